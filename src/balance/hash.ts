@@ -1,0 +1,60 @@
+// Consistent hashing on a ring: a key stays with its endpoint while the endpoint is there, and a
+// change of membership moves only the keys of the endpoints that came or went.
+import { type Balancer, type BalancerContext, type Choice, isOut } from './balancer.ts';
+
+/** Points on the ring of an endpoint with average weight: keeps shares within about a tenth. */
+const POINTS = 128;
+
+export class HashRing<C extends Choice> implements Balancer<C> {
+  private readonly context: BalancerContext;
+  private points = new Uint32Array(0);
+  private owners: C[] = [];
+
+  constructor(context: BalancerContext) {
+    this.context = context;
+  }
+
+  setChoices(choices: readonly C[]): void {
+    const mean = choices.reduce((sum, choice) => sum + choice.weight, 0) / (choices.length || 1);
+    const ring: { point: number; owner: C }[] = [];
+    for (const owner of choices) {
+      const count = Math.max(1, Math.round((POINTS * owner.weight) / mean));
+      for (let i = 0; i < count; i += 1) ring.push({ point: hashText(`${owner.id}#${i}`), owner });
+    }
+    ring.sort((a, b) => a.point - b.point || (a.owner.id < b.owner.id ? -1 : 1));
+    this.points = Uint32Array.from(ring, (entry) => entry.point);
+    this.owners = ring.map((entry) => entry.owner);
+  }
+
+  pick(tried: readonly number[], hash: number): C | null {
+    const count = this.owners.length;
+    const start = this.firstPointFrom(hash >>> 0);
+    for (let seen = 0; seen < count; seen += 1) {
+      const owner = this.owners[(start + seen) % count]!;
+      if (!isOut(owner, tried, this.context)) return owner;
+    }
+    return null;
+  }
+
+  private firstPointFrom(hash: number): number {
+    let low = 0;
+    let high = this.points.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.points[middle]! < hash) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** 32 bits of a text: FNV-1a with a final mix, so that near texts land far apart. */
+export function hashText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i += 1) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

@@ -1,0 +1,66 @@
+// The only words between discovery and control. A provider watches one registry and says what is
+// registered; it knows nothing of health checks of ours, listeners or traffic.
+// A failure of the registry is not an Update: the table stays as it is and the sync age grows.
+import type { Cause } from '../model/cause.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { ServiceSource } from '../model/service.ts';
+
+/** Settings that a service gives itself in the registry: `listen` -> `8000`, `health.path` -> ... */
+export type ServiceSettings = Readonly<Record<string, string>>;
+
+export interface ProvidedService {
+  readonly source: ServiceSource;
+  readonly endpoints: readonly Endpoint[];
+  /** From tags `upriver.KEY=VALUE` or Meta; null where the service says nothing about itself. */
+  readonly settings: ServiceSettings | null;
+  /**
+   * Why this answer is doubtful (no known leader, index went backwards, filtered by ACLs), or ''.
+   * The guard decides what a doubtful answer may remove.
+   */
+  readonly doubt: string;
+}
+
+/** The receiver diffs: an Update that changes nothing changes nothing. */
+export type Update =
+  | {
+      readonly kind: 'upsert';
+      readonly provider: string;
+      readonly service: ProvidedService;
+      readonly cause: Cause;
+      /** Clock.nowMs() when the registry's answer had been received whole. */
+      readonly receivedMs: number;
+    }
+  | {
+      readonly kind: 'remove';
+      readonly provider: string;
+      readonly source: ServiceSource;
+      readonly cause: Cause;
+      readonly receivedMs: number;
+    };
+
+export interface ProviderStatus {
+  readonly name: string;
+  /** Every followed service has been answered at least once. */
+  readonly isSynced: boolean;
+  /** Clock.nowMs() of the last good answer or renewed wait; 0 before the first. */
+  readonly lastSyncMs: number;
+  readonly errors: number;
+  /** '' when the last exchange with the registry was good. */
+  readonly lastError: string;
+  /** Where it asks now: the agent's address. */
+  readonly address: string;
+  readonly watches: number;
+}
+
+export interface Provider {
+  readonly name: string;
+  /**
+   * The services that configuration wants from this provider; called before start and again at
+   * each change of configuration. Watches that are no longer wanted end with a `remove`.
+   */
+  follow(sources: readonly ServiceSource[]): void;
+  /** Begins to watch; `onUpdate` is never called after `stop`, nor before `start` returned. */
+  start(onUpdate: (update: Update) => void): void;
+  status(): ProviderStatus;
+  stop(): Promise<void>;
+}

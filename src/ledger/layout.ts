@@ -1,0 +1,128 @@
+// Every counter of the data plane, once: its key in the code, its metric, its help. The ledger
+// gives each row a column; the metrics server, the dashboard and the CSV read the same rows.
+// `share` splits one metric over several rows by a label.
+
+export interface CounterRow {
+  readonly key: string;
+  /** Prometheus name; '' for a column that is only part of another figure. */
+  readonly metric: string;
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+const RESPONSES = 'Responses by class of status code.';
+const BYTES = 'Body bytes relayed: in from clients to endpoints, out from endpoints to clients.';
+
+/** Kept per endpoint and worker. */
+export const endpointRows = [
+  {
+    key: 'attempts',
+    metric: 'upriver_endpoint_attempts_total',
+    help: 'Requests sent to the endpoint, retries included; TCP sessions for protocol tcp.',
+  },
+  {
+    key: 'connects',
+    metric: 'upriver_endpoint_connects_total',
+    help: 'Upstream connections opened.',
+  },
+  {
+    key: 'connectFailures',
+    metric: 'upriver_endpoint_connect_failures_total',
+    help: 'Upstream connections that could not be opened.',
+  },
+  {
+    key: 'failures',
+    metric: 'upriver_endpoint_failures_total',
+    help: 'Attempts that failed by the fault of the endpoint.',
+  },
+  {
+    key: 'retries',
+    metric: 'upriver_endpoint_retries_total',
+    help: 'Attempts that failed here and were repeated.',
+  },
+  {
+    key: 'responses1xx',
+    metric: 'upriver_endpoint_responses_total',
+    help: RESPONSES,
+    labels: { code: '1xx' },
+  },
+  {
+    key: 'responses2xx',
+    metric: 'upriver_endpoint_responses_total',
+    help: RESPONSES,
+    labels: { code: '2xx' },
+  },
+  {
+    key: 'responses3xx',
+    metric: 'upriver_endpoint_responses_total',
+    help: RESPONSES,
+    labels: { code: '3xx' },
+  },
+  {
+    key: 'responses4xx',
+    metric: 'upriver_endpoint_responses_total',
+    help: RESPONSES,
+    labels: { code: '4xx' },
+  },
+  {
+    key: 'responses5xx',
+    metric: 'upriver_endpoint_responses_total',
+    help: RESPONSES,
+    labels: { code: '5xx' },
+  },
+  {
+    key: 'bytesIn',
+    metric: 'upriver_endpoint_bytes_total',
+    help: BYTES,
+    labels: { direction: 'in' },
+  },
+  {
+    key: 'bytesOut',
+    metric: 'upriver_endpoint_bytes_total',
+    help: BYTES,
+    labels: { direction: 'out' },
+  },
+] as const satisfies readonly CounterRow[];
+
+/** Kept per service and worker. */
+export const serviceRows = [
+  {
+    key: 'requests',
+    metric: '',
+    help: 'Exchanges ended, with whatever outcome; TCP sessions for protocol tcp.',
+  },
+  {
+    key: 'connections',
+    metric: 'upriver_connections_total',
+    help: 'Client connections accepted.',
+  },
+  { key: 'bytesIn', metric: 'upriver_bytes_total', help: BYTES, labels: { direction: 'in' } },
+  { key: 'bytesOut', metric: 'upriver_bytes_total', help: BYTES, labels: { direction: 'out' } },
+  {
+    key: 'latencySumUs',
+    metric: '',
+    help: 'Sum of the durations in upriver_request_duration_seconds, microseconds.',
+  },
+  {
+    key: 'upgrades',
+    metric: 'upriver_upgrades_total',
+    help: 'Exchanges that became tunnels (101 Switching Protocols).',
+  },
+] as const satisfies readonly CounterRow[];
+
+export type EndpointCounter = (typeof endpointRows)[number]['key'];
+export type ServiceCounter = (typeof serviceRows)[number]['key'];
+
+function columnsOf<Key extends string>(
+  rows: readonly { readonly key: Key }[],
+): Record<Key, number> {
+  const columns: Partial<Record<Key, number>> = {};
+  rows.forEach((row, column) => {
+    columns[row.key] = column;
+  });
+  return columns as Record<Key, number>;
+}
+
+/** Column numbers by key: `ledger.addEndpoint(slot, EndpointColumn.failures, 1)`. */
+export const EndpointColumn: Readonly<Record<EndpointCounter, number>> = columnsOf(endpointRows);
+export const ServiceColumn: Readonly<Record<ServiceCounter, number>> = columnsOf(serviceRows);

@@ -1,0 +1,264 @@
+// Numbers shared between the workers and the main thread, in shared memory, without messages.
+// Each worker owns a slab of counters that nobody else writes; the main thread sums the slabs.
+// Three things are shared by all and written with Atomics: requests in flight per endpoint (least
+// connections are exact over all workers), failed attempts in a row per endpoint, and client
+// connections per service (the limit holds over all workers).
+// The slabs have room for every slot from the start: untouched pages cost no memory.
+import { assert } from '../base/assert.ts';
+import { BUCKETS, bucketOf } from './histogram.ts';
+import { EndpointColumn, endpointRows, ServiceColumn, serviceRows } from './layout.ts';
+
+/** Rows (slots) of each kind. */
+export const ENDPOINT_SLOTS = 32_768;
+export const SERVICE_SLOTS = 4_096;
+/** Room for reasons (model/reason.ts has fewer). */
+export const REASONS_MAX = 64;
+
+const FIRST_STATUS = 100;
+const STATUSES = 500;
+
+const ENDPOINT_WIDTH = endpointRows.length + BUCKETS;
+const SERVICE_REASONS = serviceRows.length;
+const SERVICE_RETRIES = SERVICE_REASONS + REASONS_MAX;
+const SERVICE_STATUSES = SERVICE_RETRIES + REASONS_MAX;
+const SERVICE_BUCKETS = SERVICE_STATUSES + STATUSES;
+const SERVICE_WIDTH = SERVICE_BUCKETS + BUCKETS;
+
+/** What is posted to a worker: shared buffers, no copies. */
+export interface LedgerBuffers {
+  readonly inFlight: SharedArrayBuffer;
+  readonly streaks: SharedArrayBuffer;
+  readonly connections: SharedArrayBuffer;
+  /** The slab of this worker. */
+  readonly slab: SlabBuffers;
+}
+
+interface SlabBuffers {
+  readonly endpoints: SharedArrayBuffer;
+  readonly services: SharedArrayBuffer;
+  /** This worker's part of the shared counts, to be taken back when the worker dies. */
+  readonly inFlight: SharedArrayBuffer;
+  readonly connections: SharedArrayBuffer;
+}
+
+/** A worker's side: adds, and reads what least connections needs. One writer: the worker. */
+export class WorkerLedger {
+  /** Requests in flight per endpoint slot over all workers. Balancers read it directly. */
+  readonly inFlight: Int32Array;
+  private readonly streaks: Int32Array;
+  private readonly connections: Int32Array;
+  private readonly endpoints: Float64Array;
+  private readonly services: Float64Array;
+  private readonly ownInFlight: Int32Array;
+  private readonly ownConnections: Int32Array;
+
+  constructor(buffers: LedgerBuffers) {
+    this.inFlight = new Int32Array(buffers.inFlight);
+    this.streaks = new Int32Array(buffers.streaks);
+    this.connections = new Int32Array(buffers.connections);
+    this.endpoints = new Float64Array(buffers.slab.endpoints);
+    this.services = new Float64Array(buffers.slab.services);
+    this.ownInFlight = new Int32Array(buffers.slab.inFlight);
+    this.ownConnections = new Int32Array(buffers.slab.connections);
+  }
+
+  /** An attempt (or TCP session) begins on the endpoint. Returns the number in flight before it. */
+  acquire(slot: number): number {
+    this.ownInFlight[slot]! += 1;
+    return Atomics.add(this.inFlight, slot, 1);
+  }
+
+  /** The attempt that `acquire` counted has ended. */
+  release(slot: number): void {
+    assert(this.ownInFlight[slot]! > 0, 'release follows acquire');
+    this.ownInFlight[slot]! -= 1;
+    Atomics.sub(this.inFlight, slot, 1);
+  }
+
+  /** A client connection of the service begins. Returns how many there are now, over all workers. */
+  openConnection(serviceSlot: number): number {
+    this.ownConnections[serviceSlot]! += 1;
+    return Atomics.add(this.connections, serviceSlot, 1) + 1;
+  }
+
+  closeConnection(serviceSlot: number): void {
+    assert(this.ownConnections[serviceSlot]! > 0, 'close follows open');
+    this.ownConnections[serviceSlot]! -= 1;
+    Atomics.sub(this.connections, serviceSlot, 1);
+  }
+
+  /** One more failed attempt in a row; returns the length of the row over all workers. */
+  lengthenStreak(slot: number): number {
+    return Atomics.add(this.streaks, slot, 1) + 1;
+  }
+
+  /** An attempt went well: the row of failures ends. */
+  endStreak(slot: number): void {
+    if (this.streaks[slot] !== 0) Atomics.store(this.streaks, slot, 0);
+  }
+
+  addEndpoint(slot: number, column: number, amount: number): void {
+    this.endpoints[slot * ENDPOINT_WIDTH + column]! += amount;
+  }
+
+  addService(serviceSlot: number, column: number, amount: number): void {
+    this.services[serviceSlot * SERVICE_WIDTH + column]! += amount;
+  }
+
+  /** An exchange of the service ended with this status, `us` microseconds after its first byte. */
+  addExchange(serviceSlot: number, status: number, us: number): void {
+    const row = serviceSlot * SERVICE_WIDTH;
+    this.services[row + ServiceColumn.requests]! += 1;
+    this.services[row + ServiceColumn.latencySumUs]! += us;
+    this.services[row + SERVICE_BUCKETS + bucketOf(us)]! += 1;
+    if (status >= FIRST_STATUS && status < FIRST_STATUS + STATUSES) {
+      this.services[row + SERVICE_STATUSES + status - FIRST_STATUS]! += 1;
+    }
+  }
+
+  /** The endpoint answered with this status, `us` microseconds after it got the request. */
+  addResponse(slot: number, status: number, us: number): void {
+    const row = slot * ENDPOINT_WIDTH;
+    const statusClass = Math.floor(status / 100);
+    if (statusClass >= 1 && statusClass <= 5) {
+      this.endpoints[row + EndpointColumn.responses1xx + statusClass - 1]! += 1;
+    }
+    this.endpoints[row + endpointRows.length + bucketOf(us)]! += 1;
+  }
+
+  /** An exchange ended for this reason (index of model/reason.ts). */
+  addReason(serviceSlot: number, reasonIndex: number): void {
+    this.services[serviceSlot * SERVICE_WIDTH + SERVICE_REASONS + reasonIndex]! += 1;
+  }
+
+  /** An attempt failed for this reason and is tried again. */
+  addRetry(serviceSlot: number, reasonIndex: number): void {
+    this.services[serviceSlot * SERVICE_WIDTH + SERVICE_RETRIES + reasonIndex]! += 1;
+  }
+}
+
+/** The main thread's side: makes slabs, sums them, clears slots for reuse. */
+export class Ledger {
+  private readonly inFlightCounts: Int32Array;
+  private readonly streakCounts: Int32Array;
+  private readonly connectionCounts: Int32Array;
+  private readonly shared: Omit<LedgerBuffers, 'slab'>;
+  private readonly slabs: SlabBuffers[] = [];
+  private readonly endpointSlabs: Float64Array[] = [];
+  private readonly serviceSlabs: Float64Array[] = [];
+
+  constructor() {
+    this.shared = {
+      inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
+      streaks: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
+      connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
+    };
+    this.inFlightCounts = new Int32Array(this.shared.inFlight);
+    this.streakCounts = new Int32Array(this.shared.streaks);
+    this.connectionCounts = new Int32Array(this.shared.connections);
+  }
+
+  /**
+   * The buffers for worker number `index`. A worker that replaces a dead one gets its slab, so
+   * that no counter goes backwards; what the dead one had in flight is taken back.
+   */
+  buffersFor(index: number): LedgerBuffers {
+    assert(index <= this.slabs.length, 'workers are numbered without gaps');
+    let slab = this.slabs[index];
+    if (slab === undefined) {
+      slab = {
+        endpoints: new SharedArrayBuffer(ENDPOINT_SLOTS * ENDPOINT_WIDTH * 8),
+        services: new SharedArrayBuffer(SERVICE_SLOTS * SERVICE_WIDTH * 8),
+        inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
+        connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
+      };
+      this.slabs.push(slab);
+      this.endpointSlabs.push(new Float64Array(slab.endpoints));
+      this.serviceSlabs.push(new Float64Array(slab.services));
+    } else {
+      takeBack(this.inFlightCounts, new Int32Array(slab.inFlight));
+      takeBack(this.connectionCounts, new Int32Array(slab.connections));
+    }
+    return { ...this.shared, slab };
+  }
+
+  inFlight(slot: number): number {
+    return Atomics.load(this.inFlightCounts, slot);
+  }
+
+  connections(serviceSlot: number): number {
+    return Atomics.load(this.connectionCounts, serviceSlot);
+  }
+
+  /** An endpoint that was ejected starts its row of failures anew. */
+  clearStreak(slot: number): void {
+    Atomics.store(this.streakCounts, slot, 0);
+  }
+
+  endpointTotal(slot: number, column: number): number {
+    return sumAt(this.endpointSlabs, slot * ENDPOINT_WIDTH + column);
+  }
+
+  serviceTotal(serviceSlot: number, column: number): number {
+    return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + column);
+  }
+
+  statusTotal(serviceSlot: number, status: number): number {
+    const column = SERVICE_STATUSES + status - FIRST_STATUS;
+    return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + column);
+  }
+
+  reasonTotal(serviceSlot: number, reasonIndex: number): number {
+    return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + SERVICE_REASONS + reasonIndex);
+  }
+
+  retryTotal(serviceSlot: number, reasonIndex: number): number {
+    return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + SERVICE_RETRIES + reasonIndex);
+  }
+
+  /** Counts per latency bucket (ledger/histogram.ts) of whole exchanges. */
+  serviceBuckets(serviceSlot: number): Float64Array {
+    return sumRange(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + SERVICE_BUCKETS);
+  }
+
+  /** Counts per latency bucket of the endpoint: from request sent to response begun. */
+  endpointBuckets(slot: number): Float64Array {
+    return sumRange(this.endpointSlabs, slot * ENDPOINT_WIDTH + endpointRows.length);
+  }
+
+  /** Zeroes a row before another endpoint gets it. Only when no worker refers to the slot. */
+  clearEndpoint(slot: number): void {
+    assert(this.inFlight(slot) === 0, 'a slot with requests in flight is not reused');
+    const start = slot * ENDPOINT_WIDTH;
+    for (const slab of this.endpointSlabs) slab.fill(0, start, start + ENDPOINT_WIDTH);
+    Atomics.store(this.streakCounts, slot, 0);
+  }
+
+  /** Zeroes a row before another service gets it. Only when no worker refers to the slot. */
+  clearService(serviceSlot: number): void {
+    const start = serviceSlot * SERVICE_WIDTH;
+    for (const slab of this.serviceSlabs) slab.fill(0, start, start + SERVICE_WIDTH);
+  }
+}
+
+function takeBack(total: Int32Array, own: Int32Array): void {
+  for (let slot = 0; slot < own.length; slot += 1) {
+    const count = own[slot]!;
+    if (count !== 0) Atomics.sub(total, slot, count);
+  }
+  own.fill(0);
+}
+
+function sumAt(slabs: readonly Float64Array[], index: number): number {
+  let sum = 0;
+  for (const slab of slabs) sum += slab[index]!;
+  return sum;
+}
+
+function sumRange(slabs: readonly Float64Array[], start: number): Float64Array {
+  const sums = new Float64Array(BUCKETS);
+  for (const slab of slabs) {
+    for (let i = 0; i < BUCKETS; i += 1) sums[i]! += slab[start + i]!;
+  }
+  return sums;
+}

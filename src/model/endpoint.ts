@@ -1,0 +1,43 @@
+// One address:port of a service, as a registry reports it and as we decided about it.
+
+/** What the registry thinks of the endpoint; the worst of its checks (maintenance is the worst). */
+export type RegistryStatus = 'passing' | 'warning' | 'critical' | 'maintenance';
+
+/** An endpoint as its provider reports it: desired state, before health and operator. */
+export interface Endpoint {
+  /** Unique within its service and stable over re-registration: `node/serviceId` in Consul. */
+  readonly id: string;
+  /** An IP address: host names are resolved by the provider. */
+  readonly address: string;
+  readonly port: number;
+  /** Share of the traffic relative to its peers; 0 takes no new work. */
+  readonly weight: number;
+  readonly status: RegistryStatus;
+  /** Why the status isn't passing: check output or maintenance reason; '' when passing. */
+  readonly statusText: string;
+}
+
+/** What we decided. `up` and `slow-start` get new work; the others don't. */
+export type EndpointState = 'up' | 'slow-start' | 'down' | 'ejected' | 'drain' | 'maint';
+
+/** An endpoint with the decision of reconcile: what workers, dashboard and API see. */
+export interface EffectiveEndpoint {
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly state: EndpointState;
+  /** Why the state is what it is; '' for a plain `up`. */
+  readonly reason: string;
+  /** When the state began, ms since the epoch. */
+  readonly sinceMs: number;
+  /** Its row in the ledger. */
+  readonly slot: number;
+  /** When slow start began, ms since the epoch; 0 when it doesn't apply. */
+  readonly slowStartFromMs: number;
+}
+
+/** Whether the endpoint may get new work. */
+export function takesWork(endpoint: EffectiveEndpoint): boolean {
+  return (endpoint.state === 'up' || endpoint.state === 'slow-start') && endpoint.weight > 0;
+}

@@ -1,0 +1,176 @@
+// A service with its policy, complete: every default is filled in, every unit is in the name.
+// config/ makes these from YAML, flags, environment and registry tags; nothing else does.
+import type { ListenAddress } from './listener.ts';
+
+export type Protocol = 'http' | 'tcp';
+
+export type BalancePolicy = 'least-conn' | 'round-robin' | 'random' | 'p2c' | 'ewma' | 'hash';
+
+/** What `hash` hashes. `name` is the lower-case header or the cookie; '' for source. */
+export interface HashKey {
+  readonly on: 'source' | 'header' | 'cookie';
+  readonly name: string;
+}
+
+export interface Balance {
+  readonly policy: BalancePolicy;
+  /** Non-null exactly when the policy is `hash`. */
+  readonly hash: HashKey | null;
+}
+
+/** An inclusive range of status codes. */
+export interface StatusRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface HealthCheck {
+  readonly type: 'http' | 'tcp';
+  /** Path and query of an HTTP check. */
+  readonly path: string;
+  /** Host field of an HTTP check; '' sends address:port. */
+  readonly host: string;
+  readonly method: 'GET' | 'HEAD' | 'OPTIONS';
+  /** Port to check; 0 means the endpoint's own. */
+  readonly port: number;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Good checks in a row that bring an endpoint up. */
+  readonly rise: number;
+  /** Bad checks in a row that bring it down. */
+  readonly fall: number;
+  readonly expectStatus: readonly StatusRange[];
+  /** What a new endpoint is until its first check: `down` waits for a good one. */
+  readonly initial: 'up' | 'down';
+}
+
+export interface PassiveHealth {
+  /** Failed attempts in a row that eject an endpoint; 0 turns ejection off. */
+  readonly consecutiveFailures: number;
+  /** First ejection, ms; each further one in a row lasts as much longer. */
+  readonly ejectionMs: number;
+  /** Share of the endpoints that may be ejected at once, 0-1. */
+  readonly maxEjectedShare: number;
+}
+
+export type RetryOn = 'connect' | 'reset' | 'timeout' | 'bad-response';
+
+export interface RetryPolicy {
+  /** Attempts in all, the first included; 1 turns retries off. */
+  readonly attempts: number;
+  readonly on: ReadonlySet<RetryOn>;
+  /** Response statuses that are retried (idempotent methods alone). */
+  readonly onStatus: ReadonlySet<number>;
+  /** Share of the running request rate that may be retries, 0-1. */
+  readonly budgetShare: number;
+  /** Retries per second that are always allowed, whatever the rate. */
+  readonly budgetMinPerSecond: number;
+  /** Largest request body that is kept for a second attempt, bytes. */
+  readonly bodyBytesMax: number;
+}
+
+export interface Timeouts {
+  readonly connectMs: number;
+  /** From the request sent to the first byte of the response. */
+  readonly responseMs: number;
+  /** Between two bytes of a body or of a TCP session, and of idle upgraded connections. */
+  readonly idleMs: number;
+  /** From the first byte of a request head to its last. */
+  readonly clientHeaderMs: number;
+  /** How long a client connection may wait for its next request. */
+  readonly keepAliveMs: number;
+}
+
+export interface Limits {
+  /** Client connections of the service, over all workers. */
+  readonly connections: number;
+  /** Requests in flight per endpoint, over all workers; 0 is no limit. */
+  readonly perEndpoint: number;
+  /** Requests that may wait for a place. */
+  readonly queue: number;
+  readonly queueTimeoutMs: number;
+  /** Bytes of a message head. */
+  readonly headerBytes: number;
+  readonly headerCount: number;
+  /** Bytes of a request target. */
+  readonly targetBytes: number;
+  /** Bytes of a request body; 0 is no limit. */
+  readonly bodyBytes: number;
+  /** Requests on one client connection before it is closed; 0 is no limit. */
+  readonly keepAliveRequests: number;
+  /** Idle upstream connections kept per endpoint and worker. */
+  readonly idleUpstream: number;
+  /** How long an idle upstream connection is kept, ms. */
+  readonly idleUpstreamMs: number;
+}
+
+export interface HeaderRules {
+  /** Set (replacing) or, with an empty value, removed. Names are lower case. */
+  readonly request: Readonly<Record<string, string>>;
+  readonly response: Readonly<Record<string, string>>;
+}
+
+export interface HttpPolicy {
+  /** Peers (CIDR) whose X-Forwarded-* are extended; everyone else's are replaced. */
+  readonly trustedProxies: readonly string[];
+  /** Sends RFC 7239 Forwarded as well. */
+  readonly forwarded: boolean;
+  /** Adds Via on both sides and refuses a request that carries our own (508). */
+  readonly via: boolean;
+  /** Makes an X-Request-Id where the (trusted) client sent none. */
+  readonly requestId: boolean;
+  /** Server field put into our own replies; '' for none. */
+  readonly serverName: string;
+  readonly headers: HeaderRules;
+}
+
+/** Where the endpoints of a service come from. */
+export interface ServiceSource {
+  /** Provider name: consul, static, ... */
+  readonly registry: string;
+  /** Name in the registry. */
+  readonly service: string;
+  /** Only instances with this tag; '' for all. */
+  readonly tag: string;
+  /** '' for the registry's own. */
+  readonly datacenter: string;
+  /** The registry's filter expression; '' for none. */
+  readonly filter: string;
+  /** Consul Enterprise namespace, partition and peer; '' for none. */
+  readonly namespace: string;
+  readonly partition: string;
+  readonly peer: string;
+  /** Registry statuses that get traffic. */
+  readonly accept: readonly ('passing' | 'warning' | 'critical' | 'maintenance')[];
+}
+
+/** Two sources with the same key are one watch. */
+export function sourceKey(source: ServiceSource): string {
+  return JSON.stringify([
+    source.registry,
+    source.service,
+    source.tag,
+    source.datacenter,
+    source.filter,
+    source.namespace,
+    source.partition,
+    source.peer,
+    source.accept,
+  ]);
+}
+
+export interface Service {
+  readonly name: string;
+  readonly from: ServiceSource;
+  /** Empty where only a router leads to the service. */
+  readonly listen: readonly ListenAddress[];
+  readonly protocol: Protocol;
+  readonly balance: Balance;
+  readonly health: HealthCheck | null;
+  readonly passive: PassiveHealth;
+  readonly retry: RetryPolicy;
+  readonly timeouts: Timeouts;
+  readonly limits: Limits;
+  readonly http: HttpPolicy;
+  readonly slowStartMs: number;
+}

@@ -1,0 +1,82 @@
+// The whole effective configuration, defaults filled in: what config/ produces from flags,
+// environment, file and registry overlay, and what everything else is built from.
+import type { LogLevel } from '../base/log.ts';
+import type { ListenAddress } from './listener.ts';
+import type { Route } from './route.ts';
+import type { Service } from './service.ts';
+
+export interface TlsSettings {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly serverName: string;
+  readonly verify: boolean;
+}
+
+export interface ConsulSettings {
+  /** Agents in fail-over order: http://host:port, https://host:port or unix:///path. */
+  readonly addresses: readonly string[];
+  readonly token: string;
+  /** Read again when it changes; wins over `token`. */
+  readonly tokenFile: string;
+  /** user:password for HTTP basic authentication. */
+  readonly httpAuth: string;
+  readonly datacenter: string;
+  readonly namespace: string;
+  readonly partition: string;
+  /** Any server may answer, leader or not. */
+  readonly stale: boolean;
+  /** How long a blocking query waits, ms. */
+  readonly waitMs: number;
+  readonly tls: TlsSettings;
+  /** Watch the catalog for services that carry our tags. */
+  readonly selfDescribed: boolean;
+  /** Tags `PREFIX.key=value` and Meta keys `PREFIX-key`. */
+  readonly tagPrefix: string;
+  /** KV key of the configuration overlay; '' turns it off. */
+  readonly kvKey: string;
+}
+
+export interface GuardSettings {
+  readonly enabled: boolean;
+  /** How long endpoints that a doubtful answer left out are kept, ms. */
+  readonly holdMs: number;
+}
+
+export interface StaticEndpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface RouterSettings {
+  readonly listen: readonly ListenAddress[];
+  readonly routes: readonly Route[];
+}
+
+export interface StatsSettings {
+  /** Null turns the stats port off. */
+  readonly listen: ListenAddress | null;
+  /** Bearer token for mutating calls; '' allows them from loopback alone. */
+  readonly adminToken: string;
+}
+
+export interface LogSettings {
+  readonly level: LogLevel;
+  readonly format: 'json' | 'pretty';
+  /** off, stdout, or a file path. */
+  readonly access: string;
+}
+
+export interface Settings {
+  readonly consul: ConsulSettings | null;
+  /** Fixed endpoints by service name. */
+  readonly static: Readonly<Record<string, readonly StaticEndpoint[]>>;
+  readonly services: readonly Service[];
+  readonly routers: readonly RouterSettings[];
+  readonly stats: StatsSettings;
+  readonly guard: GuardSettings;
+  readonly log: LogSettings;
+  /** Data-plane threads. */
+  readonly workers: number;
+  readonly shutdownGraceMs: number;
+}

@@ -1,0 +1,36 @@
+// What the control plane tells the workers: immutable, versioned, complete per service. A worker
+// that has applied every delta in order holds the whole table; a new worker gets one delta with
+// everything in it.
+import type { EffectiveEndpoint } from './endpoint.ts';
+import type { ListenAddress } from './listener.ts';
+import type { Route } from './route.ts';
+import type { Protocol, Service } from './service.ts';
+
+export interface ServiceSnapshot {
+  readonly service: Service;
+  /** The service's row in the ledger. */
+  readonly slot: number;
+  /** Every endpoint, whatever its state: draining ones still have connections. */
+  readonly endpoints: readonly EffectiveEndpoint[];
+}
+
+export interface ListenerSnapshot {
+  /** formatListen(address). */
+  readonly key: string;
+  readonly address: ListenAddress;
+  readonly protocol: Protocol;
+  /** The one service behind it, or '' when routes decide. */
+  readonly service: string;
+  /** In order of precedence, first match wins; empty when `service` is set. */
+  readonly routes: readonly Route[];
+}
+
+export interface SnapshotDelta {
+  readonly version: number;
+  /** Services that are new or changed, whole. */
+  readonly upsert: readonly ServiceSnapshot[];
+  /** Names of services that are gone. */
+  readonly remove: readonly string[];
+  /** All listeners, or null where they did not change. */
+  readonly listeners: readonly ListenerSnapshot[] | null;
+}
