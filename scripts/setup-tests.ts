@@ -1,0 +1,61 @@
+// Finds or fetches the real programs which the tests speak with, and says where they are by
+// environment variables. What can't be had is said loudly; its tests are then counted as skipped.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const here = dirname(fileURLToPath(import.meta.url));
+
+interface Tool {
+  readonly name: string;
+  /** The variable that tells the tests where it is. */
+  readonly variable: string;
+  find(): Promise<string>;
+}
+
+const tools: readonly Tool[] = [
+  {
+    name: 'Consul',
+    variable: 'CONSUL_BIN',
+    find: async () => (await run(join(here, 'install-consul'))).stdout.trim(),
+  },
+  {
+    name: 'Chromium',
+    variable: 'CHROMIUM_BIN',
+    find: () => findOrInstall('/usr/bin/chromium', 'chromium'),
+  },
+  {
+    name: 'curl',
+    variable: 'CURL_BIN',
+    find: () => findOrInstall('/usr/bin/curl', 'curl'),
+  },
+];
+
+/** Returns the variables of the tools that are here, after trying to get those that are not. */
+export async function setUpTools(): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const tool of tools) {
+    const given = process.env[tool.variable];
+    try {
+      found[tool.variable] = given ?? (await tool.find());
+    } catch (error) {
+      const why = error instanceof Error ? error.message.trim() : String(error);
+      console.error(`\n*** ${tool.name} is not here; its tests are SKIPPED ***\n${why}\n`);
+    }
+  }
+  return found;
+}
+
+/** The path of a program of a Debian package, installed when we are root and it is missing. */
+async function findOrInstall(path: string, name: string): Promise<string> {
+  if (existsSync(path)) return path;
+  if (process.getuid?.() !== 0) throw new Error(`install the package ${name} to run them`);
+  console.error(`installing ${name}`);
+  await run('apt-get', ['update', '-qq']);
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], options);
+  return path;
+}
