@@ -1,0 +1,221 @@
+// The house rules, as a test: which folder may import which, which names are banned where, and
+// that no file is dead. The picture is drawn in docs/architecture.md; a new arrow is added in both.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+
+/** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  'src/base': [],
+  'src/model': ['src/base'],
+  'src/ledger': ['src/base'],
+  'src/worker/messages.ts': ['src/base', 'src/model', 'src/ledger'],
+  // Control plane (main thread).
+  'src/discovery/provider.ts': ['src/base', 'src/model'],
+  'src/discovery/static.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
+  'src/discovery/consul': ['src/base', 'src/model', 'src/discovery/provider.ts'],
+  'src/health': ['src/base', 'src/model'],
+  'src/config': ['src/base', 'src/model'],
+  'src/control': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/health',
+    'src/discovery/provider.ts',
+    'src/worker/messages.ts',
+  ],
+  'src/supervisor': ['src/base', 'src/model', 'src/ledger', 'src/worker/messages.ts'],
+  'src/observe': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/discovery/provider.ts',
+    'src/control/view.ts',
+  ],
+  'src/dev': ['src/base'],
+  'src/main.ts': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/config',
+    'src/control',
+    'src/discovery',
+    'src/health',
+    'src/observe',
+    'src/supervisor',
+    'src/worker/messages.ts',
+  ],
+  'src/cli': ['src/base', 'src/model', 'src/ledger', 'src/config', 'src/main.ts'],
+  'src/cli/dev.ts': ['src/base', 'src/model', 'src/config', 'src/main.ts', 'src/cli', 'src/dev'],
+  // Data plane (worker threads).
+  'src/http1': ['src/base'],
+  'src/balance': ['src/base', 'src/model'],
+  'src/proxy': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/balance',
+    'src/http1',
+    'src/worker/messages.ts',
+  ],
+  'src/proxy/http': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/balance',
+    'src/http1',
+    'src/proxy',
+    'src/worker/messages.ts',
+  ],
+  'src/proxy/tcp': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/proxy'],
+  'src/worker': ['src/base', 'src/model', 'src/ledger', 'src/proxy'],
+};
+
+/** Sideways arrows that the prefixes above would allow but the layout doesn't. */
+const forbidden: readonly (readonly [string, string])[] = [
+  ['src/proxy/http', 'src/proxy/tcp'],
+  ['src/proxy/tcp', 'src/proxy/http'],
+];
+
+/** Third-party packages -> where they may be imported. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  yaml: ['src/config', 'src/cli'],
+  zod: ['src/config'],
+  consul: ['src/discovery/consul'],
+  undici: ['src/discovery', 'src/health'],
+  'prom-client': ['src/observe'],
+  pino: ['src/main.ts', 'src/cli'],
+};
+
+/** Words -> where they may stand, and why nowhere else. */
+const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[] = [
+  {
+    word: /\bprocess\.env\b/,
+    allowed: ['src/config', 'src/cli'],
+    why: 'settings come in through config, so that tests can give their own',
+  },
+  {
+    word: /\bconsole\./,
+    allowed: ['src/cli', 'src/dev', 'src/observe/stats-page'],
+    why: 'one logger writes to stdout',
+  },
+  {
+    word: /\bMath\.random\b/,
+    allowed: ['src/main.ts', 'src/cli', 'src/worker/entry.ts'],
+    why: 'chance is injected (base/prng), so that a seed replays a run',
+  },
+  {
+    word: /\bDate\.now\b/,
+    allowed: ['src/base/clock.ts', 'src/proxy', 'src/worker', 'src/dev', 'src/observe'],
+    why: 'the control plane takes time from a Clock',
+  },
+  {
+    word: /from 'node:net'/,
+    allowed: ['src/proxy', 'src/health', 'src/dev', 'src/observe', 'src/config', 'src/discovery'],
+    why: 'sockets belong to the parts that own a wire',
+  },
+];
+
+const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
+const imports = new Map(sources.map((file) => [file, importsOf(file)]));
+
+describe('imports', () => {
+  it.each(sources)('%s imports only what its folder may', (file) => {
+    const allowed = allowedFor(file);
+    for (const target of imports.get(file)!.files) {
+      expect(
+        allowed.some((place) => isBelow(target, place)) && !isForbidden(file, target),
+        `${file} must not import ${target}`,
+      ).toBe(true);
+    }
+    for (const name of imports.get(file)!.packages) {
+      const places = packages[name] ?? [];
+      expect(
+        places.some((place) => isBelow(file, place)),
+        `${file} must not import the package ${name}`,
+      ).toBe(true);
+    }
+  });
+
+  it('form no cycle', () => {
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]): void => {
+      expect(path, `cycle: ${[...path, file].join(' -> ')}`).not.toContain(file);
+      if (done.has(file)) return;
+      for (const target of imports.get(file)?.files ?? []) visit(target, [...path, file]);
+      done.add(file);
+    };
+    for (const file of sources) visit(file, []);
+  });
+
+  it('reach every file from the entry points', () => {
+    const reached = new Set<string>();
+    const visit = (file: string): void => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      for (const target of imports.get(file)?.files ?? []) visit(target);
+    };
+    for (const entry of ['src/cli/upriver.ts', 'src/worker/entry.ts']) visit(entry);
+    expect(sources.filter((file) => !reached.has(file))).toEqual([]);
+  });
+});
+
+describe('words', () => {
+  it.each(bans.map((ban) => [ban.word.source, ban] as const))(
+    '%s stands only where it may',
+    (_, ban) => {
+      for (const file of sources) {
+        if (ban.allowed.some((place) => isBelow(file, place))) continue;
+        const lines = readFileSync(join(root, file), 'utf8').split('\n');
+        const hits = lines.filter(
+          (line) => ban.word.test(line) && !/^\s*(\/\/|\*|\/\*)/.test(line),
+        );
+        expect(hits, `${file}: ${ban.why}`).toEqual([]);
+      }
+    },
+  );
+
+  it('left over from work are none', () => {
+    const leftover = new RegExp(['TO', 'DO|FIX', 'ME|X', 'XX|\\.on', 'ly\\('].join(''));
+    for (const file of [...sources, ...filesBelow('test'), ...filesBelow('bench')]) {
+      expect(leftover.exec(readFileSync(join(root, file), 'utf8'))?.[0], file).toBeUndefined();
+    }
+  });
+});
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((file) => !file.includes('bench/results'));
+}
+
+function importsOf(file: string): { files: string[]; packages: string[] } {
+  const text = readFileSync(join(root, file), 'utf8');
+  const found = { files: [] as string[], packages: [] as string[] };
+  for (const match of text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+    const target = match[1]!;
+    if (target.startsWith('node:')) continue;
+    if (target.startsWith('.')) found.files.push(relative(root, join(root, dirname(file), target)));
+    else found.packages.push(target.split('/')[0]!);
+  }
+  return found;
+}
+
+function allowedFor(file: string): readonly string[] {
+  const place = Object.keys(arrows)
+    .filter((candidate) => isBelow(file, candidate))
+    .sort((a, b) => b.length - a.length)[0];
+  expect(place, `${file} has no place in the table of arrows`).toBeDefined();
+  return [place!, ...arrows[place!]!];
+}
+
+function isForbidden(file: string, target: string): boolean {
+  return forbidden.some(([from, to]) => isBelow(file, from) && isBelow(target, to));
+}
+
+function isBelow(file: string, place: string): boolean {
+  return file === place || file.startsWith(`${place}/`);
+}
