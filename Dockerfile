@@ -1,11 +1,12 @@
 # syntax=docker/dockerfile:1
 # Two stages: the first installs and builds, the second holds the runtime, the built files and
 # nothing else (no shell, no package manager).
-FROM node:26-trixie-slim AS build
+FROM node:26-bookworm-slim AS build
 WORKDIR /app
-RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin \
+RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin libatomic1 \
   && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
+COPY scripts/check-runtime.mjs scripts/
 RUN npm ci --no-audit --no-fund
 COPY . .
 RUN npm run build && npm prune --omit=dev --omit=optional --no-audit --no-fund
@@ -13,6 +14,7 @@ RUN npm run build && npm prune --omit=dev --omit=optional --no-audit --no-fund
 # Docker's own relaxation of that limit does not reach. See "In a container" in the README.
 RUN mkdir -p /image/app /image/usr/local/bin \
   && cp /usr/local/bin/node /image/usr/local/bin/node \
+  && cp --parents /usr/lib/*-linux-gnu/libatomic.so.1* /image/ \
   && setcap cap_net_bind_service=+ep /image/usr/local/bin/node \
   && cp -r bin dist node_modules package.json LICENSE config.example.yaml config.schema.json /image/app/
 
