@@ -1,0 +1,105 @@
+// Constant load on a proxy, with every failure kept: the witness of "no request was lost".
+import { Agent, request } from 'node:http';
+
+export interface LoadOptions {
+  readonly url: string;
+  /** Requests that are started per second, whatever the answers do. */
+  readonly perSecond: number;
+  readonly method?: string;
+  readonly body?: string;
+  /** A request without an answer for so long has failed, ms. */
+  readonly timeoutMs: number;
+  /** False opens a connection per request. */
+  readonly keepAlive?: boolean;
+}
+
+export interface Failure {
+  /** ms since the load began. */
+  readonly atMs: number;
+  /** `503 no-endpoint`, `ECONNRESET`, `timeout`. */
+  readonly why: string;
+}
+
+export interface LoadResult {
+  readonly ok: number;
+  readonly failures: readonly Failure[];
+  /** Answers by the endpoint that gave them. */
+  readonly byEndpoint: ReadonlyMap<string, number>;
+  readonly latenciesMs: readonly number[];
+}
+
+export interface Load {
+  /** Answers so far. */
+  readonly ok: number;
+  readonly failures: readonly Failure[];
+  /** Resolves when `count` more requests have been answered or failed. */
+  next(count: number): Promise<void>;
+  /** Starts no more, waits for what is in flight. */
+  stop(): Promise<LoadResult>;
+}
+
+export function startLoad(options: LoadOptions): Load {
+  const agent = new Agent({ keepAlive: options.keepAlive ?? true, maxSockets: 512 });
+  const startMs = performance.now();
+  const failures: Failure[] = [];
+  const latenciesMs: number[] = [];
+  const byEndpoint = new Map<string, number>();
+  let ok = 0;
+  let started = 0;
+  let ended = 0;
+  let waiters: { at: number; resolve: () => void }[] = [];
+
+  const endOne = (beganMs: number, why: string): void => {
+    ended += 1;
+    latenciesMs.push(performance.now() - beganMs);
+    if (why === '') ok += 1;
+    else failures.push({ atMs: Math.round(performance.now() - startMs), why });
+    for (const waiter of waiters.filter((one) => one.at <= ended)) waiter.resolve();
+    waiters = waiters.filter((one) => one.at > ended);
+  };
+  const send = (): void => {
+    started += 1;
+    const beganMs = performance.now();
+    let isOver = false;
+    const over = (why: string): void => {
+      if (!isOver) endOne(beganMs, why);
+      isOver = true;
+    };
+    const { url, timeoutMs, method = 'GET' } = options;
+    const sent = request(url, { agent, method, timeout: timeoutMs }, (response) => {
+      response.on('error', (error) => over(`in the body: ${error.message}`));
+      response.on('end', () => {
+        const status = response.statusCode ?? 0;
+        const by = String(response.headers['x-endpoint'] ?? '');
+        const why = response.headers['x-upriver-reason'] ?? '';
+        if (status < 400) byEndpoint.set(by, (byEndpoint.get(by) ?? 0) + 1);
+        over(status < 400 ? '' : `${status} ${why}`);
+      });
+      response.resume();
+    });
+    sent.on('timeout', () => sent.destroy(new Error('timeout')));
+    sent.on('error', (error) => over(error.message));
+    sent.end(options.body);
+  };
+  // Catches up when the timer comes late, so that the rate holds over time.
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - startMs) / 1000) * options.perSecond);
+    while (started < due) send();
+  }, 2);
+
+  const next = (count: number): Promise<void> =>
+    new Promise((resolve) => waiters.push({ at: ended + count, resolve }));
+  return {
+    get ok() {
+      return ok;
+    },
+    failures,
+    next,
+    async stop() {
+      clearInterval(timer);
+      if (started > ended) await next(started - ended);
+      agent.destroy();
+      return { ok, failures, byEndpoint, latenciesMs };
+    },
+  };
+}
