@@ -1,0 +1,99 @@
+// Writes message heads: what leaves us is put together here from what was decided, line by line.
+// Kept field lines are copied as they were received, in runs; nothing else of the received head is.
+
+import { HOP_BY_HOP } from './fields.ts';
+import { FIELD_STRIDE, type Head } from './head.ts';
+
+/** Below this many bytes a loop beats the call of copy. */
+const LOOP_BYTES_MAX = 48;
+const CRLF_BYTES = 2;
+
+export class HeadWriter {
+  private buffer: Buffer;
+  private used = 0;
+
+  constructor(bytes = 2048) {
+    this.buffer = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  get length(): number {
+    return this.used;
+  }
+
+  reset(): void {
+    this.used = 0;
+  }
+
+  /** Appends from[start,end). */
+  copy(from: Buffer, start: number, end: number): void {
+    const count = end - start;
+    const at = this.reserve(count);
+    if (count > LOOP_BYTES_MAX) {
+      from.copy(this.buffer, at, start, end);
+      return;
+    }
+    const { buffer } = this;
+    for (let i = 0; i < count; i += 1) buffer[at + i] = from[start + i]!;
+  }
+
+  /** Appends text whose characters are bytes (latin1). */
+  text(text: string): void {
+    const at = this.reserve(text.length);
+    if (text.length > LOOP_BYTES_MAX) {
+      this.buffer.write(text, at, 'latin1');
+      return;
+    }
+    const { buffer } = this;
+    for (let i = 0; i < text.length; i += 1) buffer[at + i] = text.charCodeAt(i);
+  }
+
+  /** Copies what was written to target[at...), which must have room. */
+  copyTo(target: Buffer, at: number): void {
+    this.buffer.copy(target, at, 0, this.used);
+  }
+
+  /** What was written; refers to the writer's buffer. */
+  view(): Buffer {
+    return this.buffer.subarray(0, this.used);
+  }
+
+  /** Leaves the buffer to an unfinished write that refers to it, and goes on with another. */
+  abandonBuffer(): void {
+    this.buffer = Buffer.allocUnsafeSlow(this.buffer.length);
+    this.used = 0;
+  }
+
+  private reserve(count: number): number {
+    const at = this.used;
+    this.used += count;
+    if (this.used > this.buffer.length) this.grow();
+    return at;
+  }
+
+  private grow(): void {
+    const grown = Buffer.allocUnsafeSlow(this.used * 2);
+    this.buffer.copy(grown);
+    this.buffer = grown;
+  }
+}
+
+/**
+ * Appends the fields that go on, as received and in order: all but those that belong to the
+ * connection (RFC 9110 section 7.6.1) and those whose id is 1 in `drop`.
+ */
+export function copyFields(writer: HeadWriter, head: Head, drop: Uint8Array): void {
+  const { fields, bytes } = head;
+  const end = head.fieldCount * FIELD_STRIDE;
+  let runStart = -1;
+  for (let at = 0; at < end; at += FIELD_STRIDE) {
+    const id = fields[at]!;
+    if (id !== 0 && (HOP_BY_HOP[id] === 1 || drop[id] === 1)) {
+      if (runStart >= 0) writer.copy(bytes, runStart, fields[at + 1]!);
+      runStart = -1;
+    } else if (runStart < 0) {
+      runStart = fields[at + 1]!;
+    }
+  }
+  // The last kept line ends where the empty line begins.
+  if (runStart >= 0) writer.copy(bytes, runStart, head.end - CRLF_BYTES);
+}

@@ -1,0 +1,119 @@
+// A parsed message head: offsets into the bytes it was parsed from, and what its fields mean for
+// framing and forwarding. One object is used again and again; it is valid until its parser's next
+// `reset`, and its offsets until the bytes are given up.
+
+export const Target = { origin: 0, absolute: 1, authority: 2, asterisk: 3 } as const;
+
+/** Bits of `Head.flags`. */
+export const HeadFlag = {
+  /** Connection: close. */
+  close: 1,
+  /** Connection: keep-alive. */
+  keepAlive: 2,
+  /** Connection: upgrade, with an Upgrade field, in HTTP/1.1. */
+  upgrade: 4,
+  /** Expect: 100-continue. */
+  expectContinue: 8,
+  /** TE: trailers, nominated by Connection. */
+  teTrailers: 16,
+  /** Any of Forwarded, X-Forwarded-*, X-Real-IP. */
+  forwarded: 32,
+  via: 64,
+  requestId: 128,
+  trailer: 256,
+  maxForwards: 512,
+  cookie: 1024,
+  contentLength: 2048,
+} as const;
+
+/** Integers per field in `Head.fields`. */
+export const FIELD_STRIDE = 5;
+
+export class Head {
+  bytes: Buffer = Buffer.alloc(0);
+  /** Offset of the first byte of the start line. */
+  start = 0;
+  /** Offset after the empty line. */
+  end = 0;
+  /** Request: the method, case-sensitive; response: ''. */
+  method = '';
+  targetStart = 0;
+  targetEnd = 0;
+  target: 0 | 1 | 2 | 3 = Target.origin;
+  /** Absolute form: the authority within the target; else -1. */
+  authorityStart = -1;
+  authorityEnd = -1;
+  minorVersion: 0 | 1 = 1;
+  /** Response: the status code. */
+  status = 0;
+  reasonStart = 0;
+  reasonEnd = 0;
+  /** Per field: id (0: a name we do not act on), name start and end, value start and end. */
+  fields: Int32Array;
+  fieldCount = 0;
+  /** -1 where there is none. */
+  contentLength = -1;
+  isChunked = false;
+  flags = 0;
+  /** Value of Host; -1 where there is none. */
+  hostStart = -1;
+  hostEnd = -1;
+  /** Value of Upgrade; -1 where there is none. */
+  upgradeStart = -1;
+  upgradeEnd = -1;
+
+  constructor(fieldsMax: number) {
+    this.fields = new Int32Array(fieldsMax * FIELD_STRIDE);
+  }
+
+  has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  /** A part of the head as text, one character per byte. */
+  text(start: number, end: number): string {
+    return this.bytes.toString('latin1', start, end);
+  }
+
+  /** The value of the first field with this id as text, or null. */
+  valueOf(id: number): string | null {
+    const { fields } = this;
+    for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      if (fields[at] === id) return this.text(fields[at + 3]!, fields[at + 4]!);
+    }
+    return null;
+  }
+
+  /** The value of the first field with this lower-case name as text, or null; for rare questions. */
+  valueOfName(name: string): string | null {
+    const { fields } = this;
+    for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      if (fields[at + 2]! - fields[at + 1]! !== name.length) continue;
+      if (this.text(fields[at + 1]!, fields[at + 2]!).toLowerCase() === name) {
+        return this.text(fields[at + 3]!, fields[at + 4]!);
+      }
+    }
+    return null;
+  }
+
+  clear(): void {
+    this.method = '';
+    this.targetStart = 0;
+    this.targetEnd = 0;
+    this.target = Target.origin;
+    this.authorityStart = -1;
+    this.authorityEnd = -1;
+    this.minorVersion = 1;
+    this.status = 0;
+    this.reasonStart = 0;
+    this.reasonEnd = 0;
+    this.fieldCount = 0;
+    this.contentLength = -1;
+    this.isChunked = false;
+    this.flags = 0;
+    this.hostStart = -1;
+    this.hostEnd = -1;
+    this.upgradeStart = -1;
+    this.upgradeEnd = -1;
+  }
+}
