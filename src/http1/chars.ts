@@ -24,6 +24,12 @@ export const TOKEN_LOWER = tableOf((byte) => {
   return TOKEN_MARKS.includes(String.fromCharCode(byte)) && byte < 128 ? byte : 0;
 });
 
+/**
+ * As TOKEN_LOWER, with `_` as `-`: servers that turn field names into variables can't tell the two
+ * apart, so a name is looked up with both taken as one.
+ */
+export const NAME_HASHED = TOKEN_LOWER.map((lower) => (lower === 95 ? 45 : lower));
+
 /** 1 for bytes of a field value or reason phrase: HTAB, SP, visible ASCII and obs-text. */
 export const VALUE = tableOf((byte) => (byte === HTAB || (byte >= SP && byte !== 127) ? 1 : 0));
 

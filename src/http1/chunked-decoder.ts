@@ -1,8 +1,8 @@
 // The chunked coding (RFC 9112 section 7.1), decoded in place: the data octets of a piece are moved
 // together over the framing between them, so that they can be sent on as one range. What goes out
 // is framed anew; extensions are checked and dropped, trailers are checked and kept apart.
-import { COLON, CR, HEX, LF, TOKEN_LOWER, VALUE } from './chars.ts';
-import { HOP_BY_HOP, hashStep, lookUp, PROTECTED } from './fields.ts';
+import { COLON, CR, HEX, LF, NAME_HASHED, VALUE } from './chars.ts';
+import { HOP_BY_HOP, hashStep, LOOKALIKE, lookUp, PROTECTED } from './fields.ts';
 
 export const BodyState = { more: 0, done: 1, rejected: 2 } as const;
 
@@ -156,11 +156,11 @@ function trailerFieldOf(line: string): boolean | null {
   let hash = 0;
   let at = 0;
   for (; at < bytes.length; at += 1) {
-    const lower = TOKEN_LOWER[bytes[at]!]!;
-    if (lower === 0) break;
-    hash = hashStep(hash, lower);
+    const hashed = NAME_HASHED[bytes[at]!]!;
+    if (hashed === 0) break;
+    hash = hashStep(hash, hashed);
   }
   if (at === 0 || bytes[at] !== COLON) return null;
   const id = lookUp(bytes, 0, at, hash);
-  return id === 0 || (HOP_BY_HOP[id] === 0 && PROTECTED[id] === 0);
+  return id === 0 || (HOP_BY_HOP[id] === 0 && PROTECTED[id] === 0 && id !== LOOKALIKE);
 }

@@ -1,6 +1,8 @@
 // The field names that a proxy acts on, and what it does with them. All other fields pass as they
 // are, and no string is ever made of their names: the parser hashes a name while it checks it.
-import { equalsLower } from './chars.ts';
+import { NAME_HASHED } from './chars.ts';
+
+const UNDERSCORE = 95;
 
 /** What hop-by-hop handling (RFC 9110 section 7.6.1) does with a field. */
 type Fate =
@@ -51,8 +53,11 @@ export const FieldId = Object.fromEntries(list.map((name, i) => [name, i + 1])) 
 /** The id that a field gets when Connection nominated it: it belongs to this connection alone. */
 export const NOMINATED = list.length + 1;
 
+/** The id of a name that is a protected one but for `_` in place of `-`: X_Forwarded_For. */
+export const LOOKALIKE = NOMINATED + 1;
+
 /** Number of ids: the length of tables by id. */
-export const FIELD_IDS = NOMINATED + 1;
+export const FIELD_IDS = LOOKALIKE + 1;
 
 const fateOf = (wanted: Fate): Uint8Array =>
   Uint8Array.from({ length: FIELD_IDS }, (_, id) => {
@@ -86,8 +91,18 @@ function slotOf(hash: number): number {
   return (hash ^ (hash >>> 15)) & (SLOTS - 1);
 }
 
-/** The id of the name bytes[start,end) with this hash, or 0. */
+/** The id of the name bytes[start,end) whose bytes by NAME_HASHED have this hash, or 0. */
 export function lookUp(bytes: Uint8Array, start: number, end: number, hash: number): number {
   const id = idBySlot[slotOf(hash)]!;
-  return id !== 0 && equalsLower(bytes, start, end, list[id - 1]!) ? id : 0;
+  if (id === 0) return 0;
+  const name = list[id - 1]!;
+  if (end - start !== name.length) return 0;
+  let hasUnderscore = false;
+  for (let i = 0; i < name.length; i += 1) {
+    const byte = bytes[start + i]!;
+    if (NAME_HASHED[byte] !== name.charCodeAt(i)) return 0;
+    if (byte === UNDERSCORE) hasUnderscore = true;
+  }
+  if (!hasUnderscore) return id;
+  return PROTECTED[id] === 1 ? LOOKALIKE : 0;
 }

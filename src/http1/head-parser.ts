@@ -10,6 +10,7 @@ import {
   equalsLower,
   HTAB,
   LF,
+  NAME_HASHED,
   SP,
   TARGET,
   TOKEN_LOWER,
@@ -317,9 +318,9 @@ export class HeadParser {
     let hash = 0;
     let at = start;
     for (; at < end; at += 1) {
-      const lower = TOKEN_LOWER[bytes[at]!]!;
-      if (lower === 0) break;
-      hash = hashStep(hash, lower);
+      const hashed = NAME_HASHED[bytes[at]!]!;
+      if (hashed === 0) break;
+      hash = hashStep(hash, hashed);
     }
     if (at === start || at >= end || bytes[at] !== COLON) return this.reject('bad-header');
     if (head.fieldCount >= this.limits.fieldCount) return this.reject('header-too-large');

@@ -2,6 +2,9 @@
 // framing and forwarding. One object is used again and again; it is valid until its parser's next
 // `reset`, and its offsets until the bytes are given up.
 
+import { equalsLower } from './chars.ts';
+import { NOMINATED } from './fields.ts';
+
 export const Target = { origin: 0, absolute: 1, authority: 2, asterisk: 3 } as const;
 
 /** Bits of `Head.flags`. */
@@ -88,12 +91,27 @@ export class Head {
   valueOfName(name: string): string | null {
     const { fields } = this;
     for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
-      if (fields[at + 2]! - fields[at + 1]! !== name.length) continue;
-      if (this.text(fields[at + 1]!, fields[at + 2]!).toLowerCase() === name) {
+      if (equalsLower(this.bytes, fields[at + 1]!, fields[at + 2]!, name)) {
         return this.text(fields[at + 3]!, fields[at + 4]!);
       }
     }
     return null;
+  }
+
+  /** Visits each field: id, the name's offset, and the offsets of its value. */
+  forEachField(visit: (id: number, nameStart: number, start: number, end: number) => void): void {
+    const { fields } = this;
+    for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      visit(fields[at]!, fields[at + 1]!, fields[at + 3]!, fields[at + 4]!);
+    }
+  }
+
+  /** Takes the fields with this lower-case name out of what is copied on. */
+  dropNamed(name: string): void {
+    const { fields } = this;
+    for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      if (equalsLower(this.bytes, fields[at + 1]!, fields[at + 2]!, name)) fields[at] = NOMINATED;
+    }
   }
 
   clear(): void {

@@ -110,8 +110,9 @@ export class Wire {
     return this.socket.writableLength === 0;
   }
 
-  get isDestroyed(): boolean {
-    return this.socket.destroyed;
+  /** Whether both sides may still send. */
+  get isOpen(): boolean {
+    return this.socket.readyState === 'open';
   }
 
   /**
@@ -130,9 +131,9 @@ export class Wire {
    * Takes care of the buffer: a shared one is copied from, an own one is lent until the other
    * wire is flushed.
    */
-  forwardTo(other: Wire, range: { base: Buffer; start: number; end: number }): boolean {
-    const bytes = range.base.subarray(range.start, range.end);
-    if (range.base !== this.buffer.base || this.buffer === sharedBuffer) {
+  forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
+    const bytes = base.subarray(start, end);
+    if (base !== this.buffer.base || this.buffer === sharedBuffer) {
       return other.write(Buffer.from(bytes));
     }
     const isTaken = other.write(bytes);

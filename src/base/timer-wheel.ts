@@ -1,0 +1,126 @@
+// Coarse timers for many connections: setting one costs an assignment, no timer of Node's and no
+// closure. An entry sits in the slot of its deadline; when the deadline moves later, the entry
+// stays where it is and moves on when its slot comes up.
+// A timer never fires early, and late by at most two ticks.
+
+const TICK_MS = 25;
+const SLOTS = 512;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** What a timer calls. */
+export interface TimerOwner {
+  onTimer(): void;
+}
+
+/** One per owner, made once and set again and again. */
+export class TimerEntry {
+  readonly owner: TimerOwner;
+  /** Fields of the wheel. */
+  deadlineMs = NEVER;
+  slotMs = NEVER;
+  next: TimerEntry | null = null;
+  previous: TimerEntry | null = null;
+
+  constructor(owner: TimerOwner) {
+    this.owner = owner;
+  }
+}
+
+export class TimerWheel {
+  /** Monotonic ms, as of the last tick: exact enough for time-outs, free to read. */
+  nowMs: number;
+  private readonly readClock: () => number;
+  private readonly slots: TimerEntry[];
+  private handle: NodeJS.Timeout | null = null;
+
+  /** `readClock` returns monotonic milliseconds. */
+  constructor(readClock: () => number) {
+    this.readClock = readClock;
+    this.nowMs = readClock();
+    // The head of each slot's ring.
+    this.slots = Array.from({ length: SLOTS }, () => {
+      const head = new TimerEntry({ onTimer() {} });
+      head.next = head;
+      head.previous = head;
+      return head;
+    });
+  }
+
+  /** Begins to tick by itself; the timer does not keep the thread alive. */
+  start(): void {
+    this.handle ??= setInterval(() => this.tick(), TICK_MS).unref();
+  }
+
+  stop(): void {
+    if (this.handle !== null) clearInterval(this.handle);
+    this.handle = null;
+  }
+
+  /** Calls the owner's onTimer once, `delayMs` from now; an earlier setting is replaced. */
+  schedule(entry: TimerEntry, delayMs: number): void {
+    // `nowMs` may be a tick behind: the extra tick keeps the timer from firing early.
+    const deadlineMs = this.nowMs + delayMs + TICK_MS;
+    entry.deadlineMs = deadlineMs;
+    if (entry.slotMs > deadlineMs) this.place(entry, deadlineMs);
+  }
+
+  /** The timer won't fire; the entry leaves its slot when that comes up. */
+  cancel(entry: TimerEntry): void {
+    entry.deadlineMs = NEVER;
+  }
+
+  /** The owner is gone: the wheel forgets the entry now. */
+  remove(entry: TimerEntry): void {
+    entry.deadlineMs = NEVER;
+    entry.slotMs = NEVER;
+    if (entry.next !== null) unlink(entry);
+  }
+
+  /** Fires what is due. Called by the ticking, or by a test that turns the clock. */
+  tick(): void {
+    const fromTick = Math.floor(this.nowMs / TICK_MS);
+    this.nowMs = this.readClock();
+    const toTick = Math.floor(this.nowMs / TICK_MS);
+    const count = Math.min(SLOTS, toTick - fromTick);
+    for (let i = 1; i <= count; i += 1) this.visit(this.slots[(toTick - count + i) % SLOTS]!);
+  }
+
+  private visit(head: TimerEntry): void {
+    if (head.next === head) return;
+    // All leave the slot first: what fires may set and remove timers, in this very slot too.
+    const visited: TimerEntry[] = [];
+    for (let entry = head.next!; entry !== head; entry = head.next!) {
+      unlink(entry);
+      entry.slotMs = NEVER;
+      visited.push(entry);
+    }
+    for (const entry of visited) {
+      if (entry.slotMs !== NEVER || entry.deadlineMs === NEVER) continue;
+      if (entry.deadlineMs <= this.nowMs) {
+        entry.deadlineMs = NEVER;
+        entry.owner.onTimer();
+      } else {
+        this.place(entry, entry.deadlineMs);
+      }
+    }
+  }
+
+  private place(entry: TimerEntry, deadlineMs: number): void {
+    if (entry.next !== null) unlink(entry);
+    // Beyond one turn it waits in the furthest slot and is placed again from there.
+    const slotMs = Math.min(deadlineMs, this.nowMs + (SLOTS - 1) * TICK_MS);
+    entry.slotMs = slotMs;
+    const head = this.slots[Math.ceil(slotMs / TICK_MS) % SLOTS]!;
+    entry.previous = head.previous;
+    entry.next = head;
+    head.previous!.next = entry;
+    head.previous = entry;
+  }
+}
+
+function unlink(entry: TimerEntry): void {
+  entry.previous!.next = entry.next;
+  entry.next!.previous = entry.previous;
+  entry.next = null;
+  entry.previous = null;
+}

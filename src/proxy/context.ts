@@ -1,0 +1,22 @@
+import type { Logger } from '../base/log.ts';
+import type { Random } from '../base/prng.ts';
+import type { TimerWheel } from '../base/timer-wheel.ts';
+import type { WorkerLedger } from '../ledger/ledger.ts';
+import type { FromWorker } from '../worker/messages.ts';
+import type { AccessLog } from './access-log.ts';
+import type { LiveService } from './live-service.ts';
+
+/** What everything in a worker shares; one per worker thread. */
+export interface WorkerContext {
+  readonly index: number;
+  readonly ledger: WorkerLedger;
+  readonly wheel: TimerWheel;
+  /** By name; replaced entries live on in the connections that use them. */
+  readonly services: Map<string, LiveService>;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Null when it is off. */
+  readonly accessLog: AccessLog | null;
+  /** Tells the main thread. */
+  readonly report: (message: FromWorker) => void;
+}

@@ -1,0 +1,62 @@
+// Replies that we make ourselves: a status, the reason's code in X-Upriver-Reason, its sentence as
+// text. Always with a length, so that the client knows where they end.
+import type { Reason } from '../../model/reason.ts';
+
+const PHRASES: Readonly<Record<number, string>> = {
+  301: 'Moved Permanently',
+  302: 'Found',
+  303: 'See Other',
+  307: 'Temporary Redirect',
+  308: 'Permanent Redirect',
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+  508: 'Loop Detected',
+};
+
+export interface OwnReplyOptions {
+  /** More for people after the reason's sentence; ''. */
+  readonly detail: string;
+  readonly isHead: boolean;
+  readonly mayKeepAlive: boolean;
+  /** The client speaks HTTP/1.0, where staying open is said. */
+  readonly isOldClient: boolean;
+  /** Value of Server; '' for none. */
+  readonly serverName: string;
+}
+
+/** The whole reply for a failure. */
+export function ownReply(reason: Reason, options: OwnReplyOptions): Buffer {
+  const detail = options.detail === '' ? '' : `: ${options.detail}`;
+  const body = `${reason.text}${detail}\n`;
+  const allow =
+    reason.status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : '';
+  return reply(reason.status, `X-Upriver-Reason: ${reason.code}\r\n${allow}`, body, options);
+}
+
+/** A redirect to `location`. */
+export function redirectReply(status: number, location: string, options: OwnReplyOptions): Buffer {
+  return reply(status, `Location: ${location}\r\n`, '', options);
+}
+
+function reply(status: number, fields: string, body: string, options: OwnReplyOptions): Buffer {
+  const server = options.serverName === '' ? '' : `Server: ${options.serverName}\r\n`;
+  const staysOpen = options.isOldClient ? 'Connection: keep-alive\r\n' : '';
+  const connection = options.mayKeepAlive ? staysOpen : 'Connection: close\r\n';
+  const head =
+    `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n` +
+    `Date: ${new Date().toUTCString()}\r\n${server}${fields}${connection}` +
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  return Buffer.from(options.isHead ? head : head + body);
+}

@@ -1,0 +1,63 @@
+// What all HTTP connections of one worker share, so that an idle connection owns next to nothing:
+// the parser of request heads, the writer of response heads, and exchanges for reuse.
+import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
+import { HeadWriter } from '../../http1/head-writer.ts';
+import type { WorkerContext } from '../context.ts';
+import type { LiveEndpoint } from '../live-service.ts';
+import { Exchange } from './exchange.ts';
+
+/** Limits of a response head: what an endpoint may send. */
+export const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
+
+const SPARES_MAX = 256;
+
+export class HttpPlane {
+  readonly context: WorkerContext;
+  /** For response heads; what it holds is sent, copied or abandoned before another uses it. */
+  readonly responseWriter = new HeadWriter();
+  private parsers: HeadParser[] = [];
+  private readonly spares: Exchange[] = [];
+  private readonly active = new Set<Exchange>();
+  private requestNumber = 0;
+  private readonly idPrefix: string;
+
+  constructor(context: WorkerContext) {
+    this.context = context;
+    const chance = Math.floor(context.random() * 0x1_0000_0000).toString(16);
+    this.idPrefix = `${Date.now().toString(16)}-${context.index}${chance}`;
+  }
+
+  /** A parser of request heads with these limits; kept by a connection while a head is in pieces. */
+  takeParser(limits: HeadLimits): HeadParser {
+    const parser = this.parsers.pop() ?? new HeadParser('request', limits);
+    parser.reset(limits);
+    return parser;
+  }
+
+  giveParser(parser: HeadParser): void {
+    parser.reset();
+    if (this.parsers.length < SPARES_MAX) this.parsers.push(parser);
+  }
+
+  takeExchange(): Exchange {
+    const exchange = this.spares.pop() ?? new Exchange(this);
+    this.active.add(exchange);
+    return exchange;
+  }
+
+  giveExchange(exchange: Exchange): void {
+    this.active.delete(exchange);
+    if (this.spares.length < SPARES_MAX) this.spares.push(exchange);
+  }
+
+  /** An endpoint went down by its check: exchanges that wait for it may go elsewhere. */
+  endpointWentDown(endpoint: LiveEndpoint): void {
+    for (const exchange of [...this.active]) exchange.onEndpointDown(endpoint);
+  }
+
+  /** An id for a request that brought none: unique over workers and restarts. */
+  readonly makeRequestId = (): string => {
+    this.requestNumber += 1;
+    return `${this.idPrefix}-${this.requestNumber.toString(16)}`;
+  };
+}

@@ -1,0 +1,116 @@
+// A bound address and the connections that came in by it. What it leads to is replaced by each
+// snapshot; a connection looks it up at each request, so it follows the table while it lives.
+import type { HeadLimits } from '../http1/head-parser.ts';
+import type { Limits, Timeouts } from '../model/service.ts';
+import type { ListenerSnapshot } from '../model/snapshot.ts';
+import type { LiveService } from './live-service.ts';
+import { Router } from './router.ts';
+import { listenWires, type Wire, type WireServer } from './wire.ts';
+
+/** A connection as its listener sees it. */
+export interface Drainable {
+  /** Finishes what is in flight, then closes; an idle one closes soon. */
+  drain(): void;
+  /** Closes now. */
+  abort(): void;
+}
+
+/** Before a request is routed there is no service whose policy could apply. */
+const UNROUTED = {
+  head: { headBytes: 32 * 1024, fieldCount: 100, targetBytes: 8192 },
+  timeouts: { clientHeaderMs: 10_000, keepAliveMs: 60_000, idleMs: 60_000 },
+} as const;
+
+type ClientTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleMs'>;
+
+export class LiveListener {
+  snapshot: ListenerSnapshot;
+  /** The one service behind it; null where routes decide. */
+  service: LiveService | null = null;
+  router: Router | null = null;
+  private readonly connections = new Set<Drainable>();
+  private server: WireServer | null = null;
+  private headLimitsOf: { limits: Limits; head: HeadLimits } | null = null;
+  private onEmpty: (() => void) | null = null;
+
+  constructor(snapshot: ListenerSnapshot) {
+    this.snapshot = snapshot;
+  }
+
+  /** What it leads to from now on. */
+  apply(snapshot: ListenerSnapshot, services: ReadonlyMap<string, LiveService>): void {
+    if (snapshot.routes !== this.snapshot.routes || this.router === null) {
+      this.router = snapshot.routes.length > 0 ? new Router(snapshot.routes) : null;
+    }
+    this.snapshot = snapshot;
+    this.service = services.get(snapshot.service) ?? null;
+  }
+
+  /**
+   * Opens the address. `accept` makes a connection of each wire. Rejects with the system's error
+   * (EADDRINUSE, EACCES, EADDRNOTAVAIL).
+   */
+  async open(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<void> {
+    const { address, protocol } = this.snapshot;
+    this.server = await listenWires({
+      address,
+      reusePort: true,
+      readBuffer: protocol === 'tcp' ? 'own' : 'shared',
+      onWire: (wire) => {
+        // The connection may have ended itself at once: a limit was reached.
+        const connection = accept(wire, this);
+        if (wire.isOpen) this.connections.add(connection);
+      },
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.server !== null;
+  }
+
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
+  /** Limits of the heads of requests that come in here. */
+  get headLimits(): HeadLimits {
+    const limits = this.service?.service.limits;
+    if (limits === undefined) return UNROUTED.head;
+    if (this.headLimitsOf?.limits !== limits) {
+      const { headerBytes, headerCount, targetBytes } = limits;
+      this.headLimitsOf = {
+        limits,
+        head: { headBytes: headerBytes, fieldCount: headerCount, targetBytes },
+      };
+    }
+    return this.headLimitsOf.head;
+  }
+
+  get timeouts(): ClientTimeouts {
+    return this.service?.service.timeouts ?? UNROUTED.timeouts;
+  }
+
+  /** A connection has closed. */
+  gone(connection: Drainable): void {
+    this.connections.delete(connection);
+    if (this.connections.size === 0) this.onEmpty?.();
+  }
+
+  /** Accepts no more; resolves when the last connection has finished. */
+  drain(): Promise<void> {
+    this.server?.close();
+    this.server = null;
+    for (const connection of [...this.connections]) connection.drain();
+    if (this.connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.onEmpty = resolve;
+    });
+  }
+
+  /** Closes every connection now; returns how many there were. */
+  abort(): number {
+    const { size } = this.connections;
+    for (const connection of [...this.connections]) connection.abort();
+    return size;
+  }
+}

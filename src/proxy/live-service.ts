@@ -1,0 +1,265 @@
+// A service as a worker lives it: the snapshot it got last, the balancer, and per endpoint the pool
+// and the average that survive snapshots. Requests ask it for an endpoint and tell it how that went.
+// Invariant: `endpoints` are those of the snapshot; a LiveEndpoint that left lives on only in the
+// exchanges that still use it, and gets no connection back into its pool.
+import type { Balancer, Choice } from '../balance/balancer.ts';
+import { createBalancer } from '../balance/policies.ts';
+import { rampWeight } from '../balance/slow-start.ts';
+import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
+import { EndpointColumn } from '../ledger/layout.ts';
+import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
+import type { Reason } from '../model/reason.ts';
+import type { Service } from '../model/service.ts';
+import type { ServiceSnapshot } from '../model/snapshot.ts';
+import type { WorkerContext } from './context.ts';
+import { Pool } from './pool.ts';
+import { RetryBudget } from './retry-budget.ts';
+
+/** How long a worker passes over an endpoint that refused it, before control has decided. */
+const AVOID_MS = 1000;
+/** How often weights in slow start are raised. */
+const RAMP_STEP_MS = 250;
+/** Weight of the newest sample in the moving average of response times. */
+const EWMA_SHARE = 0.1;
+
+export class LiveEndpoint implements Choice {
+  readonly id: string;
+  readonly slot: number;
+  readonly address: string;
+  readonly port: number;
+  readonly pool = new Pool();
+  weight: number;
+  latencyUs = 0;
+  /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
+  takesWork = true;
+  /** Monotonic ms until which the worker passes it over; 0: not. */
+  avoidUntilMs = 0;
+
+  constructor(endpoint: EffectiveEndpoint) {
+    this.id = endpoint.id;
+    this.slot = endpoint.slot;
+    this.address = endpoint.address;
+    this.port = endpoint.port;
+    this.weight = endpoint.weight;
+  }
+}
+
+/** An exchange that waits for a place on an endpoint. */
+export interface Waiter {
+  /** An endpoint may have a place now: try again. */
+  onPlace(): void;
+}
+
+export class LiveService implements TimerOwner {
+  snapshot: ServiceSnapshot;
+  readonly name: string;
+  readonly slot: number;
+  retryBudget: RetryBudget;
+  private readonly context: WorkerContext;
+  private balancer: Balancer<LiveEndpoint>;
+  private endpoints = new Map<number, LiveEndpoint>();
+  /** Endpoints that refused a moment ago: taken when every other was tried. */
+  private avoided: LiveEndpoint[] = [];
+  private waiters: Waiter[] = [];
+  private readonly timer = new TimerEntry(this);
+
+  constructor(snapshot: ServiceSnapshot, context: WorkerContext) {
+    this.snapshot = snapshot;
+    this.name = snapshot.service.name;
+    this.slot = snapshot.slot;
+    this.context = context;
+    this.retryBudget = new RetryBudget(snapshot.service.retry);
+    this.balancer = this.makeBalancer();
+    this.applyEndpoints();
+  }
+
+  get service(): Service {
+    return this.snapshot.service;
+  }
+
+  /**
+   * The service as it is from now on; requests in flight keep what they began with. Returns the
+   * endpoints that went down with it: what waits for them may be in vain.
+   */
+  apply(snapshot: ServiceSnapshot): LiveEndpoint[] {
+    const before = this.snapshot.service;
+    this.snapshot = snapshot;
+    if (JSON.stringify(snapshot.service) !== JSON.stringify(before)) {
+      this.retryBudget = new RetryBudget(snapshot.service.retry);
+      this.balancer = this.makeBalancer();
+    }
+    const known = this.endpoints;
+    this.applyEndpoints();
+    this.wake();
+    return snapshot.endpoints
+      .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
+      .flatMap((endpoint) => known.get(endpoint.slot) ?? []);
+  }
+
+  /**
+   * An endpoint for the next attempt, or null where none may take it. An endpoint in `tried`
+   * (slots of earlier attempts) is taken again only when there is no other.
+   */
+  pick(tried: readonly number[], hash: number): LiveEndpoint | null {
+    const picked = this.balancer.pick(tried, hash);
+    if (picked !== null || tried.length === 0) return picked;
+    const untried = this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
+    return untried ?? this.balancer.pick([], hash);
+  }
+
+  /** How many endpoints may take work, those that are passed over for a moment included. */
+  get usableCount(): number {
+    let count = 0;
+    for (const endpoint of this.endpoints.values()) if (endpoint.takesWork) count += 1;
+    return count;
+  }
+
+  /** Why there is no endpoint, for people: `3 endpoints: 2 down, 1 maint`. */
+  whyNoEndpoint(): string {
+    const { endpoints } = this.snapshot;
+    if (endpoints.length === 0) return 'none registered';
+    const counts = new Map<string, number>();
+    for (const { state, weight } of endpoints) {
+      const word = weight === 0 && state === 'up' ? 'weight 0' : state;
+      counts.set(word, (counts.get(word) ?? 0) + 1);
+    }
+    const parts = [...counts].map(([word, count]) => `${count} ${word}`);
+    return `${endpoints.length} registered: ${parts.join(', ')}`;
+  }
+
+  /** Whether this endpoint has fewer requests in flight than its limit. */
+  hasPlace(endpoint: LiveEndpoint): boolean {
+    const max = this.service.limits.perEndpoint;
+    return max === 0 || this.context.ledger.inFlight[endpoint.slot]! < max;
+  }
+
+  /** An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern. */
+  attemptFailed(endpoint: LiveEndpoint, reason: Reason): void {
+    const { ledger, report, wheel } = this.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.failures, 1);
+    if (reason.retryOn === 'connect') {
+      ledger.addEndpoint(endpoint.slot, EndpointColumn.connectFailures, 1);
+      endpoint.avoidUntilMs = wheel.nowMs + AVOID_MS;
+      this.offerChoices();
+      this.scheduleStep();
+    }
+    const streak = ledger.lengthenStreak(endpoint.slot);
+    const limit = this.service.passive.consecutiveFailures;
+    const { slot } = endpoint;
+    if (limit > 0 && streak >= limit && streak % limit === 0) {
+      report({ type: 'streak', slot, count: streak, reason: reason.code });
+    } else if (streak === 1) {
+      report({ type: 'suspect', slot, reason: reason.code });
+    }
+  }
+
+  /** The endpoint answered, `us` microseconds after it had the request. */
+  attemptSucceeded(endpoint: LiveEndpoint, us: number): void {
+    this.context.ledger.endStreak(endpoint.slot);
+    endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
+  }
+
+  /** Lets `waiter` know when an endpoint may have a place; false when the queue is full. */
+  enqueue(waiter: Waiter): boolean {
+    if (this.waiters.length >= this.service.limits.queue) return false;
+    this.waiters.push(waiter);
+    this.scheduleStep();
+    return true;
+  }
+
+  dequeue(waiter: Waiter): void {
+    const at = this.waiters.indexOf(waiter);
+    if (at >= 0) this.waiters.splice(at, 1);
+  }
+
+  /** An attempt has ended: the first in the queue may take its place. */
+  placeFreed(): void {
+    if (this.waiters.length > 0) this.waiters.shift()!.onPlace();
+  }
+
+  /** Steps what changes with time alone: slow start, endpoints passed over, the queue. */
+  onTimer(): void {
+    this.offerChoices();
+    // Places that other workers freed are seen here.
+    if (this.waiters.length > 0) this.wake();
+    this.scheduleStep();
+  }
+
+  /** The service is gone: idle connections close; exchanges in flight finish by themselves. */
+  close(): void {
+    this.context.wheel.remove(this.timer);
+    this.snapshot = { ...this.snapshot, endpoints: [] };
+    this.applyEndpoints();
+    this.wake();
+  }
+
+  private makeBalancer(): Balancer<LiveEndpoint> {
+    return createBalancer(this.service.balance.policy, {
+      inFlight: this.context.ledger.inFlight,
+      perEndpointMax: this.service.limits.perEndpoint,
+      random: this.context.random,
+    });
+  }
+
+  private applyEndpoints(): void {
+    const before = this.endpoints;
+    this.endpoints = new Map();
+    for (const endpoint of this.snapshot.endpoints) {
+      const known = before.get(endpoint.slot);
+      const isSame =
+        known?.id === endpoint.id &&
+        known.address === endpoint.address &&
+        known.port === endpoint.port;
+      const live = isSame ? known : new LiveEndpoint(endpoint);
+      live.takesWork = takesWork(endpoint);
+      if (!live.takesWork) live.pool.clear();
+      this.endpoints.set(endpoint.slot, live);
+    }
+    for (const [slot, endpoint] of before) {
+      if (this.endpoints.get(slot) === endpoint) continue;
+      endpoint.takesWork = false;
+      endpoint.pool.clear();
+    }
+    this.offerChoices();
+    this.scheduleStep();
+  }
+
+  /** Hands the balancer the endpoints that may take work, at the weight they have now. */
+  private offerChoices(): void {
+    const { nowMs } = this.context.wheel;
+    const { slowStartMs } = this.service;
+    const choices: LiveEndpoint[] = [];
+    const avoided: LiveEndpoint[] = [];
+    for (const endpoint of this.snapshot.endpoints) {
+      const live = this.endpoints.get(endpoint.slot)!;
+      if (!live.takesWork) continue;
+      const fromMs = endpoint.slowStartFromMs;
+      live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs(fromMs) });
+      (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
+    }
+    // When all refuse, one of them may be back: none is passed over.
+    this.balancer.setChoices(choices.length > 0 ? choices : avoided);
+    this.avoided = avoided;
+  }
+
+  private scheduleStep(): void {
+    const { wheel } = this.context;
+    const isChanging =
+      this.waiters.length > 0 ||
+      this.snapshot.endpoints.some((endpoint) => endpoint.state === 'slow-start') ||
+      [...this.endpoints.values()].some((endpoint) => endpoint.avoidUntilMs > wheel.nowMs);
+    if (isChanging) wheel.schedule(this.timer, this.waiters.length > 0 ? 1 : RAMP_STEP_MS);
+    else wheel.cancel(this.timer);
+  }
+
+  private wake(): void {
+    const { waiters } = this;
+    this.waiters = [];
+    for (const waiter of waiters) waiter.onPlace();
+  }
+}
+
+/** The wall clock, which slow start is dated by; not read where it does not apply. */
+function wallMs(fromMs: number): number {
+  return fromMs === 0 ? 0 : Date.now();
+}

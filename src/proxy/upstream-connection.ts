@@ -1,0 +1,112 @@
+// One HTTP connection to an endpoint. It belongs to an exchange or lies idle in the endpoint's
+// pool, never both; it parses response heads, for which it keeps its own parser.
+//   connecting -> busy <-> idle -> closed
+// Bytes, or the end, on an idle connection condemn it: they belong to no exchange.
+import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
+import { type HeadLimits, HeadParser } from '../http1/head-parser.ts';
+import type { LiveEndpoint } from './live-service.ts';
+import { type ConnectHandler, connectWire, type Wire } from './wire.ts';
+
+/** The exchange's side: what happens to the connection it holds. */
+export interface UpstreamUser {
+  onUpstreamConnect(): void;
+  /** As WireHandler.onBytes. */
+  onUpstreamBytes(base: Buffer, start: number, end: number): void;
+  onUpstreamEnd(): void;
+  onUpstreamDrain(): void;
+  /** The connection is gone, and the user's no more. */
+  onUpstreamClose(error: NodeJS.ErrnoException | null): void;
+  /** The time set by `setTimer` has passed. */
+  onUpstreamTimer(): void;
+}
+
+export class UpstreamConnection implements ConnectHandler, TimerOwner {
+  readonly wire: Wire;
+  readonly endpoint: LiveEndpoint;
+  readonly parser: HeadParser;
+  /** Who has it; null while it is idle or closed. */
+  user: UpstreamUser | null;
+  /** Whether an earlier exchange was answered on it: it may then be stale. */
+  isReused = false;
+  /** Monotonic ms since it lies in the pool. */
+  idleSinceMs = 0;
+  private readonly wheel: TimerWheel;
+  private readonly timer = new TimerEntry(this);
+
+  /** Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. */
+  constructor(
+    endpoint: LiveEndpoint,
+    user: UpstreamUser,
+    options: { wheel: TimerWheel; limits: HeadLimits },
+  ) {
+    this.endpoint = endpoint;
+    this.user = user;
+    this.wheel = options.wheel;
+    this.parser = new HeadParser('response', options.limits);
+    this.wire = connectWire(endpoint, this);
+  }
+
+  setTimer(ms: number): void {
+    this.wheel.schedule(this.timer, ms);
+  }
+
+  clearTimer(): void {
+    this.wheel.cancel(this.timer);
+  }
+
+  /** The exchange is done and the connection is clean: keeps it, or closes it when it can't. */
+  release(limits: { idleMax: number; idleMs: number }): void {
+    this.user = null;
+    this.isReused = true;
+    this.idleSinceMs = this.wheel.nowMs;
+    this.parser.reset();
+    const { endpoint } = this;
+    if (endpoint.takesWork && endpoint.pool.give(this, limits.idleMax))
+      this.setTimer(limits.idleMs);
+    else this.destroy();
+  }
+
+  /** Closes it without a word to the user. */
+  destroy(): void {
+    this.user = null;
+    this.wheel.remove(this.timer);
+    this.wire.destroy();
+  }
+
+  onConnect(): void {
+    this.user?.onUpstreamConnect();
+  }
+
+  onBytes(base: Buffer, start: number, end: number): void {
+    if (this.user !== null) this.user.onUpstreamBytes(base, start, end);
+    else this.discard();
+  }
+
+  onEnd(): void {
+    if (this.user !== null) this.user.onUpstreamEnd();
+    else this.discard();
+  }
+
+  onDrain(): void {
+    this.user?.onUpstreamDrain();
+  }
+
+  onClose(error: NodeJS.ErrnoException | null): void {
+    this.wheel.remove(this.timer);
+    const { user } = this;
+    this.user = null;
+    if (user === null) this.endpoint.pool.remove(this);
+    else user.onUpstreamClose(error);
+  }
+
+  onTimer(): void {
+    if (this.user !== null) this.user.onUpstreamTimer();
+    else this.discard();
+  }
+
+  /** An idle connection is of no use any more. */
+  private discard(): void {
+    this.endpoint.pool.remove(this);
+    this.destroy();
+  }
+}

@@ -1,0 +1,65 @@
+// Where a worker thread starts: makes the parts of the data plane and wires them to the main
+// thread. Everything else about a worker is in worker.ts.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import { seededRandom } from '../base/prng.ts';
+import { TimerWheel } from '../base/timer-wheel.ts';
+import { WorkerLedger } from '../ledger/ledger.ts';
+import { AccessLog } from '../proxy/access-log.ts';
+import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
+import { Worker } from './worker.ts';
+
+if (parentPort === null) throw new Error('worker/entry runs in a worker thread alone');
+const port = parentPort;
+// Given by the supervisor, which is ours.
+const init = workerData as WorkerInit;
+
+const report = (message: FromWorker): void => port.postMessage(message);
+const logAt = (level: LogLevel) => (fields: LogFields, message: string) =>
+  report({ type: 'log', level, fields, message });
+const log: Logger = {
+  debug: logAt('debug'),
+  info: logAt('info'),
+  warn: logAt('warn'),
+  error: logAt('error'),
+};
+
+const wheel = new TimerWheel(() => performance.now());
+wheel.start();
+const worker = new Worker({
+  index: init.index,
+  ledger: new WorkerLedger(init.ledger),
+  wheel,
+  services: new Map(),
+  random: seededRandom(init.seed),
+  log,
+  accessLog: init.accessLog
+    ? new AccessLog({
+        wheel,
+        wallMs: Date.now,
+        send: (lines) => report({ type: 'access', lines }),
+      })
+    : null,
+  report,
+});
+
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'apply':
+      void worker
+        .apply(message.delta)
+        .then((listenErrors) =>
+          report({ type: 'applied', version: message.delta.version, listenErrors }),
+        );
+      return;
+    case 'drain':
+      void worker.drain(message.graceMs).then((cut) => report({ type: 'drained', cut }));
+      return;
+    case 'ping':
+      report({ type: 'pong', id: message.id });
+      return;
+    case 'stop':
+      process.exit(0);
+  }
+});
+report({ type: 'ready' });
