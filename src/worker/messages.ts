@@ -29,6 +29,8 @@ export type FromWorker =
       readonly version: number;
       readonly listenErrors: readonly ListenError[];
     }
+  /** A listener that was refused could be opened after all, or another one was lost. */
+  | { readonly type: 'listeners'; readonly listenErrors: readonly ListenError[] }
   | { readonly type: 'pong'; readonly id: number }
   /** An endpoint reached its service's limit of failed attempts in a row (passive health). */
   | {

@@ -1,0 +1,144 @@
+// One worker thread as the supervisor sees it: what was sent to it, and what it has answered.
+//   starting -> live -> gone
+// Invariant: `applying` holds exactly the deltas that were sent and not yet acknowledged, in order;
+// the worker applies them one after the other, so acknowledgements come in the same order.
+import { Worker } from 'node:worker_threads';
+import { assert } from '../base/assert.ts';
+import type { SnapshotDelta } from '../model/snapshot.ts';
+import type { FromWorker, ListenError, ToWorker, WorkerInit } from '../worker/messages.ts';
+
+/** What a thread tells its supervisor. */
+export interface ThreadOwner {
+  /** It can take deltas. */
+  onReady(thread: WorkerThread): void;
+  /** A message that is not about the thread itself: a record, a failing endpoint. */
+  onMessage(thread: WorkerThread, message: FromWorker): void;
+  /** It has ended; once, and last. `error` is what it threw, or null. */
+  onGone(thread: WorkerThread, end: { exitCode: number; error: Error | null }): void;
+}
+
+interface SentDelta {
+  readonly version: number;
+  readonly done: () => void;
+}
+
+export class WorkerThread {
+  readonly index: number;
+  /** Resolves when the thread has ended, in whatever way. */
+  readonly gone: Promise<void>;
+  state: 'starting' | 'live' | 'gone' = 'starting';
+  /** Listeners that this worker wants and could not open, as of its last word. */
+  listenErrors: readonly ListenError[] = [];
+  /** Pings in a row that were due while an earlier one had no answer. */
+  missedPings = 0;
+  private readonly worker: Worker;
+  private readonly owner: ThreadOwner;
+  private applying: SentDelta[] = [];
+  private pingId = 0;
+  private pongId = 0;
+  private onDrained: ((cut: number) => void) | null = null;
+  private error: Error | null = null;
+
+  constructor(entry: URL, init: WorkerInit, owner: ThreadOwner) {
+    this.index = init.index;
+    this.owner = owner;
+    this.worker = new Worker(entry, { workerData: init, name: `worker ${init.index}` });
+    this.worker.on('message', (message: FromWorker) => this.onMessage(message));
+    this.worker.on('error', (error: Error) => {
+      this.error = error;
+    });
+    this.gone = new Promise((resolve) => {
+      this.worker.once('exit', (exitCode) => {
+        this.onExit(exitCode);
+        resolve();
+      });
+    });
+  }
+
+  /** Sends a delta; resolves when it is live there, or when the thread has ended. */
+  apply(delta: SnapshotDelta): Promise<void> {
+    if (this.state === 'gone') return Promise.resolve();
+    return new Promise((done) => {
+      this.applying.push({ version: delta.version, done });
+      this.post({ type: 'apply', delta });
+    });
+  }
+
+  /** Asks for a sign of life; counts where the last one has not come. */
+  ping(): void {
+    if (this.state !== 'live') return;
+    if (this.pongId !== this.pingId) {
+      this.missedPings += 1;
+      return;
+    }
+    this.pingId += 1;
+    this.post({ type: 'ping', id: this.pingId });
+  }
+
+  /** Drains; resolves with the number of connections that were cut, 0 if the thread ends first. */
+  drain(graceMs: number): Promise<number> {
+    if (this.state !== 'live') return Promise.resolve(0);
+    return new Promise((resolve) => {
+      this.onDrained = resolve;
+      this.post({ type: 'drain', graceMs });
+    });
+  }
+
+  /** Asks it to end now. */
+  stop(): void {
+    if (this.state !== 'gone') this.post({ type: 'stop' });
+  }
+
+  /** Ends it from outside: for a thread that answers no more. */
+  terminate(): void {
+    void this.worker.terminate();
+  }
+
+  private post(message: ToWorker): void {
+    this.worker.postMessage(message);
+  }
+
+  private onMessage(message: FromWorker): void {
+    switch (message.type) {
+      case 'ready':
+        this.state = 'live';
+        this.owner.onReady(this);
+        return;
+      case 'applied':
+        this.onApplied(message.version, message.listenErrors);
+        return;
+      case 'pong':
+        this.pongId = message.id;
+        this.missedPings = 0;
+        return;
+      case 'drained':
+        this.onDrained?.(message.cut);
+        this.onDrained = null;
+        return;
+      case 'listeners':
+        this.listenErrors = message.listenErrors;
+        this.owner.onMessage(this, message);
+        return;
+      default:
+        this.owner.onMessage(this, message);
+    }
+  }
+
+  private onApplied(version: number, listenErrors: readonly ListenError[]): void {
+    const sent = this.applying.shift();
+    assert(sent?.version === version, 'a worker acknowledges deltas in the order they were sent');
+    this.listenErrors = listenErrors;
+    sent.done();
+  }
+
+  private onExit(exitCode: number): void {
+    this.state = 'gone';
+    this.listenErrors = [];
+    const { applying } = this;
+    this.applying = [];
+    for (const sent of applying) sent.done();
+    this.onDrained?.(0);
+    this.onDrained = null;
+    this.owner.onGone(this, { exitCode, error: this.error });
+  }
+}
