@@ -1,27 +1,29 @@
 // A data-plane worker: applies snapshots, opens and closes listeners, drains. Requests go from the
 // wire to their connection without passing here.
-import { withFields } from '../base/log.ts';
+import { codeOf, messageOf } from '../base/coded-error.ts';
 import { formatListen } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { ClientConnection } from '../proxy/http/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
-import { type LiveEndpoint, LiveService } from '../proxy/live-service.ts';
+import { LiveService } from '../proxy/live-service.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
 import type { Wire } from '../proxy/wire.ts';
 import type { ListenError } from './messages.ts';
 
-/** How often an address that could not be opened is tried again. */
+/** How often addresses that could not be opened are tried again. */
 const REOPEN_MS = 2000;
 
 export class Worker {
   private readonly context: WorkerContext;
   private readonly plane: HttpPlane;
   private readonly listeners = new Map<string, LiveListener>();
+  /** Listeners that accept no more and still have connections. */
+  private readonly retired = new Set<LiveListener>();
   /** Listeners that are wanted and could not be opened. */
-  private readonly refused = new Map<string, ListenError>();
-  private reopen: NodeJS.Timeout | null = null;
+  private readonly refused = new Map<string, { snapshot: ListenerSnapshot; error: ListenError }>();
+  private reopening: NodeJS.Timeout | null = null;
   private applying: Promise<void> = Promise.resolve();
   private isDraining = false;
 
@@ -35,47 +37,57 @@ export class Worker {
    * everything that is refused now. Deltas are applied one after the other, in order.
    */
   async apply(delta: SnapshotDelta): Promise<ListenError[]> {
-    const before = this.applying;
-    const done = before.then(() => this.applyNow(delta));
-    this.applying = done;
-    await done;
-    return [...this.refused.values()];
+    this.applying = this.applying.then(() => this.applyNow(delta));
+    await this.applying;
+    return this.listenErrors();
   }
 
   private async applyNow(delta: SnapshotDelta): Promise<void> {
-    const { services } = this.context;
-    for (const snapshot of delta.upsert) {
-      const live = services.get(snapshot.service.name);
-      if (live === undefined || live.slot !== snapshot.slot) {
-        live?.close();
-        services.set(snapshot.service.name, new LiveService(snapshot, this.context));
-      } else {
-        for (const endpoint of live.apply(snapshot)) this.endpointWentDown(endpoint);
+    const hasOthers = this.applyServices(delta);
+    if (delta.listeners !== null) await this.setListeners(delta.listeners);
+    else if (hasOthers) {
+      for (const listener of this.listeners.values()) {
+        listener.apply(listener.snapshot, this.context.services);
       }
+    }
+  }
+
+  /** Returns whether a service came or went, so that listeners must look theirs up again. */
+  private applyServices(delta: SnapshotDelta): boolean {
+    const { services } = this.context;
+    let hasOthers = delta.remove.length > 0;
+    for (const snapshot of delta.upsert) {
+      const { name } = snapshot.service;
+      const live = services.get(name);
+      if (live !== undefined && live.slot === snapshot.slot) {
+        for (const endpoint of live.apply(snapshot)) this.plane.endpointWentDown(endpoint);
+        continue;
+      }
+      live?.close();
+      services.set(name, new LiveService(snapshot, this.context));
+      hasOthers = true;
     }
     for (const name of delta.remove) {
       services.get(name)?.close();
       services.delete(name);
     }
-    if (delta.listeners !== null) await this.setListeners(delta.listeners);
-    else
-      for (const listener of this.listeners.values()) listener.apply(listener.snapshot, services);
-  }
-
-  private endpointWentDown(endpoint: LiveEndpoint): void {
-    this.plane.endpointWentDown(endpoint);
+    return hasOthers;
   }
 
   private async setListeners(wanted: readonly ListenerSnapshot[]): Promise<void> {
-    const keys = new Set(wanted.map((snapshot) => snapshot.key));
+    const byKey = new Map(wanted.map((snapshot) => [snapshot.key, snapshot]));
     for (const [key, listener] of this.listeners) {
-      const snapshot = wanted.find((one) => one.key === key);
-      if (snapshot !== undefined && snapshot.protocol === listener.snapshot.protocol) continue;
-      this.listeners.delete(key);
-      void listener.drain();
+      if (byKey.get(key)?.protocol !== listener.snapshot.protocol) this.retire(key, listener);
     }
-    for (const key of this.refused.keys()) if (!keys.has(key)) this.refused.delete(key);
+    for (const key of this.refused.keys()) if (!byKey.has(key)) this.refused.delete(key);
     await Promise.all(wanted.map((snapshot) => this.setListener(snapshot)));
+  }
+
+  /** Stops accepting; connections go on until what is in flight has finished. */
+  private retire(key: string, listener: LiveListener): void {
+    this.listeners.delete(key);
+    this.retired.add(listener);
+    void listener.drain().then(() => this.retired.delete(listener));
   }
 
   private async setListener(snapshot: ListenerSnapshot): Promise<void> {
@@ -95,23 +107,28 @@ export class Worker {
       this.listeners.set(snapshot.key, listener);
       this.refused.delete(snapshot.key);
     } catch (error) {
-      this.refused.set(snapshot.key, listenErrorOf(snapshot, error as NodeJS.ErrnoException));
-      this.reopenLater(snapshot);
+      this.refused.set(snapshot.key, { snapshot, error: listenErrorOf(snapshot, error) });
+      this.reopening ??= setTimeout(() => this.reopen(), REOPEN_MS).unref();
     }
   }
 
-  private reopenLater(snapshot: ListenerSnapshot): void {
-    this.reopen ??= setTimeout(() => {
-      this.reopen = null;
-      if (this.refused.has(snapshot.key))
-        this.applying = this.applying.then(() => this.retryRefused(snapshot));
-    }, REOPEN_MS).unref();
+  /** Tries what was refused once more, between deltas. */
+  private reopen(): void {
+    this.applying = this.applying.then(async () => {
+      this.reopening = null;
+      const before = [...this.refused.keys()];
+      await Promise.all(
+        [...this.refused.values()].map(({ snapshot }) => this.setListener(snapshot)),
+      );
+      const opened = before.filter((key) => !this.refused.has(key));
+      if (opened.length === 0) return;
+      this.context.log.info({ listeners: opened }, 'listeners opened that were refused before');
+      this.context.report({ type: 'listeners', listenErrors: this.listenErrors() });
+    });
   }
 
-  private async retryRefused(snapshot: ListenerSnapshot): Promise<void> {
-    await this.setListener(snapshot);
-    if (this.refused.has(snapshot.key)) return;
-    withFields(this.context.log, { listener: snapshot.key }).info({}, 'listener opened');
+  private listenErrors(): ListenError[] {
+    return [...this.refused.values()].map(({ error }) => error);
   }
 
   private readonly accept = (wire: Wire, listener: LiveListener): Drainable =>
@@ -126,28 +143,34 @@ export class Worker {
   async drain(graceMs: number): Promise<number> {
     this.isDraining = true;
     await this.applying;
-    const listeners = [...this.listeners.values()];
-    const finished = Promise.all(listeners.map((listener) => listener.drain()));
+    if (this.reopening !== null) clearTimeout(this.reopening);
+    const listeners = [...this.listeners.values(), ...this.retired];
     let timer: NodeJS.Timeout | undefined;
-    const graceOver = new Promise<'over'>((resolve) => {
-      timer = setTimeout(() => resolve('over'), graceMs);
-    });
-    const outcome = await Promise.race([finished, graceOver]);
+    const isOver = await Promise.race([
+      Promise.all(listeners.map((listener) => listener.drain())).then(() => false),
+      new Promise<boolean>((resolve) => {
+        timer = setTimeout(() => resolve(true), graceMs);
+      }),
+    ]);
     clearTimeout(timer);
+    const cut = isOver ? listeners.reduce((sum, listener) => sum + listener.abort(), 0) : 0;
+    // Connections that were cut write their lines when they close, within this turn of the loop.
+    if (cut > 0) await new Promise((resolve) => setImmediate(resolve));
     this.context.accessLog?.flush();
-    if (outcome !== 'over') return 0;
-    return listeners.reduce((sum, listener) => sum + listener.abort(), 0);
+    return cut;
   }
 }
 
-function listenErrorOf(snapshot: ListenerSnapshot, error: NodeJS.ErrnoException): ListenError {
-  const code = error.code ?? '';
-  const what = {
-    EADDRINUSE: 'the address is already in use by another process',
-    EACCES: 'not permitted: ports below 1024 need root or CAP_NET_BIND_SERVICE',
-    EADDRNOTAVAIL: 'the address does not belong to this machine',
-  }[code];
+const EXPLAINED: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is already in use by another process',
+  EACCES: 'not permitted: ports below 1024 need root or CAP_NET_BIND_SERVICE',
+  EADDRNOTAVAIL: 'the address does not belong to this machine',
+};
+
+function listenErrorOf(snapshot: ListenerSnapshot, error: unknown): ListenError {
+  const code = codeOf(error);
   const owner = snapshot.service === '' ? 'a router' : `service ${snapshot.service}`;
-  const message = `${owner} can't listen on ${formatListen(snapshot.address)}: ${what ?? error.message}`;
+  const why = EXPLAINED[code] ?? messageOf(error);
+  const message = `${owner} can't listen on ${formatListen(snapshot.address)}: ${why}`;
   return { listener: snapshot.key, service: snapshot.service, code, message };
 }

@@ -1,0 +1,100 @@
+// What becomes of an endpoint: the one place where the registry's word, our checks, ejection, the
+// operator and slow start are put together. Pure: same facts, same answer, the same object even.
+import type { Ejection } from '../health/ejection.ts';
+import type { CheckState } from '../health/rise-fall.ts';
+import type { EffectiveEndpoint, Endpoint, EndpointState } from '../model/endpoint.ts';
+import type { Service } from '../model/service.ts';
+
+/** What an operator said of an endpoint; it stays until the operator takes it back. */
+export interface OperatorWord {
+  readonly state: 'ready' | 'drain' | 'maint';
+  /** Replaces the registry's weight; null leaves it. */
+  readonly weight: number | null;
+}
+
+export interface EndpointFacts {
+  readonly endpoint: Endpoint;
+  readonly slot: number;
+  /** Why it is kept although the registry left it out; '' where it didn't. */
+  readonly held: string;
+  /** Null where the service has no active check. */
+  readonly check: CheckState | null;
+  /** Null where it is not ejected now. */
+  readonly ejection: Ejection | null;
+  readonly operator: OperatorWord | null;
+  /** What was decided last; null for a new endpoint. */
+  readonly before: EffectiveEndpoint | null;
+  /** ms since the epoch. */
+  readonly nowMs: number;
+}
+
+interface Verdict {
+  readonly state: EndpointState;
+  readonly reason: string;
+}
+
+/** Decides; returns `facts.before` itself where nothing has changed. */
+export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndpoint {
+  const { before, endpoint, nowMs, operator, slot } = facts;
+  const weight = operator?.weight ?? endpoint.weight;
+  const verdict = barred(service, facts, weight) ?? { state: 'up', reason: good(facts) };
+  const slowStartFromMs = verdict.state === 'up' ? slowStart(service, facts) : 0;
+  const state = slowStartFromMs > 0 ? 'slow-start' : verdict.state;
+  const reason = state === 'slow-start' && verdict.reason === '' ? 'warming up' : verdict.reason;
+  const sinceMs = before !== null && before.state === state ? before.sinceMs : nowMs;
+  const { id, address, port } = endpoint;
+  const after = { id, address, port, weight, state, reason, sinceMs, slot, slowStartFromMs };
+  return before !== null && isSame(before, after) ? before : after;
+}
+
+/** Why it may not take new work, the weightiest reason first; null where it may. */
+function barred(service: Service, facts: EndpointFacts, weight: number): Verdict | null {
+  const { check, ejection, endpoint, operator } = facts;
+  const { status } = endpoint;
+  if (operator?.state === 'maint') return { state: 'maint', reason: 'operator: maintenance' };
+  const isAccepted = service.from.accept.includes(status);
+  if (status === 'maintenance' && !isAccepted) {
+    return { state: 'maint', reason: told('maintenance', endpoint.statusText) };
+  }
+  if (operator?.state === 'drain') return { state: 'drain', reason: 'operator: drain' };
+  if (!isAccepted) return { state: 'down', reason: told(status, endpoint.statusText) };
+  if (check !== null && !check.isUp) {
+    const text = check.last === null ? 'waits for its first check' : `check: ${check.last.text}`;
+    return { state: 'down', reason: text };
+  }
+  if (ejection !== null) return { state: 'ejected', reason: ejection.text };
+  if (weight === 0) return { state: 'drain', reason: 'weight 0' };
+  return null;
+}
+
+/** What is worth saying of an endpoint that takes work. */
+function good({ endpoint, held }: EndpointFacts): string {
+  if (held !== '') return held;
+  return endpoint.status === 'passing' ? '' : told(endpoint.status, endpoint.statusText);
+}
+
+function told(status: string, text: string): string {
+  return text === '' ? `registry: ${status}` : `registry: ${status}: ${text}`;
+}
+
+/** When slow start began: now for an endpoint that takes up work, 0 where it is over. */
+function slowStart(service: Service, { before, nowMs }: EndpointFacts): number {
+  if (service.slowStartMs === 0) return 0;
+  if (before?.state === 'up') return 0;
+  const fromMs = before?.state === 'slow-start' ? before.slowStartFromMs : nowMs;
+  return nowMs - fromMs < service.slowStartMs ? fromMs : 0;
+}
+
+function isSame(a: EffectiveEndpoint, b: EffectiveEndpoint): boolean {
+  return (
+    a.id === b.id &&
+    a.address === b.address &&
+    a.port === b.port &&
+    a.weight === b.weight &&
+    a.state === b.state &&
+    a.reason === b.reason &&
+    a.sinceMs === b.sinceMs &&
+    a.slot === b.slot &&
+    a.slowStartFromMs === b.slowStartFromMs
+  );
+}

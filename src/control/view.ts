@@ -1,0 +1,46 @@
+// What others may read of the control plane, and the one door by which they may change something.
+import type { CheckResult } from '../health/rise-fall.ts';
+import type { EffectiveEndpoint } from '../model/endpoint.ts';
+import type { Service } from '../model/service.ts';
+import type { EventLog } from './events.ts';
+
+export type { CheckResult } from '../health/rise-fall.ts';
+export type { EventLog, TableEvent } from './events.ts';
+
+export interface EndpointView extends EffectiveEndpoint {
+  /** The last active check; null where there is none. */
+  readonly check: CheckResult | null;
+  readonly ejections: number;
+}
+
+export interface ServiceView {
+  readonly service: Service;
+  readonly slot: number;
+  readonly endpoints: readonly EndpointView[];
+  /** What is wrong with the service itself: a listener that can't be opened, settings. */
+  readonly problems: readonly string[];
+}
+
+export type OperatorCommand =
+  | { readonly kind: 'drain' | 'ready' | 'maint' }
+  | { readonly kind: 'weight'; readonly weight: number };
+
+export interface TableView {
+  /** In order of their names. */
+  services(): readonly ServiceView[];
+  service(name: string): ServiceView | null;
+  readonly version: number;
+  readonly events: EventLog;
+  /** Problems of no one service. */
+  problems(): readonly string[];
+  /** Seconds from a registry's answer to live in all workers, one bucket bound each, and counts. */
+  readonly convergence: Convergence;
+}
+
+export interface Convergence {
+  /** Upper bounds in seconds; the last bucket has none. */
+  readonly bounds: readonly number[];
+  /** One count per bound, and one for everything above. */
+  readonly counts: readonly number[];
+  readonly sumSeconds: number;
+}
