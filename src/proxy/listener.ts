@@ -68,6 +68,11 @@ export class LiveListener {
     return this.server !== null;
   }
 
+  /** The TCP port that is listened on; 0 while it is closed, and for a unix socket. */
+  get port(): number {
+    return this.server?.port ?? 0;
+  }
+
   get connectionCount(): number {
     return this.connections.size;
   }

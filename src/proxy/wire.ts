@@ -170,7 +170,9 @@ export class Wire {
 
   /** Closes with RST: the peer sees that what it got is not complete. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    // A unix socket has no RST, and Node throws when it is asked for one.
+    if (this.socket.remotePort === undefined && !this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   /** For this module: `count` bytes lie in the read buffer. Returns false to stop reading. */

@@ -1,129 +1,185 @@
 // One TCP session: a client connection relayed to one endpoint, byte for byte, each direction on
 // its own (half-close included). Connecting is tried on other endpoints when one refuses; once
 // connected, the session stays where it is.
+//   connecting <-> queued     no endpoint has a place
 //   connecting -> relaying -> closed
+// A session that does not end in order is ended with RST on both sides: what was relayed must not
+// look complete.
 // Invariant: `endpoint` is set exactly while the ledger counts this session as in flight on it.
-
 import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
-import type { LiveEndpoint, LiveService } from '../live-service.ts';
-import { type ConnectHandler, connectWire, type Wire, type WireHandler } from '../wire.ts';
+import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
+import type { Wire, WireHandler } from '../wire.ts';
+import { Upstream, type UpstreamOwner } from './upstream.ts';
 
 const NO_ENDPOINT = reason('no-endpoint');
+const QUEUE_FULL = reason('queue-full');
+const QUEUE_TIMEOUT = reason('queue-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
+const CLIENT_CLOSED = reason('client-closed');
+const CLIENT_IDLE = reason('client-idle');
+const CUT = reason('response-cut');
+const DRAINING = reason('draining');
 
-export class TcpSession implements WireHandler, Drainable, TimerOwner {
+/** How long a client may go on sending after its endpoint has gone away in order. */
+const LINGER_MS = 2000;
+
+export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable, TimerOwner {
   private readonly client: Wire;
   private readonly listener: LiveListener;
   private readonly live: LiveService;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
   private readonly startMs = performance.now();
+  private readonly clientAddress: string;
   private readonly tried: number[] = [];
-  private state: 'connecting' | 'relaying' | 'closed' = 'connecting';
+  private state: 'connecting' | 'queued' | 'relaying' | 'closed' = 'connecting';
   private endpoint: LiveEndpoint | null = null;
   private upstream: Upstream | null = null;
-  /** Bytes the client sent before there was anyone to send them to; the client is paused then. */
+  private attempts = 0;
+  private attemptMs = 0;
+  private queuedUntilMs: number | null = null;
+  /** What the client sent before there was anyone to send it to; the client is paused then. */
   private early: Buffer | null = null;
   private hasClientEnded = false;
+  private hasUpstreamEnded = false;
+  /** Why it ended otherwise than in order; the first reason counts. */
+  private why: Reason | null = null;
+  /** The last endpoint, for the access log. */
+  private endpointId = '';
   private bytesIn = 0;
   private bytesOut = 0;
 
+  /** Takes the wire over, which it closes, and begins to connect. */
   constructor(client: Wire, listener: LiveListener, context: WorkerContext) {
     this.client = client;
     this.listener = listener;
     this.context = context;
     client.handler = this;
+    this.clientAddress = client.remoteAddress;
     // A tcp listener has a service as long as it is open.
     this.live = listener.service!;
     const { ledger } = context;
     ledger.addService(this.live.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(this.live.slot);
-    if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS);
+    if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
     else this.connect();
   }
 
+  // Connecting
+
   private connect(): void {
-    const hash =
-      this.live.service.balance.policy === 'hash' ? hashText(this.client.remoteAddress) : 0;
-    const endpoint = this.live.pick(this.tried, hash);
-    if (endpoint === null) {
-      this.fail(NO_ENDPOINT);
-      return;
-    }
+    this.state = 'connecting';
+    const { live } = this;
+    const hash = live.service.balance.policy === 'hash' ? hashText(this.clientAddress) : 0;
+    const endpoint = live.pick(this.tried, hash);
+    if (endpoint !== null) this.attempt(endpoint);
+    else if (live.usableCount === 0) this.fail(NO_ENDPOINT, live.whyNoEndpoint());
+    else this.queue();
+  }
+
+  private attempt(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.context;
     this.endpoint = endpoint;
-    this.tried.push(endpoint.slot);
+    this.endpointId = endpoint.id;
+    this.attemptMs = performance.now();
+    if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
     ledger.acquire(endpoint.slot);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     wheel.schedule(this.timer, this.live.service.timeouts.connectMs);
+    this.attempts += 1;
     this.upstream = new Upstream(this, endpoint);
   }
 
-  /** Called by the upstream side. */
+  private queue(): void {
+    if (!this.live.enqueue(this)) {
+      this.fail(QUEUE_FULL, '');
+      return;
+    }
+    this.state = 'queued';
+    const { wheel } = this.context;
+    // It may leave the queue and come back in vain: the time runs from when it came first.
+    this.queuedUntilMs ??= wheel.nowMs + this.live.service.limits.queueTimeoutMs;
+    wheel.schedule(this.timer, Math.max(0, this.queuedUntilMs - wheel.nowMs));
+  }
+
+  /** An endpoint may have a place: called once, and taken off the queue. */
+  onPlace(): void {
+    if (this.state === 'queued') this.connect();
+  }
+
   onConnected(): void {
+    const { endpoint, upstream, early } = this;
     this.state = 'relaying';
-    this.context.ledger.endStreak(this.endpoint!.slot);
+    this.live.attemptSucceeded(endpoint!, (performance.now() - this.attemptMs) * 1000);
+    this.context.ledger.addEndpoint(endpoint!.slot, EndpointColumn.connects, 1);
     this.touch();
-    const { early } = this;
     this.early = null;
-    if (early !== null) this.upstream!.wire.write(early);
-    if (this.hasClientEnded) this.upstream!.wire.end();
-    this.client.resume();
+    const isTaken = early === null || upstream!.wire.write(early);
+    if (early !== null) this.countIn(early.length);
+    if (this.hasClientEnded) upstream!.wire.end();
+    else if (isTaken) this.client.resume();
   }
 
   private connectFailed(why: Reason, detail: string): void {
     const endpoint = this.endpoint!;
+    const { ledger, log } = this.context;
     this.leaveEndpoint();
     this.live.attemptFailed(endpoint, why);
-    const { retry } = this.live.service;
-    const hasUntried = this.tried.length < this.live.usableCount;
-    if (retry.on.has('connect') && (hasUntried || this.tried.length < retry.attempts)) {
-      this.context.ledger.addRetry(this.live.slot, why.index);
-      this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
+    if (this.mayTryAgain()) {
+      ledger.addRetry(this.live.slot, why.index);
+      ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
+      const fields = { service: this.live.name, endpoint: endpoint.id, reason: why.code, detail };
+      log.debug(fields, 'connecting failed; trying again');
       this.connect();
       return;
     }
-    const address = `${endpoint.address}:${endpoint.port}`;
-    const fields = {
-      service: this.live.name,
-      endpoint: endpoint.id,
-      address,
-      reason: why.code,
-      detail,
-    };
-    this.context.log.warn(fields, why.text);
-    this.fail(why);
+    this.fail(why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
   }
 
-  /** Closes the client with RST: it must not look as if an endpoint had ended the session. */
-  private fail(why: Reason): void {
-    this.context.ledger.addReason(this.live.slot, why.index);
+  /** Nothing was sent: as long as there is an endpoint that was not asked, the session is saved. */
+  private mayTryAgain(): boolean {
+    const { retry } = this.live.service;
+    if (retry.attempts <= 1 || !retry.on.has('connect')) return false;
+    return this.tried.length < this.live.usableCount || this.attempts < retry.attempts;
+  }
+
+  /** Ends a session that has no endpoint. */
+  private fail(why: Reason, detail: string): void {
+    const { log } = this.context;
+    log.warn({ service: this.live.name, reason: why.code, detail }, why.text);
+    this.cut(why);
+  }
+
+  /** Ends both sides with RST. */
+  private cut(why: Reason): void {
+    this.why ??= why;
+    this.upstream?.wire.reset();
     this.client.reset();
   }
 
   // The client's side
 
   onBytes(base: Buffer, start: number, end: number): void {
-    if (this.state === 'connecting') {
-      // One read at most: the client is paused until there is someone to send it to.
-      const bytes = Buffer.from(base.subarray(start, end));
-      this.early = this.early === null ? bytes : Buffer.concat([this.early, bytes]);
-      this.client.pause();
+    if (this.state === 'relaying') {
+      // With the endpoint gone, what still comes has nowhere to go.
+      if (this.upstream === null) return;
+      this.countIn(end - start);
+      this.touch();
+      if (!this.client.forwardTo(this.upstream.wire, base, start, end)) this.client.pause();
       return;
     }
-    if (this.upstream === null) return;
-    this.bytesIn += end - start;
-    this.touch();
-    if (!this.client.forwardTo(this.upstream.wire, base, start, end)) this.client.pause();
+    // One read at most: then the client is paused until there is someone to send it to.
+    const bytes = Buffer.from(base.subarray(start, end));
+    this.early = this.early === null ? bytes : Buffer.concat([this.early, bytes]);
+    this.client.pause();
   }
 
   onEnd(): void {
@@ -132,112 +188,134 @@ export class TcpSession implements WireHandler, Drainable, TimerOwner {
   }
 
   onDrain(): void {
-    this.upstream?.wire.resume();
+    this.touch();
+    if (this.upstream !== null) this.upstream.wire.resume();
+    else if (this.hasClientEnded) this.client.destroy();
   }
 
-  onClose(): void {
-    const { context, live } = this;
+  onClose(error: NodeJS.ErrnoException | null): void {
     if (this.state === 'closed') return;
+    const isOrderly = error === null && this.hasClientEnded && this.hasUpstreamEnded;
+    if (this.state === 'queued') this.live.dequeue(this);
+    const wasRelaying = this.state === 'relaying';
     this.state = 'closed';
-    context.wheel.remove(this.timer);
+    this.context.wheel.remove(this.timer);
+    if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
+    if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
     this.leaveEndpoint();
-    const { slot } = live;
-    context.ledger.closeConnection(slot);
-    context.ledger.addExchange(slot, 0, (performance.now() - this.startMs) * 1000);
-    context.ledger.addService(slot, ServiceColumn.bytesIn, this.bytesIn);
-    context.ledger.addService(slot, ServiceColumn.bytesOut, this.bytesOut);
+    this.account();
     this.listener.gone(this);
   }
 
   // The endpoint's side
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {
-    this.bytesOut += end - start;
+    const count = end - start;
+    this.bytesOut += count;
+    this.context.ledger.addService(this.live.slot, ServiceColumn.bytesOut, count);
+    this.context.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.bytesOut, count);
     this.touch();
     const { wire } = this.upstream!;
     if (!wire.forwardTo(this.client, base, start, end)) wire.pause();
   }
 
   onUpstreamEnd(): void {
+    this.hasUpstreamEnded = true;
     this.client.end();
   }
 
   onUpstreamDrain(): void {
+    this.touch();
     this.client.resume();
   }
 
-  onUpstreamClose(error: NodeJS.ErrnoException | null): void {
+  onUpstreamClosed(error: NodeJS.ErrnoException | null): void {
     if (this.state === 'connecting') {
       const why = error?.code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED;
       this.connectFailed(why, error?.code ?? '');
       return;
     }
     this.leaveEndpoint();
-    // An error is passed on as one; an orderly end has ended both directions by now.
-    if (error !== null) this.client.reset();
-    else this.client.end();
+    if (!this.hasUpstreamEnded) this.cut(CUT);
+    else this.linger();
   }
 
+  /**
+   * The endpoint sent everything and is gone. The client gets what is on its way; what it still
+   * sends is read and dropped, for closing now would reset the connection and destroy that.
+   */
+  private linger(): void {
+    this.client.resume();
+    if (this.hasClientEnded && this.client.isFlushed) this.client.destroy();
+    else this.context.wheel.schedule(this.timer, LINGER_MS);
+  }
+
+  // Ends
+
   onTimer(): void {
-    if (this.state === 'connecting') this.connectFailed(CONNECT_TIMEOUT, '');
-    else this.client.destroy();
+    switch (this.state) {
+      case 'connecting':
+        this.connectFailed(CONNECT_TIMEOUT, '');
+        return;
+      case 'queued':
+        this.live.dequeue(this);
+        this.fail(QUEUE_TIMEOUT, '');
+        return;
+      case 'relaying':
+        if (this.upstream !== null) this.cut(CLIENT_IDLE);
+        else this.client.destroy();
+        return;
+    }
   }
 
   /** Sessions live on while the process drains, until the grace is over. */
   drain(): void {}
 
   abort(): void {
-    this.client.destroy();
+    this.cut(DRAINING);
   }
 
   private touch(): void {
     this.context.wheel.schedule(this.timer, this.live.service.timeouts.idleMs);
   }
 
+  private countIn(count: number): void {
+    this.bytesIn += count;
+    this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, count);
+    this.context.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.bytesIn, count);
+  }
+
   private leaveEndpoint(): void {
     const { endpoint, upstream } = this;
     this.upstream = null;
-    upstream?.destroy();
+    upstream?.leave();
     this.endpoint = null;
-    if (endpoint !== null) {
-      this.context.ledger.release(endpoint.slot);
-      this.live.placeFreed();
-    }
-  }
-}
-
-/** The upstream side of a session: hands its events on, until the session has left it. */
-class Upstream implements ConnectHandler {
-  readonly wire: Wire;
-  private session: TcpSession | null;
-
-  constructor(session: TcpSession, endpoint: LiveEndpoint) {
-    this.session = session;
-    this.wire = connectWire(endpoint, this);
+    if (endpoint === null) return;
+    this.context.ledger.release(endpoint.slot);
+    this.live.placeFreed();
   }
 
-  destroy(): void {
-    this.session = null;
-    this.wire.destroy();
-  }
-
-  onConnect(): void {
-    this.session?.onConnected();
-  }
-
-  onBytes(base: Buffer, start: number, end: number): void {
-    this.session?.onUpstreamBytes(base, start, end);
-  }
-
-  onEnd(): void {
-    this.session?.onUpstreamEnd();
-  }
-
-  onDrain(): void {
-    this.session?.onUpstreamDrain();
-  }
-
-  onClose(error: NodeJS.ErrnoException | null): void {
-    this.session?.onUpstreamClose(error);
+  private account(): void {
+    const { ledger, accessLog } = this.context;
+    const { slot, name } = this.live;
+    const totalMs = performance.now() - this.startMs;
+    ledger.closeConnection(slot);
+    ledger.addExchange(slot, 0, totalMs * 1000);
+    if (this.why !== null) ledger.addReason(slot, this.why.index);
+    accessLog?.add({
+      client: this.clientAddress,
+      listener: this.listener.snapshot.key,
+      service: name,
+      endpoint: this.endpointId,
+      method: '',
+      target: '',
+      host: '',
+      status: 0,
+      reason: this.why?.code ?? '',
+      attempts: this.attempts,
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
+      totalMs,
+    });
   }
 }

@@ -1,0 +1,51 @@
+import { type ConnectHandler, connectWire, type Wire, type WireTarget } from '../wire.ts';
+
+/** The session's side of its upstream connection. */
+export interface UpstreamOwner {
+  onConnected(): void;
+  /** As WireHandler.onBytes. */
+  onUpstreamBytes(base: Buffer, start: number, end: number): void;
+  onUpstreamEnd(): void;
+  onUpstreamDrain(): void;
+  onUpstreamClosed(error: NodeJS.ErrnoException | null): void;
+}
+
+/**
+ * One upstream connection of a session, from its attempt on. Hands events to the session until
+ * that has left it; what comes later (an attempt that was given up connects) concerns nobody.
+ */
+export class Upstream implements ConnectHandler {
+  readonly wire: Wire;
+  private owner: UpstreamOwner | null;
+
+  constructor(owner: UpstreamOwner, target: WireTarget) {
+    this.owner = owner;
+    this.wire = connectWire(target, this);
+  }
+
+  /** Closes the connection, if it is open still, without a word to the session. */
+  leave(): void {
+    this.owner = null;
+    this.wire.destroy();
+  }
+
+  onConnect(): void {
+    this.owner?.onConnected();
+  }
+
+  onBytes(base: Buffer, start: number, end: number): void {
+    this.owner?.onUpstreamBytes(base, start, end);
+  }
+
+  onEnd(): void {
+    this.owner?.onUpstreamEnd();
+  }
+
+  onDrain(): void {
+    this.owner?.onUpstreamDrain();
+  }
+
+  onClose(error: NodeJS.ErrnoException | null): void {
+    this.owner?.onUpstreamClosed(error);
+  }
+}

@@ -1,0 +1,100 @@
+// Services and snapshots for tests of the data plane: complete, with the given parts replaced.
+import type { EffectiveEndpoint } from '../../src/model/endpoint.ts';
+import { formatListen, type ListenAddress } from '../../src/model/listener.ts';
+import type { Service } from '../../src/model/service.ts';
+import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
+
+/** A service with plain settings; `parts` replaces whole keys. */
+export function makeService(parts: Partial<Service> = {}): Service {
+  const name = parts.name ?? 'web';
+  return {
+    name,
+    from: {
+      registry: 'static',
+      service: name,
+      tag: '',
+      datacenter: '',
+      filter: '',
+      namespace: '',
+      partition: '',
+      peer: '',
+      accept: ['passing', 'warning'],
+    },
+    listen: [],
+    protocol: 'http',
+    balance: { policy: 'round-robin', hash: null },
+    health: null,
+    passive: { consecutiveFailures: 5, ejectionMs: 10_000, maxEjectedShare: 0.5 },
+    retry: {
+      attempts: 3,
+      on: new Set(['connect', 'reset', 'timeout']),
+      onStatus: new Set(),
+      budgetShare: 0.2,
+      budgetMinPerSecond: 10,
+      bodyBytesMax: 64 * 1024,
+    },
+    timeouts: {
+      connectMs: 5000,
+      responseMs: 60_000,
+      idleMs: 60_000,
+      clientHeaderMs: 10_000,
+      keepAliveMs: 60_000,
+    },
+    limits: {
+      connections: 10_000,
+      perEndpoint: 0,
+      queue: 1000,
+      queueTimeoutMs: 5000,
+      headerBytes: 32 * 1024,
+      headerCount: 100,
+      targetBytes: 8192,
+      bodyBytes: 0,
+      keepAliveRequests: 0,
+      idleUpstream: 64,
+      idleUpstreamMs: 60_000,
+    },
+    http: {
+      trustedProxies: [],
+      forwarded: false,
+      via: false,
+      requestId: false,
+      serverName: '',
+      headers: { request: {}, response: {} },
+    },
+    slowStartMs: 0,
+    ...parts,
+  };
+}
+
+/** A snapshot of the service with an endpoint, in state `up`, on each of these loopback ports. */
+export function makeSnapshot(
+  service: Service,
+  ports: readonly number[],
+  weights: readonly number[] = [],
+): ServiceSnapshot {
+  const endpoints = ports.map(
+    (port, slot): EffectiveEndpoint => ({
+      id: `e${slot}`,
+      address: '127.0.0.1',
+      port,
+      weight: weights[slot] ?? 1,
+      state: 'up',
+      reason: '',
+      sinceMs: 0,
+      slot,
+      slowStartFromMs: 0,
+    }),
+  );
+  return { service, slot: 0, endpoints };
+}
+
+/** A listener that leads to the service alone. */
+export function makeListener(service: Service, address: ListenAddress): ListenerSnapshot {
+  const { name, protocol } = service;
+  return { key: formatListen(address), address, protocol, service: name, routes: [] };
+}
+
+/** A TCP port on loopback; 0 is any that is free. */
+export function loopback(port = 0): ListenAddress {
+  return { kind: 'tcp', host: '127.0.0.1', port };
+}
