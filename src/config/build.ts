@@ -1,0 +1,147 @@
+// From what the schema yields to what the program works with: names and shapes of the model.
+import { cpus } from 'node:os';
+import type { Service, ServiceSource } from '../model/service.ts';
+import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
+import type { ConfigInput, ServiceInput } from './schema.ts';
+
+export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
+  const { consul } = input.registries;
+  return {
+    consul: consul === undefined ? null : buildConsul(consul),
+    static: input.static,
+    services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
+    routers: input.routers.map(buildRouter),
+    stats: { listen: input.stats.listen, adminToken: input.stats.admin_token },
+    guard: { enabled: input.guard.enabled, holdMs: input.guard.hold },
+    log: input.log,
+    workers: input.workers ?? cores,
+    shutdownGraceMs: input.shutdown.grace,
+  };
+}
+
+export function buildService(name: string, input: ServiceInput): Service {
+  const { health, http, limits, passive, retry, timeouts } = input;
+  return {
+    name,
+    from: buildSource(name, input.from),
+    listen: input.listen,
+    protocol: input.protocol,
+    balance: input.balance,
+    health:
+      health === undefined
+        ? null
+        : {
+            type: input.protocol === 'tcp' && health.path === '/' ? 'tcp' : health.type,
+            path: health.path,
+            host: health.host,
+            method: health.method,
+            port: health.port,
+            intervalMs: health.interval,
+            timeoutMs: health.timeout,
+            rise: health.rise,
+            fall: health.fall,
+            expectStatus: health.status,
+            initial: health.initial,
+          },
+    passive: {
+      consecutiveFailures: passive.consecutive_failures,
+      ejectionMs: passive.ejection,
+      maxEjectedShare: passive.max_ejected,
+    },
+    retry: {
+      attempts: retry.attempts,
+      on: new Set(retry.on.kinds),
+      onStatus: new Set(retry.on.statuses),
+      budgetShare: retry.budget,
+      budgetMinPerSecond: retry.budget_min,
+      bodyBytesMax: retry.body,
+    },
+    timeouts: {
+      connectMs: timeouts.connect,
+      responseMs: timeouts.response,
+      idleMs: timeouts.idle,
+      clientHeaderMs: timeouts.client_header,
+      keepAliveMs: timeouts.keep_alive,
+    },
+    limits: {
+      connections: limits.connections,
+      perEndpoint: limits.per_endpoint,
+      queue: limits.queue,
+      queueTimeoutMs: limits.queue_timeout,
+      headerBytes: limits.header_bytes,
+      headerCount: limits.header_count,
+      targetBytes: limits.target_bytes,
+      bodyBytes: limits.body,
+      keepAliveRequests: limits.keep_alive_requests,
+      idleUpstream: limits.idle_upstream,
+      idleUpstreamMs: limits.idle_upstream_time,
+    },
+    http: {
+      trustedProxies: http.trusted_proxies,
+      forwarded: http.forwarded,
+      via: http.via,
+      requestId: http.request_id,
+      serverName: http.server,
+      headers: {
+        request: lowerNames(http.request_headers),
+        response: lowerNames(http.response_headers),
+      },
+    },
+    slowStartMs: input.slow_start,
+  };
+}
+
+function buildSource(name: string, from: ServiceInput['from']): ServiceSource {
+  return { ...from, service: from.service ?? name };
+}
+
+function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): ConsulSettings {
+  const { tls } = input;
+  return {
+    addresses: input.address.map((address) => consulUrl(address, false)),
+    token: input.token,
+    tokenFile: input.token_file,
+    httpAuth: input.http_auth,
+    datacenter: input.datacenter,
+    namespace: input.namespace,
+    partition: input.partition,
+    stale: input.stale,
+    waitMs: input.wait,
+    tls: {
+      caFile: tls.ca_file,
+      certFile: tls.cert_file,
+      keyFile: tls.key_file,
+      serverName: tls.server_name,
+      verify: tls.verify,
+    },
+    selfDescribed: input.self_described,
+    tagPrefix: input.tag_prefix,
+    kvKey: input.kv_key,
+  };
+}
+
+/** `host:port` as Consul's own CLI takes it, or a URL as it is. */
+export function consulUrl(address: string, isTls: boolean): string {
+  return /^[a-z]+:\/\//.test(address) ? address : `${isTls ? 'https' : 'http'}://${address}`;
+}
+
+function buildRouter(router: ConfigInput['routers'][number]): RouterSettings {
+  return {
+    listen: router.listen,
+    routes: router.routes.map((route) => ({
+      host: route.host,
+      path: route.path,
+      service: route.service,
+      stripPrefix: route.strip,
+      addPrefix: route.prefix,
+      rewriteHost: route.rewrite_host,
+      redirect: route.redirect ?? null,
+    })),
+  };
+}
+
+function lowerNames(fields: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+}

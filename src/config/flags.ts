@@ -1,0 +1,95 @@
+// What the command line configures. `--service` and `--static` may be given several times.
+import type { Problem } from './problem.ts';
+import { overlay, type Tree, treeAt } from './tree.ts';
+
+/** Values of the flags of `run`, as node:util parseArgs gives them. */
+export interface RunFlags {
+  readonly consul?: readonly string[] | undefined;
+  readonly static?: readonly string[] | undefined;
+  readonly service?: readonly string[] | undefined;
+  readonly stats?: string | undefined;
+  readonly workers?: string | undefined;
+  readonly 'log-level'?: string | undefined;
+  readonly 'log-format'?: string | undefined;
+  readonly 'access-log'?: string | undefined;
+}
+
+const SINGLE = {
+  stats: 'stats.listen',
+  workers: 'workers',
+  'log-level': 'log.level',
+  'log-format': 'log.format',
+  'access-log': 'log.access',
+} as const;
+
+export function fromFlags(flags: RunFlags): {
+  readonly tree: Tree;
+  readonly problems: readonly Problem[];
+  readonly origins: ReadonlyMap<string, string>;
+} {
+  const origins = new Map<string, string>();
+  const problems: Problem[] = [];
+  let tree: Tree = {};
+  const put = (place: string, value: unknown, flag: string): void => {
+    tree = overlay(tree, treeAt(place.split('.'), value));
+    origins.set(place, flag);
+  };
+  for (const [flag, place] of Object.entries(SINGLE)) {
+    const value = flags[flag as keyof typeof SINGLE];
+    if (value !== undefined) put(place, value, `--${flag}`);
+  }
+  if (flags.consul?.length) put('registries.consul.address', flags.consul, '--consul');
+  for (const text of flags.static ?? []) {
+    const at = text.indexOf('=');
+    if (at < 1) {
+      const message = `'${text}': expected NAME=HOST:PORT[,HOST:PORT]`;
+      problems.push({ where: '--static', key: '', message });
+      continue;
+    }
+    const name = text.slice(0, at);
+    const endpoints = text
+      .slice(at + 1)
+      .split(',')
+      .filter((part) => part !== '');
+    tree = overlay(tree, { static: { [name]: endpoints } });
+    origins.set(`static.${name}`, '--static');
+  }
+  for (const text of flags.service ?? []) {
+    const service = serviceOf(text);
+    if (typeof service === 'string') {
+      problems.push({ where: '--service', key: '', message: service });
+      continue;
+    }
+    tree = overlay(tree, { services: { [service.name]: service.tree } });
+    origins.set(`services.${service.name}`, '--service');
+  }
+  return { tree, problems, origins };
+}
+
+/** NAME[=PORT][,key=value...]; returns what is wrong as text. */
+function serviceOf(text: string): { name: string; tree: Tree } | string {
+  const [head = '', ...settings] = splitOutsideBrackets(text);
+  const at = head.indexOf('=');
+  const name = at < 0 ? head : head.slice(0, at);
+  if (name === '') return `'${text}': expected NAME[=PORT][,key=value...]`;
+  const pairs: [string, string][] = at < 0 ? [] : [['listen', head.slice(at + 1)]];
+  for (const setting of settings) {
+    const equals = setting.indexOf('=');
+    if (equals < 1) return `'${setting}' in '${text}': expected key=value`;
+    pairs.push([setting.slice(0, equals), setting.slice(equals + 1)]);
+  }
+  return { name, tree: fromPairs(pairs) };
+}
+
+/** Dotted keys as a tree: `health.path` is the key `path` of `health`. */
+export function fromPairs(pairs: readonly (readonly [string, string])[]): Tree {
+  return pairs.reduce<Tree>(
+    (tree, [key, value]) => overlay(tree, treeAt(key.split('.'), value)),
+    {},
+  );
+}
+
+/** Commas within parentheses belong to a value. */
+function splitOutsideBrackets(text: string): string[] {
+  return text.split(/,(?![^(]*\))/);
+}

@@ -1,0 +1,388 @@
+// Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
+// Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
+import { z } from 'zod';
+import {
+  balance,
+  duration,
+  hostPort,
+  listenAddress,
+  network,
+  share,
+  size,
+  statusRanges,
+} from './values.ts';
+
+const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const one = <T extends z.ZodType>(type: T) => z.union([z.array(type), type.transform((v) => [v])]);
+const words = <T extends string>(values: readonly [T, ...T[]]) =>
+  z.union([
+    z.array(z.enum(values)),
+    z.string().transform((text, context) => {
+      const list = text.split(',').map((word) => word.trim());
+      const parsed = z.array(z.enum(values)).safeParse(list);
+      if (parsed.success) return parsed.data;
+      context.addIssue({ code: 'custom', message: `expected some of ${values.join(', ')}` });
+      return z.NEVER;
+    }),
+  ]);
+
+const accept = ['passing', 'warning', 'critical', 'maintenance'] as const;
+
+export const fromSchema = z.strictObject({
+  registry: z
+    .enum(['consul', 'static'])
+    .default('consul')
+    .meta({ description: 'Where the endpoints come from.' }),
+  service: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "Name in the registry; the service's own by default." }),
+  tag: z.string().default('').meta({ description: 'Only instances with this tag.' }),
+  datacenter: z.string().default('').meta({ description: "Another datacenter than the agent's." }),
+  filter: z.string().default('').meta({ description: "Consul's filter expression." }),
+  namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
+  partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
+  peer: z.string().default('').meta({ description: 'Consul cluster peer.' }),
+  accept: words(accept)
+    .default(['passing', 'warning'])
+    .meta({ description: 'Registry statuses that get traffic.' }),
+});
+
+export const healthSchema = z.strictObject({
+  type: z
+    .enum(['http', 'tcp'])
+    .default('http')
+    .meta({ description: 'What is asked: a path over HTTP, or only a connection.' }),
+  path: z.string().startsWith('/').default('/').meta({ description: 'Path of an HTTP check.' }),
+  host: z
+    .string()
+    .default('')
+    .meta({ description: 'Host field of an HTTP check; address:port by default.' }),
+  method: z
+    .enum(['GET', 'HEAD', 'OPTIONS'])
+    .default('GET')
+    .meta({ description: 'Method of an HTTP check.' }),
+  port: count(0, 65535).default(0).meta({ description: "Port to check; 0 is the endpoint's own." }),
+  interval: duration.default(2000).meta({ description: 'Time between two checks.' }),
+  timeout: duration
+    .default(1000)
+    .meta({ description: 'A check without an answer for so long is bad.' }),
+  rise: count(1, 100)
+    .default(2)
+    .meta({ description: 'Good checks in a row that bring an endpoint up.' }),
+  fall: count(1, 100).default(3).meta({ description: 'Bad checks in a row that bring it down.' }),
+  status: statusRanges
+    .default([{ from: 200, to: 399 }])
+    .meta({ description: 'Statuses that are good.' }),
+  initial: z
+    .enum(['up', 'down'])
+    .default('down')
+    .meta({ description: 'What a new endpoint is until its first check.' }),
+});
+
+export const passiveSchema = z.strictObject({
+  consecutive_failures: count(0, 10_000).default(5).meta({
+    description: 'Failed attempts in a row that eject an endpoint; 0 turns ejection off.',
+  }),
+  ejection: duration.default(10_000).meta({
+    description: 'How long the first ejection lasts; each further one in a row is longer.',
+  }),
+  max_ejected: share
+    .default(0.5)
+    .meta({ description: 'Share of the endpoints that may be ejected at once.' }),
+});
+
+const RETRY_ON = ['connect', 'reset', 'timeout', 'bad-response'] as const;
+
+/** Kinds of failure and status codes in one list. */
+const retryOn = z
+  .union([
+    z.string().transform((text) => text.split(',').map((word) => word.trim())),
+    z.array(z.union([z.string(), z.number()])),
+  ])
+  .transform((list, context) => {
+    const kinds: (typeof RETRY_ON)[number][] = [];
+    const statuses: number[] = [];
+    for (const item of list) {
+      const kind = RETRY_ON.find((known) => known === item);
+      const status = Number(item);
+      if (kind !== undefined) kinds.push(kind);
+      else if (Number.isInteger(status) && status >= 400 && status <= 599) statuses.push(status);
+      else {
+        context.addIssue({
+          code: 'custom',
+          message: `'${item}': expected ${RETRY_ON.join(', ')} or a status from 400 to 599`,
+        });
+        return z.NEVER;
+      }
+    }
+    return { kinds, statuses };
+  });
+
+export const retrySchema = z.strictObject({
+  attempts: count(1, 20).default(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
+  on: retryOn
+    .default({ kinds: ['connect', 'reset', 'timeout', 'bad-response'], statuses: [502, 503, 504] })
+    .meta({
+      description:
+        'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',
+    }),
+  budget: share.default(0.2).meta({ description: 'Share of the requests that may be retries.' }),
+  budget_min: count(0, 100_000)
+    .default(10)
+    .meta({ description: 'Retries per second that are always allowed.' }),
+  body: size
+    .default(65_536)
+    .meta({ description: 'Largest request body that is kept for another attempt.' }),
+});
+
+export const timeoutsSchema = z.strictObject({
+  connect: duration.default(5000).meta({ description: 'To connect to an endpoint.' }),
+  response: duration
+    .default(60_000)
+    .meta({ description: 'From the request sent to the first byte of the response.' }),
+  idle: duration
+    .default(60_000)
+    .meta({ description: 'Between two pieces of a body, and in a tunnel or TCP session.' }),
+  client_header: duration
+    .default(10_000)
+    .meta({ description: 'From the first byte of a request head to its last.' }),
+  keep_alive: duration
+    .default(60_000)
+    .meta({ description: 'How long a client connection may wait for its next request.' }),
+});
+
+export const limitsSchema = z.strictObject({
+  connections: count(1, 10_000_000)
+    .default(10_000)
+    .meta({ description: 'Client connections of the service.' }),
+  per_endpoint: count(0, 1_000_000)
+    .default(0)
+    .meta({ description: 'Requests in flight per endpoint; 0 is no limit.' }),
+  queue: count(0, 1_000_000)
+    .default(1000)
+    .meta({ description: 'Requests that may wait for a place.' }),
+  queue_timeout: duration.default(5000).meta({ description: 'How long one may wait.' }),
+  header_bytes: size.default(32_768).meta({ description: 'Size of a request head.' }),
+  header_count: count(1, 1000).default(100).meta({ description: 'Fields of a request head.' }),
+  target_bytes: size.default(8192).meta({ description: 'Length of a request target.' }),
+  body: size.default(0).meta({ description: 'Size of a request body; 0 is no limit.' }),
+  keep_alive_requests: count(0, 1_000_000_000)
+    .default(0)
+    .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
+  idle_upstream: count(0, 100_000)
+    .default(100)
+    .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
+  idle_upstream_time: duration.default(30_000).meta({ description: 'How long one is kept.' }),
+});
+
+const headerRules = z
+  .record(
+    z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a field name'),
+    z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a field value'),
+  )
+  .default({})
+  .meta({ description: 'Fields to set; an empty value removes the field.' });
+
+export const httpSchema = z.strictObject({
+  trusted_proxies: z.array(network).default([]).meta({
+    description:
+      "Networks whose X-Forwarded-* are believed and extended; all others' are replaced.",
+  }),
+  forwarded: flag.default(false).meta({ description: 'Send RFC 7239 Forwarded as well.' }),
+  via: flag
+    .default(false)
+    .meta({ description: 'Add Via, and refuse requests that passed through here before.' }),
+  request_id: flag
+    .default(false)
+    .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
+  server: z
+    .string()
+    .default('')
+    .meta({ description: 'Server field of our own replies; none by default.' }),
+  request_headers: headerRules,
+  response_headers: headerRules,
+});
+
+export const serviceSchema = z.strictObject({
+  listen: one(listenAddress).default([]).meta({
+    description: 'Where the service is served: a port, address:port, a unix socket, or a list.',
+  }),
+  protocol: z
+    .enum(['http', 'tcp'])
+    .default('http')
+    .meta({ description: 'http carries WebSocket and other upgrades; tcp relays bytes.' }),
+  from: fromSchema.prefault({}).meta({ description: 'The service in the registry.' }),
+  balance: balance.default({ policy: 'least-conn', hash: null }).meta({
+    description:
+      'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME), hash(cookie:NAME).',
+  }),
+  health: healthSchema
+    .optional()
+    .meta({ description: "Active checks; without, the registry's word counts." }),
+  passive: passiveSchema
+    .prefault({})
+    .meta({ description: 'Ejection of endpoints that fail requests.' }),
+  retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
+  timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
+  limits: limitsSchema.prefault({}).meta({ description: 'How much of everything there may be.' }),
+  http: httpSchema
+    .prefault({})
+    .meta({ description: 'What is added to and taken from requests and responses.' }),
+  slow_start: duration
+    .default(0)
+    .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),
+});
+
+export const routeSchema = z.strictObject({
+  host: z
+    .string()
+    .default('')
+    .transform((host) => host.toLowerCase())
+    .meta({ description: 'Host, or *.example.com; any by default.' }),
+  path: z
+    .string()
+    .startsWith('/')
+    .default('/')
+    .meta({ description: 'Path prefix, by whole segments.' }),
+  service: z.string().default('').meta({ description: 'The service that answers.' }),
+  strip: z.string().default('').meta({ description: 'Prefix taken off the path.' }),
+  prefix: z.string().default('').meta({ description: 'Prefix put before the path.' }),
+  rewrite_host: z.string().default('').meta({ description: 'Host sent to the endpoint.' }),
+  redirect: z
+    .strictObject({
+      status: z
+        .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)])
+        .default(302),
+      location: z.string().min(1),
+    })
+    .optional()
+    .meta({ description: 'Answer with this redirect instead.' }),
+});
+
+const tlsSchema = z.strictObject({
+  ca_file: z.string().default('').meta({ description: 'CA certificates (PEM).' }),
+  cert_file: z.string().default('').meta({ description: 'Client certificate (PEM).' }),
+  key_file: z.string().default('').meta({ description: 'Its key (PEM).' }),
+  server_name: z
+    .string()
+    .default('')
+    .meta({ description: "Name expected in the agent's certificate." }),
+  verify: flag.default(true).meta({ description: "Check the agent's certificate." }),
+});
+
+export const consulSchema = z.strictObject({
+  address: one(z.string().min(1))
+    .default(['http://127.0.0.1:8500'])
+    .meta({ description: 'Agents, in fail-over order.' }),
+  token: z.string().default('').meta({ description: 'ACL token.' }),
+  token_file: z
+    .string()
+    .default('')
+    .meta({ description: 'File with the token, read again when it changes.' }),
+  http_auth: z
+    .string()
+    .default('')
+    .meta({ description: 'user:password for HTTP basic authentication.' }),
+  datacenter: z
+    .string()
+    .default('')
+    .meta({ description: "Datacenter to ask for; the agent's by default." }),
+  namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
+  partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
+  stale: flag.default(true).meta({ description: 'Let any server answer: also without a leader.' }),
+  wait: duration.default(60_000).meta({ description: 'How long a blocking query waits.' }),
+  tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
+  self_described: flag.default(true).meta({ description: 'Serve services that carry our tags.' }),
+  tag_prefix: z
+    .string()
+    .min(1)
+    .default('upriver')
+    .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
+  kv_key: z
+    .string()
+    .default('upriver/config')
+    .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
+});
+
+export const configSchema = z.strictObject({
+  registries: z
+    .strictObject({
+      consul: consulSchema.optional().meta({ description: 'Follow Consul.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Where services are registered.' }),
+  static: z
+    .record(z.string(), z.array(hostPort))
+    .default({})
+    .meta({ description: 'Fixed endpoints by service name.' }),
+  services: z
+    .record(
+      z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),
+      serviceSchema,
+    )
+    .default({})
+    .meta({ description: 'Services by name.' }),
+  routers: z
+    .array(
+      z.strictObject({
+        listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
+        routes: z
+          .array(routeSchema)
+          .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
+      }),
+    )
+    .default([])
+    .meta({ description: 'Several services behind one port, by host and path.' }),
+  stats: z
+    .strictObject({
+      listen: z
+        .union([listenAddress, z.literal('off').transform(() => null)])
+        .default({ kind: 'tcp', host: '', port: 1936 })
+        .meta({ description: 'Address of the stats port; off for none.' }),
+      admin_token: z.string().default('').meta({
+        description: 'Token for changes from other machines; without, only loopback may.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'Dashboard, metrics and API.' }),
+  guard: z
+    .strictObject({
+      enabled: flag
+        .default(true)
+        .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
+      hold: duration.default(30_000).meta({ description: 'How long they are held.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Protection against a registry that came back empty.' }),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error'])
+        .default('info')
+        .meta({ description: 'Least level that is logged.' }),
+      format: z
+        .enum(['json', 'pretty'])
+        .default('json')
+        .meta({ description: 'One JSON object per line, or lines for people.' }),
+      access: z.string().default('off').meta({ description: 'Access log: off, stdout or a file.' }),
+    })
+    .prefault({})
+    .meta({ description: 'What is logged.' }),
+  workers: count(1, 256)
+    .optional()
+    .meta({ description: 'Data-plane threads; the cores of the machine by default.' }),
+  shutdown: z
+    .strictObject({
+      grace: duration
+        .default(30_000)
+        .meta({ description: 'How long what is in flight may take after SIGTERM.' }),
+    })
+    .prefault({})
+    .meta({ description: 'How the process ends.' }),
+});
+
+export type ConfigInput = z.output<typeof configSchema>;
+export type ServiceInput = z.output<typeof serviceSchema>;
