@@ -20,6 +20,8 @@ export interface QueryOptions {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly waitMs: number;
+  /** 404 with an index is an answer: there is nothing yet. */
+  readonly mayBeMissing?: boolean;
   /** Each good answer, whether it differs or not. What it throws is the caller's own fault. */
   readonly onAnswer: (answer: Answer, change: string) => void;
   readonly onError: (error: ConsulError) => void;
@@ -67,12 +69,12 @@ export class BlockingQuery {
   }
 
   private askOnce(): Promise<Answer> {
-    const { client, path, query, waitMs } = this.options;
+    const { client, path, query, waitMs, mayBeMissing = false } = this.options;
     const isBlocking = this.index > 0n;
     const blocking = isBlocking ? { index: String(this.index), wait: `${waitMs}ms` } : {};
     const deadlineMs = (isBlocking ? (waitMs * 17) / 16 : 0) + DEADLINE_SLACK_MS;
     const { signal } = this.stopped;
-    return client.get(path, { ...query, ...blocking }, { deadlineMs, signal });
+    return client.get(path, { ...query, ...blocking }, { deadlineMs, signal, mayBeMissing });
   }
 
   private take(answer: Answer): void {

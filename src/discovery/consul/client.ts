@@ -65,10 +65,17 @@ export class ConsulClient {
   async get(
     path: string,
     query: Readonly<Record<string, string>>,
-    options: { readonly deadlineMs: number; readonly signal: AbortSignal },
+    options: {
+      readonly deadlineMs: number;
+      readonly signal: AbortSignal;
+      readonly mayBeMissing?: boolean;
+    },
   ): Promise<Answer> {
     this.returnToFirst();
     const { status, headers, text } = await this.ask(path, query, options);
+    if (status === 404 && options.mayBeMissing) {
+      return { index: indexOf(headers['x-consul-index']), body: null, doubt: doubtOf(headers) };
+    }
     if (status !== 200) {
       // Never an index of an answer that is not 200: Consul's errors carry index 1.
       const retryAfterMs = Number(headers['retry-after'] ?? 0) * 1000 || 0;
