@@ -468,6 +468,11 @@ export class Controller implements TableView {
   private onApplied(version: number, errors: readonly ListenError[]): void {
     this.endpointSlots.applied(version);
     this.serviceSlots.applied(version);
+    this.onListenErrors(errors);
+  }
+
+  /** Which listeners can't be opened, as the workers see it now. */
+  onListenErrors(errors: readonly ListenError[]): void {
     const known = new Set(this.listenErrors.map((error) => error.message));
     for (const error of errors) {
       if (!known.has(error.message)) this.options.log.error({ ...error }, error.message);

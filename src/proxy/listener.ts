@@ -1,10 +1,12 @@
 // A bound address and the connections that came in by it. What it leads to is replaced by each
 // snapshot; a connection looks it up at each request, so it follows the table while it lives.
+import { codeOf } from '../base/coded-error.ts';
 import type { HeadLimits } from '../http1/head-parser.ts';
 import type { Limits, Timeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import type { LiveService } from './live-service.ts';
 import { Router } from './router.ts';
+import { removeStaleSocket } from './stale-socket.ts';
 import { listenWires, type Wire, type WireServer } from './wire.ts';
 
 /** A connection as its listener sees it. */
@@ -51,8 +53,19 @@ export class LiveListener {
    * (EADDRINUSE, EACCES, EADDRNOTAVAIL).
    */
   async open(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<void> {
+    try {
+      this.server = await this.listen(accept);
+    } catch (error) {
+      const { address } = this.snapshot;
+      const isTaken = codeOf(error) === 'EADDRINUSE' && address.kind === 'unix';
+      if (!isTaken || !(await removeStaleSocket(address.path))) throw error;
+      this.server = await this.listen(accept);
+    }
+  }
+
+  private listen(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<WireServer> {
     const { address, protocol } = this.snapshot;
-    this.server = await listenWires({
+    return listenWires({
       address,
       reusePort: true,
       readBuffer: protocol === 'tcp' ? 'own' : 'shared',

@@ -1,0 +1,242 @@
+// The composition root: makes the parts of the main thread and joins them. What a part does is
+// its own; what is decided here is the order in which things begin, change and end:
+//   starting -> ready -> draining -> stopped
+// Listeners open after the first answer of the registries (or a few seconds without one), so that
+// a process that is started beside an old one on the same ports answers no 503 in its place.
+import { type Clock, systemClock } from './base/clock.ts';
+import { CodedError, messageOf } from './base/coded-error.ts';
+import type { Logger } from './base/log.ts';
+import type { Random } from './base/prng.ts';
+import { Controller, type ControllerOptions } from './control/controller.ts';
+import { ConsulProvider } from './discovery/consul/provider.ts';
+import { ProviderSet } from './discovery/provider-set.ts';
+import { StaticProvider } from './discovery/static.ts';
+import { Checker } from './health/checker.ts';
+import { Ledger } from './ledger/ledger.ts';
+import type { Cause } from './model/cause.ts';
+import type { ServiceSource } from './model/service.ts';
+import type { ConsulSettings, Settings } from './model/settings.ts';
+import type { SnapshotDelta } from './model/snapshot.ts';
+import { Supervisor } from './supervisor/supervisor.ts';
+import type { ListenError } from './worker/messages.ts';
+
+/** How long listeners wait for the registries before they open with what is known. */
+const FIRST_SYNC_MS = 5000;
+/** How long a reload waits for the registries' answers about what is new. */
+const RELOAD_SYNC_MS = 2000;
+const READY_LOOK_MS = 20;
+
+export interface UpriverOptions {
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Takes complete lines of the access log; null when it is off. */
+  readonly writeAccess: ((lines: string) => void) | null;
+  /** Reads the settings that a service gives itself in the registry. */
+  readonly describe: ControllerOptions['describe'];
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export class Upriver {
+  readonly ledger = new Ledger();
+  readonly controller: Controller;
+  readonly supervisor: Supervisor;
+  readonly providers: ProviderSet;
+  private readonly log: Logger;
+  private readonly clock: Clock;
+  private readonly random: Random;
+  private readonly staticProvider: StaticProvider;
+  private settings: Settings;
+  private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
+  private appliedVersion = 0;
+  private firstErrors: readonly ListenError[] = [];
+  private reloading: Promise<void> = Promise.resolve();
+
+  constructor(options: UpriverOptions) {
+    const { settings, log, clock = systemClock, random = Math.random } = options;
+    this.settings = settings;
+    this.log = log;
+    this.clock = clock;
+    this.random = random;
+    this.supervisor = this.makeSupervisor(options.writeAccess);
+    this.controller = new Controller({
+      clock,
+      log,
+      ledger: this.ledger,
+      send: (delta) => this.send(delta),
+      makeChecker: (onChange) => new Checker({ clock, random, onChange }),
+      describe: options.describe,
+    });
+    this.providers = new ProviderSet({
+      clock,
+      onUpdate: (update) => this.controller.onUpdate(update),
+    });
+    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static });
+  }
+
+  private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
+    return new Supervisor({
+      count: this.settings.workers,
+      ledger: this.ledger,
+      clock: this.clock,
+      random: this.random,
+      log: this.log,
+      writeAccess,
+      full: () => (this.controller.version === 0 ? null : this.controller.full()),
+      onStreak: (slot, count, reason) => this.controller.onStreak(slot, count, reason),
+      onSuspect: (slot) => this.controller.onSuspect(slot),
+      onListenErrors: (errors) => this.controller.onListenErrors(errors),
+    });
+  }
+
+  private async send(delta: SnapshotDelta): Promise<readonly ListenError[]> {
+    const { listenErrors } = await this.supervisor.apply(delta);
+    this.appliedVersion = Math.max(this.appliedVersion, delta.version);
+    if (delta.version === 1) this.firstErrors = listenErrors;
+    return listenErrors;
+  }
+
+  /**
+   * Brings everything up; resolves when listeners are open. Rejects with a message for people when
+   * a worker can't start or a configured listener can't be opened.
+   */
+  async start(): Promise<void> {
+    const { settings } = this;
+    await this.supervisor.start();
+    this.providers.follow(sourcesOf(settings));
+    this.providers.add(this.staticProvider);
+    if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
+    if (!(await this.providers.synced(FIRST_SYNC_MS))) {
+      const registry = this.providers.unsynced;
+      this.log.warn({ registry }, 'the registry has not answered yet; listeners open without it');
+    }
+    this.controller.setSettings(settings, { kind: 'start', text: 'start' });
+    await this.firstApplied();
+    this.refuseConfigured(this.firstErrors);
+    this.awaitReady();
+  }
+
+  private makeConsul(settings: ConsulSettings): ConsulProvider {
+    const { clock, random, log } = this;
+    return new ConsulProvider({ settings, clock, random, log });
+  }
+
+  /** The first version is live; at once when there is nothing to be made live. */
+  private async firstApplied(): Promise<void> {
+    // The controller publishes at the end of this turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.appliedVersion < this.controller.version) {
+      await new Promise<void>((resolve) => this.clock.setTimer(1, resolve));
+    }
+  }
+
+  /** What the operator configured must be had at the start; what a registry wants is tried again. */
+  private refuseConfigured(errors: readonly ListenError[]): void {
+    const names = new Set(this.settings.services.map((service) => service.name));
+    const ours = errors.filter((error) => error.service === '' || names.has(error.service));
+    if (ours.length === 0) return;
+    throw new CodedError('listen', ours.map((error) => error.message).join('; '));
+  }
+
+  // What is asked of it
+
+  /** Whether the process does its work: every worker answers. */
+  liveness(): { ok: boolean; reason: string } {
+    return this.supervisor.liveness();
+  }
+
+  /** Whether traffic should come here. Once ready it stays so until it drains. */
+  readiness(): { ready: boolean; reason: string } {
+    if (this.state === 'ready') return { ready: true, reason: '' };
+    if (this.state !== 'starting') return { ready: false, reason: 'draining' };
+    const { unsynced } = this.providers;
+    const reason = unsynced === '' ? 'starting' : `waiting for the first answer of ${unsynced}`;
+    return { ready: false, reason };
+  }
+
+  private awaitReady(): void {
+    if (this.state !== 'starting') return;
+    const isLive = this.appliedVersion === this.controller.version;
+    if (this.providers.unsynced === '' && isLive) {
+      this.state = 'ready';
+      const listeners = this.controller.full().listeners ?? [];
+      const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
+      this.log.info(fields, 'ready');
+      return;
+    }
+    this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
+  }
+
+  // Changes
+
+  /**
+   * Other settings from now on. Registries are asked about what is new first, so that a service
+   * that gets another source is not without endpoints in between. Resolves when they are in force.
+   */
+  apply(settings: Settings, cause: Cause): Promise<void> {
+    this.reloading = this.reloading.then(() => this.applyNow(settings, cause));
+    return this.reloading;
+  }
+
+  private async applyNow(settings: Settings, cause: Cause): Promise<void> {
+    if (this.state !== 'ready' && this.state !== 'starting') return;
+    const before = this.settings;
+    this.settings = settings;
+    this.warnOfRestart(before, settings);
+    this.staticProvider.setEndpoints(settings.static);
+    this.providers.follow([...sourcesOf(before), ...sourcesOf(settings)]);
+    if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
+      const { consul } = settings;
+      this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
+    }
+    await this.providers.synced(RELOAD_SYNC_MS);
+    this.controller.setSettings(settings, cause);
+    this.providers.follow(sourcesOf(settings));
+    this.log.info({ cause: cause.text }, 'configuration applied');
+  }
+
+  private warnOfRestart(before: Settings, after: Settings): void {
+    const parts: [string, unknown, unknown][] = [
+      ['workers', before.workers, after.workers],
+      ['stats', before.stats, after.stats],
+      ['log', before.log, after.log],
+    ];
+    for (const [key, was, is] of parts) {
+      if (JSON.stringify(was) === JSON.stringify(is)) continue;
+      this.log.warn({ key }, `a change of '${key}' takes effect at the next start`);
+    }
+  }
+
+  // Ends
+
+  /**
+   * Not ready any more, accepts no more, and finishes what is in flight up to the grace. Resolves
+   * when the workers are gone.
+   */
+  async drain(): Promise<void> {
+    if (this.state === 'draining' || this.state === 'stopped') return;
+    this.state = 'draining';
+    const graceMs = this.settings.shutdownGraceMs;
+    this.log.info({ graceMs }, 'draining');
+    const cut = await this.supervisor.drain(graceMs);
+    if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
+    await this.stop();
+  }
+
+  /** Ends everything now, whatever is in flight. */
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    this.controller.close();
+    const stopping = [this.supervisor.stop(), this.providers.stop()];
+    for (const result of await Promise.allSettled(stopping)) {
+      if (result.status === 'rejected') this.log.warn({}, messageOf(result.reason));
+    }
+    this.log.info({}, 'stopped');
+  }
+}
+
+/** What the services of the configuration follow. */
+function sourcesOf(settings: Settings): ServiceSource[] {
+  return settings.services.map((service) => service.from);
+}
