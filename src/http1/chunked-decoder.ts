@@ -1,19 +1,43 @@
 // The chunked coding (RFC 9112 section 7.1), decoded in place: the data octets of a piece are moved
 // together over the framing between them, so that they can be sent on as one range. What goes out
 // is framed anew; extensions are checked and dropped, trailers are checked and kept apart.
-import { COLON, CR, HEX, LF, NAME_HASHED, VALUE } from './chars.ts';
-import { HOP_BY_HOP, hashStep, LOOKALIKE, lookUp, PROTECTED } from './fields.ts';
+// Any split of the bytes gives the same data, trailers and verdict.
+import { CR, HEX, LF, TOKEN_LOWER, VALUE } from './chars.ts';
+import { trailerFate } from './trailers.ts';
 
 export const BodyState = { more: 0, done: 1, rejected: 2 } as const;
 
 const SIZE_DIGITS_MAX = 16;
-/** Bytes of extensions of one chunk, and of the whole trailer section. */
-const EXTENSION_BYTES_MAX = 1024;
+/**
+ * Bytes of extensions a body may have beyond its bytes of data: one that is little but framing
+ * costs much work for nothing.
+ */
+const EXTENSION_BYTES_MAX = 4096;
+/** Bytes of the whole trailer section. */
 const TRAILER_BYTES_MAX = 8192;
 const SEMICOLON = 59;
+const EQUALS = 61;
+const QUOTE = 34;
+const BACKSLASH = 92;
+const NOT_HEX = 255;
 
-/** Where the decoder stands. */
-const At = { size: 0, extension: 1, sizeLf: 2, data: 3, dataCr: 4, dataLf: 5, trailer: 6 } as const;
+/** Where the decoder stands: what the next byte is. */
+const At = {
+  size: 0,
+  sizeLf: 1,
+  data: 2,
+  dataCr: 3,
+  dataLf: 4,
+  trailer: 5,
+  // Within an extension: ";" name [ "=" ( token | quoted-string ) ]
+  nameStart: 6,
+  name: 7,
+  valueStart: 8,
+  value: 9,
+  quoted: 10,
+  escaped: 11,
+  afterQuote: 12,
+} as const;
 
 export class ChunkedDecoder {
   state: 0 | 1 | 2 = BodyState.more;
@@ -25,9 +49,11 @@ export class ChunkedDecoder {
   private at: number = At.size;
   private size = 0;
   private digits = 0;
-  private extensionBytes = 0;
-  private trailerLine = '';
-  private trailerBytes = 0;
+  private surplusBytes = 0;
+  /** The trailer section so far; null while it is empty, as it mostly is. */
+  private trailerBytes: Buffer | null = null;
+  private trailerEnd = 0;
+  private trailerLineStart = 0;
 
   reset(): void {
     this.state = BodyState.more;
@@ -36,9 +62,10 @@ export class ChunkedDecoder {
     this.at = At.size;
     this.size = 0;
     this.digits = 0;
-    this.extensionBytes = 0;
-    this.trailerLine = '';
-    this.trailerBytes = 0;
+    this.surplusBytes = 0;
+    this.trailerBytes = null;
+    this.trailerEnd = 0;
+    this.trailerLineStart = 0;
   }
 
   /**
@@ -50,7 +77,6 @@ export class ChunkedDecoder {
     this.dataEnd = start;
     while (from < end && this.state === BodyState.more) {
       if (this.at === At.data) from = this.takeData(bytes, from, end);
-      else if (this.at === At.trailer) from = this.takeTrailer(bytes, from, end);
       else {
         this.takeFraming(bytes[from]!);
         from += 1;
@@ -77,90 +103,105 @@ export class ChunkedDecoder {
     switch (this.at) {
       case At.size:
         return this.takeSize(byte);
-      case At.extension:
-        this.extensionBytes += 1;
-        if (byte === CR) this.at = At.sizeLf;
-        else if (VALUE[byte] === 0 || this.extensionBytes > EXTENSION_BYTES_MAX) {
-          this.reject('bad-chunk');
-        }
-        return;
       case At.sizeLf:
-        if (byte !== LF || this.digits === 0) return this.reject('bad-chunk');
-        this.at = this.size === 0 ? At.trailer : At.data;
-        this.digits = 0;
-        this.extensionBytes = 0;
-        return;
+        return byte === LF ? this.beginChunk() : this.reject('bad-chunk');
       case At.dataCr:
-        if (byte !== CR) return this.reject('bad-chunk');
         this.at = At.dataLf;
-        return;
+        return byte === CR ? undefined : this.reject('bad-chunk');
       case At.dataLf:
-        if (byte !== LF) return this.reject('bad-chunk');
         this.at = At.size;
-        return;
+        return byte === LF ? undefined : this.reject('bad-chunk');
+      case At.trailer:
+        return this.takeTrailer(byte);
+      default:
+        return this.takeExtension(byte);
     }
   }
 
   private takeSize(byte: number): void {
     const digit = HEX[byte]!;
-    if (digit !== 255) {
+    if (digit !== NOT_HEX) {
       this.digits += 1;
       this.size = this.size * 16 + digit;
-      if (this.digits > SIZE_DIGITS_MAX || !Number.isSafeInteger(this.size)) {
-        this.reject('bad-chunk');
-      }
-      return;
+      const isTooLarge = this.digits > SIZE_DIGITS_MAX || this.size > Number.MAX_SAFE_INTEGER;
+      return isTooLarge ? this.reject('bad-chunk') : undefined;
     }
-    if (this.digits === 0) return this.reject('bad-chunk');
-    if (byte === CR) this.at = At.sizeLf;
-    else if (byte === SEMICOLON) this.at = At.extension;
+    // No size, or something else behind it than an extension or the end: a blank, a sign, an x.
+    if (this.digits === 0) this.reject('bad-chunk');
+    else if (byte === CR) this.at = At.sizeLf;
+    else if (byte === SEMICOLON) this.at = At.nameStart;
     else this.reject('bad-chunk');
   }
 
-  /** Trailers are rare: a line is gathered as text, and taken when its CRLF is there. */
-  private takeTrailer(bytes: Buffer, from: number, end: number): number {
-    let at = from;
-    while (at < end && this.state === BodyState.more && this.at === At.trailer) {
-      const byte = bytes[at]!;
-      at += 1;
-      this.trailerBytes += 1;
-      if (this.trailerBytes > TRAILER_BYTES_MAX) this.reject('bad-trailer');
-      else if (byte === LF) this.takeTrailerLine();
-      else if (this.trailerLine.endsWith('\r') || (byte !== CR && VALUE[byte] === 0)) {
-        this.reject('bad-trailer');
-      } else this.trailerLine += String.fromCharCode(byte);
-    }
-    return at;
+  private beginChunk(): void {
+    this.at = this.size === 0 ? At.trailer : At.data;
+    this.digits = 0;
+    this.surplusBytes = Math.max(0, this.surplusBytes - this.size);
   }
 
-  private takeTrailerLine(): void {
-    if (!this.trailerLine.endsWith('\r')) return this.reject('bad-trailer');
-    const line = this.trailerLine.slice(0, -1);
-    this.trailerLine = '';
-    if (line === '') {
+  // RFC 9112 section 7.1.1. The white space that its grammar tolerates for old senders' sake is
+  // refused: readers differ on it.
+  private takeExtension(byte: number): void {
+    this.surplusBytes += 1;
+    if (this.surplusBytes > EXTENSION_BYTES_MAX) return this.reject('bad-chunk');
+    const next = nextInExtension(this.at, byte);
+    if (next < 0) this.reject('bad-chunk');
+    else this.at = next;
+  }
+
+  /** Trailers are rare: the section is gathered, and each line taken when its CRLF is there. */
+  private takeTrailer(byte: number): void {
+    this.trailerBytes ??= Buffer.allocUnsafe(TRAILER_BYTES_MAX);
+    const { trailerBytes, trailerEnd } = this;
+    if (trailerEnd === TRAILER_BYTES_MAX) return this.reject('bad-trailer');
+    const isAfterCr = trailerEnd > this.trailerLineStart && trailerBytes[trailerEnd - 1] === CR;
+    const isAllowed = isAfterCr ? byte === LF : byte === CR || VALUE[byte] === 1;
+    if (!isAllowed) return this.reject('bad-trailer');
+    trailerBytes[trailerEnd] = byte;
+    this.trailerEnd = trailerEnd + 1;
+    if (byte === LF) this.takeTrailerLine(trailerBytes, this.trailerLineStart, trailerEnd - 1);
+  }
+
+  private takeTrailerLine(bytes: Buffer, start: number, end: number): void {
+    this.trailerLineStart = this.trailerEnd;
+    if (start === end) {
       this.state = BodyState.done;
+      this.trailerBytes = null;
       return;
     }
-    const kept = trailerFieldOf(line);
-    if (kept === null) return this.reject('bad-trailer');
-    if (kept) this.trailers += `${line}\r\n`;
+    const fate = trailerFate(bytes, start, end);
+    if (fate === 'malformed') this.reject('bad-trailer');
+    else if (fate === 'kept') this.trailers += bytes.toString('latin1', start, this.trailerEnd);
   }
 }
 
-/**
- * Whether a trailer line goes on: null when it is no field line. RFC 9110 section 6.5.1: framing,
- * routing, authentication and request modifiers must not come in a trailer; those are dropped.
- */
-function trailerFieldOf(line: string): boolean | null {
-  const bytes = Buffer.from(line, 'latin1');
-  let hash = 0;
-  let at = 0;
-  for (; at < bytes.length; at += 1) {
-    const hashed = NAME_HASHED[bytes[at]!]!;
-    if (hashed === 0) break;
-    hash = hashStep(hash, hashed);
+/** The place after `byte` at the place `at` of an extension; -1 where it may not stand. */
+function nextInExtension(at: number, byte: number): number {
+  const isToken = TOKEN_LOWER[byte] !== 0;
+  const isText = VALUE[byte] === 1;
+  switch (at) {
+    case At.nameStart:
+      return isToken ? At.name : -1;
+    case At.name:
+      if (isToken) return At.name;
+      return byte === EQUALS ? At.valueStart : afterExtension(byte);
+    case At.valueStart:
+      if (byte === QUOTE) return At.quoted;
+      return isToken ? At.value : -1;
+    case At.value:
+      return isToken ? At.value : afterExtension(byte);
+    case At.quoted:
+      if (byte === QUOTE) return At.afterQuote;
+      if (byte === BACKSLASH) return At.escaped;
+      return isText ? At.quoted : -1;
+    case At.escaped:
+      return isText ? At.quoted : -1;
+    default:
+      return afterExtension(byte);
   }
-  if (at === 0 || bytes[at] !== COLON) return null;
-  const id = lookUp(bytes, 0, at, hash);
-  return id === 0 || (HOP_BY_HOP[id] === 0 && PROTECTED[id] === 0 && id !== LOOKALIKE);
+}
+
+function afterExtension(byte: number): number {
+  if (byte === CR) return At.sizeLf;
+  return byte === SEMICOLON ? At.nameStart : -1;
 }

@@ -1,6 +1,7 @@
 // The field names that a proxy acts on, and what it does with them. All other fields pass as they
-// are, and no string is ever made of their names: the parser hashes a name while it checks it.
-import { NAME_HASHED } from './chars.ts';
+// are, and no string is ever made of their names: a few bytes of a name say which known name it
+// can be at all, and that one is compared.
+import { NAME_FOLDED } from './chars.ts';
 
 const UNDERSCORE = 95;
 
@@ -15,24 +16,24 @@ type Fate =
 
 const names = {
   host: 'protected',
-  connection: 'hop',
   'content-length': 'protected',
   'transfer-encoding': 'hop',
+  connection: 'hop',
+  upgrade: 'hop',
+  expect: 'protected',
+  te: 'hop',
   'keep-alive': 'hop',
   'proxy-connection': 'hop',
-  te: 'hop',
   trailer: 'hop',
-  upgrade: 'hop',
-  expect: 'pass',
-  via: 'pass',
-  'max-forwards': 'pass',
+  via: 'protected',
+  'max-forwards': 'protected',
   forwarded: 'protected',
   'x-forwarded-for': 'protected',
   'x-forwarded-proto': 'protected',
   'x-forwarded-host': 'protected',
   'x-forwarded-port': 'protected',
   'x-real-ip': 'protected',
-  'x-request-id': 'pass',
+  'x-request-id': 'protected',
   authorization: 'protected',
   cookie: 'protected',
   'set-cookie': 'protected',
@@ -53,7 +54,7 @@ export const FieldId = Object.fromEntries(list.map((name, i) => [name, i + 1])) 
 /** The id that a field gets when Connection nominated it: it belongs to this connection alone. */
 export const NOMINATED = list.length + 1;
 
-/** The id of a name that is a protected one but for `_` in place of `-`: X_Forwarded_For. */
+/** The id of a name that is one of ours but for `_` in place of `-`: X_Forwarded_For. */
 export const LOOKALIKE = NOMINATED + 1;
 
 /** Number of ids: the length of tables by id. */
@@ -72,37 +73,37 @@ HOP_BY_HOP[NOMINATED] = 1;
 /** 1 for ids that a Connection field must not nominate. */
 export const PROTECTED = fateOf('protected');
 
-/** One step of the hash of a lower-cased name. */
-export function hashStep(hash: number, lower: number): number {
-  return (Math.imul(hash, 31) + lower) | 0;
+/**
+ * Where a name would lie in the table, by its length and three of its bytes. The factors are such
+ * that no two known names meet, which the loop below asserts, and few common ones meet them.
+ */
+function slotOf(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  const first = NAME_FOLDED[bytes[start]!]!;
+  const later = NAME_FOLDED[bytes[start + ((length * 3) >> 2)]!]!;
+  const last = NAME_FOLDED[bytes[end - 1]!]!;
+  return (first + later * 11 + last * 39 + length * 13) & (SLOTS - 1);
 }
 
-const SLOTS = 1024;
+const SLOTS = 256;
 const idBySlot = new Uint8Array(SLOTS);
 for (const name of list) {
-  let hash = 0;
-  for (let i = 0; i < name.length; i += 1) hash = hashStep(hash, name.charCodeAt(i));
-  const slot = slotOf(hash);
-  if (idBySlot[slot] !== 0) throw new Error(`field names collide: ${name} needs a larger table`);
+  const slot = slotOf(Buffer.from(name), 0, name.length);
+  if (idBySlot[slot] !== 0) throw new Error(`field names collide: ${name} needs other factors`);
   idBySlot[slot] = FieldId[name];
 }
 
-function slotOf(hash: number): number {
-  return (hash ^ (hash >>> 15)) & (SLOTS - 1);
-}
-
-/** The id of the name bytes[start,end) whose bytes by NAME_HASHED have this hash, or 0. */
-export function lookUp(bytes: Uint8Array, start: number, end: number, hash: number): number {
-  const id = idBySlot[slotOf(hash)]!;
+/** The id of the token bytes[start,end), or 0. */
+export function lookUp(bytes: Uint8Array, start: number, end: number): number {
+  const id = idBySlot[slotOf(bytes, start, end)]!;
   if (id === 0) return 0;
   const name = list[id - 1]!;
   if (end - start !== name.length) return 0;
   let hasUnderscore = false;
   for (let i = 0; i < name.length; i += 1) {
     const byte = bytes[start + i]!;
-    if (NAME_HASHED[byte] !== name.charCodeAt(i)) return 0;
+    if (NAME_FOLDED[byte] !== name.charCodeAt(i)) return 0;
     if (byte === UNDERSCORE) hasUnderscore = true;
   }
-  if (!hasUnderscore) return id;
-  return PROTECTED[id] === 1 ? LOOKALIKE : 0;
+  return hasUnderscore ? LOOKALIKE : id;
 }

@@ -15,6 +15,7 @@ export function responseBody(head: Head, requestMethod: string): BodyKind {
   if (requestMethod === 'HEAD' || status < 200 || status === 204 || status === 304) {
     return Body.none;
   }
+  if (requestMethod === 'CONNECT' && status < 300) return Body.none;
   if (head.isChunked) return Body.chunked;
   if (head.contentLength >= 0) return head.contentLength === 0 ? Body.none : Body.length;
   return Body.untilClose;

@@ -1,58 +1,65 @@
 // The HTTP/1.1 head parser for both directions (RFC 9112 sections 2 to 6), incremental: any split
-// of the bytes gives the same result. Two passes that stay in cache: one finds the end of a line
-// and refuses every byte that may not stand in a head, the other takes the finished line apart.
+// of the bytes gives the same result. `scan` looks at each byte once, however small the pieces, and
+// refuses at once every byte that may not stand where it does; when a line is complete it is
+// understood: start-line.ts takes the first one apart, `addField` and what it calls the others.
 // It rejects rather than repairs: what two readers could read in two ways is a fault.
 // A head that arrives in one piece is parsed where it lies; one in pieces is gathered here.
+import { COLON, CR, equalsLower, HTAB, isToken, LF, LOWER, TOKEN_LOWER, VALUE } from './chars.ts';
+import { codingOf, isBlank, ListWalker, lengthOf, listHas } from './field-values.ts';
 import {
-  COLON,
-  COMMA,
-  CR,
-  equalsLower,
-  HTAB,
-  LF,
-  NAME_HASHED,
-  SP,
-  TARGET,
-  TOKEN_LOWER,
-  VALUE,
-} from './chars.ts';
-import { FieldId, hashStep, lookUp, NOMINATED, PROTECTED } from './fields.ts';
-import { FIELD_STRIDE, Head, HeadFlag, Target } from './head.ts';
+  FIELD_IDS,
+  FieldId,
+  type FieldName,
+  HOP_BY_HOP,
+  lookUp,
+  NOMINATED,
+  PROTECTED,
+} from './fields.ts';
+import { FIELD_STRIDE, Head, type HeadFault, HeadFlag } from './head.ts';
 import { isHost } from './host.ts';
+import { readRequestLine, readStatusLine } from './start-line.ts';
 
 export const HeadState = { more: 0, done: 1, rejected: 2 } as const;
 
 export interface HeadLimits {
-  /** Bytes of the whole head. */
+  /** Bytes of the whole head, the empty lines before and after it included. */
   readonly headBytes: number;
   readonly fieldCount: number;
   readonly targetBytes: number;
 }
 
-/** Why a head was rejected; for requests these are codes of model/reason.ts. */
-export type HeadFault =
-  | 'bad-request-line'
-  | 'bad-header'
-  | 'bad-line-end'
-  | 'bad-host'
-  | 'bad-content-length'
-  | 'bad-transfer-encoding'
-  | 'ambiguous-length'
-  | 'bad-connection-option'
-  | 'bad-expectation'
-  | 'header-too-large'
-  | 'target-too-long'
-  | 'unsupported-coding'
-  | 'bad-version'
-  | 'bad-status-line';
-
+/** A gather buffer begins with this size: most heads fit. */
 const GATHER_BYTES = 2048;
-/** Most digits of a Content-Length that a double holds exactly: 2^53-1 has 16. */
-const LENGTH_DIGITS_MAX = 16;
+/** More names in Connection are refused: each is compared with every field. */
+const NOMINATIONS_MAX = 32;
 
-const SLASH = 47;
-const DIGIT_0 = 48;
-const DIGIT_9 = 57;
+/** What the mere presence of a field says. */
+const PRESENCE = new Uint16Array(FIELD_IDS);
+for (const name of ['forwarded', 'x-forwarded-for', 'x-forwarded-proto'] as const) {
+  PRESENCE[FieldId[name]] = HeadFlag.forwarded;
+}
+for (const name of ['x-forwarded-host', 'x-forwarded-port', 'x-real-ip'] as const) {
+  PRESENCE[FieldId[name]] = HeadFlag.forwarded;
+}
+PRESENCE[FieldId.via] = HeadFlag.via;
+PRESENCE[FieldId['x-request-id']] = HeadFlag.requestId;
+PRESENCE[FieldId.trailer] = HeadFlag.trailer;
+PRESENCE[FieldId['max-forwards']] = HeadFlag.maxForwards;
+PRESENCE[FieldId.cookie] = HeadFlag.cookie;
+PRESENCE[FieldId['content-length']] = HeadFlag.contentLength;
+
+/** 1 for fields whose values `readValue` reads. */
+const IS_READ = new Uint8Array(FIELD_IDS);
+const READ_NAMES: readonly FieldName[] = [
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'expect',
+  'te',
+];
+for (const name of READ_NAMES) IS_READ[FieldId[name]] = 1;
 
 export class HeadParser {
   readonly head: Head;
@@ -61,20 +68,24 @@ export class HeadParser {
   fault: HeadFault | '' = '';
   private readonly isRequest: boolean;
   private limits: HeadLimits;
+  private readonly list = new ListWalker();
   /** Bytes of a head in pieces; null while it lies whole in the caller's buffer. */
   private gathered: Buffer | null = null;
   private gatheredBytes = 0;
-  /** Where the line begins that is being looked for the end of, and how far it was looked at. */
+  /** Where the unfinished line begins, how far it was looked at, and its colon or -1. */
   private lineStart = 0;
   private scanned = 0;
+  private colonAt = -1;
   private hasStartLine = false;
-  private mayBeEmptyLine = true;
-  private transferEncodings = 0;
-  private hosts = 0;
-  private hasNominations = false;
+  private mayBeEmptyLine: boolean;
+  private hasHost = false;
+  private hasCoding = false;
+  private upgrades = 0;
+  private nominations = 0;
 
   constructor(kind: 'request' | 'response', limits: HeadLimits) {
     this.isRequest = kind === 'request';
+    this.mayBeEmptyLine = this.isRequest;
     this.limits = limits;
     this.head = new Head(limits.fieldCount);
   }
@@ -96,13 +107,13 @@ export class HeadParser {
     this.fault = '';
     this.gathered = null;
     this.gatheredBytes = 0;
-    this.lineStart = 0;
-    this.scanned = 0;
+    this.colonAt = -1;
     this.hasStartLine = false;
     this.mayBeEmptyLine = this.isRequest;
-    this.transferEncodings = 0;
-    this.hosts = 0;
-    this.hasNominations = false;
+    this.hasHost = false;
+    this.hasCoding = false;
+    this.upgrades = 0;
+    this.nominations = 0;
     this.head.clear();
   }
 
@@ -112,94 +123,87 @@ export class HeadParser {
    */
   feed(bytes: Buffer, start: number, end: number): number {
     if (this.gathered !== null) return this.feedGathered(bytes, start, end);
-    this.head.bytes = bytes;
-    this.head.start = start;
     this.lineStart = start;
     this.scanned = start;
-    this.scan(bytes, end);
+    this.scan(bytes, start, end);
     if (this.state !== HeadState.more) return this.head.end;
-    this.gather(bytes, start, end);
+    if (start < end) this.gather(bytes, start, end);
     return end;
   }
 
   private feedGathered(bytes: Buffer, start: number, end: number): number {
     const before = this.gatheredBytes;
-    // One byte beyond the limit is enough to see that it is exceeded.
-    const taken = Math.min(end - start, this.limits.headBytes + 1 - before);
+    const taken = Math.min(end - start, this.limits.headBytes - before);
     this.append(bytes, start, start + taken);
-    this.scan(this.gathered!, this.gatheredBytes);
+    this.scan(this.gathered!, 0, this.gatheredBytes);
     return this.state === HeadState.more ? start + taken : start + this.head.end - before;
   }
 
   /** The head does not end in this piece: keeps the bytes, offsets then count from its start. */
   private gather(bytes: Buffer, start: number, end: number): void {
-    const { head } = this;
     this.append(bytes, start, end);
-    head.start = 0;
     this.lineStart -= start;
     this.scanned -= start;
-    head.targetStart -= start;
-    head.targetEnd -= start;
-    head.reasonStart -= start;
-    head.reasonEnd -= start;
-    if (head.authorityStart >= 0) {
-      head.authorityStart -= start;
-      head.authorityEnd -= start;
-    }
-    if (head.hostStart >= 0) {
-      head.hostStart -= start;
-      head.hostEnd -= start;
-    }
-    if (head.upgradeStart >= 0) {
-      head.upgradeStart -= start;
-      head.upgradeEnd -= start;
-    }
-    for (let i = 0; i < head.fieldCount * FIELD_STRIDE; i += 1) {
-      if (i % FIELD_STRIDE !== 0) head.fields[i]! -= start;
-    }
+    if (this.colonAt >= 0) this.colonAt -= start;
+    this.head.moveBy(start);
   }
 
   private append(bytes: Buffer, start: number, end: number): void {
     const needed = this.gatheredBytes + end - start;
     if (this.gathered === null || this.gathered.length < needed) {
-      const grown = Buffer.allocUnsafe(Math.max(GATHER_BYTES, needed * 2));
+      const bounded = Math.min(needed * 2, this.limits.headBytes);
+      const grown = Buffer.allocUnsafe(Math.max(GATHER_BYTES, bounded));
       this.gathered?.copy(grown, 0, 0, this.gatheredBytes);
       this.gathered = grown;
     }
     bytes.copy(this.gathered, this.gatheredBytes, start, end);
     this.gatheredBytes = needed;
-    this.head.bytes = this.gathered;
   }
 
-  /** Takes finished lines apart until the head ends, the bytes do, or there is a fault. */
-  private scan(bytes: Buffer, end: number): void {
-    const limit = this.head.start + this.limits.headBytes;
+  /**
+   * Reads lines until the head ends, the bytes do, or there is a fault. `origin` is where the
+   * head's first byte lies.
+   */
+  private scan(bytes: Buffer, origin: number, end: number): void {
+    const { head } = this;
+    const limit = origin + this.limits.headBytes;
+    const stop = end < limit ? end : limit;
+    let at = this.scanned;
+    head.bytes = bytes;
     for (;;) {
-      let at = this.scanned;
-      while (at < end && VALUE[bytes[at]!] === 1) at += 1;
-      this.scanned = at;
-      if (at >= limit)
-        return this.reject(this.isTargetTooLong(at) ? 'target-too-long' : 'header-too-large');
-      if (at >= end) return;
-      if (bytes[at] !== CR) return this.reject(this.faultOfByte(bytes[at]!));
-      if (at + 1 >= end) return;
-      if (bytes[at + 1] !== LF) return this.reject('bad-line-end');
-      const lineStart = this.lineStart;
-      this.lineStart = at + 2;
-      this.scanned = at + 2;
-      if (this.hasStartLine) {
-        if (at === lineStart) return this.finish(at + 2);
-        this.readField(bytes, lineStart, at);
-      } else if (at === lineStart && this.mayBeEmptyLine) {
-        // RFC 9112 section 2.2: one empty line before a request line is let pass.
-        this.mayBeEmptyLine = false;
-      } else if (this.isRequest) {
-        this.readRequestLine(bytes, lineStart, at);
-      } else {
-        this.readStatusLine(bytes, lineStart, at);
+      if (this.hasStartLine && this.colonAt < 0) {
+        while (at < stop && TOKEN_LOWER[bytes[at]!] !== 0) at += 1;
+        if (at >= stop) return this.suspend(at, stop === limit);
+        const isNamed = at > this.lineStart;
+        if (isNamed && bytes[at] === COLON) {
+          this.colonAt = at;
+          at += 1;
+        } else if (isNamed || bytes[at] !== CR) {
+          // A line that begins with white space (folding), and white space before the colon.
+          return this.rejectAt(at, bytes[at] === LF ? 'bad-line-end' : 'bad-header');
+        }
       }
-      if (this.state === HeadState.rejected) return;
+      while (at < stop && VALUE[bytes[at]!] === 1) at += 1;
+      if (at >= stop) return this.suspend(at, stop === limit);
+      if (bytes[at] !== CR) return this.rejectAt(at, this.faultOfByte(bytes[at]!));
+      if (at + 1 >= stop) return this.suspend(at, stop === limit);
+      if (bytes[at + 1] !== LF) return this.rejectAt(at, 'bad-line-end');
+      const { lineStart, colonAt } = this;
+      let fault: HeadFault | '' = '';
+      this.lineStart = at + 2;
+      this.colonAt = -1;
+      if (colonAt >= 0) fault = this.addField(lineStart, colonAt, at);
+      else if (this.hasStartLine) return this.finish(at + 2);
+      else fault = this.takeStartLine(lineStart, at);
+      at += 2;
+      if (fault !== '') return this.rejectAt(at, fault);
     }
+  }
+
+  /** The bytes are used up; a head that has filled its limit is rejected without another one. */
+  private suspend(at: number, isFull: boolean): void {
+    if (isFull) this.rejectAt(at, this.faultOfSize());
+    else this.scanned = at;
   }
 
   private faultOfByte(byte: number): HeadFault {
@@ -208,324 +212,203 @@ export class HeadParser {
     return this.isRequest ? 'bad-request-line' : 'bad-status-line';
   }
 
-  private isTargetTooLong(at: number): boolean {
-    return this.isRequest && !this.hasStartLine && at - this.lineStart > this.limits.targetBytes;
+  /** A first line that fills the whole limit is most of all a target. */
+  private faultOfSize(): HeadFault {
+    return this.isRequest && !this.hasStartLine ? 'target-too-long' : 'header-too-large';
   }
 
-  private reject(fault: HeadFault): void {
+  private rejectAt(at: number, fault: HeadFault): void {
     this.state = HeadState.rejected;
     this.fault = fault;
-    this.head.end = this.scanned;
+    this.head.end = at;
   }
 
-  // method SP target SP HTTP/1.x (RFC 9112 section 3): single spaces, capitals, nothing else.
-  private readRequestLine(bytes: Buffer, start: number, end: number): void {
+  private takeStartLine(start: number, end: number): HeadFault | '' {
     const { head } = this;
-    let at = start;
-    while (at < end && TOKEN_LOWER[bytes[at]!] !== 0) at += 1;
-    if (at === start || at >= end || bytes[at] !== SP) return this.reject('bad-request-line');
-    head.method = methodOf(bytes, start, at);
-    const targetStart = at + 1;
-    at = targetStart;
-    while (at < end && TARGET[bytes[at]!] === 1) at += 1;
-    if (at === targetStart) return this.reject('bad-request-line');
-    if (at - targetStart > this.limits.targetBytes) return this.reject('target-too-long');
-    if (at >= end || bytes[at] !== SP) return this.reject('bad-request-line');
-    head.targetStart = targetStart;
-    head.targetEnd = at;
-    if (!this.readVersion(bytes, at + 1, end)) return;
-    if (end !== at + 9) return this.reject('bad-request-line');
-    if (!this.readTargetForm(bytes)) return this.reject('bad-request-line');
+    if (start === end && this.mayBeEmptyLine) {
+      // RFC 9112 section 2.2: one empty line before a request line is let pass.
+      this.mayBeEmptyLine = false;
+      return '';
+    }
+    head.start = start;
     this.hasStartLine = true;
+    return this.isRequest
+      ? readRequestLine(head, start, end, this.limits.targetBytes)
+      : readStatusLine(head, start, end);
   }
 
-  /** Reads HTTP/1.0 or HTTP/1.1 at `at`; false after a rejection. */
-  private readVersion(bytes: Buffer, at: number, end: number): boolean {
-    const isHttp =
-      end - at >= 8 &&
-      bytes[at] === 72 &&
-      bytes[at + 1] === 84 &&
-      bytes[at + 2] === 84 &&
-      bytes[at + 3] === 80 &&
-      bytes[at + 4] === SLASH &&
-      isDigit(bytes[at + 5]!) &&
-      bytes[at + 6] === 46 &&
-      isDigit(bytes[at + 7]!);
-    if (!isHttp) {
-      this.reject(this.isRequest ? 'bad-request-line' : 'bad-status-line');
-      return false;
-    }
-    const minor = bytes[at + 7]! - DIGIT_0;
-    if (bytes[at + 5] !== DIGIT_0 + 1 || minor > 1) {
-      this.reject('bad-version');
-      return false;
-    }
-    this.head.minorVersion = minor === 1 ? 1 : 0;
-    return true;
-  }
-
-  // RFC 9112 section 3.2: each form belongs to certain methods; absolute form carries the host.
-  private readTargetForm(bytes: Buffer): boolean {
+  // name ":" OWS value OWS (RFC 9112 section 5).
+  private addField(start: number, colonAt: number, end: number): HeadFault | '' {
     const { head } = this;
-    const first = bytes[head.targetStart]!;
-    if (head.method === 'CONNECT') {
-      head.target = Target.authority;
-      return isHost(bytes, head.targetStart, head.targetEnd);
-    }
-    if (first === SLASH) return true;
-    if (first === 42 && head.targetEnd === head.targetStart + 1) {
-      head.target = Target.asterisk;
-      return head.method === 'OPTIONS';
-    }
-    const schemeEnd = schemeLength(bytes, head.targetStart, head.targetEnd);
-    if (schemeEnd === 0) return false;
-    head.target = Target.absolute;
-    head.authorityStart = head.targetStart + schemeEnd;
-    let at = head.authorityStart;
-    while (at < head.targetEnd && bytes[at] !== SLASH && bytes[at] !== 63 && bytes[at] !== 35) {
-      at += 1;
-    }
-    head.authorityEnd = at;
-    // isHost refuses an empty authority and userinfo.
-    return isHost(bytes, head.authorityStart, head.authorityEnd);
-  }
-
-  // HTTP/1.x SP 3DIGIT [SP reason] (RFC 9112 section 4).
-  private readStatusLine(bytes: Buffer, start: number, end: number): void {
-    const { head } = this;
-    if (!this.readVersion(bytes, start, end)) return;
-    const at = start + 8;
-    const [hundreds, tens, units] = [bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!];
-    const isWellFormed =
-      end >= at + 4 &&
-      bytes[at] === SP &&
-      hundreds > DIGIT_0 &&
-      hundreds < DIGIT_0 + 6 &&
-      isDigit(tens) &&
-      isDigit(units) &&
-      (end === at + 4 || bytes[at + 4] === SP);
-    if (!isWellFormed) return this.reject('bad-status-line');
-    head.status = (hundreds - DIGIT_0) * 100 + (tens - DIGIT_0) * 10 + units - DIGIT_0;
-    head.reasonStart = Math.min(end, at + 5);
-    head.reasonEnd = end;
-    this.hasStartLine = true;
-  }
-
-  // name ":" OWS value OWS (RFC 9112 section 5). A line that starts with white space (folding) and
-  // white space before the colon are faults, for the name is a token.
-  private readField(bytes: Buffer, start: number, end: number): void {
-    const { head } = this;
-    let hash = 0;
-    let at = start;
-    for (; at < end; at += 1) {
-      const hashed = NAME_HASHED[bytes[at]!]!;
-      if (hashed === 0) break;
-      hash = hashStep(hash, hashed);
-    }
-    if (at === start || at >= end || bytes[at] !== COLON) return this.reject('bad-header');
-    if (head.fieldCount >= this.limits.fieldCount) return this.reject('header-too-large');
-    const nameEnd = at;
-    at += 1;
-    while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at += 1;
+    const { bytes, fields } = head;
+    if (head.fieldCount >= this.limits.fieldCount) return 'header-too-large';
+    let valueStart = colonAt + 1;
+    while (valueStart < end && isBlank(bytes[valueStart]!)) valueStart += 1;
     let valueEnd = end;
-    while (valueEnd > at && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) {
-      valueEnd -= 1;
-    }
-    const id = lookUp(bytes, start, nameEnd, hash);
-    const { fields } = head;
+    while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd -= 1;
+    const id = lookUp(bytes, start, colonAt);
     const field = head.fieldCount * FIELD_STRIDE;
     fields[field] = id;
     fields[field + 1] = start;
-    fields[field + 2] = nameEnd;
-    fields[field + 3] = at;
+    fields[field + 2] = colonAt;
+    fields[field + 3] = valueStart;
     fields[field + 4] = valueEnd;
     head.fieldCount += 1;
-    if (id !== 0) this.readKnown(id, bytes, at, valueEnd);
+    if (id === 0) return '';
+    head.flags |= PRESENCE[id]!;
+    return IS_READ[id] === 1 ? this.readValue(field) : '';
   }
 
-  private readKnown(id: number, bytes: Buffer, start: number, end: number): void {
+  private readValue(field: number): HeadFault | '' {
     const { head } = this;
-    switch (id) {
+    const { bytes, fields } = head;
+    const start = fields[field + 3]!;
+    const end = fields[field + 4]!;
+    switch (fields[field]) {
       case FieldId.host:
-        this.hosts += 1;
-        if (this.hosts > 1 || (this.isRequest && !isHostValue(bytes, start, end))) {
-          return this.reject(this.isRequest ? 'bad-host' : 'bad-header');
-        }
-        head.hostStart = start;
-        head.hostEnd = end;
-        return;
+        return this.isRequest ? this.readHost(start, end) : '';
       case FieldId['content-length']:
-        if (head.contentLength >= 0) return this.reject('bad-content-length');
+        if (head.contentLength >= 0) return 'bad-content-length';
         head.contentLength = lengthOf(bytes, start, end);
-        head.flags |= HeadFlag.contentLength;
-        if (head.contentLength < 0) this.reject('bad-content-length');
-        return;
+        return head.contentLength < 0 ? 'bad-content-length' : '';
       case FieldId['transfer-encoding']:
-        return this.readTransferEncoding(bytes, start, end);
+        return this.readCoding(field);
       case FieldId.connection:
-        return this.readConnection(bytes, start, end);
+        return this.readConnection(start, end);
       case FieldId.upgrade:
+        this.upgrades += 1;
         head.upgradeStart = start;
         head.upgradeEnd = end;
-        return;
+        return '';
       case FieldId.expect:
-        // RFC 9110 section 10.1.1 knows this one expectation.
-        if (!this.isRequest) return;
-        if (!equalsLower(bytes, start, end, '100-continue')) return this.reject('bad-expectation');
-        head.flags |= HeadFlag.expectContinue;
-        return;
+        return this.isRequest ? this.readExpect(start, end) : '';
       case FieldId.te:
-        if (equalsLower(bytes, start, end, 'trailers')) head.flags |= HeadFlag.teTrailers;
-        return;
-      case FieldId.forwarded:
-      case FieldId['x-forwarded-for']:
-      case FieldId['x-forwarded-proto']:
-      case FieldId['x-forwarded-host']:
-      case FieldId['x-forwarded-port']:
-      case FieldId['x-real-ip']:
-        head.flags |= HeadFlag.forwarded;
-        return;
-      case FieldId.via:
-        head.flags |= HeadFlag.via;
-        return;
-      case FieldId['x-request-id']:
-        head.flags |= HeadFlag.requestId;
-        return;
-      case FieldId.trailer:
-        head.flags |= HeadFlag.trailer;
-        return;
-      case FieldId['max-forwards']:
-        head.flags |= HeadFlag.maxForwards;
-        return;
-      case FieldId.cookie:
-        head.flags |= HeadFlag.cookie;
-        return;
+        if (listHas(bytes, start, end, 'trailers')) head.flags |= HeadFlag.teTrailers;
+        return '';
+      default:
+        return '';
     }
   }
 
-  // Exactly `chunked`, once (RFC 9112 sections 6.1 and 7; we implement no other coding).
-  private readTransferEncoding(bytes: Buffer, start: number, end: number): void {
-    this.transferEncodings += 1;
-    if (this.transferEncodings > 1) return this.reject('bad-transfer-encoding');
-    if (equalsLower(bytes, start, end, 'chunked')) {
-      this.head.isChunked = true;
-      return;
-    }
-    this.reject(isToken(bytes, start, end) ? 'unsupported-coding' : 'bad-transfer-encoding');
-  }
-
-  private readConnection(bytes: Buffer, start: number, end: number): void {
+  /** RFC 9112 section 3.2: exactly one, and valid. */
+  private readHost(start: number, end: number): HeadFault | '' {
     const { head } = this;
-    forEachOption(bytes, start, end, (from, to) => {
+    if (this.hasHost || !isHost(head.bytes, start, end)) return 'bad-host';
+    this.hasHost = true;
+    head.hostStart = start;
+    head.hostEnd = end;
+    return '';
+  }
+
+  /** RFC 9110 section 10.1.1 knows this one expectation. */
+  private readExpect(start: number, end: number): HeadFault | '' {
+    if (!equalsLower(this.head.bytes, start, end, '100-continue')) return 'bad-expectation';
+    this.head.flags |= HeadFlag.expectContinue;
+    return '';
+  }
+
+  // Exactly `chunked`, once. White space about it other than the usual one SP is how a field is
+  // hidden from one reader and shown to another, so it is refused although the grammar allows it.
+  private readCoding(field: number): HeadFault | '' {
+    const { bytes, fields } = this.head;
+    const nameEnd = fields[field + 2]!;
+    const start = fields[field + 3]!;
+    const end = fields[field + 4]!;
+    const isPlain =
+      start - nameEnd <= 2 && bytes[start - 1] !== HTAB && bytes[end] === CR && !this.hasCoding;
+    if (!isPlain) return 'bad-transfer-encoding';
+    this.hasCoding = true;
+    const coding = codingOf(bytes, start, end);
+    if (coding === 'chunked') {
+      this.head.isChunked = true;
+      return '';
+    }
+    return coding === 'other' ? 'unsupported-coding' : 'bad-transfer-encoding';
+  }
+
+  private readConnection(start: number, end: number): HeadFault | '' {
+    const { head, list } = this;
+    const { bytes } = head;
+    list.begin(bytes, start, end);
+    while (list.step()) {
+      const { start: from, end: to } = list;
       if (equalsLower(bytes, from, to, 'close')) head.flags |= HeadFlag.close;
       else if (equalsLower(bytes, from, to, 'keep-alive')) head.flags |= HeadFlag.keepAlive;
       else if (equalsLower(bytes, from, to, 'upgrade')) head.flags |= HeadFlag.upgrade;
-      else if (isToken(bytes, from, to)) this.hasNominations = true;
-      else this.reject(this.isRequest ? 'bad-connection-option' : 'bad-header');
-    });
+      else if (from < to && !this.isNominationFine(from, to)) return 'bad-connection-option';
+    }
+    return '';
+  }
+
+  /**
+   * A request that nominates a field whose removal would change what it means to the endpoint is
+   * refused, with such a field in it or not; a response that does so keeps the field.
+   */
+  private isNominationFine(start: number, end: number): boolean {
+    const { bytes } = this.head;
+    this.nominations += 1;
+    if (this.nominations > NOMINATIONS_MAX || !isToken(bytes, start, end)) return false;
+    return !this.isRequest || PROTECTED[lookUp(bytes, start, end)] === 0;
   }
 
   /** The empty line has come: what only the whole head can tell. */
   private finish(end: number): void {
     const { head } = this;
+    const fault = this.faultOfWhole();
+    if (fault !== '') return this.rejectAt(end, fault);
     head.end = end;
-    if (this.transferEncodings > 0) {
-      if (head.contentLength >= 0) return this.reject('ambiguous-length');
-      // RFC 9112 section 6.1: a recipient must not find it in HTTP/1.0.
-      if (head.minorVersion === 0) return this.reject('bad-transfer-encoding');
+    if (this.nominations > 0) this.dropNominated();
+    if (head.has(HeadFlag.upgrade) && !this.mayUpgrade()) head.flags &= ~HeadFlag.upgrade;
+    if (head.minorVersion === 0 && head.has(HeadFlag.expectContinue)) {
+      // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0; such a client can't take a 100.
+      head.flags &= ~HeadFlag.expectContinue;
+      head.dropNamed('expect');
     }
-    if (this.isRequest && this.hosts === 0 && head.minorVersion === 1)
-      return this.reject('bad-host');
-    if (this.hasNominations && !this.dropNominated()) return this.reject('bad-connection-option');
-    if (head.upgradeStart < 0 || head.minorVersion === 0) head.flags &= ~HeadFlag.upgrade;
     this.state = HeadState.done;
   }
 
-  /**
-   * Marks the fields that Connection names (RFC 9110 section 7.6.1). False for a request that
-   * names a field whose removal would change what it means to the endpoint; a response that
-   * does so keeps the field.
-   */
-  private dropNominated(): boolean {
-    const { fields, bytes, fieldCount } = this.head;
-    let isAllowed = true;
+  private faultOfWhole(): HeadFault | '' {
+    const { contentLength, minorVersion } = this.head;
+    if (this.hasCoding && contentLength >= 0) return 'ambiguous-length';
+    // RFC 9112 section 6.1: in HTTP/1.0 its framing is faulty.
+    if (this.hasCoding && minorVersion === 0) return 'bad-transfer-encoding';
+    return this.isRequest && !this.hasHost && minorVersion === 1 ? 'bad-host' : '';
+  }
+
+  /** RFC 9110 section 7.8; two Upgrade fields, an empty one and one with a body we don't pass on. */
+  private mayUpgrade(): boolean {
+    const { head } = this;
+    const isOne = this.upgrades === 1 && head.upgradeEnd > head.upgradeStart;
+    return isOne && head.minorVersion === 1 && !head.isChunked && head.contentLength <= 0;
+  }
+
+  /** Marks the fields that Connection names (RFC 9110 section 7.6.1). */
+  private dropNominated(): void {
+    const { fields, fieldCount, bytes } = this.head;
+    const { list } = this;
     for (let at = 0; at < fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
       if (fields[at] !== FieldId.connection) continue;
-      forEachOption(bytes, fields[at + 3]!, fields[at + 4]!, (from, to) => {
-        const name = bytes.toString('latin1', from, to).toLowerCase();
-        for (let other = 0; other < fieldCount * FIELD_STRIDE; other += FIELD_STRIDE) {
-          if (!equalsLower(bytes, fields[other + 1]!, fields[other + 2]!, name)) continue;
-          if (PROTECTED[fields[other]!] === 1) isAllowed = false;
-          else if (fields[other] === 0) fields[other] = NOMINATED;
-        }
-      });
+      list.begin(bytes, fields[at + 3]!, fields[at + 4]!);
+      while (list.step()) this.dropNamed(list.start, list.end);
     }
-    return isAllowed || !this.isRequest;
+  }
+
+  private dropNamed(start: number, end: number): void {
+    const { fields, fieldCount, bytes } = this.head;
+    for (let at = 0; at < fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      const id = fields[at]!;
+      if (PROTECTED[id] === 1 || HOP_BY_HOP[id] === 1) continue;
+      const nameStart = fields[at + 1]!;
+      const isNamed = fields[at + 2]! - nameStart === end - start;
+      if (isNamed && areSameLower(bytes, nameStart, start, end)) fields[at] = NOMINATED;
+    }
   }
 }
 
-function isDigit(byte: number): boolean {
-  return byte >= DIGIT_0 && byte <= DIGIT_9;
-}
-
-function isToken(bytes: Buffer, start: number, end: number): boolean {
+/** Whether the bytes at `other` are those of [start,end), ASCII case aside. */
+function areSameLower(bytes: Buffer, other: number, start: number, end: number): boolean {
   for (let at = start; at < end; at += 1) {
-    if (TOKEN_LOWER[bytes[at]!] === 0) return false;
+    if (LOWER[bytes[at]!] !== LOWER[bytes[other + at - start]!]) return false;
   }
-  return end > start;
-}
-
-/** Calls `visit` for each non-empty element of a comma-separated list (RFC 9110 section 5.6.1). */
-function forEachOption(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  visit: (from: number, to: number) => void,
-): void {
-  let from = start;
-  while (from < end) {
-    let to = from;
-    while (to < end && bytes[to] !== COMMA) to += 1;
-    let first = from;
-    let last = to;
-    while (first < last && (bytes[first] === SP || bytes[first] === HTAB)) first += 1;
-    while (last > first && (bytes[last - 1] === SP || bytes[last - 1] === HTAB)) last -= 1;
-    if (last > first) visit(first, last);
-    from = to + 1;
-  }
-}
-
-/** Digits alone, at most 2^53-1 (RFC 9110 section 8.6); -1 for anything else. */
-function lengthOf(bytes: Buffer, start: number, end: number): number {
-  if (end === start || end - start > LENGTH_DIGITS_MAX) return -1;
-  let length = 0;
-  for (let at = start; at < end; at += 1) {
-    if (!isDigit(bytes[at]!)) return -1;
-    length = length * 10 + bytes[at]! - DIGIT_0;
-  }
-  return Number.isSafeInteger(length) ? length : -1;
-}
-
-/** An empty Host is allowed (RFC 9110 section 7.2: a target without an authority). */
-function isHostValue(bytes: Buffer, start: number, end: number): boolean {
-  return end === start || isHost(bytes, start, end);
-}
-
-/** The length of `http://` or `https://` at `start`, or 0. */
-function schemeLength(bytes: Buffer, start: number, end: number): number {
-  if (end - start > 7 && equalsLower(bytes, start, start + 7, 'http://')) return 7;
-  return end - start > 8 && equalsLower(bytes, start, start + 8, 'https://') ? 8 : 0;
-}
-
-const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
-
-/** The method as a string that is shared where it is a common one. */
-function methodOf(bytes: Buffer, start: number, end: number): string {
-  for (const method of METHODS) {
-    if (method.length !== end - start) continue;
-    let i = 0;
-    while (i < method.length && bytes[start + i] === method.charCodeAt(i)) i += 1;
-    if (i === method.length) return method;
-  }
-  return bytes.toString('latin1', start, end);
+  return true;
 }

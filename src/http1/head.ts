@@ -5,6 +5,23 @@
 import { equalsLower } from './chars.ts';
 import { NOMINATED } from './fields.ts';
 
+/** Why a head was rejected; for requests these are codes of model/reason.ts. */
+export type HeadFault =
+  | 'bad-request-line'
+  | 'bad-status-line'
+  | 'bad-version'
+  | 'bad-header'
+  | 'bad-line-end'
+  | 'bad-host'
+  | 'bad-content-length'
+  | 'bad-transfer-encoding'
+  | 'unsupported-coding'
+  | 'ambiguous-length'
+  | 'bad-connection-option'
+  | 'bad-expectation'
+  | 'header-too-large'
+  | 'target-too-long';
+
 export const Target = { origin: 0, absolute: 1, authority: 2, asterisk: 3 } as const;
 
 /** Bits of `Head.flags`. */
@@ -13,11 +30,11 @@ export const HeadFlag = {
   close: 1,
   /** Connection: keep-alive. */
   keepAlive: 2,
-  /** Connection: upgrade, with an Upgrade field, in HTTP/1.1. */
+  /** Connection: upgrade with one Upgrade field, in HTTP/1.1, on a message without a body. */
   upgrade: 4,
-  /** Expect: 100-continue. */
+  /** Expect: 100-continue, in HTTP/1.1. */
   expectContinue: 8,
-  /** TE: trailers, nominated by Connection. */
+  /** TE has `trailers`. */
   teTrailers: 16,
   /** Any of Forwarded, X-Forwarded-*, X-Real-IP. */
   forwarded: 32,
@@ -34,7 +51,7 @@ export const FIELD_STRIDE = 5;
 
 export class Head {
   bytes: Buffer = Buffer.alloc(0);
-  /** Offset of the first byte of the start line. */
+  /** Offset of the first byte of the start line, once that is complete. */
   start = 0;
   /** Offset after the empty line. */
   end = 0;
@@ -43,7 +60,7 @@ export class Head {
   targetStart = 0;
   targetEnd = 0;
   target: 0 | 1 | 2 | 3 = Target.origin;
-  /** Absolute form: the authority within the target; else -1. */
+  /** Absolute and authority form: the authority within the target; else -1. */
   authorityStart = -1;
   authorityEnd = -1;
   minorVersion: 0 | 1 = 1;
@@ -58,7 +75,7 @@ export class Head {
   contentLength = -1;
   isChunked = false;
   flags = 0;
-  /** Value of Host; -1 where there is none. */
+  /** Value of the request's Host; -1 where there is none. */
   hostStart = -1;
   hostEnd = -1;
   /** Value of Upgrade; -1 where there is none. */
@@ -111,6 +128,35 @@ export class Head {
     const { fields } = this;
     for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
       if (equalsLower(this.bytes, fields[at + 1]!, fields[at + 2]!, name)) fields[at] = NOMINATED;
+    }
+  }
+
+  /** The bytes were copied elsewhere, `shift` further to the front: moves every offset along. */
+  moveBy(shift: number): void {
+    const { fields } = this;
+    this.start -= shift;
+    this.targetStart -= shift;
+    this.targetEnd -= shift;
+    this.reasonStart -= shift;
+    this.reasonEnd -= shift;
+    if (this.authorityStart >= 0) {
+      this.authorityStart -= shift;
+      this.authorityEnd -= shift;
+    }
+    if (this.hostStart >= 0) {
+      this.hostStart -= shift;
+      this.hostEnd -= shift;
+    }
+    if (this.upgradeStart >= 0) {
+      this.upgradeStart -= shift;
+      this.upgradeEnd -= shift;
+    }
+    const fieldsEnd = this.fieldCount * FIELD_STRIDE;
+    for (let at = 0; at < fieldsEnd; at += FIELD_STRIDE) {
+      fields[at + 1]! -= shift;
+      fields[at + 2]! -= shift;
+      fields[at + 3]! -= shift;
+      fields[at + 4]! -= shift;
     }
   }
 
