@@ -8,6 +8,7 @@ import { CodedError, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
+import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
@@ -33,6 +34,8 @@ export interface UpriverOptions {
   readonly writeAccess: ((lines: string) => void) | null;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: ControllerOptions['describe'];
+  /** The overlay of the configuration in the registry is this text now; null when it is gone. */
+  readonly onOverlay: (key: string, text: string | null) => void;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -46,6 +49,8 @@ export class Upriver {
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
+  private readonly onOverlay: UpriverOptions['onOverlay'];
+  private overlay: KvWatch | null = null;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -58,6 +63,7 @@ export class Upriver {
     this.log = log;
     this.clock = clock;
     this.random = random;
+    this.onOverlay = options.onOverlay;
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.controller = new Controller({
       clock,
@@ -113,12 +119,23 @@ export class Upriver {
     this.controller.setSettings(settings, { kind: 'start', text: 'start' });
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
+    this.watchOverlay(settings.consul);
     this.awaitReady();
   }
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
     const { clock, random, log } = this;
     return new ConsulProvider({ settings, clock, random, log });
+  }
+
+  private watchOverlay(settings: ConsulSettings | null): void {
+    void this.overlay?.stop();
+    this.overlay = null;
+    if (settings === null || settings.kvKey === '') return;
+    const { clock, random } = this;
+    const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
+    this.overlay = new KvWatch({ settings, clock, random, onValue });
+    this.overlay.start();
   }
 
   /** The first version is live; at once when there is nothing to be made live. */
@@ -188,11 +205,11 @@ export class Upriver {
     if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
       const { consul } = settings;
       this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
+      this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
     this.controller.setSettings(settings, cause);
     this.providers.follow(sourcesOf(settings));
-    this.log.info({ cause: cause.text }, 'configuration applied');
   }
 
   private warnOfRestart(before: Settings, after: Settings): void {
@@ -228,7 +245,7 @@ export class Upriver {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.controller.close();
-    const stopping = [this.supervisor.stop(), this.providers.stop()];
+    const stopping = [this.supervisor.stop(), this.providers.stop(), this.overlay?.stop()];
     for (const result of await Promise.allSettled(stopping)) {
       if (result.status === 'rejected') this.log.warn({}, messageOf(result.reason));
     }

@@ -1,0 +1,112 @@
+// `upriver run`: the balancer in the foreground, from reading the configuration to the exit code:
+// 0 drained, 1 a failure at run time, 2 bad usage or configuration.
+import { systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/coded-error.ts';
+import type { Logger, LogLevel } from '../base/log.ts';
+import type { Environment } from '../config/environment.ts';
+import type { RunFlags } from '../config/flags.ts';
+import { describeService } from '../config/load.ts';
+import { formatProblem } from '../config/problem.ts';
+import { ConfigSource } from '../config/source.ts';
+import { Upriver } from '../main.ts';
+import type { Settings } from '../model/settings.ts';
+import { type LogOutput, openLog } from './log.ts';
+import { liveUntilSignal } from './process-life.ts';
+
+export interface RunOptions {
+  readonly flags: RunFlags;
+  readonly env: Environment;
+  /** The configuration file; '' for none. */
+  readonly path: string;
+  /** Called when listeners are open, with what is in force. */
+  readonly onStarted?: (settings: Settings) => void;
+}
+
+/** Runs until it is asked to end; resolves with the exit code. */
+export async function run(options: RunOptions): Promise<number> {
+  const { flags, env, path } = options;
+  const late = new LateLog();
+  let upriver: Upriver | null = null;
+  const config = new ConfigSource({
+    flags,
+    env,
+    path,
+    clock: systemClock,
+    log: late,
+    onSettings: (settings, why) => void upriver?.apply(settings, { kind: 'reload', text: why }),
+  });
+  const { settings, problems } = config.loadFirst();
+  if (settings === null) {
+    for (const problem of problems) console.error(`upriver: ${formatProblem(problem)}`);
+    return 2;
+  }
+  const output = openLog(settings.log);
+  late.target = output.log;
+  upriver = new Upriver({
+    settings,
+    log: output.log,
+    writeAccess: output.writeAccess,
+    describe: describeService,
+    onOverlay: (key, text) => config.setOverlay(key, text),
+  });
+  const code = await live(upriver, { config, output, onStarted: options.onStarted, settings });
+  config.close();
+  output.flush();
+  return code;
+}
+
+interface LiveParts {
+  readonly config: ConfigSource;
+  readonly output: LogOutput;
+  readonly settings: Settings;
+  readonly onStarted: RunOptions['onStarted'];
+}
+
+async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
+  const { config, output, settings, onStarted } = parts;
+  const ended = liveUntilSignal({
+    log: output.log,
+    drain: () => upriver.drain(),
+    reload: () => config.reload('SIGHUP'),
+    flush: output.flush,
+  });
+  const started = upriver.start().then(
+    () => null,
+    (error: unknown) => error ?? 'unknown error',
+  );
+  const first = await Promise.race([started, ended]);
+  if (typeof first === 'number') return first;
+  if (first !== null) {
+    output.log.error({}, messageOf(first));
+    await upriver.stop();
+    return 1;
+  }
+  config.watch();
+  onStarted?.(settings);
+  return ended;
+}
+
+/** The log before it is known where to: nothing is said by then. */
+class LateLog implements Logger {
+  target: Logger | null = null;
+
+  debug(...record: Parameters<Logger['debug']>): void {
+    this.say('debug', record);
+  }
+
+  info(...record: Parameters<Logger['info']>): void {
+    this.say('info', record);
+  }
+
+  warn(...record: Parameters<Logger['warn']>): void {
+    this.say('warn', record);
+  }
+
+  error(...record: Parameters<Logger['error']>): void {
+    this.say('error', record);
+  }
+
+  private say(level: LogLevel, [fields, message]: Parameters<Logger['info']>): void {
+    this.target?.[level](fields, message);
+  }
+}
