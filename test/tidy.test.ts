@@ -14,6 +14,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/worker/messages.ts': ['src/base', 'src/model', 'src/ledger'],
   // Control plane (main thread).
   'src/discovery/provider.ts': ['src/base', 'src/model'],
+  'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/static.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/consul': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/health': ['src/base', 'src/model'],

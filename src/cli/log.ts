@@ -30,7 +30,7 @@ export function openLog(settings: LogSettings): LogOutput {
   const file =
     settings.access === 'off' || settings.access === 'stdout'
       ? null
-      : destination({ dest: settings.access, append: true, mkdir: true, sync: false });
+      : destination({ dest: settings.access, append: true, mkdir: true, sync: true });
   const access = settings.access === 'off' ? null : (file ?? stdout);
   return {
     log,

@@ -9,7 +9,7 @@ import { describeService } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { ConfigSource } from '../config/source.ts';
 import { Upriver } from '../main.ts';
-import type { Settings } from '../model/settings.ts';
+import type { LogSettings, Settings } from '../model/settings.ts';
 import { type LogOutput, openLog } from './log.ts';
 import { liveUntilSignal } from './process-life.ts';
 
@@ -40,7 +40,8 @@ export async function run(options: RunOptions): Promise<number> {
     for (const problem of problems) console.error(`upriver: ${formatProblem(problem)}`);
     return 2;
   }
-  const output = openLog(settings.log);
+  const output = openLogOrSay(settings.log);
+  if (output === null) return 2;
   late.target = output.log;
   upriver = new Upriver({
     settings,
@@ -53,6 +54,16 @@ export async function run(options: RunOptions): Promise<number> {
   config.close();
   output.flush();
   return code;
+}
+
+/** Null, with a word on stderr, when the access log can't be written. */
+function openLogOrSay(settings: LogSettings): LogOutput | null {
+  try {
+    return openLog(settings);
+  } catch (error) {
+    console.error(`upriver: can't open the access log ${settings.access}: ${messageOf(error)}`);
+    return null;
+  }
 }
 
 interface LiveParts {
