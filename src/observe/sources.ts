@@ -1,0 +1,23 @@
+// What the stats port reads: everything comes in here, nothing is looked up elsewhere.
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { OperatorCommand, TableView } from '../control/view.ts';
+import type { ProviderStatus } from '../discovery/provider.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+
+export interface StatsSources {
+  readonly view: TableView;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The program's version. */
+  readonly version: string;
+  readonly workers: number;
+  readonly liveness: () => { readonly ok: boolean; readonly reason: string };
+  readonly readiness: () => { readonly ready: boolean; readonly reason: string };
+  readonly providers: () => readonly ProviderStatus[];
+  /** `error`: the problems of a refused configuration, or ''. `loadedMs`: ms since the epoch. */
+  readonly config: () => { readonly error: string; readonly loadedMs: number };
+  /** Returns '' or why it can't be done. */
+  readonly operate: (service: string, endpoint: string, command: OperatorCommand) => string;
+}
