@@ -31,7 +31,7 @@ export class KvWatch {
       // A missing key is 404 with an index, which is worth waiting on.
       mayBeMissing: true,
       onAnswer: ({ body, doubt }) => {
-        const text = valueOf(body);
+        const text = textOf(body);
         if (text === this.last || (text === null && doubt !== '')) return;
         this.last = text;
         onValue(text);
@@ -50,7 +50,7 @@ export class KvWatch {
   }
 }
 
-function valueOf(body: unknown): string | null {
+function textOf(body: unknown): string | null {
   if (!Array.isArray(body)) return null;
   // Consul's own shape: one entry, its value in base64.
   const value = (body[0] as { Value?: string | null } | undefined)?.Value;
