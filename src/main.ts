@@ -3,8 +3,9 @@
 //   starting -> ready -> draining -> stopped
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
+import { readFileSync } from 'node:fs';
 import { type Clock, systemClock } from './base/clock.ts';
-import { CodedError, messageOf } from './base/coded-error.ts';
+import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
@@ -15,9 +16,12 @@ import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
+import { formatListen } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
-import type { ConsulSettings, Settings } from './model/settings.ts';
+import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
+import { type StatsServer, startStatsServer } from './observe/server.ts';
+import type { StatsSources } from './observe/sources.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 import type { ListenError } from './worker/messages.ts';
 
@@ -36,6 +40,8 @@ export interface UpriverOptions {
   readonly describe: ControllerOptions['describe'];
   /** The overlay of the configuration in the registry is this text now; null when it is gone. */
   readonly onOverlay: (key: string, text: string | null) => void;
+  /** What became of the last attempt to load the configuration. */
+  readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -50,7 +56,9 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly onOverlay: UpriverOptions['onOverlay'];
+  private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
+  private stats: StatsServer | null = null;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -64,6 +72,7 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.onOverlay = options.onOverlay;
+    this.configStatus = options.configStatus;
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.controller = new Controller({
       clock,
@@ -109,6 +118,7 @@ export class Upriver {
   async start(): Promise<void> {
     const { settings } = this;
     await this.supervisor.start();
+    await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
     if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
@@ -121,6 +131,32 @@ export class Upriver {
     this.refuseConfigured(this.firstErrors);
     this.watchOverlay(settings.consul);
     this.awaitReady();
+  }
+
+  private async openStats({ listen, adminToken }: StatsSettings): Promise<void> {
+    if (listen === null) return;
+    const { controller, ledger, clock, log, providers } = this;
+    const sources: StatsSources = {
+      view: controller,
+      ledger,
+      clock,
+      log,
+      version: programVersion(),
+      workers: this.settings.workers,
+      liveness: () => this.supervisor.liveness(),
+      readiness: () => this.readiness(),
+      providers: () => providers.statuses(),
+      config: this.configStatus,
+      operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
+    };
+    try {
+      this.stats = await startStatsServer({ listen, adminToken, sources });
+    } catch (error) {
+      const why = codeOf(error) === 'EADDRINUSE' ? 'the address is in use' : messageOf(error);
+      const message = `stats can't listen on ${formatListen(listen)}: ${why}`;
+      throw new CodedError('listen', message, { cause: error });
+    }
+    log.info({ stats: this.stats.address }, 'stats port open');
   }
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
@@ -156,11 +192,6 @@ export class Upriver {
   }
 
   // What is asked of it
-
-  /** Whether the process does its work: every worker answers. */
-  liveness(): { ok: boolean; reason: string } {
-    return this.supervisor.liveness();
-  }
 
   /** Whether traffic should come here. Once ready it stays so until it drains. */
   readiness(): { ready: boolean; reason: string } {
@@ -245,12 +276,24 @@ export class Upriver {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.controller.close();
-    const stopping = [this.supervisor.stop(), this.providers.stop(), this.overlay?.stop()];
+    const stopping = [
+      this.supervisor.stop(),
+      this.providers.stop(),
+      this.overlay?.stop(),
+      this.stats?.close(),
+    ];
     for (const result of await Promise.allSettled(stopping)) {
       if (result.status === 'rejected') this.log.warn({}, messageOf(result.reason));
     }
     this.log.info({}, 'stopped');
   }
+}
+
+/** The version in package.json, which lies beside src/ and dist/. */
+export function programVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  // Our own file.
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** What the services of the configuration follow. */

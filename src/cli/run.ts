@@ -49,6 +49,7 @@ export async function run(options: RunOptions): Promise<number> {
     writeAccess: output.writeAccess,
     describe: describeService,
     onOverlay: (key, text) => config.setOverlay(key, text),
+    configStatus: () => config.status,
   });
   const code = await live(upriver, { config, output, onStarted: options.onStarted, settings });
   config.close();
