@@ -1,7 +1,8 @@
 // Checks plain data against the schema, and turns what zod says into problems for people.
 import type { z } from 'zod';
+import { closest } from '../base/closest.ts';
 import { formatListen } from '../model/listener.ts';
-import { closest, type Problem } from './problem.ts';
+import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 
 export type Where = (path: readonly PropertyKey[], isKey: boolean) => string;

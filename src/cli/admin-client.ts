@@ -1,0 +1,66 @@
+// Asks a running instance over its stats port.
+import { messageOf } from '../base/coded-error.ts';
+import type { ParsedArguments } from './commands.ts';
+
+const TIMEOUT_MS = 5000;
+const DEFAULT_ADDRESS = '127.0.0.1:1936';
+
+/** An answer, or why there is none, for people. */
+export type Asked<T> = { readonly body: T } | { readonly problem: string };
+
+/** The base URL of the instance that the flags and the environment name. */
+export function statsUrl(flags: ParsedArguments['flags']): string {
+  const given = typeof flags.stats === 'string' ? flags.stats : process.env.UPRIVER_STATS;
+  const address = given === undefined || given === '' ? DEFAULT_ADDRESS : given;
+  // A listen address without a host means every address of the machine: this one among them.
+  const host = /^(?::|0\.0\.0\.0:|\*:)?(\d+)$/.exec(address);
+  return `http://${host === null ? address : `127.0.0.1:${host[1]}`}`;
+}
+
+/** Asks `path`; T is the shape that docs/reference/admin-api.md gives it. */
+export async function ask<T>(
+  given: ParsedArguments,
+  path: string,
+  method: 'GET' | 'POST' = 'GET',
+): Promise<Asked<T>> {
+  const base = statsUrl(given.flags);
+  const { token } = given.flags;
+  const secret = typeof token === 'string' ? token : process.env.UPRIVER_ADMIN_TOKEN;
+  try {
+    const response = await fetch(base + path, {
+      method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      headers: secret ? { authorization: `Bearer ${secret}` } : {},
+    });
+    const text = await response.text();
+    if (response.ok) return { body: JSON.parse(text) as T };
+    return { problem: errorIn(text) || `${path} answered ${response.status}` };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
+    return { problem: `no answer from ${base}: ${cause}` };
+  }
+}
+
+function errorIn(text: string): string {
+  try {
+    // The API's errors: {"error": "..."}.
+    return (JSON.parse(text) as { error?: string }).error ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** Rows as aligned columns; the first row is the head. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

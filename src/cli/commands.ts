@@ -1,0 +1,188 @@
+// Every command and flag, once: parsing, help, completion and docs/reference/cli.md read this table.
+// A command's code is loaded when it runs, so that `--help` and `healthcheck` start at once.
+
+export interface Flag {
+  readonly name: string;
+  /** What its value is called in help; '' for a switch. */
+  readonly value: string;
+  /** The variable that sets the same; '' for none. */
+  readonly environment: string;
+  readonly isRepeatable?: boolean;
+  readonly help: string;
+}
+
+export interface ParsedArguments {
+  /** Values by flag name: text, a list for repeatable ones, true for switches. */
+  readonly flags: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+  readonly words: readonly string[];
+}
+
+export interface Command {
+  readonly name: string;
+  readonly alias?: string;
+  /** Words after the command, for help: `SERVICE ENDPOINT`. */
+  readonly words: string;
+  readonly help: string;
+  readonly flags: readonly Flag[];
+  /** Runs it; resolves with the exit code. */
+  readonly run: (given: ParsedArguments) => Promise<number>;
+}
+
+const CONFIG_FLAGS: readonly Flag[] = [
+  {
+    name: 'config',
+    value: 'FILE',
+    environment: 'UPRIVER_CONFIG',
+    help: 'YAML file, watched and applied while running',
+  },
+  {
+    name: 'consul',
+    value: 'URL',
+    environment: 'CONSUL_HTTP_ADDR',
+    isRepeatable: true,
+    help: 'a Consul agent; more are a fail-over list',
+  },
+  {
+    name: 'static',
+    value: 'NAME=HOST:PORT,...',
+    environment: '',
+    isRepeatable: true,
+    help: 'fixed endpoints of a service',
+  },
+  {
+    name: 'service',
+    value: 'NAME=PORT,key=value,...',
+    environment: 'SERVICE',
+    isRepeatable: true,
+    help: 'serve a service on a port',
+  },
+  {
+    name: 'stats',
+    value: 'ADDR:PORT',
+    environment: 'UPRIVER_STATS',
+    help: 'dashboard, metrics and API (default :1936)',
+  },
+  {
+    name: 'workers',
+    value: 'N',
+    environment: 'UPRIVER_WORKERS',
+    help: 'data-plane threads (default: the cores)',
+  },
+  {
+    name: 'log-level',
+    value: 'LEVEL',
+    environment: 'UPRIVER_LOG_LEVEL',
+    help: 'debug, info, warn or error',
+  },
+  {
+    name: 'log-format',
+    value: 'FORMAT',
+    environment: 'UPRIVER_LOG_FORMAT',
+    help: 'json or pretty',
+  },
+  {
+    name: 'access-log',
+    value: 'WHERE',
+    environment: 'UPRIVER_ACCESS_LOG',
+    help: 'off, stdout or a file',
+  },
+];
+
+const STATS_FLAG: Flag = {
+  name: 'stats',
+  value: 'ADDR:PORT',
+  environment: 'UPRIVER_STATS',
+  help: 'the running instance (default 127.0.0.1:1936)',
+};
+
+const TOKEN_FLAG: Flag = {
+  name: 'token',
+  value: 'TOKEN',
+  environment: 'UPRIVER_ADMIN_TOKEN',
+  help: 'its admin token',
+};
+
+const operatorCommand = (name: 'drain' | 'ready' | 'maint', help: string): Command => ({
+  name,
+  words: 'SERVICE ENDPOINT',
+  help,
+  flags: [STATS_FLAG, TOKEN_FLAG],
+  run: async (given) => (await import('./operate.ts')).operate(name, given),
+});
+
+export const commands: readonly Command[] = [
+  {
+    name: 'run',
+    words: '',
+    help: 'the load balancer, in the foreground (the default)',
+    flags: CONFIG_FLAGS,
+    run: async ({ flags }) => {
+      const { run } = await import('./run.ts');
+      return run({ flags, env: process.env, path: configPath(flags) });
+    },
+  },
+  {
+    name: 'dev',
+    words: '',
+    help: 'the same with an embedded registry and two demo endpoints',
+    flags: [],
+    run: async () => (await import('./dev.ts')).dev(),
+  },
+  {
+    name: 'check',
+    alias: 'validate',
+    words: '',
+    help: 'check the configuration; --print shows what is in force',
+    flags: [
+      ...CONFIG_FLAGS,
+      { name: 'print', value: '', environment: '', help: 'print the effective configuration' },
+    ],
+    run: async ({ flags }) => {
+      const { check } = await import('./check.ts');
+      return check({ flags, path: configPath(flags), isPrinted: flags.print === true });
+    },
+  },
+  {
+    name: 'status',
+    words: '',
+    help: 'services and endpoints of a running instance',
+    flags: [STATS_FLAG],
+    run: async (given) => (await import('./status.ts')).status(given),
+  },
+  {
+    name: 'explain',
+    words: 'SERVICE [ENDPOINT]',
+    help: 'why each endpoint is in the state it is',
+    flags: [STATS_FLAG],
+    run: async (given) => (await import('./explain.ts')).explain(given),
+  },
+  operatorCommand('drain', 'give an endpoint no new work'),
+  operatorCommand('maint', 'take an endpoint out for maintenance'),
+  operatorCommand('ready', 'take back drain or maint'),
+  {
+    name: 'healthcheck',
+    words: '',
+    help: 'exit 0 when /healthz of the running instance answers',
+    flags: [STATS_FLAG],
+    run: async (given) => (await import('./healthcheck.ts')).healthcheck(given),
+  },
+  {
+    name: 'schema',
+    words: '',
+    help: 'print the JSON Schema of the configuration file',
+    flags: [],
+    run: async () => (await import('./schema.ts')).schema(),
+  },
+  {
+    name: 'completion',
+    words: 'bash|zsh|fish',
+    help: 'print a completion script for the shell',
+    flags: [],
+    run: async ({ words }) =>
+      (await import('./completion.ts')).completion(words[0] ?? '', commands),
+  },
+];
+
+function configPath(flags: ParsedArguments['flags']): string {
+  return typeof flags.config === 'string' ? flags.config : (process.env.UPRIVER_CONFIG ?? '');
+}

@@ -1,0 +1,19 @@
+// `upriver healthcheck`: for container images without curl.
+import { messageOf } from '../base/coded-error.ts';
+import { statsUrl } from './admin-client.ts';
+import type { ParsedArguments } from './commands.ts';
+
+const TIMEOUT_MS = 2500;
+
+export async function healthcheck({ flags }: ParsedArguments): Promise<number> {
+  const url = `${statsUrl(flags)}/healthz`;
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (response.ok) return 0;
+    console.error(`upriver: ${url} answered ${response.status}: ${(await response.text()).trim()}`);
+  } catch (error) {
+    const cause = error instanceof Error && error.cause ? error.cause : error;
+    console.error(`upriver: no answer from ${url}: ${messageOf(cause)}`);
+  }
+  return 1;
+}
