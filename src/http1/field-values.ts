@@ -11,7 +11,8 @@ export function lengthOf(bytes: Uint8Array, start: number, end: number): number 
   let length = 0;
   for (let at = start; at < end; at += 1) {
     if (!isDigit(bytes[at]!)) return -1;
-    length = length * 10 + bytes[at]! - DIGIT_0;
+    // The digit's value first: adding its byte would round beyond 2^53.
+    length = length * 10 + (bytes[at]! - DIGIT_0);
   }
   return Number.isSafeInteger(length) ? length : -1;
 }

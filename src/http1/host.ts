@@ -67,7 +67,9 @@ function isIpv4(bytes: Uint8Array, start: number, end: number): boolean {
       part = part * 10 + bytes[at]! - 48;
       at += 1;
     }
-    if (at === partStart || part > 255) return false;
+    // A leading zero means octal to some.
+    const hasZero = bytes[partStart] === 48 && at - partStart > 1;
+    if (at === partStart || hasZero || part > 255) return false;
     parts += 1;
     if (at === end) return parts === 4;
     if (bytes[at] !== DOT) return false;
