@@ -36,7 +36,8 @@ export function liveUntilSignal(options: LifeOptions): Promise<number> {
       }
       if (signal === 'SIGINT' && performance.now() - firstMs < SAME_INTERRUPT_MS) return;
       log.warn({ signal }, 'asked again: ends now');
-      resolve(1);
+      flush();
+      process.exit(1);
     };
     process.on('SIGTERM', end);
     process.on('SIGINT', end);

@@ -13,6 +13,8 @@ import type { LogSettings, Settings } from '../model/settings.ts';
 import { type LogOutput, openLog } from './log.ts';
 import { liveUntilSignal } from './process-life.ts';
 
+const EXIT_MS_MAX = 1000;
+
 export interface RunOptions {
   readonly flags: RunFlags;
   readonly env: Environment;
@@ -54,6 +56,8 @@ export async function run(options: RunOptions): Promise<number> {
   const code = await live(upriver, { config, output, onStarted: options.onStarted, settings });
   config.close();
   output.flush();
+  // Everything is closed by now; a connection that is not must not keep the process.
+  setTimeout(() => process.exit(code), EXIT_MS_MAX).unref();
   return code;
 }
 
