@@ -4,8 +4,11 @@
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 
-/** A terminal's Ctrl-C reaches the whole group, and npm hands it on once more. */
-const SAME_INTERRUPT_MS = 200;
+/**
+ * One wish to end may arrive twice: Ctrl-C and systemd reach every process of the group, and npm,
+ * timeout and our launcher hand on what they got. So soon after the first it is the same wish.
+ */
+const SAME_WISH_MS = 150;
 
 export interface LifeOptions {
   readonly log: Logger;
@@ -34,7 +37,7 @@ export function liveUntilSignal(options: LifeOptions): Promise<number> {
         );
         return;
       }
-      if (signal === 'SIGINT' && performance.now() - firstMs < SAME_INTERRUPT_MS) return;
+      if (performance.now() - firstMs < SAME_WISH_MS) return;
       log.warn({ signal }, 'asked again: ends now');
       flush();
       process.exit(1);
