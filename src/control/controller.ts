@@ -313,7 +313,7 @@ export class Controller implements TableView {
 
   private arrangeListeners(settings: Settings): void {
     const services = [...this.records.values()].map((record) => record.service);
-    const plan = planListeners(services, settings.routers, this.listeners);
+    const plan = planListeners(services, settings.routers, this.listeners, settings.stats.listen);
     this.listeners = plan.listeners;
     for (const [name, conflicts] of plan.conflicts) {
       const record = this.records.get(name)!;

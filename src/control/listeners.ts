@@ -1,6 +1,6 @@
 // Which addresses are listened on, and what each leads to. Two that want the same address can't
 // both have it: the one that had it keeps it, or else the first by name; the other is told.
-import { formatListen } from '../model/listener.ts';
+import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { Route } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
@@ -12,11 +12,15 @@ export interface ListenerPlan {
   readonly conflicts: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Plans the listeners of services and routers; `before` are the ones that are open now. */
+/**
+ * Plans the listeners of services and routers; `before` are the ones that are open now. A service
+ * may not have the address of the stats port: with SO_REUSEPORT it would take half its requests.
+ */
 export function planListeners(
   services: readonly Service[],
   routers: readonly RouterSettings[],
   before: readonly ListenerSnapshot[],
+  stats: ListenAddress | null = null,
 ): ListenerPlan {
   const owners = new Map(before.map((listener) => [listener.key, listener.service]));
   const planned = new Map<string, ListenerSnapshot>();
@@ -37,16 +41,27 @@ export function planListeners(
     const { service, address } = wish;
     const key = formatListen(address);
     const owner = planned.get(key);
-    if (owner === undefined) {
+    const isStats = stats !== null && doOverlap(stats, address);
+    if (owner === undefined && !isStats) {
       const { name, protocol } = service;
       planned.set(key, { key, address, protocol, service: name, routes: [] });
     } else {
-      const by = owner.service === '' ? 'a router' : `service ${owner.service}`;
+      const by = isStats ? 'the stats port' : ownerName(owner!);
       const problem = `listener ${key} is taken by ${by}`;
       conflicts.set(service.name, [...(conflicts.get(service.name) ?? []), problem]);
     }
   }
   return { listeners: [...planned.values()], conflicts };
+}
+
+function ownerName({ service }: ListenerSnapshot): string {
+  return service === '' ? 'a router' : `service ${service}`;
+}
+
+/** Whether a connection could come in at either address. */
+function doOverlap(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
+  return a.port === b.port && (a.host === '' || b.host === '' || a.host === b.host);
 }
 
 /** Exact hosts before wildcards before any host; longer paths before shorter ones. */
