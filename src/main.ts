@@ -126,6 +126,8 @@ export class Upriver {
       const registry = this.providers.unsynced;
       this.log.warn({ registry }, 'the registry has not answered yet; listeners open without it');
     }
+    // It may have been asked to end meanwhile.
+    if (this.state !== 'starting') return;
     this.controller.setSettings(settings, { kind: 'start', text: 'start' });
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);

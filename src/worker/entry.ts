@@ -15,8 +15,14 @@ const port = parentPort;
 const init = workerData as WorkerInit;
 
 const report = (message: FromWorker): void => port.postMessage(message);
-const logAt = (level: LogLevel) => (fields: LogFields, message: string) =>
-  report({ type: 'log', level, fields, message });
+const logAt = (level: LogLevel) => (fields: LogFields, message: string) => {
+  try {
+    report({ type: 'log', level, fields, message });
+  } catch {
+    // Something in it can't be sent to another thread; the record must not end the worker.
+    report({ type: 'log', level, fields: { unsendable: Object.keys(fields) }, message });
+  }
+};
 const log: Logger = {
   debug: logAt('debug'),
   info: logAt('info'),
