@@ -123,10 +123,14 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'dev',
-    words: '',
-    help: 'the same with an embedded registry and two demo endpoints',
+    words: '[NAME PORT]',
+    help: 'the same with an embedded registry and two demo endpoints, or one more of those',
     flags: [],
-    run: async () => (await import('./dev.ts')).dev(),
+    run: async ({ words }) => {
+      const { dev, devEndpoint } = await import('./dev.ts');
+      const [name, port = '0'] = words;
+      return name === undefined ? dev() : devEndpoint(name, port);
+    },
   },
   {
     name: 'check',
