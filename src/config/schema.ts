@@ -46,7 +46,7 @@ export const fromSchema = z.strictObject({
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
   peer: z.string().default('').meta({ description: 'Consul cluster peer.' }),
   accept: words(accept)
-    .default(['passing', 'warning'])
+    .prefault(['passing', 'warning'])
     .meta({ description: 'Registry statuses that get traffic.' }),
 });
 
@@ -65,17 +65,15 @@ export const healthSchema = z.strictObject({
     .default('GET')
     .meta({ description: 'Method of an HTTP check.' }),
   port: count(0, 65535).default(0).meta({ description: "Port to check; 0 is the endpoint's own." }),
-  interval: duration.default(2000).meta({ description: 'Time between two checks.' }),
+  interval: duration.prefault('2s').meta({ description: 'Time between two checks.' }),
   timeout: duration
-    .default(1000)
+    .prefault('1s')
     .meta({ description: 'A check without an answer for so long is bad.' }),
   rise: count(1, 100)
     .default(2)
     .meta({ description: 'Good checks in a row that bring an endpoint up.' }),
   fall: count(1, 100).default(3).meta({ description: 'Bad checks in a row that bring it down.' }),
-  status: statusRanges
-    .default([{ from: 200, to: 399 }])
-    .meta({ description: 'Statuses that are good.' }),
+  status: statusRanges.prefault('200-399').meta({ description: 'Statuses that are good.' }),
   initial: z
     .enum(['up', 'down'])
     .default('down')
@@ -86,11 +84,11 @@ export const passiveSchema = z.strictObject({
   consecutive_failures: count(0, 10_000).default(5).meta({
     description: 'Failed attempts in a row that eject an endpoint; 0 turns ejection off.',
   }),
-  ejection: duration.default(10_000).meta({
+  ejection: duration.prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),
   max_ejected: share
-    .default(0.5)
+    .prefault('50%')
     .meta({ description: 'Share of the endpoints that may be ejected at once.' }),
 });
 
@@ -123,34 +121,32 @@ const retryOn = z
 
 export const retrySchema = z.strictObject({
   attempts: count(1, 20).default(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
-  on: retryOn
-    .default({ kinds: ['connect', 'reset', 'timeout', 'bad-response'], statuses: [502, 503, 504] })
-    .meta({
-      description:
-        'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',
-    }),
-  budget: share.default(0.2).meta({ description: 'Share of the requests that may be retries.' }),
+  on: retryOn.prefault(['connect', 'reset', 'timeout', 'bad-response', 502, 503, 504]).meta({
+    description:
+      'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',
+  }),
+  budget: share.prefault('20%').meta({ description: 'Share of the requests that may be retries.' }),
   budget_min: count(0, 100_000)
     .default(10)
     .meta({ description: 'Retries per second that are always allowed.' }),
   body: size
-    .default(65_536)
+    .prefault('64KiB')
     .meta({ description: 'Largest request body that is kept for another attempt.' }),
 });
 
 export const timeoutsSchema = z.strictObject({
-  connect: duration.default(5000).meta({ description: 'To connect to an endpoint.' }),
+  connect: duration.prefault('5s').meta({ description: 'To connect to an endpoint.' }),
   response: duration
-    .default(60_000)
+    .prefault('1m')
     .meta({ description: 'From the request sent to the first byte of the response.' }),
   idle: duration
-    .default(60_000)
+    .prefault('1m')
     .meta({ description: 'Between two pieces of a body, and in a tunnel or TCP session.' }),
   client_header: duration
-    .default(10_000)
+    .prefault('10s')
     .meta({ description: 'From the first byte of a request head to its last.' }),
   keep_alive: duration
-    .default(60_000)
+    .prefault('1m')
     .meta({ description: 'How long a client connection may wait for its next request.' }),
 });
 
@@ -164,18 +160,18 @@ export const limitsSchema = z.strictObject({
   queue: count(0, 1_000_000)
     .default(1000)
     .meta({ description: 'Requests that may wait for a place.' }),
-  queue_timeout: duration.default(5000).meta({ description: 'How long one may wait.' }),
-  header_bytes: size.default(32_768).meta({ description: 'Size of a request head.' }),
+  queue_timeout: duration.prefault('5s').meta({ description: 'How long one may wait.' }),
+  header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
   header_count: count(1, 1000).default(100).meta({ description: 'Fields of a request head.' }),
-  target_bytes: size.default(8192).meta({ description: 'Length of a request target.' }),
-  body: size.default(0).meta({ description: 'Size of a request body; 0 is no limit.' }),
+  target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
+  body: size.prefault('0').meta({ description: 'Size of a request body; 0 is no limit.' }),
   keep_alive_requests: count(0, 1_000_000_000)
     .default(0)
     .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
   idle_upstream: count(0, 100_000)
     .default(100)
     .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
-  idle_upstream_time: duration.default(30_000).meta({ description: 'How long one is kept.' }),
+  idle_upstream_time: duration.prefault('30s').meta({ description: 'How long one is kept.' }),
 });
 
 const headerRules = z
@@ -187,16 +183,16 @@ const headerRules = z
   .meta({ description: 'Fields to set; an empty value removes the field.' });
 
 export const httpSchema = z.strictObject({
-  trusted_proxies: z.array(network).default([]).meta({
+  trusted_proxies: z.array(network).prefault([]).meta({
     description:
       "Networks whose X-Forwarded-* are believed and extended; all others' are replaced.",
   }),
-  forwarded: flag.default(false).meta({ description: 'Send RFC 7239 Forwarded as well.' }),
+  forwarded: flag.prefault('false').meta({ description: 'Send RFC 7239 Forwarded as well.' }),
   via: flag
-    .default(false)
+    .prefault('false')
     .meta({ description: 'Add Via, and refuse requests that passed through here before.' }),
   request_id: flag
-    .default(false)
+    .prefault('false')
     .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
   server: z
     .string()
@@ -207,7 +203,7 @@ export const httpSchema = z.strictObject({
 });
 
 export const serviceSchema = z.strictObject({
-  listen: one(listenAddress).default([]).meta({
+  listen: one(listenAddress).prefault([]).meta({
     description: 'Where the service is served: a port, address:port, a unix socket, or a list.',
   }),
   protocol: z
@@ -215,7 +211,7 @@ export const serviceSchema = z.strictObject({
     .default('http')
     .meta({ description: 'http carries WebSocket and other upgrades; tcp relays bytes.' }),
   from: fromSchema.prefault({}).meta({ description: 'The service in the registry.' }),
-  balance: balance.default({ policy: 'least-conn', hash: null }).meta({
+  balance: balance.prefault('least-conn').meta({
     description:
       'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME), hash(cookie:NAME).',
   }),
@@ -232,7 +228,7 @@ export const serviceSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
   slow_start: duration
-    .default(0)
+    .prefault('0s')
     .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),
 });
 
@@ -270,12 +266,12 @@ const tlsSchema = z.strictObject({
     .string()
     .default('')
     .meta({ description: "Name expected in the agent's certificate." }),
-  verify: flag.default(true).meta({ description: "Check the agent's certificate." }),
+  verify: flag.prefault('true').meta({ description: "Check the agent's certificate." }),
 });
 
 export const consulSchema = z.strictObject({
   address: one(z.string().min(1))
-    .default(['http://127.0.0.1:8500'])
+    .prefault(['http://127.0.0.1:8500'])
     .meta({ description: 'Agents, in fail-over order.' }),
   token: z.string().default('').meta({ description: 'ACL token.' }),
   token_file: z
@@ -292,10 +288,14 @@ export const consulSchema = z.strictObject({
     .meta({ description: "Datacenter to ask for; the agent's by default." }),
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
-  stale: flag.default(true).meta({ description: 'Let any server answer: also without a leader.' }),
-  wait: duration.default(60_000).meta({ description: 'How long a blocking query waits.' }),
+  stale: flag
+    .prefault('true')
+    .meta({ description: 'Let any server answer: also without a leader.' }),
+  wait: duration.prefault('1m').meta({ description: 'How long a blocking query waits.' }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
-  self_described: flag.default(true).meta({ description: 'Serve services that carry our tags.' }),
+  self_described: flag
+    .prefault('true')
+    .meta({ description: 'Serve services that carry our tags.' }),
   tag_prefix: z
     .string()
     .min(1)
@@ -316,7 +316,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'Where services are registered.' }),
   static: z
     .record(z.string(), z.array(hostPort))
-    .default({})
+    .prefault({})
     .meta({ description: 'Fixed endpoints by service name.' }),
   services: z
     .record(
@@ -340,7 +340,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       listen: z
         .union([listenAddress, z.literal('off').transform(() => null)])
-        .default({ kind: 'tcp', host: '', port: 1936 })
+        .prefault(':1936')
         .meta({ description: 'Address of the stats port; off for none.' }),
       admin_token: z.string().default('').meta({
         description: 'Token for changes from other machines; without, only loopback may.',
@@ -351,9 +351,9 @@ export const configSchema = z.strictObject({
   guard: z
     .strictObject({
       enabled: flag
-        .default(true)
+        .prefault('true')
         .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
-      hold: duration.default(30_000).meta({ description: 'How long they are held.' }),
+      hold: duration.prefault('30s').meta({ description: 'How long they are held.' }),
     })
     .prefault({})
     .meta({ description: 'Protection against a registry that came back empty.' }),
@@ -377,7 +377,7 @@ export const configSchema = z.strictObject({
   shutdown: z
     .strictObject({
       grace: duration
-        .default(30_000)
+        .prefault('30s')
         .meta({ description: 'How long what is in flight may take after SIGTERM.' }),
     })
     .prefault({})

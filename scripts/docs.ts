@@ -1,0 +1,137 @@
+// `npm run docs`: makes what is made from the sources: config.schema.json, config.example.yaml and
+// docs/reference/. With --check it writes nothing, and fails when a file is not what it should be.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { commands } from '../src/cli/commands.ts';
+import { jsonSchema } from '../src/config/json-schema.ts';
+import { type CounterRow, endpointRows, serviceRows } from '../src/ledger/layout.ts';
+import { reasons } from '../src/model/reason.ts';
+import { exampleYaml, keyRows } from './config-docs.ts';
+
+const root = join(import.meta.dirname, '..');
+const NOTE = '<!-- Made by `npm run docs`. -->\n\n';
+
+const files: Readonly<Record<string, string>> = {
+  'config.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
+  'config.example.yaml': exampleYaml(),
+  'docs/reference/config.md': configPage(),
+  'docs/reference/cli.md': cliPage(),
+  'docs/reference/reasons.md': reasonsPage(),
+  'docs/reference/metrics.md': metricsPage(),
+};
+
+const stale = Object.entries(files).filter(([file, text]) => {
+  const path = join(root, file);
+  return !existsSync(path) || readFileSync(path, 'utf8') !== text;
+});
+if (process.argv.includes('--check')) {
+  for (const [file] of stale) console.error(`${file} is not up to date: run 'npm run docs'`);
+  process.exitCode = stale.length === 0 ? 0 : 1;
+} else {
+  for (const [file, text] of stale) {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text);
+    console.log(`wrote ${file}`);
+  }
+}
+
+function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return `${[line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')}\n`;
+}
+
+function configPage(): string {
+  const rows = keyRows().map(({ key, fallback, description }) => [
+    `\`${key}\``,
+    fallback === '' ? '' : `\`${fallback}\``,
+    description,
+  ]);
+  return `# Configuration
+
+${NOTE}Every key of the YAML file (\`--config FILE\`). Flags win over the environment, that over the overlay in
+the registry, that over the file. \`NAME\` stands for a name of yours, \`[]\` for the elements of a list.
+Durations are written \`500ms\`, \`10s\`, \`1m30s\`; sizes \`512\`, \`32KiB\`, \`2MB\`; shares \`20%\` or \`0.2\`.
+\`\${VAR}\`, \`\${VAR:-default}\` and \`\${VAR:?message}\` in a value are replaced from the environment.
+
+A service can say the keys below \`services.NAME\` of itself in the registry: as tags
+\`upriver.health.path=/health\` or as Meta \`upriver-health-path\`.
+
+${tableOf(['key', 'default', 'meaning'], rows)}`;
+}
+
+function cliPage(): string {
+  const sections = commands.map(({ name, alias, words, help, flags }) => {
+    const also = alias === undefined ? '' : ` (also \`${alias}\`)`;
+    const rows = flags.map((flag) => [
+      `\`--${flag.name}${flag.value === '' ? '' : ` ${flag.value}`}\``,
+      flag.environment === '' ? '' : `\`${flag.environment}\``,
+      flag.help + (flag.isRepeatable ? ' (repeatable)' : ''),
+    ]);
+    const table = rows.length === 0 ? '' : `\n${tableOf(['flag', 'environment', 'meaning'], rows)}`;
+    return `## upriver ${name}${words === '' ? '' : ` ${words}`}\n\n${help}${also}.\n${table}`;
+  });
+  return `# Commands\n\n${NOTE}Exit codes: 0 done, 1 failure, 2 bad usage or configuration.\n\n${sections.join('\n')}`;
+}
+
+function reasonsPage(): string {
+  const rows = reasons.map((reason) => [
+    `\`${reason.code}\``,
+    reason.side,
+    reason.status === 0 ? 'cut' : String(reason.status),
+    reason.retry,
+    reason.text,
+  ]);
+  return `# Reasons
+
+${NOTE}Why a request ended otherwise than with the endpoint's answer: the value of \`X-Upriver-Reason\`, of the
+\`reason\` labels of the metrics and of \`reason\` in the logs. *Retry* says what may be made again: \`unsent\`
+any request, for nothing of it was sent; \`idempotent\` only GET, HEAD, OPTIONS, PUT and DELETE.
+
+${tableOf(['reason', 'whose', 'status', 'retry', 'meaning'], rows)}`;
+}
+
+function metricsPage(): string {
+  const others: [string, string, string][] = [
+    ['upriver_requests_total', 'service, code', 'Exchanges ended, by status code.'],
+    ['upriver_request_duration_seconds', 'service', 'Histogram of whole exchanges.'],
+    ['upriver_connections_active', 'service', 'Client connections that are open.'],
+    ['upriver_retries_total', 'service, reason', 'Attempts that failed and were made again.'],
+    ['upriver_failures_total', 'service, reason', 'Exchanges that ended for a reason of ours.'],
+    ['upriver_endpoint_up', 'service, endpoint', '1 while the endpoint takes new work.'],
+    ['upriver_endpoint_active', 'service, endpoint', 'Requests in flight.'],
+    ['upriver_endpoint_weight', 'service, endpoint', 'Share of the traffic.'],
+    ['upriver_endpoint_ejections_total', 'service, endpoint', 'Times it was ejected.'],
+    ['upriver_registry_sync_age_seconds', 'registry', 'Time since the registry last answered.'],
+    ['upriver_registry_errors_total', 'registry', 'Exchanges with the registry that failed.'],
+    [
+      'upriver_convergence_seconds',
+      '',
+      "Histogram: from a registry's answer to live in all workers.",
+    ],
+    ['upriver_config_last_reload_successful', '', '1 unless the last configuration was refused.'],
+    ['upriver_workers', '', 'Data-plane threads.'],
+    ['upriver_build_info', 'version, node', 'Versions.'],
+  ];
+  const counted = (rows: readonly CounterRow[], label: string) =>
+    rows
+      .filter(({ metric }) => metric !== '')
+      .map(({ metric, labels, help }) => [
+        `\`${metric}\``,
+        [label, ...Object.entries(labels ?? {}).map(([name, value]) => `${name}="${value}"`)].join(
+          ', ',
+        ),
+        help,
+      ]);
+  const rows = [
+    ...others.map(([name, labels, help]) => [`\`${name}\``, labels, help]),
+    ...counted(serviceRows, 'service'),
+    ...counted(endpointRows, 'service, endpoint'),
+  ];
+  return `# Metrics
+
+${NOTE}Served on \`/metrics\` of the stats port, together with the defaults of the process. Series of an endpoint
+that has left vanish with it.
+
+${tableOf(['metric', 'labels', 'meaning'], rows)}`;
+}
