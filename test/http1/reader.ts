@@ -88,7 +88,7 @@ function flagsOf(head: Head): string {
 function onOf(head: Head): string {
   const writer = new HeadWriter(16);
   copyFields(writer, head, NOTHING);
-  return textOf(writer.view()).split('\r\n').slice(0, -1).join(' | ');
+  return textOf(writer.view()).slice(0, -2);
 }
 
 /** What a chunked body comes to. */

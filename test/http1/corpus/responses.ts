@@ -206,7 +206,7 @@ export const RESPONSES: readonly HeadRow[] = [
     rule: '9110 7.2',
     about: 'Host means nothing in an answer',
     bytes: ok('Host: a', 'Host: b/c'),
-    gives: { on: 'Host: a | Host: b/c' },
+    gives: { on: 'Host: a\r\nHost: b/c' },
   },
   {
     rule: '9110 10.1.1',

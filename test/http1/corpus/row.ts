@@ -16,7 +16,7 @@ export interface HeadSummary {
   body: 'none' | `length ${number}` | 'chunked' | 'until close';
   /** Names of set flags, in alphabetical order. */
   flags: string;
-  /** The field lines that go on, joined by ` | `. */
+  /** The field lines that go on, with CRLF between them. */
   on: string;
   /** Bytes behind the head. */
   rest: string;
