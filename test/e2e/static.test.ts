@@ -117,6 +117,20 @@ describe('a TCP service', () => {
   });
 });
 
+describe('a registry that does not answer', () => {
+  it('keeps the process from being ready, and not from ending', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const args = ['--consul', 'http://127.0.0.1:1', '--service', `web=127.0.0.1:${port}`];
+    upriver = await startUpriver({ args, isReady: false });
+    await upriver.waitForLog((line) => line.msg === 'stats port open', 'that stats are open');
+    const response = await fetch(`${upriver.statsUrl}/readyz`);
+    expect(response.status).toBe(503);
+    expect(await response.text()).toContain('waiting for the first answer of consul');
+    upriver.signal('SIGTERM');
+    expect(await upriver.exited).toBe(0);
+  });
+});
+
 describe('two processes on the same ports', () => {
   it('hand over without a lost request', async () => {
     const [port, otherStats] = (await freePorts(2)) as [number, number];

@@ -168,6 +168,20 @@ describe('deltas', () => {
     expect(await echo(dial({ port }), 'x')).toBe('x');
   });
 
+  it('turn a listener from http to tcp where it is', async () => {
+    await start(1);
+    const endpoint = await echoServer();
+    const [port] = (await freePorts(1)) as [number];
+    const http = makeService({ name: 'one' });
+    await publish([makeSnapshot(http, [endpoint])], [makeListener(http, loopback(port))]);
+    // The endpoint echoes the request, which is no response.
+    const response = await fetch(`http://127.0.0.1:${port}/`);
+    expect(response.headers.get('x-upriver-reason')).toBe('bad-response');
+    const one = tcp('one', loopback(port), [endpoint]);
+    expect(await publish([one.snapshot], [one.listener])).toEqual({ listenErrors: [] });
+    expect(await echo(dial({ port }), 'now tcp')).toBe('now tcp');
+  });
+
   it('open a unix socket, also where a dead process left its file', async () => {
     await start(2);
     const endpoint = await echoServer();
