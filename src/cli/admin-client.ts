@@ -1,6 +1,6 @@
 // Asks a running instance over its stats port.
 import { messageOf } from '../base/coded-error.ts';
-import type { ParsedArguments } from './commands.ts';
+import type { ParsedArguments } from './command.ts';
 
 const TIMEOUT_MS = 5000;
 const DEFAULT_ADDRESS = '127.0.0.1:1936';

@@ -1,32 +1,7 @@
 // Every command and flag, once: parsing, help, completion and docs/reference/cli.md read this table.
 // A command's code is loaded when it runs, so that `--help` and `healthcheck` start at once.
 
-export interface Flag {
-  readonly name: string;
-  /** What its value is called in help; '' for a switch. */
-  readonly value: string;
-  /** The variable that sets the same; '' for none. */
-  readonly environment: string;
-  readonly isRepeatable?: boolean;
-  readonly help: string;
-}
-
-export interface ParsedArguments {
-  /** Values by flag name: text, a list for repeatable ones, true for switches. */
-  readonly flags: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
-  readonly words: readonly string[];
-}
-
-export interface Command {
-  readonly name: string;
-  readonly alias?: string;
-  /** Words after the command, for help: `SERVICE ENDPOINT`. */
-  readonly words: string;
-  readonly help: string;
-  readonly flags: readonly Flag[];
-  /** Runs it; resolves with the exit code. */
-  readonly run: (given: ParsedArguments) => Promise<number>;
-}
+import type { Command, Flag, ParsedArguments } from './command.ts';
 
 const CONFIG_FLAGS: readonly Flag[] = [
   {

@@ -1,5 +1,5 @@
 // `upriver completion SHELL`: scripts made from the table of commands.
-import type { Command } from './commands.ts';
+import type { Command } from './command.ts';
 
 export function completion(shell: string, commands: readonly Command[]): number {
   const make = { bash, zsh, fish }[shell];

@@ -1,16 +1,13 @@
 // `upriver dev`: the balancer with a registry and two endpoints of its own, to try it with nothing
 // else at hand. It is the real thing on an embedded registry, reached over HTTP like any other.
-import { createServer } from 'node:net';
-import { codeOf } from '../base/coded-error.ts';
 import { EmbeddedRegistry } from '../dev/embedded-registry.ts';
+import { freeNear, listenNear } from '../dev/ports.ts';
 import { startWhoami, type Whoami } from '../dev/whoami.ts';
 import { run } from './run.ts';
 
 const REGISTRY_PORT = 8500;
 const SERVICE_PORT = 8000;
 const STATS_PORT = 1936;
-/** How many ports after a taken one are tried. */
-const TRIES = 100;
 
 export async function dev(): Promise<number> {
   const registry = new EmbeddedRegistry();
@@ -78,34 +75,4 @@ export async function devEndpoint(name: string, portText: string): Promise<numbe
   });
   await endpoint.close();
   return 0;
-}
-
-/** Listens on `wanted` or the next port that is free, and says so when it is another. */
-async function listenNear(
-  wanted: number,
-  listen: (port: number) => Promise<number>,
-): Promise<number> {
-  for (let port = wanted; port < wanted + TRIES; port += 1) {
-    try {
-      const bound = await listen(port);
-      if (bound !== wanted) console.log(`port ${wanted} is in use; ${bound} is used instead`);
-      return bound;
-    } catch (error) {
-      if (codeOf(error) !== 'EADDRINUSE') throw error;
-    }
-  }
-  throw new Error(`no free port from ${wanted} to ${wanted + TRIES}`);
-}
-
-/** The first free port from `wanted` on, for a listener that is opened later. */
-function freeNear(wanted: number, host: string): Promise<number> {
-  return listenNear(wanted, async (port) => {
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, host, resolve);
-    });
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  });
 }

@@ -1,6 +1,6 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
 import { ask } from './admin-client.ts';
-import type { ParsedArguments } from './commands.ts';
+import type { ParsedArguments } from './command.ts';
 import type { ServiceAnswer } from './status.ts';
 
 interface EventAnswer {

@@ -1,7 +1,7 @@
 // `upriver healthcheck`: for container images without curl.
 import { messageOf } from '../base/coded-error.ts';
 import { statsUrl } from './admin-client.ts';
-import type { ParsedArguments } from './commands.ts';
+import type { ParsedArguments } from './command.ts';
 
 const TIMEOUT_MS = 2500;
 

@@ -1,6 +1,6 @@
 // `upriver drain|ready|maint SERVICE ENDPOINT`: an operator's word to a running instance.
 import { ask } from './admin-client.ts';
-import type { ParsedArguments } from './commands.ts';
+import type { ParsedArguments } from './command.ts';
 
 export async function operate(
   verb: 'drain' | 'ready' | 'maint',

@@ -1,6 +1,6 @@
 // `upriver status`: what runs where, in a table.
 import { ask, table } from './admin-client.ts';
-import type { ParsedArguments } from './commands.ts';
+import type { ParsedArguments } from './command.ts';
 
 /** As far as this command reads it (docs/reference/admin-api.md). */
 export interface ServiceAnswer {

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { closest } from '../base/closest.ts';
 import { messageOf } from '../base/coded-error.ts';
-import { type Command, commands, type Flag, type ParsedArguments } from './commands.ts';
+import type { Command, Flag, ParsedArguments } from './command.ts';
+import { commands } from './commands.ts';
 
 process.exitCode = await main(process.argv.slice(2));
 
