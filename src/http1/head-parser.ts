@@ -33,6 +33,8 @@ const GATHER_BYTES = 2048;
 /** More names in Connection are refused: each is compared with every field. */
 const NOMINATIONS_MAX = 32;
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** What the mere presence of a field says. */
 const PRESENCE = new Uint16Array(FIELD_IDS);
 for (const name of ['forwarded', 'x-forwarded-for', 'x-forwarded-proto'] as const) {
@@ -103,10 +105,9 @@ export class HeadParser {
         this.head.fields = new Int32Array(limits.fieldCount * FIELD_STRIDE);
       }
     }
+    if (this.gathered !== null) this.releaseGathered();
     this.state = HeadState.more;
     this.fault = '';
-    this.gathered = null;
-    this.gatheredBytes = 0;
     this.colonAt = -1;
     this.hasStartLine = false;
     this.mayBeEmptyLine = this.isRequest;
@@ -148,11 +149,20 @@ export class HeadParser {
     this.head.moveBy(start);
   }
 
+  /** A parser that waits for its next use keeps nothing of what a client sent alive. */
+  private releaseGathered(): void {
+    this.gathered = null;
+    this.gatheredBytes = 0;
+    this.head.bytes = NO_BYTES;
+    this.list.begin(NO_BYTES, 0, 0);
+  }
+
   private append(bytes: Buffer, start: number, end: number): void {
     const needed = this.gatheredBytes + end - start;
     if (this.gathered === null || this.gathered.length < needed) {
       const bounded = Math.min(needed * 2, this.limits.headBytes);
-      const grown = Buffer.allocUnsafe(Math.max(GATHER_BYTES, bounded));
+      // Not of the shared slab: a slow client would keep all of that alive.
+      const grown = Buffer.allocUnsafeSlow(Math.max(GATHER_BYTES, bounded));
       this.gathered?.copy(grown, 0, 0, this.gatheredBytes);
       this.gathered = grown;
     }

@@ -38,6 +38,7 @@ const MORSELS = [
   ...['Host: b\r\n', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'chunked'],
   ...['Connection: close, x-a\r\n', 'Connection: upgrade\r\n', 'X-A: 1\r\n', ' folded\r\n'],
   ...['Upgrade: websocket\r\n', 'Expect: 100-continue\r\n', 'TE: trailers\r\n', 'X_A: 1\r\n'],
+  ...['Content_Length: 5\r\n', 'Transfer_Encoding: chunked\r\n', 'Host_: a\r\n'],
   ...['0\r\n\r\n', '5\r\nhello\r\n', ';a=b', ';a="b"'],
 ];
 

@@ -73,6 +73,15 @@ describe('HeadParser', () => {
     }
   });
 
+  it('gives the bytes of a head in pieces back with the reset', () => {
+    const parser = new HeadParser('request', LIMITS);
+    readHead(parser, piecesOf(good, [9]), null);
+    const { bytes } = parser.head;
+    expect(bytes.length).toBeGreaterThan(0);
+    parser.reset();
+    expect(parser.head.bytes.length).toBe(0);
+  });
+
   it('takes other limits with a reset', () => {
     const parser = new HeadParser('request', { ...WIDE_LIMITS, fieldCount: 1 });
     parser.feed(good, 0, good.length);
