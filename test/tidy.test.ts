@@ -15,8 +15,19 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // Control plane (main thread).
   'src/discovery/provider.ts': ['src/base', 'src/model'],
   'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
-  'src/discovery/static.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
-  'src/discovery/consul': ['src/base', 'src/model', 'src/discovery/provider.ts'],
+  'src/discovery/host-names.ts': ['src/base'],
+  'src/discovery/static.ts': [
+    'src/base',
+    'src/model',
+    'src/discovery/host-names.ts',
+    'src/discovery/provider.ts',
+  ],
+  'src/discovery/consul': [
+    'src/base',
+    'src/model',
+    'src/discovery/host-names.ts',
+    'src/discovery/provider.ts',
+  ],
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': [
@@ -196,9 +207,9 @@ function filesBelow(folder: string): string[] {
 function importsOf(file: string): { files: string[]; packages: string[] } {
   const text = readFileSync(join(root, file), 'utf8');
   const found = { files: [] as string[], packages: [] as string[] };
-  for (const match of text.matchAll(
-    /^(?:import|export|\} from)\b[^'\n]*'([^']+)'|\bimport\('([^']+)'\)/gm,
-  )) {
+  // `import ... from`, `export ... from` (also when they end on a later line), and import().
+  const pattern = /^(?:import|export|\})[^'\n]*\bfrom '([^']+)'|\bimport\('([^']+)'\)/gm;
+  for (const match of text.matchAll(pattern)) {
     const target = match[1] ?? match[2]!;
     if (target.startsWith('node:')) continue;
     if (target.startsWith('.')) found.files.push(relative(root, join(root, dirname(file), target)));
