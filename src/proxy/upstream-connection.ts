@@ -7,6 +7,9 @@ import { type HeadLimits, HeadParser } from '../http1/head-parser.ts';
 import type { LiveEndpoint } from './live-service.ts';
 import { type ConnectHandler, connectWire, type Wire } from './wire.ts';
 
+/** What an endpoint may send as a head. */
+const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
+
 /** The exchange's side: what happens to the connection it holds. */
 export interface UpstreamUser {
   onUpstreamConnect(): void;
@@ -34,15 +37,11 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private readonly timer = new TimerEntry(this);
 
   /** Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. */
-  constructor(
-    endpoint: LiveEndpoint,
-    user: UpstreamUser,
-    options: { wheel: TimerWheel; limits: HeadLimits },
-  ) {
+  constructor(endpoint: LiveEndpoint, user: UpstreamUser, wheel: TimerWheel) {
     this.endpoint = endpoint;
     this.user = user;
-    this.wheel = options.wheel;
-    this.parser = new HeadParser('response', options.limits);
+    this.wheel = wheel;
+    this.parser = new HeadParser('response', RESPONSE_LIMITS);
     this.wire = connectWire(endpoint, this);
   }
 

@@ -30,7 +30,7 @@ import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
 import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
 import type { ClientConnection } from './client-connection.ts';
-import { type HttpPlane, RESPONSE_LIMITS } from './plane.ts';
+import type { HttpPlane } from './plane.ts';
 import { writeRequestHead } from './request-head.ts';
 import { writeResponseHead } from './response-head.ts';
 import { isIdempotent, retryVerdict } from './retry.ts';
@@ -304,8 +304,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
     }
     this.state = 'connecting';
     context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    const options = { wheel: context.wheel, limits: RESPONSE_LIMITS };
-    this.upstream = new UpstreamConnection(endpoint, this, options);
+    this.upstream = new UpstreamConnection(endpoint, this, context.wheel);
     this.upstream.setTimer(this.service.timeouts.connectMs);
   }
 

@@ -6,9 +6,6 @@ import type { WorkerContext } from '../context.ts';
 import type { LiveEndpoint } from '../live-service.ts';
 import { Exchange } from './exchange.ts';
 
-/** Limits of a response head: what an endpoint may send. */
-export const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
-
 const SPARES_MAX = 256;
 
 export class HttpPlane {
