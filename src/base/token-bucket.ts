@@ -26,4 +26,9 @@ export class TokenBucket {
     }
     return (1 - this.tokens) / this.ratePerMs;
   }
+
+  /** Returns a share of a token that was taken: what it was taken for cost less. */
+  giveBack(share: number): void {
+    this.tokens = Math.min(this.burst, this.tokens + share);
+  }
 }

@@ -1,27 +1,57 @@
-// Fixed endpoints from the configuration: always passing, changed only by a reload.
+// Fixed endpoints from the configuration: always passing, changed by a reload, or when a host name
+// among them resolves differently.
 import type { Clock } from '../base/clock.ts';
+import { type Logger, silentLogger } from '../base/log.ts';
+import type { Cause } from '../model/cause.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { StaticEndpoint } from '../model/settings.ts';
+import { HostNames, type Resolve } from './host-names.ts';
 import type { Provider, ProviderStatus, Update } from './provider.ts';
+
+type StaticEndpoints = Readonly<Record<string, readonly StaticEndpoint[]>>;
+
+export interface StaticProviderOptions {
+  readonly clock: Clock;
+  readonly endpoints: StaticEndpoints;
+  readonly log?: Logger;
+  /** For tests. */
+  readonly resolve?: Resolve;
+}
+
+const RELOAD: Cause = { kind: 'reload', text: 'configuration' };
 
 export class StaticProvider implements Provider {
   readonly name = 'static';
   private readonly clock: Clock;
-  private endpoints: Readonly<Record<string, readonly StaticEndpoint[]>>;
+  private readonly names: HostNames;
+  private endpoints: StaticEndpoints;
   private sources = new Map<string, ServiceSource>();
   private onUpdate: ((update: Update) => void) | null = null;
+  private hasBegun = false;
+  private lastError = '';
 
-  constructor(options: {
-    clock: Clock;
-    endpoints: Readonly<Record<string, readonly StaticEndpoint[]>>;
-  }) {
-    this.clock = options.clock;
-    this.endpoints = options.endpoints;
+  constructor({ clock, endpoints, log = silentLogger, resolve }: StaticProviderOptions) {
+    this.clock = clock;
+    this.endpoints = endpoints;
+    const cause: Cause = { kind: 'registry', text: 'static: a host name resolves differently' };
+    this.names = new HostNames({
+      clock,
+      onChange: () => this.upsertAll(cause),
+      onError: (name, why) => {
+        this.lastError = `${name}: ${why}`;
+        log.warn({ name }, `host name can't be resolved: ${why}`);
+      },
+      ...(resolve === undefined ? {} : { resolve }),
+    });
   }
 
   /** Other endpoints from now on; to be followed by `follow`. */
-  setEndpoints(endpoints: Readonly<Record<string, readonly StaticEndpoint[]>>): void {
+  setEndpoints(endpoints: StaticEndpoints): void {
     this.endpoints = endpoints;
+    this.lastError = '';
+    const hosts = Object.values(endpoints).flatMap((list) => list.map(({ address }) => address));
+    this.names.keepOnly(new Set(hosts));
   }
 
   follow(sources: readonly ServiceSource[]): void {
@@ -29,21 +59,24 @@ export class StaticProvider implements Provider {
     this.sources = new Map(sources.map((source) => [sourceKey(source), source]));
     if (this.onUpdate === null) return;
     for (const [key, source] of before) if (!this.sources.has(key)) this.remove(source);
-    for (const source of this.sources.values()) this.upsert(source);
+    this.upsertAll(RELOAD);
   }
 
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
-    for (const source of this.sources.values()) this.upsert(source);
+    queueMicrotask(() => {
+      this.hasBegun = true;
+      this.upsertAll(RELOAD);
+    });
   }
 
   status(): ProviderStatus {
     return {
       name: this.name,
-      isSynced: true,
+      isSynced: this.hasBegun && this.names.isSettled,
       lastSyncMs: this.clock.nowMs(),
       errors: 0,
-      lastError: '',
+      lastError: this.lastError,
       address: 'configuration',
       watches: this.sources.size,
     };
@@ -51,25 +84,34 @@ export class StaticProvider implements Provider {
 
   stop(): Promise<void> {
     this.onUpdate = null;
+    this.names.close();
     return Promise.resolve();
   }
 
-  private upsert(source: ServiceSource): void {
-    const endpoints = (this.endpoints[source.service] ?? []).map(({ address, port }) => ({
-      id: `${address.includes(':') ? `[${address}]` : address}:${port}`,
-      address,
-      port,
-      weight: 1,
-      status: 'passing' as const,
-      statusText: '',
-    }));
+  private upsertAll(cause: Cause): void {
+    for (const source of this.sources.values()) this.upsert(source, cause);
+  }
+
+  private upsert(source: ServiceSource, cause: Cause): void {
+    const endpoints = (this.endpoints[source.service] ?? []).flatMap((one) => this.resolved(one));
     this.onUpdate?.({
       kind: 'upsert',
       provider: this.name,
       service: { source, endpoints, settings: null, doubt: '' },
-      cause: { kind: 'reload', text: 'configuration' },
+      cause,
       receivedMs: this.clock.nowMs(),
     });
+  }
+
+  /** One endpoint per address of the host; none while its name has not been resolved. */
+  private resolved({ address: host, port }: StaticEndpoint): Endpoint[] {
+    const id = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const fixed = { port, weight: 1, status: 'passing' as const, statusText: '' };
+    return (this.names.addressesOf(host) ?? []).map((address) => ({
+      id: address === host ? id : `${id}@${address}`,
+      address,
+      ...fixed,
+    }));
   }
 
   private remove(source: ServiceSource): void {
@@ -77,7 +119,7 @@ export class StaticProvider implements Provider {
       kind: 'remove',
       provider: this.name,
       source,
-      cause: { kind: 'reload', text: 'configuration' },
+      cause: RELOAD,
       receivedMs: this.clock.nowMs(),
     });
   }

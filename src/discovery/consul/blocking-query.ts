@@ -1,114 +1,195 @@
-// One blocking query, asked again and again (Consul API, "Blocking Queries"): keeps the index, obeys
+// One blocking query, asked again and again (Consul API, "Blocking Queries"): keeps the index and
 // its rules, paces itself, backs off, and hands on each good answer. It never ends by itself.
+// Invariant: the index sent belongs to the last answer of the same agent; whatever breaks that
+// (an error, another agent, an index that falls, another token) makes the next question one
+// without an index, and its answer a doubtful one, since what it leaves out may be yet to come.
 import { Backoff } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/coded-error.ts';
+import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
-import { type Answer, type ConsulClient, ConsulError } from './client.ts';
+import { type Answer, ConsulError, outageText } from './answer.ts';
+import type { ConsulClient } from './client.ts';
 
 /** The agent adds up to wait/16; beyond that and the slack it hangs. */
 const DEADLINE_SLACK_MS = 5000;
-const BURST = 5;
-const RATE_PER_SECOND = 10;
+/** "No cluster leader" takes an agent seven seconds to say. */
+const PLAIN_DEADLINE_MS = 10_000;
+const BURST = 2;
+/** Questions a second, in the long run, whose answers change nothing. */
+const RATE_PER_SECOND = 5;
+/** An answer that changes something costs a tenth: real changes are followed at up to 50 a second. */
+const CHANGE_SHARE = 0.9;
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 30_000;
 
-export interface QueryOptions {
+/** What everything that asks an agent is given. */
+export interface ConsulContext {
   readonly client: ConsulClient;
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Logger;
+  readonly waitMs: number;
+}
+
+export interface QueryAnswer<T> {
+  readonly value: T;
+  /** Why something that it leaves out may be there all the same, or ''. */
+  readonly doubt: string;
+  /** It does not continue what was known: the first one, or the first after a break. */
+  readonly isFresh: boolean;
+  /** For people: "index 41 -> 42". */
+  readonly change: string;
+  readonly receivedMs: number;
+}
+
+export interface QueryOptions<T> {
+  readonly context: ConsulContext;
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  readonly waitMs: number;
-  /** 404 with an index is an answer: there is nothing yet. */
   readonly mayBeMissing?: boolean;
-  /** Each good answer, whether it differs or not. What it throws is the caller's own fault. */
-  readonly onAnswer: (answer: Answer, change: string) => void;
+  /** Reads the body; throws ConsulError where it isn't what it should be. */
+  readonly decode: (body: unknown) => T;
+  /** Takes each good answer, also one that says nothing new; true where it changed something. */
+  readonly onAnswer: (answer: QueryAnswer<T>) => boolean;
   readonly onError: (error: ConsulError) => void;
 }
 
-export class BlockingQuery {
-  private readonly options: QueryOptions;
-  private readonly stopped = new AbortController();
+export class BlockingQuery<T> {
+  private readonly options: QueryOptions<T>;
   private readonly backoff: Backoff;
   private readonly bucket: TokenBucket;
+  private isStopped = false;
+  /** Ends the question or the pause of now; replaced for each of them. */
+  private step = new AbortController();
+  /** The agent that the index is of. */
+  private address = '';
+  /** 0: the next question does not wait. */
   private index = 0n;
-  /** The highest index seen, also over errors. */
+  /** The last index, for people; it survives a break. */
   private lastIndex = 0n;
-  private hadError = false;
+  /** Why the next answers don't continue what was known, until one has waited; '' if they do. */
+  private break = '';
 
-  constructor(options: QueryOptions) {
+  constructor(options: QueryOptions<T>) {
     this.options = options;
-    const { clock, random } = options;
+    const { clock, random } = options.context;
     this.backoff = new Backoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
     const nowMs = clock.nowMs();
     this.bucket = new TokenBucket({ burst: BURST, ratePerSecond: RATE_PER_SECOND, nowMs });
   }
 
   start(): void {
+    this.options.context.client.onTokenChange.add(this.onTokenChange);
     void this.run();
   }
 
+  /** Nothing is called after this. */
   stop(): void {
-    this.stopped.abort();
+    this.isStopped = true;
+    this.options.context.client.onTokenChange.delete(this.onTokenChange);
+    this.step.abort();
   }
 
+  /** The answers of another token may leave out what this one could see, or the reverse. */
+  private readonly onTokenChange = (): void => {
+    this.breakOff('the token has changed');
+    this.step.abort();
+  };
+
   private async run(): Promise<void> {
-    const { signal } = this.stopped;
-    while (!signal.aborted) {
-      await this.pause(this.bucket.take(this.options.clock.nowMs()));
-      if (signal.aborted) return;
+    while (!this.isStopped) {
+      await this.awaitTurn();
+      if (this.isStopped) return;
+      this.step = new AbortController();
+      const { signal } = this.step;
       try {
-        const answer = await this.askOnce();
-        if (!signal.aborted) this.take(answer);
+        const { answer, value, hasWaited } = await this.ask(signal);
+        if (!signal.aborted) this.take(answer, { value, hasWaited });
       } catch (error) {
-        if (signal.aborted) return;
-        await this.fail(error);
+        if (!signal.aborted) await this.fail(error);
       }
     }
   }
 
-  private askOnce(): Promise<Answer> {
-    const { client, path, query, waitMs, mayBeMissing = false } = this.options;
-    const isBlocking = this.index > 0n;
-    const blocking = isBlocking ? { index: String(this.index), wait: `${waitMs}ms` } : {};
-    const deadlineMs = (isBlocking ? (waitMs * 17) / 16 : 0) + DEADLINE_SLACK_MS;
-    const { signal } = this.stopped;
-    return client.get(path, { ...query, ...blocking }, { deadlineMs, signal, mayBeMissing });
+  private async awaitTurn(): Promise<void> {
+    const { clock } = this.options.context;
+    for (;;) {
+      const waitMs = this.bucket.take(clock.nowMs());
+      if (waitMs <= 0 || this.isStopped) return;
+      await this.pause(waitMs);
+    }
   }
 
-  private take(answer: Answer): void {
-    const { index } = answer;
-    const isBackwards = index < this.lastIndex;
-    const doubt = answer.doubt || (isBackwards ? 'index went backwards' : this.outageDoubt());
+  private async ask(signal: AbortSignal) {
+    const { context, path, query, mayBeMissing = false, decode } = this.options;
+    const { client, waitMs } = context;
+    const { address } = client;
+    if (address !== this.address && this.address !== '') this.breakOff(`${address} answers now`);
+    this.address = address;
+    const hasWaited = this.index > 0n;
+    const wait = hasWaited ? { index: String(this.index), wait: `${waitMs}ms` } : {};
+    const answer = await client.getFrom(address, {
+      path,
+      query: { ...query, ...wait },
+      deadlineMs: hasWaited ? (waitMs * 17) / 16 + DEADLINE_SLACK_MS : PLAIN_DEADLINE_MS,
+      signal,
+      mayBeMissing,
+    });
+    return { answer, value: decode(answer.body), hasWaited };
+  }
+
+  private take(answer: Answer, { value, hasWaited }: { value: T; hasWaited: boolean }): void {
+    // Below 1 is a bug of the agent; with 1 the next question waits at least (Consul's own advice).
+    const index = answer.index < 1n ? 1n : answer.index;
+    const isBackwards = hasWaited && index < this.index;
     const change = this.lastIndex === 0n ? `index ${index}` : `index ${this.lastIndex} -> ${index}`;
-    // Backwards: the next query asks for what is there, without waiting for what was.
+    if (isBackwards) this.breakOff(`${change} went backwards`);
+    else if (hasWaited) this.break = '';
+    const doubt = answer.doubt || this.break;
     this.index = isBackwards ? 0n : index;
     this.lastIndex = index;
-    this.hadError = false;
     this.backoff.reset();
-    this.options.onAnswer({ ...answer, doubt }, change);
+    const { receivedMs } = answer;
+    const isFresh = isBackwards || !hasWaited;
+    if (this.hand({ value, doubt, isFresh, change, receivedMs }))
+      this.bucket.giveBack(CHANGE_SHARE);
   }
 
-  private outageDoubt(): string {
-    return this.hadError && this.lastIndex > 0n ? 'first answer after an outage' : '';
+  /** What goes wrong in the receiver is its own fault: the query neither stops nor backs off. */
+  private hand(answer: QueryAnswer<T>): boolean {
+    const { context, path, onAnswer } = this.options;
+    try {
+      return onAnswer(answer);
+    } catch (error) {
+      context.log.error({ path, error: messageOf(error) }, 'an answer of Consul could not be used');
+      return false;
+    }
   }
 
   private async fail(error: unknown): Promise<void> {
-    const { client, onError } = this.options;
-    const failure = error instanceof ConsulError ? error : new ConsulError('failed', String(error));
-    this.index = 0n;
-    this.hadError = true;
-    client.failOver();
+    const { context, onError } = this.options;
+    const failure =
+      error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
+    this.breakOff(outageText(failure));
+    if (!failure.isRefusal) context.client.failOver(this.address);
     onError(failure);
-    await this.pause(this.backoff.nextMs(failure.retryAfterMs));
+    // The jitter comes on top, so that those who were sent away together don't come together.
+    await this.pause(failure.retryAfterMs + this.backoff.nextMs());
+  }
+
+  private breakOff(why: string): void {
+    this.index = 0n;
+    this.break = why;
   }
 
   private pause(ms: number): Promise<void> {
-    if (ms <= 0) return Promise.resolve();
-    const { signal } = this.stopped;
+    if (ms <= 0 || this.isStopped) return Promise.resolve();
+    this.step = new AbortController();
+    const { signal } = this.step;
     return new Promise((resolve) => {
-      const timer = this.options.clock.setTimer(ms, done);
+      const timer = this.options.context.clock.setTimer(ms, done);
       signal.addEventListener('abort', done, { once: true });
       function done(): void {
         timer.cancel();

@@ -1,45 +1,51 @@
-// Asks Consul agents over HTTP: one connection pool, a list of agents in fail-over order, a token
-// that is read again when its file changes. Every way an answer can be no answer (no 200, no index,
-// no JSON, cut off, too late) is a CodedError; the callers only see good answers.
-import { readFileSync, statSync } from 'node:fs';
-import { Agent, request } from 'undici';
-import type { Clock } from '../../base/clock.ts';
-import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+// Asks Consul agents over HTTP: a list of agents in fail-over order, a token that may change, and
+// a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
+import { request } from 'undici';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { codeOf, messageOf } from '../../base/coded-error.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
+import { type Answer, ConsulError, readAnswer } from './answer.ts';
+import { Dispatchers } from './dispatchers.ts';
+import { Token } from './token.ts';
 
-/** After so long on a fallback agent, the first one is tried again. */
+/** How often an agent that is preferred to the current one is looked at. */
 const RETURN_MS = 30_000;
-/** Connections to one agent over plain HTTP, below its default limit of 200 per client. */
-const CONNECTIONS_MAX = 160;
+const PROBE_MS_MAX = 2000;
+/** How often the token's file is looked at between questions. */
+const TOKEN_LOOK_MS = 1000;
 
-export interface Answer {
-  readonly index: bigint;
-  readonly body: unknown;
-  /** Why what it leaves out may be there all the same, or ''. */
-  readonly doubt: string;
-}
-
-/** Thrown with the wait that the agent asked for, ms (0: none). */
-export class ConsulError extends CodedError {
-  readonly retryAfterMs: number;
-
-  constructor(code: string, message: string, retryAfterMs = 0) {
-    super(code, message);
-    this.retryAfterMs = retryAfterMs;
-  }
+export interface Question {
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Bound of the whole exchange, ms. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  /** The leader answers, whatever the settings say: what it says is not behind. */
+  readonly isConsistent?: boolean;
+  /** A 404 with an index is an answer, with body null. */
+  readonly mayBeMissing?: boolean;
 }
 
 export class ConsulClient {
   private readonly settings: ConsulSettings;
   private readonly clock: Clock;
-  private readonly dispatchers = new Map<string, Agent>();
+  private readonly token: Token;
+  private readonly dispatchers: Dispatchers;
+  private readonly closed = new AbortController();
   private current = 0;
-  private movedMs = 0;
-  private tokenOfFile = { changedMs: -1, text: '' };
+  private returning: Timer | null = null;
+  private tokenLook: Timer | null = null;
+  /** Called when the token has changed, until they are taken out. */
+  readonly onTokenChange = new Set<() => void>();
+  /** Called when the agent turns out to need a connection for each open query. */
+  onProtocol: () => void = () => {};
 
   constructor(settings: ConsulSettings, clock: Clock) {
     this.settings = settings;
     this.clock = clock;
+    this.token = new Token(settings);
+    this.dispatchers = new Dispatchers(settings.tls, () => this.onProtocol());
+    if (this.token.isFile) this.lookAtToken(this.readToken());
   }
 
   /** The agent that is asked now. */
@@ -47,178 +53,160 @@ export class ConsulClient {
     return this.settings.addresses[this.current] ?? '';
   }
 
-  /** Whether many requests share one connection: HTTP/2, which Consul speaks over TLS. */
+  /** Whether open queries share a connection: HTTP/2, which Consul speaks over TLS. */
   get isMultiplexed(): boolean {
-    return this.address.startsWith('https:');
-  }
-
-  /** The agent asked now does not answer: the next one is asked from now on. */
-  failOver(): void {
-    this.current = (this.current + 1) % this.settings.addresses.length;
-    this.movedMs = this.clock.nowMs();
+    return this.dispatchers.isMultiplexed(this.address);
   }
 
   /**
-   * GET `path` with `query`. `deadlineMs` bounds the whole exchange; `signal` ends it early.
-   * Throws ConsulError.
+   * The agent at `from` does not answer as it should: the next one is asked from now on, unless
+   * another question found that out before.
    */
-  async get(
-    path: string,
-    query: Readonly<Record<string, string>>,
-    options: {
-      readonly deadlineMs: number;
-      readonly signal: AbortSignal;
-      readonly mayBeMissing?: boolean;
-    },
-  ): Promise<Answer> {
-    this.returnToFirst();
-    const { status, headers, text } = await this.ask(path, query, options);
-    if (status === 404 && options.mayBeMissing) {
-      return { index: indexOf(headers['x-consul-index']), body: null, doubt: doubtOf(headers) };
-    }
-    if (status !== 200) {
-      // Never an index of an answer that is not 200: Consul's errors carry index 1.
-      const retryAfterMs = Number(headers['retry-after'] ?? 0) * 1000 || 0;
-      throw new ConsulError(
-        `http-${status}`,
-        `answered ${status}: ${firstLine(text)}`,
-        retryAfterMs,
-      );
-    }
-    const index = indexOf(headers['x-consul-index']);
-    return { index, body: parse(text), doubt: doubtOf(headers) };
+  failOver(from: string): void {
+    const { addresses } = this.settings;
+    if (addresses.length < 2 || from !== this.address) return;
+    this.current = (this.current + 1) % addresses.length;
+    this.awaitReturn();
+  }
+
+  /** GET at the current agent. Throws ConsulError. */
+  get(question: Question): Promise<Answer> {
+    return this.getFrom(this.address, question);
+  }
+
+  /** GET at the agent `address`. Throws ConsulError. */
+  async getFrom(address: string, question: Question): Promise<Answer> {
+    const response = await this.exchange(address, question);
+    const { clock } = this;
+    return readAnswer(response, {
+      mayBeMissing: question.mayBeMissing ?? false,
+      nowMs: response.receivedMs,
+      wallMs: clock.wallMs(),
+    });
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.dispatchers.values()].map((one) => one.destroy()));
+    this.closed.abort();
+    this.returning?.cancel();
+    this.tokenLook?.cancel();
+    await this.dispatchers.close();
   }
 
-  private returnToFirst(): void {
-    if (this.current === 0 || this.clock.nowMs() - this.movedMs < RETURN_MS) return;
-    this.current = 0;
-    this.movedMs = this.clock.nowMs();
-  }
-
-  private async ask(
-    path: string,
-    query: Readonly<Record<string, string>>,
-    options: { deadlineMs: number; signal: AbortSignal },
-  ) {
-    const { address } = this;
-    const isSocket = address.startsWith('unix:');
-    const url = new URL(path, isSocket ? 'http://localhost' : address);
-    for (const [name, value] of Object.entries({ ...this.standing(), ...query })) {
-      url.searchParams.set(name, value);
-    }
-    const deadline = AbortSignal.timeout(options.deadlineMs);
+  private async exchange(address: string, question: Question) {
+    const { clock } = this;
+    const dispatcher = this.dispatchers.for(address);
+    const headers = this.headers();
+    const aborter = new AbortController();
+    const abort = (): void => aborter.abort();
+    let isLate = false;
+    const deadline = clock.setTimer(question.deadlineMs, () => {
+      isLate = true;
+      aborter.abort();
+    });
+    question.signal.addEventListener('abort', abort, { once: true });
     try {
-      const response = await request(url, {
-        dispatcher: this.dispatcherFor(address),
-        headers: this.headers(),
-        signal: AbortSignal.any([options.signal, deadline]),
+      question.signal.throwIfAborted();
+      const response = await request(this.urlOf(address, question), {
+        dispatcher,
+        headers,
+        signal: aborter.signal,
+        // The deadline bounds both; undici's own timers are coarse.
         headersTimeout: 0,
         bodyTimeout: 0,
       });
       const text = await response.body.text();
-      return { status: response.statusCode, headers: response.headers, text };
+      const receivedMs = clock.nowMs();
+      return { status: response.statusCode, headers: response.headers, text, receivedMs };
     } catch (error) {
-      if (deadline.aborted)
-        throw new ConsulError('timeout', `no answer within ${options.deadlineMs} ms`);
-      throw new ConsulError(codeOf(error) || 'failed', messageOf(error) || codeOf(error));
+      if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
+      this.dispatchers.recycle(address, dispatcher);
+      throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);
+    } finally {
+      deadline.cancel();
+      question.signal.removeEventListener('abort', abort);
     }
   }
 
-  /** Parameters of every query. */
-  private standing(): Record<string, string> {
+  private urlOf(address: string, { path, query, isConsistent }: Question): URL {
+    const url = new URL(path, address.startsWith('unix:') ? 'http://localhost' : address);
     const { datacenter, namespace, partition, stale } = this.settings;
-    return {
+    const standing = {
       ...(datacenter === '' ? {} : { dc: datacenter }),
       ...(namespace === '' ? {} : { ns: namespace }),
       ...(partition === '' ? {} : { partition }),
-      ...(stale ? { stale: '' } : {}),
+      ...(stale && isConsistent !== true ? { stale: '' } : {}),
     };
+    for (const [name, value] of Object.entries({ ...standing, ...query })) {
+      url.searchParams.set(name, value);
+    }
+    return url;
   }
 
   private headers(): Record<string, string> {
-    const token = this.token();
+    const token = this.token.read();
     const { httpAuth } = this.settings;
-    const basic = Buffer.from(httpAuth).toString('base64');
     return {
       accept: 'application/json',
       ...(token === '' ? {} : { 'x-consul-token': token }),
-      ...(httpAuth === '' ? {} : { authorization: `Basic ${basic}` }),
+      ...(httpAuth === ''
+        ? {}
+        : { authorization: `Basic ${Buffer.from(httpAuth).toString('base64')}` }),
     };
   }
 
-  /** The token; a file is read again when it has changed. */
-  private token(): string {
-    const { token, tokenFile } = this.settings;
-    if (tokenFile === '') return token;
+  /** While a fallback is asked, the agents before it are looked at now and then. */
+  private awaitReturn(): void {
+    this.returning?.cancel();
+    this.returning = null;
+    if (this.current === 0 || this.closed.signal.aborted) return;
+    this.returning = this.clock.setTimer(RETURN_MS, () => void this.tryReturn());
+  }
+
+  private async tryReturn(): Promise<void> {
+    const preferred = this.settings.addresses.slice(0, this.current);
+    for (const [i, address] of preferred.entries()) {
+      if (!(await this.hasLeader(address))) continue;
+      if (i < this.current) this.current = i;
+      break;
+    }
+    this.awaitReturn();
+  }
+
+  /** An agent that knows a leader is fit for questions. This answer has no index. */
+  private async hasLeader(address: string): Promise<boolean> {
+    const question = {
+      path: '/v1/status/leader',
+      deadlineMs: PROBE_MS_MAX,
+      signal: this.closed.signal,
+    };
     try {
-      const changedMs = statSync(tokenFile).mtimeMs;
-      if (changedMs !== this.tokenOfFile.changedMs) {
-        this.tokenOfFile = { changedMs, text: readFileSync(tokenFile, 'utf8').trim() };
-      }
-      return this.tokenOfFile.text;
-    } catch (error) {
-      throw new ConsulError('token-file', `token_file ${tokenFile}: ${messageOf(error)}`);
+      const { status, text } = await this.exchange(address, question);
+      return status === 200 && text.trim().length > 2;
+    } catch {
+      return false;
     }
   }
 
-  private dispatcherFor(address: string): Agent {
-    let agent = this.dispatchers.get(address);
-    if (agent === undefined) {
-      agent = this.makeDispatcher(address);
-      this.dispatchers.set(address, agent);
-    }
-    return agent;
-  }
-
-  private makeDispatcher(address: string): Agent {
-    const { tls } = this.settings;
-    const read = (file: string) => (file === '' ? {} : readFileSync(file));
-    const isTls = address.startsWith('https:');
-    const tlsOptions = {
-      rejectUnauthorized: tls.verify,
-      ...(tls.caFile === '' ? {} : { ca: read(tls.caFile) as Buffer }),
-      ...(tls.certFile === '' ? {} : { cert: read(tls.certFile) as Buffer }),
-      ...(tls.keyFile === '' ? {} : { key: read(tls.keyFile) as Buffer }),
-      ...(tls.serverName === '' ? {} : { servername: tls.serverName }),
-    };
-    const socket = address.startsWith('unix:') ? { socketPath: new URL(address).pathname } : {};
-    return new Agent({
-      connect: { timeout: 5000, ...(isTls ? tlsOptions : {}), ...socket },
-      allowH2: isTls,
-      ...(isTls ? { connections: 4, maxConcurrentStreams: 250 } : { connections: CONNECTIONS_MAX }),
-      pipelining: 1,
+  /** Open queries still carry the old token: whoever waits in one is told to ask again. */
+  private lookAtToken(before: string): void {
+    this.tokenLook = this.clock.setTimer(TOKEN_LOOK_MS, () => {
+      const now = this.readToken();
+      if (now !== before) for (const tell of [...this.onTokenChange]) tell();
+      this.lookAtToken(now);
     });
   }
-}
 
-/** The index of a good answer: at least 1 (Consul API, "Blocking Queries"). */
-function indexOf(header: string | string[] | undefined): bigint {
-  const text = typeof header === 'string' ? header : '';
-  if (!/^\d{1,20}$/.test(text))
-    throw new ConsulError('no-index', 'answered without X-Consul-Index');
-  const index = BigInt(text);
-  if (index < 1n) throw new ConsulError('index-zero', 'answered with X-Consul-Index 0');
-  return index;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ConsulError('not-json', `answered what is not JSON: ${firstLine(text)}`);
+  private readToken(): string {
+    try {
+      return this.token.read();
+    } catch {
+      return '';
+    }
   }
 }
 
-function doubtOf(headers: Readonly<Record<string, string | string[] | undefined>>): string {
-  if (headers['x-consul-knownleader'] === 'false') return 'no known leader';
-  if (headers['x-consul-results-filtered-by-acls'] === 'true') return 'filtered by ACLs';
-  return '';
-}
-
-function firstLine(text: string): string {
-  return (text.split('\n')[0] ?? '').slice(0, 200);
+function whyOf(error: unknown): string {
+  // A name with several addresses gives an error of errors, whose own message is empty.
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
+  return messageOf(error) || codeOf(error);
 }

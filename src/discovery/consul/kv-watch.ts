@@ -1,41 +1,40 @@
 // Follows one key of Consul's KV store (Consul API, /v1/kv/:key).
 import type { Clock } from '../../base/clock.ts';
+import { type Logger, silentLogger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
-import { BlockingQuery } from './blocking-query.ts';
+import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
 import { ConsulClient } from './client.ts';
+import { listOf } from './translate.ts';
 
 export interface KvWatchOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
+  readonly log?: Logger;
   /** The value as text, or null where the key does not exist; only when it has changed. */
   readonly onValue: (text: string | null) => void;
 }
 
 /** Watches `settings.kvKey`; `stop` ends it. A registry that is away changes nothing. */
 export class KvWatch {
+  private readonly onValue: KvWatchOptions['onValue'];
   private readonly client: ConsulClient;
-  private readonly query: BlockingQuery;
+  private readonly query: BlockingQuery<string | null>;
   private last: string | null = null;
 
-  constructor({ settings, clock, random, onValue }: KvWatchOptions) {
-    this.client = new ConsulClient(settings, clock);
+  constructor({ settings, clock, random, log = silentLogger, onValue }: KvWatchOptions) {
+    this.onValue = onValue;
+    const client = new ConsulClient(settings, clock);
+    this.client = client;
     this.query = new BlockingQuery({
-      client: this.client,
-      clock,
-      random,
+      context: { client, clock, random, log, waitMs: settings.waitMs },
       path: `/v1/kv/${settings.kvKey.split('/').map(encodeURIComponent).join('/')}`,
       query: {},
-      waitMs: settings.waitMs,
       // A missing key is 404 with an index, which is worth waiting on.
       mayBeMissing: true,
-      onAnswer: ({ body, doubt }) => {
-        const text = textOf(body);
-        if (text === this.last || (text === null && doubt !== '')) return;
-        this.last = text;
-        onValue(text);
-      },
+      decode: (body) => (body === null ? null : textOf(body)),
+      onAnswer: (answer) => this.take(answer),
       onError: () => {},
     });
   }
@@ -48,11 +47,19 @@ export class KvWatch {
     this.query.stop();
     await this.client.close();
   }
+
+  private take({ value, doubt }: QueryAnswer<string | null>): boolean {
+    // A registry that came back empty takes no configuration away before it has been so for a while.
+    if (value === this.last || (value === null && doubt !== '')) return false;
+    this.last = value;
+    this.onValue(value);
+    return true;
+  }
 }
 
+/** One entry, its value in base64; a key without a value is ''. */
 function textOf(body: unknown): string | null {
-  if (!Array.isArray(body)) return null;
-  // Consul's own shape: one entry, its value in base64.
-  const value = (body[0] as { Value?: string | null } | undefined)?.Value;
-  return typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : '';
+  const [entry] = listOf<{ Value?: string | null }>(body);
+  if (entry === undefined) return null;
+  return typeof entry.Value === 'string' ? Buffer.from(entry.Value, 'base64').toString('utf8') : '';
 }

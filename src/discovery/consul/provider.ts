@@ -1,47 +1,70 @@
-// The Consul provider: a watch per service that configuration wants, a watch of the catalog for
-// services that describe themselves, and what is known of how well that goes.
-import type { Clock } from '../../base/clock.ts';
+// The Consul provider: follows every service that configuration wants or that describes itself in
+// the catalog, each by a blocking query of its own while connections allow, the rest by few wide
+// questions; and knows how well that goes.
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { type ServiceSource, sourceKey } from '../../model/service.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
+import type { Resolve } from '../host-names.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
-import { BlockingQuery } from './blocking-query.ts';
-import { ConsulClient, type ConsulError } from './client.ts';
-import type { Resolve } from './resolver.ts';
-import { ServiceWatch } from './service-watch.ts';
-import { describedServices } from './translate.ts';
+import { reportMissingRights } from './access.ts';
+import type { ConsulContext } from './blocking-query.ts';
+import { Catalog } from './catalog.ts';
+import { ConsulClient } from './client.ts';
+import { DirectWatch } from './direct-watch.ts';
+import { Exchanges } from './exchanges.ts';
+import { FollowedService } from './followed-service.ts';
+import { scopeOf } from './service-query.ts';
+import { WideWatch } from './wide-watch.ts';
 
-/** An agent's default for http_max_conns_per_client is 200; other programs of the host count too. */
-const PLAIN_WATCHES_MAX = 150;
+/**
+ * Blocking queries of single services over plain HTTP. An agent allows 200 connections per client
+ * address (limits.http_max_conns_per_client), and other programs of the host count too.
+ */
+const DIRECT_MAX = 96;
+/** A service that describes itself and is gone from the catalog may be back soon. */
+const LINGER_MS = 5_000;
+/** After an outage its instances may take a registrar's while to register again. */
+const DOUBTFUL_LINGER_MS = 120_000;
 
 export interface ConsulProviderOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** For tests. */
   readonly resolve?: Resolve;
+  readonly directMax?: number;
+}
+
+interface Following {
+  readonly service: FollowedService;
+  readonly stop: () => void;
+  readonly isDirect: boolean;
 }
 
 export class ConsulProvider implements Provider {
   readonly name = 'consul';
   private readonly options: ConsulProviderOptions;
   private readonly client: ConsulClient;
-  private readonly watches = new Map<string, ServiceWatch>();
-  private readonly sources = new Map<string, ServiceSource>();
+  private readonly context: ConsulContext;
+  private readonly exchanges: Exchanges;
+  private readonly stopped = new AbortController();
+  private readonly following = new Map<string, Following>();
+  private readonly catalogs = new Map<string, Catalog>();
+  private readonly wides = new Map<string, WideWatch>();
   private configured: readonly ServiceSource[] = [];
-  private described: readonly ServiceSource[] = [];
-  private catalog: BlockingQuery | null = null;
-  private isCatalogSynced = false;
+  /** Services that describe themselves; with a timer when they are gone from the catalog. */
+  private readonly described = new Map<string, Timer | null>();
   private onUpdate: ((update: Update) => void) | null = null;
-  private lastSyncMs = 0;
-  private errors = 0;
-  private lastError = '';
-  private hasWarned = false;
 
   constructor(options: ConsulProviderOptions) {
     this.options = options;
-    this.client = new ConsulClient(options.settings, options.clock);
+    const { settings, clock, random, log } = options;
+    this.client = new ConsulClient(settings, clock);
+    this.context = { client: this.client, clock, random, log, waitMs: settings.waitMs };
+    this.exchanges = new Exchanges({ clock, log });
   }
 
   follow(sources: readonly ServiceSource[]): void {
@@ -51,66 +74,134 @@ export class ConsulProvider implements Provider {
 
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
+    const { log } = this.options;
+    const { signal } = this.stopped;
+    const report = () => void reportMissingRights(this.client, { log, signal });
+    report();
+    this.client.onTokenChange.add(report);
+    this.client.onProtocol = () => this.rearrange();
     this.arrange();
-    if (this.options.settings.selfDescribed) this.watchCatalog();
+    if (this.options.settings.selfDescribed) {
+      const catalog = this.catalogOf({});
+      catalog.subscribe(({ doubt }) => this.onCatalog(catalog, doubt), false);
+    }
   }
 
   status(): ProviderStatus {
     const { selfDescribed } = this.options.settings;
-    const areSynced = [...this.watches.values()].every((watch) => watch.isSynced);
+    const catalog = this.catalogs.get(keyOf({}));
+    const following = [...this.following.values()];
+    const direct = following.filter((one) => one.isDirect).length;
     return {
       name: this.name,
-      isSynced: areSynced && (this.isCatalogSynced || !selfDescribed),
-      lastSyncMs: this.lastSyncMs,
-      errors: this.errors,
-      lastError: this.lastError,
+      isSynced:
+        following.every(({ service }) => service.isSynced) &&
+        (!selfDescribed || catalog?.isReady === true),
+      lastSyncMs: this.exchanges.lastSyncMs,
+      errors: this.exchanges.errors,
+      lastError: this.exchanges.lastError,
       address: this.client.address,
-      watches: this.watches.size + (selfDescribed ? 1 : 0),
+      watches: direct + this.catalogs.size + this.wides.size,
     };
   }
 
   async stop(): Promise<void> {
     this.onUpdate = null;
-    this.catalog?.stop();
-    for (const watch of this.watches.values()) watch.stop();
+    this.stopped.abort();
+    for (const absence of this.described.values()) absence?.cancel();
+    for (const { stop } of this.following.values()) stop();
+    for (const wide of this.wides.values()) wide.stop();
+    for (const catalog of this.catalogs.values()) catalog.stop();
     await this.client.close();
   }
 
-  /** Starts the watches that are wanted and missing, ends those that are not wanted any more. */
+  /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
   private arrange(): void {
     const wanted = new Map<string, ServiceSource>();
-    for (const source of [...this.configured, ...this.described])
-      wanted.set(sourceKey(source), source);
-    for (const [key, watch] of this.watches) {
+    const described = [...this.described.keys()].map((service) => this.sourceOf(service));
+    for (const source of [...this.configured, ...described]) wanted.set(sourceKey(source), source);
+    for (const [key, { service }] of [...this.following]) {
       if (wanted.has(key)) continue;
-      watch.stop();
-      this.watches.delete(key);
-      this.emitRemove(this.sources.get(key)!);
-      this.sources.delete(key);
+      this.unfollow(key);
+      this.emitRemove(service.source);
     }
     for (const [key, source] of wanted) {
-      if (!this.watches.has(key)) this.watch(key, source);
+      if (!this.following.has(key)) this.following.set(key, this.followOne(source));
     }
-    this.warnOfConnections();
   }
 
-  private watch(key: string, source: ServiceSource): void {
-    const { settings, clock, random, resolve } = this.options;
-    const watch = new ServiceWatch({
-      client: this.client,
+  private unfollow(key: string): void {
+    this.following.get(key)?.stop();
+    this.following.delete(key);
+  }
+
+  /** Connections turned out not to be shared: what is too much for them goes to wide questions. */
+  private rearrange(): void {
+    const direct = [...this.following].filter(([, { isDirect }]) => isDirect);
+    for (const [key] of direct.slice(this.directMax)) this.unfollow(key);
+    if (this.onUpdate !== null) this.arrange();
+  }
+
+  private get directMax(): number {
+    return this.options.directMax ?? DIRECT_MAX;
+  }
+
+  private followOne(source: ServiceSource): Following {
+    const { clock, log, resolve, settings } = this.options;
+    const service = new FollowedService({
       clock,
-      random,
+      log,
       source,
-      waitMs: settings.waitMs,
       tagPrefix: settings.tagPrefix,
-      ...(resolve === undefined ? {} : { resolve }),
       onUpdate: (update) => this.onUpdate?.(update),
-      onAnswer: () => this.answered(),
-      onError: (error) => this.failed(error, source.service),
+      ...(resolve === undefined ? {} : { resolve }),
     });
-    this.watches.set(key, watch);
-    this.sources.set(key, source);
+    const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
+    // The catalog of a peer can't be listed by every Consul; its services are followed one by one.
+    const isDirect = this.client.isMultiplexed || direct < this.directMax || source.peer !== '';
+    const stop = isDirect ? this.followDirectly(service) : this.followWidely(service);
+    const stopAll = (): void => {
+      stop();
+      service.close();
+    };
+    return { service, isDirect, stop: stopAll };
+  }
+
+  private followDirectly(service: FollowedService): () => void {
+    const { context, exchanges } = this;
+    const watch = new DirectWatch({ context, exchanges, service });
     watch.start();
+    return () => watch.stop();
+  }
+
+  private followWidely(service: FollowedService): () => void {
+    const { context, exchanges } = this;
+    const scope = scopeOf(service.source);
+    let wide = this.wides.get(keyOf(scope));
+    if (wide === undefined) {
+      const fields = { registry: this.name, directly: this.directMax };
+      const text =
+        'many services over plain HTTP: past a bound they are followed by few wide queries; ' +
+        'with https every one has its own, on one connection';
+      this.options.log.info(fields, text);
+      wide = new WideWatch({ context, exchanges, scope, catalog: this.catalogOf(scope) });
+      this.wides.set(keyOf(scope), wide);
+      wide.start();
+    }
+    wide.add(service);
+    return () => wide.remove(service);
+  }
+
+  private catalogOf(scope: Readonly<Record<string, string>>): Catalog {
+    let catalog = this.catalogs.get(keyOf(scope));
+    if (catalog === undefined) {
+      const { context, exchanges } = this;
+      const { tagPrefix } = this.options.settings;
+      catalog = new Catalog({ context, exchanges, scope, tagPrefix });
+      this.catalogs.set(keyOf(scope), catalog);
+      catalog.start();
+    }
+    return catalog;
   }
 
   private emitRemove(source: ServiceSource): void {
@@ -123,34 +214,28 @@ export class ConsulProvider implements Provider {
     });
   }
 
-  /** Services that carry our tags are followed like configured ones. */
-  private watchCatalog(): void {
-    const { settings, clock, random } = this.options;
-    this.catalog = new BlockingQuery({
-      client: this.client,
-      clock,
-      random,
-      path: '/v1/catalog/services',
-      query: {},
-      waitMs: settings.waitMs,
-      onAnswer: ({ body, doubt }) => {
-        this.answered();
-        this.isCatalogSynced = true;
-        const found = describedServices(body, settings.tagPrefix);
-        // A doubtful catalog takes nothing away.
-        const names =
-          doubt === '' ? found : [...found, ...this.described.map((one) => one.service)];
-        this.described = [...new Set(names)].map((service) => this.sourceOf(service));
+  /** Services that describe themselves are followed like configured ones. */
+  private onCatalog(catalog: Catalog, doubt: string): void {
+    const { clock } = this.options;
+    const now = catalog.described;
+    for (const name of now) {
+      this.described.get(name)?.cancel();
+      this.described.set(name, null);
+    }
+    for (const [name, absence] of this.described) {
+      if (now.has(name) || absence !== null) continue;
+      const timer = clock.setTimer(doubt === '' ? LINGER_MS : DOUBTFUL_LINGER_MS, () => {
+        this.described.delete(name);
         this.arrange();
-      },
-      onError: (error) => this.failed(error, 'the catalog'),
-    });
-    this.catalog.start();
+      });
+      this.described.set(name, timer);
+    }
+    this.arrange();
   }
 
-  /** Where configuration follows the service by its plain name already, that watch serves both. */
+  /** Where configuration follows the service by its plain name already, that serves both. */
   private sourceOf(service: string): ServiceSource {
-    const plain: ServiceSource = {
+    return {
       registry: this.name,
       service,
       tag: '',
@@ -161,39 +246,9 @@ export class ConsulProvider implements Provider {
       peer: '',
       accept: ['passing', 'warning'],
     };
-    return plain;
   }
+}
 
-  private answered(): void {
-    this.lastSyncMs = this.options.clock.nowMs();
-    if (this.lastError !== '') {
-      this.options.log.info(
-        { registry: this.name, address: this.client.address },
-        'registry answers',
-      );
-    }
-    this.lastError = '';
-  }
-
-  private failed(error: ConsulError, what: string): void {
-    this.errors += 1;
-    const isNew = this.lastError === '';
-    this.lastError = `${what}: ${error.message}`;
-    const fields = { registry: this.name, what, code: error.code };
-    // A registry that is away says so once, not once per watch and attempt.
-    if (isNew)
-      this.options.log.warn(fields, `registry: ${error.message}; the last known table stays`);
-    else this.options.log.debug(fields, error.message);
-  }
-
-  private warnOfConnections(): void {
-    if (this.hasWarned || this.client.isMultiplexed || this.watches.size <= PLAIN_WATCHES_MAX)
-      return;
-    this.hasWarned = true;
-    this.options.log.warn(
-      { registry: this.name, watches: this.watches.size },
-      `more than ${PLAIN_WATCHES_MAX} services are followed over plain HTTP, each on a connection: ` +
-        'use https (one connection for all) or raise limits.http_max_conns_per_client of the agent',
-    );
-  }
+function keyOf(scope: Readonly<Record<string, string>>): string {
+  return JSON.stringify(scope);
 }

@@ -1,7 +1,9 @@
 // What Consul's health answers mean for us: pure. One entry is one instance with its node and all
-// its checks (Consul API, /v1/health/service/:service).
+// its checks (Consul API, /v1/health/service/:service). Every field is looked at before it is used:
+// one odd instance is left out, and spoils nothing for the others.
 import type { RegistryStatus } from '../../model/endpoint.ts';
 import type { ServiceSettings } from '../provider.ts';
+import { ConsulError } from './answer.ts';
 
 /** An instance before its address is resolved. */
 export interface Instance {
@@ -14,16 +16,26 @@ export interface Instance {
   readonly statusText: string;
 }
 
-interface Check {
+/** Settings that a service gives itself, and keys about which its instances disagree. */
+export interface SelfDescription {
+  readonly settings: ServiceSettings | null;
+  /** "balance: random (2), ewma (1)": the value that is used first. */
+  readonly conflicts: readonly string[];
+}
+
+export interface Check {
+  readonly Node?: string;
   readonly CheckID?: string;
+  readonly Name?: string;
   readonly Status?: string;
   readonly Output?: string;
   readonly Notes?: string;
-  readonly Name?: string;
+  readonly ServiceName?: string;
+  readonly ModifyIndex?: number;
 }
 
-interface Entry {
-  readonly Node?: { readonly Node?: string; readonly Address?: string };
+export interface Entry {
+  readonly Node?: { readonly Node?: string; readonly Address?: string } | null;
   readonly Service?: {
     readonly ID?: string;
     readonly Address?: string;
@@ -31,63 +43,89 @@ interface Entry {
     readonly Tags?: readonly string[] | null;
     readonly Meta?: Readonly<Record<string, string>> | null;
     readonly Weights?: { readonly Passing?: number; readonly Warning?: number } | null;
-  };
+    readonly ModifyIndex?: number;
+  } | null;
   readonly Checks?: readonly Check[] | null;
 }
 
 const TEXT_MAX = 200;
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
 
+/** A list of objects; what is no object is left out. Throws ConsulError for anything else. */
+export function listOf<T extends object>(body: unknown): readonly T[] {
+  if (!Array.isArray(body)) throw new ConsulError('not-a-list', 'answered JSON that is no list');
+  // Consul's own shape; every field is optional in T.
+  return body.filter((one) => typeof one === 'object' && one !== null) as T[];
+}
+
 /** The instances of a health answer, sorted by id. Entries that are no instance are left out. */
-export function instancesOf(body: unknown): Instance[] {
-  return entriesOf(body)
+export function instancesOf(entries: readonly Entry[]): Instance[] {
+  return entries
     .flatMap((entry) => instanceOf(entry) ?? [])
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
+    .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
 /**
- * The settings that a service gives itself: tags `PREFIX.key=value` and Meta `PREFIX-key`, Meta
- * first. Where instances differ, the value that most of them have wins, the lowest of equals; null
- * where none says anything.
+ * The settings that a service gives itself: tags `PREFIX.key=value` and Meta `PREFIX-key` (Meta
+ * first). Where instances differ, the value that most of them have wins; among equals the one of
+ * the instance that was changed last, then the lowest.
  */
-export function settingsOf(body: unknown, prefix: string): ServiceSettings | null {
-  const votes = new Map<string, Map<string, number>>();
-  for (const entry of entriesOf(body)) {
+export function settingsOf(entries: readonly Entry[], prefix: string): SelfDescription {
+  const votes = new Map<string, Map<string, Vote>>();
+  for (const entry of entries) {
+    const changed = entry.Service?.ModifyIndex ?? 0;
     for (const [key, value] of Object.entries(settingsOfEntry(entry, prefix))) {
-      const counts = votes.get(key) ?? new Map<string, number>();
-      votes.set(key, counts.set(value, (counts.get(value) ?? 0) + 1));
+      const values = votes.get(key) ?? new Map<string, Vote>();
+      const { count = 0, newest = 0 } = values.get(value) ?? {};
+      votes.set(key, values.set(value, { count: count + 1, newest: Math.max(newest, changed) }));
     }
   }
-  if (votes.size === 0) return null;
-  return Object.fromEntries([...votes].sort().map(([key, counts]) => [key, winner(counts)]));
+  const settings: Record<string, string> = {};
+  const conflicts: string[] = [];
+  for (const [key, values] of [...votes].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const ranked = [...values].sort(byRank);
+    settings[key] = ranked[0]![0];
+    const told = ranked.map(([value, { count }]) => `${value} (${count})`).join(', ');
+    if (ranked.length > 1) conflicts.push(`${key}: ${told}`);
+  }
+  return { settings: votes.size === 0 ? null : settings, conflicts };
 }
 
-/** Names of the services in a /v1/catalog/services answer that carry a tag of ours. */
-export function describedServices(body: unknown, prefix: string): string[] {
-  if (typeof body !== 'object' || body === null) return [];
-  return Object.entries(body)
-    .filter(([, tags]) => isTagList(tags) && tags.some((tag) => tag.startsWith(`${prefix}.`)))
-    .map(([name]) => name)
-    .sort();
+interface Vote {
+  readonly count: number;
+  readonly newest: number;
 }
 
-function entriesOf(body: unknown): readonly Entry[] {
-  // Consul's own shape; every field is looked at before it is used.
-  return Array.isArray(body) ? (body as readonly Entry[]) : [];
+function byRank(a: [string, Vote], b: [string, Vote]): number {
+  return b[1].count - a[1].count || b[1].newest - a[1].newest || (a[0] < b[0] ? -1 : 1);
 }
 
 function instanceOf({ Node, Service, Checks }: Entry): Instance | null {
-  const host = Service?.Address || Node?.Address || '';
-  const port = Service?.Port ?? 0;
+  const host = hostOf(Service?.Address) || hostOf(Node?.Address);
+  const port = Service?.Port;
   const serviceId = Service?.ID ?? '';
-  if (host === '' || port < 1 || port > 65535 || serviceId === '') return null;
-  const { status, text } = worstOf(Checks ?? []);
-  const { Passing = 1, Warning = 1 } = Service?.Weights ?? {};
-  const weight = status === 'warning' ? Warning : Passing;
+  if (host === '' || serviceId === '' || !isPort(port)) return null;
+  const checks = Array.isArray(Checks) ? Checks : [];
+  const { status, text } = worstOf(checks);
+  const { Passing, Warning } = Service?.Weights ?? {};
+  const weight = weightOf(status === 'warning' ? Warning : Passing);
   return { id: `${Node?.Node ?? ''}/${serviceId}`, host, port, weight, status, statusText: text };
 }
 
-/** The worst of the checks; maintenance is a critical check with a name of its own. */
+function hostOf(address: unknown): string {
+  return typeof address === 'string' ? address.trim().replace(/^\[(.*)\]$/, '$1') : '';
+}
+
+function isPort(port: unknown): port is number {
+  return typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65535;
+}
+
+/** 1 where nothing usable is said; 0 means no new work. */
+function weightOf(weight: unknown): number {
+  return typeof weight === 'number' && Number.isFinite(weight) && weight >= 0 ? weight : 1;
+}
+
+/** The worst of the checks, of the instance and of its node; the first of equals tells why. */
 function worstOf(checks: readonly Check[]): { status: RegistryStatus; text: string } {
   let worst: RegistryStatus = 'passing';
   let text = '';
@@ -100,6 +138,7 @@ function worstOf(checks: readonly Check[]): { status: RegistryStatus; text: stri
   return { status: worst, text };
 }
 
+/** Maintenance is a critical check with a name of its own. */
 function statusOf({ CheckID = '', Status = '' }: Check): RegistryStatus {
   const isMaintenance =
     CheckID === '_node_maintenance' || CheckID.startsWith('_service_maintenance');
@@ -110,31 +149,22 @@ function statusOf({ CheckID = '', Status = '' }: Check): RegistryStatus {
 
 function textOf(check: Check, status: RegistryStatus): string {
   const told = status === 'maintenance' ? check.Notes || check.Output : check.Output || check.Notes;
-  const text = (told || check.Name || check.CheckID || '').trim().replaceAll('\n', ' ');
+  const text = (told || check.Name || check.CheckID || '').trim().replaceAll(/\s*\n\s*/g, ' ');
   return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}...` : text;
 }
 
 function settingsOfEntry({ Service }: Entry, prefix: string): Record<string, string> {
   const settings: Record<string, string> = {};
-  for (const tag of Service?.Tags ?? []) {
-    if (!tag.startsWith(`${prefix}.`)) continue;
+  for (const tag of Array.isArray(Service?.Tags) ? Service.Tags : []) {
+    if (typeof tag !== 'string' || !tag.startsWith(`${prefix}.`)) continue;
     const at = tag.indexOf('=');
     const key = tag.slice(prefix.length + 1, at < 0 ? undefined : at);
     settings[key] = at < 0 ? 'true' : tag.slice(at + 1);
   }
   for (const [name, value] of Object.entries(Service?.Meta ?? {})) {
     // Meta keys can't hold dots: upriver-health-path is health.path.
-    if (name.startsWith(`${prefix}-`))
+    if (name.startsWith(`${prefix}-`) && typeof value === 'string')
       settings[name.slice(prefix.length + 1).replaceAll('-', '.')] = value;
   }
   return settings;
-}
-
-function winner(counts: ReadonlyMap<string, number>): string {
-  const ranked = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  return ranked[0]![0];
-}
-
-function isTagList(tags: unknown): tags is string[] {
-  return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string');
 }

@@ -1,0 +1,133 @@
+// Follows the catalog of a datacenter as a whole: which services there are, which of them describe
+// themselves, and which have changed. One blocking query on /v1/catalog/services wakes at every
+// change of an instance; the inventory finds out whose.
+import { ConsulError, outageText } from './answer.ts';
+import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
+import type { Exchanges } from './exchanges.ts';
+import { Inventory } from './inventory.ts';
+
+/** Name -> its tags in one string. */
+type Listing = ReadonlyMap<string, string>;
+
+export interface CatalogChange {
+  /** Names whose presence, tags or instances have changed. */
+  readonly changed: ReadonlySet<string>;
+  /** It does not continue what was known: anything may have changed. */
+  readonly isFresh: boolean;
+  readonly doubt: string;
+  readonly change: string;
+}
+
+export interface CatalogOptions {
+  readonly context: ConsulContext;
+  readonly exchanges: Exchanges;
+  readonly scope: Readonly<Record<string, string>>;
+  readonly tagPrefix: string;
+}
+
+export class Catalog {
+  private readonly options: CatalogOptions;
+  private readonly query: BlockingQuery<Listing>;
+  private readonly inventory: Inventory;
+  private readonly listeners = new Set<(change: CatalogChange) => void>();
+  private listing: Listing = new Map();
+  private last = { doubt: '', change: '' };
+  private isListed = false;
+  /** Why what is fetched is doubtful until the catalog has answered again; '' when it has. */
+  break = '';
+
+  constructor(options: CatalogOptions) {
+    this.options = options;
+    const { context, exchanges, scope, tagPrefix } = options;
+    const { client } = context;
+    const what = 'the catalog';
+    const inventoryName = 'the lists of the nodes';
+    this.query = new BlockingQuery({
+      context,
+      path: '/v1/catalog/services',
+      query: scope,
+      decode: (body) => listingOf(body),
+      onAnswer: (answer) => {
+        exchanges.answered(what, client.address);
+        return this.take(answer);
+      },
+      onError: (error) => {
+        exchanges.failed(what, error, client.address);
+        this.break = outageText(error);
+      },
+    });
+    this.inventory = new Inventory({
+      context,
+      scope,
+      metaPrefix: `${tagPrefix}-`,
+      onRead: (changed) => this.tell({ changed, isFresh: false, ...this.last }),
+      onError: (error) => {
+        if (error === null) exchanges.answered(inventoryName, client.address);
+        else exchanges.failed(inventoryName, error, client.address);
+      },
+    });
+  }
+
+  /** The list and the inventory have been had, or tried. */
+  get isReady(): boolean {
+    return this.isListed && this.inventory.isTried;
+  }
+
+  /** Names of services that describe themselves, by tags or Meta. */
+  get described(): ReadonlySet<string> {
+    const { tagPrefix } = this.options;
+    const names = new Set<string>();
+    for (const [name, tags] of this.listing) {
+      const hasTag = tags.split('\n').some((tag) => tag.startsWith(`${tagPrefix}.`));
+      if (hasTag || this.inventory.described.has(name)) names.add(name);
+    }
+    return names;
+  }
+
+  /** `isUrgent`: changes of single instances are waited for. */
+  subscribe(listener: (change: CatalogChange) => void, isUrgent: boolean): void {
+    this.listeners.add(listener);
+    if (isUrgent) this.inventory.isUrgent = true;
+  }
+
+  start(): void {
+    this.query.start();
+  }
+
+  stop(): void {
+    this.query.stop();
+    this.inventory.stop();
+    this.listeners.clear();
+  }
+
+  private take({ value, doubt, isFresh, change }: QueryAnswer<Listing>): boolean {
+    const changed = new Set<string>();
+    for (const name of new Set([...this.listing.keys(), ...value.keys()])) {
+      if (this.listing.get(name) !== value.get(name)) changed.add(name);
+    }
+    const isFirst = !this.isListed;
+    this.listing = value;
+    this.isListed = true;
+    this.break = '';
+    this.last = { doubt, change };
+    this.inventory.refresh();
+    this.tell({ changed, isFresh: isFresh && !isFirst, doubt, change });
+    return changed.size > 0;
+  }
+
+  private tell(change: CatalogChange): void {
+    for (const listener of this.listeners) listener(change);
+  }
+}
+
+function listingOf(body: unknown): Listing {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new ConsulError('not-a-catalog', 'answered JSON that is no list of services');
+  }
+  return new Map(
+    Object.entries(body).map(([name, tags]) => [
+      name,
+      Array.isArray(tags) ? [...tags].sort().join('\n') : '',
+    ]),
+  );
+}

@@ -1,0 +1,43 @@
+import { BlockingQuery, type ConsulContext } from './blocking-query.ts';
+import type { Exchanges } from './exchanges.ts';
+import type { FollowedService } from './followed-service.ts';
+import { healthPath, healthQuery } from './service-query.ts';
+import { type Entry, listOf } from './translate.ts';
+
+export interface DirectWatchOptions {
+  readonly context: ConsulContext;
+  readonly exchanges: Exchanges;
+  readonly service: FollowedService;
+}
+
+/** Follows one service by a blocking query of its own. */
+export class DirectWatch {
+  private readonly exchanges: Exchanges;
+  private readonly what: string;
+  private readonly query: BlockingQuery<readonly Entry[]>;
+
+  constructor({ context, exchanges, service }: DirectWatchOptions) {
+    this.exchanges = exchanges;
+    this.what = service.label;
+    this.query = new BlockingQuery({
+      context,
+      path: healthPath(service.source),
+      query: healthQuery(service.source),
+      decode: (body) => listOf<Entry>(body),
+      onAnswer: ({ value, doubt, change, receivedMs }) => {
+        exchanges.answered(this.what, context.client.address);
+        return service.take({ entries: value, doubt, change, receivedMs });
+      },
+      onError: (error) => exchanges.failed(this.what, error, context.client.address),
+    });
+  }
+
+  start(): void {
+    this.query.start();
+  }
+
+  stop(): void {
+    this.query.stop();
+    this.exchanges.forget(this.what);
+  }
+}

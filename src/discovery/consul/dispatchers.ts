@@ -1,0 +1,125 @@
+// Connections to agents: one pool per address. Over TLS HTTP/2 is offered, so that all watches
+// share a connection (Consul speaks it there); over plain HTTP each open query has one.
+import { readFileSync, statSync } from 'node:fs';
+import type { TLSSocket } from 'node:tls';
+import { Agent, buildConnector } from 'undici';
+import { messageOf } from '../../base/coded-error.ts';
+import type { TlsSettings } from '../../model/settings.ts';
+import { ConsulError } from './answer.ts';
+
+/** Below an agent's default limit of 200 per client, which other programs of the host share. */
+const CONNECTIONS_MAX = 150;
+/** What Consul allows on one HTTP/2 connection; past it another connection is opened. */
+const STREAMS_MAX = 250;
+const CONNECT_MS_MAX = 5000;
+
+export class Dispatchers {
+  private readonly tls: TlsSettings;
+  private readonly onProtocol: () => void;
+  private readonly agents = new Map<string, { agent: Agent; files: string }>();
+  /** Addresses that speak HTTP/1.1 over TLS: a proxy in front of the agent, say. */
+  private readonly onlyHttp1 = new Set<string>();
+
+  /** `onProtocol` is called when isMultiplexed of an address turns out to be false. */
+  constructor(tls: TlsSettings, onProtocol: () => void) {
+    this.tls = tls;
+    this.onProtocol = onProtocol;
+  }
+
+  /** Whether many open queries share a connection to `address`, as far as is known. */
+  isMultiplexed(address: string): boolean {
+    return address.startsWith('https:') && !this.onlyHttp1.has(address);
+  }
+
+  /** The pool of an address; a new one when certificate files have changed. */
+  for(address: string): Agent {
+    const files = address.startsWith('https:') ? this.fileVersions() : '';
+    const known = this.agents.get(address);
+    if (known?.files === files) return known.agent;
+    // What is in flight ends by itself, the rest begins with the new files.
+    void known?.agent.close();
+    const agent = address.startsWith('https:') ? this.makeTls(address) : makePlain(address);
+    this.agents.set(address, { agent, files });
+    return agent;
+  }
+
+  /** Ends a shared connection on which nothing comes any more: it may be dead, unnoticed. */
+  recycle(address: string, agent: Agent): void {
+    if (!this.isMultiplexed(address) || this.agents.get(address)?.agent !== agent) return;
+    this.agents.delete(address);
+    void agent.destroy();
+  }
+
+  async close(): Promise<void> {
+    const agents = [...this.agents.values()];
+    this.agents.clear();
+    await Promise.all(agents.map(({ agent }) => agent.destroy()));
+  }
+
+  private makeTls(address: string): Agent {
+    const { caFile, certFile, keyFile, serverName, verify } = this.tls;
+    const connect = buildConnector({
+      timeout: CONNECT_MS_MAX,
+      allowH2: true,
+      rejectUnauthorized: verify,
+      ...(caFile === '' ? {} : { ca: read(caFile) }),
+      ...(certFile === '' ? {} : { cert: read(certFile) }),
+      ...(keyFile === '' ? {} : { key: read(keyFile) }),
+      ...(serverName === '' ? {} : { servername: serverName }),
+    });
+    return new Agent({
+      allowH2: true,
+      connections: CONNECTIONS_MAX,
+      h2Options: { maxConcurrentStreams: STREAMS_MAX },
+      connect: (options, callback) =>
+        connect(options, (...result) => {
+          if (result[0] === null) this.noteProtocol(address, result[1] as TLSSocket);
+          callback(...result);
+        }),
+    });
+  }
+
+  private noteProtocol(address: string, socket: TLSSocket): void {
+    if (socket.alpnProtocol === 'h2' || this.onlyHttp1.has(address)) return;
+    this.onlyHttp1.add(address);
+    this.onProtocol();
+  }
+
+  private fileVersions(): string {
+    const { caFile, certFile, keyFile } = this.tls;
+    return [caFile, certFile, keyFile].map(versionOf).join();
+  }
+}
+
+function makePlain(address: string): Agent {
+  const socket = address.startsWith('unix:') ? { socketPath: socketPathOf(address) } : {};
+  return new Agent({
+    connect: { timeout: CONNECT_MS_MAX, ...socket },
+    connections: CONNECTIONS_MAX,
+    allowH2: false,
+  });
+}
+
+/** unix:///run/consul.sock and unix://run/consul.sock are both taken for the path they show. */
+function socketPathOf(address: string): string {
+  return address.slice('unix:'.length).replace(/^\/+/, '/');
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new ConsulError('tls-file', `${file}: ${messageOf(error)}`);
+  }
+}
+
+/** Tells two contents of a file apart; one that is away for the moment counts as its own. */
+function versionOf(file: string): string {
+  if (file === '') return '';
+  try {
+    const { mtimeMs, ino } = statSync(file);
+    return `${mtimeMs}/${ino}`;
+  } catch {
+    return 'away';
+  }
+}

@@ -1,0 +1,52 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ConsulError } from './answer.ts';
+
+/**
+ * How well it goes with the registry: every question reports here how its last exchange ended. A
+ * registry that is away is said once in the log, not once per question and attempt.
+ */
+export class Exchanges {
+  private readonly clock: Clock;
+  private readonly log: Logger;
+  /** Questions whose last exchange failed, and why. */
+  private readonly failing = new Map<string, string>();
+  /** Exchanges that failed, in all. */
+  errors = 0;
+  /** Clock.nowMs() of the last good answer; 0 before the first. */
+  lastSyncMs = 0;
+
+  constructor(options: { clock: Clock; log: Logger }) {
+    this.clock = options.clock;
+    this.log = options.log;
+  }
+
+  /** '' when the last exchange of every question was good. */
+  get lastError(): string {
+    for (const [what, why] of this.failing) return `${what}: ${why}`;
+    return '';
+  }
+
+  answered(what: string, address: string): void {
+    this.lastSyncMs = this.clock.nowMs();
+    if (!this.failing.delete(what) || this.failing.size > 0) return;
+    this.log.info({ registry: 'consul', address }, 'the registry answers again');
+  }
+
+  failed(what: string, error: ConsulError, address: string): void {
+    this.errors += 1;
+    const before = this.failing.get(what);
+    const isFirst = this.failing.size === 0;
+    this.failing.set(what, error.message);
+    const fields = { registry: 'consul', what, address, code: error.code };
+    const text = `the registry fails: ${error.message}; the last known table stays`;
+    // A refusal is about this question, so it is said whatever else fails.
+    if (isFirst || (error.isRefusal && before !== error.message)) this.log.warn(fields, text);
+    else this.log.debug(fields, text);
+  }
+
+  /** The question is asked no more. */
+  forget(what: string): void {
+    this.failing.delete(what);
+  }
+}

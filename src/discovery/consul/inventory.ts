@@ -1,0 +1,163 @@
+// What the list of services doesn't tell: which of them a change of the catalog concerns, and which
+// describe themselves by Meta alone. Both stand in the lists of the nodes (/v1/catalog/node/:node),
+// where each instance has the index of its last change; these are read after each change, and no
+// more often than their number allows.
+import type { Timer } from '../../base/clock.ts';
+import { messageOf } from '../../base/coded-error.ts';
+import { ConsulError } from './answer.ts';
+import type { ConsulContext } from './blocking-query.ts';
+import { listOf } from './translate.ts';
+
+const DEADLINE_MS = 10_000;
+const CONCURRENT_MAX = 4;
+/** A list read keeps the next reading away for so long: at most 100 lists a second, or 20. */
+const COST_MS = { quick: 10, slow: 50 };
+const PAUSE_MS_MIN = { quick: 100, slow: 500 };
+const RETRY_MS = 5000;
+
+/** Instance id -> its service and the index of its last change. */
+type NodeItems = ReadonlyMap<string, { readonly name: string; readonly index: number }>;
+
+export interface InventoryOptions {
+  readonly context: ConsulContext;
+  readonly scope: Readonly<Record<string, string>>;
+  /** Meta keys that start so make a service describe itself. */
+  readonly metaPrefix: string;
+  /** Services that have changed since the reading before. */
+  readonly onRead: (changed: ReadonlySet<string>) => void;
+  readonly onError: (error: ConsulError | null) => void;
+}
+
+export class Inventory {
+  private readonly options: InventoryOptions;
+  private readonly stopped = new AbortController();
+  private nodes: ReadonlyMap<string, NodeItems> | null = null;
+  private isReading = false;
+  private isWanted = false;
+  private hasFailed = false;
+  private timer: Timer | null = null;
+  /** Names of services that describe themselves by Meta. */
+  described: ReadonlySet<string> = new Set();
+  /** Has been read, or at least tried. */
+  isTried = false;
+  /** Somebody waits for the changes: they are looked for more often. */
+  isUrgent = false;
+
+  constructor(options: InventoryOptions) {
+    this.options = options;
+  }
+
+  /** The catalog has changed: reads it, now or as soon as that may be. */
+  refresh(): void {
+    this.isWanted = true;
+    if (!this.isReading && this.timer === null) void this.read();
+  }
+
+  stop(): void {
+    this.stopped.abort();
+    this.timer?.cancel();
+  }
+
+  private async read(): Promise<void> {
+    const { onRead, onError } = this.options;
+    this.isReading = true;
+    this.isWanted = false;
+    let pauseMs = RETRY_MS;
+    try {
+      const { nodes, described } = await this.readNodes();
+      const pace = this.isUrgent ? 'quick' : 'slow';
+      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace]);
+      const changed = this.changedSince(nodes);
+      this.nodes = nodes;
+      this.described = described;
+      this.isTried = true;
+      onError(null);
+      onRead(changed);
+    } catch (error) {
+      if (this.stopped.signal.aborted) return;
+      this.isTried = true;
+      this.isWanted = true;
+      this.hasFailed = true;
+      onError(error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error)));
+      onRead(new Set());
+    }
+    this.isReading = false;
+    this.awaitNext(pauseMs);
+  }
+
+  private awaitNext(pauseMs: number): void {
+    if (this.stopped.signal.aborted) return;
+    this.timer = this.options.context.clock.setTimer(pauseMs, () => {
+      this.timer = null;
+      if (this.isWanted) void this.read();
+    });
+  }
+
+  private async readNodes() {
+    const list = listOf<{ Node?: string }>(await this.get('/v1/catalog/nodes'));
+    const names = list.flatMap(({ Node }) => (typeof Node === 'string' ? [Node] : []));
+    const nodes = new Map<string, NodeItems>();
+    const described = new Set<string>();
+    const left = [...names];
+    const readNext = async (): Promise<void> => {
+      for (let name = left.pop(); name !== undefined; name = left.pop()) {
+        const body = await this.get(`/v1/catalog/node/${encodeURIComponent(name)}`);
+        nodes.set(name, this.itemsOf(body, described));
+      }
+    };
+    await Promise.all(Array.from({ length: CONCURRENT_MAX }, readNext));
+    return { nodes, described };
+  }
+
+  private async get(path: string): Promise<unknown> {
+    const { context, scope } = this.options;
+    const { signal } = this.stopped;
+    // The leader is asked: another server may not yet know the change that we come for.
+    const question = { path, query: scope, deadlineMs: DEADLINE_MS, signal, isConsistent: true };
+    return (await context.client.get(question)).body;
+  }
+
+  /** Null is the answer about a node that has just gone. */
+  private itemsOf(body: unknown, described: Set<string>): NodeItems {
+    // Consul's own shape; every field is looked at before it is used.
+    const { Services } = (body ?? {}) as { Services?: Record<string, CatalogService> | null };
+    const items = new Map<string, { name: string; index: number }>();
+    for (const [id, service] of Object.entries(Services ?? {})) {
+      const { Service: name, ModifyIndex: index = 0, Meta } = service ?? {};
+      if (typeof name !== 'string') continue;
+      items.set(id, { name, index });
+      const isDescribed = Object.keys(Meta ?? {}).some((key) =>
+        key.startsWith(this.options.metaPrefix),
+      );
+      if (isDescribed) described.add(name);
+    }
+    return items;
+  }
+
+  /**
+   * Nothing the first time, when it is only learnt what there is; but everything when it should
+   * have been learnt before: changes may have been missed since.
+   */
+  private changedSince(nodes: ReadonlyMap<string, NodeItems>): Set<string> {
+    const before = this.nodes;
+    const changed = new Set<string>();
+    if (before === null && !this.hasFailed) return changed;
+    for (const node of new Set([...nodes.keys(), ...(before?.keys() ?? [])])) {
+      const was = before?.get(node) ?? new Map();
+      const is = nodes.get(node) ?? new Map();
+      for (const id of new Set([...was.keys(), ...is.keys()])) {
+        const [old, now] = [was.get(id), is.get(id)];
+        if (old?.name === now?.name && old?.index === now?.index) continue;
+        if (old !== undefined) changed.add(old.name);
+        if (now !== undefined) changed.add(now.name);
+      }
+    }
+    return changed;
+  }
+}
+
+interface CatalogService {
+  readonly Service?: string;
+  readonly ModifyIndex?: number;
+  readonly Meta?: Readonly<Record<string, string>> | null;
+}

@@ -1,0 +1,34 @@
+// The questions about services: one path, the parameters of a source, and what scope they are in.
+import type { ServiceSource } from '../../model/service.ts';
+
+export function healthPath(source: ServiceSource): string {
+  return `/v1/health/service/${encodeURIComponent(source.service)}`;
+}
+
+/**
+ * Parameters of the health query; without `passing`, so that what gets no traffic is known and
+ * shown. `tag` is old but understood by every Consul.
+ */
+export function healthQuery(source: ServiceSource): Record<string, string> {
+  return withoutEmpty({
+    tag: source.tag,
+    dc: source.datacenter,
+    filter: source.filter,
+    ns: source.namespace,
+    partition: source.partition,
+    peer: source.peer,
+  });
+}
+
+/** Parameters that choose a catalog: what is the same for sources that one wide watch can serve. */
+export function scopeOf(source: ServiceSource): Record<string, string> {
+  return withoutEmpty({
+    dc: source.datacenter,
+    ns: source.namespace,
+    partition: source.partition,
+  });
+}
+
+function withoutEmpty(values: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''));
+}

@@ -1,0 +1,269 @@
+// Follows many services by few questions: an agent allows 200 connections per client by default,
+// and over plain HTTP each open query is one. Two blocking queries see every change (all checks,
+// and the catalog with its inventory), and only services that it concerns are fetched.
+// Fetches go to the leader: a server that is behind could answer without the change that they come
+// for, and nothing would wake us again.
+import { Backoff } from '../../base/backoff.ts';
+import type { Timer } from '../../base/clock.ts';
+import { messageOf } from '../../base/coded-error.ts';
+import { type Answer, ConsulError, outageText } from './answer.ts';
+import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
+import type { Catalog, CatalogChange } from './catalog.ts';
+import type { Exchanges } from './exchanges.ts';
+import type { FollowedService } from './followed-service.ts';
+import { healthPath, healthQuery } from './service-query.ts';
+import { type Check, type Entry, listOf } from './translate.ts';
+
+const FETCHES_MAX = 8;
+const FETCH_MS_MAX = 10_000;
+const BACKOFF = { baseMs: 250, capMs: 30_000 };
+const CHECKS = 'all checks';
+
+/** What the checks of each service, and of each node, were when they were seen last. */
+interface Signatures {
+  readonly services: ReadonlyMap<string, string>;
+  readonly nodes: ReadonlyMap<string, string>;
+}
+
+interface Follower {
+  readonly service: FollowedService;
+  readonly backoff: Backoff;
+  /** Nodes with instances of it: their checks concern it. */
+  nodes: ReadonlySet<string>;
+  /** Its next answer is wanted, and why it will be doubtful; a change may come while it is fetched. */
+  isDirty: boolean;
+  isFetching: boolean;
+  doubt: string;
+  change: string;
+  retry: Timer | null;
+}
+
+export interface WideWatchOptions {
+  readonly context: ConsulContext;
+  readonly exchanges: Exchanges;
+  readonly scope: Readonly<Record<string, string>>;
+  readonly catalog: Catalog;
+}
+
+export class WideWatch {
+  private readonly options: WideWatchOptions;
+  private readonly checks: BlockingQuery<Signatures>;
+  private readonly stopped = new AbortController();
+  private readonly followers = new Map<FollowedService, Follower>();
+  private readonly queue: Follower[] = [];
+  private signatures: Signatures | null = null;
+  private fetching = 0;
+  /** Why fetches are doubtful until the checks have been answered again; '' when they have. */
+  private break = '';
+
+  constructor(options: WideWatchOptions) {
+    this.options = options;
+    const { context, exchanges, scope, catalog } = options;
+    const { client } = context;
+    this.checks = new BlockingQuery({
+      context,
+      path: '/v1/health/state/any',
+      query: scope,
+      decode: signaturesOf,
+      onAnswer: (answer) => {
+        exchanges.answered(CHECKS, client.address);
+        return this.onChecks(answer);
+      },
+      onError: (error) => {
+        exchanges.failed(CHECKS, error, client.address);
+        this.break = outageText(error);
+      },
+    });
+    catalog.subscribe((change) => this.onCatalog(change), true);
+  }
+
+  get size(): number {
+    return this.followers.size;
+  }
+
+  start(): void {
+    this.checks.start();
+  }
+
+  stop(): void {
+    this.stopped.abort();
+    this.checks.stop();
+    for (const service of [...this.followers.keys()]) this.remove(service);
+    this.options.exchanges.forget(CHECKS);
+  }
+
+  add(service: FollowedService): void {
+    const { random } = this.options.context;
+    const follower: Follower = {
+      service,
+      backoff: new Backoff({ ...BACKOFF, random }),
+      nodes: new Set(),
+      isDirty: false,
+      isFetching: false,
+      doubt: '',
+      change: 'first answer',
+      retry: null,
+    };
+    this.followers.set(service, follower);
+    this.want(follower, { doubt: '', change: 'first answer' });
+  }
+
+  remove(service: FollowedService): void {
+    const follower = this.followers.get(service);
+    if (follower === undefined) return;
+    follower.retry?.cancel();
+    follower.isDirty = false;
+    this.followers.delete(service);
+    this.options.exchanges.forget(follower.service.label);
+  }
+
+  private onChecks(answer: QueryAnswer<Signatures>): boolean {
+    const { value, doubt, isFresh, change } = answer;
+    const before = this.signatures;
+    this.signatures = value;
+    this.break = '';
+    if (before === null || isFresh) {
+      // The first answer says only what there is; after a break anything may have changed.
+      if (before !== null) this.wantAll({ doubt, change });
+      this.fetchNext();
+      return false;
+    }
+    const services = changedKeys(before.services, value.services);
+    const nodes = changedKeys(before.nodes, value.nodes);
+    for (const follower of this.followers.values()) {
+      const isConcerned =
+        services.has(follower.service.source.service) || !nodes.isDisjointFrom(follower.nodes);
+      if (isConcerned) this.want(follower, { doubt: '', change: `checks: ${change}` });
+    }
+    return services.size + nodes.size > 0;
+  }
+
+  private onCatalog({ changed, isFresh, doubt, change }: CatalogChange): void {
+    if (isFresh) this.wantAll({ doubt, change });
+    else {
+      for (const follower of this.followers.values()) {
+        if (changed.has(follower.service.source.service)) {
+          this.want(follower, { doubt: '', change: `catalog: ${change}` });
+        }
+      }
+    }
+    this.fetchNext();
+  }
+
+  private wantAll(why: { doubt: string; change: string }): void {
+    for (const follower of this.followers.values()) this.want(follower, why);
+  }
+
+  private want(follower: Follower, { doubt, change }: { doubt: string; change: string }): void {
+    follower.change = change;
+    follower.doubt ||= doubt;
+    if (follower.isDirty) return;
+    follower.isDirty = true;
+    // While it is fetched it waits; while it backs off its timer puts it into the queue.
+    if (!follower.isFetching && follower.retry === null) this.queue.push(follower);
+    this.fetchNext();
+  }
+
+  private fetchNext(): void {
+    // Changes from the first wide answers on are seen; so nothing is fetched before.
+    if (this.signatures === null || !this.options.catalog.isReady) return;
+    while (this.fetching < FETCHES_MAX) {
+      const follower = this.queue.shift();
+      if (follower === undefined) return;
+      if (follower.isDirty && !follower.isFetching) void this.fetch(follower);
+    }
+  }
+
+  private async fetch(follower: Follower): Promise<void> {
+    const { exchanges, context } = this.options;
+    const { doubt, change, service } = follower;
+    follower.isDirty = false;
+    follower.isFetching = true;
+    follower.doubt = '';
+    this.fetching += 1;
+    try {
+      const answer = await this.ask(service);
+      if (!this.followers.has(service)) return;
+      const entries = listOf<Entry>(answer.body);
+      follower.nodes = nodesOf(entries);
+      follower.backoff.reset();
+      exchanges.answered(follower.service.label, context.client.address);
+      const why = answer.doubt || doubt || this.break || this.options.catalog.break;
+      service.take({ entries, doubt: why, change, receivedMs: answer.receivedMs });
+    } catch (error) {
+      if (this.followers.has(service)) this.onFetchError(follower, { error, doubt });
+    } finally {
+      this.fetching -= 1;
+      follower.isFetching = false;
+      if (follower.isDirty && follower.retry === null) this.queue.push(follower);
+      this.fetchNext();
+    }
+  }
+
+  private onFetchError(
+    follower: Follower,
+    { error, doubt }: { error: unknown; doubt: string },
+  ): void {
+    const { exchanges, context } = this.options;
+    const failure =
+      error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
+    exchanges.failed(follower.service.label, failure, context.client.address);
+    follower.isDirty = true;
+    follower.doubt ||= doubt;
+    const pauseMs = failure.retryAfterMs + follower.backoff.nextMs();
+    follower.retry = context.clock.setTimer(pauseMs, () => {
+      follower.retry = null;
+      this.queue.push(follower);
+      this.fetchNext();
+    });
+  }
+
+  /** The leader's answer; where there is none yet, any server's, rather than nothing at all. */
+  private async ask(service: FollowedService): Promise<Answer> {
+    const { client } = this.options.context;
+    const { source } = service;
+    const { signal } = this.stopped;
+    const question = {
+      path: healthPath(source),
+      query: healthQuery(source),
+      deadlineMs: FETCH_MS_MAX,
+      signal,
+    };
+    try {
+      return await client.get({ ...question, isConsistent: true });
+    } catch (error) {
+      if (service.isSynced || (error instanceof ConsulError && error.isRefusal)) throw error;
+      return await client.get(question);
+    }
+  }
+}
+
+function nodesOf(entries: readonly Entry[]): Set<string> {
+  return new Set(entries.flatMap(({ Node }) => (Node?.Node === undefined ? [] : [Node.Node])));
+}
+
+/** One line per check, so that any change of a check shows. */
+function signaturesOf(body: unknown): Signatures {
+  const services = new Map<string, string[]>();
+  const nodes = new Map<string, string[]>();
+  for (const check of listOf<Check>(body)) {
+    const { Node = '', CheckID = '', Status = '', ServiceName = '', ModifyIndex = 0 } = check;
+    const [kind, key] = ServiceName === '' ? [nodes, Node] : [services, ServiceName];
+    const lines = kind.get(key) ?? [];
+    lines.push(`${Node} ${CheckID} ${Status} ${ModifyIndex}`);
+    kind.set(key, lines);
+  }
+  return { services: joined(services), nodes: joined(nodes) };
+}
+
+function joined(lines: ReadonlyMap<string, string[]>): Map<string, string> {
+  return new Map([...lines].map(([key, list]) => [key, list.sort().join('\n')]));
+}
+
+function changedKeys(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): Set<string> {
+  const keys = new Set([...before.keys(), ...after.keys()]);
+  return new Set([...keys].filter((key) => before.get(key) !== after.get(key)));
+}
