@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { Guard } from '../../src/control/guard.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
+
+const settings = { enabled: true, holdMs: 30_000 };
+const endpoint = (id: string): Endpoint => ({
+  id,
+  address: '10.0.0.1',
+  port: 80,
+  weight: 1,
+  status: 'passing',
+  statusText: '',
+});
+const three = ['a', 'b', 'c'].map(endpoint);
+
+function answers(...steps: { ids: string[]; doubt?: string; nowMs: number }[]) {
+  const guard = new Guard();
+  guard.answer(three, { doubt: '', settings, nowMs: 0 });
+  const results = steps.map(({ ids, doubt = '', nowMs }) =>
+    guard.answer(ids.map(endpoint), { doubt, settings, nowMs }),
+  );
+  return { guard, last: results.at(-1)! };
+}
+
+const idsOf = (admitted: { endpoints: readonly Endpoint[] }) =>
+  admitted.endpoints.map(({ id }) => id).sort();
+
+describe('Guard', () => {
+  it('believes an answer without doubt at once', () => {
+    expect(idsOf(answers({ ids: [], nowMs: 1 }).last)).toEqual([]);
+    expect(idsOf(answers({ ids: ['a'], nowMs: 1 }).last)).toEqual(['a']);
+  });
+
+  it('holds what a doubtful answer leaves out, and says why', () => {
+    const { last } = answers({ ids: [], doubt: 'index went backwards', nowMs: 5 });
+    expect(idsOf(last)).toEqual(['a', 'b', 'c']);
+    expect(last.held.get('b')).toContain('index went backwards');
+    expect(last.nextMs).toBe(30_005);
+  });
+
+  it('lets go what registers again, and keeps holding the rest over good answers', () => {
+    const { last } = answers(
+      { ids: [], doubt: 'index went backwards', nowMs: 5 },
+      { ids: ['a'], nowMs: 100 },
+    );
+    expect(idsOf(last)).toEqual(['a', 'b', 'c']);
+    expect([...last.held.keys()].sort()).toEqual(['b', 'c']);
+  });
+
+  it('removes at once what registered again and then left', () => {
+    const { last } = answers(
+      { ids: [], doubt: 'x', nowMs: 5 },
+      { ids: ['a', 'b'], nowMs: 100 },
+      { ids: ['b'], nowMs: 200 },
+    );
+    expect(idsOf(last)).toEqual(['b', 'c']);
+  });
+
+  it('lets go when the time is up', () => {
+    const { guard } = answers({ ids: ['a'], doubt: 'x', nowMs: 5 });
+    expect(idsOf(guard.admitted(30_004))).toEqual(['a', 'b', 'c']);
+    const after = guard.admitted(30_005);
+    expect(idsOf(after)).toEqual(['a']);
+    expect(after.nextMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('holds nothing when it is turned off', () => {
+    const guard = new Guard();
+    const off = { enabled: false, holdMs: 30_000 };
+    guard.answer(three, { doubt: '', settings: off, nowMs: 0 });
+    expect(idsOf(guard.answer([], { doubt: 'x', settings: off, nowMs: 1 }))).toEqual([]);
+  });
+});
