@@ -8,6 +8,8 @@ import { freePorts } from '../test/support/ports.ts';
 import { startUpriver } from '../test/support/upriver.ts';
 
 const SAMPLES = 100;
+/** Apart by so much: changes that come faster than 50 a second are followed in batches. */
+const APART_MS = 100;
 /** Requests are sent one after the other, without a pause, until the new endpoint answers. */
 const GIVE_UP_MS = 5000;
 
@@ -47,6 +49,7 @@ async function sample(id: string): Promise<number> {
   await consul.register({ Name: 'web', ID: id, Address: '127.0.0.1', Port: portOf(endpoint) });
   const ms = await untilAnsweredBy(id);
   await consul.deregister(id);
+  await new Promise((resolve) => setTimeout(resolve, APART_MS));
   endpoint.close();
   endpoint.closeAllConnections();
   return ms;
