@@ -1,0 +1,236 @@
+// The rules of blocking queries, against an agent that does what no real one can be made to do.
+// Time runs fifty times as fast, so that waits of a minute can be waited for.
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ConsulError } from '../../../src/discovery/consul/answer.ts';
+import { BlockingQuery, type QueryAnswer } from '../../../src/discovery/consul/blocking-query.ts';
+import { ConsulClient } from '../../../src/discovery/consul/client.ts';
+import { listOf } from '../../../src/discovery/consul/translate.ts';
+import { consulSettings, keepingLogger, untilTrue } from '../../support/discovery.ts';
+import { fastClock } from '../../support/fast-clock.ts';
+import {
+  type Asked,
+  type Scripted,
+  type ScriptedAgent,
+  startScriptedAgent,
+} from '../../support/scripted-agent.ts';
+
+const FACTOR = 50;
+const ends: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+interface Run {
+  readonly agent: ScriptedAgent;
+  readonly answers: QueryAnswer<readonly object[]>[];
+  readonly errors: ConsulError[];
+  readonly log: ReturnType<typeof keepingLogger>['lines'];
+}
+
+/** Follows an agent that gives these answers in turn and hangs after the last. */
+async function follow(
+  script: readonly Scripted[] | ((asked: Asked, n: number) => Scripted | null),
+  onAnswer: (answer: QueryAnswer<readonly object[]>) => boolean = () => true,
+): Promise<Run> {
+  const answer = typeof script === 'function' ? script : (_: Asked, n: number) => script[n] ?? null;
+  const agent = await startScriptedAgent(answer);
+  const clock = fastClock(FACTOR);
+  const client = new ConsulClient(consulSettings(agent.url), clock);
+  const { log, lines } = keepingLogger();
+  const run: Run = { agent, answers: [], errors: [], log: lines };
+  const query = new BlockingQuery({
+    context: { client, clock, random: () => 0.5, log, waitMs: 60_000 },
+    path: '/v1/health/service/web',
+    query: {},
+    decode: (body) => listOf(body),
+    onAnswer: (one) => {
+      run.answers.push(one);
+      return onAnswer(one);
+    },
+    onError: (error) => run.errors.push(error),
+  });
+  ends.push(() => agent.stop());
+  ends.push(() => client.close());
+  ends.push(() => query.stop());
+  query.start();
+  return run;
+}
+
+/** The index of each question, '' where it had none. */
+const indexes = (run: Run) => run.agent.asked.map(({ query }) => query.get('index') ?? '');
+const doubts = (run: Run) => run.answers.map(({ doubt }) => doubt);
+
+describe('the index', () => {
+  it('is that of the last answer, with the wait', async () => {
+    const run = await follow([{ index: 41 }, { index: 42 }]);
+    await run.agent.askedTimes(3);
+    expect(indexes(run)).toEqual(['', '41', '42']);
+    expect(run.agent.asked[1]!.query.get('wait')).toBe('60000ms');
+    expect(run.agent.asked[0]!.query.has('stale')).toBe(true);
+    expect(run.answers.map(({ change }) => change)).toEqual(['index 41', 'index 41 -> 42']);
+    expect(run.answers.map(({ isFresh }) => isFresh)).toEqual([true, false]);
+    expect(doubts(run)).toEqual(['', '']);
+  });
+
+  it('survives beyond 2^53', async () => {
+    const run = await follow([{ index: '18446744073709551615' }]);
+    await run.agent.askedTimes(2);
+    expect(indexes(run)).toEqual(['', '18446744073709551615']);
+  });
+
+  it('is never taken from an answer that is not 200', async () => {
+    const run = await follow([{ index: 50 }, { status: 500, index: 1, body: 'no' }, { index: 60 }]);
+    await run.agent.askedTimes(4);
+    expect(indexes(run)).toEqual(['', '50', '', '60']);
+    expect(run.errors.map(({ code }) => code)).toEqual(['http-500']);
+  });
+
+  it('starts anew when it goes backwards, and so long the answers are doubtful', async () => {
+    const run = await follow([{ index: 50 }, { index: 40 }, { index: 40 }, { index: 41 }]);
+    await run.agent.askedTimes(5);
+    expect(indexes(run)).toEqual(['', '50', '', '40', '41']);
+    expect(doubts(run)).toEqual([
+      '',
+      'index 50 -> 40 went backwards',
+      'index 50 -> 40 went backwards',
+      '',
+    ]);
+    expect(run.answers.map(({ isFresh }) => isFresh)).toEqual([true, true, true, false]);
+  });
+
+  it('is 1 where the agent says less, so that the next question waits', async () => {
+    const run = await follow([{ index: 0 }, { index: 0 }, { index: 7 }]);
+    await run.agent.askedTimes(4);
+    expect(indexes(run)).toEqual(['', '1', '1', '7']);
+    expect(run.errors).toEqual([]);
+  });
+});
+
+describe('what is no answer', () => {
+  it.each([
+    ['an answer without index', { body: [] }, 'no-index'],
+    ['a page', { index: 51, body: '<html>hello</html>' }, 'not-json'],
+    ['JSON that is no list', { index: 51, body: { a: 1 } }, 'not-a-list'],
+    ['null', { index: 51, body: null }, 'not-a-list'],
+    [
+      'a body that is cut',
+      { index: 51, body: [{ a: 1 }, { b: 2 }], isCut: true },
+      'UND_ERR_SOCKET',
+    ],
+    ['a refusal', { status: 403, index: 51, body: 'ACL not found' }, 'http-403'],
+  ] as const)('%s is an error, not the end, and changes nothing', async (_, bad, code) => {
+    const run = await follow([{ index: 50 }, bad, { index: 52 }, { index: 53 }]);
+    await run.agent.askedTimes(5);
+    expect(run.errors.map((error) => error.code)).toEqual([code]);
+    expect(indexes(run)).toEqual(['', '50', '', '52', '53']);
+    expect(run.answers).toHaveLength(3);
+    expect(doubts(run)[1]).toContain('first answer after an outage');
+    expect(doubts(run)[2]).toBe('');
+  });
+
+  it('is an agent that hangs: noticed after wait x 17/16 and some slack', async () => {
+    const run = await follow([{ index: 50 }, { hangs: true }, { index: 51 }]);
+    await run.agent.askedTimes(3);
+    expect(run.errors.map(({ code }) => code)).toEqual(['timeout']);
+    expect(indexes(run)).toEqual(['', '50', '']);
+    const [, second, third] = run.agent.asked;
+    const waitedMs = (third!.atMs - second!.atMs) * FACTOR;
+    expect(waitedMs).toBeGreaterThan((60_000 * 17) / 16);
+    expect(waitedMs).toBeLessThan(90_000);
+  });
+
+  it('is a connection that is refused', async () => {
+    const run = await follow([{ index: 50 }]);
+    await run.agent.askedTimes(2);
+    await run.agent.stop();
+    await untilTrue(
+      () => run.errors.length >= 3,
+      () => 'errors',
+    );
+    expect(run.errors.map(({ code }) => code)).toContain('ECONNREFUSED');
+  });
+
+  it('when the receiver fails: that is logged, nothing is asked twice or skipped', async () => {
+    const run = await follow([{ index: 50 }, { index: 51 }], ({ change }) => {
+      if (change === 'index 50') throw new Error('mine');
+      return true;
+    });
+    await run.agent.askedTimes(3);
+    expect(indexes(run)).toEqual(['', '50', '51']);
+    expect(run.errors).toEqual([]);
+    expect(run.log.map(({ level, fields }) => [level, fields.error])).toEqual([['error', 'mine']]);
+  });
+});
+
+describe('the pace', () => {
+  /** Simulated ms between questions. */
+  const gaps = (run: Run) =>
+    run.agent.asked.slice(1).map(({ atMs }, i) => (atMs - run.agent.asked[i]!.atMs) * FACTOR);
+
+  it('obeys Retry-After', async () => {
+    const run = await follow([{ status: 429, headers: { 'retry-after': '20' } }, { index: 7 }]);
+    await run.agent.askedTimes(3);
+    expect(gaps(run)[0]).toBeGreaterThan(19_800);
+    expect(run.errors.map(({ code }) => code)).toEqual(['http-429']);
+  });
+
+  it('backs off further with each failure in a row', async () => {
+    const run = await follow(() => ({ status: 500 }));
+    await run.agent.askedTimes(8);
+    const [first = 0, , , , , , seventh = 0] = gaps(run);
+    // 125 ms and 8 s, but for what timers of whole milliseconds make of them.
+    expect(first).toBeGreaterThan(50);
+    expect(seventh).toBeGreaterThan(7500);
+  });
+
+  it('stays bounded when an agent wakes us for nothing, over and over', async () => {
+    const run = await follow(
+      (_, n) => ({ index: n + 1 }),
+      () => false,
+    );
+    await run.agent.askedTimes(1);
+    // Ten simulated seconds; without a bound this asks more than a thousand times.
+    await new Promise((resolve) => setTimeout(resolve, 10_000 / FACTOR));
+    const count = run.agent.asked.length;
+    const tookMs = (performance.now() - run.agent.asked[0]!.atMs) * FACTOR;
+    expect(count).toBeGreaterThan(10);
+    expect(count).toBeLessThanOrEqual(2 + (tookMs / 1000) * 5 + 1);
+  });
+
+  it('follows real changes at once, and faster', async () => {
+    const run = await follow((_, n) => (n < 12 ? { index: n + 1 } : null));
+    await run.agent.askedTimes(10);
+    const tookMs = (run.agent.asked[9]!.atMs - run.agent.asked[0]!.atMs) * FACTOR;
+    // At the pace of useless answers these alone would take more than 1.5 s.
+    expect(tookMs).toBeLessThan(1500);
+  });
+});
+
+describe('the end', () => {
+  it('is at once, and nothing is called after it', async () => {
+    const agent = await startScriptedAgent((_, n) => (n === 0 ? { index: 5 } : null));
+    const clock = fastClock(1);
+    const client = new ConsulClient(consulSettings(agent.url), clock);
+    const { log } = keepingLogger();
+    let calls = 0;
+    const query = new BlockingQuery({
+      context: { client, clock, random: () => 0.5, log, waitMs: 60_000 },
+      path: '/v1/health/service/web',
+      query: {},
+      decode: (body) => body,
+      onAnswer: () => {
+        calls += 1;
+        return true;
+      },
+      onError: () => {
+        calls += 1;
+      },
+    });
+    query.start();
+    await agent.askedTimes(2);
+    query.stop();
+    await client.close();
+    await agent.stop();
+    expect(calls).toBe(1);
+  });
+});

@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type Check,
+  type Entry,
+  instancesOf,
+  listOf,
+  settingsOf,
+} from '../../../src/discovery/consul/translate.ts';
+
+const check = (Status: string, more: Check = {}): Check => ({ CheckID: 'c', Status, ...more });
+
+function entry(service: NonNullable<Entry['Service']> = {}, checks: readonly Check[] = []): Entry {
+  return {
+    Node: { Node: 'n1', Address: '10.0.0.1' },
+    Service: { ID: 'web1', Address: '10.1.0.1', Port: 8000, ...service },
+    Checks: checks,
+  };
+}
+
+const one = (of: Entry) => instancesOf([of])[0];
+
+describe('an instance', () => {
+  it.each([
+    ['has its own address before that of its node', entry(), { host: '10.1.0.1' }],
+    [
+      'has the address of its node where it names none',
+      entry({ Address: '' }),
+      { host: '10.0.0.1' },
+    ],
+    ['may name a host', entry({ Address: 'db.example.com' }), { host: 'db.example.com' }],
+    ['may write an IPv6 address in brackets', entry({ Address: '[::1]' }), { host: '::1' }],
+    ['is named by node and service id', entry({ ID: 'web/2' }), { id: 'n1/web/2' }],
+    ['weighs 1 where it says nothing', entry(), { weight: 1 }],
+    ['weighs what it says', entry({ Weights: { Passing: 10, Warning: 2 } }), { weight: 10 }],
+    ['may weigh 0', entry({ Weights: { Passing: 0 } }), { weight: 0 }],
+    ['weighs 1 where it says nonsense', entry({ Weights: { Passing: -3 } }), { weight: 1 }],
+    [
+      'weighs otherwise while it warns',
+      entry({ Weights: { Passing: 10, Warning: 2 } }, [check('warning')]),
+      { weight: 2, status: 'warning' },
+    ],
+    ['without checks passes', entry(), { status: 'passing', statusText: '' }],
+  ])('%s', (_, given, expected) => {
+    expect(one(given)).toMatchObject(expected);
+  });
+
+  it.each([
+    ['has no port', entry({ Port: 0 })],
+    ['has an impossible port', entry({ Port: 70_000 })],
+    ['has no id', entry({ ID: '' })],
+    ['has no address at all', { Node: { Node: 'n1' }, Service: { ID: 'a', Port: 1 } }],
+    ['is nothing', {}],
+    ['is null inside', { Node: null, Service: null, Checks: null }],
+  ])('that %s is left out and spoils nothing', (_, odd: Entry) => {
+    expect(instancesOf([odd, entry()]).map((instance) => instance.id)).toEqual(['n1/web1']);
+  });
+
+  it('comes in the order of ids, whatever the order of the answer', () => {
+    const ids = ['c', 'a', 'b'].map((ID) => entry({ ID }));
+    expect(instancesOf(ids).map(({ id }) => id)).toEqual(['n1/a', 'n1/b', 'n1/c']);
+  });
+});
+
+describe('the status', () => {
+  const maintenance = (CheckID: string, Notes: string) => check('critical', { CheckID, Notes });
+  it.each([
+    ['passing', [check('passing')], 'passing', ''],
+    [
+      'the worst of two',
+      [check('passing'), check('warning', { Output: 'slow' })],
+      'warning',
+      'slow',
+    ],
+    [
+      'the worst, whatever the order',
+      [check('critical', { Output: 'down' }), check('warning', { Output: 'slow' })],
+      'critical',
+      'down',
+    ],
+    [
+      'that of the node as well',
+      [check('critical', { CheckID: 'serfHealth', Output: 'Agent not live' })],
+      'critical',
+      'Agent not live',
+    ],
+    [
+      'maintenance of the service',
+      [check('critical', { Output: 'x' }), maintenance('_service_maintenance:web1', 'upgrade')],
+      'maintenance',
+      'upgrade',
+    ],
+    [
+      'maintenance of the node',
+      [maintenance('_node_maintenance', 'disks')],
+      'maintenance',
+      'disks',
+    ],
+    ['critical for an unknown word', [check('odd', { Name: 'c1' })], 'critical', 'c1'],
+    ['on one line', [check('critical', { Output: 'a\n  b\n' })], 'critical', 'a b'],
+  ] as const)('is %s', (_, checks, status, statusText) => {
+    expect(one(entry({}, checks))).toMatchObject({ status, statusText });
+  });
+
+  it('tells no more than fits a line', () => {
+    const text = one(entry({}, [check('critical', { Output: 'x'.repeat(5000) })]))!.statusText;
+    expect(text.length).toBeLessThan(210);
+  });
+});
+
+describe('settings of its own', () => {
+  const tagged = (...Tags: string[]) => entry({ Tags });
+  it.each([
+    ['none', [tagged('v1', 'urlprefix-/x')], null],
+    ['from tags', [tagged('upriver.listen=8000', 'v1')], { listen: '8000' }],
+    [
+      'with values that hold =',
+      [tagged('upriver.health.path=/a?b=c')],
+      { 'health.path': '/a?b=c' },
+    ],
+    ['true where a tag has no value', [tagged('upriver.http.via')], { 'http.via': 'true' }],
+    [
+      'from Meta',
+      [entry({ Meta: { 'upriver-health-path': '/h', other: 'x' } })],
+      { 'health.path': '/h' },
+    ],
+    [
+      'from Meta before tags',
+      [entry({ Tags: ['upriver.listen=1'], Meta: { 'upriver-listen': '2' } })],
+      { listen: '2' },
+    ],
+    [
+      'by majority',
+      [tagged('upriver.balance=b'), tagged('upriver.balance=a'), tagged('upriver.balance=b')],
+      { balance: 'b' },
+    ],
+    [
+      'of the newest where nobody has a majority',
+      [
+        entry({ Tags: ['upriver.listen=1'], ModifyIndex: 7 }),
+        entry({ Tags: ['upriver.listen=2'], ModifyIndex: 9 }),
+      ],
+      { listen: '2' },
+    ],
+    [
+      'the lowest where nothing else decides',
+      [tagged('upriver.listen=2'), tagged('upriver.listen=1')],
+      { listen: '1' },
+    ],
+    ['of some instances only', [tagged(), tagged('upriver.listen=1')], { listen: '1' }],
+  ] as const)('are %s', (_, entries, expected) => {
+    expect(settingsOf(entries, 'upriver').settings).toEqual(expected);
+    expect(settingsOf(entries.toReversed(), 'upriver').settings).toEqual(expected);
+  });
+
+  it('tell about what instances disagree', () => {
+    const entries = [tagged('upriver.a=1', 'upriver.b=1'), tagged('upriver.a=1', 'upriver.b=2')];
+    expect(settingsOf(entries, 'upriver').conflicts).toEqual(['b: 1 (1), 2 (1)']);
+  });
+});
+
+describe('a list', () => {
+  it.each([[null], [{}], ['text'], [7]])('is not %j', (body) => {
+    expect(() => listOf(body)).toThrow('no list');
+  });
+
+  it('leaves out what is no object', () => {
+    expect(listOf([null, 1, { a: 1 }])).toEqual([{ a: 1 }]);
+  });
+});
