@@ -189,7 +189,10 @@ class Stats {
       mayOperate: refusal(request, this.options.adminToken) === '',
       nowMs: this.wallMs,
     });
-    response.setHeader('content-security-policy', "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'");
+    response.setHeader(
+      'content-security-policy',
+      "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    );
     sendText(response, 200, html, 'text/html; charset=utf-8');
   }
 
