@@ -10,6 +10,7 @@ export interface Answer {
   readonly doubt: string;
   /** Clock.nowMs() when its last byte was here. */
   readonly receivedMs: number;
+  readonly bodyBytes: number;
 }
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -61,6 +62,7 @@ export function readAnswer(
     body: isMissing ? null : parse(text),
     doubt: doubtOf(headers),
     receivedMs: options.nowMs,
+    bodyBytes: text.length,
   };
 }
 

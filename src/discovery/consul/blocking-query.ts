@@ -16,11 +16,18 @@ import type { ConsulClient } from './client.ts';
 const DEADLINE_SLACK_MS = 5000;
 /** "No cluster leader" takes an agent seven seconds to say. */
 const PLAIN_DEADLINE_MS = 10_000;
+/**
+ * An agent that was started anew while we paused, unnoticed, has lower indexes and would let us
+ * sleep through every change: the first wait after a pause is a short one.
+ */
+const WAIT_AFTER_PAUSE_MS = 1000;
 const BURST = 2;
 /** Questions a second, in the long run, whose answers change nothing. */
 const RATE_PER_SECOND = 5;
-/** An answer that changes something costs a tenth: real changes are followed at up to 50 a second. */
-const CHANGE_SHARE = 0.9;
+/** Answers that change something cost by their size: so many bytes are a whole token. */
+const TOKEN_BYTES = 4 * 1024 ** 2;
+/** And this at least: small changes are followed at up to 250 a second. */
+const TOKEN_SHARE_MIN = 0.02;
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 30_000;
 
@@ -65,6 +72,8 @@ export class BlockingQuery<T> {
   private step = new AbortController();
   /** The agent that the index is of. */
   private address = '';
+  /** client.breaksOf(address) when it was asked. */
+  private breaks = 0;
   /** 0: the next question does not wait. */
   private index = 0n;
   /** The last index, for people; it survives a break. */
@@ -100,12 +109,12 @@ export class BlockingQuery<T> {
 
   private async run(): Promise<void> {
     while (!this.isStopped) {
-      await this.awaitTurn();
+      const hasPaused = await this.awaitTurn();
       if (this.isStopped) return;
       this.step = new AbortController();
       const { signal } = this.step;
       try {
-        const { answer, value, hasWaited } = await this.ask(signal);
+        const { answer, value, hasWaited } = await this.ask(signal, hasPaused);
         if (!signal.aborted) this.take(answer, { value, hasWaited });
       } catch (error) {
         if (!signal.aborted) await this.fail(error);
@@ -113,21 +122,27 @@ export class BlockingQuery<T> {
     }
   }
 
-  private async awaitTurn(): Promise<void> {
+  /** Waits for a token; true when it had to. */
+  private async awaitTurn(): Promise<boolean> {
     const { clock } = this.options.context;
-    for (;;) {
+    for (let hasPaused = false; ; hasPaused = true) {
       const waitMs = this.bucket.take(clock.nowMs());
-      if (waitMs <= 0 || this.isStopped) return;
+      if (waitMs <= 0 || this.isStopped) return hasPaused;
       await this.pause(waitMs);
     }
   }
 
-  private async ask(signal: AbortSignal) {
+  private async ask(signal: AbortSignal, hasPaused: boolean) {
     const { context, path, query, mayBeMissing = false, decode } = this.options;
-    const { client, waitMs } = context;
+    const { client } = context;
     const { address } = client;
+    const breaks = client.breaksOf(address);
     if (address !== this.address && this.address !== '') this.breakOff(`${address} answers now`);
+    else if (this.index > 0n && breaks !== this.breaks)
+      this.breakOff('first answer after an outage: a connection broke');
     this.address = address;
+    this.breaks = breaks;
+    const waitMs = hasPaused ? Math.min(context.waitMs, WAIT_AFTER_PAUSE_MS) : context.waitMs;
     const hasWaited = this.index > 0n;
     const wait = hasWaited ? { index: String(this.index), wait: `${waitMs}ms` } : {};
     const answer = await client.getFrom(address, {
@@ -153,8 +168,9 @@ export class BlockingQuery<T> {
     this.backoff.reset();
     const { receivedMs } = answer;
     const isFresh = isBackwards || !hasWaited;
-    if (this.hand({ value, doubt, isFresh, change, receivedMs }))
-      this.bucket.giveBack(CHANGE_SHARE);
+    if (!this.hand({ value, doubt, isFresh, change, receivedMs })) return;
+    const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
+    this.bucket.giveBack(1 - Math.min(1, share));
   }
 
   /** What goes wrong in the receiver is its own fault: the query neither stops nor backs off. */
@@ -173,7 +189,7 @@ export class BlockingQuery<T> {
     const failure =
       error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
     this.breakOff(outageText(failure));
-    if (!failure.isRefusal) context.client.failOver(this.address);
+    void context.client.failOver(this.address, failure);
     onError(failure);
     // The jitter comes on top, so that those who were sent away together don't come together.
     await this.pause(failure.retryAfterMs + this.backoff.nextMs());

@@ -32,6 +32,8 @@ export class ConsulClient {
   private readonly token: Token;
   private readonly dispatchers: Dispatchers;
   private readonly closed = new AbortController();
+  /** How many exchanges with an agent have broken, by address. */
+  private readonly breaks = new Map<string, number>();
   private current = 0;
   private returning: Timer | null = null;
   private tokenLook: Timer | null = null;
@@ -59,14 +61,25 @@ export class ConsulClient {
   }
 
   /**
-   * The agent at `from` does not answer as it should: the next one is asked from now on, unless
-   * another question found that out before.
+   * A question failed at the agent `from`. Unless that was the question's own fault, the next agent
+   * is asked from now on. Many questions may fail at once: one step is made, not many.
    */
-  failOver(from: string): void {
+  async failOver(from: string, error: ConsulError): Promise<void> {
     const { addresses } = this.settings;
-    if (addresses.length < 2 || from !== this.address) return;
+    if (addresses.length < 2 || error.isRefusal || from !== this.address) return;
+    // Consul has a 500 for questions that it doesn't understand, too; so it is asked a plain one.
+    if (error.code.startsWith('http-') && (await this.hasLeader(from))) return;
+    if (from !== this.address || this.closed.signal.aborted) return;
     this.current = (this.current + 1) % addresses.length;
     this.awaitReturn();
+  }
+
+  /**
+   * Rises when a connection to the agent breaks or a question isn't answered: it may have been
+   * started anew since, also for those who asked nothing just then.
+   */
+  breaksOf(address: string): number {
+    return this.breaks.get(address) ?? 0;
   }
 
   /** GET at the current agent. Throws ConsulError. */
@@ -118,6 +131,7 @@ export class ConsulClient {
       const receivedMs = clock.nowMs();
       return { status: response.statusCode, headers: response.headers, text, receivedMs };
     } catch (error) {
+      if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
       this.dispatchers.recycle(address, dispatcher);
       throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);
@@ -181,7 +195,7 @@ export class ConsulClient {
     };
     try {
       const { status, text } = await this.exchange(address, question);
-      return status === 200 && text.trim().length > 2;
+      return status === 200 && /^\s*"[^"]+"\s*$/.test(text);
     } catch {
       return false;
     }

@@ -22,7 +22,13 @@ function errorOf(response: Parameters<typeof read>[0]): ConsulError {
 
 describe('an answer', () => {
   it('has its index, body and time', () => {
-    expect(read({ text: '[1]' })).toEqual({ index: 7n, body: [1], doubt: '', receivedMs: 5 });
+    expect(read({ text: '[1]' })).toEqual({
+      index: 7n,
+      body: [1],
+      doubt: '',
+      receivedMs: 5,
+      bodyBytes: 3,
+    });
   });
 
   it('keeps an index beyond 2^53 exact', () => {

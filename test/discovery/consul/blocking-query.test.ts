@@ -197,6 +197,16 @@ describe('the pace', () => {
     expect(count).toBeLessThanOrEqual(2 + (tookMs / 1000) * 5 + 1);
   });
 
+  it('waits briefly after a pause: an agent may have been started anew meanwhile', async () => {
+    const run = await follow(
+      (_, n) => ({ index: n + 1 }),
+      () => false,
+    );
+    await run.agent.askedTimes(5);
+    const waits = run.agent.asked.map(({ query }) => query.get('wait'));
+    expect(waits).toEqual([null, '60000ms', '1000ms', '1000ms', '1000ms']);
+  });
+
   it('follows real changes at once, and faster', async () => {
     const run = await follow((_, n) => (n < 12 ? { index: n + 1 } : null));
     await run.agent.askedTimes(10);
