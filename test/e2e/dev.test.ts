@@ -74,6 +74,7 @@ describe('upriver dev', () => {
     await shell(await printed(upriver, /^ +(curl .*\/deregister\/whoami-3)$/m));
     await expect.poll(() => answering(call)).toEqual(['whoami-1', 'whoami-2']);
 
+    expect(upriver.output(), 'nothing to complain of').not.toMatch(/^\S+ (?:WARN|ERROR)/m);
     third.signal('SIGINT');
     upriver.signal('SIGINT');
     const codes = await Promise.all([third.exited, upriver.exited]);

@@ -37,6 +37,26 @@ export function catalogSuite(client: RegistryClient): void {
     expect((await client.get(`/v1/catalog/service/${unique('none')}`)).json).toEqual([]);
   });
 
+  it('shows a node with all that is on it', async () => {
+    const name = unique('on-node');
+    await client.register({ Name: name, ID: `${name}-1`, Meta: { a: 'b' } });
+    const [entry] = await client.untilCount(name, 1);
+    const { Node } = entry!.Node;
+    const answer = await client.get(`/v1/catalog/node/${Node}`);
+    expect(answer.json).toMatchObject({
+      Node: { Node, Address: '127.0.0.1' },
+      Services: {
+        consul: { Service: 'consul' },
+        [`${name}-1`]: { Service: name, Meta: { a: 'b' } },
+      },
+    });
+    const nobody = await client.get(`/v1/catalog/node/${unique('nobody')}`);
+    expect(nobody).toMatchObject({ status: 200, json: null });
+    const filter = encodeURIComponent(`Service == "${name}"`);
+    const some = await client.get(`/v1/catalog/node/${Node}?filter=${filter}`);
+    expect(Object.keys((some.json as { Services: object }).Services)).toEqual([`${name}-1`]);
+  });
+
   it('takes in external nodes, and wakes those who watch their service', async () => {
     const [node, name] = [unique('ext'), unique('external')];
     const before = await client.get(`/v1/health/service/${name}`);
@@ -120,7 +140,8 @@ export function catalogSuite(client: RegistryClient): void {
     }
     const state = await client.get('/v1/health/state/');
     expect(state).toMatchObject({ status: 400, text: 'Missing check state' });
-    const node = await client.get('/v1/health/node/');
-    expect(node).toMatchObject({ status: 400, text: 'Missing node name' });
+    for (const path of ['/v1/health/node/', '/v1/catalog/node/']) {
+      expect(await client.get(path)).toMatchObject({ status: 400, text: 'Missing node name' });
+    }
   });
 }
