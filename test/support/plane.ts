@@ -1,0 +1,181 @@
+// The data plane in this process: a worker with a table of given services, its listener on a free
+// port, and the ledger that it counts in.
+import { expect } from 'vitest';
+import type { Logger } from '../../src/base/log.ts';
+import { seededRandom } from '../../src/base/prng.ts';
+import { TimerWheel } from '../../src/base/timer-wheel.ts';
+import { EndpointColumn } from '../../src/ledger/layout.ts';
+import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
+import { formatListen } from '../../src/model/listener.ts';
+import { type ReasonCode, reason } from '../../src/model/reason.ts';
+import type { Route } from '../../src/model/route.ts';
+import type {
+  HttpPolicy,
+  Limits,
+  RetryPolicy,
+  Service,
+  Timeouts,
+} from '../../src/model/service.ts';
+import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
+import type { WorkerContext } from '../../src/proxy/context.ts';
+import type { FromWorker } from '../../src/worker/messages.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { closePeers, dial, type Endpoint, listenEndpoint, type Peer } from './peer.ts';
+import { freePorts } from './ports.ts';
+import { loopback, makeListener, makeService, makeSnapshot } from './service.ts';
+
+/** What a test says of its service; the rest is as in makeService. */
+export interface Policy extends Pick<Partial<Service>, 'name' | 'balance' | 'passive'> {
+  readonly retry?: Partial<RetryPolicy>;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly limits?: Partial<Limits>;
+  readonly http?: Partial<HttpPolicy>;
+}
+
+export function serviceOf({ retry, timeouts, limits, http, ...parts }: Policy = {}): Service {
+  const plain = makeService(parts);
+  return {
+    ...plain,
+    retry: { ...plain.retry, ...retry },
+    timeouts: { ...plain.timeouts, ...timeouts },
+    limits: { ...plain.limits, ...limits },
+    http: { ...plain.http, ...http },
+  };
+}
+
+export class Plane {
+  readonly port: number;
+  readonly worker: Worker;
+  readonly ledger: Ledger;
+  readonly wheel: TimerWheel;
+  /** Errors that the worker logged: a broken rule of ours is one. */
+  readonly errors: unknown[] = [];
+  readonly reports: FromWorker[] = [];
+
+  constructor(port: number) {
+    this.port = port;
+    this.ledger = new Ledger();
+    this.wheel = new TimerWheel(() => performance.now());
+    this.wheel.start();
+    const log: Logger = {
+      debug() {},
+      info() {},
+      warn() {},
+      error: (fields) => this.errors.push(fields),
+    };
+    const context: WorkerContext = {
+      index: 0,
+      ledger: new WorkerLedger(this.ledger.buffersFor(0)),
+      wheel: this.wheel,
+      services: new Map(),
+      random: seededRandom(1),
+      log,
+      accessLog: null,
+      report: (message) => this.reports.push(message),
+    };
+    this.worker = new Worker(context);
+  }
+
+  client(): Promise<Peer> {
+    return dial(this.port);
+  }
+
+  /** Opens a connection, sends the request and takes the answer. */
+  async ask(request: string): Promise<{ head: string; body: string }> {
+    const client = await this.client();
+    client.send(request);
+    const answer = await client.message();
+    client.end();
+    return answer;
+  }
+
+  async apply(services: readonly ServiceSnapshot[]): Promise<void> {
+    await this.worker.apply({ version: 2, upsert: services, remove: [], listeners: null });
+  }
+
+  inFlight(): number {
+    return [0, 1, 2, 3].reduce((sum, slot) => sum + this.ledger.inFlight(slot), 0);
+  }
+
+  reasons(code: ReasonCode): number {
+    return this.ledger.reasonTotal(0, reason(code).index);
+  }
+
+  retries(code: ReasonCode): number {
+    return this.ledger.retryTotal(0, reason(code).index);
+  }
+
+  endpointCount(slot: number, key: keyof typeof EndpointColumn): number {
+    return this.ledger.endpointTotal(slot, EndpointColumn[key]);
+  }
+
+  /** Until nothing is in flight any more. */
+  async quiet(): Promise<void> {
+    await expect.poll(() => this.inFlight(), { interval: 2 }).toBe(0);
+    expect(this.errors).toEqual([]);
+  }
+}
+
+const planes: Plane[] = [];
+
+async function open(
+  services: readonly ServiceSnapshot[],
+  listenerOf: (port: number) => ListenerSnapshot,
+): Promise<Plane> {
+  const [port] = await freePorts(1);
+  const plane = new Plane(port!);
+  planes.push(plane);
+  const listeners = [listenerOf(port!)];
+  const errors = await plane.worker.apply({ version: 1, upsert: services, remove: [], listeners });
+  expect(errors).toEqual([]);
+  return plane;
+}
+
+/** A plane with one service in front of these ports. */
+export function openPlane(ports: readonly number[], policy: Policy = {}): Promise<Plane> {
+  const service = serviceOf(policy);
+  return open([makeSnapshot(service, ports)], (port) => makeListener(service, loopback(port)));
+}
+
+/** A plane whose listener is a router. Services have the slots of their order. */
+export function openRouter(
+  routes: readonly Route[],
+  services: Readonly<Record<string, number>>,
+): Promise<Plane> {
+  const snapshots = Object.entries(services).map(([name, port], slot): ServiceSnapshot => {
+    const snapshot = makeSnapshot(serviceOf({ name }), [port]);
+    return { ...snapshot, slot, endpoints: snapshot.endpoints.map((one) => ({ ...one, slot })) };
+  });
+  return open(snapshots, (port) => {
+    const address = loopback(port);
+    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+  });
+}
+
+/** One endpoint and the plane in front of it. */
+export async function openPair(policy: Policy = {}): Promise<{ plane: Plane; endpoint: Endpoint }> {
+  const endpoint = await listenEndpoint();
+  return { plane: await openPlane([endpoint.port], policy), endpoint };
+}
+
+/** After each test: whatever it was about, nothing may be left in flight, and no rule broken. */
+export async function closePlanes(): Promise<void> {
+  const all = planes.splice(0);
+  closePeers();
+  for (const plane of all) {
+    await plane.worker.drain(0);
+    await plane.quiet();
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(0);
+    plane.wheel.stop();
+  }
+}
+
+/** An answer with a length. */
+export function answer(body: string, fields = '', status = '200 OK'): string {
+  return `HTTP/1.1 ${status}\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** A request to host `a`. */
+export function request(line: string, fields = '', body = ''): string {
+  return `${line} HTTP/1.1\r\nHost: a\r\n${fields}\r\n${body}`;
+}
