@@ -1,60 +1,98 @@
 // `upriver dev`: the balancer with a registry and two endpoints of its own, to try it with nothing
-// else at hand. It is the real thing on an embedded registry, reached over HTTP like any other.
-import { EmbeddedRegistry } from '../dev/embedded-registry.ts';
+// else at hand. It is the real thing: `run` with flags, and the registry is reached over HTTP like
+// any other.
+import { systemClock } from '../base/clock.ts';
+import { codeOf, messageOf } from '../base/coded-error.ts';
+import { createEmbeddedRegistry } from '../dev/embedded-registry.ts';
 import { freeNear, listenNear } from '../dev/ports.ts';
 import { startWhoami, type Whoami } from '../dev/whoami.ts';
 import { run } from './run.ts';
 
+const HOST = '127.0.0.1';
 const REGISTRY_PORT = 8500;
 const SERVICE_PORT = 8000;
 const STATS_PORT = 1936;
+/** The port that the printed lines propose for a third endpoint. */
+const THIRD_PORT = 8103;
 
+interface Places {
+  readonly agent: string;
+  readonly servicePort: number;
+  readonly statsPort: number;
+}
+
+/** Runs until it is asked to end; resolves with the exit code. */
 export async function dev(): Promise<number> {
-  const registry = new EmbeddedRegistry();
-  const registryPort = await listenNear(REGISTRY_PORT, (port) => registry.listen(port));
-  const servicePort = await freeNear(SERVICE_PORT, '0.0.0.0');
-  const statsPort = await freeNear(STATS_PORT, '127.0.0.1');
-  const agent = `http://127.0.0.1:${registryPort}`;
-  const endpoints = await Promise.all(['whoami-1', 'whoami-2'].map((name) => startWhoami(name, 0)));
-  for (const [i, endpoint] of endpoints.entries())
-    await register(agent, `whoami-${i + 1}`, endpoint);
-  const code = await run({
+  const registry = createEmbeddedRegistry({ clock: systemClock, random: Math.random });
+  const endpoints: Whoami[] = [];
+  try {
+    const port = await listenNear({ what: 'the registry', wanted: REGISTRY_PORT }, (near) =>
+      registry.listen(HOST, near),
+    );
+    const places: Places = {
+      agent: `http://${HOST}:${port}`,
+      servicePort: await freeNear({ what: 'service whoami', wanted: SERVICE_PORT }),
+      statsPort: await freeNear({ what: 'the stats port', wanted: STATS_PORT }),
+    };
+    for (const id of ['whoami-1', 'whoami-2']) {
+      const endpoint = await startWhoami(id, 0);
+      endpoints.push(endpoint);
+      await register(places.agent, registrationOf(id, endpoint.port));
+    }
+    return await balance(places);
+  } catch (error) {
+    console.error(`upriver: dev: ${messageOf(error)}`);
+    return 1;
+  } finally {
+    await Promise.all([registry.close(), ...endpoints.map((endpoint) => endpoint.close())]);
+  }
+}
+
+function balance(places: Places): Promise<number> {
+  const { agent, servicePort, statsPort } = places;
+  return run({
     flags: {
       consul: [agent],
       service: [`whoami=${servicePort}`],
-      stats: `127.0.0.1:${statsPort}`,
+      stats: `:${statsPort}`,
       'log-format': 'pretty',
     },
+    // What the shell has set for a real registry must not lead this one astray.
     env: {},
     path: '',
-    onStarted: () => console.log(whatToTry({ agent, servicePort, statsPort })),
+    onStarted: () => console.log(whatToTry(places)),
   });
-  await Promise.all([registry.close(), ...endpoints.map((endpoint) => endpoint.close())]);
-  return code;
 }
 
-async function register(agent: string, id: string, { port }: Whoami): Promise<void> {
-  const body = { Name: 'whoami', ID: id, Address: '127.0.0.1', Port: port };
-  await fetch(`${agent}/v1/agent/service/register`, { method: 'PUT', body: JSON.stringify(body) });
+function registrationOf(id: string, port: number) {
+  return { Name: 'whoami', ID: id, Address: HOST, Port: port };
 }
 
-function whatToTry(at: { agent: string; servicePort: number; statsPort: number }): string {
-  const { agent, servicePort, statsPort } = at;
+async function register(agent: string, body: object): Promise<void> {
+  const response = await fetch(`${agent}/v1/agent/service/register`, {
+    method: 'PUT',
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`the registry refused: ${await response.text()}`);
+}
+
+function whatToTry({ agent, servicePort, statsPort }: Places): string {
+  const third = JSON.stringify(registrationOf('whoami-3', THIRD_PORT));
   return `
 Upriver runs, with a registry of its own on ${agent} and two endpoints of service whoami.
 
-  Call it (again and again: the endpoints take turns):
-    curl http://127.0.0.1:${servicePort}/
+  Call it, again and again:
+    curl http://${HOST}:${servicePort}/
 
-  Start a third endpoint in another terminal, and register it; it is served at once:
-    npm run upriver -- dev whoami-3 8103
-    curl -X PUT -d '{"Name":"whoami","ID":"whoami-3","Address":"127.0.0.1","Port":8103}' ${agent}/v1/agent/service/register
+  Start a third endpoint in another terminal, and register it. It gets requests at once:
+    npm run upriver -- dev whoami-3 ${THIRD_PORT}
+    curl -X PUT -d '${third}' ${agent}/v1/agent/service/register
 
   Take it out again:
     curl -X PUT ${agent}/v1/agent/service/deregister/whoami-3
 
-  Watch:
-    http://127.0.0.1:${statsPort}/stats
+  See what is served, and why:
+    http://${HOST}:${statsPort}/stats
 
   Ctrl-C ends everything.
 `;
@@ -64,15 +102,25 @@ Upriver runs, with a registry of its own on ${agent} and two endpoints of servic
 export async function devEndpoint(name: string, portText: string): Promise<number> {
   const port = Number(portText);
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    console.error(`upriver: dev: '${portText}': expected a port`);
+    console.error(`upriver: dev: '${portText}': expected a port from 0 (any) to 65535`);
     return 2;
   }
-  const endpoint = await startWhoami(name, port);
-  console.log(`${name} answers on http://127.0.0.1:${endpoint.port}/`);
-  await new Promise((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
+  try {
+    const endpoint = await startWhoami(name, port);
+    console.log(`${name} answers on http://${HOST}:${endpoint.port}/`);
+    await asked();
+    await endpoint.close();
+    return 0;
+  } catch (error) {
+    const why = codeOf(error) === 'EADDRINUSE' ? `port ${port} is in use` : messageOf(error);
+    console.error(`upriver: dev: ${name}: ${why}`);
+    return 1;
+  }
+}
+
+function asked(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
   });
-  await endpoint.close();
-  return 0;
 }

@@ -1,92 +1,91 @@
-// The embedded registry of `upriver dev`: the part of Consul's HTTP API that tutorials use, on a
-// store in memory. The agent, catalog and health parts are in agent-api.ts and catalog-api.ts, keys
-// in kv-api.ts; here is what they share: routing, blocking, headers.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+// The embedded registry of `upriver dev`: the part of Consul's HTTP API that tutorials use, in memory.
+// This file is the server: it finds the route, waits as a blocking query does, and writes answers and
+// refusals as a Consul agent would. What is told is in the *-routes.ts files.
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import { parseDuration } from '../base/duration.ts';
-import { agentRoutes } from './agent-api.ts';
-import { AgentChecks } from './agent-checks.ts';
-import { catalogRoutes } from './catalog-api.ts';
-import { kvRoutes } from './kv-api.ts';
-import { Store, type Topic } from './store.ts';
+import type { Random } from '../base/prng.ts';
+import { Agent } from './agent.ts';
+import { agentRoutes } from './agent-routes.ts';
+import { Catalog } from './catalog.ts';
+import { catalogRoutes, healthRoutes } from './catalog-routes.ts';
+import { ChangeLog } from './change-log.ts';
+import { KeyStore } from './key-store.ts';
+import { kvRoutes } from './kv-routes.ts';
+import { type Call, Refusal, type Reply, type Route } from './routes.ts';
+import { DATACENTER } from './shapes.ts';
 
-/** Consul waits 5 minutes unless it is told, and 10 at most. */
+/** Consul waits 5 minutes unless it is told, 10 at most, and up to a sixteenth longer. */
 const WAIT_MS = 300_000;
 const WAIT_MS_MAX = 600_000;
+const JITTER_SHARE = 1 / 16;
 const BODY_BYTES_MAX = 1024 * 1024;
+/** The version whose answers it gives. */
+const VERSION = '1.8.7+upriver-dev';
 
-/** What a route answers. */
-export interface Reply {
-  readonly status?: number;
-  /** JSON, unless it is a Buffer. */
-  readonly body?: unknown;
-  /** Plain text instead of JSON. */
-  readonly text?: string;
+export interface RegistryOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Name and address of the one node; default upriver-dev on 127.0.0.1. */
+  readonly node?: string;
+  readonly address?: string;
 }
 
-export interface Call {
-  readonly method: string;
-  /** The path's words after the route's own. */
-  readonly rest: string;
-  readonly query: URLSearchParams;
-  readonly body: Buffer;
-  /** The body as JSON; throws a BadRequest where it is none. */
-  json(): Record<string, unknown>;
+export interface EmbeddedRegistry {
+  /** Opens it; resolves with where it is. Rejects with the system's error. */
+  listen(host: string, port: number): Promise<{ readonly port: number; readonly url: string }>;
+  /** Ends checks, blocking queries and connections. */
+  close(): Promise<void>;
 }
 
-export interface Route {
-  readonly method: string;
-  /** `/v1/health/service/`: what follows it is `rest`; without a slash at the end it is exact. */
-  readonly path: string;
-  /** What a blocking query of this route waits on; none for routes that change things. */
-  readonly topic?: (call: Call) => Topic;
-  readonly answer: (call: Call) => Reply;
+/** Makes a registry that holds nothing but itself. */
+export function createEmbeddedRegistry(options: RegistryOptions): EmbeddedRegistry {
+  const { clock, node = 'upriver-dev', address = '127.0.0.1' } = options;
+  const log = new ChangeLog(clock);
+  const catalog = new Catalog(log);
+  const keys = new KeyStore(log);
+  const agent = new Agent({ node, nodeId: randomUUID(), address, clock, log, catalog });
+  log.write(() => agent.join(VERSION));
+  const routes = [
+    ...agentRoutes(agent, VERSION),
+    ...catalogRoutes(catalog),
+    ...healthRoutes(catalog),
+    ...kvRoutes(keys),
+  ];
+  return new RegistryServer({ routes, log, agent, random: options.random });
 }
 
-/** A request that can't be served as it is: answered with 400 and the message, as Consul does. */
-export class BadRequest extends Error {}
-
-export interface Registry {
-  readonly store: Store;
-  readonly checks: AgentChecks;
-  readonly node: string;
-  readonly nodeAddress: string;
-}
-
-export class EmbeddedRegistry implements Registry {
-  readonly store = new Store();
-  readonly checks: AgentChecks;
-  readonly node = 'upriver-dev';
-  readonly nodeAddress = '127.0.0.1';
+class RegistryServer implements EmbeddedRegistry {
   private readonly routes: readonly Route[];
-  private readonly server = createServer((request, response) => void this.serve(request, response));
-  private readonly closing = new AbortController();
+  private readonly log: ChangeLog;
+  private readonly agent: Agent;
+  private readonly random: Random;
+  private readonly server: Server;
 
-  constructor() {
-    this.checks = new AgentChecks((id, status, output) => {
-      const check = this.store.checks.get(`${this.node}/${id}`);
-      if (check === undefined) return;
-      const { createIndex: _, modifyIndex: __, ...rest } = check;
-      this.store.putCheck({ ...rest, status, output });
-    });
-    this.routes = [...agentRoutes(this), ...catalogRoutes(this), ...kvRoutes(this)];
+  constructor(parts: { routes: Route[]; log: ChangeLog; agent: Agent; random: Random }) {
+    this.routes = parts.routes;
+    this.log = parts.log;
+    this.agent = parts.agent;
+    this.random = parts.random;
+    this.server = createServer((request, response) => void this.serve(request, response));
   }
 
-  /** Opens it; resolves with the port. Rejects with the system's error. */
-  listen(port: number, host = '127.0.0.1'): Promise<number> {
+  listen(host: string, port: number): Promise<{ port: number; url: string }> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject);
       this.server.listen(port, host, () => {
         this.server.off('error', reject);
         const address = this.server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
+        const bound = typeof address === 'object' && address !== null ? address.port : port;
+        resolve({ port: bound, url: `http://${host}:${bound}` });
       });
     });
   }
 
   close(): Promise<void> {
-    this.checks.close();
-    this.closing.abort();
+    this.agent.close();
     return new Promise((resolve) => {
       this.server.close(() => resolve());
       this.server.closeAllConnections();
@@ -94,65 +93,113 @@ export class EmbeddedRegistry implements Registry {
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://registry');
-    const method = request.method ?? 'GET';
-    const found = this.routes.filter((route) => matches(route, url.pathname));
+    try {
+      const url = new URL(request.url ?? '/', 'http://registry');
+      const route = this.find(request, response, url);
+      if (route === null) return;
+      const call = {
+        rest: decodeURIComponent(url.pathname.slice(route.path.length)),
+        query: url.searchParams,
+        body: await readBody(request),
+      };
+      await this.answer(route, call, response);
+    } catch (error) {
+      const status = error instanceof Refusal ? error.status : 500;
+      send(response, { status, text: messageOf(error) });
+    }
+  }
+
+  /** The route, or null when it is told here that there is none. */
+  private find(request: IncomingMessage, response: ServerResponse, url: URL): Route | null {
+    const { pathname } = url;
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
+    if (pathname.includes('//')) {
+      const Location = pathname.replaceAll(/\/{2,}/g, '/') + url.search;
+      send(response, { status: 301, headers: { Location } });
+      return null;
+    }
+    const found = this.routes.filter(({ path }) =>
+      path.endsWith('/') ? pathname.startsWith(path) : pathname === path,
+    );
+    if (found.length === 0) {
+      send(response, { status: 404 });
+      return null;
+    }
     const route = found.find((one) => one.method === method);
-    if (route === undefined) {
-      const allowed = [...new Set(found.map((one) => one.method))].join(',');
-      if (found.length > 0) response.setHeader('Allow', `OPTIONS,${allowed}`);
-      const text = found.length > 0 ? `method ${method} not allowed` : '';
-      send(response, { status: found.length > 0 ? 405 : 404, text });
+    if (route !== undefined) return route;
+    const headers = { Allow: ['OPTIONS', ...found.map((one) => one.method)].join(',') };
+    if (method === 'OPTIONS') send(response, { headers });
+    else send(response, { status: 405, headers, text: `method ${method} not allowed` });
+    return null;
+  }
+
+  private async answer(route: Route, call: Call, response: ServerResponse): Promise<void> {
+    const { index } = route;
+    if (index === undefined) {
+      send(
+        response,
+        this.log.write(() => route.answer(call)),
+      );
       return;
     }
     try {
-      const call = callOf(request, route, url, await readBody(request));
-      await this.block(route, call, response);
-      send(response, route.answer(call));
+      refuseContradictions(call.query);
+      // What is wrong with the question is told at once, not after its wait.
+      if (Number(call.query.get('index')) > 0) route.answer(call);
+      await this.block(() => index(call), call.query, response);
+      const reply = route.answer(call);
+      response.setHeader('X-Consul-Index', Math.max(1, index(call)));
+      response.setHeader('X-Consul-Knownleader', 'true');
+      response.setHeader('X-Consul-Lastcontact', '0');
+      send(response, reply);
     } catch (error) {
-      send(response, { status: error instanceof BadRequest ? 400 : 500, text: messageOf(error) });
-    }
-  }
-
-  /** Waits as a blocking query does, and sets the headers of an answer that can be waited on. */
-  private async block(route: Route, call: Call, response: ServerResponse): Promise<void> {
-    if (route.topic === undefined) return;
-    const topic = route.topic(call);
-    const index = Number(call.query.get('index') ?? 0);
-    if (Number.isNaN(index)) throw new BadRequest('Invalid index');
-    if (index > 0) {
-      const ms = waitOf(call.query.get('wait'));
-      const gone = new AbortController();
-      response.on('close', () => gone.abort());
-      const signal = AbortSignal.any([gone.signal, this.closing.signal]);
-      await this.store.waitFor(topic, index, { ms: ms + (Math.random() * ms) / 16, signal });
-    }
-    response.setHeader('X-Consul-Index', this.store.indexOf(topic));
-    response.setHeader('X-Consul-Knownleader', 'true');
-    response.setHeader('X-Consul-Lastcontact', '0');
-  }
-}
-
-function matches(route: Route, path: string): boolean {
-  return route.path.endsWith('/') ? path.startsWith(route.path) : path === route.path;
-}
-
-function callOf(request: IncomingMessage, route: Route, url: URL, body: Buffer): Call {
-  return {
-    method: request.method ?? 'GET',
-    rest: decodeURIComponent(url.pathname.slice(route.path.length)),
-    query: url.searchParams,
-    body,
-    json() {
-      try {
-        const parsed: unknown = body.length === 0 ? {} : JSON.parse(body.toString());
-        if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>;
-      } catch {
-        // told below
+      // Not an oversight: errors of an agent carry index 1, and clients must not take it.
+      if (error instanceof Refusal && error.status >= 500) {
+        response.setHeader('X-Consul-Index', '1');
+        response.setHeader('X-Consul-Knownleader', 'false');
+        response.setHeader('X-Consul-Lastcontact', '0');
       }
-      throw new BadRequest('Request decode failed: expected a JSON object');
-    },
-  };
+      throw error;
+    }
+  }
+
+  private async block(
+    index: () => number,
+    query: URLSearchParams,
+    response: ServerResponse,
+  ): Promise<void> {
+    const known = indexOf(query.get('index'));
+    const waitMs = waitOf(query.get('wait'));
+    if (known === 0) return;
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    await this.log.until(() => index() > known, {
+      waitMs: waitMs * (1 + this.random() * JITTER_SHARE),
+      signal: gone.signal,
+    });
+  }
+}
+
+function refuseContradictions(query: URLSearchParams): void {
+  if (query.has('stale') && query.has('consistent')) {
+    const why = 'Cannot specify ?stale with ?consistent, conflicting semantics.';
+    throw new Refusal(400, why);
+  }
+  const datacenter = query.get('dc') || DATACENTER;
+  if (datacenter !== DATACENTER) throw new Refusal(500, 'No path to datacenter');
+}
+
+function indexOf(text: string | null): number {
+  if (text === null || text === '') return 0;
+  if (/^\d{1,20}$/.test(text)) return Number(text);
+  throw new Refusal(400, 'Invalid index');
+}
+
+function waitOf(text: string | null): number {
+  if (text === null || text === '') return WAIT_MS;
+  const ms = parseDuration(text);
+  if (ms === null) throw new Refusal(400, 'Invalid wait time');
+  return Math.min(WAIT_MS_MAX, ms || WAIT_MS);
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {
@@ -161,29 +208,22 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   for await (const chunk of request) {
     chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
-    if (bytes > BODY_BYTES_MAX) throw new BadRequest('Request body too large');
+    if (bytes > BODY_BYTES_MAX) throw new Refusal(413, 'Request body too large');
   }
   return Buffer.concat(chunks);
 }
 
-function waitOf(text: string | null): number {
-  if (text === null || text === '') return WAIT_MS;
-  const ms = parseDuration(text);
-  if (ms === null) throw new BadRequest('Invalid wait time');
-  return Math.min(WAIT_MS_MAX, ms === 0 ? WAIT_MS : ms);
-}
-
+/** JSON is indented, as a dev agent of Consul does: people read it in terminals. */
 function send(response: ServerResponse, reply: Reply): void {
-  const status = reply.status ?? 200;
-  if (reply.text !== undefined) {
-    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(reply.text);
-  } else if (reply.body === undefined) {
-    response.writeHead(status, { 'content-length': 0 }).end();
-  } else if (Buffer.isBuffer(reply.body)) {
-    response.writeHead(status, { 'content-type': 'text/plain' }).end(reply.body);
-  } else {
-    response
-      .writeHead(status, { 'content-type': 'application/json' })
-      .end(JSON.stringify(reply.body));
-  }
+  const { status = 200, json, bytes, text, headers = {} } = reply;
+  if (response.destroyed || response.headersSent) return;
+  const [type, body] =
+    json !== undefined
+      ? ['application/json', `${JSON.stringify(json, null, 4)}\n`]
+      : bytes !== undefined
+        ? ['text/plain', bytes]
+        : ['text/plain; charset=utf-8', text ?? ''];
+  if (body.length > 0) response.setHeader('Content-Type', type);
+  const length = Buffer.byteLength(body);
+  response.writeHead(status, { ...headers, 'Content-Length': length }).end(body);
 }
