@@ -1,5 +1,9 @@
 // Rights and TLS of a real agent: default deny, a CA of its own, client certificates, HTTP/2.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -176,6 +180,42 @@ describe.skipIf(!hasConsul)('an agent with ACLs and TLS', () => {
     await consul.deleteToken(first);
     await register('web2');
     await receiver.until(() => receiver.ids('web').length === 2, 'web2 with the third token');
+  });
+
+  it('that speaks only HTTP/1.1 over TLS is asked by few connections', async () => {
+    const server = createServer(
+      { key: readFileSync(consul.keyFile), cert: readFileSync(consul.certFile) },
+      (incoming, response) => {
+        const { url, headers } = incoming;
+        const onAnswer = (answer: IncomingMessage) => {
+          response.writeHead(answer.statusCode!, answer.headers);
+          answer.pipe(response);
+        };
+        // Ended requests are the other side's way to say that it is done.
+        get(`${consul.agent.url}${url}`, { headers }, onAnswer).on('error', () => {});
+      },
+    ).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(async () => void server.close());
+    ends.push(async () => server.closeAllConnections());
+    const names = Array.from({ length: 40 }, (_, i) => `many${i}`);
+    const { port } = server.address() as AddressInfo;
+    const { provider, receiver } = follow(
+      { token: readToken },
+      {
+        address: `https://127.0.0.1:${port}`,
+        sources: names.map((name) => source(name)),
+        directMax: 10,
+      },
+    );
+    await untilTrue(
+      () => provider.status().isSynced && provider.status().watches === 12,
+      () => JSON.stringify(provider.status()),
+    );
+    for (const name of ['many0', 'many39']) {
+      await register(`of-${name}`, name);
+      await receiver.until(() => receiver.ids(name).join() === `dev/of-${name}`, name);
+    }
   });
 
   it('has all watches on one connection: HTTP/2', async () => {

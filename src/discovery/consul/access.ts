@@ -1,17 +1,22 @@
 // Consul answers a token without rights as if there were nothing: 200 and an empty list. Where it
 // checks rights at all, only what must always be there tells: a catalog has a node, and a
 // datacenter has the service consul.
+import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulClient } from './client.ts';
 
 const DEADLINE_MS = 10_000;
+const RETRY_MS = 10_000;
 
-/** What the token lacks, for people; '' when it lacks nothing that can be seen, or nobody answers. */
+/**
+ * What the token lacks, for people; '' when it lacks nothing that can be seen, null when nobody
+ * answered.
+ */
 export async function findMissingRights(
   client: ConsulClient,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<string | null> {
   const get = async (path: string) =>
     (await client.get({ path, deadlineMs: DEADLINE_MS, signal })).body;
   try {
@@ -25,27 +30,39 @@ export async function findMissingRights(
     return 'the ACL token (or its absence) gives no service:read: every service looks empty';
   } catch (error) {
     const isRefused = error instanceof ConsulError && error.code === 'http-403';
-    return isRefused ? `the ACL token is refused: ${error.message}` : '';
+    return isRefused ? `the ACL token is refused: ${error.message}` : null;
   }
 }
 
-/** An agent without ACLs answers 401 here; one with them 200, or 403 to those it doesn't know. */
+/**
+ * An agent with ACLs answers 200 here, or 403 to those it doesn't know; one without them 401, and
+ * what only resembles an agent 404. Throws where nobody answers.
+ */
 async function checksRights(askForSelf: () => Promise<unknown>): Promise<boolean> {
   try {
     await askForSelf();
     return true;
   } catch (error) {
-    return error instanceof ConsulError && ['http-403', 'no-index'].includes(error.code);
+    if (!(error instanceof ConsulError)) throw error;
+    if (error.code === 'http-403' || error.code === 'no-index') return true;
+    if (error.isRefusal) return false;
+    throw error;
   }
 }
 
-/** Says in the log what the token lacks. */
+/** Says in the log what the token lacks, as soon as an agent answers. */
 export async function reportMissingRights(
   client: ConsulClient,
-  options: { log: Logger; signal: AbortSignal },
+  options: { log: Logger; clock: Clock; signal: AbortSignal },
 ): Promise<void> {
-  const { log, signal } = options;
-  const missing = await findMissingRights(client, signal);
-  if (missing === '' || signal.aborted) return;
-  log.error({ registry: 'consul', address: client.address }, missing);
+  const { log, clock, signal } = options;
+  for (;;) {
+    const missing = await findMissingRights(client, signal);
+    if (signal.aborted) return;
+    if (missing !== null) {
+      if (missing !== '') log.error({ registry: 'consul', address: client.address }, missing);
+      return;
+    }
+    await new Promise<void>((resolve) => clock.setTimer(RETRY_MS, resolve));
+  }
 }

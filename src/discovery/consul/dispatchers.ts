@@ -8,7 +8,7 @@ import type { TlsSettings } from '../../model/settings.ts';
 import { ConsulError } from './answer.ts';
 
 /** Below an agent's default limit of 200 per client, which other programs of the host share. */
-const CONNECTIONS_MAX = 150;
+const CONNECTIONS_MAX = 128;
 /** What Consul allows on one HTTP/2 connection; past it another connection is opened. */
 const STREAMS_MAX = 250;
 const CONNECT_MS_MAX = 5000;

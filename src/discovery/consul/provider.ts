@@ -74,9 +74,9 @@ export class ConsulProvider implements Provider {
 
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
-    const { log } = this.options;
+    const { log, clock } = this.options;
     const { signal } = this.stopped;
-    const report = () => void reportMissingRights(this.client, { log, signal });
+    const report = () => void reportMissingRights(this.client, { log, clock, signal });
     report();
     this.client.onTokenChange.add(report);
     this.client.onProtocol = () => this.rearrange();
