@@ -110,7 +110,10 @@ export class TimerWheel {
     // Beyond one turn it waits in the furthest slot and is placed again from there.
     const slotMs = Math.min(deadlineMs, this.nowMs + (SLOTS - 1) * TICK_MS);
     entry.slotMs = slotMs;
-    const head = this.slots[Math.ceil(slotMs / TICK_MS) % SLOTS]!;
+    // A slot comes up with the first tick within it, which may be a little before the deadline: the
+    // entry then moves on by one. This tick's own slot has been visited already.
+    const tick = Math.max(Math.floor(slotMs / TICK_MS), Math.floor(this.nowMs / TICK_MS) + 1);
+    const head = this.slots[tick % SLOTS]!;
     entry.previous = head.previous;
     entry.next = head;
     head.previous!.next = entry;

@@ -25,11 +25,16 @@ export class RetryBudget {
 
   /** Takes a retry out of the budget at `nowMs` (monotonic); false where it is used up. */
   spend(nowMs: number): boolean {
+    if (!this.has(nowMs)) return false;
+    this.saved -= 1;
+    return true;
+  }
+
+  /** Whether `spend` would succeed. */
+  has(nowMs: number): boolean {
     const free = ((nowMs - this.refilledMs) / 1000) * this.options.budgetMinPerSecond;
     this.refilledMs = nowMs;
     this.saved = Math.min(SAVED_MAX, this.saved + free);
-    if (this.saved < 1) return false;
-    this.saved -= 1;
-    return true;
+    return this.saved >= 1;
   }
 }

@@ -20,6 +20,7 @@ import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
+import { normalisePath } from '../router.ts';
 import type { Wire, WireHandler } from '../wire.ts';
 import type { Exchange } from './exchange.ts';
 import { ownReply, redirectReply } from './own-reply.ts';
@@ -61,9 +62,11 @@ export class ClientConnection implements WireHandler, TimerOwner {
   private requests = 0;
   private lingered = 0;
   private isTaking = false;
-  private hasEnded = false;
+  /** The client will send no more. */
+  hasEnded = false;
   private isDraining = false;
-  private isHeld = false;
+  /** The exchange does not want more of the body for now. */
+  isHeld = false;
   private isOldClient = false;
   private isHead = false;
 
@@ -100,7 +103,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.counted = service;
     ledger.addService(service.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(service.slot);
-    if (count > service.service.limits.connections) this.reply(TOO_MANY_CONNECTIONS, '', false);
+    if (count > service.service.limits.connections) this.refuse(TOO_MANY_CONNECTIONS, false);
   }
 
   // Bytes
@@ -178,7 +181,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     if (parser.state === HeadState.rejected) {
       const fault = parser.fault as ReasonCode;
       this.plane.giveParser(parser);
-      this.reply(reason(fault), '', false);
+      this.refuse(reason(fault), false);
       return next;
     }
     const consumed = this.startExchange(parser.head, base, next, end);
@@ -214,20 +217,23 @@ export class ClientConnection implements WireHandler, TimerOwner {
   private route(head: Head): { live: LiveService; route: Route | null } | null {
     const mayKeepAlive = isPersistent(head) && !head.isChunked && head.contentLength <= 0;
     const refuse = (why: Reason): null => {
-      this.reply(why, '', mayKeepAlive);
+      this.refuse(why, mayKeepAlive);
       return null;
     };
     if (head.method === 'CONNECT' || head.method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
     const { service, router } = this.listener;
     const route = router === null ? null : router.match(hostOf(head), pathOf(head));
+    if (route?.redirect) {
+      const { status, location } = route.redirect;
+      const isKept = mayKeepAlive && this.mayKeepAlive();
+      this.send(redirectReply(status, location, this.replyOptions('', isKept)), isKept);
+      return null;
+    }
+    // What is routed is what is forwarded: a prefix that only the normalised path has can't be cut.
+    if (route !== null && hidesPrefix(pathOf(head), route.stripPrefix)) return refuse(NO_SERVICE);
     const live = route === null ? service : this.plane.context.services.get(route.service);
     if (live === null || live === undefined) return refuse(NO_SERVICE);
     if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) return refuse(LOOP);
-    if (route?.redirect) {
-      const { status, location } = route.redirect;
-      this.send(redirectReply(status, location, this.replyOptions('', mayKeepAlive)), mayKeepAlive);
-      return null;
-    }
     if (head.has(HeadFlag.maxForwards) && head.method === 'OPTIONS' && !countDown(head)) {
       return refuse(METHOD_NOT_ALLOWED);
     }
@@ -251,6 +257,11 @@ export class ClientConnection implements WireHandler, TimerOwner {
   /** The answer is sent, or with the kernel. */
   exchangeDone(isKept: boolean): void {
     this.leaveExchange();
+    this.afterAnswer(isKept);
+  }
+
+  /** What is not taken yet holds up the next request: a client must read what it asks for. */
+  private afterAnswer(isKept: boolean): void {
     if (!isKept) this.linger();
     else if (this.wire.isFlushed) this.nextRequest();
     else {
@@ -266,6 +277,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   private nextRequest(): void {
     this.state = 'head';
+    this.isHead = false;
+    this.isOldClient = false;
     if (this.hasEnded) {
       this.linger();
       return;
@@ -274,6 +287,12 @@ export class ClientConnection implements WireHandler, TimerOwner {
     // Within `take` its loop goes on by itself.
     if (!this.isTaking) this.takeStash();
     if (this.stash === null) this.wire.resume();
+  }
+
+  /** Answers what no exchange was begun for. */
+  private refuse(why: Reason, mayKeepAlive: boolean): void {
+    if (this.counted !== null) this.plane.context.ledger.addReason(this.counted.slot, why.index);
+    this.reply(why, '', mayKeepAlive);
   }
 
   /** Answers by ourselves. Closes afterwards unless the whole request is known to have been read. */
@@ -304,8 +323,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   private send(reply: Buffer, isKept: boolean): void {
     this.wire.write(reply);
-    if (isKept) this.nextRequest();
-    else this.linger();
+    this.afterAnswer(isKept);
   }
 
   /**
@@ -316,7 +334,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
     if (this.state === 'closed') return;
     this.state = 'lingering';
     this.stash = null;
-    this.setTimer(LINGER_MS);
+    // Until the answer is taken it is the client's turn; then the client is given a moment to close.
+    this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleMs);
     this.wire.end();
     this.wire.resume();
     if (this.hasEnded) this.closeWhenFlushed();
@@ -363,6 +382,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   resumeBody(): void {
     if (!this.isHeld) return;
     this.isHeld = false;
+    if (this.exchange !== null) this.setTimer(this.exchange.bodyIdleMs);
     if (this.stash === null) this.wire.resume();
   }
 
@@ -370,6 +390,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     if (this.state === 'flushing') this.nextRequest();
     else if (this.state === 'lingering') {
       if (this.hasEnded) this.wire.destroy();
+      else this.setTimer(LINGER_MS);
     } else this.exchange?.onClientDrain();
   }
 
@@ -413,11 +434,13 @@ export class ClientConnection implements WireHandler, TimerOwner {
   onTimer(): void {
     switch (this.state) {
       case 'head':
-        if (this.parser !== null) this.reply(HEADER_TIMEOUT, '', false);
+        if (this.parser !== null) this.refuse(HEADER_TIMEOUT, false);
         else this.wire.destroy();
         return;
       case 'exchange':
-        if (!this.exchange!.isRequestDone) this.exchange!.failClient(BODY_TIMEOUT);
+        // While we don't read the body, the silence is not the client's.
+        if (this.isHeld) this.setTimer(this.exchange!.bodyIdleMs);
+        else if (!this.exchange!.isRequestDone) this.exchange!.failClient(BODY_TIMEOUT);
         return;
       case 'flushing':
       case 'lingering':
@@ -436,7 +459,9 @@ export class ClientConnection implements WireHandler, TimerOwner {
   /** Closes now, whatever is in flight. */
   abort(): void {
     assert(this.wire.handler === this, 'a connection ends its own wire');
-    this.wire.destroy();
+    // In mid-answer an orderly close may look like its end.
+    if (this.exchange?.endsWithConnection) this.wire.reset();
+    else this.wire.destroy();
   }
 
   /** Closes with RST, so that a response without an end can't look complete. */
@@ -463,10 +488,16 @@ function pathOf(head: Head): string {
   return path === '' ? '/' : path;
 }
 
+function hidesPrefix(path: string, prefix: string): boolean {
+  return !path.startsWith(prefix) && (normalisePath(path)?.startsWith(prefix) ?? false);
+}
+
 function isLoop(head: Head): boolean {
-  return (head.valueOf(FieldId.via) ?? '')
-    .split(',')
-    .some((hop) => hop.trim().endsWith(` ${VIA_NAME}`));
+  let hops = '';
+  head.forEachField((id, _name, start, end) => {
+    if (id === FieldId.via) hops += `${head.text(start, end)},`;
+  });
+  return hops.split(',').some((hop) => hop.trim().endsWith(` ${VIA_NAME}`));
 }
 
 /** RFC 9110 section 7.6.2: false when the request must not go further. */

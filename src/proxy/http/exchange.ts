@@ -171,7 +171,12 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
 
   /** Chooses an endpoint; to be called once after `begin` and the body bytes that came with the head. */
   dispatch(): void {
-    if (this.state === 'placing') this.place();
+    if (this.state !== 'placing') return;
+    const { bodyBytes } = this.service.limits;
+    // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
+    if (bodyBytes > 0 && this.bodyBytes + this.bodyLeft > bodyBytes)
+      this.failClient(BODY_TOO_LARGE);
+    else this.place();
   }
 
   /**
@@ -183,6 +188,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
     const count = Math.min(this.bodyLeft, end - start);
     this.bodyLeft -= count;
     if (this.bodyLeft === 0) this.isRequestDone = true;
+    this.countBody(count);
     this.sendBody(base, start, start + count);
     this.afterBody();
     return start + count;
@@ -191,6 +197,8 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
   private takeChunked(base: Buffer, start: number, end: number): number {
     const decoder = this.decoder!;
     const next = decoder.decode(base, start, end);
+    // The framing that goes out is ours, and not what limits and figures are about.
+    this.countBody(decoder.dataEnd - start);
     if (decoder.state === BodyState.rejected) {
       this.failClient(reason(decoder.fault as 'bad-chunk' | 'bad-trailer'));
       return end;
@@ -210,15 +218,16 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
     return next;
   }
 
+  private countBody(count: number): void {
+    this.bodyBytes += count;
+    this.bytesIn += count;
+    const { bodyBytes } = this.service.limits;
+    if (bodyBytes > 0 && this.bodyBytes > bodyBytes) this.failClient(BODY_TOO_LARGE);
+  }
+
   private sendBody(base: Buffer, start: number, end: number): void {
     if (this.state === 'free') return;
-    this.bodyBytes += end - start;
-    this.bytesIn += end - start;
-    const { limits, retry } = this.service;
-    if (limits.bodyBytes > 0 && this.bodyBytes > limits.bodyBytes) {
-      this.failClient(BODY_TOO_LARGE);
-      return;
-    }
+    const { retry } = this.service;
     const isSent = this.state === 'awaiting' || this.state === 'relaying';
     if (this.isReplayable && isSent && this.bodyBytes > retry.bodyBytesMax) {
       this.isReplayable = false;
@@ -235,9 +244,14 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
 
   /** Set the time-outs anew after a piece of the body: the next piece, or the answer, is awaited. */
   private afterBody(): void {
-    if (this.state !== 'awaiting') return;
-    const { responseMs, idleMs } = this.service.timeouts;
-    this.upstream!.setTimer(this.isRequestDone ? responseMs : Math.max(responseMs, idleMs));
+    if (this.state === 'awaiting') this.awaitResponse();
+  }
+
+  /** The endpoint's time runs while it is its turn: not while we wait for the client's body. */
+  private awaitResponse(): void {
+    const { responseMs } = this.service.timeouts;
+    if (this.isRequestDone || this.client.isHeld) this.upstream!.setTimer(responseMs);
+    else this.upstream!.clearTimer();
   }
 
   private hashOf(head: Head): number {
@@ -315,13 +329,14 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
   private sendRequest(upstream: UpstreamConnection): void {
     this.state = 'awaiting';
     this.attemptMs = performance.now();
-    upstream.setTimer(this.service.timeouts.responseMs);
     const isTaken = upstream.wire.write(this.out.view());
     if (!isTaken) this.isOutLent = true;
     if (this.bodyBytes > this.service.retry.bodyBytesMax) this.isReplayable = false;
-    if (this.isRequestDone) return;
-    if (isTaken) this.client.resumeBody();
-    else this.client.holdBody();
+    if (!this.isRequestDone) {
+      if (isTaken) this.client.resumeBody();
+      else this.client.holdBody();
+    }
+    this.awaitResponse();
   }
 
   /** The attempt is over: the connection is closed, the count in flight taken back. */
@@ -365,7 +380,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
     if (why === STALE) {
       // The endpoint itself is well: the same one may be asked again, on a connection of its own.
       this.needsFresh = true;
-      this.tried.pop();
+      this.tried.splice(this.tried.indexOf(endpoint.slot), 1);
       this.attempts -= 1;
     }
     this.state = 'placing';
@@ -526,7 +541,9 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
       this.isRepeatable &&
       this.isReplayable &&
       this.attempts < this.service.retry.attempts &&
-      this.tried.length < this.live.usableCount
+      this.tried.length < this.live.usableCount &&
+      // Out of budget, the endpoint's own answer says more than one of ours.
+      this.live.retryBudget.has(this.plane.context.wheel.nowMs)
     );
   }
 
@@ -676,20 +693,25 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
   /** The client will send no more into the tunnel; when the endpoint won't either, it is over. */
   clientEndedTunnel(): void {
     if (this.state !== 'tunnel') return;
-    if (this.hasUpstreamEnded) {
-      this.finish(null);
-      this.client.closeTunnel();
-    } else {
-      this.upstream!.wire.end();
-    }
+    this.upstream!.wire.end();
+    this.closeTunnelWhenFlushed();
+  }
+
+  /** Both have ended; what the client sent last may still be on its way to the endpoint. */
+  private closeTunnelWhenFlushed(): void {
+    if (!this.hasUpstreamEnded || !this.client.hasEnded || !this.upstream!.wire.isFlushed) return;
+    this.finish(null);
+    this.client.closeTunnel();
   }
 
   // Back-pressure
 
   onUpstreamDrain(): void {
     if (this.isOutLent) this.isOutLent = false;
-    if (this.state === 'tunnel') this.client.wire.resume();
-    else this.client.resumeBody();
+    if (this.state === 'tunnel') {
+      this.client.wire.resume();
+      this.closeTunnelWhenFlushed();
+    } else this.client.resumeBody();
   }
 
   /** The client has taken everything that was sent: more may come from the endpoint. */
@@ -703,10 +725,12 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
   failClient(why: Reason): void {
     if (this.state === 'free') return;
     const { client, hasResponseBegun } = this;
-    this.status = why.status;
+    if (!hasResponseBegun) this.status = why.status;
+    const { endsWithConnection } = this;
     this.finish(why);
-    if (hasResponseBegun) client.abort();
-    else client.reply(why, '', false);
+    if (!hasResponseBegun) client.reply(why, '', false);
+    else if (endsWithConnection) client.reset();
+    else client.abort();
   }
 
   /** Nothing to send the request to. */
@@ -741,11 +765,15 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner {
   private cut(why: Reason): void {
     const { client, endpoint, live } = this;
     if (endpoint !== null) live.attemptFailed(endpoint, why);
-    // With neither length nor chunks an orderly close would look like the end.
-    const looksComplete = this.responseKind !== Body.length && !this.isChunkedOut;
+    const { endsWithConnection } = this;
     this.finish(why);
-    if (looksComplete) client.reset();
+    if (endsWithConnection) client.reset();
     else client.abort();
+  }
+
+  /** With neither length nor chunks an orderly close would look like the end of the response. */
+  get endsWithConnection(): boolean {
+    return this.state === 'relaying' && this.responseKind !== Body.length && !this.isChunkedOut;
   }
 
   /** The client is gone: what the endpoint does for it is stopped. */

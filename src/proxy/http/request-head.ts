@@ -7,6 +7,20 @@ import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
 import type { HttpPolicy } from '../../model/service.ts';
 
+/** What frames a message, or belongs to a connection, is decided here, and by no rule. */
+const UNRULED = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'keep-alive',
+  'proxy-connection',
+  'expect',
+]);
+
 /** Who sent the request, as far as the endpoint is told. */
 export interface ClientFacts {
   readonly address: string;
@@ -73,7 +87,8 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   }
   writeForwarded(out, options);
   if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
-  if (policy.requestId && !(client.isTrusted && head.has(HeadFlag.requestId))) {
+  const hasRule = policy.headers.request['x-request-id'] !== undefined;
+  if (policy.requestId && !hasRule && !(client.isTrusted && head.has(HeadFlag.requestId))) {
     out.text(`X-Request-Id: ${options.makeRequestId()}\r\n`);
   }
   writeRules(out, policy.headers.request);
@@ -85,14 +100,14 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
  * copied. Few services have rules, so names are compared one by one.
  */
 export function dropRuled(head: Head, rules: Readonly<Record<string, string>>): void {
-  for (const name in rules) head.dropNamed(name);
+  for (const name in rules) if (!UNRULED.has(name)) head.dropNamed(name);
 }
 
 /** Field lines that configuration sets; those it removes have an empty value. */
 export function writeRules(out: HeadWriter, rules: Readonly<Record<string, string>>): void {
   for (const name in rules) {
     const value = rules[name]!;
-    if (value !== '') out.text(`${name}: ${value}\r\n`);
+    if (value !== '' && !UNRULED.has(name)) out.text(`${name}: ${value}\r\n`);
   }
 }
 
@@ -112,7 +127,7 @@ function writeTarget(out: HeadWriter, head: Head, route: Route | null): void {
     // An absolute target without a path asks for the root, or with OPTIONS for the server.
     const hasPath = start < head.targetEnd && head.bytes[start] === 47;
     if (start === head.targetEnd && head.method === 'OPTIONS') return out.text('*');
-    if (!hasPath) out.text('/');
+    if (!hasPath && (route === null || route.addPrefix === '')) out.text('/');
   }
   if (route === null || head.target === Target.asterisk) {
     out.copy(head.bytes, start, head.targetEnd);
@@ -152,20 +167,26 @@ function writeForwarded(out: HeadWriter, options: RequestHeadOptions): void {
   const { head, client, policy } = options;
   const isExtended = client.isTrusted && head.has(HeadFlag.forwarded);
   const before = isExtended ? joined(head, FieldId['x-forwarded-for']) : '';
-  out.text('X-Forwarded-For: ');
-  if (before !== '') out.text(`${before}, `);
-  out.text(client.address);
-  const lacks = (id: number) => !isExtended || head.valueOf(id) === null;
-  if (lacks(FieldId['x-forwarded-proto'])) out.text('\r\nX-Forwarded-Proto: http');
-  if (lacks(FieldId['x-forwarded-port'])) {
-    out.text('\r\nX-Forwarded-Port: ');
+  const rules = policy.headers.request;
+  const lacks = (name: (typeof FORWARDED)[number]) =>
+    rules[name] === undefined && (!isExtended || head.valueOf(FieldId[name]) === null);
+  if (rules['x-forwarded-for'] === undefined) {
+    out.text('X-Forwarded-For: ');
+    if (before !== '') out.text(`${before}, `);
+    out.text(client.address);
+    out.text('\r\n');
+  }
+  if (lacks('x-forwarded-proto')) out.text('X-Forwarded-Proto: http\r\n');
+  if (lacks('x-forwarded-port')) {
+    out.text('X-Forwarded-Port: ');
     out.text(String(client.localPort));
+    out.text('\r\n');
   }
-  if (lacks(FieldId['x-forwarded-host'])) {
-    out.text('\r\nX-Forwarded-Host: ');
+  if (lacks('x-forwarded-host')) {
+    out.text('X-Forwarded-Host: ');
     writeClientHost(out, head);
+    out.text('\r\n');
   }
-  out.text('\r\n');
   if (policy.forwarded) writeRfc7239(out, head, client);
 }
 

@@ -1,0 +1,233 @@
+// Which fields reach the other side, and which request is answered without asking an endpoint.
+import { afterEach, describe, expect, it } from 'vitest';
+import { answer, closePlanes, openPair, type Policy, request } from '../../support/plane.ts';
+
+afterEach(closePlanes);
+
+/** The head that the endpoint gets of what the client sends. */
+async function forwarded(sent: string, policy: Policy = {}): Promise<string> {
+  const { plane, endpoint } = await openPair(policy);
+  const client = await plane.client();
+  client.send(sent);
+  const upstream = await endpoint.accept();
+  const head = await upstream.head();
+  upstream.send(answer('x'));
+  expect((await client.message()).body).toBe('x');
+  await plane.quiet();
+  return head.replaceAll(String(plane.port), 'PORT');
+}
+
+/** The head that the client gets of what the endpoint answers. */
+async function relayed(reply: string, policy: Policy = {}): Promise<string> {
+  const { plane, endpoint } = await openPair(policy);
+  const client = await plane.client();
+  client.send(request('GET /'));
+  const upstream = await endpoint.accept();
+  await upstream.head();
+  upstream.send(reply);
+  const head = await client.head();
+  await plane.quiet();
+  return head;
+}
+
+const trusting = { http: { trustedProxies: ['127.0.0.0/8'] } };
+const own =
+  'X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n' +
+  'X-Forwarded-Port: PORT\r\nX-Forwarded-Host: a\r\n';
+
+describe('the request head', () => {
+  it('passes as it came, with what the endpoint should know of the client', async () => {
+    const fields = 'Accept: */*\r\nx-Odd: 1\r\nX-ODD: 2\r\n';
+    expect(await forwarded(request('GET /p?q=%20', fields))).toBe(
+      `GET /p?q=%20 HTTP/1.1\r\nHost: a\r\n${fields}${own}\r\n`,
+    );
+  });
+
+  it('loses what belongs to the connection, and what Connection names', async () => {
+    const head = await forwarded(
+      request(
+        'GET /',
+        'Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n' +
+          'Proxy-Connection: keep-alive\r\nTE: trailers, deflate\r\nTrailer: X-Sum\r\n' +
+          'Proxy-Authorization: Basic x\r\nX-Kept: 1\r\n',
+      ),
+    );
+    expect(head).toBe(
+      `GET / HTTP/1.1\r\nHost: a\r\nX-Kept: 1\r\nConnection: te\r\nTE: trailers\r\n${own}\r\n`,
+    );
+  });
+
+  const claims =
+    'X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n' +
+    'X-Forwarded-Port: 1\r\nX-Real-IP: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n' +
+    'X_Forwarded_For: 5.6.7.8\r\nX-Request-Id: mine\r\n';
+
+  it('has nothing of what an untrusted client claims', async () => {
+    expect(await forwarded(request('GET /', claims))).toBe(
+      `GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`,
+    );
+  });
+
+  it('extends what a trusted proxy says', async () => {
+    const head = await forwarded(request('GET /', claims), trusting);
+    expect(head).toContain('X-Forwarded-For: 1.2.3.4, 127.0.0.1\r\n');
+    for (const kept of ['Proto: https', 'Host: evil', 'Port: 1']) {
+      expect(head.match(new RegExp(`X-Forwarded-${kept.split(':')[0]}:`, 'g'))).toHaveLength(1);
+      expect(head).toContain(`X-Forwarded-${kept}\r\n`);
+    }
+    expect(head).toContain('X-Real-IP: 1.2.3.4\r\nX');
+    expect(head).toContain('X-Request-Id: mine\r\n');
+  });
+
+  it('extends a list that a trusted proxy sends in several lines', async () => {
+    const lines = 'X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n';
+    const head = await forwarded(request('GET /', lines), trusting);
+    expect(head).toContain('X-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n');
+    expect(head.match(/X-Forwarded-For/g)).toHaveLength(1);
+  });
+
+  it('has Forwarded where that is wanted', async () => {
+    const head = await forwarded(request('GET /', claims), { http: { forwarded: true } });
+    expect(head).toContain('Forwarded: for=127.0.0.1;proto=http;host="a"\r\n');
+    const extended = await forwarded(request('GET /', 'Forwarded: for=9.9.9.9\r\n'), {
+      http: { forwarded: true, trustedProxies: ['127.0.0.1'] },
+    });
+    expect(extended).toContain('Forwarded: for=9.9.9.9, for=127.0.0.1;proto=http;host="a"\r\n');
+  });
+
+  it.each([
+    ['GET http://b:81/p?q', 'GET /p?q', 'b:81'],
+    ['GET http://b', 'GET /', 'b'],
+    ['GET http://b?q', 'GET /?q', 'b'],
+    ['OPTIONS http://b', 'OPTIONS *', 'b'],
+    ['OPTIONS *', 'OPTIONS *', 'a'],
+  ])('of %s becomes %s with the Host of the target', async (line, wanted, host) => {
+    expect(await forwarded(request(line))).toContain(`${wanted} HTTP/1.1\r\nHost: ${host}\r\n`);
+  });
+
+  it('is HTTP/1.1 for HTTP/1.0 clients too', async () => {
+    const head = await forwarded('GET / HTTP/1.0\r\nConnection: keep-alive\r\nHost: a\r\n\r\n');
+    expect(head).toBe(`GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`);
+  });
+
+  it('gets a request id of its own', async () => {
+    const policy = { http: { requestId: true } };
+    const fresh = /X-Request-Id: [0-9a-f]+-[0-9a-f]+-[0-9a-f]+\r\n/;
+    expect(await forwarded(request('GET /', 'X-Request-Id: mine\r\n'), policy)).toMatch(fresh);
+    const kept = await forwarded(request('GET /', 'X-Request-Id: mine\r\n'), {
+      http: { requestId: true, ...trusting.http },
+    });
+    expect(kept.match(/X-Request-Id: (.*)/g)).toEqual(['X-Request-Id: mine']);
+  });
+
+  it('counts Max-Forwards down for OPTIONS, and leaves it alone elsewhere', async () => {
+    expect(await forwarded(request('OPTIONS /', 'Max-Forwards: 2\r\n'))).toContain(
+      'Max-Forwards: 1\r\n',
+    );
+    expect(await forwarded(request('GET /', 'Max-Forwards: 0\r\n'))).toContain(
+      'Max-Forwards: 0\r\n',
+    );
+  });
+
+  it('follows the rules: set, replace, remove', async () => {
+    const rules = {
+      'x-set': '1',
+      'x-replaced': 'new',
+      'x-removed': '',
+      'x-forwarded-proto': 'https',
+    };
+    const head = await forwarded(request('GET /', 'X-Replaced: old\r\nX-Removed: 1\r\n'), {
+      http: { headers: { request: rules, response: {} } },
+    });
+    expect(head).toMatch(/x-set: 1\r\nx-replaced: new\r\nx-forwarded-proto: https\r\n\r\n$/);
+    expect(head).not.toMatch(/old|removed/i);
+    // One field, not ours beside it.
+    expect(head.match(/x-forwarded-proto/gi)).toHaveLength(1);
+  });
+
+  it('keeps its framing whatever the rules say', async () => {
+    const rules = {
+      'content-length': '7',
+      'transfer-encoding': 'gzip',
+      host: 'b',
+      connection: 'x',
+    };
+    const headers = { request: rules, response: rules };
+    const head = await forwarded(request('GET /'), { http: { headers } });
+    expect(head).toBe(`GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`);
+  });
+});
+
+describe('the response head', () => {
+  it('passes as it came, without what belongs to the connection', async () => {
+    const head = await relayed(
+      'HTTP/1.1 200 Fine\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n' +
+        'Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\nServer: x\r\n\r\n',
+    );
+    expect(head).toBe(
+      'HTTP/1.1 200 Fine\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\nServer: x\r\n\r\n',
+    );
+  });
+
+  it('is HTTP/1.1 whatever the endpoint speaks, and may lack a reason phrase', async () => {
+    const head = await relayed('HTTP/1.0 299\r\nContent-Length: 0\r\n\r\n');
+    expect(head).toBe('HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n');
+  });
+
+  it('follows the rules, and gets Via', async () => {
+    const response = { 'x-set': '1', server: '' };
+    const head = await relayed(answer('', 'Server: x\r\n'), {
+      http: { via: true, headers: { request: {}, response } },
+    });
+    expect(head).toBe(
+      'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nVia: 1.1 upriver\r\nx-set: 1\r\n\r\n',
+    );
+  });
+});
+
+describe('requests answered here', () => {
+  const rows = [
+    ['TRACE', request('TRACE /'), 405, 'method-not-allowed'],
+    ['CONNECT', 'CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n', 405, 'method-not-allowed'],
+    ['no hops left', request('OPTIONS /', 'Max-Forwards: 0\r\n'), 405, 'method-not-allowed'],
+    ['a loop', request('GET /', 'Via: 1.1 upriver\r\n'), 508, 'loop'],
+    ['a loop in a later Via', request('GET /', 'Via: 1.1 x\r\nVia: 1.1 upriver\r\n'), 508, 'loop'],
+  ] as const;
+  it.each(rows)('%s', async (_, sent, status, code) => {
+    const { plane, endpoint } = await openPair({ http: { via: true, serverName: 'me' } });
+    const client = await plane.client();
+    client.send(sent);
+    const { head } = await client.message();
+    expect(head).toContain(`HTTP/1.1 ${status} `);
+    expect(head).toContain(`X-Upriver-Reason: ${code}\r\n`);
+    expect(head).toContain('Server: me\r\n');
+    if (status === 405) expect(head).toContain('Allow: GET');
+    // The request is known whole, so the connection goes on.
+    client.send(request('GET /'));
+    const upstream = await endpoint.accept();
+    expect(await upstream.head()).toContain('Via: 1.1 upriver\r\n');
+    upstream.send(answer('x'));
+    expect((await client.message()).body).toBe('x');
+    await plane.quiet();
+  });
+
+  it('without end are not gathered for a client that does not read', async () => {
+    const { plane } = await openPair();
+    const client = await plane.client();
+    client.socket.pause();
+    // Small requests, larger answers: what is not taken must stop the reading.
+    const many = request('TRACE /').repeat(2000);
+    let isStopped = false;
+    for (let sent = 0; sent < 2000 && !isStopped; sent += 1) {
+      client.send(many);
+      if (!client.socket.writableNeedDrain) continue;
+      isStopped = await Promise.race([
+        new Promise<boolean>((resolve) => client.socket.once('drain', () => resolve(false))),
+        new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 300)),
+      ]);
+    }
+    expect(isStopped).toBe(true);
+    client.reset();
+    await plane.quiet();
+  });
+});
