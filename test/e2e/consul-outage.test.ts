@@ -123,30 +123,32 @@ describe.skipIf(!hasConsul)('three servers and a client agent', () => {
   it('go on through kill -9 of the leader, without an endpoint lost', async () => {
     const cluster = await startConsulCluster();
     ends.push(() => cluster.stop());
-    await cluster.client.register(web('web1'));
-    const { provider, receiver } = await follow(cluster.client.url);
+    const { client } = cluster;
+    await client.register(web('web1'));
+    const { provider, receiver } = await follow(client.url);
     await receiver.until(() => receiver.ids('web').join() === 'n4/web1', 'web1');
     const before = receiver.all.length;
 
     const killedMs = performance.now();
     await (await cluster.leader()).kill();
-    // Registered as soon as the cluster takes it; seen as soon as it is in the catalog.
+    // Straight into the catalog: an agent that fails to tell the servers tries again after 15 s.
+    const Service = { ID: 'web2', Service: 'web', Port: 8000 };
+    const registration = { Node: 'outside', Address: '10.0.0.5', Service };
+    const register = () => client.put('/v1/catalog/register', registration);
     await untilTrue(
-      () =>
-        cluster.client.register(web('web2')).then(
-          () => true,
-          () => false,
-        ),
+      () => register().then(Boolean, () => false),
       () => 'registration',
     );
-    await receiver.until(() => receiver.ids('web').join() === 'n4/web1,n4/web2', 'web2');
-    console.log(
-      `leader killed -> next change seen: ${Math.round(performance.now() - killedMs)} ms`,
-    );
+    const takenMs = performance.now();
+    await receiver.until(() => receiver.ids('web').join() === 'n4/web1,outside/web2', 'web2');
+    const [outage, lag] = [takenMs - killedMs, performance.now() - takenMs].map(Math.round);
+    console.log(`leader killed -> next write ${outage} ms -> its update ${lag} ms`);
+    // A server that was behind when the leader died may answer from before; then with a doubt.
     for (const { update } of receiver.all.slice(before)) {
-      expect(update).toMatchObject({ kind: 'upsert' });
-      if (update.kind !== 'upsert') continue;
-      expect(update.service.endpoints.map(({ id }) => id)).toContain('n4/web1');
+      if (update.kind !== 'upsert') throw new Error('web was removed');
+      const { endpoints, doubt } = update.service;
+      const isWhole = endpoints.some(({ id }) => id === 'n4/web1');
+      expect(isWhole || doubt !== '', JSON.stringify(update)).toBe(true);
     }
     await untilTrue(
       () => provider.status().lastError === '',

@@ -31,10 +31,11 @@ interface Run {
 async function follow(
   script: readonly Scripted[] | ((asked: Asked, n: number) => Scripted | null),
   onAnswer: (answer: QueryAnswer<readonly object[]>) => boolean = () => true,
+  factor = FACTOR,
 ): Promise<Run> {
   const answer = typeof script === 'function' ? script : (_: Asked, n: number) => script[n] ?? null;
   const agent = await startScriptedAgent(answer);
-  const clock = fastClock(FACTOR);
+  const clock = fastClock(factor);
   const client = new ConsulClient(consulSettings(agent.url), clock);
   const { log, lines } = keepingLogger();
   const run: Run = { agent, answers: [], errors: [], log: lines };
@@ -201,6 +202,7 @@ describe('the pace', () => {
     const run = await follow(
       (_, n) => ({ index: n + 1 }),
       () => false,
+      1,
     );
     await run.agent.askedTimes(5);
     const waits = run.agent.asked.map(({ query }) => query.get('wait'));

@@ -225,7 +225,7 @@ describe('updates', () => {
   });
 
   it('keep the sync age true: a renewed wait counts', async () => {
-    const agent = await agentWith((_, n) => (n < 3 ? { index: 5, body: [] } : null));
+    const agent = await agentWith((_, n) => (n < 20 ? { index: 5, body: [] } : null));
     const run = start(consulSettings(agent.url), { factor: 1 });
     await untilTrue(
       () => run.provider.status().isSynced,
