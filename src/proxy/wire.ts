@@ -60,12 +60,13 @@ function takeBuffer(): ReadBuffer {
   return spareBuffers.pop() ?? makeReadBuffer(OWN_READ_BYTES);
 }
 
-function giveBuffer(buffer: ReadBuffer): void {
-  if (spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer);
-}
-
 /** The read buffer of accepted wires of this thread; its bytes never outlive `onBytes`. */
 const sharedBuffer = makeReadBuffer(SHARED_READ_BYTES);
+
+function giveBuffer(buffer: ReadBuffer): void {
+  if (buffer === sharedBuffer || spareBuffers.length >= SPARE_BUFFERS_MAX) return;
+  spareBuffers.push(buffer);
+}
 
 /** A socket that knows its wire, so that one listener function serves all sockets. */
 interface WiredSocket extends Socket {
@@ -75,19 +76,28 @@ interface WiredSocket extends Socket {
 export class Wire {
   /** Who gets the events; replaced when the connection changes hands. */
   handler: WireHandler;
+  /** The port that the client came in by; 0 for a unix socket, and on the upstream side. */
+  readonly localPort: number;
   private readonly socket: WiredSocket;
-  /** The shared one, or a buffer of its own. */
+  /** What Node reads into: the shared one, or a buffer of its own. */
   private buffer: ReadBuffer;
+  /** What it shall read into after this read; an own `buffer` is then lent to another wire. */
+  private nextBuffer: ReadBuffer | null = null;
+  /** The buffer of its own goes back as soon as Node does not read into it any more. */
+  private wantsShared = false;
   /** Another wire's buffer, which an unfinished write of ours refers to. */
   private borrowed: ReadBuffer | null = null;
   private isPaused = false;
+  private hasEnded = false;
+  private isClosing = false;
   private isAwaitingFlush = false;
   private flushed: (() => void) | null = null;
 
-  constructor(socket: WiredSocket, buffer: ReadBuffer, handler: WireHandler) {
+  constructor(socket: WiredSocket, buffer: ReadBuffer, localPort: number) {
     this.socket = socket;
     this.buffer = buffer;
-    this.handler = handler;
+    this.handler = noHandler;
+    this.localPort = localPort;
     socket.wire = this;
   }
 
@@ -101,10 +111,6 @@ export class Wire {
     return this.socket.remotePort ?? 0;
   }
 
-  get localPort(): number {
-    return this.socket.localPort ?? 0;
-  }
-
   /** Whether the kernel has everything that was written. */
   get isFlushed(): boolean {
     return this.socket.writableLength === 0;
@@ -112,7 +118,7 @@ export class Wire {
 
   /** Whether both sides may still send. */
   get isOpen(): boolean {
-    return this.socket.readyState === 'open';
+    return !this.hasEnded && !this.isClosing;
   }
 
   /**
@@ -127,22 +133,30 @@ export class Wire {
   }
 
   /**
-   * Sends base[start,end), bytes of this wire's read buffer, to another wire; returns as `write`.
-   * Takes care of the buffer: a shared one is copied from, an own one is lent until the other
+   * Sends base[start,end), bytes that onBytes was called with, to another wire; returns as `write`.
+   * Takes care of the buffer: bytes in a shared one are copied, an own one is lent until the other
    * wire is flushed.
    */
   forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
     const bytes = base.subarray(start, end);
-    if (base !== this.buffer.base || this.buffer === sharedBuffer) {
+    if (base !== this.buffer.base) return other.write(Buffer.from(bytes));
+    if (this.buffer === sharedBuffer) {
+      // More may follow: the reads to come land in a buffer of its own.
+      this.nextBuffer ??= takeBuffer();
       return other.write(Buffer.from(bytes));
     }
     const isTaken = other.write(bytes);
-    if (!isTaken) {
+    if (!isTaken && this.nextBuffer === null) {
       // One buffer is remembered for reuse; a further one is left to the garbage collector.
       if (other.borrowed === null) other.borrowed = this.buffer;
-      this.buffer = takeBuffer();
+      this.nextBuffer = takeBuffer();
     }
     return isTaken;
+  }
+
+  /** An accepted wire has done with streaming: its reads land in the shared buffer again. */
+  shareBuffer(): void {
+    this.wantsShared = this.buffer !== sharedBuffer || this.nextBuffer !== null;
   }
 
   /** Stops reading, so that the peer is slowed down. */
@@ -160,16 +174,19 @@ export class Wire {
 
   /** Sends the end of our side after what was written; the other side may still send. */
   end(): void {
+    this.isClosing = true;
     this.socket.end();
   }
 
   /** Closes both sides now; what the kernel did not take yet is lost. */
   destroy(): void {
+    this.isClosing = true;
     this.socket.destroy();
   }
 
   /** Closes with RST: the peer sees that what it got is not complete. */
   reset(): void {
+    this.isClosing = true;
     // A unix socket has no RST, and Node throws when it is asked for one.
     if (this.socket.remotePort === undefined && !this.socket.connecting) this.socket.destroy();
     else this.socket.resetAndDestroy();
@@ -181,15 +198,38 @@ export class Wire {
     return !this.isPaused;
   }
 
-  /** For this module: where the next read shall land. */
-  nextView(): Buffer {
+  /** For this module: the peer will send no more. */
+  ended(): void {
+    this.hasEnded = true;
+    this.handler.onEnd();
+  }
+
+  /** For this module, right after a read: where the next one shall land; null where it stays. */
+  changeView(): Buffer | null {
+    const { buffer, nextBuffer } = this;
+    if (!this.wantsShared && nextBuffer === null) return null;
+    this.nextBuffer = null;
+    if (!this.wantsShared) {
+      this.buffer = nextBuffer!;
+      return nextBuffer!.view;
+    }
+    this.wantsShared = false;
+    this.buffer = sharedBuffer;
+    giveBuffer(nextBuffer ?? buffer);
+    return sharedBuffer.view;
+  }
+
+  /** For this module: where the next read lands. */
+  get view(): Buffer {
     return this.buffer.view;
   }
 
   /** For this module: the socket is gone, and its buffers are free. */
   closed(error: NodeJS.ErrnoException | null): void {
+    this.isClosing = true;
     this.giveBack();
-    if (this.buffer !== sharedBuffer) giveBuffer(this.buffer);
+    giveBuffer(this.nextBuffer ?? this.buffer);
+    this.nextBuffer = null;
     this.buffer = sharedBuffer;
     this.handler.onClose(error);
   }
@@ -221,10 +261,12 @@ export class Wire {
   }
 }
 
+const noHandler: WireHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
 // Listener functions: `this` is the socket, so that no connection needs functions of its own.
 
 function onSocketEnd(this: WiredSocket): void {
-  this.wire!.handler.onEnd();
+  this.wire!.ended();
 }
 
 function onSocketError(this: WiredSocket, error: NodeJS.ErrnoException): void {
@@ -244,10 +286,39 @@ function attach(socket: WiredSocket): void {
   socket.on('close', onSocketClose);
 }
 
+// Node asks for a read buffer when a socket is made and after each read, without saying for which
+// socket. It asks at once, so two variables tell, and no socket needs a function of its own.
+
+/** The wire whose bytes were delivered last; null while a socket is being made. */
+let lastRead: Wire | null = null;
+/** Where the first read of the socket that is being made shall land. */
+let firstView: Buffer = NOTHING;
+
 /** Node calls it as a method of the socket. Undeclared: the types say that it gets no `this`. */
 function onSocketRead(this: WiredSocket, count: number): boolean {
-  return this.wire!.deliver(count);
+  const wire = this.wire!;
+  const goesOn = wire.deliver(count);
+  lastRead = wire;
+  return goesOn;
 }
+
+function nextView(): Buffer {
+  const wire = lastRead;
+  lastRead = null;
+  return wire === null ? firstView : (wire.changeView() ?? wire.view);
+}
+
+/** As nextView, but null keeps the buffer: cheaper, and good for the undocumented way alone. */
+function nextViewOrNull(): Buffer | null {
+  const wire = lastRead;
+  lastRead = null;
+  return wire === null ? firstView : wire.changeView();
+}
+
+const onread = {
+  buffer: nextView,
+  callback: onSocketRead as (count: number) => boolean,
+};
 
 export interface WireTarget {
   readonly address: string;
@@ -256,21 +327,19 @@ export interface WireTarget {
 
 /** Opens a connection; `handler` gets onConnect, or onClose with the error. */
 export function connectWire(target: WireTarget, handler: ConnectHandler): Wire {
-  // The first view is asked for before there is a wire.
-  let wire: Wire | null = null;
   const buffer = takeBuffer();
+  lastRead = null;
+  firstView = buffer.view;
   const socket: WiredSocket = netConnect({
     host: target.address,
     port: target.port,
     noDelay: true,
     allowHalfOpen: true,
     autoSelectFamily: false,
-    onread: {
-      buffer: () => (wire === null ? buffer.view : wire.nextView()),
-      callback: onSocketRead as (count: number) => boolean,
-    },
+    onread,
   });
-  wire = new Wire(socket, buffer, handler);
+  const wire = new Wire(socket, buffer, 0);
+  wire.handler = handler;
   attach(socket);
   socket.once('connect', onSocketConnect);
   return wire;
@@ -302,17 +371,18 @@ export interface WireServer {
 /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
 export async function listenWires(options: ListenOptions): Promise<WireServer> {
   const isFast = options.isFast ?? (await canAcceptFast());
-  const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    options.onWire(wireByEvents(socket, options.readBuffer));
-  });
+  const server: Server = createServer({ allowHalfOpen: true, noDelay: true });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ ...listenTarget(options), backlog: BACKLOG }, () => {
       server.off('error', reject);
       // Accept errors (out of descriptors) concern one connection, not the listener.
       server.on('error', () => {});
-      if (isFast) takeAccept(server, options);
-      resolve({ port: portOf(server), close: () => void server.close() });
+      const port = portOf(server);
+      const accepting = { port, readBuffer: options.readBuffer, onWire: options.onWire };
+      if (isFast) acceptHandles(server, accepting);
+      else acceptSockets(server, accepting);
+      resolve({ port, close: () => void server.close() });
     });
   });
 }
@@ -329,20 +399,26 @@ function portOf(server: Server): number {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
+interface Accepting extends Pick<ListenOptions, 'onWire' | 'readBuffer'> {
+  readonly port: number;
+}
+
 /** The public way: data events, each with a buffer of Node's. */
-function wireByEvents(socket: WiredSocket, readBuffer: 'own' | 'shared'): Wire {
-  const buffer = readBuffer === 'own' ? takeBuffer() : sharedBuffer;
-  const wire = new Wire(socket, buffer, noHandler);
-  attach(socket);
-  socket.on('data', onSocketData);
-  return wire;
+function acceptSockets(server: Server, { port, readBuffer, onWire }: Accepting): void {
+  server.on('connection', (socket: WiredSocket) => {
+    const wire = new Wire(socket, readBuffer === 'own' ? takeBuffer() : sharedBuffer, port);
+    attach(socket);
+    socket.on('data', onSocketData);
+    onWire(wire);
+  });
 }
 
 function onSocketData(this: WiredSocket, bytes: Buffer): void {
   const wire = this.wire!;
   // Reads of Node's are at most 64 KiB, as large as the smaller of our buffers.
-  bytes.copy(wire.nextView());
+  bytes.copy(wire.view);
   wire.deliver(bytes.length);
+  wire.changeView();
 }
 
 // The fast way: Node's server hands the accepted handle to a function that we put in its place,
@@ -351,38 +427,30 @@ function onSocketData(this: WiredSocket, bytes: Buffer): void {
 
 interface AcceptingHandle {
   onconnection: ((status: number, handle: unknown) => void) | undefined;
+  setNoDelay?(isOn: boolean): number;
 }
 
-function takeAccept(server: Server, options: Pick<ListenOptions, 'onWire' | 'readBuffer'>): void {
+const acceptedOnread = { buffer: nextViewOrNull, callback: onSocketRead };
+
+function acceptHandles(server: Server, { port, readBuffer, onWire }: Accepting): void {
   // Undocumented, see above.
-  const handle = (server as unknown as { _handle: AcceptingHandle })._handle;
-  handle.onconnection = (status, accepted) => {
-    if (status === 0 && accepted) options.onWire(wireByHandle(accepted, options.readBuffer));
+  const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
+  // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
+  listening.setNoDelay?.(true);
+  listening.onconnection = (status, handle) => {
+    if (status !== 0 || !handle) return;
+    const buffer = readBuffer === 'own' ? takeBuffer() : sharedBuffer;
+    lastRead = null;
+    firstView = buffer.view;
+    const options = { handle, allowHalfOpen: true, onread: acceptedOnread };
+    // The option `handle` is undocumented, see above.
+    const known = options as unknown as ConstructorParameters<typeof Socket>[0];
+    const socket: WiredSocket = new Socket(known);
+    const wire = new Wire(socket, buffer, port);
+    attach(socket);
+    onWire(wire);
   };
 }
-
-function wireByHandle(handle: unknown, readBuffer: 'own' | 'shared'): Wire {
-  const buffer = readBuffer === 'own' ? takeBuffer() : sharedBuffer;
-  let wire: Wire | null = null;
-  const options = {
-    handle,
-    allowHalfOpen: true,
-    onread: {
-      buffer: readBuffer === 'own' ? () => wire?.nextView() ?? buffer.view : buffer.view,
-      callback: onSocketRead,
-    },
-  };
-  // The option `handle` is undocumented, see above.
-  const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]) as WiredSocket;
-  wire = new Wire(socket, buffer, noHandler);
-  // A unix socket has no such option.
-  const tcp = handle as { setNoDelay?: (on: boolean) => number };
-  tcp.setNoDelay?.(true);
-  attach(socket);
-  return wire;
-}
-
-const noHandler: WireHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 const PROBE_MS = 1000;
 let probe: Promise<boolean> | null = null;
@@ -424,8 +492,9 @@ function probeFastAccept(): Promise<boolean> {
       };
     };
     server.listen(0, '127.0.0.1', () => {
-      takeAccept(server, { readBuffer: 'shared', onWire });
-      client.connect(portOf(server), '127.0.0.1', () => client.write('ping'));
+      const port = portOf(server);
+      acceptHandles(server, { port, readBuffer: 'shared', onWire });
+      client.connect(port, '127.0.0.1', () => client.write('ping'));
       client.on('data', () => {});
       client.on('error', finish);
     });
