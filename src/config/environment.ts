@@ -38,7 +38,10 @@ export function fromEnvironment(env: Environment): {
   readonly problems: readonly Problem[];
   /** Dotted place -> the variable it came from. */
   readonly origins: ReadonlyMap<string, string>;
+  /** Whether CONSUL_HTTP_SSL is on. */
+  readonly isTls: boolean;
 } {
+  const isTls = ['1', 'true'].includes(env.CONSUL_HTTP_SSL ?? '');
   const origins = new Map<string, string>();
   const articles = drCon(env);
   let tree = articles.tree;
@@ -46,12 +49,10 @@ export function fromEnvironment(env: Environment): {
   for (const [variable, place] of Object.entries(VARIABLES)) {
     const value = env[variable];
     if (value === undefined || value === '') continue;
-    // Consul's CLI settings alone don't mean that Consul is to be followed; see load.ts.
     tree = overlay(tree, treeAt(place.split('.'), normal(variable, value)));
     origins.set(place, variable);
   }
   if (env.CONSUL_HTTP_ADDR) {
-    const isTls = ['1', 'true'].includes(env.CONSUL_HTTP_SSL ?? '');
     const address = [consulUrl(env.CONSUL_HTTP_ADDR, isTls)];
     tree = overlay(tree, { registries: { consul: { address } } });
     origins.set('registries.consul.address', 'CONSUL_HTTP_ADDR');
@@ -61,7 +62,7 @@ export function fromEnvironment(env: Environment): {
     key: '',
     message: 'etcd is not supported by this version; unset the variable',
   }));
-  return { tree, problems: [...articles.problems, ...unsupported], origins };
+  return { tree, problems: [...articles.problems, ...unsupported], origins, isTls };
 }
 
 /** Consul takes 0 and 1 for its switches. */

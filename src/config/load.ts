@@ -12,6 +12,9 @@ import { hasPath, isTree, overlay, type Tree } from './tree.ts';
 import { problemsOf, validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
+const CONSUL = ['registries', 'consul'];
+const CONSUL_ADDRESS = [...CONSUL, 'address'];
+
 export interface LoadInput {
   readonly flags: RunFlags;
   readonly env: Environment;
@@ -35,12 +38,12 @@ export function loadSettings(input: LoadInput): LoadResult {
   const environment = fromEnvironment(input.env);
   const flags = fromFlags(input.flags);
   const problems = [...file.problems, ...kv.problems, ...environment.problems, ...flags.problems];
-  const tree = withRegistry(
-    [kv.tree, environment.tree, flags.tree].reduce(
-      (under, over) => overlay(under, over),
-      file.tree,
-    ),
-  );
+  const layers = [file.tree, kv.tree, environment.tree, flags.tree];
+  // Settings of Consul's CLI in the environment don't mean that Consul is to be followed.
+  const isNamed =
+    [file, kv, flags].some((layer) => hasPath(layer.tree, CONSUL)) ||
+    hasPath(environment.tree, CONSUL_ADDRESS);
+  const tree = withTls(withRegistry(layers.reduce(overlay), isNamed), environment.isTls);
   if (problems.length > 0) return { settings: null, problems, tree };
   const where = (path: readonly PropertyKey[], isKey: boolean): string =>
     originOf(path, flags.origins) ??
@@ -74,7 +77,7 @@ function readTree(text: string, name: string, env: Environment): ReadTree {
  * Fills in which registry is meant where nobody said: a service with static endpoints uses those;
  * with nothing else to follow, Consul on its usual address is followed.
  */
-function withRegistry(tree: Tree): Tree {
+function withRegistry(tree: Tree, isNamed: boolean): Tree {
   const statics = isTree(tree.static) ? tree.static : {};
   const services = isTree(tree.services) ? tree.services : {};
   const filled = Object.entries(services).map(([name, service]) => {
@@ -95,8 +98,19 @@ function withRegistry(tree: Tree): Tree {
       !(isTree(service) && isTree(service.from) && service.from.registry === 'static'),
   );
   const isAlone = filled.length === 0 && Object.keys(statics).length === 0;
-  if (isTree(registries.consul) || !(needsConsul || isAlone)) return whole;
-  return overlay(whole, { registries: { consul: {} } });
+  if (isNamed) return whole;
+  if (needsConsul || isAlone) {
+    const { consul } = registries;
+    return overlay(whole, { registries: { consul: isTree(consul) ? consul : {} } });
+  }
+  const { consul: _, ...others } = registries;
+  return isTree(tree.registries) ? { ...whole, registries: others } : whole;
+}
+
+/** CONSUL_HTTP_SSL without an address means the usual one. */
+function withTls(tree: Tree, isTls: boolean): Tree {
+  if (!isTls || !hasPath(tree, CONSUL) || hasPath(tree, CONSUL_ADDRESS)) return tree;
+  return overlay(tree, { registries: { consul: { address: ['https://127.0.0.1:8500'] } } });
 }
 
 function originOf(
@@ -125,7 +139,8 @@ export function describeService(
   const { accept, registry, service: name } = source;
   const result = serviceSchema.safeParse({ ...tree, from: { registry, service: name, accept } });
   if (!result.success) {
-    const found = problemsOf(result.error, tree, (path) => `tag ${path.map(String).join('.')}`);
+    const where = (path: readonly PropertyKey[]) => `tag ${path.map(String).join('.')}`;
+    const found = problemsOf(result.error, { data: tree, where, schema: serviceSchema });
     return { service: null, problems: found.map(({ where, message }) => `${where}: ${message}`) };
   }
   const service = { ...buildService(name, result.data), from: source };

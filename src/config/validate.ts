@@ -12,22 +12,38 @@ export function validate(
   where: Where,
 ): { readonly input: ConfigInput | null; readonly problems: readonly Problem[] } {
   const result = configSchema.safeParse(data);
-  if (!result.success) return { input: null, problems: problemsOf(result.error, data, where) };
+  if (!result.success)
+    return {
+      input: null,
+      problems: problemsOf(result.error, { data, where, schema: configSchema }),
+    };
   const problems = duplicateListeners(result.data, where);
   return { input: problems.length > 0 ? null : result.data, problems };
 }
 
-/** Every issue of a failed parse as a problem. */
-export function problemsOf(error: z.ZodError, data: unknown, where: Where): Problem[] {
-  return error.issues.flatMap((issue) => problemsOfIssue(issue, data, where));
+/** What was parsed, by which schema, and where its parts stand. */
+interface Parsed {
+  readonly data: unknown;
+  readonly schema: z.ZodType;
+  readonly where: Where;
 }
 
-function problemsOfIssue(issue: z.core.$ZodIssue, data: unknown, where: Where): Problem[] {
+/** Every issue of a failed parse as a problem. */
+export function problemsOf(error: z.ZodError, parsed: Parsed): Problem[] {
+  return error.issues.flatMap((issue) => problemsOfIssue(issue, parsed));
+}
+
+function problemsOfIssue(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   const { path } = issue;
+  const { data, where } = parsed;
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
       const full = [...path, key];
-      return { where: where(full, true), key: dotted(full), message: unknownKey(key, path) };
+      return {
+        where: where(full, true),
+        key: dotted(full),
+        message: unknownKey(key, path, parsed.schema),
+      };
     });
   }
   // A union says what each of its members wants; the one that got furthest is the one that was meant.
@@ -38,26 +54,37 @@ function problemsOfIssue(issue: z.core.$ZodIssue, data: unknown, where: Where): 
     const meant = branches.find((issues) => issues.length > 0)?.[0];
     if (meant !== undefined) {
       const nested = { ...meant, path: [...path, ...meant.path] };
-      return problemsOfIssue(nested as z.core.$ZodIssue, data, where);
+      return problemsOfIssue(nested as z.core.$ZodIssue, parsed);
     }
   }
+  // A bad key of a map: the key is what is wrong, not its value.
+  if (issue.code === 'invalid_key') {
+    const [reason = issue] = issue.issues;
+    const message = `${JSON.stringify(path.at(-1))}: ${expected(reason.message)}`;
+    return [{ where: where(path, true), key: dotted(path), message }];
+  }
   const value = valueAt(data, path);
-  const shown = value === undefined ? 'is missing' : `${JSON.stringify(value)}`;
-  const message = `${shown}: ${issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '')}`;
+  const shown = value === undefined ? 'is missing' : JSON.stringify(value);
+  const message = [shown, expected(issue.message)].filter((part) => part !== '').join(': ');
   return [{ where: where(path, false), key: dotted(path), message }];
 }
 
-function unknownKey(key: string, path: readonly PropertyKey[]): string {
-  const known = knownKeys(path);
+/** What was expected, as far as the library says so. */
+function expected(message: string): string {
+  return message.replace(/^Invalid input(?:: |$)/, '').replace(/, received .*$/, '');
+}
+
+function unknownKey(key: string, path: readonly PropertyKey[], root: z.ZodType): string {
+  const known = knownKeys(path, root);
   const meant = closest(key, known);
   return meant === null
     ? `unknown key; known are ${known.join(', ')}`
     : `unknown key; did you mean ${meant}?`;
 }
 
-/** The keys that the schema knows at this path. */
-function knownKeys(path: readonly PropertyKey[]): string[] {
-  let schema: unknown = configSchema;
+/** The keys that the schema `root` knows at this path. */
+function knownKeys(path: readonly PropertyKey[], root: z.ZodType): string[] {
+  let schema: unknown = root;
   for (const key of path) schema = step(unwrap(schema), key);
   const object = unwrap(schema) as { shape?: Record<string, unknown> } | undefined;
   return Object.keys(object?.shape ?? {});

@@ -8,10 +8,11 @@ import type { HashKey, StatusRange } from '../model/service.ts';
 
 /** Makes a type of text (or number) by a parser that returns null for what it does not know. */
 function parsed<T>(parse: (text: string) => T | null, expected: string) {
-  return z.union([z.string(), z.number()]).transform((value, context): T => {
+  const error = `expected ${expected}`;
+  return z.union([z.string(), z.number()], { error }).transform((value, context): T => {
     const result = parse(String(value));
     if (result !== null) return result;
-    context.addIssue({ code: 'custom', message: `expected ${expected}` });
+    context.addIssue({ code: 'custom', message: error });
     return z.NEVER;
   });
 }

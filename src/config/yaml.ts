@@ -47,6 +47,13 @@ export function readYaml(
         problems.push({ where: at(node.range?.[0] ?? 0), key: '', message: problem });
     },
   });
+  visit(document, {
+    Alias: (_, node) => {
+      if (node.resolve(document) !== undefined) return;
+      const message = `the anchor ${node.source} is not known`;
+      problems.push({ where: at(node.range?.[0] ?? 0), key: '', message });
+    },
+  });
   const where = (path: readonly PropertyKey[], isKey: boolean): string => {
     for (let length = path.length; length >= 0; length -= 1) {
       const node = nodeAt(

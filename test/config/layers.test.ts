@@ -1,0 +1,192 @@
+// Where settings come from, and which of them wins.
+import { describe, expect, it } from 'vitest';
+import { load, problemsOf, serviceOf, settingsOf } from '../support/config.ts';
+
+describe('the layers', () => {
+  it('are: flag over environment over overlay over file over default', () => {
+    const file = 'workers: 2';
+    const kv = 'workers: 3';
+    const env = { UPRIVER_WORKERS: '4' };
+    const flags = { workers: '5' };
+    expect(settingsOf({ file }).workers).toBe(2);
+    expect(settingsOf({ file, kv }).workers).toBe(3);
+    expect(settingsOf({ file, kv, env }).workers).toBe(4);
+    expect(settingsOf({ file, kv, env, flags }).workers).toBe(5);
+    expect(settingsOf({}).workers).toBeGreaterThan(0);
+  });
+
+  it('are laid over each other key by key; lists are replaced', () => {
+    const file = 'services: { web: { listen: [80, 81], balance: p2c, health: { path: /a } } }';
+    const kv = 'services: { web: { listen: 82, health: { interval: 7s } } }';
+    const web = serviceOf({ file, kv });
+    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 82 }]);
+    expect(web.balance.policy).toBe('p2c');
+    expect(web.health).toMatchObject({ path: '/a', intervalMs: 7000 });
+  });
+
+  it('may add services', () => {
+    const given = {
+      file: 'services: { a: { listen: 81 } }',
+      kv: 'services: { b: { listen: 82 } }',
+      flags: { service: ['c=83'] },
+    };
+    expect(settingsOf(given).services.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  });
+});
+
+describe('the environment', () => {
+  it.each([
+    ['UPRIVER_STATS', '127.0.0.1:99', { stats: { listen: { port: 99 } } }],
+    ['UPRIVER_STATS', 'off', { stats: { listen: null } }],
+    ['UPRIVER_ADMIN_TOKEN', 's3cret', { stats: { adminToken: 's3cret' } }],
+    ['UPRIVER_LOG_FORMAT', 'pretty', { log: { format: 'pretty' } }],
+    ['UPRIVER_ACCESS_LOG', 'stdout', { log: { access: 'stdout' } }],
+    ['UPRIVER_SHUTDOWN_GRACE', '5s', { shutdownGraceMs: 5000 }],
+    ['CONSUL_HTTP_ADDR', 'c:8500', { consul: { addresses: ['http://c:8500'] } }],
+    ['CONSUL_HTTP_ADDR', 'https://c:8501', { consul: { addresses: ['https://c:8501'] } }],
+    ['CONSUL_HTTP_ADDR', 'unix:///run/c.sock', { consul: { addresses: ['unix:///run/c.sock'] } }],
+    ['CONSUL_HTTP_TOKEN', 't', { consul: { token: 't' } }],
+    ['CONSUL_HTTP_TOKEN_FILE', '/run/t', { consul: { tokenFile: '/run/t' } }],
+    ['CONSUL_HTTP_AUTH', 'u:p', { consul: { httpAuth: 'u:p' } }],
+    ['CONSUL_HTTP_SSL_VERIFY', '0', { consul: { tls: { verify: false } } }],
+    ['CONSUL_HTTP_SSL_VERIFY', 'false', { consul: { tls: { verify: false } } }],
+    ['CONSUL_HTTP_SSL_VERIFY', '1', { consul: { tls: { verify: true } } }],
+    ['CONSUL_CACERT', '/ca', { consul: { tls: { caFile: '/ca' } } }],
+    ['CONSUL_CLIENT_CERT', '/c', { consul: { tls: { certFile: '/c' } } }],
+    ['CONSUL_CLIENT_KEY', '/k', { consul: { tls: { keyFile: '/k' } } }],
+    ['CONSUL_TLS_SERVER_NAME', 's', { consul: { tls: { serverName: 's' } } }],
+    ['CONSUL_NAMESPACE', 'n', { consul: { namespace: 'n' } }],
+    ['CONSUL_PARTITION', 'p', { consul: { partition: 'p' } }],
+  ])('%s=%s', (variable, value, expected) => {
+    expect(settingsOf({ env: { [variable]: value } })).toMatchObject(expected);
+  });
+
+  it('CONSUL_HTTP_SSL makes an address without a scheme https', () => {
+    for (const on of ['1', 'true']) {
+      const env = { CONSUL_HTTP_ADDR: 'c:8501', CONSUL_HTTP_SSL: on };
+      expect(settingsOf({ env }).consul?.addresses).toEqual(['https://c:8501']);
+    }
+    const off = { CONSUL_HTTP_ADDR: 'c:8500', CONSUL_HTTP_SSL: 'false' };
+    expect(settingsOf({ env: off }).consul?.addresses).toEqual(['http://c:8500']);
+  });
+
+  it('with CONSUL_HTTP_SSL alone asks the usual address over https', () => {
+    const env = { CONSUL_HTTP_SSL: 'true' };
+    expect(settingsOf({ env }).consul?.addresses).toEqual(['https://127.0.0.1:8500']);
+  });
+
+  it('empty variables are as good as none', () => {
+    const env = { UPRIVER_WORKERS: '', CONSUL_HTTP_ADDR: '', CONSUL_HTTP_TOKEN: '' };
+    expect(settingsOf({ env }).consul?.addresses).toEqual(['http://127.0.0.1:8500']);
+  });
+});
+
+/** A dollar is written as a percent sign: what follows is no template of this file. */
+const dollars = (text: string) => text.replaceAll('%', '$');
+
+describe('variables in the file', () => {
+  const env = { PORT: '8080', NAME: 'web', EMPTY: '' };
+  it.each([
+    ['%{NAME}', 'web'],
+    ['%{NAME}-%{PORT}', 'web-8080'],
+    ['%{NONE:-fallback}', 'fallback'],
+    ['%{NONE:-}', ''],
+    ['%{EMPTY:-fallback}', 'fallback'],
+    ['%{NAME:-fallback}', 'web'],
+    ['%{NAME:?must be there}', 'web'],
+    ['%%', '%'],
+    ['%%{NAME}', '%{NAME}'],
+    ['a%b', 'a%b'],
+    ['%NAME', '%NAME'],
+  ])('%s is %j', (text, expected) => {
+    const file = `services: { web: { from: { tag: "${dollars(text)}" } } }`;
+    expect(serviceOf({ file, env }).from.tag).toBe(dollars(expected));
+  });
+
+  it('give numbers and keys as well', () => {
+    expect(
+      serviceOf({ file: dollars('services:\n  web:\n    listen: %{PORT}'), env }).listen,
+    ).toEqual([{ kind: 'tcp', host: '', port: 8080 }]);
+    expect(serviceOf({ file: dollars('services: { "%{NAME}": { listen: 1 } }'), env }).name).toBe(
+      'web',
+    );
+  });
+
+  it('that are not set are told with their place', () => {
+    expect(problemsOf({ file: dollars('log:\n  level: %{LEVEL}\n') })).toEqual([
+      'upriver.yaml:2:10: the variable LEVEL is not set',
+    ]);
+    expect(problemsOf({ file: dollars('log:\n  level: %{LEVEL:?say how loud}\n') })).toEqual([
+      'upriver.yaml:2:10: the variable LEVEL is not set: say how loud',
+    ]);
+  });
+});
+
+describe('flags', () => {
+  it('--service takes a port, and settings by dotted keys', () => {
+    const web = serviceOf({
+      flags: {
+        service: ['web=8080,balance=hash(header:x-user),health.path=/h,retry.on=connect'],
+      },
+    });
+    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 8080 }]);
+    expect(web.balance).toEqual({ policy: 'hash', hash: { on: 'header', name: 'x-user' } });
+    expect(web.health).toMatchObject({ path: '/h', intervalMs: 2000 });
+    expect([...web.retry.on]).toEqual(['connect']);
+  });
+
+  it.each([
+    ['web', []],
+    ['web=:80', [{ kind: 'tcp', host: '', port: 80 }]],
+    ['web=127.0.0.1:80', [{ kind: 'tcp', host: '127.0.0.1', port: 80 }]],
+    ['web=[::1]:80', [{ kind: 'tcp', host: '::1', port: 80 }]],
+    ['web=/run/web.sock', [{ kind: 'unix', path: '/run/web.sock' }]],
+  ])('--service %s', (text, listen) => {
+    expect(serviceOf({ flags: { service: [text] } }).listen).toEqual(listen);
+  });
+
+  it.each([
+    ['', "--service: '': expected NAME[=PORT][,key=value...]"],
+    ['=80', "--service: '=80': expected NAME[=PORT][,key=value...]"],
+    ['web=80,fast', "--service: 'fast' in 'web=80,fast': expected key=value"],
+  ])('--service %j is refused', (text, message) => {
+    expect(problemsOf({ flags: { service: [text] } })).toEqual([message]);
+  });
+
+  it('--static gives endpoints, and the service of that name uses them', () => {
+    const flags = { static: ['web=10.0.0.1:80,[::1]:81,db.example:82'], service: ['web=8080'] };
+    const { static: fixed, services, consul } = settingsOf({ flags });
+    expect(fixed.web).toEqual([
+      { address: '10.0.0.1', port: 80 },
+      { address: '::1', port: 81 },
+      { address: 'db.example', port: 82 },
+    ]);
+    expect(services[0]!.from).toMatchObject({ registry: 'static', service: 'web' });
+    expect(consul, 'nothing else is followed').toBeNull();
+    expect(problemsOf({ flags: { static: ['web'] } })[0]).toMatch(
+      /^--static: 'web': expected NAME=/,
+    );
+    expect(problemsOf({ flags: { static: ['web=x'] } })[0]).toMatch(/^--static: static\.web\.0: /);
+  });
+
+  it('--consul is a list for fail-over', () => {
+    const flags = { consul: ['a:8500', 'https://b:8501'] };
+    const expected = ['http://a:8500', 'https://b:8501'];
+    expect(settingsOf({ flags }).consul?.addresses).toEqual(expected);
+  });
+});
+
+describe('Consul', () => {
+  it('is followed where nothing else is, and where a service wants it', () => {
+    expect(settingsOf({}).consul?.addresses).toEqual(['http://127.0.0.1:8500']);
+    expect(settingsOf({ file: 'services: { a: { listen: 1 } }' }).consul).not.toBeNull();
+    const fixed =
+      'static: { a: [h:1] }\nservices: { a: { listen: 1 }, b: { from: { service: a } } }';
+    expect(load({ file: fixed }).settings?.consul).toBeNull();
+    const env = { CONSUL_HTTP_TOKEN: 't', CONSUL_HTTP_SSL: '1' };
+    expect(settingsOf({ file: fixed, env }).consul, 'a token is no wish').toBeNull();
+    expect(settingsOf({ env }).consul).toMatchObject({ token: 't' });
+    const both = `${fixed}\nregistries: { consul: {} }`;
+    expect(settingsOf({ file: both }).consul).not.toBeNull();
+  });
+});

@@ -1,0 +1,137 @@
+// Services by other ways than the file: DR CoN's variables, the tags of the registry, the example.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeService } from '../../src/config/load.ts';
+import { problemsOf, serviceOf, settingsOf } from '../support/config.ts';
+import { makeService } from '../support/service.ts';
+
+describe("DR CoN's variables", () => {
+  it('have its defaults', () => {
+    for (const env of [{ CONSUL: '' }, { SERVICE: '' }]) {
+      const { consul, services } = settingsOf({ env });
+      expect(consul?.addresses).toEqual(['http://consul:8500']);
+      expect(services).toHaveLength(1);
+      expect(services[0]).toMatchObject({
+        name: 'consul-8500',
+        listen: [{ kind: 'tcp', host: '', port: 80 }],
+        from: { registry: 'consul', service: 'consul-8500' },
+      });
+    }
+  });
+
+  it('name the agent and the service', () => {
+    const { consul, services } = settingsOf({
+      env: { CONSUL: '10.0.0.1:8500', SERVICE: 'simple' },
+    });
+    expect(consul?.addresses).toEqual(['http://10.0.0.1:8500']);
+    expect(services[0]).toMatchObject({ name: 'simple', from: { service: 'simple', tag: '' } });
+  });
+
+  it.each([
+    ['simple', { service: 'simple', accept: ['passing', 'warning'] }],
+    ['v1.simple', { service: 'simple', tag: 'v1' }],
+    ['a.b.simple', { service: 'simple', tag: 'a.b' }],
+    ['simple@dc2', { service: 'simple', datacenter: 'dc2' }],
+    ['simple~_agent', { service: 'simple' }],
+    ['simple|passing', { accept: ['passing'] }],
+    ['simple|passing,warning,critical', { accept: ['passing', 'warning', 'critical'] }],
+    ['simple|any', { accept: ['passing', 'warning', 'critical', 'maintenance'] }],
+    ['simple?ns=team&partition=east', { namespace: 'team', partition: 'east' }],
+    ['simple?peer=other', { peer: 'other' }],
+    [
+      'v1.simple?ns=team@dc2~near|passing',
+      { service: 'simple', tag: 'v1', namespace: 'team', datacenter: 'dc2', accept: ['passing'] },
+    ],
+  ])('SERVICE=%s', (text, from) => {
+    const service = serviceOf({ env: { SERVICE: text } });
+    expect(service.name).toBe('simple');
+    expect(service.from).toMatchObject(from);
+  });
+
+  it.each([
+    ['a b', "SERVICE: 'a b': expected a name, or TAG.NAME"],
+    ['simple|well', "SERVICE: 'well': expected any, passing, warning, critical, maintenance"],
+    ['simple?colour=red', "SERVICE: 'simple?colour=red': unknown parameter colour"],
+    ['simple@', "SERVICE: 'simple@': expected a name"],
+  ])('SERVICE=%s is refused', (text, message) => {
+    const [problem, ...others] = problemsOf({ env: { SERVICE: text } });
+    expect(problem).toContain(message);
+    expect(others).toEqual([]);
+  });
+});
+
+describe('a service that describes itself', () => {
+  const source = makeService({ name: 'api' }).from;
+
+  it('is what its tags say, with the defaults for the rest', () => {
+    const { service, problems } = describeService(source, {
+      ...{ listen: '8080', 'health.path': '/health', balance: 'p2c', 'retry.attempts': '5' },
+      ...{ 'http.via': 'true', 'timeouts.connect': '250ms', 'retry.on': 'connect,502' },
+    });
+    expect(problems).toEqual([]);
+    const plain = serviceOf({ file: 'services: { api: {} }' });
+    expect(service).toEqual({
+      ...plain,
+      from: source,
+      listen: [{ kind: 'tcp', host: '', port: 8080 }],
+      balance: { policy: 'p2c', hash: null },
+      health: expect.objectContaining({ path: '/health', intervalMs: 2000 }),
+      retry: {
+        ...plain.retry,
+        ...{ attempts: 5, on: new Set(['connect']), onStatus: new Set([502]) },
+      },
+      http: { ...plain.http, via: true },
+      timeouts: { ...plain.timeouts, connectMs: 250 },
+    });
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ balance: 'p2c' }, 'tag listen: is missing: expected a port to serve the service on'],
+    [
+      { listen: 'x' },
+      'tag listen: "x": expected a port, address:port or the path of a unix socket',
+    ],
+    [{ listen: '80', 'health.intervall': '1s' }, 'did you mean interval?'],
+    [{ listen: '80', balanc: 'p2c' }, 'did you mean balance?'],
+    [{ listen: '80', 'limits.queue': '-1' }, 'tag limits.queue: "-1": '],
+  ])('%o is refused', (settings, message) => {
+    const { service, problems } = describeService(source, settings);
+    expect(service).toBeNull();
+    expect(problems.join('\n')).toContain(message);
+  });
+
+  it('is told everything that is wrong with it', () => {
+    const { problems } = describeService(source, { listen: 'x', balance: 'y', protocol: 'z' });
+    expect(problems).toHaveLength(3);
+  });
+
+  it('cannot say where it comes from', () => {
+    const settings = { listen: '80', 'from.service': 'other', 'from.registry': 'static' };
+    const { service } = describeService(source, settings);
+    expect(service?.from ?? source).toEqual(source);
+  });
+});
+
+describe('config.example.yaml', () => {
+  const file = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8');
+
+  it('loads', () => {
+    expect(problemsOf({ file })).toEqual([]);
+  });
+
+  it('shows the defaults: without its values, a service and the program are the same', () => {
+    const shown = settingsOf({ file });
+    const [service] = shown.services;
+    const given = `services: { ${service!.name}: { listen: ${80} } }`;
+    const plain = settingsOf({ file: given });
+    const parts = { listen: [], from: null, health: null, http: null };
+    expect({ ...service, ...parts }).toEqual({ ...plain.services[0], ...parts });
+    const health = serviceOf({ file: 'services: { a: { health: {} } }' }).health;
+    if (service!.health !== null)
+      expect(Object.keys(service!.health)).toEqual(Object.keys(health!));
+    expect(shown.guard).toEqual(plain.guard);
+    expect(shown.shutdownGraceMs).toBe(plain.shutdownGraceMs);
+    expect(shown.stats.listen).toEqual(plain.stats.listen);
+  });
+});
