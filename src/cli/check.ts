@@ -29,9 +29,15 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
   return 0;
 }
 
+function redactText(value: string, key: string): string {
+  if (SECRET.test(key)) return value === '' ? '' : '***';
+  // User and password in an address.
+  return value.replace(/^([a-z]+:\/\/)[^/@]+@/, '$1***@');
+}
+
 /** Plain data for printing: sets as lists, secrets as asterisks. */
 function redact(value: unknown, key = ''): unknown {
-  if (typeof value === 'string') return SECRET.test(key) && value !== '' ? '***' : value;
+  if (typeof value === 'string') return redactText(value, key);
   if (value instanceof Set) return [...value];
   if (Array.isArray(value)) return value.map((item) => redact(item, key));
   if (typeof value !== 'object' || value === null) return value;
