@@ -1,41 +1,61 @@
 // Memory of idle keep-alive connections: each makes one request, and is then left open.
+import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
-import { memoryKb } from './measure.ts';
+import { residentBytes } from './measure.ts';
+import type { IdleResult } from './report.ts';
 
-const CONNECTIONS = 5000;
+const CONNECTIONS = 10_000;
+/** HAProxy sets two files aside per connection, and some for itself. */
+const FILES_PER_CONNECTION = 2.1;
+/** What the first connections cost once is not theirs. */
+const WARM_UP = 200;
 const BATCH = 100;
 const SETTLE_MS = 1000;
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n';
 
-/** Bytes of resident memory that each of 5,000 idle connections adds to the process. */
-export async function measureIdle(port: number, pid: number): Promise<number> {
+/** 10,000, or as many as the limit of open files allows every program. */
+export function idleConnections(): number {
+  const text = execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).trim();
+  const limit = text === 'unlimited' ? Number.POSITIVE_INFINITY : Number(text);
+  return Math.min(CONNECTIONS, Math.floor(limit / FILES_PER_CONNECTION / 100) * 100 - WARM_UP);
+}
+
+/** What each of `count` idle connections adds to the resident memory of the program. */
+export async function measureIdle(
+  program: { port: number; pid: number },
+  count: number,
+): Promise<IdleResult> {
+  const { port, pid } = program;
   const sockets: Socket[] = [];
-  // What the first connections cost once is not theirs.
-  await open(port, 200, sockets);
-  await settle();
-  const beforeKb = memoryKb(pid, 'VmRSS');
-  for (let i = 0; i < CONNECTIONS; i += BATCH) await open(port, BATCH, sockets);
-  await settle();
-  const afterKb = memoryKb(pid, 'VmRSS');
-  for (const socket of sockets) socket.destroy();
-  return Math.round(((afterKb - beforeKb) * 1024) / CONNECTIONS);
+  try {
+    await open(port, WARM_UP, sockets);
+    await settle();
+    const before = residentBytes(pid);
+    for (let i = 0; i < count; i += BATCH) await open(port, Math.min(BATCH, count - i), sockets);
+    await settle();
+    const bytesEach = Math.round((residentBytes(pid) - before) / count);
+    if (sockets.some((socket) => socket.destroyed)) throw new Error('connections were closed');
+    return { connections: count, bytesEach };
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 }
 
 function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }
 
+/** Opens so many, and resolves when each has had an answer. */
 async function open(port: number, count: number, sockets: Socket[]): Promise<void> {
   await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<void>((resolve, reject) => {
-          const socket = connect(port, '127.0.0.1', () => socket.write(REQUEST));
-          socket.once('data', () => resolve());
-          socket.once('error', reject);
-          sockets.push(socket);
-        }),
-    ),
+    Array.from({ length: count }, () => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(REQUEST));
+      sockets.push(socket);
+      return new Promise<void>((resolve, reject) => {
+        socket.once('data', () => resolve());
+        socket.once('error', reject);
+        socket.once('close', () => reject(new Error('closed before an answer')));
+      });
+    }),
   );
 }

@@ -1,103 +1,261 @@
 // `npm run bench`: the HTTP data plane beside HAProxy, nginx, Caddy and http-proxy, in alternating
-// rounds of one run, each on one core. Figures are told as ratios to HAProxy of the medians; where the
-// rounds of one program spread wider than the programs differ, there is no ratio.
-// flags: --case NAME (repeatable) --against NAME (repeatable) --rounds N --seconds N --json FILE
+// rounds of one run, each pinned to one core with the load and the endpoints on the other.
+//   --case NAME     (repeatable) of bench/cases.ts, or idle; default all
+//   --against NAME  (repeatable) a program to compare with; default all. HAProxy is always there
+//   --rounds N      5;  --seconds N  of each round, 4
+//   --json FILE     everything measured, here as well
+// Prints Markdown, and writes it with everything measured into bench/results/.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, tmpdir } from 'node:os';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureIdle } from './idle.ts';
-import { type Case, cases, type Round, runRound } from './measure.ts';
-import { type Program, programs, startOrigin } from './programs.ts';
-import { format } from './report.ts';
+import { caddy } from './against/caddy.ts';
+import { haproxy } from './against/haproxy.ts';
+import { httpProxy } from './against/http-proxy.ts';
+import { nginx } from './against/nginx.ts';
+import type { Program, Setup } from './against/program.ts';
+import { upriver } from './against/upriver.ts';
+import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
+import { idleConnections, measureIdle } from './idle.ts';
+import { findWrk, runLoad } from './load.ts';
+import { cpuUs, peakMemoryMib } from './measure.ts';
+import { startOrigin } from './origin.ts';
+import { BOTH_CORES, PROXY_CORE, type Running, startPinned } from './pinned.ts';
+import { freeRange } from './ports.ts';
+import {
+  BASE,
+  caseTable,
+  type IdleResult,
+  idleTable,
+  type Measured,
+  type Round,
+} from './report.ts';
+import type { Tool } from './tools.ts';
 
-const { values } = parseArgs({
-  options: {
-    case: { type: 'string', multiple: true },
-    against: { type: 'string', multiple: true },
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
-});
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
-const wantedCases = cases.filter(({ name }) => values.case?.includes(name) ?? true);
-const against = ['upriver', ...(values.against ?? ['haproxy', 'nginx', 'caddy', 'http-proxy'])];
-const compared = programs.filter(({ name, version }) => against.includes(name) && version !== '');
-const FIRST_ORIGIN_PORT = 20_000;
-const FIRST_PROXY_PORT = 18_000;
+const PROGRAMS: readonly Program[] = [upriver, haproxy, nginx, caddy, httpProxy];
+const SCRAPE_MS = 1000;
+const WARM_UP_SECONDS_MAX = 2;
+/** Connections that a program must be able to hold in the cases other than idle. */
+const CONNECTIONS = 2000;
+/** Above this somebody else is at work here. */
+const LOAD_MAX = 0.5;
+const RESULTS = join(import.meta.dirname, 'results');
 
+interface Contender {
+  readonly program: Program;
+  readonly tool: Tool;
+}
+
+interface Started {
+  readonly name: string;
+  readonly port: number;
+  readonly running: Running;
+  readonly metricsUrl: string;
+  readonly folder: string;
+}
+
+const plan = readFlags();
+const wrk = findWrk();
+const contenders = plan.programs.map((program): Contender => ({ program, tool: program.find() }));
 const folder = mkdtempSync(join(tmpdir(), 'upriver-bench-'));
+const about = describeMachine();
+const texts: string[] = [];
+const results: Record<string, Measured> = {};
+let idle: Readonly<Record<string, IdleResult>> = {};
+say([about.machine, about.programs, ...about.warnings, ''].join('\n\n'));
 try {
-  const machine = `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, Linux ${release()}`;
-  console.log(
-    `${machine}\n${compared.map(({ name, version }) => `${name} ${version}`).join(', ')}\n`,
-  );
-  const results: Record<string, Record<string, readonly Round[]>> = {};
-  for (const one of wantedCases) {
+  for (const one of plan.cases) {
     results[one.name] = await runCase(one);
-    console.log(format(one.name, results[one.name]!));
+    say(caseTable(one, results[one.name]!));
   }
-  const idle = values.case === undefined || values.case.includes('idle') ? await runIdle() : {};
-  if (values.json !== undefined) {
-    const versions = Object.fromEntries(compared.map(({ name, version }) => [name, version]));
-    writeFileSync(
-      values.json,
-      JSON.stringify({ machine, versions, rounds, seconds, results, idle }),
-    );
+  if (plan.hasIdle) {
+    idle = await runIdle();
+    say(idleTable(idle));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+save();
+
+function readFlags() {
+  const { values } = parseArgs({
+    options: {
+      case: { type: 'string', multiple: true },
+      against: { type: 'string', multiple: true },
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '4' },
+      json: { type: 'string', default: '' },
+    },
+  });
+  const names = [...cases.map(({ name }) => name), IDLE];
+  const programs = PROGRAMS.map(({ name }) => name);
+  const wantedCases = known('case', values.case ?? names, names);
+  const against = known('against', values.against ?? programs, programs);
+  return {
+    rounds: count('rounds', values.rounds),
+    seconds: count('seconds', values.seconds),
+    cases: cases.filter(({ name }) => wantedCases.includes(name)),
+    hasIdle: wantedCases.includes(IDLE),
+    json: values.json,
+    programs: PROGRAMS.filter(({ name }) => [upriver.name, BASE, ...against].includes(name)),
+  };
+}
+
+function known(flag: string, given: readonly string[], names: readonly string[]) {
+  for (const name of given) {
+    if (!names.includes(name)) misuse(`--${flag} ${name}: expected one of ${names.join(', ')}`);
+  }
+  return given;
+}
+
+function count(flag: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) misuse(`--${flag} ${text}: expected 1 or more`);
+  return number;
+}
+
+function misuse(message: string): never {
+  console.error(`bench: ${message}`);
+  process.exit(2);
+}
+
+function describeMachine() {
+  const model = cpus()[0]?.model ?? 'unknown CPU';
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const [load = 0] = loadavg();
+  const warnings = [];
+  if (load > LOAD_MAX) {
+    const others = `The machine was not idle at the start (load ${load.toFixed(2)})`;
+    warnings.push(`${others}: trust the ratios less, and the rest not at all.`);
+  }
+  if (cpus().length < 2) warnings.push('There is one core: all programs share it with the load.');
+  return {
+    machine: `${model}, ${cpus().length} cores, ${memory}, Linux ${release()}`,
+    programs: [...contenders.map(({ program, tool }) => `${program.name} ${tool.version}`)]
+      .concat(`wrk ${wrk.version}`)
+      .concat(`${plan.rounds} rounds of ${plan.seconds} s`)
+      .join(', '),
+    warnings,
+  };
+}
+
+function say(text: string): void {
+  texts.push(text);
+  console.log(text);
+}
+
+function save(): void {
+  mkdirSync(RESULTS, { recursive: true });
+  const name = new Date().toISOString().slice(0, 16).replace(':', '');
+  const { rounds, seconds } = plan;
+  const versions = Object.fromEntries(
+    contenders.map(({ program, tool }) => [program.name, tool.version]),
+  );
+  const all = { ...about, versions, rounds, seconds, results, idle };
+  const json = `${JSON.stringify(all, null, 1)}\n`;
+  writeFileSync(join(RESULTS, `${name}.json`), json);
+  if (plan.json !== '') writeFileSync(plan.json, json);
+  writeFileSync(join(RESULTS, `${name}.md`), `${texts.join('\n')}\n`);
+  console.log(`\nwritten to bench/results/${name}.json and .md`);
+}
 
 /** All programs in turn, round by round, so that a slow minute of the machine hits all of them. */
-async function runCase(one: Case): Promise<Record<string, readonly Round[]>> {
-  const ports = Array.from({ length: one.endpoints }, (_, i) => FIRST_ORIGIN_PORT + i);
-  const origin = await startOrigin(ports, folder);
-  const running = await startAll(compared, ports);
-  const measured: Record<string, Round[]> = {};
-  try {
-    // The first round warms up and is not counted.
-    for (let round = 0; round <= rounds; round += 1) {
-      for (const { name, pid, port } of running) {
-        const result = runRound(one, { port, pid, seconds, folder });
-        measured[name] ??= [];
-        if (round > 0) measured[name].push(result);
+async function runCase(one: Case): Promise<Measured> {
+  const able = contenders.filter(({ program }) => one.workers === 1 || program.hasWorkers);
+  return withAll(able, one, async (started) => {
+    const perSecond = await warmUp(one, started);
+    const measured: Record<string, Round[]> = {};
+    for (const { name } of started) measured[name] = [];
+    for (let round = 0; round < plan.rounds; round += 1) {
+      // Forth and back, so that nobody always comes after the same neighbour.
+      const order = round % 2 === 0 ? started : started.toReversed();
+      for (const program of order) {
+        measured[program.name]!.push(await runRound(one, program, perSecond));
       }
     }
-  } finally {
-    await Promise.all(running.map((program) => program.stop()));
-    await origin.stop();
+    return measured;
+  });
+}
+
+/** Runs each once without counting it. Returns the rate to keep to; 0: as fast as it goes. */
+async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
+  const seconds = Math.min(plan.seconds, WARM_UP_SECONDS_MAX);
+  let base = 0;
+  for (const { name, port, folder: own } of started) {
+    const result = await runLoad(wrk, one, { port, seconds, folder: own, perSecond: 0 });
+    if (name === BASE) base = result.requestsPerSecond;
   }
-  return measured;
+  return one.loadShare === 1 ? 0 : base * one.loadShare;
 }
 
-async function startAll(list: readonly Program[], endpoints: readonly number[]) {
-  return Promise.all(
-    list.map(async (program, i) => {
-      const port = FIRST_PROXY_PORT + i;
-      const own = join(folder, program.name);
-      mkdirSync(own, { recursive: true });
-      const started = await program.start(port, endpoints, own);
-      return { name: program.name, port, pid: started.pid, stop: () => started.stop() };
-    }),
-  );
+async function runRound(one: Case, program: Started, perSecond: number): Promise<Round> {
+  const { port, running, metricsUrl, folder: own } = program;
+  const scraping = one.isLogged && metricsUrl !== '' ? scrape(metricsUrl) : null;
+  const beforeUs = cpuUs(running.pid);
+  const load = await runLoad(wrk, one, { port, seconds: plan.seconds, folder: own, perSecond });
+  const usedUs = cpuUs(running.pid) - beforeUs;
+  clearInterval(scraping ?? undefined);
+  return { ...load, cpuUs: usedUs / load.requests, peakMib: peakMemoryMib(running.pid) };
 }
 
-/** Resident memory per idle keep-alive connection, over 5,000 of them. */
-async function runIdle(): Promise<Record<string, number>> {
-  const ports = [FIRST_ORIGIN_PORT];
-  const origin = await startOrigin(ports, folder);
-  const running = await startAll(compared, ports);
-  const bytes: Record<string, number> = {};
+/** Reads metrics as Prometheus would; a failure is none of the program that is measured. */
+function scrape(url: string): NodeJS.Timeout {
+  const read = () => fetch(url).then((response) => response.text());
+  return setInterval(() => void read().catch(() => ''), SCRAPE_MS);
+}
+
+async function runIdle(): Promise<Readonly<Record<string, IdleResult>>> {
+  const connections = idleConnections();
+  const one: Case = { ...cases[0]!, name: IDLE, title: IDLE_TITLE };
+  return withAll(contenders, { ...one, connections }, async (started) => {
+    const bytes: Record<string, IdleResult> = {};
+    for (const { name, port, running } of started) {
+      bytes[name] = await measureIdle({ port, pid: running.pid }, connections);
+    }
+    return bytes;
+  });
+}
+
+/** Starts the endpoints and the programs, and ends them whatever happens. */
+async function withAll<T>(
+  able: readonly Contender[],
+  one: Case,
+  run: (started: readonly Started[]) => Promise<T>,
+): Promise<T> {
+  const ports = await freeRange(one.endpoints + 2 * able.length);
+  const endpoints = ports.splice(0, one.endpoints);
+  const stops: (() => Promise<void>)[] = [];
   try {
-    for (const { name, port, pid } of running) bytes[name] = await measureIdle(port, pid);
+    const origin = await startOrigin(endpoints, join(folder, 'origin'));
+    stops.push(() => origin.stop());
+    const started: Started[] = [];
+    for (const contender of able) {
+      const [port = 0, statsPort = 0] = ports.splice(0, 2);
+      const program = await start(contender, one, { port, statsPort, endpoints });
+      stops.push(() => program.running.stop());
+      started.push(program);
+    }
+    return await run(started);
   } finally {
-    await Promise.all(running.map((program) => program.stop()));
-    await origin.stop();
+    await Promise.all(stops.map((stop) => stop()));
   }
-  console.log('idle keep-alive connections: bytes of resident memory each');
-  console.table(bytes);
-  return bytes;
+}
+
+async function start(
+  { program, tool }: Contender,
+  one: Case,
+  places: Pick<Setup, 'port' | 'statsPort' | 'endpoints'>,
+): Promise<Started> {
+  const own = join(folder, `${one.name}-${program.name}`);
+  mkdirSync(own, { recursive: true });
+  const { port } = places;
+  const setup: Setup = {
+    ...{ ...places, workers: one.workers, folder: own },
+    accessLog: one.isLogged ? join(own, 'access.log') : '',
+    connections: Math.max(CONNECTIONS, one.connections + 300),
+  };
+  const { metricsUrl, ...command } = program.prepare(tool, setup);
+  const cores = one.workers === 1 ? PROXY_CORE : BOTH_CORES;
+  const running = await startPinned({ cores, ...command, port });
+  return { name: program.name, port, running, metricsUrl, folder: own };
 }

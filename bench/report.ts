@@ -1,68 +1,70 @@
-// Medians of rounds as a table, with ratios to HAProxy.
-import type { Round } from './measure.ts';
+// Results as Markdown: medians of the rounds, and ratios to HAProxy.
+import type { Case } from './cases.ts';
+import { IDLE_TITLE } from './cases.ts';
+import type { LoadResult } from './load.ts';
+import { formatRatio, median, ratioOf } from './statistics.ts';
 
-const BASE = 'haproxy';
+export const BASE = 'haproxy';
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+export interface Round extends LoadResult {
+  /** CPU time of the proxy per request, microseconds. */
+  readonly cpuUs: number;
+  /** The most memory that it has had so far. */
+  readonly peakMib: number;
 }
 
-/** Half of the distance between the quartiles, as a share of the median. */
-function spread(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
-  return (at(0.75) - at(0.25)) / 2 / median(values);
+/** Rounds by program, in the order of the rounds. */
+export type Measured = Readonly<Record<string, readonly Round[]>>;
+
+export interface IdleResult {
+  readonly connections: number;
+  readonly bytesEach: number;
 }
 
-/** A Markdown table of one case. */
-export function format(name: string, measured: Readonly<Record<string, readonly Round[]>>): string {
-  const rows = Object.entries(measured).map(([program, rounds]) => {
-    const of = (read: (round: Round) => number) => median(rounds.map(read));
-    return [
-      program,
-      of((round) => round.requestsPerSecond).toFixed(0),
-      of((round) => round.cpuUs).toFixed(1),
-      ratio(measured, program, (round) => round.cpuUs),
-      ratio(measured, program, (round) => round.requestsPerSecond),
-      of((round) => round.p50Ms).toFixed(2),
-      of((round) => round.p99Ms).toFixed(2),
-      of((round) => round.p999Ms).toFixed(2),
-      of((round) => round.memoryMb).toFixed(0),
-      String(rounds.reduce((sum, round) => sum + round.errors, 0)),
-    ];
-  });
-  const head = [
-    '',
-    'req/s',
-    'CPU us/req',
-    'CPU ratio',
-    'req/s ratio',
-    'p50 ms',
-    'p99 ms',
-    'p99.9 ms',
-    'peak MB',
-    'errors',
+const COLUMNS = [
+  ...['program', 'req/s', 'ratio', 'CPU us/req', 'ratio', 'p50 ms', 'p99 ms', 'p99.9 ms'],
+  ...['p99 ratio', 'peak MiB', 'errors'],
+];
+
+export function caseTable({ name, title }: Case, measured: Measured): string {
+  const rows = Object.keys(measured).map((program) => row(program, measured));
+  return [`### ${name}: ${title}`, '', table(COLUMNS, rows)].join('\n');
+}
+
+function row(program: string, measured: Measured): string[] {
+  const rounds = measured[program] ?? [];
+  const of = (read: (round: Round) => number) => median(rounds.map(read));
+  const ratio = (read: (round: Round) => number): string => {
+    const base = measured[BASE];
+    if (program === BASE) return '1';
+    return base === undefined ? '' : formatRatio(ratioOf(rounds.map(read), base.map(read)));
+  };
+  return [
+    program,
+    of((round) => round.requestsPerSecond).toFixed(0),
+    ratio((round) => round.requestsPerSecond),
+    of((round) => round.cpuUs).toFixed(1),
+    ratio((round) => round.cpuUs),
+    of((round) => round.p50Ms).toFixed(2),
+    of((round) => round.p99Ms).toFixed(2),
+    of((round) => round.p999Ms).toFixed(2),
+    ratio((round) => round.p99Ms),
+    Math.max(...rounds.map((round) => round.peakMib)).toFixed(0),
+    String(rounds.reduce((sum, round) => sum + round.errors, 0)),
   ];
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [`### ${name}`, '', line(head), line(head.map(() => '---')), ...rows.map(line), ''].join(
-    '\n',
-  );
 }
 
-/** The ratio to HAProxy, or why there is none. */
-function ratio(
-  measured: Readonly<Record<string, readonly Round[]>>,
-  program: string,
-  read: (round: Round) => number,
-): string {
-  const base = measured[BASE];
-  if (base === undefined || program === BASE) return program === BASE ? '1' : '';
-  const [ours, theirs] = [measured[program]!.map(read), base.map(read)];
-  const value = median(ours) / median(theirs);
-  const noise = Math.max(spread(ours), spread(theirs));
-  return Math.abs(value - 1) < noise
-    ? `about 1 (noise ${(noise * 100).toFixed(0)}%)`
-    : value.toFixed(2);
+export function idleTable(results: Readonly<Record<string, IdleResult>>): string {
+  const rows = Object.entries(results).map(([program, { connections, bytesEach }]) => [
+    program,
+    String(connections),
+    (bytesEach / 1024).toFixed(1),
+  ]);
+  const head = ['program', 'connections', 'KiB of resident memory each'];
+  return [`### ${IDLE_TITLE}`, '', table(head, rows)].join('\n');
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line), ''].join('\n');
 }

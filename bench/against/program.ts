@@ -1,0 +1,36 @@
+// What a program under test tells of itself. All are set up for the same work: least connections over
+// the same endpoints, keep-alive on both sides, X-Forwarded-* set.
+import type { Tool } from '../tools.ts';
+
+export interface Setup {
+  readonly port: number;
+  /** Where it may serve its metrics. */
+  readonly statsPort: number;
+  /** Ports of the endpoints, on 127.0.0.1. */
+  readonly endpoints: readonly number[];
+  readonly workers: number;
+  /** The access log's file, or '' for none. */
+  readonly accessLog: string;
+  /** Client connections it must be able to hold. */
+  readonly connections: number;
+  /** A folder of its own, which exists. */
+  readonly folder: string;
+}
+
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Its metrics when they are on; '' where it has none. */
+  readonly metricsUrl: string;
+}
+
+export interface Program {
+  readonly name: string;
+  /** Finds it, or fetches it. */
+  find(): Tool;
+  /** More than one worker; false leaves it out of such cases. */
+  readonly hasWorkers: boolean;
+  /** Writes its configuration and says how it is started. */
+  prepare(tool: Tool, setup: Setup): Command;
+}

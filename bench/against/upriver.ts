@@ -1,0 +1,29 @@
+// This program, with its defaults and fixed endpoints.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Program } from './program.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+
+export const upriver: Program = {
+  name: 'upriver',
+  hasWorkers: true,
+  find() {
+    const text = readFileSync(join(root, 'package.json'), 'utf8');
+    // Our own file.
+    const { version } = JSON.parse(text) as { version: string };
+    const path = process.execPath;
+    return { path, env: {}, version: `${version} (node ${process.versions.node})` };
+  },
+  prepare({ path }, setup) {
+    const { port, statsPort, endpoints, workers, accessLog, connections } = setup;
+    const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
+    const args = [
+      ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
+      ...['--service', `web=127.0.0.1:${port},limits.connections=${connections}`],
+      ...['--workers', String(workers), '--stats', `127.0.0.1:${statsPort}`],
+      ...['--log-level', 'error', '--access-log', accessLog || 'off'],
+    ];
+    return { file: path, args, metricsUrl: `http://127.0.0.1:${statsPort}/metrics` };
+  },
+};

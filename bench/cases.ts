@@ -1,0 +1,59 @@
+// What is measured, one row each. A case is run for all programs in alternating rounds.
+
+export interface Case {
+  readonly name: string;
+  /** What it shows, for people. */
+  readonly title: string;
+  readonly path: string;
+  /** Connections of the load generator. */
+  readonly connections: number;
+  readonly endpoints: number;
+  /** Body of a POST, bytes; 0 sends GETs. */
+  readonly postBytes: number;
+  /** A connection of its own for each request. */
+  readonly isFresh: boolean;
+  /** Threads of the proxy; they share the cores with load and origin when there are two. */
+  readonly workers: number;
+  /** Access log to a file, and metrics read every second where the program has them. */
+  readonly isLogged: boolean;
+  /** Load as a share of what HAProxy manages; 1 sends as fast as answers come. */
+  readonly loadShare: number;
+}
+
+const plain: Omit<Case, 'name' | 'title'> = {
+  path: '/',
+  connections: 64,
+  endpoints: 3,
+  postBytes: 0,
+  isFresh: false,
+  workers: 1,
+  isLogged: false,
+  loadShare: 1,
+};
+
+export const cases: readonly Case[] = [
+  { ...plain, name: 'small', title: 'GET of 100 bytes, keep-alive, 64 connections' },
+  { ...plain, name: '64k', title: 'GET of 64 KiB', path: '/files/64k' },
+  {
+    ...plain,
+    name: '1m',
+    title: 'GET of 1 MiB, 32 connections',
+    path: '/files/1m',
+    connections: 32,
+  },
+  { ...plain, name: 'post-4k', title: 'POST of 4 KiB', postBytes: 4096 },
+  { ...plain, name: 'fresh', title: 'a new connection per request', isFresh: true },
+  { ...plain, name: '512-connections', title: '512 connections', connections: 512 },
+  { ...plain, name: '50-endpoints', title: '50 endpoints', endpoints: 50 },
+  { ...plain, name: '1000-endpoints', title: '1,000 endpoints', endpoints: 1000 },
+  { ...plain, name: 'two-workers', title: 'two workers, on both cores', workers: 2 },
+  { ...plain, name: 'logged', title: 'with access log and metrics on', isLogged: true },
+  {
+    ...{ ...plain, name: 'half-load', title: 'half of the load that HAProxy manages' },
+    ...{ connections: 256, loadShare: 0.5 },
+  },
+];
+
+/** Not a case of requests: connections that do nothing. */
+export const IDLE = 'idle';
+export const IDLE_TITLE = 'idle keep-alive connections';
