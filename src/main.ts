@@ -86,7 +86,7 @@ export class Upriver {
       clock,
       onUpdate: (update) => this.controller.onUpdate(update),
     });
-    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static });
+    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
   }
 
   private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
