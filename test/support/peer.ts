@@ -44,6 +44,11 @@ export class Peer {
     });
   }
 
+  /** Whether the other side may still send. */
+  get isOpen(): boolean {
+    return this.ending === null;
+  }
+
   send(text: string): void {
     this.socket.write(text, 'latin1');
   }
@@ -167,7 +172,7 @@ export class Endpoint {
     const run = (peer: Peer): void => {
       this.takers.push(run);
       void (async () => {
-        for (;;) await script(peer);
+        while (peer.isOpen) await script(peer);
       })().catch(() => peer.socket.destroy());
     };
     this.takers.push(run);

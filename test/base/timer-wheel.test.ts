@@ -1,0 +1,142 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { TimerEntry, TimerWheel } from '../../src/base/timer-wheel.ts';
+
+const TICK_MS = 25;
+
+/** A wheel whose time is turned by hand; it ticks as its own interval would. */
+function makeWheel(startMs = 0) {
+  let nowMs = startMs;
+  let lastTickMs = startMs;
+  const wheel = new TimerWheel(() => nowMs);
+  const advance = (ms: number): void => {
+    const end = nowMs + ms;
+    while (lastTickMs + TICK_MS <= end) {
+      lastTickMs += TICK_MS;
+      nowMs = lastTickMs;
+      wheel.tick();
+    }
+    nowMs = end;
+  };
+  return { wheel, advance, now: () => nowMs };
+}
+
+function makeEntry(onTimer: () => void): TimerEntry {
+  return new TimerEntry({ onTimer });
+}
+
+describe('TimerWheel', () => {
+  it('fires once, never early and at most two ticks late, wherever the ticks lie', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.array(fc.record({ wait: fc.nat(60), delay: fc.nat(40_000) }), { maxLength: 20 }),
+        (startMs, timers) => {
+          const { wheel, advance, now } = makeWheel(startMs);
+          const fired: { delay: number; took: number }[] = [];
+          for (const { wait, delay } of timers) {
+            advance(wait);
+            const setMs = now();
+            const entry = makeEntry(() => fired.push({ delay, took: now() - setMs }));
+            wheel.schedule(entry, delay);
+          }
+          advance(41_000);
+          expect(fired).toHaveLength(timers.length);
+          for (const { delay, took } of fired) {
+            expect(took).toBeGreaterThanOrEqual(delay);
+            expect(took).toBeLessThanOrEqual(delay + 2 * TICK_MS);
+          }
+        },
+      ),
+      { seed: 1 },
+    );
+  });
+
+  it('takes the last setting, later or earlier', () => {
+    const { wheel, advance, now } = makeWheel();
+    const fired: number[] = [];
+    const entry = makeEntry(() => fired.push(now()));
+    wheel.schedule(entry, 1000);
+    advance(500);
+    wheel.schedule(entry, 1000);
+    advance(600);
+    expect(fired).toEqual([]);
+    wheel.schedule(entry, 100);
+    advance(150);
+    expect(fired).toHaveLength(1);
+    advance(60_000);
+    expect(fired).toHaveLength(1);
+  });
+
+  it('forgets what is cancelled or removed, and takes it again', () => {
+    const { wheel, advance } = makeWheel();
+    let count = 0;
+    const entry = makeEntry(() => {
+      count += 1;
+    });
+    for (const stop of ['cancel', 'remove'] as const) {
+      wheel.schedule(entry, 100);
+      advance(50);
+      wheel[stop](entry);
+      advance(500);
+      expect(count).toBe(0);
+    }
+    wheel.schedule(entry, 100);
+    wheel.cancel(entry);
+    wheel.schedule(entry, 200);
+    advance(300);
+    expect(count).toBe(1);
+  });
+
+  it('lets what fires remove, cancel and set others, in the same slot too', () => {
+    const { wheel, advance } = makeWheel();
+    const fired: string[] = [];
+    const removed = makeEntry(() => fired.push('removed'));
+    const cancelled = makeEntry(() => fired.push('cancelled'));
+    const moved = makeEntry(() => fired.push('moved'));
+    const first = makeEntry(() => {
+      fired.push('first');
+      wheel.remove(removed);
+      wheel.cancel(cancelled);
+      wheel.schedule(moved, 1000);
+    });
+    for (const entry of [first, removed, cancelled, moved]) wheel.schedule(entry, 10);
+    advance(100);
+    expect(fired).toEqual(['first']);
+    advance(1000);
+    expect(fired).toEqual(['first', 'moved']);
+  });
+
+  it('lets an owner set its own timer again while it fires', () => {
+    const { wheel, advance, now } = makeWheel();
+    const fired: number[] = [];
+    const entry: TimerEntry = makeEntry(() => {
+      fired.push(now());
+      if (fired.length < 3) wheel.schedule(entry, 0);
+    });
+    wheel.schedule(entry, 0);
+    advance(500);
+    expect(fired).toHaveLength(3);
+    expect(new Set(fired).size).toBe(3);
+  });
+
+  it('misses nothing when the thread stood still for long', () => {
+    let nowMs = 0;
+    const wheel = new TimerWheel(() => nowMs);
+    let count = 0;
+    for (let delay = 0; delay < 30_000; delay += 500) {
+      wheel.schedule(
+        makeEntry(() => {
+          count += 1;
+        }),
+        delay,
+      );
+    }
+    nowMs = 60_000;
+    wheel.tick();
+    // What lies beyond one turn of the wheel is found from the slot where it waits.
+    nowMs += 512 * TICK_MS;
+    wheel.tick();
+    expect(count).toBe(60);
+  });
+});

@@ -1,0 +1,146 @@
+// Places, queues and connection limits, and what happens when the worker drains.
+import { afterEach, describe, expect, it } from 'vitest';
+import { answer, closePlanes, openPair, openPlane, request } from '../../support/plane.ts';
+
+afterEach(closePlanes);
+
+const GET = request('GET /');
+
+describe('the limit per endpoint', () => {
+  it('makes requests wait in order for a place', async () => {
+    const { plane, endpoint } = await openPair({ limits: { perEndpoint: 1 } });
+    const clients = [await plane.client(), await plane.client(), await plane.client()];
+    clients[0]!.send(request('GET /0'));
+    const upstream = await endpoint.accept();
+    expect(await upstream.head()).toContain('/0');
+    clients[1]!.send(request('GET /1'));
+    // They must not arrive the other way round.
+    await expect.poll(() => clients[1]!.socket.bytesWritten).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    clients[2]!.send(request('GET /2'));
+    for (let i = 0; i < 3; i += 1) {
+      expect(plane.inFlight()).toBe(1);
+      upstream.send(answer(String(i)));
+      expect((await clients[i]!.message()).body).toBe(String(i));
+      if (i < 2) expect(await upstream.head()).toContain(`/${i + 1}`);
+    }
+    await plane.quiet();
+    expect(endpoint.connections).toBe(1);
+  });
+
+  it('ends the wait with 503 when it takes too long', async () => {
+    const { plane, endpoint } = await openPair({ limits: { perEndpoint: 1, queueTimeoutMs: 50 } });
+    const first = await plane.client();
+    first.send(GET);
+    const upstream = await endpoint.accept();
+    const { head } = await plane.ask(GET);
+    expect(head).toContain('HTTP/1.1 503 ');
+    expect(head).toContain('X-Upriver-Reason: queue-timeout\r\n');
+    await upstream.head();
+    upstream.send(answer('x'));
+    expect((await first.message()).body).toBe('x');
+    await plane.quiet();
+  });
+
+  it('refuses what the queue has no room for', async () => {
+    const { plane, endpoint } = await openPair({ limits: { perEndpoint: 1, queue: 0 } });
+    const first = await plane.client();
+    first.send(GET);
+    await (await endpoint.accept()).head();
+    expect((await plane.ask(GET)).head).toContain('X-Upriver-Reason: queue-full\r\n');
+    first.reset();
+    await plane.quiet();
+  });
+
+  it('forgets a client that leaves the queue', async () => {
+    const { plane, endpoint } = await openPair({ limits: { perEndpoint: 1, queue: 1 } });
+    const first = await plane.client();
+    first.send(GET);
+    const upstream = await endpoint.accept();
+    await upstream.head();
+    const second = await plane.client();
+    second.send(request('GET /gone'));
+    await expect.poll(async () => (await plane.ask(GET)).head).toContain('queue-full');
+    second.reset();
+    await expect.poll(() => plane.reasons('client-closed')).toBe(1);
+    const third = await plane.client();
+    third.send(request('GET /third'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    upstream.send(answer('1'));
+    expect(await upstream.head()).toContain('/third');
+    upstream.send(answer('3'));
+    expect((await third.message()).body).toBe('3');
+    await plane.quiet();
+  });
+});
+
+describe('the limit of connections', () => {
+  it('answers one too many and closes it', async () => {
+    const plane = await openPlane([1], { limits: { connections: 1 } });
+    const first = await plane.client();
+    await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    const second = await plane.client();
+    second.send(GET);
+    expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    second.end();
+    await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    first.end();
+    await first.ended();
+    await plane.quiet();
+  });
+});
+
+describe('a drain', () => {
+  it('lets what is in flight finish, with Connection: close', async () => {
+    const { plane, endpoint } = await openPair();
+    const client = await plane.client();
+    client.send(GET);
+    const upstream = await endpoint.accept();
+    await upstream.head();
+    const drained = plane.worker.drain(10_000);
+    await expect.poll(() => plane.client().catch(() => null)).toBeNull();
+    upstream.send(answer('last'));
+    const all = await client.rest();
+    expect(all).toContain('Connection: close\r\n');
+    expect(all).toMatch(/last$/);
+    client.end();
+    expect(await drained).toBe(0);
+    await plane.quiet();
+  });
+
+  it('gives an idle connection a moment for one more request', async () => {
+    const { plane, endpoint } = await openPair();
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('x'));
+    });
+    const [busy, idle] = [await plane.client(), await plane.client()];
+    for (const client of [busy, idle]) {
+      client.send(GET);
+      await client.message();
+    }
+    const drained = plane.worker.drain(10_000);
+    busy.send(GET);
+    expect((await busy.message()).head).toContain('Connection: close\r\n');
+    busy.end();
+    expect(await idle.ended()).toBe('end');
+    idle.end();
+    expect(await drained).toBe(0);
+    await plane.quiet();
+  });
+
+  it('cuts what is left when the grace is over', async () => {
+    const { plane, endpoint } = await openPair();
+    const client = await plane.client();
+    client.send('GET / HTTP/1.0\r\n\r\n');
+    const upstream = await endpoint.accept();
+    await upstream.head();
+    upstream.send('HTTP/1.1 200 OK\r\n\r\nabc');
+    await client.until('abc');
+    expect(await plane.worker.drain(20)).toBe(1);
+    // The body would have ended with the connection: it must not look complete.
+    expect(await client.ended()).toBe('reset');
+    await upstream.ended();
+    await plane.quiet();
+  });
+});
