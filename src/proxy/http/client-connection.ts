@@ -277,6 +277,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   private nextRequest(): void {
     this.state = 'head';
+    // What a body was read into is not what an idle connection should hold.
+    this.wire.shareBuffer();
     this.isHead = false;
     this.isOldClient = false;
     if (this.hasEnded) {
