@@ -1,86 +1,86 @@
 // Changes by the API: who may make them, and what they are.
+// A page in somebody's browser is the danger: it can send requests from loopback, by a form or by a
+// name of its own that it lets resolve to 127.0.0.1. Both are told by what the browser adds.
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import type { OperatorCommand } from '../control/view.ts';
 
 const BODY_BYTES_MAX = 1024;
 const WEIGHT_MAX = 65_535;
+const PROXIED = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'];
+
+/** Why this request may change nothing, or ''. */
+export function refusal(request: IncomingMessage, adminToken: string): string {
+  return isCrossSite(request) ? 'cross-site requests are refused' : objection(request, adminToken);
+}
 
 /**
- * Why this request may change nothing, or ''. Without a token only loopback may, and never a page
- * of another site in somebody's browser: neither by a cross-site request nor by a name that was
- * made to resolve to us.
+ * Why who sent this request may change nothing, or '': with a token, who knows it may; without one,
+ * loopback may, unless a proxy passed the request on.
  */
-export function refusal(request: IncomingMessage, adminToken: string): string {
-  const site = request.headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') {
-    return 'cross-site requests are refused';
-  }
-  const host = hostOf(request.headers.host ?? '');
-  const { origin } = request.headers;
-  if (origin !== undefined && origin !== `http://${request.headers.host}`) {
-    return 'cross-site requests are refused';
-  }
+export function objection(request: IncomingMessage, adminToken: string): string {
+  const { headers } = request;
   if (adminToken !== '') {
-    const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const given = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
     return isEqual(given, adminToken) ? '' : 'the admin token is missing or wrong';
   }
-  if (!isLoopback(request.socket.remoteAddress ?? '')) {
+  if (!isLocal(request)) {
     return 'changes are allowed from loopback alone unless an admin token is configured';
   }
-  return isIP(host) !== 0 || host === 'localhost' || host === ''
-    ? ''
-    : `changes are not allowed under the name ${host}`;
+  if (PROXIED.some((name) => headers[name] !== undefined)) {
+    return 'changes through a proxy need an admin token';
+  }
+  const host = hostOf(headers.host ?? '');
+  return isOwnName(host) ? '' : `changes are not allowed under the name ${host}`;
 }
 
-/** Carries out POST /api/v1/services/NAME/endpoints/ID/{drain,ready,maint,weight}. */
-export async function operate(
-  request: IncomingMessage,
-  path: string,
-  run: (service: string, endpoint: string, command: OperatorCommand) => string,
-): Promise<{ status: number; error: string }> {
-  const match = /^\/api\/v1\/services\/([^/]+)\/endpoints\/([^/]+)\/([a-z]+)$/.exec(path);
-  if (match === null) return { status: 404, error: `nothing is served on ${path}` };
-  const [service = '', endpoint = '', verb = ''] = match.slice(1).map(decodeURIComponent);
-  const body = await readBody(request);
-  const command = commandOf(verb, body, new URL(request.url ?? '/', 'http://stats'));
-  if (typeof command === 'string') return { status: 400, error: command };
-  const error = run(service, endpoint, command);
-  return { status: error === '' ? 200 : 404, error };
+/** Whether a page of another site in somebody's browser made this request. */
+function isCrossSite({ headers }: IncomingMessage): boolean {
+  const { origin } = headers;
+  const site = headers['sec-fetch-site'];
+  const isOurs = origin === undefined || origin.replace(/^https?:\/\//, '') === headers.host;
+  return !isOurs || (site !== undefined && site !== 'same-origin' && site !== 'none');
 }
 
-function commandOf(verb: string, body: string, url: URL): OperatorCommand | string {
+/** The command of `.../endpoints/ID/VERB`, or what is wrong with it. */
+export function commandOf(
+  verb: string,
+  body: string,
+  query: URLSearchParams,
+): OperatorCommand | string {
   if (verb === 'drain' || verb === 'ready' || verb === 'maint') return { kind: verb };
-  if (verb !== 'weight') return `'${verb}': expected drain, ready, maint or weight`;
-  const text = url.searchParams.get('weight') ?? weightIn(body);
+  const text = query.get('weight') ?? weightIn(body);
   const weight = Number(text);
-  return text !== '' && Number.isInteger(weight) && weight >= 0 && weight <= WEIGHT_MAX
+  return /^\d+$/.test(text) && weight <= WEIGHT_MAX
     ? { kind: 'weight', weight }
-    : `weight: '${text}': expected a whole number from 0 to ${WEIGHT_MAX}`;
+    : `weight: '${text}': expected a whole number from 0 to ${WEIGHT_MAX}, as {"weight": 5} or ?weight=5`;
 }
 
-/** `{"weight": 5}` or the bare number. */
+/** The body of a change, or null where it is larger than any can be. */
+export async function readBody(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    // What is too much is read all the same, so that the answer can be: the time for it is bounded.
+    if (bytes <= BODY_BYTES_MAX) chunks.push(chunk);
+  }
+  return bytes > BODY_BYTES_MAX ? null : Buffer.concat(chunks).toString();
+}
+
+/** `{"weight": 5}` or the bare number, as it was written. */
 function weightIn(body: string): string {
   try {
     const parsed: unknown = JSON.parse(body);
-    if (typeof parsed === 'number') return String(parsed);
     if (typeof parsed === 'object' && parsed !== null && 'weight' in parsed) {
       return String(parsed.weight);
     }
+    return String(parsed);
   } catch {
-    // not JSON: no weight
+    return body.trim();
   }
-  return '';
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  let body = '';
-  for await (const chunk of request) {
-    body += String(chunk);
-    if (body.length > BODY_BYTES_MAX) break;
-  }
-  return body;
 }
 
 function hostOf(header: string): string {
@@ -88,10 +88,25 @@ function hostOf(header: string): string {
   return header.replace(/:\d*$/, '').toLowerCase();
 }
 
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address) || address === '';
+/** A name that nobody else can give an address to; '' comes from no browser. */
+function isOwnName(host: string): boolean {
+  return (
+    host === '' ||
+    isIP(host) !== 0 ||
+    host === 'localhost' ||
+    host.endsWith('.localhost') ||
+    host === hostname().toLowerCase()
+  );
 }
 
+/** From this machine: over loopback, or over a unix socket, which has no address at all. */
+function isLocal({ socket }: IncomingMessage): boolean {
+  const { remoteAddress } = socket;
+  if (remoteAddress === undefined) return !socket.destroyed && socket.localPort === undefined;
+  return remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
+}
+
+/** In a time that does not tell how much of it was right. */
 function isEqual(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];
   return a.length === b.length && timingSafeEqual(a, b);

@@ -1,11 +1,20 @@
 // The figures of a service and its endpoints as the dashboard, the API and the CSV show them: the
-// ledger's counters together with the table's states.
+// ledger's counters, the table's states and what the sampler has seen, together. Names are those of
+// the JSON API (docs/reference/admin-api.md).
 import type { EndpointView, ServiceView } from '../control/view.ts';
-import { quantileMs } from '../ledger/histogram.ts';
 import { EndpointColumn, type EndpointCounter, ServiceColumn } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { formatListen } from '../model/listener.ts';
-import { reasons } from '../model/reason.ts';
+import { type Reason, reasons } from '../model/reason.ts';
+import type { EndpointTrack, Quantiles, Sampler, ServiceTrack } from './sampler.ts';
+
+export interface CheckFigures {
+  readonly good: boolean;
+  readonly text: string;
+  readonly duration_ms: number;
+  /** ms since the epoch. */
+  readonly at: number;
+}
 
 export interface EndpointFigures {
   readonly id: string;
@@ -17,20 +26,27 @@ export interface EndpointFigures {
   readonly since: number;
   readonly weight: number;
   readonly active: number;
+  /** The most in flight that was seen. */
+  readonly active_max: number;
   readonly requests: number;
+  /** Per second. */
+  readonly rate: number;
+  readonly rate_max: number;
+  /** When it last got a request, ms since the epoch; 0 for never. */
+  readonly last_request: number;
   readonly failures: number;
+  readonly connects: number;
   readonly connect_failures: number;
   readonly retries: number;
   readonly ejections: number;
+  /** Times it went down or was ejected. */
+  readonly downs: number;
+  readonly downtime_seconds: number;
   readonly responses: Readonly<Record<'1xx' | '2xx' | '3xx' | '4xx' | '5xx', number>>;
   readonly bytes: { readonly in: number; readonly out: number };
-  readonly latency_ms: { readonly p50: number; readonly p99: number };
-  readonly check: {
-    readonly good: boolean;
-    readonly text: string;
-    readonly duration_ms: number;
-    readonly at: number;
-  } | null;
+  /** From request sent to response begun, over the last 30 to 60 s; zeros where there was none. */
+  readonly latency_ms: Quantiles;
+  readonly check: CheckFigures | null;
 }
 
 export interface ServiceFigures {
@@ -40,43 +56,81 @@ export interface ServiceFigures {
   readonly balance: string;
   readonly registry: string;
   readonly connections: number;
+  readonly connections_max: number;
+  readonly connections_total: number;
+  readonly connection_rate: number;
+  readonly connection_rate_max: number;
   readonly requests: number;
+  readonly rate: number;
+  readonly rate_max: number;
+  /** The most that was in flight at its endpoints together. */
+  readonly active_max: number;
+  readonly upgrades: number;
   readonly bytes: { readonly in: number; readonly out: number };
-  readonly latency_ms: { readonly p50: number; readonly p99: number };
+  /** Whole exchanges, over the last 30 to 60 s; zeros where there was none. */
+  readonly latency_ms: Quantiles;
+  /** Exchanges by status code; `0` for those without a response, TCP sessions among them. */
+  readonly codes: Readonly<Record<string, number>>;
   /** Exchanges that ended for a reason of model/reason.ts. */
   readonly reasons: Readonly<Record<string, number>>;
+  readonly retries: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
   readonly endpoints: readonly EndpointFigures[];
 }
 
-export function serviceFigures(view: ServiceView, ledger: Ledger): ServiceFigures {
+export interface FigureSources {
+  readonly ledger: Ledger;
+  readonly sampler: Sampler;
+  /** Wall clock, ms since the epoch. */
+  readonly nowMs: number;
+}
+
+export function serviceFigures(view: ServiceView, sources: FigureSources): ServiceFigures {
   const { service, slot } = view;
-  const buckets = ledger.serviceBuckets(slot);
+  const { ledger, sampler } = sources;
+  const track = sampler.service(service.name, slot);
+  const total = (column: number) => ledger.serviceTotal(slot, column);
   return {
     name: service.name,
     listen: service.listen.map(formatListen),
     protocol: service.protocol,
     balance: service.balance.policy,
     registry: service.from.registry,
+    ...meters(track),
     connections: ledger.connections(slot),
-    requests: ledger.serviceTotal(slot, ServiceColumn.requests),
-    bytes: {
-      in: ledger.serviceTotal(slot, ServiceColumn.bytesIn),
-      out: ledger.serviceTotal(slot, ServiceColumn.bytesOut),
-    },
-    latency_ms: quantiles(buckets),
-    reasons: Object.fromEntries(
-      reasons
-        .map(({ code, index }) => [code, ledger.reasonTotal(slot, index)] as const)
-        .filter(([, count]) => count > 0),
-    ),
+    connections_max: Math.max(track.connections.levelMax, ledger.connections(slot)),
+    connections_total: total(ServiceColumn.connections),
+    requests: total(ServiceColumn.requests),
+    upgrades: total(ServiceColumn.upgrades),
+    bytes: { in: total(ServiceColumn.bytesIn), out: total(ServiceColumn.bytesOut) },
+    latency_ms: track.latency.quantiles(ledger.serviceBuckets(slot)),
+    codes: statusCodes(ledger, slot),
+    reasons: counted(({ index }) => ledger.reasonTotal(slot, index)),
+    retries: counted(({ index }) => ledger.retryTotal(slot, index)),
     problems: view.problems,
-    endpoints: view.endpoints.map((endpoint) => endpointFigures(endpoint, ledger)),
+    endpoints: view.endpoints.map((endpoint) =>
+      endpointFigures(endpoint, track.endpoint(endpoint.id, endpoint.slot), sources),
+    ),
   };
 }
 
-function endpointFigures(view: EndpointView, ledger: Ledger): EndpointFigures {
+function meters({ connections, requests, activeMax }: ServiceTrack) {
+  return {
+    connection_rate: round(connections.rate),
+    connection_rate_max: round(connections.rateMax),
+    rate: round(requests.rate),
+    rate_max: round(requests.rateMax),
+    active_max: activeMax,
+  };
+}
+
+function endpointFigures(
+  view: EndpointView,
+  track: EndpointTrack,
+  { ledger, nowMs }: FigureSources,
+): EndpointFigures {
   const total = (key: EndpointCounter) => ledger.endpointTotal(view.slot, EndpointColumn[key]);
+  const { meter, latency } = track;
   return {
     id: view.id,
     address: view.address,
@@ -86,11 +140,18 @@ function endpointFigures(view: EndpointView, ledger: Ledger): EndpointFigures {
     since: view.sinceMs,
     weight: view.weight,
     active: ledger.inFlight(view.slot),
+    active_max: Math.max(meter.levelMax, ledger.inFlight(view.slot)),
     requests: total('attempts'),
+    rate: round(meter.rate),
+    rate_max: round(meter.rateMax),
+    last_request: meter.lastMs,
     failures: total('failures'),
+    connects: total('connects'),
     connect_failures: total('connectFailures'),
     retries: total('retries'),
     ejections: view.ejections,
+    downs: track.downs,
+    downtime_seconds: Math.round(track.downtimeMs(nowMs) / 1000),
     responses: {
       '1xx': total('responses1xx'),
       '2xx': total('responses2xx'),
@@ -99,23 +160,38 @@ function endpointFigures(view: EndpointView, ledger: Ledger): EndpointFigures {
       '5xx': total('responses5xx'),
     },
     bytes: { in: total('bytesIn'), out: total('bytesOut') },
-    latency_ms: quantiles(ledger.endpointBuckets(view.slot)),
-    check:
-      view.check === null
-        ? null
-        : {
-            good: view.check.isGood,
-            text: view.check.text,
-            duration_ms: round(view.check.durationMs),
-            at: view.check.atMs,
-          },
+    latency_ms: latency.quantiles(ledger.endpointBuckets(view.slot)),
+    check: checkFigures(view.check),
   };
 }
 
-function quantiles(buckets: Float64Array): { p50: number; p99: number } {
-  return { p50: round(quantileMs(buckets, 0.5)), p99: round(quantileMs(buckets, 0.99)) };
+function checkFigures(check: EndpointView['check']): CheckFigures | null {
+  if (check === null) return null;
+  const { isGood, text, durationMs, atMs } = check;
+  return { good: isGood, text, duration_ms: round(durationMs), at: atMs };
 }
 
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
+/** Exchanges of the service by exact status code; those without a valid one under `0`. */
+export function statusCodes(ledger: Ledger, slot: number): Record<string, number> {
+  const codes: Record<string, number> = {};
+  let answered = 0;
+  for (let status = 100; status < 600; status += 1) {
+    const count = ledger.statusTotal(slot, status);
+    if (count === 0) continue;
+    codes[status] = count;
+    answered += count;
+  }
+  // The workers count on while we read: never below zero.
+  const others = ledger.serviceTotal(slot, ServiceColumn.requests) - answered;
+  return others > 0 ? { '0': others, ...codes } : codes;
+}
+
+function counted(read: (reason: Reason) => number): Record<string, number> {
+  return Object.fromEntries(
+    reasons.map((reason) => [reason.code, read(reason)] as const).filter(([, count]) => count > 0),
+  );
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }

@@ -1,9 +1,21 @@
-// The dashboard: rendered whole by the server, so that it is of use in curl and without scripts; the
-// script of stats-page/ then keeps it live.
+// The dashboard as HTML: rendered whole by the server, so that it is of use in curl and without
+// scripts. The script of stats-page/ then keeps it live; it finds its places by `data-row` (keys of
+// page-model.ts), `data-key` (columns) and `data-cell`.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { TableEvent } from '../control/view.ts';
-import type { EndpointFigures, ServiceFigures } from './figures.ts';
+import type { Cells } from './cells.ts';
+import {
+  type PageModel,
+  problemsOf,
+  processCells,
+  registryCells,
+  rowKey,
+  summaryCells,
+} from './page-model.ts';
+import { serviceSection } from './service-section.ts';
+import type { RegistryStatus, Status } from './status.ts';
+import { clockTime, duration, escapeHtml } from './text.ts';
 
 export interface Asset {
   readonly bytes: Buffer;
@@ -27,32 +39,10 @@ export function loadAssets(): ReadonlyMap<string, Asset> {
   );
 }
 
-export interface PageData {
-  readonly status: {
-    readonly version: string;
-    readonly uptime_seconds: number;
-    readonly workers: number;
-    readonly live: { readonly ok: boolean; readonly reason: string };
-    readonly ready: { readonly ready: boolean; readonly reason: string };
-    readonly config: { readonly error: string };
-    readonly problems: readonly string[];
-    readonly registries: readonly {
-      readonly name: string;
-      readonly address: string;
-      readonly synced: boolean;
-      readonly sync_age_seconds: number;
-      readonly last_error: string;
-    }[];
-  };
-  readonly services: readonly ServiceFigures[];
-  /** Newest first. */
-  readonly events: readonly TableEvent[];
-  readonly mayOperate: boolean;
-  readonly nowMs: number;
-}
-
-export function renderPage(data: PageData): string {
-  const { status, services, mayOperate } = data;
+/** The page; with `mayOperate` it has buttons to drain, ready and maint. */
+export function renderPage(model: PageModel, mayOperate: boolean): string {
+  const { status, services, events, nowMs } = model;
+  const sections = services.map((one) => serviceSection(one, { mayOperate, nowMs })).join('\n');
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -64,134 +54,99 @@ export function renderPage(data: PageData): string {
 <link rel="stylesheet" href="/stats/page.css">
 <script type="module" src="/stats/page.js"></script>
 </head>
-<body data-operate="${mayOperate}">
+<body>
+<a class="skip" href="#services">Skip to the services</a>
 <header>
-<h1>Upriver</h1>
-<p class="facts">
-<span>${escapeHtml(status.version)}</span>
-<span>up <b data-cell="uptime">${duration(status.uptime_seconds)}</b></span>
-<span>${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}</span>
-<span data-cell="ready" class="${status.ready.ready ? 'good' : 'bad'}">${status.ready.ready ? 'ready' : `not ready: ${escapeHtml(status.ready.reason)}`}</span>
-</p>
-<label class="filter">Filter <input type="search" id="filter" placeholder="service or endpoint" autocomplete="off"></label>
-<span id="link" class="link" role="status">not live</span>
+<h1>Upriver <small>${escapeHtml(status.version)}</small></h1>
+${facts(status, nowMs)}
+<form class="tools" role="search" hidden>
+<label><span class="unseen">Filter</span><input type="search" id="filter" placeholder="Filter  ( / )" autocomplete="off" spellcheck="false"></label>
+<label class="choice"><input type="checkbox" id="trouble"> Trouble only</label>
+</form>
+<p id="link" class="link" role="status">as of ${clockTime(nowMs)} UTC; load again to renew</p>
 </header>
 <main>
-${problems(data)}
-<section aria-label="Registries" class="registries">${status.registries.map(registry).join('')}</section>
-<div id="services">${services.length === 0 ? '<p class="empty">No service yet.</p>' : services.map((one) => service(one, data)).join('\n')}</div>
-<section class="events" aria-labelledby="events-title">
-<h2 id="events-title">Changes</h2>
-<ol id="events" aria-live="polite">${data.events.map(event).join('')}</ol>
-</section>
+<ul id="problems" class="problems" role="alert">${problemsOf(model).map(item).join('')}</ul>
+${summary(summaryCells(services))}
+<div id="services">${services.length === 0 ? EMPTY : sections}</div>
+<p id="none" class="empty" hidden>No service or endpoint matches the filter.</p>
+<div class="pair">
+${registries(status.registries)}
+${changes(events)}
+</div>
 </main>
-<footer><a href="/metrics">metrics</a> <a href="/stats;csv">csv</a> <a href="/api/v1/services">api</a> <a href="/api/v1/events?format=json">events</a></footer>
+<p id="news" class="unseen" aria-live="polite"></p>
+<footer><a href="/metrics">Metrics</a> <a href="/stats;csv">CSV</a> <a href="/api/v1/services">Services as JSON</a> <a href="/api/v1/status">Status as JSON</a> <a href="/api/v1/events?format=json">Changes as JSON</a></footer>
 </body>
 </html>
 `;
 }
 
-function problems({ status, services }: PageData): string {
-  const texts = [
-    ...(status.live.ok ? [] : [status.live.reason]),
-    ...(status.config.error === '' ? [] : [`configuration refused: ${status.config.error}`]),
-    ...status.problems,
-    ...services.flatMap((one) => one.problems.map((text) => `${one.name}: ${text}`)),
-  ];
-  const items = [...new Set(texts)].map((text) => `<li>${escapeHtml(text)}</li>`).join('');
-  return `<ul id="problems" class="problems" role="alert">${items}</ul>`;
+const EMPTY =
+  '<p class="empty">No service yet. Name one with <code>--service NAME=PORT</code>, in the configuration file, or let it describe itself in the registry with the tag <code>upriver.listen=PORT</code>.</p>';
+
+function item(text: string): string {
+  return `<li>${escapeHtml(text)}</li>`;
 }
 
-function registry(one: PageData['status']['registries'][number]): string {
-  const state =
-    one.last_error === '' ? (one.synced ? 'in sync' : 'first answer awaited') : one.last_error;
-  return `<p data-registry="${escapeHtml(one.name)}" class="${one.last_error === '' ? 'good' : 'bad'}"><b>${escapeHtml(one.name)}</b> ${escapeHtml(one.address)} <span data-cell="state">${escapeHtml(state)}</span>, last answer <span data-cell="age">${one.sync_age_seconds.toFixed(1)}</span> s ago</p>`;
+function facts(status: Status, nowMs: number): string {
+  const { ready, config, started, loaded } = processCells(status);
+  const age = (cell: Cells[string] | undefined) => duration(nowMs - (cell?.[1] ?? nowMs));
+  return `<dl class="facts" data-row="${rowKey.process}">
+<div><dt>State</dt><dd data-cell="ready" data-state="${status.ready.ready ? 'ready' : 'not-ready'}">${escapeHtml(ready![0])}</dd></div>
+<div><dt>Up for</dt><dd data-cell="started" data-since="${started![1]}">${age(started)}</dd></div>
+<div><dt>Workers</dt><dd>${status.workers}</dd></div>
+<div><dt>Configuration</dt><dd><span data-cell="config" data-state="${config![0]}">${config![0]}</span> for <span data-cell="loaded" data-since="${loaded![1]}">${age(loaded)}</span></dd></div>
+</dl>`;
 }
 
-const COLUMNS = [
-  ['endpoint', 'Endpoint', ''],
-  ['state', 'State', ''],
-  ['since', 'Since', 'for how long it has been in this state'],
-  ['weight', 'Weight', ''],
-  ['active', 'Active', 'requests in flight now'],
-  ['requests', 'Requests', 'attempts sent to it, retries included'],
-  ['rate', 'Rate', 'requests per second'],
-  ['failures', 'Failures', 'attempts that failed by its fault'],
-  ['retries', 'Retried', 'failed attempts that were made again elsewhere'],
-  ['r5xx', '5xx', 'responses with status 500 to 599'],
-  ['p50', 'p50 ms', 'half of its responses began within'],
-  ['p99', 'p99 ms', '99 of 100 of its responses began within'],
-  ['check', 'Last check', ''],
+const TILES = [
+  ['services', 'Services'],
+  ['endpoints', 'Endpoints'],
+  ['rate', 'Requests per second'],
+  ['connections', 'Client connections'],
+  ['active', 'In flight'],
+  ['errors', '5xx since the start'],
 ] as const;
 
-function service(one: ServiceFigures, data: PageData): string {
-  const heads = COLUMNS.map(
-    ([key, name, title]) =>
-      `<th scope="col" data-key="${key}"${title === '' ? '' : ` title="${title}"`}><button type="button">${name}</button></th>`,
-  ).join('');
-  const rows = one.endpoints.map((endpoint) => endpointRow(endpoint, data)).join('\n');
-  const listen = one.listen.length === 0 ? 'behind a router' : one.listen.join(' ');
-  const up = one.endpoints.filter(({ state }) => state === 'up' || state === 'slow-start').length;
-  return `<section class="service" data-service="${escapeHtml(one.name)}">
-<div class="scroll"><table>
-<caption><b>${escapeHtml(one.name)}</b> <span>${escapeHtml(listen)}</span> <span>${one.protocol}</span> <span>${one.balance}</span> <span data-cell="up" class="${up === 0 ? 'bad' : 'good'}">${up} of ${one.endpoints.length} up</span> <span><span data-cell="connections">${one.connections}</span> connections</span> <span><span data-cell="requests">${one.requests}</span> requests</span> <span>p99 <span data-cell="p99">${one.latency_ms.p99.toFixed(1)}</span> ms</span></caption>
-<thead><tr>${heads}${data.mayOperate ? '<th scope="col" class="act">Actions</th>' : ''}</tr></thead>
-<tbody>${rows === '' ? emptyRow(data) : rows}</tbody>
-</table></div>
-</section>`;
-}
-
-function emptyRow(data: PageData): string {
-  const span = COLUMNS.length + (data.mayOperate ? 1 : 0);
-  return `<tr class="none"><td colspan="${span}">No endpoint is registered: requests are answered with 503.</td></tr>`;
-}
-
-function endpointRow(one: EndpointFigures, data: PageData): string {
-  const cells: Record<string, string> = {
-    state: `<span class="state ${one.state}">${one.state}</span> <span class="reason">${escapeHtml(one.reason)}</span>`,
-    since: duration((data.nowMs - one.since) / 1000),
-    weight: String(one.weight),
-    active: String(one.active),
-    requests: String(one.requests),
-    rate: '',
-    failures: String(one.failures),
-    retries: String(one.retries),
-    r5xx: String(one.responses['5xx']),
-    p50: one.latency_ms.p50.toFixed(1),
-    p99: one.latency_ms.p99.toFixed(1),
-    check:
-      one.check === null
-        ? 'none'
-        : `${escapeHtml(one.check.text)} (${one.check.duration_ms.toFixed(1)} ms)`,
-  };
-  const columns = COLUMNS.slice(1).map(
-    ([key]) => `<td data-cell="${key}">${cells[key] ?? ''}</td>`,
+function summary(cells: Cells): string {
+  const tiles = TILES.map(
+    ([key, label]) =>
+      `<div><dt>${label}</dt><dd data-cell="${key}">${cells[key]?.[0] ?? ''}</dd></div>`,
   );
-  const actions = data.mayOperate
-    ? `<td class="act">${['drain', 'ready', 'maint'].map((verb) => `<button type="button" data-verb="${verb}">${verb}</button>`).join('')}</td>`
-    : '';
-  return `<tr data-endpoint="${escapeHtml(one.id)}" class="is-${one.state}"><th scope="row">${escapeHtml(one.id)}<small>${escapeHtml(one.address)}:${one.port}</small></th>${columns.join('')}${actions}</tr>`;
+  return `<dl class="tiles" data-row="${rowKey.summary}">${tiles.join('')}</dl>`;
 }
 
-function event(one: TableEvent): string {
-  const time = new Date(one.atMs).toISOString();
-  const change = [one.from === '' ? 'new' : one.from, one.to === '' ? 'gone' : one.to].join(' → ');
-  return `<li><time datetime="${time}">${time.slice(11, 19)}</time> <b>${escapeHtml(one.service)}</b> ${escapeHtml(one.endpoint)} <span class="state ${one.to}">${escapeHtml(change)}</span> <span class="reason">${escapeHtml(one.reason)}</span> <span class="cause">${escapeHtml(`${one.cause.kind}: ${one.cause.text}`)}</span></li>`;
+function registries(all: readonly RegistryStatus[]): string {
+  const rows = all.map((registry) => {
+    const cells = registryCells(registry);
+    const shown = ['state', 'age', 'watches', 'errors', 'address'].map(
+      (key) => `<td data-cell="${key}">${escapeHtml(cells[key]?.[0] ?? '')}</td>`,
+    );
+    const isWell = registry.last_error === '' && registry.synced;
+    return `<tr data-row="${rowKey.registry(registry.name)}" data-state="${isWell ? 'well' : 'unwell'}"><th scope="row">${escapeHtml(registry.name)}</th>${shown.join('')}</tr>`;
+  });
+  const heads = ['Registry', 'State', 'Last answer', 'Watches', 'Errors', 'Asked at'];
+  return `<section class="card registries"><div class="scroll"><table>
+<caption><h2>Registries</h2></caption>
+<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
+<tbody>${rows.join('')}</tbody>
+</table></div></section>`;
 }
 
-/** Seconds as people read them: 42s, 3m 10s, 5h 2m, 12d 3h. */
-function duration(seconds: number): string {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < 60) return `${whole}s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${whole % 60}s`;
-  if (whole < 86_400) return `${Math.floor(whole / 3600)}h ${Math.floor((whole % 3600) / 60)}m`;
-  return `${Math.floor(whole / 86_400)}d ${Math.floor((whole % 86_400) / 3600)}h`;
+function changes(events: readonly TableEvent[]): string {
+  const heads = ['Time (UTC)', 'Service', 'Endpoint', 'Change', 'Why', 'Cause'];
+  return `<section class="card changes"><div class="scroll"><table>
+<caption><h2>Changes</h2> the newest first</caption>
+<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
+<tbody id="changes">${events.map(change).join('')}</tbody>
+</table></div></section>`;
 }
 
-function escapeHtml(text: string): string {
-  return text.replace(
-    /[&<>"']/g,
-    (mark) =>
-      ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' })[mark] ?? mark,
-  );
+function change(event: TableEvent): string {
+  const { from, to, cause } = event;
+  const time = new Date(event.atMs).toISOString();
+  const step = `${from === '' ? 'new' : from} → ${to === '' ? 'gone' : to}`;
+  const shown = [event.service, event.endpoint].map((text) => `<td>${escapeHtml(text)}</td>`);
+  return `<tr><td><time datetime="${time}">${clockTime(event.atMs)}</time></td>${shown.join('')}<td><span class="word" data-state="${escapeHtml(to === '' ? 'gone' : to)}">${escapeHtml(step)}</span></td><td>${escapeHtml(event.reason)}</td><td>${escapeHtml(`${cause.kind}: ${cause.text}`)}</td></tr>`;
 }

@@ -1,174 +1,239 @@
 // @ts-check
-// Keeps the dashboard live: figures once a second, changes as they happen. It only changes the text
-// of cells that the server rendered; when an endpoint comes or goes the page is loaded anew, in
-// place. A hidden tab asks for nothing.
+// Keeps the dashboard live. The server sends the text of the cells that have changed (live.ts); this
+// script puts it in place, writes durations, and sorts, filters and operates. When services or
+// endpoints come or go it takes the parts that differ from a fresh page. A hidden tab asks for
+// nothing.
 
-const REFRESH_MS = 1000;
-const link = find('#link');
+/** @typedef {[shown: string, value?: number]} Cell */
+/** @typedef {{ atMs: number, service: string, endpoint: string, from: string, to: string, reason: string, cause: { kind: string, text: string } }} Change */
+/** @typedef {{ now: number, rows: Record<string, Record<string, Cell>>, changes?: Change[] }} Update */
+
+const CHANGES_SHOWN = 50;
+const NEWS_MAX = 3;
+const UP = new Set(['up', 'slow-start']);
+
 const filter = /** @type {HTMLInputElement} */ (find('#filter'));
-
-/** Requests and time at the last refresh, by service and endpoint, for rates. */
-/** @type {Map<string, { requests: number, at: number }>} */
-const before = new Map();
-
-/** @type {{ key: string, isDown: boolean } | null} */
-let order = null;
+const trouble = /** @type {HTMLInputElement} */ (find('#trouble'));
+/** How each service's table is sorted. @type {Map<string, { key: string, isDown: boolean }>} */
+const orders = new Map();
+/** @type {Map<string, Element>} */
+let rows = new Map();
+/** The server's clock minus ours, ms. */
+let ahead = 0;
 /** @type {EventSource | null} */
-let events = null;
+let stream = null;
+/** @type {Promise<void> | null} */
+let reloading = null;
 
-filter.value = new URLSearchParams(location.search).get('filter') ?? '';
-filter.addEventListener('input', () => {
-  const query = filter.value === '' ? '' : `?filter=${encodeURIComponent(filter.value)}`;
-  history.replaceState(null, '', `/stats${query}`);
+const given = new URLSearchParams(location.search);
+filter.value = given.get('filter') ?? '';
+trouble.checked = given.has('trouble');
+find('.tools').removeAttribute('hidden');
+index();
+applyFilter();
+document.addEventListener('input', () => {
+  const query = new URLSearchParams();
+  if (filter.value !== '') query.set('filter', filter.value);
+  if (trouble.checked) query.set('trouble', '');
+  history.replaceState(null, '', query.size === 0 ? '/stats' : `/stats?${query}`);
   applyFilter();
 });
+document.addEventListener('submit', (event) => event.preventDefault());
 document.addEventListener('keydown', (event) => {
-  if (event.key !== '/' || document.activeElement === filter) return;
+  if (event.key !== '/' || event.target instanceof HTMLInputElement) return;
   event.preventDefault();
   filter.focus();
 });
-document.addEventListener('click', (event) => {
-  if (!(event.target instanceof HTMLButtonElement)) return;
-  const { verb } = event.target.dataset;
-  const head = event.target.closest('th[data-key]');
-  if (verb !== undefined) void operate(event.target, verb);
-  else if (head instanceof HTMLElement) sortBy(head.dataset.key ?? '');
+document.addEventListener('click', ({ target }) => {
+  if (!(target instanceof HTMLButtonElement)) return;
+  if (target.dataset.verb !== undefined) void operate(target, target.dataset.verb);
+  else sortBy(target);
 });
 document.addEventListener('visibilitychange', () => (document.hidden ? rest() : wake()));
-applyFilter();
-wake();
-setInterval(() => {
-  if (!document.hidden) void refresh();
-}, REFRESH_MS);
+setInterval(showDurations, 1000);
+if (!document.hidden) wake();
 
 function wake() {
-  events ??= listen();
-  void refresh();
+  if (stream !== null) return;
+  say('connecting', 'waiting');
+  stream = new EventSource('/stats/live');
+  // What came and went meanwhile is in the fresh page.
+  stream.onopen = () => void reload();
+  stream.onerror = () => say('no answer, trying again', 'bad');
+  stream.addEventListener('cells', ({ data }) => {
+    show(JSON.parse(data));
+    say('live', 'good');
+  });
+  stream.addEventListener('layout', () => void reload());
 }
 
 function rest() {
-  events?.close();
-  events = null;
+  stream?.close();
+  stream = null;
+  say('paused', 'waiting');
 }
 
-function listen() {
-  const source = new EventSource('/api/v1/events');
-  source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
-    addEvent(event);
-    if (event.from === '' || event.to === '') void reload();
-    else void refresh();
-  };
-  return source;
-}
-
-async function refresh() {
-  try {
-    const [services, status] = await Promise.all([
-      fetchJson('/api/v1/services'),
-      fetchJson('/api/v1/status'),
-    ]);
-    const shown = [...document.querySelectorAll('[data-service]')].map(nameOf).join('\0');
-    if (shown !== services.map((/** @type {any} */ one) => one.name).join('\0')) await reload();
-    for (const service of services) showService(service);
-    showStatus(status);
-    sortRows();
-    say('live', 'good');
-  } catch {
-    say('no answer', 'bad');
-  }
-}
-
-/** @param {any} service */
-function showService(service) {
-  const section = document.querySelector(`[data-service="${CSS.escape(service.name)}"]`);
-  if (section === null) return;
-  const up = service.endpoints.filter(
-    (/** @type {any} */ one) => one.state === 'up' || one.state === 'slow-start',
-  ).length;
-  const caption = section.querySelector('caption') ?? section;
-  setCell(caption, 'up', `${up} of ${service.endpoints.length} up`, up === 0 ? 'bad' : 'good');
-  setCell(caption, 'connections', String(service.connections));
-  setCell(caption, 'requests', String(service.requests));
-  setCell(caption, 'p99', service.latency_ms.p99.toFixed(1));
-  for (const endpoint of service.endpoints) showEndpoint(section, service.name, endpoint);
-}
-
-/**
- * @param {Element} section
- * @param {string} service
- * @param {any} one
- */
-function showEndpoint(section, service, one) {
-  const row = section.querySelector(`tr[data-endpoint="${CSS.escape(one.id)}"]`);
-  if (row === null) return;
-  row.className = `is-${one.state}`;
-  const state = row.querySelector('.state');
-  const reason = row.querySelector('td .reason');
-  if (state !== null) {
-    state.className = `state ${one.state}`;
-    setText(state, one.state);
-  }
-  if (reason !== null) setText(reason, one.reason);
-  setCell(row, 'since', duration((Date.now() - one.since) / 1000));
-  setCell(row, 'weight', String(one.weight));
-  setCell(row, 'active', String(one.active));
-  setCell(row, 'requests', String(one.requests));
-  setCell(row, 'rate', rateOf(`${service}\0${one.id}`, one.requests));
-  setCell(row, 'failures', String(one.failures));
-  setCell(row, 'retries', String(one.retries));
-  setCell(row, 'r5xx', String(one.responses['5xx']));
-  setCell(row, 'p50', one.latency_ms.p50.toFixed(1));
-  setCell(row, 'p99', one.latency_ms.p99.toFixed(1));
-  const { check } = one;
-  setCell(
-    row,
-    'check',
-    check === null ? 'none' : `${check.text} (${check.duration_ms.toFixed(1)} ms)`,
+/** Finds every row anew. */
+function index() {
+  rows = new Map(
+    [...document.querySelectorAll('[data-row]')].map((row) => [
+      row.getAttribute('data-row') ?? '',
+      row,
+    ]),
   );
 }
 
-/** @param {any} status */
-function showStatus(status) {
-  setCell(document.body, 'uptime', duration(status.uptime_seconds));
-  const { ready, reason } = status.ready;
-  setCell(document.body, 'ready', ready ? 'ready' : `not ready: ${reason}`, ready ? 'good' : 'bad');
-  for (const registry of status.registries) {
-    const line = document.querySelector(`[data-registry="${CSS.escape(registry.name)}"]`);
-    if (line === null) continue;
-    const inSync = registry.synced ? 'in sync' : 'first answer awaited';
-    line.className = registry.last_error === '' ? 'good' : 'bad';
-    setCell(line, 'state', registry.last_error === '' ? inSync : registry.last_error);
-    setCell(line, 'age', registry.sync_age_seconds.toFixed(1));
+/** @param {Update} update */
+function show({ now, rows: changed, changes = [] }) {
+  ahead = now - Date.now();
+  for (const [key, cells] of Object.entries(changed)) {
+    const row = rows.get(key);
+    if (row !== undefined)
+      for (const [name, cell] of Object.entries(cells)) setCell(row, name, cell);
   }
-}
-
-/** Takes the parts that come and go from a page that the server renders now. */
-async function reload() {
-  const response = await fetch(location.href);
-  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
-  for (const id of ['services', 'problems']) {
-    const replacement = fresh.getElementById(id);
-    if (replacement !== null) document.getElementById(id)?.replaceWith(replacement);
-  }
+  showDurations();
+  if (changes.length === 0) return;
+  for (const change of changes) addChange(change);
+  const texts = changes.map(
+    ({ service, endpoint, to }) => `${service} ${endpoint}: ${to || 'gone'}`,
+  );
+  setText(find('#news'), texts.length > NEWS_MAX ? `${texts.length} changes` : texts.join('; '));
   applyFilter();
-  sortRows();
 }
 
-/** @param {any} event */
-function addEvent(event) {
-  const item = document.createElement('li');
+/**
+ * @param {Element} row
+ * @param {string} name
+ * @param {Cell} cell
+ */
+function setCell(row, name, [shown, value]) {
+  if (!(row instanceof HTMLTableRowElement) || row.closest('.registries') !== null) {
+    setNamed(row, name, shown, value);
+  } else if (name === 'reason') {
+    setText(row.querySelector('.why'), shown);
+  } else if (name === 'state') {
+    const word = row.querySelector('.word');
+    setText(word, shown);
+    if (!row.classList.contains('endpoint')) return;
+    row.dataset.state = shown;
+    word?.setAttribute('data-state', shown);
+  } else if (name !== 'endpoint') {
+    const cell = row.cells[columnOf(row, name)];
+    if (cell === undefined) return;
+    if (name === 'since') cell.dataset.since = String(value);
+    else setText(cell, shown);
+    if (value === undefined) delete cell.dataset.value;
+    else cell.dataset.value = String(value);
+  }
+}
+
+/**
+ * @param {Element} row
+ * @param {string} name
+ * @param {string} shown
+ * @param {number | undefined} value
+ */
+function setNamed(row, name, shown, value) {
+  const cell = row.querySelector(`[data-cell="${name}"]`);
+  if (cell === null) return;
+  if (name === 'trend') cell.setAttribute('points', shown);
+  else if (cell.hasAttribute('data-since')) cell.setAttribute('data-since', String(value));
+  else setText(cell, shown);
+  if (name === 'up') cell.setAttribute('data-up', upOf(shown));
+  if (name === 'ready') cell.setAttribute('data-state', shown === 'ready' ? 'ready' : 'not-ready');
+  if (name === 'config') cell.setAttribute('data-state', shown);
+  if (name === 'state') row.setAttribute('data-state', shown === 'in sync' ? 'well' : 'unwell');
+}
+
+/** @param {string} text */
+function upOf(text) {
+  if (!text.includes(' of ')) return 'none';
+  const [up, all] = text.split(' of ').map((part) => Number.parseInt(part, 10));
+  return up === 0 ? 'none' : up === all ? 'all' : 'some';
+}
+
+/**
+ * @param {HTMLTableRowElement} row
+ * @param {string} key
+ */
+function columnOf(row, key) {
+  const head = row.closest('table')?.querySelector(`th[data-key="${key}"]`);
+  return head instanceof HTMLTableCellElement ? head.cellIndex : -1;
+}
+
+function showDurations() {
+  const now = Date.now() + ahead;
+  for (const cell of document.querySelectorAll('[data-since]')) {
+    setText(cell, duration(now - Number(cell.getAttribute('data-since'))));
+  }
+}
+
+/** Takes from a fresh page the parts that are not as they are here. Once at a time. */
+function reload() {
+  reloading ??= takeFresh().finally(() => {
+    reloading = null;
+  });
+  return reloading;
+}
+
+async function takeFresh() {
+  const response = await fetch('/stats').catch(() => null);
+  if (response === null || !response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+  for (const part of ['#problems', '#changes', '.registries']) {
+    const replacement = fresh.querySelector(part);
+    if (replacement !== null) document.querySelector(part)?.replaceWith(replacement);
+  }
+  takeServices(find('#services'), fresh);
+  index();
+  applyFilter();
+}
+
+/**
+ * Services that are the same keep their elements, and with them focus and scroll.
+ * @param {Element} here
+ * @param {Document} fresh
+ */
+function takeServices(here, fresh) {
+  const old = new Map([...here.querySelectorAll('.service')].map((one) => [serviceOf(one), one]));
+  const wanted = [...(fresh.querySelector('#services')?.children ?? [])].map((one) => {
+    const known = old.get(serviceOf(one));
+    return known !== undefined && layoutOf(known) === layoutOf(one) ? known : one;
+  });
+  if (wanted.every((one, i) => one === here.children[i]) && wanted.length === here.children.length)
+    return;
+  const focused = document.activeElement;
+  here.replaceChildren(...wanted);
+  // Elements that stayed lose the focus when they are put in place again.
+  if (focused instanceof HTMLElement && here.contains(focused))
+    focused.focus({ preventScroll: true });
+  for (const one of wanted) sortRows(one);
+}
+
+/** @param {Element} section */
+function layoutOf(section) {
+  const keys = [...section.querySelectorAll('[data-row]')].map((row) =>
+    row.getAttribute('data-row'),
+  );
+  return [section.querySelector('.where')?.textContent, ...keys.sort()].join('\n');
+}
+
+/** @param {Change} change */
+function addChange({ atMs, service, endpoint, from, to, reason, cause }) {
+  const row = document.createElement('tr');
   const time = document.createElement('time');
-  time.dateTime = new Date(event.atMs).toISOString();
+  time.dateTime = new Date(atMs).toISOString();
   time.textContent = time.dateTime.slice(11, 19);
-  item.append(time, ' ', element('b', '', event.service), ' ', event.endpoint, ' ');
-  const change = `${event.from || 'new'} → ${event.to || 'gone'}`;
-  item.append(element('span', `state ${event.to}`, change), ' ');
-  item.append(element('span', 'reason', event.reason), ' ');
-  item.append(element('span', 'cause', `${event.cause.kind}: ${event.cause.text}`));
-  const list = find('#events');
-  list.prepend(item);
-  while (list.children.length > 50) list.lastElementChild?.remove();
+  const word = document.createElement('span');
+  word.className = 'word';
+  word.dataset.state = to || 'gone';
+  word.textContent = `${from || 'new'} → ${to || 'gone'}`;
+  for (const content of [time, service, endpoint, word, reason, `${cause.kind}: ${cause.text}`]) {
+    row.insertCell().append(content);
+  }
+  const list = find('#changes');
+  list.prepend(row);
+  while (list.children.length > CHANGES_SHOWN) list.lastElementChild?.remove();
 }
 
 /**
@@ -176,144 +241,130 @@ function addEvent(event) {
  * @param {string} verb
  */
 async function operate(button, verb) {
-  const service = nameOf(button.closest('[data-service]'));
-  const endpoint = button.closest('tr')?.dataset.endpoint ?? '';
-  if (verb !== 'ready' && !confirm(`${verb} ${endpoint} of ${service}?`)) return;
-  const path = `/api/v1/services/${encodeURIComponent(service)}/endpoints/${encodeURIComponent(endpoint)}/${verb}`;
-  const response = await fetch(path, { method: 'POST' });
-  if (!response.ok) say((await response.json()).error, 'bad');
-  else void refresh();
+  const [service, endpoint] = (button.closest('tr')?.dataset.row ?? '').split('/');
+  const name = `${decodeURIComponent(endpoint ?? '')} of ${decodeURIComponent(service ?? '')}`;
+  if (verb !== 'ready' && !confirm(`${verb} ${name}?`)) return;
+  button.disabled = true;
+  try {
+    const path = `/api/v1/services/${service}/endpoints/${endpoint}/${verb}`;
+    const response = await fetch(path, { method: 'POST' });
+    if (!response.ok) alert(`${verb} ${name}: ${(await response.json()).error}`);
+  } catch {
+    alert(`${verb} ${name}: no answer`);
+  } finally {
+    button.disabled = false;
+  }
 }
 
 function applyFilter() {
   const wanted = filter.value.trim().toLowerCase();
-  for (const section of document.querySelectorAll('[data-service]')) {
-    const isNamed = nameOf(section).toLowerCase().includes(wanted);
-    let hasRow = false;
-    for (const row of section.querySelectorAll('tr[data-endpoint]')) {
-      const isShown = isNamed || (row.textContent ?? '').toLowerCase().includes(wanted);
+  let shown = 0;
+  const sections = document.querySelectorAll('.service');
+  for (const section of sections) {
+    const isNamed = (section.querySelector('h2')?.textContent ?? '').toLowerCase().includes(wanted);
+    let matching = 0;
+    for (const row of section.querySelectorAll('tr.endpoint')) {
+      const isWell = UP.has(row.getAttribute('data-state') ?? '');
+      const isWanted = isNamed || (row.textContent ?? '').toLowerCase().includes(wanted);
+      const isShown = isWanted && !(trouble.checked && isWell);
       row.toggleAttribute('hidden', !isShown);
-      hasRow ||= isShown;
+      if (isShown) matching += 1;
     }
-    section.toggleAttribute('hidden', !isNamed && !hasRow);
+    const isEmpty = section.querySelector('tr.endpoint') === null;
+    const isShown = matching > 0 || (isNamed && (isEmpty || !trouble.checked));
+    section.toggleAttribute('hidden', !isShown);
+    if (isShown) shown += 1;
   }
+  find('#none').toggleAttribute('hidden', shown > 0 || sections.length === 0);
 }
 
-/** @param {string} key */
-function sortBy(key) {
-  order = { key, isDown: order?.key === key ? !order.isDown : false };
-  sortRows();
+/** @param {HTMLButtonElement} button */
+function sortBy(button) {
+  const section = button.closest('.service');
+  const key = button.closest('th')?.dataset.key;
+  if (section === null || key === undefined) return;
+  const before = orders.get(serviceOf(section));
+  orders.set(serviceOf(section), { key, isDown: before?.key === key ? !before.isDown : false });
+  sortRows(section);
 }
 
-function sortRows() {
-  if (order === null) return;
-  const { key, isDown } = order;
-  for (const head of document.querySelectorAll('th[data-key]')) {
-    if (!(head instanceof HTMLElement)) continue;
-    if (head.dataset.key !== key) head.removeAttribute('aria-sort');
-    else head.setAttribute('aria-sort', isDown ? 'descending' : 'ascending');
+/** @param {Element} section */
+function sortRows(section) {
+  const order = orders.get(serviceOf(section));
+  const body = section.querySelector('.endpoints');
+  if (order === undefined || body === null) return;
+  for (const head of section.querySelectorAll('th[data-key]')) {
+    if (head.getAttribute('data-key') !== order.key) head.removeAttribute('aria-sort');
+    else head.setAttribute('aria-sort', order.isDown ? 'descending' : 'ascending');
   }
-  for (const body of document.querySelectorAll('tbody')) {
-    const rows = [...body.querySelectorAll('tr[data-endpoint]')];
-    const sorted = [...rows].sort(
-      (a, b) => (isDown ? -1 : 1) * compare(cellText(a, key), cellText(b, key)),
-    );
-    if (sorted.some((row, i) => row !== rows[i])) body.append(...sorted);
-  }
+  const sign = order.isDown ? -1 : 1;
+  const keyed = [...body.querySelectorAll('tr')].map((row) => ({
+    row,
+    value: sortValue(row, order.key),
+  }));
+  keyed.sort((a, b) => sign * compare(a.value, b.value));
+  body.append(...keyed.map(({ row }) => row));
 }
 
 /**
- * @param {string} a
- * @param {string} b
+ * Numbers by size, longest state first; everything else as text, numbers in it by size.
+ * @param {string | number} a
+ * @param {string | number} b
  */
 function compare(a, b) {
-  const [x, y] = [Number.parseFloat(a), Number.parseFloat(b)];
-  return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  return String(a).localeCompare(String(b), 'en', { numeric: true });
 }
 
 /**
- * @param {Element} row
+ * @param {HTMLTableRowElement} row
  * @param {string} key
  */
-function cellText(row, key) {
-  const cell =
-    key === 'endpoint' ? row.querySelector('th') : row.querySelector(`[data-cell="${key}"]`);
-  return cell?.textContent ?? '';
+function sortValue(row, key) {
+  const cell = row.cells[columnOf(row, key)];
+  if (cell === undefined) return '';
+  const { value, since } = cell.dataset;
+  if (value !== undefined && since === undefined) return Number(value);
+  if (since !== undefined) return -Number(since);
+  const shown = cell.textContent ?? '';
+  return shown !== '' && Number.isFinite(Number(shown)) ? Number(shown) : shown;
+}
+
+/** @param {Element} section */
+function serviceOf(section) {
+  return section.getAttribute('data-service') ?? '';
 }
 
 /**
- * @param {string} key
- * @param {number} requests
+ * The same as in text.ts.
+ * @param {number} ms
  */
-function rateOf(key, requests) {
-  const at = performance.now();
-  const last = before.get(key);
-  before.set(key, { requests, at });
-  if (last === undefined || at - last.at < REFRESH_MS / 2) return '';
-  return String(Math.max(0, Math.round((requests - last.requests) / ((at - last.at) / 1000))));
+function duration(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m ${seconds % 60}s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours}h ${minutes % 60}m`;
+  return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
 /**
- * @param {Element} within
- * @param {string} name
- * @param {string} text
- * @param {string} [style]
- */
-function setCell(within, name, text, style) {
-  const cell = within.querySelector(`[data-cell="${name}"]`);
-  if (cell === null) return;
-  setText(cell, text);
-  if (style !== undefined) cell.className = style;
-}
-
-/**
- * @param {Element} cell
+ * @param {Element | null} element
  * @param {string} text
  */
-function setText(cell, text) {
-  if (cell.textContent !== text) cell.textContent = text;
-}
-
-/**
- * @param {string} tag
- * @param {string} style
- * @param {string} text
- */
-function element(tag, style, text) {
-  const made = document.createElement(tag);
-  made.className = style;
-  made.textContent = text;
-  return made;
-}
-
-/** @param {Element | null} section */
-function nameOf(section) {
-  return section instanceof HTMLElement ? (section.dataset.service ?? '') : '';
-}
-
-/** @param {number} seconds */
-function duration(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < 60) return `${whole}s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${whole % 60}s`;
-  if (whole < 86400) return `${Math.floor(whole / 3600)}h ${Math.floor((whole % 3600) / 60)}m`;
-  return `${Math.floor(whole / 86400)}d ${Math.floor((whole % 86400) / 3600)}h`;
+function setText(element, text) {
+  if (element !== null && element.textContent !== text) element.textContent = text;
 }
 
 /**
  * @param {string} text
- * @param {string} style
+ * @param {string} state
  */
-function say(text, style) {
+function say(text, state) {
+  const link = find('#link');
   setText(link, text);
-  link.className = `link ${style}`;
-}
-
-/** @param {string} path */
-async function fetchJson(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-  return response.json();
+  link.setAttribute('data-state', state);
 }
 
 /** @param {string} selector */

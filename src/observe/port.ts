@@ -1,0 +1,156 @@
+// What each path of the stats port answers. It reads everything through StatsSources and changes
+// things through the operator's door alone.
+import { commandOf, objection, readBody, refusal } from './admin.ts';
+import { formatCsv } from './csv.ts';
+import { EventStreams } from './event-streams.ts';
+import { type ServiceFigures, serviceFigures } from './figures.ts';
+import { Live } from './live.ts';
+import { METRICS_TYPES, Metrics } from './metrics.ts';
+import { renderPage } from './page.ts';
+import type { PageModel } from './page-model.ts';
+import { type Call, HTML, PLAIN, send, sendError, sendJson, sendText } from './reply.ts';
+import { Sampler } from './sampler.ts';
+import type { StatsSources } from './sources.ts';
+import { statusOf } from './status.ts';
+
+const EVENTS_SHOWN = 50;
+const TOO_MANY = 'too many event streams are open';
+/** Scripts and styles are our own files; nobody may frame the page around the buttons. */
+const POLICY =
+  "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+export class StatsPort {
+  private readonly sources: StatsSources;
+  private readonly adminToken: string;
+  private readonly sampler: Sampler;
+  private readonly scraper: Metrics;
+  private readonly eventStreams: EventStreams;
+  private readonly dashboards: Live;
+  private readonly startedMs: number;
+
+  constructor(sources: StatsSources, adminToken: string) {
+    const { clock, view } = sources;
+    this.sources = sources;
+    this.adminToken = adminToken;
+    this.sampler = new Sampler(sources);
+    this.scraper = new Metrics(sources);
+    this.eventStreams = new EventStreams(view.events);
+    this.dashboards = new Live({ events: view.events, clock, model: () => this.model() });
+    this.startedMs = clock.wallMs();
+  }
+
+  /** Ends every stream. */
+  close(): void {
+    this.sampler.close();
+    this.eventStreams.close();
+    this.dashboards.close();
+  }
+
+  redirect({ response }: Call): void {
+    response.writeHead(302, { location: '/stats', 'content-length': 0 }).end();
+  }
+
+  page(call: Call): Promise<void> {
+    // That a link of another site led here does not matter: the buttons ask for themselves.
+    const mayOperate = objection(call.request, this.adminToken) === '';
+    call.response.setHeader('content-security-policy', POLICY);
+    call.response.setHeader('referrer-policy', 'no-referrer');
+    return send(call, 200, { type: HTML, text: renderPage(this.model(), mayOperate) });
+  }
+
+  live(call: Call): Promise<void> | void {
+    call.hold();
+    if (!this.dashboards.add(call.response)) return sendError(call, 503, TOO_MANY);
+  }
+
+  csv(call: Call): Promise<void> {
+    const { view } = this.sources;
+    const services = view.services().map((one) => ({ view: one, figures: this.figuresOf(one) }));
+    const text = formatCsv(services, this.sources.clock.wallMs());
+    return send(call, 200, { type: PLAIN, text });
+  }
+
+  async metrics(call: Call): Promise<void> {
+    const isOpen = /\bapplication\/openmetrics-text\b/.test(call.request.headers.accept ?? '');
+    const format = isOpen ? 'openmetrics' : 'prometheus';
+    const text = await this.scraper.text(format);
+    return send(call, 200, { type: METRICS_TYPES[format], text });
+  }
+
+  health(call: Call): Promise<void> {
+    const { ok, reason } = this.sources.liveness();
+    return sendText(call, ok ? 200 : 503, ok ? 'ok\n' : `${reason}\n`);
+  }
+
+  ready(call: Call): Promise<void> {
+    const { ready, reason } = this.sources.readiness();
+    return sendText(call, ready ? 200 : 503, ready ? 'ready\n' : `${reason}\n`);
+  }
+
+  status(call: Call): Promise<void> {
+    return sendJson(call, 200, statusOf(this.sources, this.startedMs));
+  }
+
+  services(call: Call): Promise<void> {
+    return sendJson(call, 200, this.figures());
+  }
+
+  service(call: Call, [name = '']: readonly string[]): Promise<void> {
+    const view = this.sources.view.service(name);
+    return view === null
+      ? sendError(call, 404, `no service '${name}'`)
+      : sendJson(call, 200, this.figuresOf(view));
+  }
+
+  events(call: Call): Promise<void> | void {
+    const { events } = this.sources.view;
+    if (call.query.get('format') === 'json') return sendJson(call, 200, events.since(0));
+    const given = call.request.headers['last-event-id'];
+    const lastId = typeof given === 'string' && /^\d+$/.test(given) ? Number(given) : null;
+    call.hold();
+    if (!this.eventStreams.add(call.response, lastId)) return sendError(call, 503, TOO_MANY);
+  }
+
+  async change(call: Call, [service = '', endpoint = '', verb = '']: readonly string[]) {
+    const why = refusal(call.request, this.adminToken);
+    if (why !== '') return sendError(call, 403, why);
+    const body = await readBody(call.request);
+    if (body === null) return sendError(call, 413, 'the body is larger than any change');
+    const command = commandOf(verb, body, call.query);
+    if (typeof command === 'string') return sendError(call, 400, command);
+    const error = this.sources.operate(service, endpoint, command);
+    if (error !== '') return sendError(call, 404, error);
+    const { remoteAddress: from } = call.request.socket;
+    const fields = { service, endpoint, from, ...command };
+    this.sources.log.info(fields, 'changed by the operator');
+    return sendJson(call, 200, { ok: true, endpoint: this.endpoint(service, endpoint) });
+  }
+
+  private endpoint(service: string, id: string) {
+    const view = this.sources.view.service(service);
+    if (view === null) return null;
+    return this.figuresOf(view).endpoints.find((one) => one.id === id) ?? null;
+  }
+
+  private figures(): ServiceFigures[] {
+    return this.sources.view.services().map((service) => this.figuresOf(service));
+  }
+
+  private figuresOf(view: Parameters<typeof serviceFigures>[0]): ServiceFigures {
+    const { ledger, clock } = this.sources;
+    return serviceFigures(view, { ledger, sampler: this.sampler, nowMs: clock.wallMs() });
+  }
+
+  private model(): PageModel {
+    const { view, clock } = this.sources;
+    return {
+      status: statusOf(this.sources, this.startedMs),
+      services: view.services().map((service) => ({
+        figures: this.figuresOf(service),
+        trend: this.sampler.service(service.service.name, service.slot).trend,
+      })),
+      events: view.events.since(0).slice(-EVENTS_SHOWN).reverse(),
+      nowMs: clock.wallMs(),
+    };
+  }
+}

@@ -1,0 +1,98 @@
+// What is served on which path of the stats port, by which methods.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Asset } from './page.ts';
+import type { StatsPort } from './port.ts';
+import { type Call, sendAsset, sendError } from './reply.ts';
+
+interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly run: (port: StatsPort, call: Call, names: readonly string[]) => Promise<void> | void;
+}
+
+const get = (run: Route['run']): Route => ({ method: 'GET', run });
+
+const exact: Readonly<Record<string, Route>> = {
+  '/': get((port, call) => port.redirect(call)),
+  '/stats': get((port, call) => port.page(call)),
+  '/stats/live': get((port, call) => port.live(call)),
+  '/metrics': get((port, call) => port.metrics(call)),
+  '/healthz': get((port, call) => port.health(call)),
+  '/livez': get((port, call) => port.health(call)),
+  '/readyz': get((port, call) => port.ready(call)),
+  '/api/v1/status': get((port, call) => port.status(call)),
+  '/api/v1/services': get((port, call) => port.services(call)),
+  '/api/v1/events': get((port, call) => port.events(call)),
+};
+
+const patterns: readonly (readonly [RegExp, Route])[] = [
+  [/^\/api\/v1\/services\/([^/]+)$/, get((port, call, names) => port.service(call, names))],
+  [
+    /^\/api\/v1\/services\/([^/]+)\/endpoints\/([^/]+)\/(drain|ready|maint|weight)$/,
+    { method: 'POST', run: (port, call, names) => port.change(call, names) },
+  ],
+];
+
+/** HAProxy's addresses of its page; `;csv` after any of them is the CSV. */
+const haproxyPages = new Set(['/', '/stats', '/haproxy', '/haproxy?stats', '/haproxy_stats']);
+const csv = get((port, call) => port.csv(call));
+const page = get((port, call) => port.page(call));
+
+/** Answers the request; rejects where the answer could not be made. */
+export async function serve(
+  port: StatsPort,
+  assets: ReadonlyMap<string, Asset>,
+  call: Call,
+): Promise<void> {
+  const { path, request } = call;
+  const asset = assets.get(path);
+  const found = asset === undefined ? routeOf(call) : { route: assetRoute(asset), names: [] };
+  if (found === null) return sendError(call, 404, `nothing is served on ${path}`);
+  if (found.names === null)
+    return sendError(call, 400, `${path} is not escaped as a path should be`);
+  const { route, names } = found;
+  const { method } = request;
+  if (method !== route.method && !(method === 'HEAD' && route.method === 'GET')) {
+    call.response.setHeader('allow', route.method === 'GET' ? 'GET, HEAD' : route.method);
+    return sendError(call, 405, `method ${method} is not served on ${path}`);
+  }
+  return route.run(port, call, names);
+}
+
+/** Takes the request apart; `hold` keeps the response open. */
+export function callOf(request: IncomingMessage, response: ServerResponse, hold: () => void): Call {
+  // A proxy may send the absolute form (RFC 9112 section 3.2.2).
+  const target = (request.url ?? '/').replace(/^https?:\/\/[^/?]*/, '') || '/';
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+  return { request, response, path, query, hold };
+}
+
+function assetRoute(asset: Asset): Route {
+  return get((_, call) => sendAsset(call, asset));
+}
+
+interface Found {
+  readonly route: Route;
+  /** The unescaped names in the path; null where they can't be unescaped. */
+  readonly names: readonly string[] | null;
+}
+
+function routeOf({ path, request }: Call): Found | null {
+  if (Object.hasOwn(exact, path)) return { route: exact[path]!, names: [] };
+  for (const [pattern, route] of patterns) {
+    const match = pattern.exec(path);
+    if (match !== null) return { route, names: unescaped(match.slice(1)) };
+  }
+  const [place = '', ...options] = (request.url ?? '').split(';');
+  if (!haproxyPages.has(place)) return null;
+  return { route: options.includes('csv') ? csv : page, names: [] };
+}
+
+function unescaped(names: readonly string[]): string[] | null {
+  try {
+    return names.map(decodeURIComponent);
+  } catch {
+    return null;
+  }
+}
