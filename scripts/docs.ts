@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { commands } from '../src/cli/commands.ts';
 import { jsonSchema } from '../src/config/json-schema.ts';
-import { type CounterRow, endpointRows, serviceRows } from '../src/ledger/layout.ts';
 import { reasons } from '../src/model/reason.ts';
+import { families } from '../src/observe/families.ts';
 import { exampleYaml, keyRows } from './config-docs.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -92,42 +92,12 @@ ${tableOf(['reason', 'whose', 'status', 'retry', 'meaning'], rows)}`;
 }
 
 function metricsPage(): string {
-  const others: [string, string, string][] = [
-    ['upriver_requests_total', 'service, code', 'Exchanges ended, by status code.'],
-    ['upriver_request_duration_seconds', 'service', 'Histogram of whole exchanges.'],
-    ['upriver_connections_active', 'service', 'Client connections that are open.'],
-    ['upriver_retries_total', 'service, reason', 'Attempts that failed and were made again.'],
-    ['upriver_failures_total', 'service, reason', 'Exchanges that ended for a reason of ours.'],
-    ['upriver_endpoint_up', 'service, endpoint', '1 while the endpoint takes new work.'],
-    ['upriver_endpoint_active', 'service, endpoint', 'Requests in flight.'],
-    ['upriver_endpoint_weight', 'service, endpoint', 'Share of the traffic.'],
-    ['upriver_endpoint_ejections_total', 'service, endpoint', 'Times it was ejected.'],
-    ['upriver_registry_sync_age_seconds', 'registry', 'Time since the registry last answered.'],
-    ['upriver_registry_errors_total', 'registry', 'Exchanges with the registry that failed.'],
-    [
-      'upriver_convergence_seconds',
-      '',
-      "Histogram: from a registry's answer to live in all workers.",
-    ],
-    ['upriver_config_last_reload_successful', '', '1 unless the last configuration was refused.'],
-    ['upriver_workers', '', 'Data-plane threads.'],
-    ['upriver_build_info', 'version, node', 'Versions.'],
-  ];
-  const counted = (rows: readonly CounterRow[], label: string) =>
-    rows
-      .filter(({ metric }) => metric !== '')
-      .map(({ metric, labels, help }) => [
-        `\`${metric}\``,
-        [label, ...Object.entries(labels ?? {}).map(([name, value]) => `${name}="${value}"`)].join(
-          ', ',
-        ),
-        help,
-      ]);
-  const rows = [
-    ...others.map(([name, labels, help]) => [`\`${name}\``, labels, help]),
-    ...counted(serviceRows, 'service'),
-    ...counted(endpointRows, 'service, endpoint'),
-  ];
+  // The rows of one name differ by a label; the page tells each name once.
+  const rows = families.map(({ name, labels, help }) => [
+    `\`${name}\``,
+    labels.filter((label) => label !== 'le').join(', '),
+    help,
+  ]);
   return `# Metrics
 
 ${NOTE}Served on \`/metrics\` of the stats port, together with the defaults of the process. Series of an endpoint
