@@ -1,6 +1,6 @@
 // Three projects, from quick to slow: unit (no process is started), e2e (real processes and real
 // registries) and chaos (faults under load). e2e and chaos run one file at a time: they measure
-// and kill real processes, and the machine is small.
+// and kill real processes, and the machine is small. What they poll for may take a registry's back-off.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -17,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          expect: { poll: { timeout: 15_000 } },
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -26,6 +27,7 @@ export default defineConfig({
       {
         test: {
           name: 'chaos',
+          expect: { poll: { timeout: 15_000 } },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,
