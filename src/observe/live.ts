@@ -12,6 +12,8 @@ const TICK_MS = 1000;
 /** After a change of the table; changes come in bursts. */
 const HURRY_MS = 50;
 const CHANGES_MAX = 50;
+/** A large table is shown less often, so that looking takes no more than this share of the thread. */
+const SHARE_MAX = 0.05;
 
 export interface LiveSources {
   readonly events: EventLog;
@@ -80,6 +82,8 @@ export class Live {
       this.sent = null;
       return;
     }
+    const { clock } = this.sources;
+    const beganMs = clock.nowMs();
     const model = this.sources.model();
     const rows = rowsOf(model);
     const layout = layoutOf(model, rows);
@@ -88,7 +92,7 @@ export class Live {
     this.streams.sendAll(message('cells', { now: model.nowMs, rows: changed, changes }));
     // The page then asks for itself anew and takes the parts that are different.
     if (layout !== sent.layout) this.streams.sendAll(message('layout', {}));
-    this.schedule(TICK_MS);
+    this.schedule(Math.max(TICK_MS, (clock.nowMs() - beganMs) / SHARE_MAX));
   }
 }
 

@@ -71,6 +71,50 @@ describe.skipIf(!existsSync(executablePath))('the dashboard', () => {
     await expect.poll(() => rows.count()).toBe(3);
   });
 
+  it('sorts a table by the column that is asked for, one way and the other', async () => {
+    const table = page.locator('[data-service=web]');
+    const ids = () => table.locator('tr.endpoint th').allInnerTexts();
+    const head = table.locator('th[data-key=endpoint]');
+    const sorted = (await ids()).toSorted();
+    await head.getByRole('button').click();
+    await expect.poll(ids).toEqual(sorted);
+    expect(await head.getAttribute('aria-sort')).toBe('ascending');
+    await head.getByRole('button').click();
+    await expect.poll(ids).toEqual(sorted.toReversed());
+    expect(await head.getAttribute('aria-sort')).toBe('descending');
+  });
+
+  it('leaves what is in trouble, and keeps that in the address', async () => {
+    await page.locator('#trouble').check();
+    await expect.poll(() => page.locator(`${ENDPOINTS}:visible`).count()).toBe(0);
+    expect(await page.locator('#none').isVisible()).toBe(true);
+    expect(new URL(page.url()).searchParams.has('trouble')).toBe(true);
+    await page.locator('#trouble').uncheck();
+    await expect.poll(() => page.locator(`${ENDPOINTS}:visible`).count()).toBe(3);
+  });
+
+  it('drains by a button that asks first, and puts back', async () => {
+    page.on('dialog', (dialog) => void dialog.accept());
+    const row = page.locator('[data-service=db] tr.endpoint');
+    const state = () => row.getAttribute('data-state');
+    await row.getByRole('button', { name: /^drain / }).click();
+    await expect.poll(state).toBe('drain');
+    await expect.poll(() => page.locator('#changes').innerText()).toContain('up → drain');
+    await expect.poll(() => page.locator('#news').innerText()).toMatch(/^db .*: drain$/);
+    await row.getByRole('button', { name: /^ready / }).click();
+    await expect.poll(state).toBe('up');
+  });
+
+  it('shows the same without scripts, and no buttons that would do nothing', async () => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const plain = await context.newPage();
+    await plain.goto(`${upriver.statsUrl}/stats`);
+    expect(await plain.locator(ENDPOINTS).count()).toBe(3);
+    expect(await plain.locator('#filter').isVisible()).toBe(false);
+    expect(await plain.locator('.act button').first().isVisible()).toBe(false);
+    await context.close();
+  });
+
   it('fits a narrow screen, in light and in dark', async () => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });

@@ -1,4 +1,5 @@
-// A stats port over a table of plain data and a real ledger, for tests of observe/.
+// What the stats port reads, as plain data with a real ledger: for tests of its parts without HTTP
+// (stats-port.ts has the port as a whole).
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { EventLog } from '../../src/control/events.ts';
@@ -11,7 +12,6 @@ import type {
 import type { ProviderStatus } from '../../src/discovery/provider.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { EndpointState } from '../../src/model/endpoint.ts';
-import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
 import type { StatsSources } from '../../src/observe/sources.ts';
 import { makeService } from './service.ts';
 
@@ -55,19 +55,20 @@ export class FakeTable implements TableView {
   }
 }
 
-let slots = 0;
+let endpoints = 0;
+let services = 0;
 
 export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): EndpointView {
-  slots += 1;
+  endpoints += 1;
   return {
     id,
     address: '10.0.0.1',
-    port: 8000 + slots,
+    port: 8000 + endpoints,
     weight: 1,
     state: 'up',
     reason: '',
     sinceMs: Date.now() - 60_000,
-    slot: slots,
+    slot: endpoints,
     slowStartFromMs: 0,
     check: null,
     ejections: 0,
@@ -77,12 +78,12 @@ export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): End
 
 export function makeServiceView(
   name: string,
-  endpoints: readonly EndpointView[],
+  members: readonly EndpointView[],
   parts: Partial<ServiceView> = {},
 ): ServiceView {
-  slots += 1;
+  services += 1;
   const service = makeService({ name, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
-  return { service, slot: slots, endpoints, problems: [], ...parts };
+  return { service, slot: services, endpoints: members, problems: [], ...parts };
 }
 
 export interface FakeStats {
@@ -105,6 +106,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
   const clock = parts.clock ?? systemClock;
   const operated: FakeStats['operated'] = [];
   const providers: ProviderStatus[] = [];
+  const loadedMs = clock.wallMs();
   const say = { live: '', ready: '', config: '' };
   const sources: StatsSources = {
     view: table,
@@ -116,7 +118,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     liveness: () => ({ ok: say.live === '', reason: say.live }),
     readiness: () => ({ ready: say.ready === '', reason: say.ready }),
     providers: () => providers,
-    config: () => ({ error: say.config, loadedMs: clock.wallMs() }),
+    config: () => ({ error: say.config, loadedMs }),
     operate(service, endpoint, command) {
       const found = table.service(service);
       if (found === null) return `no service '${service}'`;
@@ -133,17 +135,4 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     },
   };
   return { table, ledger, worker, operated, providers, say, sources };
-}
-
-/** The server on a free port of loopback; `url` is its base. */
-export async function startStats(
-  stats: FakeStats,
-  adminToken = '',
-): Promise<{ url: string; server: StatsServer }> {
-  const server = await startStatsServer({
-    listen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
-    adminToken,
-    sources: stats.sources,
-  });
-  return { url: `http://${server.address}`, server };
 }

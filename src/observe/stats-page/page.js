@@ -29,6 +29,8 @@ const given = new URLSearchParams(location.search);
 filter.value = given.get('filter') ?? '';
 trouble.checked = given.has('trouble');
 find('.tools').removeAttribute('hidden');
+// From here on the buttons do something.
+document.documentElement.classList.add('scripted');
 index();
 applyFilter();
 document.addEventListener('input', () => {
