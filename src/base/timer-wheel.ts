@@ -10,6 +10,8 @@ const NEVER = Number.POSITIVE_INFINITY;
 /** What a timer calls. */
 export interface TimerOwner {
   onTimer(): void;
+  /** `onTimer` has thrown; without this, it throws through the wheel. */
+  onBug?(error: unknown): void;
 }
 
 /** One per owner, made once and set again and again. */
@@ -98,7 +100,7 @@ export class TimerWheel {
       if (entry.slotMs !== NEVER || entry.deadlineMs === NEVER) continue;
       if (entry.deadlineMs <= this.nowMs) {
         entry.deadlineMs = NEVER;
-        entry.owner.onTimer();
+        fire(entry.owner);
       } else {
         this.place(entry, entry.deadlineMs);
       }
@@ -118,6 +120,15 @@ export class TimerWheel {
     entry.next = head;
     head.previous!.next = entry;
     head.previous = entry;
+  }
+}
+
+function fire(owner: TimerOwner): void {
+  try {
+    owner.onTimer();
+  } catch (error) {
+    if (owner.onBug === undefined) throw error;
+    owner.onBug(error);
   }
 }
 

@@ -21,6 +21,8 @@ export interface UpstreamUser {
   onUpstreamClose(error: NodeJS.ErrnoException | null): void;
   /** The time set by `setTimer` has passed. */
   onUpstreamTimer(): void;
+  /** A rule of ours was broken while one of these was told. */
+  onUpstreamBug(error: unknown): void;
 }
 
 export class UpstreamConnection implements ConnectHandler, TimerOwner {
@@ -54,14 +56,13 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   }
 
   /** The exchange is done and the connection is clean: keeps it, or closes it when it can't. */
-  release(limits: { idleMax: number; idleMs: number }): void {
+  release(idleMax: number, idleMs: number): void {
     this.user = null;
     this.isReused = true;
     this.idleSinceMs = this.wheel.nowMs;
     this.parser.reset();
     const { endpoint } = this;
-    if (endpoint.takesWork && endpoint.pool.give(this, limits.idleMax))
-      this.setTimer(limits.idleMs);
+    if (endpoint.takesWork && endpoint.pool.give(this, idleMax)) this.setTimer(idleMs);
     else this.destroy();
   }
 
@@ -70,6 +71,13 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.user = null;
     this.wheel.remove(this.timer);
     this.wire.destroy();
+  }
+
+  /** As destroy, with RST: the endpoint sees that what it got is not complete. */
+  reset(): void {
+    this.user = null;
+    this.wheel.remove(this.timer);
+    this.wire.reset();
   }
 
   onConnect(): void {
@@ -101,6 +109,13 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   onTimer(): void {
     if (this.user !== null) this.user.onUpstreamTimer();
     else this.discard();
+  }
+
+  onBug(error: unknown): void {
+    const { user } = this;
+    if (user === null) throw error;
+    this.destroy();
+    user.onUpstreamBug(error);
   }
 
   /** An idle connection is of no use any more. */

@@ -34,6 +34,8 @@ export interface WireHandler {
   onDrain(): void;
   /** The connection is gone; once, and last. */
   onClose(error: NodeJS.ErrnoException | null): void;
+  /** One of these has thrown: a rule of ours is broken. Without this, it throws through Node. */
+  onBug?(error: unknown): void;
 }
 
 export interface ConnectHandler extends WireHandler {
@@ -194,14 +196,28 @@ export class Wire {
 
   /** For this module: `count` bytes lie in the read buffer. Returns false to stop reading. */
   deliver(count: number): boolean {
-    this.handler.onBytes(this.buffer.base, HEADROOM, HEADROOM + count);
+    try {
+      this.handler.onBytes(this.buffer.base, HEADROOM, HEADROOM + count);
+    } catch (error) {
+      this.broken(error);
+    }
     return !this.isPaused;
   }
 
   /** For this module: the peer will send no more. */
   ended(): void {
     this.hasEnded = true;
-    this.handler.onEnd();
+    try {
+      this.handler.onEnd();
+    } catch (error) {
+      this.broken(error);
+    }
+  }
+
+  /** For this module: a handler has thrown. */
+  broken(error: unknown): void {
+    if (this.handler.onBug === undefined) throw error;
+    this.handler.onBug(error);
   }
 
   /** For this module, right after a read: where the next one shall land; null where it stays. */
@@ -231,7 +247,11 @@ export class Wire {
     giveBuffer(this.nextBuffer ?? this.buffer);
     this.nextBuffer = null;
     this.buffer = sharedBuffer;
-    this.handler.onClose(error);
+    try {
+      this.handler.onClose(error);
+    } catch (bug) {
+      this.broken(bug);
+    }
   }
 
   /**
@@ -249,7 +269,11 @@ export class Wire {
         return;
       }
       this.giveBack();
-      this.handler.onDrain();
+      try {
+        this.handler.onDrain();
+      } catch (error) {
+        this.broken(error);
+      }
     };
     this.socket.write(NOTHING, this.flushed);
   }
@@ -346,8 +370,13 @@ export function connectWire(target: WireTarget, handler: ConnectHandler): Wire {
 }
 
 function onSocketConnect(this: WiredSocket): void {
-  // Attached by connectWire alone, whose handler has it.
-  (this.wire!.handler as ConnectHandler).onConnect();
+  const wire = this.wire!;
+  try {
+    // Attached by connectWire alone, whose handler has it.
+    (wire.handler as ConnectHandler).onConnect();
+  } catch (error) {
+    wire.broken(error);
+  }
 }
 
 export interface ListenOptions {

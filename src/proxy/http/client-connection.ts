@@ -5,34 +5,41 @@
 //   exchange -> flushing -> head      the client still has to take what was sent
 //   exchange -> tunnel                after 101
 //   any -> lingering -> closed        answered, but the client may still be sending
+//   any -> closing -> closed          answered, and the client won't send any more
 //
 // Invariant: `exchange` is set exactly in the states exchange and tunnel; bytes that arrive early
 // lie in `stash`, and the wire is paused while they do.
 import { assert } from '../../base/assert.ts';
-import { withFields } from '../../base/log.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
-import { FieldId } from '../../http1/fields.ts';
 import { isPersistent } from '../../http1/framing.ts';
-import { type Head, HeadFlag, Target } from '../../http1/head.ts';
+import { type Head, HeadFlag } from '../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
-import { normalisePath } from '../router.ts';
 import type { Wire, WireHandler } from '../wire.ts';
 import type { Exchange } from './exchange.ts';
-import { ownReply, redirectReply } from './own-reply.ts';
+import type { HeaderPolicy } from './header-policy.ts';
+import { hopsOf } from './max-forwards.ts';
+import { optionsReply, ownReply, redirectReply } from './own-reply.ts';
 import type { HttpPlane } from './plane.ts';
-import { type ClientFacts, VIA_NAME } from './request-head.ts';
-import { trustedProxies } from './trusted-proxies.ts';
+import type { ClientFacts } from './request-head.ts';
+import { hidesPrefix, hostOf, pathOf } from './target.ts';
+import type { Tunnel } from './tunnel.ts';
+import { isLoop } from './via.ts';
 
-type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closed';
+type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
 
 /** How long, and for how many bytes, a client that was answered may go on sending. */
 const LINGER_MS = 2000;
 const LINGER_BYTES_MAX = 1024 * 1024;
+/**
+ * A client that has ended its side may want its answer still, or be gone: the two look the same.
+ * It is gone when the answer does not begin within this time.
+ */
+const LEFT_MS = 1000;
 /** How long an idle connection is kept for one more request when the process drains. */
 const DRAIN_IDLE_MS = 1000;
 /** Room around stashed bytes, for chunk framing in place. */
@@ -40,6 +47,7 @@ const STASH_ROOM = 64;
 
 const NO_SERVICE = reason('no-service');
 const METHOD_NOT_ALLOWED = reason('method-not-allowed');
+const BAD_HEADER = reason('bad-header');
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
@@ -48,27 +56,35 @@ const BUG = reason('bug');
 
 export class ClientConnection implements WireHandler, TimerOwner {
   readonly wire: Wire;
+  /** The client will send no more. */
+  hasEnded = false;
+  /** Bytes of the client have nowhere to go for now: it is not read. */
+  isHeld = false;
   private readonly listener: LiveListener;
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
   private state: State = 'head';
   private exchange: Exchange | null = null;
+  private tunnel: Tunnel | null = null;
   /** Kept only while a head is in pieces. */
   private parser: HeadParser | null = null;
-  private clientFacts: ClientFacts | null = null;
+  private facts: ClientFacts | null = null;
+  private factsPolicy: HeaderPolicy | null = null;
   /** The service whose connections this one counts among, or null. */
   private counted: LiveService | null = null;
   private stash: Buffer | null = null;
+  private stashStart = 0;
+  private stashEnd = 0;
+  /** The stash that is being taken: what is left of it stays where it is. */
+  private takenStash: Buffer | null = null;
   private requests = 0;
   private lingered = 0;
   private isTaking = false;
-  /** The client will send no more. */
-  hasEnded = false;
   private isDraining = false;
-  /** The exchange does not want more of the body for now. */
-  isHeld = false;
   private isOldClient = false;
   private isHead = false;
+  /** The client said that no request will follow. */
+  private isLast = false;
 
   constructor(wire: Wire, listener: LiveListener, plane: HttpPlane) {
     this.wire = wire;
@@ -76,51 +92,43 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.plane = plane;
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
-    this.countConnection();
+    if (listener.service === null) return;
+    if (!this.countFor(listener.service)) this.refuse(TOO_MANY_CONNECTIONS, null);
   }
 
-  get facts(): ClientFacts {
-    this.clientFacts ??= this.readFacts();
-    return this.clientFacts;
+  get address(): string {
+    return this.facts === null ? this.wire.remoteAddress : this.facts.address;
   }
 
   get listenerKey(): string {
     return this.listener.snapshot.key;
   }
 
-  private readFacts(): ClientFacts {
-    const address = this.wire.remoteAddress;
-    const policy = this.listener.service?.service.http;
-    const isTrusted = trustedProxies(policy?.trustedProxies ?? [])(address);
-    return { address, localPort: this.wire.localPort, isTrusted };
+  /** What an endpoint is told of the client, which the service may trust or not. */
+  factsFor(policy: HeaderPolicy): ClientFacts {
+    if (this.facts !== null && this.factsPolicy === policy) return this.facts;
+    const { address } = this;
+    const { localPort } = this.wire;
+    const lines =
+      `X-Forwarded-For: ${address === '' ? 'unknown' : address}\r\n` +
+      `X-Forwarded-Proto: http\r\nX-Forwarded-Port: ${localPort}\r\n`;
+    this.facts = { address, localPort, lines, isTrusted: policy.isTrusted(address) };
+    this.factsPolicy = policy;
+    return this.facts;
   }
 
-  /** Counts it for the service behind the listener; one too many is answered and closed. */
-  private countConnection(): void {
-    const { service } = this.listener;
-    if (service === null) return;
+  /** Counts the connection among those of the service; false when it is one too many. */
+  private countFor(service: LiveService): boolean {
     const { ledger } = this.plane.context;
     this.counted = service;
     ledger.addService(service.slot, ServiceColumn.connections, 1);
-    const count = ledger.openConnection(service.slot);
-    if (count > service.service.limits.connections) this.refuse(TOO_MANY_CONNECTIONS, false);
+    return ledger.openConnection(service.slot) <= service.service.limits.connections;
   }
 
   // Bytes
 
   onBytes(base: Buffer, start: number, end: number): void {
-    try {
-      this.take(base, start, end);
-    } catch (error) {
-      this.breakOff(error);
-    }
-  }
-
-  /** A rule of ours was broken on this connection: it ends, the others live. */
-  private breakOff(error: unknown): void {
-    const log = withFields(this.plane.context.log, { state: this.state, reason: BUG.code });
-    log.error({ err: error instanceof Error ? error.stack : String(error) }, BUG.text);
-    this.abort();
+    this.take(base, start, end);
   }
 
   private take(base: Buffer, start: number, end: number): void {
@@ -129,39 +137,66 @@ export class ClientConnection implements WireHandler, TimerOwner {
     while (at < end) {
       if (this.state === 'head') at = this.takeHead(base, at, end);
       else if (this.state === 'exchange' && !this.exchange!.isRequestDone) {
-        this.setTimer(this.exchange!.bodyIdleMs);
-        at = this.exchange!.takeRequestBytes(base, at, end);
+        at = this.takeBody(this.exchange!, base, at, end);
       } else if (this.state === 'tunnel') {
-        this.exchange!.takeTunnelBytes(base, at, end);
+        this.tunnel!.takeBytes(base, at, end);
         at = end;
-      } else if (this.state === 'lingering') {
-        at = this.drainLingering(at, end);
-      } else if (this.state === 'closed') {
+      } else if (this.state === 'exchange' || this.state === 'flushing') {
+        this.keep(base, at, end);
         at = end;
       } else {
-        this.keep(base, at, end);
+        if (this.state === 'lingering') this.drainLingering(end - at);
         at = end;
       }
     }
     this.isTaking = false;
   }
 
-  /** Keeps what came early: the next request, or tunnel bytes before the 101. */
-  private keep(base: Buffer, start: number, end: number): void {
-    const before = this.stash === null ? 0 : this.stash.length - 2 * STASH_ROOM;
-    const grown = Buffer.allocUnsafe(before + end - start + 2 * STASH_ROOM);
-    this.stash?.copy(grown, STASH_ROOM, STASH_ROOM, STASH_ROOM + before);
-    base.copy(grown, STASH_ROOM + before, start, end);
-    this.stash = grown;
-    this.wire.pause();
+  private takeBody(exchange: Exchange, base: Buffer, start: number, end: number): number {
+    this.setTimer(exchange.bodyIdleMs);
+    const next = exchange.takeBody(base, start, end);
+    // What a body was read into is not what an idle connection should hold.
+    if (this.exchange !== exchange || exchange.isRequestDone) this.wire.shareBuffer();
+    return next;
   }
 
-  /** Goes on with what came early, as far as it leads. */
-  private takeStash(): void {
+  /** Keeps what came early: the next request, or tunnel bytes before the 101. */
+  private keep(base: Buffer, start: number, end: number): void {
+    this.wire.pause();
+    if (base === this.takenStash) {
+      this.stash = base;
+      this.stashStart = start;
+      this.stashEnd = end;
+      return;
+    }
+    const { stash, stashStart, stashEnd } = this;
+    const before = stash === null ? 0 : stashEnd - stashStart;
+    const grown = Buffer.allocUnsafe(before + end - start + 2 * STASH_ROOM);
+    stash?.copy(grown, STASH_ROOM, stashStart, stashEnd);
+    base.copy(grown, STASH_ROOM + before, start, end);
+    this.stash = grown;
+    this.stashStart = STASH_ROOM;
+    this.stashEnd = STASH_ROOM + before + end - start;
+  }
+
+  /** Goes on with what came early, as far as it leads, and then with what comes. */
+  private goOn(): void {
     const { stash } = this;
-    if (stash === null) return;
-    this.stash = null;
-    this.take(stash, STASH_ROOM, stash.length - STASH_ROOM);
+    if (stash !== null && !this.isTaking) {
+      this.stash = null;
+      this.takenStash = stash;
+      try {
+        this.take(stash, this.stashStart, this.stashEnd);
+      } catch (error) {
+        // Who called may be the endpoint's side, or another connection's.
+        this.onBug(error);
+      }
+      this.takenStash = null;
+    }
+    this.read();
+  }
+
+  private read(): void {
     if (this.stash === null && !this.isHeld) this.wire.resume();
   }
 
@@ -178,35 +213,32 @@ export class ClientConnection implements WireHandler, TimerOwner {
       return next;
     }
     this.parser = null;
-    if (parser.state === HeadState.rejected) {
-      const fault = parser.fault as ReasonCode;
-      this.plane.giveParser(parser);
-      this.refuse(reason(fault), false);
-      return next;
-    }
-    const consumed = this.startExchange(parser.head, base, next, end);
+    let consumed = next;
+    if (parser.state === HeadState.done) consumed = this.start(parser.head, base, next, end);
+    else this.refuse(reason(parser.fault as ReasonCode), null);
     this.plane.giveParser(parser);
     return consumed;
   }
 
   /** Starts the exchange for a complete head; returns the offset after the body bytes it took. */
-  private startExchange(head: Head, base: Buffer, next: number, end: number): number {
+  private start(head: Head, base: Buffer, next: number, end: number): number {
     this.requests += 1;
     this.isOldClient = head.minorVersion === 0;
     this.isHead = head.method === 'HEAD';
-    const route = this.route(head);
-    if (route === null) return next;
-    const { live } = route;
-    if (this.counted === null) this.countRouted(live);
+    this.isLast = !isPersistent(head);
+    const { router } = this.listener;
+    const route = router === null ? null : router.match(hostOf(head), pathOf(head));
+    const live = this.serviceFor(head, route);
+    if (live === null) return next;
     const exchange = this.plane.takeExchange();
     this.exchange = exchange;
     this.state = 'exchange';
     this.plane.context.wheel.cancel(this.timer);
-    exchange.begin(this, head, live, route.route);
+    exchange.begin(this, head, live, route);
     let at = next;
     if (!exchange.isRequestDone) {
-      this.setTimer(exchange.bodyIdleMs);
-      if (next < end) at = exchange.takeRequestBytes(base, next, end);
+      if (next < end) at = this.takeBody(exchange, base, next, end);
+      else this.setTimer(exchange.bodyIdleMs);
     }
     // The exchange may have ended over a fault in the body.
     if (this.exchange === exchange) exchange.dispatch();
@@ -214,36 +246,113 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   /** The service that answers for this head; null when the request was answered here. */
-  private route(head: Head): { live: LiveService; route: Route | null } | null {
-    const mayKeepAlive = isPersistent(head) && !head.isChunked && head.contentLength <= 0;
-    const refuse = (why: Reason): null => {
-      this.refuse(why, mayKeepAlive);
-      return null;
-    };
-    if (head.method === 'CONNECT' || head.method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
-    const { service, router } = this.listener;
-    const route = router === null ? null : router.match(hostOf(head), pathOf(head));
-    if (route?.redirect) {
-      const { status, location } = route.redirect;
-      const isKept = mayKeepAlive && this.mayKeepAlive();
-      this.send(redirectReply(status, location, this.replyOptions('', isKept)), isKept);
-      return null;
-    }
+  private serviceFor(head: Head, route: Route | null): LiveService | null {
+    const { method } = head;
+    if (method === 'CONNECT' || method === 'TRACE') return this.refuse(METHOD_NOT_ALLOWED, head);
+    if (route !== null && route.redirect !== null) return this.redirect(head, route.redirect);
     // What is routed is what is forwarded: a prefix that only the normalised path has can't be cut.
-    if (route !== null && hidesPrefix(pathOf(head), route.stripPrefix)) return refuse(NO_SERVICE);
-    const live = route === null ? service : this.plane.context.services.get(route.service);
-    if (live === null || live === undefined) return refuse(NO_SERVICE);
-    if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) return refuse(LOOP);
-    if (head.has(HeadFlag.maxForwards) && head.method === 'OPTIONS' && !countDown(head)) {
-      return refuse(METHOD_NOT_ALLOWED);
+    const isHidden = route !== null && hidesPrefix(pathOf(head), route.stripPrefix);
+    const live =
+      route === null
+        ? this.listener.service
+        : (this.plane.context.services.get(route.service) ?? null);
+    if (live === null || isHidden) return this.refuse(NO_SERVICE, head);
+    if (this.counted === null && !this.countFor(live)) {
+      return this.refuse(TOO_MANY_CONNECTIONS, null);
     }
-    return { live, route };
+    if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) {
+      return this.refuse(LOOP, head);
+    }
+    const isCounted = method === 'OPTIONS' && head.has(HeadFlag.maxForwards);
+    return isCounted && hopsOf(head) <= 0 ? this.answerOptions(head) : live;
   }
 
-  private countRouted(live: LiveService): void {
-    this.counted = live;
-    this.plane.context.ledger.addService(live.slot, ServiceColumn.connections, 1);
-    this.plane.context.ledger.openConnection(live.slot);
+  // Answers of our own
+
+  /** Answers what no exchange was begun for. `head`: the request, where its length is known. */
+  private refuse(why: Reason, head: Head | null): null {
+    const { ledger, log } = this.plane.context;
+    if (this.counted !== null) ledger.addReason(this.counted.slot, why.index);
+    this.record(why.status, why.code, head);
+    const fields = { client: this.address, status: why.status, reason: why.code };
+    if (why.side === 'client') log.info(fields, why.text);
+    else log.warn(fields, why.text);
+    this.reply(why, '', this.mayKeepAfter(head));
+    return null;
+  }
+
+  private redirect(head: Head, { status, location }: NonNullable<Route['redirect']>): null {
+    this.record(status, '', head);
+    const isKept = this.mayKeepAfter(head);
+    this.send(redirectReply(status, location, this.replyOptions('', isKept)), isKept);
+    return null;
+  }
+
+  /** RFC 9110 section 7.6.2: without a hop left, we are the one who is asked. */
+  private answerOptions(head: Head): null {
+    if (hopsOf(head) < 0) return this.refuse(BAD_HEADER, head);
+    this.record(200, '', head);
+    const isKept = this.mayKeepAfter(head);
+    this.send(optionsReply(this.replyOptions('', isKept)), isKept);
+    return null;
+  }
+
+  /** Counts and logs an answer that needed no exchange. */
+  private record(status: number, code: string, head: Head | null): void {
+    const { accessLog, ledger } = this.plane.context;
+    const { counted } = this;
+    if (counted !== null) ledger.addExchange(counted.slot, status, 0);
+    accessLog?.add({
+      client: this.address,
+      listener: this.listenerKey,
+      service: counted?.name ?? '',
+      endpoint: '',
+      method: head === null ? '' : head.method,
+      target: head === null ? '' : head.text(head.targetStart, head.targetEnd),
+      host: head === null ? '' : hostOf(head),
+      status,
+      reason: code,
+      attempts: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      totalMs: 0,
+    });
+  }
+
+  /** Whether the whole request is known to have been read, and the connection may go on. */
+  private mayKeepAfter(head: Head | null): boolean {
+    if (head === null || this.isLast || head.isChunked || head.contentLength > 0) return false;
+    return this.mayKeepAlive();
+  }
+
+  /** Sends an answer of our own. It closes afterwards unless the whole request has been read. */
+  reply(why: Reason, detail: string, mayKeepAlive: boolean): void {
+    const isWhole = this.exchange === null || this.exchange.isRequestDone;
+    this.leaveExchange();
+    if (this.state === 'closed') return;
+    // Of a request that was not understood, or not read, more may come.
+    if (!isWhole || !mayKeepAlive) this.isLast = false;
+    if (why.status === 0) {
+      this.abort();
+      return;
+    }
+    const isKept = mayKeepAlive && this.mayKeepAlive();
+    this.send(ownReply(why, this.replyOptions(detail, isKept)), isKept);
+  }
+
+  private replyOptions(detail: string, mayKeepAlive: boolean) {
+    return {
+      detail,
+      isHead: this.isHead,
+      mayKeepAlive,
+      isOldClient: this.isOldClient,
+      serverName: (this.listener.service ?? this.counted)?.service.http.serverName ?? '',
+    };
+  }
+
+  private send(reply: Buffer, isKept: boolean): void {
+    this.wire.write(reply);
+    this.afterAnswer(isKept);
   }
 
   // What the exchange tells
@@ -256,13 +365,20 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   /** The answer is sent, or with the kernel. */
   exchangeDone(isKept: boolean): void {
+    if (!this.exchange!.isRequestDone) this.isLast = false;
     this.leaveExchange();
     this.afterAnswer(isKept);
   }
 
+  private leaveExchange(): void {
+    this.exchange = null;
+    this.tunnel = null;
+    this.isHeld = false;
+  }
+
   /** What is not taken yet holds up the next request: a client must read what it asks for. */
   private afterAnswer(isKept: boolean): void {
-    if (!isKept) this.linger();
+    if (!isKept) this.close();
     else if (this.wire.isFlushed) this.nextRequest();
     else {
       this.state = 'flushing';
@@ -270,62 +386,68 @@ export class ClientConnection implements WireHandler, TimerOwner {
     }
   }
 
-  private leaveExchange(): void {
-    this.exchange = null;
-    this.isHeld = false;
-  }
-
   private nextRequest(): void {
     this.state = 'head';
-    // What a body was read into is not what an idle connection should hold.
-    this.wire.shareBuffer();
     this.isHead = false;
     this.isOldClient = false;
     if (this.hasEnded) {
-      this.linger();
+      this.close();
       return;
     }
     this.setTimer(this.isDraining ? DRAIN_IDLE_MS : this.listener.timeouts.keepAliveMs);
-    // Within `take` its loop goes on by itself.
-    if (!this.isTaking) this.takeStash();
-    if (this.stash === null) this.wire.resume();
+    this.goOn();
   }
 
-  /** Answers what no exchange was begun for. */
-  private refuse(why: Reason, mayKeepAlive: boolean): void {
-    if (this.counted !== null) this.plane.context.ledger.addReason(this.counted.slot, why.index);
-    this.reply(why, '', mayKeepAlive);
+  /** The exchange has become a tunnel: bytes that came early belong to it. */
+  beginTunnel(tunnel: Tunnel): void {
+    this.tunnel = tunnel;
+    this.state = 'tunnel';
+    this.plane.context.wheel.cancel(this.timer);
+    this.goOn();
   }
 
-  /** Answers by ourselves. Closes afterwards unless the whole request is known to have been read. */
-  reply(why: Reason, detail: string, mayKeepAlive: boolean): void {
+  tunnelClosed(): void {
     this.leaveExchange();
+    this.linger();
+  }
+
+  /** What came has nowhere to go: the client is not read until `release`. */
+  hold(): void {
+    this.isHeld = true;
+    this.wire.pause();
+  }
+
+  release(): void {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    if (this.state === 'exchange') this.setTimer(this.exchange!.bodyIdleMs);
+    this.read();
+  }
+
+  onDrain(): void {
+    if (this.state === 'flushing') this.nextRequest();
+    else if (this.state === 'closing') this.wire.destroy();
+    else if (this.state === 'lingering') {
+      if (this.hasEnded) this.wire.destroy();
+      else this.setTimer(LINGER_MS);
+    } else if (this.tunnel !== null) this.tunnel.onClientDrain();
+    else this.exchange?.onClientDrain();
+  }
+
+  // Ends
+
+  /** Closes in order, after what was sent. */
+  private close(): void {
     if (this.state === 'closed') return;
-    if (why.status === 0) {
-      this.abort();
+    if (!this.hasEnded && !(this.isLast && this.stash === null)) {
+      this.linger();
       return;
     }
-    const isKept = mayKeepAlive && this.mayKeepAlive();
-    this.send(ownReply(why, this.replyOptions(detail, isKept)), isKept);
-    this.plane.context.log.debug(
-      { client: this.wire.remoteAddress, status: why.status, reason: why.code, detail },
-      why.text,
-    );
-  }
-
-  private replyOptions(detail: string, mayKeepAlive: boolean) {
-    return {
-      detail,
-      isHead: this.isHead,
-      mayKeepAlive,
-      isOldClient: this.isOldClient,
-      serverName: this.listener.service?.service.http.serverName ?? '',
-    };
-  }
-
-  private send(reply: Buffer, isKept: boolean): void {
-    this.wire.write(reply);
-    this.afterAnswer(isKept);
+    // Nothing will come that could reset the connection before the answer has arrived.
+    this.state = 'closing';
+    this.stash = null;
+    if (this.wire.isFlushed) this.wire.destroy();
+    else this.setTimer(this.listener.timeouts.idleMs);
   }
 
   /**
@@ -340,63 +462,13 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleMs);
     this.wire.end();
     this.wire.resume();
-    if (this.hasEnded) this.closeWhenFlushed();
+    if (this.hasEnded && this.wire.isFlushed) this.wire.destroy();
   }
 
-  private drainLingering(start: number, end: number): number {
-    this.lingered += end - start;
+  private drainLingering(count: number): void {
+    this.lingered += count;
     if (this.lingered > LINGER_BYTES_MAX) this.abort();
-    return end;
   }
-
-  private closeWhenFlushed(): void {
-    if (this.wire.isFlushed) this.wire.destroy();
-  }
-
-  // Tunnels
-
-  /** The exchange has become a tunnel: bytes that came early belong to it. */
-  beginTunnel(): void {
-    this.state = 'tunnel';
-    this.plane.context.wheel.cancel(this.timer);
-    if (!this.isTaking) this.takeStash();
-    if (this.stash === null) this.wire.resume();
-  }
-
-  endTunnel(): void {
-    this.wire.end();
-    if (this.hasEnded) this.exchange?.clientEndedTunnel();
-  }
-
-  closeTunnel(): void {
-    this.leaveExchange();
-    this.linger();
-  }
-
-  // Back-pressure
-
-  /** The endpoint does not take the body as fast as it comes. */
-  holdBody(): void {
-    this.isHeld = true;
-    this.wire.pause();
-  }
-
-  resumeBody(): void {
-    if (!this.isHeld) return;
-    this.isHeld = false;
-    if (this.exchange !== null) this.setTimer(this.exchange.bodyIdleMs);
-    if (this.stash === null) this.wire.resume();
-  }
-
-  onDrain(): void {
-    if (this.state === 'flushing') this.nextRequest();
-    else if (this.state === 'lingering') {
-      if (this.hasEnded) this.wire.destroy();
-      else this.setTimer(LINGER_MS);
-    } else this.exchange?.onClientDrain();
-  }
-
-  // Ends
 
   /** The client will send no more; it may still read. */
   onEnd(): void {
@@ -409,25 +481,26 @@ export class ClientConnection implements WireHandler, TimerOwner {
         return;
       case 'exchange':
         if (!this.exchange!.isRequestDone) this.abort();
+        else if (!this.exchange!.hasResponseBegun) this.setTimer(LEFT_MS);
         return;
       case 'tunnel':
-        this.exchange!.clientEndedTunnel();
+        this.tunnel!.onClientEnd();
         return;
       case 'lingering':
-        this.closeWhenFlushed();
+        if (this.wire.isFlushed) this.wire.destroy();
         return;
     }
   }
 
-  onClose(): void {
+  onClose(error: NodeJS.ErrnoException | null): void {
     const { exchange, counted } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
-    this.exchange = null;
+    this.leaveExchange();
     this.stash = null;
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;
-    exchange?.onClientClose();
+    exchange?.onClientClose(error === null && this.hasEnded);
     if (counted !== null) this.plane.context.ledger.closeConnection(counted.slot);
     this.counted = null;
     this.listener.gone(this);
@@ -436,19 +509,36 @@ export class ClientConnection implements WireHandler, TimerOwner {
   onTimer(): void {
     switch (this.state) {
       case 'head':
-        if (this.parser !== null) this.refuse(HEADER_TIMEOUT, false);
+        if (this.parser !== null) this.refuse(HEADER_TIMEOUT, null);
         else this.wire.destroy();
         return;
       case 'exchange':
-        // While we don't read the body, the silence is not the client's.
-        if (this.isHeld) this.setTimer(this.exchange!.bodyIdleMs);
-        else if (!this.exchange!.isRequestDone) this.exchange!.failClient(BODY_TIMEOUT);
+        this.exchangeIsSlow(this.exchange!);
         return;
       case 'flushing':
+      case 'closing':
       case 'lingering':
         this.wire.destroy();
         return;
     }
+  }
+
+  private exchangeIsSlow(exchange: Exchange): void {
+    // While we don't read the body, the silence is not the client's.
+    if (this.isHeld) this.setTimer(exchange.bodyIdleMs);
+    else if (!exchange.isRequestDone) exchange.failClient(BODY_TIMEOUT);
+    else if (this.hasEnded && !exchange.hasResponseBegun) this.abort();
+  }
+
+  /** A rule of ours was broken on this connection: it ends, the others live. */
+  onBug(error: unknown): void {
+    const { log } = this.plane.context;
+    const err = error instanceof Error ? error.stack : String(error);
+    log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    const { exchange } = this;
+    this.leaveExchange();
+    this.wire.destroy();
+    exchange?.onBug();
   }
 
   /** No further requests: what is in flight is finished, then it closes. */
@@ -462,7 +552,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   abort(): void {
     assert(this.wire.handler === this, 'a connection ends its own wire');
     // In mid-answer an orderly close may look like its end.
-    if (this.exchange?.endsWithConnection) this.wire.reset();
+    if (this.exchange?.looksComplete) this.wire.reset();
     else this.wire.destroy();
   }
 
@@ -474,35 +564,4 @@ export class ClientConnection implements WireHandler, TimerOwner {
   private setTimer(ms: number): void {
     this.plane.context.wheel.schedule(this.timer, ms);
   }
-}
-
-function hostOf(head: Head): string {
-  if (head.target === Target.absolute) return head.text(head.authorityStart, head.authorityEnd);
-  return head.hostStart < 0 ? '' : head.text(head.hostStart, head.hostEnd);
-}
-
-/** The path of the target without its query. */
-function pathOf(head: Head): string {
-  const start = head.target === Target.absolute ? head.authorityEnd : head.targetStart;
-  const target = head.text(start, head.targetEnd);
-  const end = target.search(/[?#]/);
-  const path = end < 0 ? target : target.slice(0, end);
-  return path === '' ? '/' : path;
-}
-
-function hidesPrefix(path: string, prefix: string): boolean {
-  return !path.startsWith(prefix) && (normalisePath(path)?.startsWith(prefix) ?? false);
-}
-
-function isLoop(head: Head): boolean {
-  let hops = '';
-  head.forEachField((id, _name, start, end) => {
-    if (id === FieldId.via) hops += `${head.text(start, end)},`;
-  });
-  return hops.split(',').some((hop) => hop.trim().endsWith(` ${VIA_NAME}`));
-}
-
-/** RFC 9110 section 7.6.2: false when the request must not go further. */
-function countDown(head: Head): boolean {
-  return Number(head.valueOf(FieldId['max-forwards'])) > 0;
 }

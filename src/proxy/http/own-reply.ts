@@ -3,6 +3,7 @@
 import type { Reason } from '../../model/reason.ts';
 
 const PHRASES: Readonly<Record<number, string>> = {
+  200: 'OK',
   301: 'Moved Permanently',
   302: 'Found',
   303: 'See Other',
@@ -25,6 +26,8 @@ const PHRASES: Readonly<Record<number, string>> = {
   508: 'Loop Detected',
 };
 
+const ALLOW = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
+
 export interface OwnReplyOptions {
   /** More for people after the reason's sentence; ''. */
   readonly detail: string;
@@ -40,14 +43,18 @@ export interface OwnReplyOptions {
 export function ownReply(reason: Reason, options: OwnReplyOptions): Buffer {
   const detail = options.detail === '' ? '' : `: ${options.detail}`;
   const body = `${reason.text}${detail}\n`;
-  const allow =
-    reason.status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : '';
+  const allow = reason.status === 405 ? ALLOW : '';
   return reply(reason.status, `X-Upriver-Reason: ${reason.code}\r\n${allow}`, body, options);
 }
 
 /** A redirect to `location`. */
 export function redirectReply(status: number, location: string, options: OwnReplyOptions): Buffer {
   return reply(status, `Location: ${location}\r\n`, '', options);
+}
+
+/** What OPTIONS with no hop left is told of us. */
+export function optionsReply(options: OwnReplyOptions): Buffer {
+  return reply(200, ALLOW, '', options);
 }
 
 function reply(status: number, fields: string, body: string, options: OwnReplyOptions): Buffer {

@@ -14,7 +14,8 @@ export class HttpPlane {
   readonly responseWriter = new HeadWriter();
   private parsers: HeadParser[] = [];
   private readonly spares: Exchange[] = [];
-  private readonly active = new Set<Exchange>();
+  /** Exchanges in use, in no order: each knows its place. */
+  private readonly active: Exchange[] = [];
   private requestNumber = 0;
   private readonly idPrefix: string;
 
@@ -38,12 +39,18 @@ export class HttpPlane {
 
   takeExchange(): Exchange {
     const exchange = this.spares.pop() ?? new Exchange(this);
-    this.active.add(exchange);
+    exchange.activeIndex = this.active.length;
+    this.active.push(exchange);
     return exchange;
   }
 
   giveExchange(exchange: Exchange): void {
-    this.active.delete(exchange);
+    const last = this.active.pop()!;
+    if (last !== exchange) {
+      this.active[exchange.activeIndex] = last;
+      last.activeIndex = exchange.activeIndex;
+    }
+    exchange.activeIndex = -1;
     if (this.spares.length < SPARES_MAX) this.spares.push(exchange);
   }
 

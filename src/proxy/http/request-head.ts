@@ -5,29 +5,22 @@ import { FIELD_IDS, FieldId, LOOKALIKE } from '../../http1/fields.ts';
 import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
-import type { HttpPolicy } from '../../model/service.ts';
-
-/** What frames a message, or belongs to a connection, is decided here, and by no rule. */
-const UNRULED = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'keep-alive',
-  'proxy-connection',
-  'expect',
-]);
+import type { HeaderPolicy } from './header-policy.ts';
+import { hopsOf } from './max-forwards.ts';
+import { endsSegment } from './target.ts';
+import { VIA_NAME } from './via.ts';
 
 /** Who sent the request, as far as the endpoint is told. */
 export interface ClientFacts {
   readonly address: string;
   readonly localPort: number;
+  /** X-Forwarded-For, -Proto and -Port as they are for everyone but a trusted proxy. */
+  readonly lines: string;
   /** A proxy of ours in front: what it says of its client is believed and extended. */
   readonly isTrusted: boolean;
 }
+
+const SLASH = 47;
 
 const idsOf = (names: readonly (keyof typeof FieldId)[]): Uint8Array => {
   const set = new Uint8Array(FIELD_IDS);
@@ -49,13 +42,10 @@ const DROP_UNTRUSTED = idsOf(['host', 'content-length', ...FORWARDED, 'x-request
 DROP_UNTRUSTED[LOOKALIKE] = 1;
 const DROP_TRUSTED = idsOf(['host', 'content-length', 'forwarded', 'x-forwarded-for']);
 
-/** Our name in Via, by which a request that comes round again is known. */
-export const VIA_NAME = 'upriver';
-
 export interface RequestHeadOptions {
   readonly head: Head;
   readonly client: ClientFacts;
-  readonly policy: HttpPolicy;
+  readonly policy: HeaderPolicy;
   readonly route: Route | null;
   /** The request asks for an upgrade that is passed on. */
   readonly isUpgrade: boolean;
@@ -66,7 +56,7 @@ export interface RequestHeadOptions {
 /** Writes the whole head, empty line included. */
 export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): void {
   const { head, client, policy, route } = options;
-  dropRuled(head, policy.headers.request);
+  policy.request.dropFrom(head);
   const maxForwards = takeMaxForwards(head);
   out.reset();
   out.text(head.method);
@@ -87,36 +77,19 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   }
   writeForwarded(out, options);
   if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
-  const hasRule = policy.headers.request['x-request-id'] !== undefined;
-  if (policy.requestId && !hasRule && !(client.isTrusted && head.has(HeadFlag.requestId))) {
+  if (policy.requestId && !(client.isTrusted && head.has(HeadFlag.requestId))) {
     out.text(`X-Request-Id: ${options.makeRequestId()}\r\n`);
   }
-  writeRules(out, policy.headers.request);
+  out.text(policy.request.lines);
   out.text('\r\n');
-}
-
-/**
- * Takes out the fields that configuration sets or removes; to be called before the fields are
- * copied. Few services have rules, so names are compared one by one.
- */
-export function dropRuled(head: Head, rules: Readonly<Record<string, string>>): void {
-  for (const name in rules) if (!UNRULED.has(name)) head.dropNamed(name);
-}
-
-/** Field lines that configuration sets; those it removes have an empty value. */
-export function writeRules(out: HeadWriter, rules: Readonly<Record<string, string>>): void {
-  for (const name in rules) {
-    const value = rules[name]!;
-    if (value !== '' && !UNRULED.has(name)) out.text(`${name}: ${value}\r\n`);
-  }
 }
 
 /** RFC 9110 section 7.6.2: counts down for OPTIONS (TRACE is not served). 0 where it does not apply. */
 function takeMaxForwards(head: Head): number {
   if (head.method !== 'OPTIONS' || !head.has(HeadFlag.maxForwards)) return 0;
-  const hops = Number(head.valueOf(FieldId['max-forwards']));
+  const hops = hopsOf(head);
   head.dropNamed('max-forwards');
-  return Number.isSafeInteger(hops) ? hops : 0;
+  return hops;
 }
 
 // RFC 9112 section 3.2: to an endpoint goes the origin form, or the asterisk.
@@ -125,7 +98,7 @@ function writeTarget(out: HeadWriter, head: Head, route: Route | null): void {
   if (head.target === Target.absolute) {
     start = head.authorityEnd;
     // An absolute target without a path asks for the root, or with OPTIONS for the server.
-    const hasPath = start < head.targetEnd && head.bytes[start] === 47;
+    const hasPath = start < head.targetEnd && head.bytes[start] === SLASH;
     if (start === head.targetEnd && head.method === 'OPTIONS') return out.text('*');
     if (!hasPath && (route === null || route.addPrefix === '')) out.text('/');
   }
@@ -134,13 +107,20 @@ function writeTarget(out: HeadWriter, head: Head, route: Route | null): void {
     return;
   }
   if (route.addPrefix !== '') out.text(route.addPrefix);
-  const { stripPrefix } = route;
-  if (stripPrefix !== '' && head.text(start, start + stripPrefix.length) === stripPrefix) {
-    start += stripPrefix.length;
-    const next = start < head.targetEnd ? head.bytes[start] : 0;
-    if (next !== 47 && route.addPrefix === '') out.text('/');
-  }
-  out.copy(head.bytes, start, head.targetEnd);
+  const rest = start + stripped(head, start, route.stripPrefix);
+  const hasPath = rest < head.targetEnd && head.bytes[rest] === SLASH;
+  if (rest > start && !hasPath && route.addPrefix === '') out.text('/');
+  out.copy(head.bytes, rest, head.targetEnd);
+}
+
+/** Bytes of the prefix at `start`, which ends where a segment does; 0 where it does not stand. */
+function stripped(head: Head, start: number, prefix: string): number {
+  const end = start + prefix.length;
+  if (prefix === '' || end > head.targetEnd || head.text(start, end) !== prefix) return 0;
+  const isWhole = prefix.endsWith('/') || end === head.targetEnd || endsSegment(head.bytes[end]!);
+  // A slash at its end is the next segment's first.
+  if (!isWhole) return 0;
+  return prefix.endsWith('/') ? prefix.length - 1 : prefix.length;
 }
 
 // RFC 9112 section 3.2.2: the authority of an absolute target wins over Host.
@@ -166,34 +146,50 @@ function writeFraming(out: HeadWriter, head: Head): void {
 function writeForwarded(out: HeadWriter, options: RequestHeadOptions): void {
   const { head, client, policy } = options;
   const isExtended = client.isTrusted && head.has(HeadFlag.forwarded);
-  const before = isExtended ? joined(head, FieldId['x-forwarded-for']) : '';
-  const rules = policy.headers.request;
-  const lacks = (name: (typeof FORWARDED)[number]) =>
-    rules[name] === undefined && (!isExtended || head.valueOf(FieldId[name]) === null);
-  if (rules['x-forwarded-for'] === undefined) {
-    out.text('X-Forwarded-For: ');
-    if (before !== '') out.text(`${before}, `);
-    out.text(client.address);
-    out.text('\r\n');
-  }
-  if (lacks('x-forwarded-proto')) out.text('X-Forwarded-Proto: http\r\n');
-  if (lacks('x-forwarded-port')) {
-    out.text('X-Forwarded-Port: ');
-    out.text(String(client.localPort));
-    out.text('\r\n');
-  }
-  if (lacks('x-forwarded-host')) {
-    out.text('X-Forwarded-Host: ');
-    writeClientHost(out, head);
-    out.text('\r\n');
+  if (isExtended || !policy.isForwardedPlain) writeUnusualForwarded(out, options, isExtended);
+  else {
+    out.text(client.lines);
+    writeForwardedHost(out, head);
   }
   if (policy.forwarded) writeRfc7239(out, head, client);
+}
+
+/** A trusted proxy's word goes on, and a rule's value stands instead of ours. */
+function writeUnusualForwarded(
+  out: HeadWriter,
+  { head, client, policy }: RequestHeadOptions,
+  isExtended: boolean,
+): void {
+  const { request } = policy;
+  const isOurs = (name: (typeof FORWARDED)[number]) =>
+    !request.has(name) && (!isExtended || head.valueOf(FieldId[name]) === null);
+  if (!request.has('x-forwarded-for')) {
+    const before = isExtended ? joined(head, FieldId['x-forwarded-for']) : '';
+    out.text(`X-Forwarded-For: ${before === '' ? '' : `${before}, `}${addressOf(client)}\r\n`);
+  }
+  if (isOurs('x-forwarded-proto')) out.text('X-Forwarded-Proto: http\r\n');
+  if (isOurs('x-forwarded-port')) out.text(`X-Forwarded-Port: ${client.localPort}\r\n`);
+  if (isOurs('x-forwarded-host')) writeForwardedHost(out, head);
+}
+
+function writeForwardedHost(out: HeadWriter, head: Head): void {
+  // An HTTP/1.0 client may have named none.
+  if (head.target !== Target.absolute && head.hostEnd <= head.hostStart) return;
+  out.text('X-Forwarded-Host: ');
+  writeClientHost(out, head);
+  out.text('\r\n');
+}
+
+/** The client of a unix socket has no address. */
+export function addressOf(client: Pick<ClientFacts, 'address'>): string {
+  return client.address === '' ? 'unknown' : client.address;
 }
 
 // RFC 7239 section 4: one element per hop.
 function writeRfc7239(out: HeadWriter, head: Head, client: ClientFacts): void {
   const before = client.isTrusted ? joined(head, FieldId.forwarded) : '';
-  const address = client.address.includes(':') ? `"[${client.address}]"` : client.address;
+  const plain = addressOf(client);
+  const address = plain.includes(':') ? `"[${plain}]"` : plain;
   out.text(`Forwarded: ${before === '' ? '' : `${before}, `}for=${address};proto=http;host="`);
   writeClientHost(out, head);
   out.text('"\r\n');

@@ -2,8 +2,8 @@
 import { FIELD_IDS, FieldId } from '../../http1/fields.ts';
 import type { Head } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
-import type { HttpPolicy } from '../../model/service.ts';
-import { dropRuled, VIA_NAME, writeRules } from './request-head.ts';
+import type { HeaderPolicy } from './header-policy.ts';
+import { VIA_NAME } from './via.ts';
 
 const STATUS_OFFSET = 'HTTP/1.1 '.length;
 const DROP_NOTHING = new Uint8Array(FIELD_IDS);
@@ -12,7 +12,7 @@ DROP_LENGTH[FieldId['content-length']] = 1;
 
 export interface ResponseHeadOptions {
   readonly head: Head;
-  readonly policy: HttpPolicy;
+  readonly policy: HeaderPolicy;
   /** The body goes to the client in chunks. */
   readonly isChunked: boolean;
   /** What becomes of the client's connection: '' says nothing, the default of its version. */
@@ -24,7 +24,7 @@ export interface ResponseHeadOptions {
 /** Writes the whole head, empty line included. */
 export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions): void {
   const { head, policy } = options;
-  if (head.status >= 200) dropRuled(head, policy.headers.response);
+  if (head.status >= 200) policy.response.dropFrom(head);
   out.reset();
   out.text('HTTP/1.1 ');
   out.copy(head.bytes, head.start + STATUS_OFFSET, head.reasonEnd);
@@ -43,7 +43,7 @@ export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions)
   }
   if (head.status >= 200) {
     if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
-    writeRules(out, policy.headers.response);
+    out.text(policy.response.lines);
   }
   out.text('\r\n');
 }

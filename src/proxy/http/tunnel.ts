@@ -1,0 +1,101 @@
+// An upgraded connection (101): bytes pass both ways as they are, each direction ends on its own.
+// A side that does not end in order ends the other with RST, so that nothing looks complete.
+// The exchange still owns the upstream connection, and counts; ClientConnection owns the client's.
+import type { UpstreamConnection, UpstreamUser } from '../upstream-connection.ts';
+import type { ClientConnection } from './client-connection.ts';
+
+export interface TunnelOwner {
+  /** It is over: the upstream connection can go. */
+  tunnelDone(): void;
+}
+
+export class Tunnel implements UpstreamUser {
+  bytesIn = 0;
+  bytesOut = 0;
+  private readonly owner: TunnelOwner;
+  private readonly client: ClientConnection;
+  private readonly upstream: UpstreamConnection;
+  private readonly idleMs: number;
+  private hasUpstreamEnded = false;
+
+  /** Becomes the user of the upstream connection. `idleMs` without a byte either way end it. */
+  constructor(
+    owner: TunnelOwner,
+    client: ClientConnection,
+    upstream: UpstreamConnection,
+    idleMs: number,
+  ) {
+    this.owner = owner;
+    this.client = client;
+    this.upstream = upstream;
+    this.idleMs = idleMs;
+    upstream.user = this;
+    upstream.setTimer(idleMs);
+  }
+
+  // The client's side
+
+  takeBytes(base: Buffer, start: number, end: number): void {
+    this.bytesIn += end - start;
+    this.upstream.setTimer(this.idleMs);
+    const isTaken = this.client.wire.forwardTo(this.upstream.wire, base, start, end);
+    if (!isTaken) this.client.hold();
+  }
+
+  onClientEnd(): void {
+    this.upstream.wire.end();
+    this.closeWhenFlushed();
+  }
+
+  onClientDrain(): void {
+    this.upstream.wire.resume();
+  }
+
+  // The endpoint's side
+
+  onUpstreamConnect(): void {}
+
+  onUpstreamBytes(base: Buffer, start: number, end: number): void {
+    this.bytesOut += end - start;
+    this.upstream.setTimer(this.idleMs);
+    const { wire } = this.upstream;
+    if (!wire.forwardTo(this.client.wire, base, start, end)) wire.pause();
+  }
+
+  onUpstreamEnd(): void {
+    this.hasUpstreamEnded = true;
+    this.client.wire.end();
+    this.closeWhenFlushed();
+  }
+
+  onUpstreamDrain(): void {
+    this.client.release();
+    this.closeWhenFlushed();
+  }
+
+  onUpstreamClose(error: NodeJS.ErrnoException | null): void {
+    const isOrderly = error === null && this.hasUpstreamEnded;
+    this.owner.tunnelDone();
+    if (isOrderly) this.client.tunnelClosed();
+    else this.client.reset();
+  }
+
+  onUpstreamTimer(): void {
+    this.close();
+  }
+
+  onUpstreamBug(error: unknown): void {
+    this.client.onBug(error);
+  }
+
+  /** Both have ended; what the client sent last may still be on its way to the endpoint. */
+  private closeWhenFlushed(): void {
+    const haveEnded = this.hasUpstreamEnded && this.client.hasEnded;
+    if (haveEnded && this.upstream.wire.isFlushed) this.close();
+  }
+
+  private close(): void {
+    this.owner.tunnelDone();
+    this.client.tunnelClosed();
+  }
+}
