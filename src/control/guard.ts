@@ -1,6 +1,7 @@
 // Against a registry that came back empty: an agent that was restarted answers at first with what
 // has registered so far, which may be nothing. Endpoints that such a doubtful answer leaves out are
-// held for a while, in case they register again; an answer without doubt removes at once.
+// held for a while, in case they register again. Answers without doubt that follow don't end that:
+// they list what registered again so far. What they left out after it was back is gone at once.
 // Pure but for the map it keeps.
 import type { Endpoint } from '../model/endpoint.ts';
 import type { GuardSettings } from '../model/settings.ts';
@@ -39,8 +40,18 @@ export class Guard {
       }
     }
     for (const id of ids) this.held.delete(id);
+    this.letGoReplaced(endpoints);
     this.present = endpoints;
     return this.admitted(nowMs);
+  }
+
+  /** One that registered again under another id is not there twice. */
+  private letGoReplaced(endpoints: readonly Endpoint[]): void {
+    if (this.held.size === 0) return;
+    const places = new Set(endpoints.map(placeOf));
+    for (const [id, { endpoint }] of this.held) {
+      if (places.has(placeOf(endpoint))) this.held.delete(id);
+    }
   }
 
   /** What is admitted as time passes: endpoints held long enough go. */
@@ -53,4 +64,8 @@ export class Guard {
       nextMs: held.reduce((next, { untilMs }) => Math.min(next, untilMs), Number.POSITIVE_INFINITY),
     };
   }
+}
+
+function placeOf({ address, port }: Endpoint): string {
+  return `${address} ${port}`;
 }

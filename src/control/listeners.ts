@@ -1,57 +1,70 @@
 // Which addresses are listened on, and what each leads to. Two that want the same address can't
-// both have it: the one that had it keeps it, or else the first by name; the other is told.
+// both have it. Routers come before services, and configured services before those that describe
+// themselves; among equals, the one that has it keeps it, or else the first gets it. The other is
+// told. Pure.
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { Route } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 
+export interface ListenerWishes {
+  readonly routers: readonly RouterSettings[];
+  readonly configured: readonly Service[];
+  /** Services that describe themselves. */
+  readonly described: readonly Service[];
+  /** The stats port, which no service may have: with SO_REUSEPORT it would take half its requests. */
+  readonly stats: ListenAddress | null;
+  /** The listeners that are open now. */
+  readonly before: readonly ListenerSnapshot[];
+}
+
 export interface ListenerPlan {
   readonly listeners: readonly ListenerSnapshot[];
-  /** By service: addresses it wanted and did not get. */
+  /** By service ('' for routers): what became of addresses it wanted and did not get. */
   readonly conflicts: ReadonlyMap<string, readonly string[]>;
 }
 
-/**
- * Plans the listeners of services and routers; `before` are the ones that are open now. A service
- * may not have the address of the stats port: with SO_REUSEPORT it would take half its requests.
- */
-export function planListeners(
-  services: readonly Service[],
-  routers: readonly RouterSettings[],
-  before: readonly ListenerSnapshot[],
-  stats: ListenAddress | null = null,
-): ListenerPlan {
-  const owners = new Map(before.map((listener) => [listener.key, listener.service]));
+export function planListeners(wishes: ListenerWishes): ListenerPlan {
+  const { stats } = wishes;
   const planned = new Map<string, ListenerSnapshot>();
   const conflicts = new Map<string, string[]>();
-  for (const router of routers) {
-    for (const address of router.listen) {
-      const key = formatListen(address);
-      const routes = byPrecedence(router.routes);
-      planned.set(key, { key, address, protocol: 'http', service: '', routes });
-    }
-  }
-  const wishes = services.flatMap((service) =>
-    service.listen.map((address) => ({ service, address })),
-  );
-  const keeps = (wish: (typeof wishes)[number]) =>
-    owners.get(formatListen(wish.address)) === wish.service.name;
-  for (const wish of [...wishes.filter(keeps), ...wishes.filter((one) => !keeps(one))]) {
-    const { service, address } = wish;
-    const key = formatListen(address);
-    const owner = planned.get(key);
-    const isStats = stats !== null && doOverlap(stats, address);
+  for (const wish of byPrecedence(wishes)) {
+    const owner = planned.get(wish.key);
+    const isStats = stats !== null && wish.service !== '' && doOverlap(stats, wish.address);
     if (owner === undefined && !isStats) {
-      const { name, protocol } = service;
-      planned.set(key, { key, address, protocol, service: name, routes: [] });
-    } else {
-      const by = isStats ? 'the stats port' : ownerName(owner!);
-      const problem = `listener ${key} is taken by ${by}`;
-      conflicts.set(service.name, [...(conflicts.get(service.name) ?? []), problem]);
+      planned.set(wish.key, wish);
+      continue;
     }
+    const by = isStats ? 'the stats port' : ownerName(owner!);
+    const told = conflicts.get(wish.service) ?? [];
+    conflicts.set(wish.service, [...told, `listener ${wish.key} is taken by ${by}`]);
   }
   return { listeners: [...planned.values()], conflicts };
+}
+
+/** Every listener that anyone wants, in the order in which they are served. */
+function byPrecedence({ routers, configured, described, before }: ListenerWishes) {
+  const owners = new Map(before.map((listener) => [listener.key, listener.service]));
+  const ownersFirst = (services: readonly Service[]): ListenerSnapshot[] => {
+    const wishes = services.flatMap(wishesOf);
+    const isOwner = ({ key, service }: ListenerSnapshot) => owners.get(key) === service;
+    return [...wishes.filter(isOwner), ...wishes.filter((wish) => !isOwner(wish))];
+  };
+  return [...routers.flatMap(routerWishes), ...ownersFirst(configured), ...ownersFirst(described)];
+}
+
+function wishesOf({ name, protocol, listen }: Service): ListenerSnapshot[] {
+  return listen.map((address) => {
+    return { key: formatListen(address), address, protocol, service: name, routes: [] };
+  });
+}
+
+function routerWishes(router: RouterSettings): ListenerSnapshot[] {
+  const routes = routesInOrder(router.routes);
+  return router.listen.map((address) => {
+    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+  });
 }
 
 function ownerName({ service }: ListenerSnapshot): string {
@@ -65,7 +78,7 @@ function doOverlap(a: ListenAddress, b: ListenAddress): boolean {
 }
 
 /** Exact hosts before wildcards before any host; longer paths before shorter ones. */
-function byPrecedence(routes: readonly Route[]): Route[] {
+function routesInOrder(routes: readonly Route[]): Route[] {
   const rank = (route: Route) => (route.host === '' ? 2 : route.host.startsWith('*') ? 1 : 0);
   return [...routes].sort(
     (a, b) => rank(a) - rank(b) || b.host.length - a.host.length || b.path.length - a.path.length,

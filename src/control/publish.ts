@@ -1,6 +1,8 @@
 // Sends changes to the workers: what changed within one turn of the event loop becomes one delta.
 // A single change goes at once; under a storm, changes gather while earlier deltas are on their
-// way, and a service that changed ten times is sent once.
+// way, and a service that changed ten times is sent once, as it is when it is sent.
+// Invariant: what was marked as changed is in a delta sent later, even after a send that failed.
+import { isDeepStrictEqual } from 'node:util';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { ListenError } from '../worker/messages.ts';
 import type { Convergence } from './view.ts';
@@ -11,17 +13,26 @@ const BOUNDS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 
 export interface PublisherOptions {
   readonly nowMs: () => number;
+  /** The service as it is now; null when it is gone. */
+  readonly snapshotOf: (name: string) => ServiceSnapshot | null;
+  /** The listeners as they should be now; asked for after `changeListeners`. */
+  readonly planListeners: () => readonly ListenerSnapshot[];
   readonly send: (delta: SnapshotDelta) => Promise<readonly ListenError[]>;
   /** This version is live in every worker. */
   readonly onApplied: (version: number, listenErrors: readonly ListenError[]) => void;
+  /** A delta could not be sent; it goes again with the next change. */
+  readonly onError: (error: unknown) => void;
 }
 
 export class Publisher {
   private readonly options: PublisherOptions;
-  private readonly live = new Map<string, ServiceSnapshot>();
+  /** Services that the workers know, or are about to. */
+  private readonly live = new Set<string>();
   private listeners: readonly ListenerSnapshot[] = [];
   private changed = new Set<string>();
   private haveListenersChanged = false;
+  /** Set while it is not known what the workers have. */
+  private mustSendListeners = false;
   /** Clock.nowMs() of the registry answers that wait to be live. */
   private received: number[] = [];
   private inFlight = 0;
@@ -34,7 +45,7 @@ export class Publisher {
     this.options = options;
   }
 
-  /** The version that the changes made now will be part of, at the latest. */
+  /** The version that the changes made now will be part of, at the earliest. */
   get nextVersion(): number {
     return this.currentVersion + 1;
   }
@@ -47,37 +58,27 @@ export class Publisher {
     return { bounds: BOUNDS_SECONDS, counts: this.counts, sumSeconds: this.sumSeconds };
   }
 
-  /** The service is new or changed. */
-  set(snapshot: ServiceSnapshot): void {
-    this.live.set(snapshot.service.name, snapshot);
-    this.change(snapshot.service.name);
+  /** The service is new, changed or gone. */
+  change(name: string): void {
+    this.changed.add(name);
+    this.schedule();
   }
 
-  remove(name: string): void {
-    if (this.live.delete(name)) this.change(name);
-  }
-
-  setListeners(listeners: readonly ListenerSnapshot[]): void {
-    if (JSON.stringify(listeners) === JSON.stringify(this.listeners)) return;
-    this.listeners = listeners;
+  /** Some listener may be new, changed or gone. */
+  changeListeners(): void {
     this.haveListenersChanged = true;
     this.schedule();
   }
 
-  /** An answer of a registry, received at `nowMs`, led to a change that is not live yet. */
+  /** An answer of a registry, received at `nowMs`, made a change that is not live yet. */
   receivedAt(nowMs: number): void {
     this.received.push(nowMs);
   }
 
   /** Everything, for a worker that starts. */
   full(): SnapshotDelta {
-    const upsert = [...this.live.values()];
+    const upsert = [...this.live].flatMap((name) => this.options.snapshotOf(name) ?? []);
     return { version: this.currentVersion, upsert, remove: [], listeners: this.listeners };
-  }
-
-  private change(name: string): void {
-    this.changed.add(name);
-    this.schedule();
   }
 
   private schedule(): void {
@@ -92,31 +93,68 @@ export class Publisher {
   private flush(): void {
     const hasChanges = this.changed.size > 0 || this.haveListenersChanged;
     if (this.inFlight >= IN_FLIGHT_MAX || !hasChanges) return;
-    this.currentVersion += 1;
     const delta = this.makeDelta();
     const { received } = this;
     this.received = [];
+    if (delta === null) return;
+    this.currentVersion = delta.version;
     this.inFlight += 1;
-    void this.options.send(delta).then((listenErrors) => {
-      this.inFlight -= 1;
-      for (const receivedMs of received) this.count((this.options.nowMs() - receivedMs) / 1000);
-      this.options.onApplied(delta.version, listenErrors);
-      this.flush();
-    });
+    const { send, onApplied, onError, nowMs } = this.options;
+    send(delta).then(
+      (listenErrors) => {
+        this.inFlight -= 1;
+        for (const receivedMs of received) this.count((nowMs() - receivedMs) / 1000);
+        onApplied(delta.version, listenErrors);
+        this.flush();
+      },
+      (error: unknown) => {
+        this.inFlight -= 1;
+        this.takeBack(delta, received);
+        onError(error);
+      },
+    );
   }
 
-  private makeDelta(): SnapshotDelta {
+  /** The next delta, or null where all that changed is as it was. */
+  private makeDelta(): SnapshotDelta | null {
     const upsert: ServiceSnapshot[] = [];
     const remove: string[] = [];
     for (const name of this.changed) {
-      const snapshot = this.live.get(name);
-      if (snapshot === undefined) remove.push(name);
-      else upsert.push(snapshot);
+      const snapshot = this.options.snapshotOf(name);
+      if (snapshot !== null) {
+        upsert.push(snapshot);
+        this.live.add(name);
+      } else if (this.live.delete(name)) {
+        remove.push(name);
+      }
     }
-    const listeners = this.haveListenersChanged ? this.listeners : null;
     this.changed = new Set();
+    const listeners = this.haveListenersChanged ? this.nextListeners() : null;
     this.haveListenersChanged = false;
-    return { version: this.currentVersion, upsert, remove, listeners };
+    if (upsert.length === 0 && remove.length === 0 && listeners === null) return null;
+    return { version: this.currentVersion + 1, upsert, remove, listeners };
+  }
+
+  /** All listeners, or null where they are what was sent last. */
+  private nextListeners(): readonly ListenerSnapshot[] | null {
+    const next = this.options.planListeners();
+    if (!this.mustSendListeners && isDeepStrictEqual(next, this.listeners)) return null;
+    this.mustSendListeners = false;
+    this.listeners = next;
+    return next;
+  }
+
+  private takeBack(delta: SnapshotDelta, received: readonly number[]): void {
+    for (const { service } of delta.upsert) this.changed.add(service.name);
+    for (const name of delta.remove) {
+      this.live.add(name);
+      this.changed.add(name);
+    }
+    if (delta.listeners !== null) {
+      this.haveListenersChanged = true;
+      this.mustSendListeners = true;
+    }
+    this.received.push(...received);
   }
 
   private count(seconds: number): void {

@@ -4,13 +4,7 @@ import type { Ejection } from '../health/ejection.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { EffectiveEndpoint, Endpoint, EndpointState } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
-
-/** What an operator said of an endpoint; it stays until the operator takes it back. */
-export interface OperatorWord {
-  readonly state: 'ready' | 'drain' | 'maint';
-  /** Replaces the registry's weight; null leaves it. */
-  readonly weight: number | null;
-}
+import type { OperatorWord } from './operator.ts';
 
 export interface EndpointFacts {
   readonly endpoint: Endpoint;

@@ -1,50 +1,45 @@
 // One service as the control plane holds it: its policy, its endpoints with every fact about them
 // kept apart, and what reconcile made of those. It decides nothing itself.
+// What concerns a service as a whole and not one endpoint (a panic threshold, say) has its place
+// in `snapshot`, which sees all of them.
+import type { Timer } from '../base/clock.ts';
 import type { Ejection } from '../health/ejection.ts';
 import type { EffectiveEndpoint, Endpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
-import { type EndpointFacts, type OperatorWord, reconcile } from './reconcile.ts';
 
 export interface EndpointRecord {
   endpoint: Endpoint;
   readonly slot: number;
+  /** Why it is kept although the registry left it out; '' where it didn't. */
   held: string;
+  /** Null while it is not ejected. */
   ejection: Ejection | null;
+  /** The last one, over or not: it says how long the next will be. */
+  lastEjection: Ejection | null;
   ejections: number;
+  /** Null before it was decided about. */
   effective: EffectiveEndpoint | null;
+  /** Runs when a decision ends by time alone: an ejection, slow start. */
+  timer: Timer | null;
 }
 
 export class ServiceRecord {
   service: Service;
+  /** Its row in the ledger. */
   readonly slot: number;
+  /** By id. */
   readonly endpoints = new Map<string, EndpointRecord>();
-  /** By endpoint id; survives the endpoint, so that one that comes back is what it was. */
-  readonly operator = new Map<string, OperatorWord>();
-  problems: readonly string[] = [];
+  /** Ids of endpoints for which there was no row in the ledger. */
+  readonly leftOut = new Set<string>();
 
   constructor(service: Service, slot: number) {
     this.service = service;
     this.slot = slot;
   }
 
-  /** Decides anew about one endpoint; returns what was decided before, and now. */
-  decide(
-    record: EndpointRecord,
-    facts: Pick<EndpointFacts, 'check' | 'nowMs'>,
-  ): { before: EffectiveEndpoint | null; after: EffectiveEndpoint } {
-    const before = record.effective;
-    const after = reconcile(this.service, {
-      endpoint: record.endpoint,
-      slot: record.slot,
-      held: record.held,
-      ejection: record.ejection,
-      operator: this.operator.get(record.endpoint.id) ?? null,
-      before,
-      ...facts,
-    });
-    record.effective = after;
-    return { before, after };
+  get name(): string {
+    return this.service.name;
   }
 
   snapshot(): ServiceSnapshot {

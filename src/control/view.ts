@@ -6,6 +6,7 @@ import type { EventLog } from './events.ts';
 
 export type { CheckResult } from '../health/rise-fall.ts';
 export type { EventLog, TableEvent } from './events.ts';
+export type { OperatorCommand } from './operator.ts';
 
 export interface EndpointView extends EffectiveEndpoint {
   /** The last active check; null where there is none. */
@@ -20,10 +21,6 @@ export interface ServiceView {
   /** What is wrong with the service itself: a listener that can't be opened, settings. */
   readonly problems: readonly string[];
 }
-
-export type OperatorCommand =
-  | { readonly kind: 'drain' | 'ready' | 'maint' }
-  | { readonly kind: 'weight'; readonly weight: number };
 
 export interface TableView {
   /** In order of their names. */

@@ -1,68 +1,106 @@
 // Schedules the active checks: each endpoint of a service with a check is asked at its interval,
-// first at once (spread over a little time), sooner while its state is in doubt. It reports states;
-// what they mean for traffic is reconcile's to say.
+// first at once (spread over a little time), sooner while its state is in doubt. A bounded number
+// runs at a time; the others wait for their turn. It reports states; what they mean for traffic is
+// reconcile's to say.
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Random } from '../base/prng.ts';
 import type { HealthCheck } from '../model/service.ts';
-import { type ProbeOutcome, type ProbeTarget, probe } from './probe.ts';
+import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { probe } from './probe.ts';
 import { type CheckState, initialState, observe } from './rise-fall.ts';
 
 /** First checks of many endpoints at once are spread over so long, ms. */
 const FIRST_SPREAD_MS = 100;
+/** Fewer than these are not spread. */
+const FEW = 50;
 /** While results speak against the state, checks come at this share of the interval. */
 const DOUBT_SHARE = 0.25;
-const DOUBT_MS_MIN = 100;
+/** ... but never closer together than this, suspects included. */
+const APART_MS_MIN = 100;
+/** How long a new endpoint that has not been good yet is checked at the shorter interval. */
+const COMING_UP_MS = 30_000;
+/** Checks that run at a time: each holds a socket. */
+const RUNNING_MAX = 256;
+
+export type Probe = (
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+) => Promise<CheckOutcome>;
 
 export interface CheckerOptions {
   readonly clock: Clock;
   readonly random: Random;
   /** The state of this endpoint's check has changed, or has its first result. */
   readonly onChange: (key: string, state: CheckState) => void;
-  readonly probe?: (
-    check: HealthCheck,
-    target: ProbeTarget,
-    signal: AbortSignal,
-  ) => Promise<ProbeOutcome>;
+  readonly probe?: Probe;
+}
+
+/** What is checked, and how it begins. */
+export interface CheckRun extends CheckTarget {
+  /** It is in use already: it counts as up until its first result. */
+  readonly isUp: boolean;
 }
 
 interface Watch {
   readonly key: string;
   check: HealthCheck;
-  target: ProbeTarget;
+  readonly target: CheckTarget;
+  readonly sinceMs: number;
   state: CheckState;
+  /** It has been up at some time. */
+  wasUp: boolean;
   timer: Timer | null;
+  /** Clock.nowMs() when the last check began. */
+  startedMs: number;
   /** Set while a check runs. */
   running: AbortController | null;
+  /** It became suspect while a check was running. */
+  isSuspect: boolean;
 }
 
 export class Checker {
   private readonly options: CheckerOptions;
   private readonly watches = new Map<string, Watch>();
+  /** Due, but as many run as may. */
+  private readonly waiting = new Set<Watch>();
+  private runningCount = 0;
 
   constructor(options: CheckerOptions) {
     this.options = options;
   }
 
   /**
-   * Checks this endpoint from now on. Same key with other settings: goes on with the state it has,
-   * unless the address is another.
+   * Checks this endpoint from now on. The same key at the same address goes on with the state that
+   * it has; where it is to be checked in another way, that is done at once.
    */
-  watch(key: string, check: HealthCheck, target: ProbeTarget): void {
+  watch(key: string, check: HealthCheck, run: CheckRun): void {
     const known = this.watches.get(key);
-    const isSamePlace =
-      known !== undefined &&
-      known.target.address === target.address &&
-      known.target.port === target.port;
-    if (isSamePlace) {
+    const { address, port } = run;
+    if (known !== undefined && known.target.address === address && known.target.port === port) {
+      if (isDeepStrictEqual(known.check, check)) return;
       known.check = check;
+      this.hurry(key);
       return;
     }
     this.unwatch(key);
-    const state = initialState(check.initial);
-    const watch: Watch = { key, check, target, state, timer: null, running: null };
+    const sinceMs = this.options.clock.nowMs();
+    const watch: Watch = {
+      key,
+      check,
+      target: { address, port },
+      sinceMs,
+      state: initialState(run.isUp ? 'up' : check.initial),
+      wasUp: false,
+      timer: null,
+      startedMs: Number.NEGATIVE_INFINITY,
+      running: null,
+      isSuspect: false,
+    };
     this.watches.set(key, watch);
     const spreadMs = Math.min(FIRST_SPREAD_MS, check.intervalMs / 10);
-    this.schedule(watch, this.watches.size < 50 ? 0 : this.options.random() * spreadMs);
+    this.schedule(watch, this.watches.size < FEW ? 0 : this.options.random() * spreadMs);
   }
 
   /** The endpoint has left: a check that runs is given up. */
@@ -70,12 +108,9 @@ export class Checker {
     const watch = this.watches.get(key);
     if (watch === undefined) return;
     this.watches.delete(key);
+    this.waiting.delete(watch);
     watch.timer?.cancel();
     watch.running?.abort();
-  }
-
-  keys(): IterableIterator<string> {
-    return this.watches.keys();
   }
 
   /** The state of this endpoint's check; null when it has none. */
@@ -86,9 +121,10 @@ export class Checker {
   /** Something speaks against this endpoint: it is checked now, not at its interval. */
   hurry(key: string): void {
     const watch = this.watches.get(key);
-    if (watch === undefined || watch.running !== null) return;
-    watch.timer?.cancel();
-    this.schedule(watch, 0);
+    if (watch === undefined || this.waiting.has(watch)) return;
+    // What runs may have begun before the trouble did: another follows it.
+    if (watch.running !== null) watch.isSuspect = true;
+    else this.schedule(watch, watch.startedMs + APART_MS_MIN - this.options.clock.nowMs());
   }
 
   close(): void {
@@ -96,27 +132,65 @@ export class Checker {
   }
 
   private schedule(watch: Watch, delayMs: number): void {
-    watch.timer = this.options.clock.setTimer(delayMs, () => void this.run(watch));
+    watch.timer?.cancel();
+    watch.timer = this.options.clock.setTimer(Math.max(0, delayMs), () => {
+      watch.timer = null;
+      if (this.runningCount < RUNNING_MAX) void this.run(watch);
+      else this.waiting.add(watch);
+    });
   }
 
   private async run(watch: Watch): Promise<void> {
-    const { clock, onChange } = this.options;
+    const { clock } = this.options;
     const running = new AbortController();
     watch.running = running;
-    const startMs = clock.nowMs();
-    const outcome = await (this.options.probe ?? probe)(watch.check, watch.target, running.signal);
-    if (running.signal.aborted) return;
+    watch.startedMs = clock.nowMs();
+    watch.isSuspect = false;
+    this.runningCount += 1;
+    const outcome = await this.probe(watch, running.signal);
+    this.runningCount -= 1;
+    if (!running.signal.aborted) this.take(watch, outcome);
+    this.runNext();
+  }
+
+  /** Never rejects: a check that can't even be made is a bad one. */
+  private async probe({ check, target }: Watch, signal: AbortSignal): Promise<CheckOutcome> {
+    try {
+      return await (this.options.probe ?? probe)(check, target, signal);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  private take(watch: Watch, outcome: CheckOutcome): void {
+    const { clock, onChange } = this.options;
     watch.running = null;
     const before = watch.state;
-    const durationMs = clock.nowMs() - startMs;
+    const durationMs = clock.nowMs() - watch.startedMs;
     watch.state = observe(before, { ...outcome, durationMs, atMs: clock.wallMs() }, watch.check);
+    watch.wasUp ||= watch.state.isUp;
     this.schedule(watch, this.nextMs(watch));
     if (watch.state.isUp !== before.isUp || !before.isKnown) onChange(watch.key, watch.state);
   }
 
-  private nextMs({ state, check }: Watch): number {
+  private runNext(): void {
+    for (const watch of this.waiting) {
+      if (this.runningCount >= RUNNING_MAX) return;
+      this.waiting.delete(watch);
+      void this.run(watch);
+    }
+  }
+
+  private nextMs(watch: Watch): number {
+    if (watch.isSuspect) return APART_MS_MIN;
+    const { intervalMs } = watch.check;
     const jitter = 0.9 + this.options.random() * 0.2;
-    const inDoubt = Math.max(DOUBT_MS_MIN, check.intervalMs * DOUBT_SHARE);
-    return jitter * (state.against > 0 ? Math.min(inDoubt, check.intervalMs) : check.intervalMs);
+    const soonMs = Math.min(intervalMs, Math.max(APART_MS_MIN, intervalMs * DOUBT_SHARE));
+    return jitter * (this.isInDoubt(watch) ? soonMs : intervalMs);
+  }
+
+  private isInDoubt({ state, sinceMs, wasUp }: Watch): boolean {
+    if (state.against > 0) return true;
+    return !wasUp && this.options.clock.nowMs() - sinceMs < COMING_UP_MS;
   }
 }

@@ -2,42 +2,48 @@
 // each time it comes back and fails again. Pure: who may be ejected, for how long, and until when.
 import type { PassiveHealth } from '../model/service.ts';
 
+/** An ejection lasts so many times the configured one at the most. */
 const TIMES_MAX = 6;
 
 export interface Ejection {
   /** Clock.nowMs() at which it ends. */
   readonly untilMs: number;
-  /** How many ejections in a row this is. */
+  /** How many times the configured ejection it lasts. */
   readonly times: number;
   /** For people: `5 failed requests in a row (reset)`. */
   readonly text: string;
 }
 
+export interface EjectionFacts {
+  /** Endpoints of the service. */
+  readonly peers: number;
+  /** How many of them are ejected already. */
+  readonly ejected: number;
+  /** How many others take work. */
+  readonly othersWorking: number;
+  /** The last ejection of this endpoint. */
+  readonly before: Ejection | null;
+  /** Clock.nowMs(). */
+  readonly nowMs: number;
+  readonly text: string;
+}
+
 /**
- * The ejection that follows, or null where the cap on ejected endpoints forbids it. `peers` is
- * the number of endpoints of the service, `ejected` how many of them are out already.
+ * The ejection that follows, or null where policy forbids it: the share of the ejected is bounded
+ * (though one may always go where there are two), and the last that takes work stays.
  */
-export function eject(
-  policy: PassiveHealth,
-  facts: {
-    readonly peers: number;
-    readonly ejected: number;
-    readonly before: Ejection | null;
-    readonly nowMs: number;
-    readonly text: string;
-  },
-): Ejection | null {
-  if (policy.consecutiveFailures === 0) return null;
-  // At least one may go where there is another to take its work.
+export function eject(policy: PassiveHealth, facts: EjectionFacts): Ejection | null {
+  if (policy.consecutiveFailures === 0 || policy.maxEjectedShare === 0) return null;
   const cap = Math.max(1, Math.floor(facts.peers * policy.maxEjectedShare));
-  if (facts.peers < 2 || policy.maxEjectedShare === 0 || facts.ejected >= cap) return null;
+  if (facts.othersWorking === 0 || facts.ejected >= cap) return null;
   const times = timesOf(policy, facts.before, facts.nowMs);
   return { untilMs: facts.nowMs + policy.ejectionMs * times, times, text: facts.text };
 }
 
-/** One more than the last, unless the endpoint has been well for as long as it was out. */
+/** One more than the last, less one for each ejection's length that the endpoint has been well. */
 function timesOf(policy: PassiveHealth, before: Ejection | null, nowMs: number): number {
   if (before === null) return 1;
-  const wellMs = nowMs - before.untilMs;
-  return wellMs > policy.ejectionMs * before.times ? 1 : Math.min(TIMES_MAX, before.times + 1);
+  const wellMs = Math.max(0, nowMs - before.untilMs);
+  const forgiven = policy.ejectionMs === 0 ? TIMES_MAX : Math.floor(wellMs / policy.ejectionMs);
+  return Math.min(TIMES_MAX, Math.max(1, before.times + 1 - forgiven));
 }

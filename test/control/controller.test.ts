@@ -136,6 +136,7 @@ describe('Controller', () => {
         .since(0)
         .map(({ endpoint, from, to, cause }) => [endpoint, from, to, cause.kind]),
     ).toEqual([
+      ['', '', 'served', 'start'],
       ['a', '', 'up', 'registry'],
       ['b', '', 'up', 'registry'],
       ['a', 'up', '', 'registry'],
@@ -178,7 +179,7 @@ describe('Controller', () => {
     await turn();
     isHealthy = false;
     controller.onSuspect(slotOf('a'));
-    clock.advance(1);
+    clock.advance(100);
     await turn();
     expect(states()).toEqual({ a: 'down' });
   });
@@ -292,5 +293,177 @@ describe('Controller', () => {
     provide(web, ['b', 'd', 'e']);
     await turn();
     expect([slotOf('d'), slotOf('e')]).toContain(slot);
+  });
+
+  it('keeps serving what is up when a check is added, until the check has spoken', async () => {
+    configure(makeService());
+    provide(makeService(), ['a']);
+    isHealthy = false;
+    configure(makeService({ health }));
+    expect(states()).toEqual({ a: 'up' });
+    clock.advance(1);
+    await turn();
+    expect(states()).toEqual({ a: 'down' });
+    configure(makeService());
+    expect(states()).toEqual({ a: 'up' });
+    expect(clock.waiting).toBe(0);
+  });
+
+  it('publishes only the services that a reload concerns', async () => {
+    const [web, api] = [makeService(), makeService({ name: 'api' })];
+    configure(web, api);
+    await turn();
+    configure(web, { ...api, slowStartMs: 1000 });
+    await turn();
+    expect(deltas.at(-1)!.upsert.map(({ service }) => service.name)).toEqual(['api']);
+    expect(deltas.at(-1)!.listeners).toBeNull();
+    const count = deltas.length;
+    configure(web, { ...api, slowStartMs: 1000 });
+    await turn();
+    expect(deltas.length).toBe(count);
+  });
+
+  it('sees a change of what is retried', async () => {
+    const web = makeService();
+    configure(web);
+    await turn();
+    configure({ ...web, retry: { ...web.retry, on: new Set(['connect']) } });
+    await turn();
+    expect(deltas.length).toBe(2);
+  });
+
+  it('publishes only the service that a registry spoke of', async () => {
+    const services = Array.from({ length: 20 }, (_, i) => makeService({ name: `s${i}` }));
+    configure(...services);
+    for (const service of services) provide(service, ['a', 'b']);
+    await turn();
+    provide(services[7]!, ['a', 'b', 'c']);
+    await turn();
+    expect(deltas.at(-1)!.upsert.map(({ service }) => service.name)).toEqual(['s7']);
+  });
+
+  it('times only answers that changed something', async () => {
+    const web = makeService();
+    const measured = () => controller.convergence.counts.reduce((sum, count) => sum + count, 0);
+    provide(web, ['a']);
+    configure(web);
+    await turn();
+    expect(measured()).toBe(0);
+    provide(web, ['a', 'b']);
+    await turn();
+    expect(measured()).toBe(1);
+    provide(web, ['a', 'b']);
+    await turn();
+    clock.advance(60_000);
+    controller.operate('web', 'a', { kind: 'drain' });
+    await turn();
+    expect(measured()).toBe(1);
+  });
+
+  it("keeps the operator's word when the whole service was away", () => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a'], { settings: { listen: '8055' } });
+    controller.operate('self', 'a', { kind: 'maint' });
+    const { from: source } = self;
+    const cause = { kind: 'registry', text: 'gone' } as const;
+    controller.onUpdate({ kind: 'remove', provider: 'static', source, cause, receivedMs: 0 });
+    expect(controller.service('self')).toBeNull();
+    provide(self, ['a'], { settings: { listen: '8055' } });
+    expect(states('self')).toEqual({ a: 'maint' });
+  });
+
+  it('tells of a change of weight', () => {
+    const web = makeService();
+    configure(web);
+    provide(web, ['a']);
+    controller.operate('web', 'a', { kind: 'weight', weight: 5 });
+    expect(controller.events.since(0).at(-1)).toMatchObject({
+      endpoint: 'a',
+      from: 'up',
+      to: 'up',
+      reason: 'weight 1 -> 5',
+      cause: { kind: 'operator' },
+    });
+  });
+
+  it('ends slow start in its time, also when that was made longer meanwhile', () => {
+    const web = makeService({ slowStartMs: 10_000 });
+    configure(web);
+    provide(web, ['a']);
+    clock.advance(5000);
+    configure({ ...web, slowStartMs: 20_000 });
+    clock.advance(14_999);
+    expect(states()).toEqual({ a: 'slow-start' });
+    clock.advance(1);
+    expect(states()).toEqual({ a: 'up' });
+    expect(clock.waiting).toBe(0);
+  });
+
+  it('does not eject the last that takes work', () => {
+    const web = makeService();
+    configure(web);
+    provide(web, ['a', 'b']);
+    controller.operate('web', 'b', { kind: 'drain' });
+    controller.onStreak(slotOf('a'), 5, 'reset');
+    expect(states()).toEqual({ a: 'up', b: 'drain' });
+  });
+
+  it('forgets the ejection of an endpoint that left', () => {
+    const web = makeService();
+    configure(web);
+    provide(web, ['a', 'b']);
+    controller.onStreak(slotOf('a'), 5, 'reset');
+    provide(web, ['b']);
+    expect(clock.waiting).toBe(0);
+    provide(web, ['a', 'b']);
+    expect(states()).toEqual({ a: 'up', b: 'up' });
+  });
+
+  it('takes an endpoint at another address for another endpoint', async () => {
+    const web = makeService();
+    configure(web);
+    provide(web, ['a']);
+    await turn();
+    const slot = slotOf('a');
+    const [before] = controller.service('web')!.endpoints;
+    const moved: Endpoint = {
+      id: 'a',
+      address: '10.0.0.2',
+      port: before!.port,
+      weight: 1,
+      status: 'passing',
+      statusText: '',
+    };
+    controller.onUpdate({
+      kind: 'upsert',
+      provider: 'static',
+      service: { source: web.from, endpoints: [moved], settings: null, doubt: '' },
+      cause: { kind: 'registry', text: 'test' },
+      receivedMs: 0,
+    });
+    expect(slotOf('a')).not.toBe(slot);
+    expect(states()).toEqual({ a: 'up' });
+  });
+
+  it('shows a listener that a service did not get, and gives it when it is free', async () => {
+    const listen = [{ kind: 'tcp', host: '', port: 80 } as const];
+    const [a, b] = [makeService({ name: 'a', listen }), makeService({ name: 'b', listen })];
+    configure(a, b);
+    await turn();
+    expect(controller.service('b')!.problems).toEqual(['listener :80 is taken by service a']);
+    configure(b);
+    await turn();
+    expect(controller.service('b')!.problems).toEqual([]);
+    expect(deltas.at(-1)!.listeners!.map(({ service }) => service)).toEqual(['b']);
+  });
+
+  it('leaves nothing running when it is closed', () => {
+    const web = makeService({ health, slowStartMs: 10_000 });
+    configure(web);
+    provide(web, ['a', 'b']);
+    provide(web, [], { doubt: 'index went backwards' });
+    controller.close();
+    expect(clock.waiting).toBe(0);
   });
 });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Guard } from '../../src/control/guard.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
@@ -6,7 +7,7 @@ const settings = { enabled: true, holdMs: 30_000 };
 const endpoint = (id: string): Endpoint => ({
   id,
   address: '10.0.0.1',
-  port: 80,
+  port: id.charCodeAt(0),
   weight: 1,
   status: 'passing',
   statusText: '',
@@ -62,6 +63,44 @@ describe('Guard', () => {
     const after = guard.admitted(30_005);
     expect(idsOf(after)).toEqual(['a']);
     expect(after.nextMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('does not hold one whose place another id has taken', () => {
+    const guard = new Guard();
+    guard.answer(three, { doubt: '', settings, nowMs: 0 });
+    const again = { ...endpoint('b'), id: 'b-again' };
+    const { endpoints, held } = guard.answer([again], { doubt: 'x', settings, nowMs: 5 });
+    expect(idsOf({ endpoints })).toEqual(['a', 'b-again', 'c']);
+    expect([...held.keys()].sort()).toEqual(['a', 'c']);
+  });
+
+  it('holds exactly what doubtful answers alone took away, and nothing for longer than its time', () => {
+    const step = fc.record({
+      ids: fc.uniqueArray(fc.constantFrom<string>('a', 'b', 'c', 'd')),
+      isDoubtful: fc.boolean(),
+      afterMs: fc.nat(20_000),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+        const guard = new Guard();
+        /** Until when each is held, by the letter of the rule. */
+        const until = new Map<string, number>();
+        let present: string[] = [];
+        let nowMs = 0;
+        for (const { ids, isDoubtful, afterMs } of steps) {
+          nowMs += afterMs;
+          const gone = present.filter((id) => !ids.includes(id));
+          if (isDoubtful) for (const id of gone) until.set(id, nowMs + settings.holdMs);
+          for (const id of ids) until.delete(id);
+          present = ids;
+          const doubt = isDoubtful ? 'index went backwards' : '';
+          const admitted = guard.answer(ids.map(endpoint), { doubt, settings, nowMs });
+          const held = [...until].filter(([, untilMs]) => untilMs > nowMs).map(([id]) => id);
+          expect([...admitted.held.keys()].sort()).toEqual(held.sort());
+          expect(idsOf(admitted)).toEqual([...ids, ...held].sort());
+        }
+      }),
+    );
   });
 
   it('holds nothing when it is turned off', () => {

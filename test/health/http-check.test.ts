@@ -1,5 +1,4 @@
 import { createServer, type Server } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probe } from '../../src/health/probe.ts';
 import type { HealthCheck } from '../../src/model/service.ts';
@@ -28,6 +27,21 @@ beforeEach(async () => {
   server = createServer((request, response) => {
     seen.push({ url: request.url, host: request.headers.host, method: request.method });
     if (request.url === '/hang') return;
+    if (request.url === '/drip') {
+      response.writeHead(200);
+      response.write('x');
+      return;
+    }
+    if (request.url === '/cut') {
+      request.socket.destroy();
+      return;
+    }
+    if (request.url === '/upgrade') {
+      request.socket.end(
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n',
+      );
+      return;
+    }
     response.statusCode = status;
     response.end('x'.repeat(100_000));
   });
@@ -77,15 +91,49 @@ describe('HTTP check', () => {
     await new Promise((resolve) => server.close(resolve));
     expect(await run({}, port)).toEqual({ isGood: false, text: 'connection refused' });
   });
-});
 
-describe('TCP check', () => {
-  it('is good when a connection opens, and bad when it is refused', async () => {
-    const tcp = createTcpServer((socket) => socket.on('error', () => {}));
-    await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
-    const port = portOf(tcp);
-    expect(await run({ type: 'tcp' }, port)).toEqual({ isGood: true, text: 'connected' });
-    await new Promise((resolve) => tcp.close(resolve));
-    expect((await run({ type: 'tcp' }, port)).text).toBe('connection refused');
+  it('looks at the status alone: it does not wait for a body', async () => {
+    expect((await run({ path: '/drip' })).isGood).toBe(true);
+  });
+
+  it('reads a short body to its end, and cuts off a long one', async () => {
+    const aborted: boolean[] = [];
+    const answer = (bytes: number) =>
+      new Promise<void>((resolve) => {
+        server.removeAllListeners('request');
+        server.on('request', (_, response) => {
+          response.on('close', () => {
+            aborted.push(!response.writableFinished);
+            resolve();
+          });
+          response.end(Buffer.alloc(bytes));
+        });
+      });
+    const short = answer(10_000);
+    await run();
+    await short;
+    const long = answer(50_000_000);
+    await run();
+    await long;
+    expect(aborted).toEqual([false, true]);
+  });
+
+  it.each([
+    ['/cut', 'connection reset'],
+    ['/upgrade', 'connection closed without an answer'],
+  ])('is bad where the connection ends without an answer: %s', async (path, text) => {
+    expect(await run({ path })).toEqual({ isGood: false, text });
+  });
+
+  it('rejects when the request can not be made of the settings', async () => {
+    await expect(run({ path: '/a b' })).rejects.toThrow();
+  });
+
+  it('ends at once when it is given up', async () => {
+    const giveUp = new AbortController();
+    const target = { address: '127.0.0.1', port: portOf(server) };
+    const outcome = probe({ ...check, path: '/hang', timeoutMs: 60_000 }, target, giveUp.signal);
+    giveUp.abort();
+    expect((await outcome).isGood).toBe(false);
   });
 });

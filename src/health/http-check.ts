@@ -1,0 +1,63 @@
+// The HTTP check: asks for a path over a connection of its own, so that it also tells whether
+// connecting works, and looks at the status. The body is read and thrown away up to a bound, so
+// that an endpoint's log shows no broken connection for each check.
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { formatDuration } from '../base/duration.ts';
+import type { HealthCheck } from '../model/service.ts';
+import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+
+/** A longer body is cut off. */
+const BODY_BYTES_MAX = 64 * 1024;
+
+/** Throws where the request can't be made of the settings (an odd character in the path). */
+export async function checkHttp(
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+): Promise<CheckOutcome> {
+  const { method, path, timeoutMs, expectStatus } = check;
+  const sent = send(check, target, signal);
+  return new Promise((resolve) => {
+    // Bounds the body as well.
+    const timer = setTimeout(() => {
+      resolve({ isGood: false, text: `no answer within ${formatDuration(timeoutMs)}` });
+      sent.destroy();
+    }, timeoutMs);
+    sent.on('close', () => {
+      clearTimeout(timer);
+      resolve({ isGood: false, text: 'connection closed without an answer' });
+    });
+    sent.on('error', (error) => resolve(failed(error)));
+    sent.on('response', (response) => {
+      const status = response.statusCode ?? 0;
+      const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
+      resolve({ isGood, text: `${method} ${path} answered ${status}` });
+      discard(response);
+    });
+    sent.end();
+  });
+}
+
+function send(
+  { method, path, host }: HealthCheck,
+  { address, port }: CheckTarget,
+  signal: AbortSignal,
+): ClientRequest {
+  const shown = address.includes(':') ? `[${address}]` : address;
+  const headers = {
+    host: host === '' ? `${shown}:${port}` : host,
+    'user-agent': 'upriver-health-check',
+    connection: 'close',
+  };
+  return request({ host: address, port, method, path, agent: false, signal, headers });
+}
+
+function discard(response: IncomingMessage): void {
+  let bytes = 0;
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) response.destroy();
+  });
+  // How the body ends is of no interest.
+  response.on('error', () => {});
+}

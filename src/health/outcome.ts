@@ -1,0 +1,29 @@
+// What a single check is about and how it went: the words that the kinds of checks share.
+
+export interface CheckTarget {
+  /** An IP address. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface CheckOutcome {
+  readonly isGood: boolean;
+  /** For people. */
+  readonly text: string;
+}
+
+/** The outcome of a check that ended in this error. */
+export function failed(error: unknown): CheckOutcome {
+  // Node's own errors carry a code; what it says of them is for programmers.
+  const { code, message } = error as NodeJS.ErrnoException;
+  const text = TEXTS[code ?? ''] ?? code ?? message;
+  return { isGood: false, text };
+}
+
+const TEXTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'no route to network',
+  ETIMEDOUT: 'connecting timed out',
+};

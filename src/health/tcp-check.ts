@@ -1,0 +1,25 @@
+// The TCP check: good where a connection opens in time. It is closed at once, in order.
+import { connect } from 'node:net';
+import { formatDuration } from '../base/duration.ts';
+import type { HealthCheck } from '../model/service.ts';
+import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+
+export function checkTcp(
+  { timeoutMs }: HealthCheck,
+  { address, port }: CheckTarget,
+  signal: AbortSignal,
+): Promise<CheckOutcome> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, signal });
+    const timer = setTimeout(() => {
+      finish({ isGood: false, text: `no connection within ${formatDuration(timeoutMs)}` });
+    }, timeoutMs);
+    const finish = (outcome: CheckOutcome): void => {
+      clearTimeout(timer);
+      resolve(outcome);
+      socket.destroy();
+    };
+    socket.on('connect', () => finish({ isGood: true, text: 'connected' }));
+    socket.on('error', (error) => finish(failed(error)));
+  });
+}
