@@ -95,6 +95,7 @@ function addParents(lines: string[], parts: readonly string[]): void {
 function example(key: string, fallback: string): string {
   if (key === 'services.example.listen') return '8000';
   if (key === 'services.example.from.service') return 'example';
+  if (key === 'services.example.health.type') return 'http';
   if (fallback === '') return '""';
   return /^[a-z0-9.%/_-]+$/i.test(fallback) || /^[[{]/.test(fallback) ? fallback : `"${fallback}"`;
 }

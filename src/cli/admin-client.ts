@@ -8,13 +8,23 @@ const DEFAULT_ADDRESS = '127.0.0.1:1936';
 /** An answer, or why there is none, for people. */
 export type Asked<T> = { readonly body: T } | { readonly problem: string };
 
-/** The base URL of the instance that the flags and the environment name. */
-export function statsUrl(flags: ParsedArguments['flags']): string {
+/** The base URL of the instance that the flags and the environment name; null where it is none. */
+export function statsUrl(flags: ParsedArguments['flags']): string | null {
   const given = typeof flags.stats === 'string' ? flags.stats : process.env.UPRIVER_STATS;
-  const address = given === undefined || given === '' ? DEFAULT_ADDRESS : given;
+  const address = (given || DEFAULT_ADDRESS).replace(/^http:\/\/|\/$/g, '');
   // A listen address without a host means every address of the machine: this one among them.
-  const host = /^(?::|0\.0\.0\.0:|\*:)?(\d+)$/.exec(address);
-  return `http://${host === null ? address : `127.0.0.1:${host[1]}`}`;
+  const port = /^(?:(?:0\.0\.0\.0|\*|\[::\])?:)?(\d+)$/.exec(address)?.[1];
+  const url = URL.parse(`http://${port === undefined ? address : `127.0.0.1:${port}`}`);
+  return url === null || url.port === '' || url.pathname !== '/' ? null : url.origin;
+}
+
+/** What is said where statsUrl finds none. */
+export function noStatsUrl(flags: ParsedArguments['flags']): string {
+  const [where, value] =
+    typeof flags.stats === 'string'
+      ? ['--stats', flags.stats]
+      : ['UPRIVER_STATS', process.env.UPRIVER_STATS ?? ''];
+  return `${where}: '${value}': expected the port or address:port of a running instance`;
 }
 
 /** Asks `path`; T is the shape that docs/reference/admin-api.md gives it. */
@@ -24,6 +34,7 @@ export async function ask<T>(
   method: 'GET' | 'POST' = 'GET',
 ): Promise<Asked<T>> {
   const base = statsUrl(given.flags);
+  if (base === null) return { problem: noStatsUrl(given.flags) };
   const { token } = given.flags;
   const secret = typeof token === 'string' ? token : process.env.UPRIVER_ADMIN_TOKEN;
   try {

@@ -3,10 +3,18 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { closest } from '../base/closest.ts';
-import { messageOf } from '../base/coded-error.ts';
+import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
 import { commands } from './commands.ts';
 
+/** Registries of other set-ups, by the flags that will name them. */
+const NOT_YET = ['etcd', 'docker', 'dns', 'zookeeper'];
+
+// `upriver schema | head` reads what it wants and goes: no failure of ours.
+process.stdout.on('error', (error) => {
+  if (codeOf(error) !== 'EPIPE') throw error;
+  process.exit(0);
+});
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -17,6 +25,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const [first = ''] = argv;
   const isNamed = first !== '' && !first.startsWith('-');
   const command = commands.find(({ name, alias }) => name === first || alias === first);
+  if (first === 'help' && argv.length > 1) return main([...argv.slice(1), '--help']);
   if (first === 'help' || (!isNamed && (argv.includes('--help') || argv.includes('-h')))) {
     console.log(helpOf(null));
     return 0;
@@ -49,10 +58,25 @@ function parse(command: Command, argv: readonly string[]): ParsedArguments | str
   try {
     const allowPositionals = command.words !== '';
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals });
+    const extra = positionals[command.words.split(' ').length];
+    if (extra !== undefined) return `${command.name}: unexpected argument '${extra}'`;
     return { flags: values, words: positionals };
   } catch (error) {
-    return messageOf(error).split('. ')[0]!;
+    return whatIsWrong(messageOf(error), command);
   }
+}
+
+/** What node:util says of a command line, in our words where we know more. */
+function whatIsWrong(message: string, command: Command): string {
+  const unknown = /^Unknown option '--?([^']*)'/.exec(message)?.[1];
+  if (unknown === undefined) return message.split('. ')[0]!;
+  if (NOT_YET.includes(unknown)) return `--${unknown}: ${unknown} is not yet supported`;
+  const meant = closest(
+    unknown,
+    command.flags.map(({ name }) => name),
+  );
+  const hint = meant === null ? '' : `; did you mean --${meant}?`;
+  return `${command.name} has no flag '--${unknown}'${hint}`;
 }
 
 function misuse(message: string): number {

@@ -31,7 +31,7 @@ export function buildService(name: string, input: ServiceInput): Service {
       health === undefined
         ? null
         : {
-            type: input.protocol === 'tcp' && health.path === '/' ? 'tcp' : health.type,
+            type: health.type ?? (input.protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http'),
             path: health.path,
             host: health.host,
             method: health.method,
@@ -98,7 +98,7 @@ function buildSource(name: string, from: ServiceInput['from']): ServiceSource {
 function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): ConsulSettings {
   const { tls } = input;
   return {
-    addresses: input.address.map((address) => consulUrl(address, false)),
+    addresses: input.address.map(consulUrl),
     token: input.token,
     tokenFile: input.token_file,
     httpAuth: input.http_auth,
@@ -121,8 +121,8 @@ function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): C
 }
 
 /** `host:port` as Consul's own CLI takes it, or a URL as it is. */
-export function consulUrl(address: string, isTls: boolean): string {
-  return /^[a-z]+:\/\//.test(address) ? address : `${isTls ? 'https' : 'http'}://${address}`;
+function consulUrl(address: string): string {
+  return /^[a-z]+:\/\//.test(address) ? address : `http://${address}`;
 }
 
 function buildRouter(router: ConfigInput['routers'][number]): RouterSettings {

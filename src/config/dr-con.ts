@@ -13,15 +13,22 @@ const STATUSES = ['passing', 'warning', 'critical', 'maintenance'];
 export function drCon(env: Readonly<Record<string, string | undefined>>): {
   readonly tree: Tree;
   readonly problems: readonly Problem[];
+  /** Dotted place -> the variable it came from. */
+  readonly origins: ReadonlyMap<string, string>;
 } {
   const { CONSUL, SERVICE } = env;
-  if (CONSUL === undefined && SERVICE === undefined) return { tree: {}, problems: [] };
+  if (CONSUL === undefined && SERVICE === undefined) {
+    return { tree: {}, problems: [], origins: new Map() };
+  }
+  const origins = new Map([['registries.consul.address', 'CONSUL']]);
   const query = parseServiceQuery(SERVICE || DEFAULT_SERVICE);
   if (typeof query === 'string') {
-    return { tree: {}, problems: [{ where: 'SERVICE', key: '', message: query }] };
+    return { tree: {}, problems: [{ where: 'SERVICE', key: '', message: query }], origins };
   }
   const { name, from } = query;
+  origins.set(`services.${name}`, 'SERVICE');
   return {
+    origins,
     tree: {
       registries: { consul: { address: [CONSUL || DEFAULT_CONSUL] } },
       services: { [name]: { listen: PORT, from } },

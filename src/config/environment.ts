@@ -1,5 +1,4 @@
 // What the environment configures: our own variables, and Consul's as its own CLI reads them.
-import { consulUrl } from './build.ts';
 import { drCon } from './dr-con.ts';
 import type { Problem } from './problem.ts';
 import { overlay, type Tree, treeAt } from './tree.ts';
@@ -15,6 +14,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   UPRIVER_LOG_FORMAT: 'log.format',
   UPRIVER_ACCESS_LOG: 'log.access',
   UPRIVER_SHUTDOWN_GRACE: 'shutdown.grace',
+  CONSUL_HTTP_ADDR: 'registries.consul.address',
   CONSUL_HTTP_TOKEN: 'registries.consul.token',
   CONSUL_HTTP_TOKEN_FILE: 'registries.consul.token_file',
   CONSUL_HTTP_AUTH: 'registries.consul.http_auth',
@@ -27,47 +27,57 @@ const VARIABLES: Readonly<Record<string, string>> = {
   CONSUL_PARTITION: 'registries.consul.partition',
 };
 
-/** Registries of other set-ups that this version does not follow. */
-const UNSUPPORTED = ['ETCD_HOST', 'ETCD_ENDPOINTS'];
+/** Switches of Consul's CLI, which knows more words for yes and no than we do. */
+const SWITCHES = ['CONSUL_HTTP_SSL', 'CONSUL_HTTP_SSL_VERIFY'];
+const YES = ['1', 't', 'T', 'TRUE', 'true', 'True'];
+const NO = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 
-/** Variables that select Consul even without an address. */
-const CONSUL_VARIABLE = /^CONSUL_/;
+const ETCD = 'etcd is not yet supported; unset the variable';
 
-export function fromEnvironment(env: Environment): {
+/** What other set-ups use and this version can't do: silence would be worse. */
+const UNSUPPORTED: Readonly<Record<string, string>> = {
+  ETCD_HOST: ETCD,
+  ETCD_ENDPOINTS: ETCD,
+  CONSUL_CAPATH: 'a folder of certificates is not yet supported; name a file by CONSUL_CACERT',
+};
+
+export interface FromEnvironment {
   readonly tree: Tree;
   readonly problems: readonly Problem[];
   /** Dotted place -> the variable it came from. */
   readonly origins: ReadonlyMap<string, string>;
   /** Whether CONSUL_HTTP_SSL is on. */
   readonly isTls: boolean;
-} {
-  const isTls = ['1', 'true'].includes(env.CONSUL_HTTP_SSL ?? '');
-  const origins = new Map<string, string>();
+}
+
+export function fromEnvironment(env: Environment): FromEnvironment {
   const articles = drCon(env);
+  const origins = new Map(articles.origins);
+  const problems = [...articles.problems, ...problemsOf(env)];
   let tree = articles.tree;
-  if (env.SERVICE !== undefined) origins.set('services', 'SERVICE');
   for (const [variable, place] of Object.entries(VARIABLES)) {
     const value = env[variable];
     if (value === undefined || value === '') continue;
     tree = overlay(tree, treeAt(place.split('.'), normal(variable, value)));
     origins.set(place, variable);
   }
-  if (env.CONSUL_HTTP_ADDR) {
-    const address = [consulUrl(env.CONSUL_HTTP_ADDR, isTls)];
-    tree = overlay(tree, { registries: { consul: { address } } });
-    origins.set('registries.consul.address', 'CONSUL_HTTP_ADDR');
-  }
-  const unsupported = UNSUPPORTED.filter((variable) => env[variable]).map((variable) => ({
-    where: variable,
-    key: '',
-    message: 'etcd is not supported by this version; unset the variable',
-  }));
-  return { tree, problems: [...articles.problems, ...unsupported], origins, isTls };
+  return { tree, problems, origins, isTls: YES.includes(env.CONSUL_HTTP_SSL ?? '') };
 }
 
-/** Consul takes 0 and 1 for its switches. */
+function problemsOf(env: Environment): Problem[] {
+  const tell = (where: string, message: string): Problem => ({ where, key: '', message });
+  const unsupported = Object.entries(UNSUPPORTED)
+    // A file wins over a folder in Consul's CLI as well.
+    .filter(([variable]) => env[variable] && !(variable === 'CONSUL_CAPATH' && env.CONSUL_CACERT))
+    .map(([variable, message]) => tell(variable, message));
+  const unclear = SWITCHES.filter((variable) => {
+    const value = env[variable] ?? '';
+    return value !== '' && !YES.includes(value) && !NO.includes(value);
+  }).map((variable) => tell(variable, `"${env[variable]}": expected true or false`));
+  return [...unsupported, ...unclear];
+}
+
 function normal(variable: string, value: string): string {
-  if (!CONSUL_VARIABLE.test(variable)) return value;
-  if (variable !== 'CONSUL_HTTP_SSL_VERIFY') return value;
-  return value === '0' ? 'false' : value === '1' ? 'true' : value;
+  if (!SWITCHES.includes(variable)) return value;
+  return NO.includes(value) ? 'false' : 'true';
 }

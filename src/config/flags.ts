@@ -41,7 +41,7 @@ export function fromFlags(flags: RunFlags): {
   if (flags.consul?.length) put('registries.consul.address', flags.consul, '--consul');
   for (const text of flags.static ?? []) {
     const at = text.indexOf('=');
-    if (at < 1) {
+    if (at < 1 || at === text.length - 1) {
       const message = `'${text}': expected NAME=HOST:PORT[,HOST:PORT]`;
       problems.push({ where: '--static', key: '', message });
       continue;
@@ -75,10 +75,22 @@ function serviceOf(text: string): { name: string; tree: Tree } | string {
   const pairs: [string, string][] = at < 0 ? [] : [['listen', head.slice(at + 1)]];
   for (const setting of settings) {
     const equals = setting.indexOf('=');
-    if (equals < 1) return `'${setting}' in '${text}': expected key=value`;
-    pairs.push([setting.slice(0, equals), setting.slice(equals + 1)]);
+    const last = pairs.at(-1);
+    if (equals > 0) pairs.push([setting.slice(0, equals), setting.slice(equals + 1)]);
+    // `retry.on=connect,502`: what is no setting belongs to the list before it.
+    else if (last !== undefined && last[0] !== 'listen') last[1] += `,${setting}`;
+    else return `'${setting}' in '${text}': expected key=value`;
   }
   return { name, tree: fromPairs(pairs) };
+}
+
+/** Names of services that the flags want served without saying where. */
+export function portlessServices(flags: RunFlags): string[] {
+  return (flags.service ?? [])
+    .map(serviceOf)
+    .filter((service) => typeof service !== 'string')
+    .filter(({ tree }) => !Object.hasOwn(tree, 'listen'))
+    .map(({ name }) => name);
 }
 
 /** Dotted keys as a tree: `health.path` is the key `path` of `health`. */

@@ -5,14 +5,17 @@ import type { Service, ServiceSource } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildService, buildSettings } from './build.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
-import { fromFlags, fromPairs, type RunFlags } from './flags.ts';
+import { fromFlags, fromPairs, portlessServices, type RunFlags } from './flags.ts';
 import type { Problem } from './problem.ts';
-import { serviceSchema } from './schema.ts';
+import { configSchema, serviceSchema } from './schema.ts';
+import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
-import { problemsOf, validate } from './validate.ts';
+import { parse, validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
 const CONSUL = ['registries', 'consul'];
+/** What `--service NAME` without a port means. */
+const PORT = 80;
 const CONSUL_ADDRESS = [...CONSUL, 'address'];
 
 export interface LoadInput {
@@ -38,22 +41,73 @@ export function loadSettings(input: LoadInput): LoadResult {
   const environment = fromEnvironment(input.env);
   const flags = fromFlags(input.flags);
   const problems = [...file.problems, ...kv.problems, ...environment.problems, ...flags.problems];
-  const layers = [file.tree, kv.tree, environment.tree, flags.tree];
+  const layers: readonly Layer[] = [
+    ...[file, kv].map(({ tree, yaml }) => ({ tree, where: yaml?.where ?? (() => null) })),
+    ...[environment, flags].map(({ tree, origins }) => ({
+      ...{ tree, where: (path: Path) => originOf(path, origins) },
+    })),
+  ];
   // Settings of Consul's CLI in the environment don't mean that Consul is to be followed.
   const isNamed =
     [file, kv, flags].some((layer) => hasPath(layer.tree, CONSUL)) ||
     hasPath(environment.tree, CONSUL_ADDRESS);
-  const tree = withTls(withRegistry(layers.reduce(overlay), isNamed), environment.isTls);
+  const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
+  const whole = withRegistry(withPorts(fill(laid), input.flags), isNamed);
+  const tree = withTls(whole, environment.isTls);
   if (problems.length > 0) return { settings: null, problems, tree };
-  const where = (path: readonly PropertyKey[], isKey: boolean): string =>
-    originOf(path, flags.origins) ??
-    originOf(path, environment.origins) ??
-    placeIn(kv, path, isKey) ??
-    placeIn(file, path, isKey) ??
-    'configuration';
+  const where = (path: Path, isKey: boolean) => placeOf(layers.toReversed(), path, isKey);
   const checked = validate(tree, where);
   if (checked.input === null) return { settings: null, problems: checked.problems, tree };
   return { settings: buildSettings(checked.input), problems: [], tree };
+}
+
+type Path = readonly PropertyKey[];
+
+/** One of the sources that are laid over each other. */
+interface Layer {
+  readonly tree: Tree;
+  /** Where the value (or key) at `path` was set, for people. */
+  readonly where: (path: Path, isKey: boolean) => string | null;
+}
+
+/** The place where the value at `path` was set; of what it stands in where it was set nowhere. */
+function placeOf(layers: readonly Layer[], path: Path, isKey: boolean): string {
+  for (let length = path.length; length > 0; length -= 1) {
+    const part = path.slice(0, length);
+    const layer = layers.find(({ tree }) => hasPath(tree, part));
+    const place = layer?.where(part, isKey && length === path.length);
+    if (place != null) return place;
+  }
+  return 'configuration';
+}
+
+/** One layer over those below it. A token that is given wins over a token's file further below. */
+function lay(under: Tree, over: Tree): Tree {
+  const isToken = hasPath(over, [...CONSUL, 'token']) && !hasPath(over, [...CONSUL, 'token_file']);
+  const nothing = { registries: { consul: { token_file: '' } } };
+  return overlay(isToken && hasPath(under, CONSUL) ? overlay(under, nothing) : under, over);
+}
+
+/** Maps and lists in place of nothing, as far as the schema wants them. */
+function fill(tree: Tree): Tree {
+  // A map stays a map.
+  return fillEmpty(configSchema, tree) as Tree;
+}
+
+/** `--service NAME` without a port means port 80, unless another layer or a router serves it. */
+function withPorts(tree: Tree, flags: RunFlags): Tree {
+  const routed = new Set(
+    list(tree.routers).flatMap((router) =>
+      list(isTree(router) ? router.routes : []).map((route) => isTree(route) && route.service),
+    ),
+  );
+  return portlessServices(flags)
+    .filter((name) => !routed.has(name) && !hasPath(tree, ['services', name, 'listen']))
+    .reduce((under, name) => overlay(under, { services: { [name]: { listen: PORT } } }), tree);
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 interface ReadTree {
@@ -78,56 +132,57 @@ function readTree(text: string, name: string, env: Environment): ReadTree {
  * with nothing else to follow, Consul on its usual address is followed.
  */
 function withRegistry(tree: Tree, isNamed: boolean): Tree {
-  const statics = isTree(tree.static) ? tree.static : {};
-  const services = isTree(tree.services) ? tree.services : {};
-  const filled = Object.entries(services).map(([name, service]) => {
-    if (!isTree(service) && service !== null && service !== undefined) return [name, service];
-    const from = isTree(service) && isTree(service.from) ? service.from : {};
-    const source = typeof from.service === 'string' ? from.service : name;
-    const isStatic = from.registry === undefined && Object.hasOwn(statics, source);
-    return [
-      name,
-      isStatic ? overlay(service ?? {}, { from: { registry: 'static' } }) : (service ?? {}),
-    ];
-  });
-  const named = Object.keys(services).length > 0 ? { services: Object.fromEntries(filled) } : {};
-  const whole = { ...tree, ...named };
-  const registries = isTree(tree.registries) ? tree.registries : {};
-  const needsConsul = filled.some(
-    ([, service]) =>
-      !(isTree(service) && isTree(service.from) && service.from.registry === 'static'),
-  );
-  const isAlone = filled.length === 0 && Object.keys(statics).length === 0;
+  const { registries = {}, static: statics = {}, services = {} } = tree;
+  // What is no map is told by the schema.
+  if (!isTree(registries) || !isTree(statics) || !isTree(services)) return tree;
+  const filled = Object.entries(services).map(([name, service]) => [
+    name,
+    isTree(service) ? withSource(name, service, statics) : service,
+  ]);
+  const whole = { ...tree, services: Object.fromEntries(filled) };
   if (isNamed) return whole;
-  if (needsConsul || isAlone) {
-    const { consul } = registries;
-    return overlay(whole, { registries: { consul: isTree(consul) ? consul : {} } });
+  const isAlone = filled.length === 0 && Object.keys(statics).length === 0;
+  if (isAlone || filled.some(([, service]) => !isStatic(service))) {
+    return overlay(whole, { registries: { consul: registries.consul ?? {} } });
   }
   const { consul: _, ...others } = registries;
-  return isTree(tree.registries) ? { ...whole, registries: others } : whole;
+  return { ...whole, registries: others };
 }
 
-/** CONSUL_HTTP_SSL without an address means the usual one. */
+function withSource(name: string, service: Tree, statics: Tree): Tree {
+  const { from = {} } = service;
+  if (!isTree(from) || from.registry !== undefined) return service;
+  const source = typeof from.service === 'string' ? from.service : name;
+  const registry = { from: { registry: 'static' } };
+  return Object.hasOwn(statics, source) ? overlay(service, registry) : service;
+}
+
+function isStatic(service: unknown): boolean {
+  return isTree(service) && isTree(service.from) && service.from.registry === 'static';
+}
+
+/**
+ * CONSUL_HTTP_SSL means https, as in Consul's own CLI: for an address without a scheme, and for
+ * http as well. Without an address it means the usual one.
+ */
 function withTls(tree: Tree, isTls: boolean): Tree {
-  if (!isTls || !hasPath(tree, CONSUL) || hasPath(tree, CONSUL_ADDRESS)) return tree;
-  return overlay(tree, { registries: { consul: { address: ['https://127.0.0.1:8500'] } } });
+  if (!isTls || !hasPath(tree, CONSUL)) return tree;
+  const { address } = (tree.registries as { consul: Tree }).consul;
+  const given = address === undefined ? ['127.0.0.1:8500'] : [address].flat();
+  const secured = given.map((one) =>
+    typeof one !== 'string' || /^(https|unix):/.test(one)
+      ? one
+      : `https://${one.replace(/^http:\/\//, '')}`,
+  );
+  return overlay(tree, { registries: { consul: { address: secured } } });
 }
 
-function originOf(
-  path: readonly PropertyKey[],
-  origins: ReadonlyMap<string, string>,
-): string | null {
+function originOf(path: Path, origins: ReadonlyMap<string, string>): string | null {
   for (let length = path.length; length > 0; length -= 1) {
     const origin = origins.get(path.slice(0, length).map(String).join('.'));
     if (origin !== undefined) return origin;
   }
   return null;
-}
-
-function placeIn(read: ReadTree, path: readonly PropertyKey[], isKey: boolean): string | null {
-  const parent = path.slice(0, -1);
-  if (read.yaml === null || !(hasPath(read.tree, path) || hasPath(read.tree, parent))) return null;
-  return read.yaml.where(path, isKey);
 }
 
 /** Reads the settings that a service gives itself in the registry: `listen`, `health.path`, ... */
@@ -137,13 +192,16 @@ export function describeService(
 ): { readonly service: Service | null; readonly problems: readonly string[] } {
   const tree = fromPairs(Object.entries(settings));
   const { accept, registry, service: name } = source;
-  const result = serviceSchema.safeParse({ ...tree, from: { registry, service: name, accept } });
-  if (!result.success) {
-    const where = (path: readonly PropertyKey[]) => `tag ${path.map(String).join('.')}`;
-    const found = problemsOf(result.error, { data: tree, where, schema: serviceSchema });
-    return { service: null, problems: found.map(({ where, message }) => `${where}: ${message}`) };
+  const where = (path: Path) => `tag ${path.map(String).join('.')}`;
+  const data = { ...tree, from: { registry, service: name, accept } };
+  const { output, problems } = parse({ data, where, schema: serviceSchema });
+  if (output === null) {
+    return {
+      service: null,
+      problems: problems.map(({ where, message }) => `${where}: ${message}`),
+    };
   }
-  const service = { ...buildService(name, result.data), from: source };
+  const service = { ...buildService(name, output), from: source };
   return service.listen.length > 0
     ? { service, problems: [] }
     : {

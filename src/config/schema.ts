@@ -2,30 +2,23 @@
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
 import {
+  agentAddress,
   balance,
+  count,
   duration,
+  flag,
   hostPort,
   listenAddress,
+  listOf,
   network,
+  oneOf,
+  orList,
   share,
   size,
   statusRanges,
 } from './values.ts';
 
-const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
-const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 const one = <T extends z.ZodType>(type: T) => z.union([z.array(type), type.transform((v) => [v])]);
-const words = <T extends string>(values: readonly [T, ...T[]]) =>
-  z.union([
-    z.array(z.enum(values)),
-    z.string().transform((text, context) => {
-      const list = text.split(',').map((word) => word.trim());
-      const parsed = z.array(z.enum(values)).safeParse(list);
-      if (parsed.success) return parsed.data;
-      context.addIssue({ code: 'custom', message: `expected some of ${values.join(', ')}` });
-      return z.NEVER;
-    }),
-  ]);
 
 const accept = ['passing', 'warning', 'critical', 'maintenance'] as const;
 
@@ -45,16 +38,16 @@ export const fromSchema = z.strictObject({
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
   peer: z.string().default('').meta({ description: 'Consul cluster peer.' }),
-  accept: words(accept)
+  accept: listOf(z.enum(accept))
     .prefault(['passing', 'warning'])
     .meta({ description: 'Registry statuses that get traffic.' }),
 });
 
 export const healthSchema = z.strictObject({
-  type: z
-    .enum(['http', 'tcp'])
-    .default('http')
-    .meta({ description: 'What is asked: a path over HTTP, or only a connection.' }),
+  type: z.enum(['http', 'tcp']).optional().meta({
+    description:
+      'What is asked: http asks for a path, tcp only connects; by default what fits the service.',
+  }),
   path: z.string().startsWith('/').default('/').meta({ description: 'Path of an HTTP check.' }),
   host: z
     .string()
@@ -64,15 +57,17 @@ export const healthSchema = z.strictObject({
     .enum(['GET', 'HEAD', 'OPTIONS'])
     .default('GET')
     .meta({ description: 'Method of an HTTP check.' }),
-  port: count(0, 65535).default(0).meta({ description: "Port to check; 0 is the endpoint's own." }),
-  interval: duration.prefault('2s').meta({ description: 'Time between two checks.' }),
-  timeout: duration
+  port: count(0, 65535)
+    .prefault(0)
+    .meta({ description: "Port to check; 0 is the endpoint's own." }),
+  interval: duration(1).prefault('2s').meta({ description: 'Time between two checks.' }),
+  timeout: duration(1)
     .prefault('1s')
     .meta({ description: 'A check without an answer for so long is bad.' }),
   rise: count(1, 100)
-    .default(2)
+    .prefault(2)
     .meta({ description: 'Good checks in a row that bring an endpoint up.' }),
-  fall: count(1, 100).default(3).meta({ description: 'Bad checks in a row that bring it down.' }),
+  fall: count(1, 100).prefault(3).meta({ description: 'Bad checks in a row that bring it down.' }),
   status: statusRanges.prefault('200-399').meta({ description: 'Statuses that are good.' }),
   initial: z
     .enum(['up', 'down'])
@@ -81,10 +76,10 @@ export const healthSchema = z.strictObject({
 });
 
 export const passiveSchema = z.strictObject({
-  consecutive_failures: count(0, 10_000).default(5).meta({
+  consecutive_failures: count(0, 10_000).prefault(5).meta({
     description: 'Failed attempts in a row that eject an endpoint; 0 turns ejection off.',
   }),
-  ejection: duration.prefault('10s').meta({
+  ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),
   max_ejected: share
@@ -97,8 +92,12 @@ const RETRY_ON = ['connect', 'reset', 'timeout', 'bad-response'] as const;
 /** Kinds of failure and status codes in one list. */
 const retryOn = z
   .union([
-    z.string().transform((text) => text.split(',').map((word) => word.trim())),
     z.array(z.union([z.string(), z.number()])),
+    z.union([z.string(), z.number()]).transform((text) =>
+      String(text)
+        .split(',')
+        .map((word) => word.trim()),
+    ),
   ])
   .transform((list, context) => {
     const kinds: (typeof RETRY_ON)[number][] = [];
@@ -111,7 +110,7 @@ const retryOn = z
       else {
         context.addIssue({
           code: 'custom',
-          message: `'${item}': expected ${RETRY_ON.join(', ')} or a status from 400 to 599`,
+          message: `'${item}': expected ${orList([...RETRY_ON, 'a status from 400 to 599'])}`,
         });
         return z.NEVER;
       }
@@ -120,14 +119,14 @@ const retryOn = z
   });
 
 export const retrySchema = z.strictObject({
-  attempts: count(1, 20).default(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
+  attempts: count(1, 20).prefault(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
   on: retryOn.prefault(['connect', 'reset', 'timeout', 'bad-response', 502, 503, 504]).meta({
     description:
       'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',
   }),
   budget: share.prefault('20%').meta({ description: 'Share of the requests that may be retries.' }),
   budget_min: count(0, 100_000)
-    .default(10)
+    .prefault(10)
     .meta({ description: 'Retries per second that are always allowed.' }),
   body: size
     .prefault('64KiB')
@@ -135,43 +134,43 @@ export const retrySchema = z.strictObject({
 });
 
 export const timeoutsSchema = z.strictObject({
-  connect: duration.prefault('5s').meta({ description: 'To connect to an endpoint.' }),
-  response: duration
+  connect: duration(1).prefault('5s').meta({ description: 'To connect to an endpoint.' }),
+  response: duration(1)
     .prefault('1m')
     .meta({ description: 'From the request sent to the first byte of the response.' }),
-  idle: duration
+  idle: duration(1)
     .prefault('1m')
     .meta({ description: 'Between two pieces of a body, and in a tunnel or TCP session.' }),
-  client_header: duration
+  client_header: duration(1)
     .prefault('10s')
     .meta({ description: 'From the first byte of a request head to its last.' }),
-  keep_alive: duration
+  keep_alive: duration(1)
     .prefault('1m')
     .meta({ description: 'How long a client connection may wait for its next request.' }),
 });
 
 export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
-    .default(10_000)
+    .prefault(10_000)
     .meta({ description: 'Client connections of the service.' }),
   per_endpoint: count(0, 1_000_000)
-    .default(0)
+    .prefault(0)
     .meta({ description: 'Requests in flight per endpoint; 0 is no limit.' }),
   queue: count(0, 1_000_000)
-    .default(1000)
+    .prefault(1000)
     .meta({ description: 'Requests that may wait for a place.' }),
-  queue_timeout: duration.prefault('5s').meta({ description: 'How long one may wait.' }),
+  queue_timeout: duration().prefault('5s').meta({ description: 'How long one may wait.' }),
   header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
-  header_count: count(1, 1000).default(100).meta({ description: 'Fields of a request head.' }),
+  header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
   target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
   body: size.prefault('0').meta({ description: 'Size of a request body; 0 is no limit.' }),
   keep_alive_requests: count(0, 1_000_000_000)
-    .default(0)
+    .prefault(0)
     .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
   idle_upstream: count(0, 100_000)
-    .default(100)
+    .prefault(100)
     .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
-  idle_upstream_time: duration.prefault('30s').meta({ description: 'How long one is kept.' }),
+  idle_upstream_time: duration().prefault('30s').meta({ description: 'How long one is kept.' }),
 });
 
 const headerRules = z
@@ -183,16 +182,16 @@ const headerRules = z
   .meta({ description: 'Fields to set; an empty value removes the field.' });
 
 export const httpSchema = z.strictObject({
-  trusted_proxies: z.array(network).prefault([]).meta({
+  trusted_proxies: listOf(network).prefault([]).meta({
     description:
       "Networks whose X-Forwarded-* are believed and extended; all others' are replaced.",
   }),
-  forwarded: flag.prefault('false').meta({ description: 'Send RFC 7239 Forwarded as well.' }),
+  forwarded: flag.prefault(false).meta({ description: 'Send RFC 7239 Forwarded as well.' }),
   via: flag
-    .prefault('false')
+    .prefault(false)
     .meta({ description: 'Add Via, and refuse requests that passed through here before.' }),
   request_id: flag
-    .prefault('false')
+    .prefault(false)
     .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
   server: z
     .string()
@@ -227,7 +226,7 @@ export const serviceSchema = z.strictObject({
   http: httpSchema
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
-  slow_start: duration
+  slow_start: duration()
     .prefault('0s')
     .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),
 });
@@ -249,10 +248,10 @@ export const routeSchema = z.strictObject({
   rewrite_host: z.string().default('').meta({ description: 'Host sent to the endpoint.' }),
   redirect: z
     .strictObject({
-      status: z
-        .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)])
-        .default(302),
-      location: z.string().min(1),
+      status: oneOf([301, 302, 303, 307, 308])
+        .prefault(302)
+        .meta({ description: 'Status of the redirect.' }),
+      location: z.string().min(1).meta({ description: 'Where to: its Location field.' }),
     })
     .optional()
     .meta({ description: 'Answer with this redirect instead.' }),
@@ -266,11 +265,11 @@ const tlsSchema = z.strictObject({
     .string()
     .default('')
     .meta({ description: "Name expected in the agent's certificate." }),
-  verify: flag.prefault('true').meta({ description: "Check the agent's certificate." }),
+  verify: flag.prefault(true).meta({ description: "Check the agent's certificate." }),
 });
 
 export const consulSchema = z.strictObject({
-  address: one(z.string().min(1))
+  address: listOf(agentAddress)
     .prefault(['http://127.0.0.1:8500'])
     .meta({ description: 'Agents, in fail-over order.' }),
   token: z.string().default('').meta({ description: 'ACL token.' }),
@@ -288,14 +287,12 @@ export const consulSchema = z.strictObject({
     .meta({ description: "Datacenter to ask for; the agent's by default." }),
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
-  stale: flag
-    .prefault('true')
-    .meta({ description: 'Let any server answer: also without a leader.' }),
-  wait: duration.prefault('1m').meta({ description: 'How long a blocking query waits.' }),
+  stale: flag.prefault(true).meta({ description: 'Let any server answer: also without a leader.' }),
+  wait: duration(1000, 600_000)
+    .prefault('1m')
+    .meta({ description: 'How long a blocking query waits.' }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
-  self_described: flag
-    .prefault('true')
-    .meta({ description: 'Serve services that carry our tags.' }),
+  self_described: flag.prefault(true).meta({ description: 'Serve services that carry our tags.' }),
   tag_prefix: z
     .string()
     .min(1)
@@ -339,7 +336,9 @@ export const configSchema = z.strictObject({
   stats: z
     .strictObject({
       listen: z
-        .union([listenAddress, z.literal('off').transform(() => null)])
+        .union([listenAddress, z.literal('off').transform(() => null)], {
+          error: 'expected a port, address:port, the path of a unix socket, or off',
+        })
         .prefault(':1936')
         .meta({ description: 'Address of the stats port; off for none.' }),
       admin_token: z.string().default('').meta({
@@ -351,9 +350,9 @@ export const configSchema = z.strictObject({
   guard: z
     .strictObject({
       enabled: flag
-        .prefault('true')
+        .prefault(true)
         .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
-      hold: duration.prefault('30s').meta({ description: 'How long they are held.' }),
+      hold: duration().prefault('30s').meta({ description: 'How long they are held.' }),
     })
     .prefault({})
     .meta({ description: 'Protection against a registry that came back empty.' }),
@@ -376,7 +375,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'Data-plane threads; the cores of the machine by default.' }),
   shutdown: z
     .strictObject({
-      grace: duration
+      grace: duration()
         .prefault('30s')
         .meta({ description: 'How long what is in flight may take after SIGTERM.' }),
     })

@@ -9,14 +9,19 @@ export function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `over` laid over `under`: maps are merged key by key, everything else is replaced. */
+/**
+ * `over` laid over `under`: maps are merged key by key, everything else is replaced. A key with
+ * nothing behind it says nothing about a map that is there.
+ */
 export function overlay(under: Tree, over: Tree): Tree {
-  const merged: Tree = { ...under };
+  const merged = new Map(Object.entries(under));
   for (const [key, value] of Object.entries(over)) {
-    const below = merged[key];
-    merged[key] = isTree(below) && isTree(value) ? overlay(below, value) : value;
+    const below = merged.get(key);
+    if (!isTree(below)) merged.set(key, value);
+    else if (value !== null) merged.set(key, isTree(value) ? overlay(below, value) : value);
   }
-  return merged;
+  // Not by assignment: `__proto__` is a key like any other.
+  return Object.fromEntries(merged);
 }
 
 /** A tree with `value` at the dotted `path`. */

@@ -1,9 +1,10 @@
 // The units of configuration, as zod types: durations, sizes, shares, addresses, status ranges. Each
 // takes what people write and yields what the model holds, and says what was expected otherwise.
+import { isIP } from 'node:net';
 import { z } from 'zod';
-import { formatBytes, parseBytes } from '../base/bytes.ts';
+import { parseBytes } from '../base/bytes.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
-import { formatListen, type ListenAddress, parseListen } from '../model/listener.ts';
+import { type ListenAddress, parseListen } from '../model/listener.ts';
 import type { HashKey, StatusRange } from '../model/service.ts';
 
 /** Makes a type of text (or number) by a parser that returns null for what it does not know. */
@@ -17,7 +18,67 @@ function parsed<T>(parse: (text: string) => T | null, expected: string) {
   });
 }
 
-export const duration = parsed(parseDuration, 'a duration such as 500ms, 10s or 1m30s');
+/** The longest that a timer of Node can wait. */
+const DURATION_MS_MAX = 2 ** 31 - 1;
+const A_DURATION = 'a duration such as 500ms, 10s or 1m30s';
+
+/** A duration of `minMs` at least; 0 may be written 0s. */
+export function duration(minMs = 0, maxMs = DURATION_MS_MAX) {
+  const bounds = [
+    minMs > 0 ? `${formatDuration(minMs)} at least` : '',
+    maxMs < DURATION_MS_MAX ? `${formatDuration(maxMs)} at most` : '',
+  ];
+  return parsed(
+    (text) => {
+      const ms = parseDuration(text);
+      return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
+    },
+    [A_DURATION, ...bounds].filter((part) => part !== '').join(', '),
+  );
+}
+
+/** A whole number in bounds, also as text: tags and variables are text. */
+export function count(min: number, max: number) {
+  const error = `expected a whole number from ${min} to ${max}`;
+  const digits = z.string().transform((text, context) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    context.addIssue({ code: 'custom', message: error });
+    return z.NEVER;
+  });
+  return z.union([z.number().int({ error }).min(min, { error }).max(max, { error }), digits], {
+    error,
+  });
+}
+
+/** A switch, also as text. */
+export const flag = z.union(
+  [z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')],
+  { error: 'expected true or false' },
+);
+
+/** One of these numbers. */
+export function oneOf<T extends number>(values: readonly T[]) {
+  return parsed<T>(
+    (text) => values.find((value) => String(value) === text) ?? null,
+    orList(values.map(String)),
+  );
+}
+
+/** A list whose elements may be written as one text with commas, or a single one. */
+export function listOf<T extends z.ZodType>(element: T) {
+  // Any text may be asked of the elements: they say themselves which they take.
+  const elements = z.array(element) as unknown as z.ZodType<z.output<T>[], string[]>;
+  const split = z.string().transform((text) => text.split(',').map((part) => part.trim()));
+  return z.union([z.array(element), split.pipe(elements)]);
+}
+
+/** `a, b or c` */
+export function orList(words: readonly string[]): string {
+  const last = words.at(-1) ?? '';
+  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`;
+}
+
 export const size = parsed(parseBytes, 'a size such as 512, 32KiB or 2MB');
 export const listenAddress = parsed<ListenAddress>(
   parseListen,
@@ -73,10 +134,19 @@ export const hostPort = parsed((text) => {
 
 /** A CIDR network or a single address. */
 export const network = parsed((text) => {
-  const match = /^([0-9a-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(text);
-  const isV6 = text.includes(':');
-  const bits = match?.[2] === undefined ? 0 : Number(match[2]);
-  return match !== null && bits <= (isV6 ? 128 : 32) ? text : null;
+  const [address = '', bits, ...others] = text.split('/');
+  const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  const isBits = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax);
+  return bitsMax > 0 && isBits && others.length === 0 ? text : null;
 }, 'an address or a network such as 10.0.0.0/8');
 
-export { formatBytes, formatDuration, formatListen };
+/** Where an agent answers: `host:port`, a URL without a path, or a unix socket. */
+export const agentAddress = parsed((text) => {
+  if (text.startsWith('unix://')) return text.length > 'unix://'.length ? text : null;
+  const isUrl = /^https?:\/\//.test(text);
+  if (!isUrl && !/^[^/@?#]+:\d+$/.test(text)) return null;
+  const url = URL.parse(isUrl ? text : `http://${text}`);
+  return url !== null && url.pathname === '/' && url.search === '' && url.hash === ''
+    ? text.replace(/\/$/, '')
+    : null;
+}, 'host:port, http://host:port, https://host:port or unix:///path');

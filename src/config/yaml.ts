@@ -10,6 +10,7 @@ import {
   type Scalar,
   visit,
 } from 'yaml';
+import { messageOf } from '../base/coded-error.ts';
 import type { Problem } from './problem.ts';
 
 export interface YamlText {
@@ -34,10 +35,13 @@ export function readYaml(
     const { line, col } = lines.linePos(offset);
     return `${name}:${line}:${col}`;
   };
-  const problems: Problem[] = document.errors.map((error) => ({
+  // Warnings are unknown tags: what they would make of a value is not known.
+  const faults = [...document.errors, ...document.warnings];
+  const problems: Problem[] = faults.map((error) => ({
     where: at(error.pos[0]),
     key: '',
-    message: error.message,
+    message:
+      error.code === 'MULTIPLE_DOCS' ? 'expected one document; take out the ---' : error.message,
   }));
   if (problems.length > 0) return { yaml: null, problems };
   visit(document, {
@@ -65,7 +69,14 @@ export function readYaml(
     }
     return name;
   };
-  return { yaml: problems.length > 0 ? null : { data: document.toJS() ?? {}, where }, problems };
+  if (problems.length > 0) return { yaml: null, problems };
+  try {
+    return { yaml: { data: document.toJS() ?? {}, where }, problems };
+  } catch (error) {
+    // Aliases of aliases that stand for more than memory holds.
+    const message = messageOf(error);
+    return { yaml: null, problems: [{ where: `${name}:1:1`, key: '', message }] };
+  }
 }
 
 /** `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, `$$`; returns what is wrong, or ''. */

@@ -60,6 +60,15 @@ describe('help', () => {
     expect(stdout).toContain('--token TOKEN');
   });
 
+  it('of a command may be asked for by the word help', async () => {
+    const [asked, flagged] = await Promise.all([
+      upriver(['help', 'check']),
+      upriver(['check', '--help']),
+    ]);
+    expect(asked).toEqual(flagged);
+    expect(asked.stdout).toContain('--print');
+  });
+
   it('has the version beside it', async () => {
     const { code, stdout } = await upriver(['--version']);
     expect(code).toBe(0);
@@ -69,7 +78,10 @@ describe('help', () => {
 
 describe('bad usage', () => {
   it.each([
-    [['--workerz', '2'], '--workerz'],
+    [['--workerz', '2'], "run has no flag '--workerz'; did you mean --workers?"],
+    [['--etcd', 'http://a:2379'], '--etcd: etcd is not yet supported'],
+    [['drain', 'web', 'e1', 'e2'], "unexpected argument 'e2'"],
+    [['--workers'], "'--workers <value>' argument missing"],
     [['chek'], "unknown command 'chek'; did you mean check?"],
     [['status', '--consul', 'x'], '--consul'],
     [['status', 'extra'], "'extra'"],
@@ -121,6 +133,14 @@ describe('check', () => {
     expect(stdout).not.toContain('abc');
     expect(stdout.match(/"?\*\*\*"?/g)).toHaveLength(3);
     expect(stdout).toContain('least-conn');
+  });
+
+  it('prints what loads again, to the same settings', async () => {
+    const path = fileOf('services: { web: { listen: [8080, 8081], health: { path: /up } } }');
+    const args = ['check', '--print', '--static', 'db=a:1', '--service', 'db=9000,protocol=tcp'];
+    const { code, stdout } = await upriver([...args, '--config', path]);
+    expect(code).toBe(0);
+    expect((await upriver(['check', '--print', '--config', fileOf(stdout)])).stdout).toBe(stdout);
   });
 
   it('prints no secret that stands in an address', async () => {

@@ -24,6 +24,14 @@ describe('the layers', () => {
     expect(web.health).toMatchObject({ path: '/a', intervalMs: 7000 });
   });
 
+  it('that say nothing of a map leave it as it is', () => {
+    const file = 'services: { web: { listen: 80, health: { path: /a } } }';
+    const web = serviceOf({ file, kv: 'services: { web: { health: } }\nlog:\n' });
+    expect(web.health).toMatchObject({ path: '/a' });
+    expect(settingsOf({ file: 'services:\nstatic:\nrouters:\nlog:\n' }).services).toEqual([]);
+    expect(serviceOf({ file: 'services: { web: { health: } }' }).health).not.toBeNull();
+  });
+
   it('may add services', () => {
     const given = {
       file: 'services: { a: { listen: 81 } }',
@@ -61,13 +69,49 @@ describe('the environment', () => {
     expect(settingsOf({ env: { [variable]: value } })).toMatchObject(expected);
   });
 
-  it('CONSUL_HTTP_SSL makes an address without a scheme https', () => {
-    for (const on of ['1', 'true']) {
-      const env = { CONSUL_HTTP_ADDR: 'c:8501', CONSUL_HTTP_SSL: on };
-      expect(settingsOf({ env }).consul?.addresses).toEqual(['https://c:8501']);
-    }
-    const off = { CONSUL_HTTP_ADDR: 'c:8500', CONSUL_HTTP_SSL: 'false' };
-    expect(settingsOf({ env: off }).consul?.addresses).toEqual(['http://c:8500']);
+  it.each(['1', 't', 'true', 'TRUE'])(
+    "CONSUL_HTTP_SSL=%s means https, as in Consul's CLI",
+    (on) => {
+      const addresses = (address: string) =>
+        settingsOf({ env: { CONSUL_HTTP_ADDR: address, CONSUL_HTTP_SSL: on } }).consul?.addresses;
+      expect(addresses('c:8501')).toEqual(['https://c:8501']);
+      expect(addresses('http://c:8501')).toEqual(['https://c:8501']);
+      expect(addresses('unix:///run/c.sock')).toEqual(['unix:///run/c.sock']);
+      const env = { CONSUL_HTTP_SSL: on };
+      const flags = { consul: ['a:1', 'b:2'] };
+      expect(settingsOf({ env, flags }).consul?.addresses).toEqual(['https://a:1', 'https://b:2']);
+      expect(settingsOf({ env: { ...env, CONSUL: 'c:1' } }).consul?.addresses).toEqual([
+        'https://c:1',
+      ]);
+    },
+  );
+
+  it.each(['0', 'f', 'false', ''])('CONSUL_HTTP_SSL=%s means http', (off) => {
+    const env = { CONSUL_HTTP_ADDR: 'c:8500', CONSUL_HTTP_SSL: off };
+    expect(settingsOf({ env }).consul?.addresses).toEqual(['http://c:8500']);
+  });
+
+  it.each([
+    [{ CONSUL_HTTP_SSL: 'yes' }, 'CONSUL_HTTP_SSL: "yes": expected true or false'],
+    [{ CONSUL_HTTP_SSL_VERIFY: 'no' }, 'CONSUL_HTTP_SSL_VERIFY: "no": expected true or false'],
+    [{ CONSUL_CAPATH: '/ca' }, 'CONSUL_CAPATH: a folder of certificates is not yet supported'],
+    [{ ETCD_ENDPOINTS: 'a:2379' }, 'ETCD_ENDPOINTS: etcd is not yet supported'],
+    [{ CONSUL_HTTP_ADDR: 'c' }, 'CONSUL_HTTP_ADDR: registries.consul.address: "c": expected'],
+  ])('%o is refused', (env, message) => {
+    expect(problemsOf({ env })).toEqual([expect.stringContaining(message)]);
+  });
+
+  it("CONSUL_CACERT wins over CONSUL_CAPATH, as in Consul's CLI", () => {
+    const env = { CONSUL_CAPATH: '/ca', CONSUL_CACERT: '/ca.pem' };
+    expect(settingsOf({ env }).consul?.tls.caFile).toBe('/ca.pem');
+  });
+
+  it("CONSUL_HTTP_TOKEN wins over the file's token_file", () => {
+    const file = 'registries: { consul: { token_file: /run/t } }';
+    const env = { CONSUL_HTTP_TOKEN: 't' };
+    expect(settingsOf({ file, env }).consul).toMatchObject({ token: 't', tokenFile: '' });
+    const both = { ...env, CONSUL_HTTP_TOKEN_FILE: '/run/u' };
+    expect(settingsOf({ file, env: both }).consul).toMatchObject({ tokenFile: '/run/u' });
   });
 
   it('with CONSUL_HTTP_SSL alone asks the usual address over https', () => {
@@ -136,7 +180,8 @@ describe('flags', () => {
   });
 
   it.each([
-    ['web', []],
+    ['web', [{ kind: 'tcp', host: '', port: 80 }]],
+    ['web,balance=p2c', [{ kind: 'tcp', host: '', port: 80 }]],
     ['web=:80', [{ kind: 'tcp', host: '', port: 80 }]],
     ['web=127.0.0.1:80', [{ kind: 'tcp', host: '127.0.0.1', port: 80 }]],
     ['web=[::1]:80', [{ kind: 'tcp', host: '::1', port: 80 }]],
@@ -151,6 +196,20 @@ describe('flags', () => {
     ['web=80,fast', "--service: 'fast' in 'web=80,fast': expected key=value"],
   ])('--service %j is refused', (text, message) => {
     expect(problemsOf({ flags: { service: [text] } })).toEqual([message]);
+  });
+
+  it('--service without a port takes the one that is given elsewhere, or that of its router', () => {
+    const flags = { service: ['web,balance=p2c'] };
+    const file = 'services: { web: { listen: 8080 } }';
+    expect(serviceOf({ file, flags })).toMatchObject({ listen: [{ port: 8080 }] });
+    const routed = 'routers: [{ listen: 8080, routes: [{ service: web }] }]';
+    expect(serviceOf({ file: routed, flags }).listen).toEqual([]);
+  });
+
+  it('--service takes lists', () => {
+    const { retry, listen } = serviceOf({ flags: { service: ['web=80,retry.on=connect,502'] } });
+    expect(retry.onStatus).toEqual(new Set([502]));
+    expect(listen).toHaveLength(1);
   });
 
   it('--static gives endpoints, and the service of that name uses them', () => {

@@ -101,6 +101,29 @@ describe('a service that describes itself', () => {
     expect(problems.join('\n')).toContain(message);
   });
 
+  it.each([
+    [{ protocol: 'tcp' }, null],
+    [{ protocol: 'tcp', 'health.interval': '1s' }, 'tcp'],
+    [{ protocol: 'tcp', 'health.type': 'http' }, 'http'],
+    [{ protocol: 'tcp', 'health.path': '/up' }, 'http'],
+    [{ 'health.interval': '1s' }, 'http'],
+    [{ 'health.type': 'tcp' }, 'tcp'],
+  ])('%o is checked by %s', (settings, type) => {
+    const { service } = describeService(source, { listen: '80', ...settings });
+    expect(service?.health?.type ?? null).toBe(type);
+  });
+
+  it('takes lists and switches as the text of a tag', () => {
+    const { service, problems } = describeService(source, {
+      ...{ listen: '80', 'http.trusted_proxies': '10.0.0.0/8, ::1', 'http.forwarded': 'false' },
+    });
+    expect(problems).toEqual([]);
+    expect(service!.http).toMatchObject({
+      trustedProxies: ['10.0.0.0/8', '::1'],
+      forwarded: false,
+    });
+  });
+
   it('is told everything that is wrong with it', () => {
     const { problems } = describeService(source, { listen: 'x', balance: 'y', protocol: 'z' });
     expect(problems).toHaveLength(3);

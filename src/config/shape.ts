@@ -1,0 +1,84 @@
+// Looks into a schema: which keys it knows at a path, and a tree with all its defaults. zod's own
+// structure is read through `def`: wrappers hold an innerType, maps of names a valueType, lists an
+// element; what reads units is a pipe or a union, whose inside is no concern of ours.
+import { isTree, type Tree } from './tree.ts';
+
+interface Node {
+  readonly shape?: Readonly<Record<PropertyKey, Node>>;
+  readonly def?: {
+    readonly type: string;
+    readonly innerType?: Node;
+    readonly valueType?: Node;
+    readonly element?: Node;
+    readonly defaultValue?: unknown;
+  };
+}
+
+/** The keys that the schema `root` knows at this path; none where it is no map of known keys. */
+export function knownKeys(path: readonly PropertyKey[], root: unknown): string[] {
+  // Every zod schema has this shape.
+  let node: Node | undefined = root as Node;
+  for (const key of path) node = step(node, key);
+  return Object.keys(unwrap(node)?.shape ?? {});
+}
+
+/** `value` with maps and lists in place of nothing: `services:` alone says that there are none. */
+export function fillEmpty(root: unknown, value: unknown): unknown {
+  return walk(root as Node, value, (node, found) => {
+    if (found !== null) return found;
+    const type = unwrap(node)?.def?.type;
+    return type === 'array' ? [] : type === 'object' || type === 'record' ? {} : found;
+  });
+}
+
+/** `value` with every default written out, as people write it: units are not read. */
+export function fillDefaults(root: unknown, value: unknown): unknown {
+  return walk(root as Node, value, (node, found) =>
+    found === undefined ? defaultOf(node) : found,
+  );
+}
+
+function walk(
+  node: Node | undefined,
+  value: unknown,
+  change: (node: Node, value: unknown) => unknown,
+): unknown {
+  if (node === undefined) return value;
+  const changed = change(node, value);
+  const { shape, def } = unwrap(node) ?? {};
+  if (Array.isArray(changed) && def?.element !== undefined) {
+    return changed.map((item) => walk(def.element, item, change));
+  }
+  if (!isTree(changed) || (shape === undefined && def?.valueType === undefined)) return changed;
+  const known = Object.entries(shape ?? {}).map(([key, child]) => [
+    key,
+    walk(child, Object.hasOwn(changed, key) ? changed[key] : undefined, change),
+  ]);
+  const others = Object.entries(changed)
+    .filter(([key]) => shape === undefined || !Object.hasOwn(shape, key))
+    .map(([key, child]) => [key, walk(def?.valueType, child, change)]);
+  const filled: Tree = Object.fromEntries(
+    [...known, ...others].filter(([, child]) => child !== undefined),
+  );
+  return filled;
+}
+
+function defaultOf(node: Node): unknown {
+  for (let current: Node | undefined = node; current !== undefined; ) {
+    const { def }: Node = current;
+    if (def !== undefined && 'defaultValue' in def) return def.defaultValue;
+    current = def?.innerType;
+  }
+  return undefined;
+}
+
+function unwrap(node: Node | undefined): Node | undefined {
+  let current = node;
+  while (current?.def?.innerType !== undefined) current = current.def.innerType;
+  return current;
+}
+
+function step(node: Node | undefined, key: PropertyKey): Node | undefined {
+  const { shape, def } = unwrap(node) ?? {};
+  return shape?.[key] ?? def?.valueType ?? def?.element;
+}
