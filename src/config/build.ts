@@ -1,6 +1,6 @@
 // From what the schema yields to what the program works with: names and shapes of the model.
 import { cpus } from 'node:os';
-import type { Service, ServiceSource } from '../model/service.ts';
+import type { HeaderRules, Service, ServiceSource } from '../model/service.ts';
 import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
 import type { ConfigInput, ServiceInput } from './schema.ts';
 
@@ -55,6 +55,7 @@ export function buildService(name: string, input: ServiceInput): Service {
       budgetShare: retry.budget,
       budgetMinPerSecond: retry.budget_min,
       bodyBytesMax: retry.body,
+      hedge: retry.hedge,
     },
     timeouts: {
       connectMs: timeouts.connect,
@@ -62,19 +63,25 @@ export function buildService(name: string, input: ServiceInput): Service {
       idleMs: timeouts.idle,
       clientHeaderMs: timeouts.client_header,
       keepAliveMs: timeouts.keep_alive,
+      requestMs: timeouts.request,
     },
     limits: {
       connections: limits.connections,
       perEndpoint: limits.per_endpoint,
       queue: limits.queue,
       queueTimeoutMs: limits.queue_timeout,
+      parkMs: limits.park,
+      requests: limits.requests,
+      adaptive: limits.adaptive,
       headerBytes: limits.header_bytes,
       headerCount: limits.header_count,
       targetBytes: limits.target_bytes,
       bodyBytes: limits.body,
       keepAliveRequests: limits.keep_alive_requests,
+      pipelined: limits.pipelined,
       idleUpstream: limits.idle_upstream,
       idleUpstreamMs: limits.idle_upstream_time,
+      upstreamAgeMs: limits.upstream_age,
     },
     http: {
       trustedProxies: http.trusted_proxies,
@@ -83,8 +90,8 @@ export function buildService(name: string, input: ServiceInput): Service {
       requestId: http.request_id,
       serverName: http.server,
       headers: {
-        request: lowerNames(http.request_headers),
-        response: lowerNames(http.response_headers),
+        request: headerRules(http.request_headers, http.rename_request_headers),
+        response: headerRules(http.response_headers, http.rename_response_headers),
       },
     },
     slowStartMs: input.slow_start,
@@ -140,7 +147,15 @@ function buildRouter(router: ConfigInput['routers'][number]): RouterSettings {
   };
 }
 
-function lowerNames(fields: Readonly<Record<string, string>>): Record<string, string> {
+type Fields = Readonly<Record<string, string>>;
+
+function headerRules(set: Fields, rename: Fields): HeaderRules {
+  const names = lowerNames(rename);
+  const renames = Object.entries(names).map(([from, to]) => [from, to.toLowerCase()]);
+  return { set: lowerNames(set), rename: Object.fromEntries(renames) };
+}
+
+function lowerNames(fields: Fields): Record<string, string> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name.toLowerCase(), value]),
   );

@@ -1,12 +1,14 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
+import { UNRULED_FIELDS } from '../model/field-rules.ts';
 import {
   agentAddress,
   balance,
   count,
   duration,
   flag,
+  hedge,
   hostPort,
   listenAddress,
   listOf,
@@ -131,6 +133,10 @@ export const retrySchema = z.strictObject({
   body: size
     .prefault('64KiB')
     .meta({ description: 'Largest request body that is kept for another attempt.' }),
+  hedge: hedge.prefault('off').meta({
+    description:
+      'A second try on another endpoint when the first is slow, for what is safe to repeat: off, a time, or p95 for the time in which 95% of the responses come.',
+  }),
 });
 
 export const timeoutsSchema = z.strictObject({
@@ -147,6 +153,10 @@ export const timeoutsSchema = z.strictObject({
   keep_alive: duration(1)
     .prefault('1m')
     .meta({ description: 'How long a client connection may wait for its next request.' }),
+  request: duration().prefault('0s').meta({
+    description:
+      'From the request head to the end of the response, with all attempts; 0 is no limit.',
+  }),
 });
 
 export const limitsSchema = z.strictObject({
@@ -160,6 +170,16 @@ export const limitsSchema = z.strictObject({
     .prefault(1000)
     .meta({ description: 'Requests that may wait for a place.' }),
   queue_timeout: duration().prefault('5s').meta({ description: 'How long one may wait.' }),
+  park: duration().prefault('0s').meta({
+    description:
+      'How long requests wait for an endpoint to come up when there is none; 0 answers 503 at once.',
+  }),
+  requests: count(0, 1_000_000).prefault(0).meta({
+    description: 'Requests in flight per worker, those that wait included; 0 is no limit.',
+  }),
+  adaptive: flag.prefault(false).meta({
+    description: 'Find such a limit from response times, and answer 503 early above it.',
+  }),
   header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
   header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
   target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
@@ -167,19 +187,35 @@ export const limitsSchema = z.strictObject({
   keep_alive_requests: count(0, 1_000_000_000)
     .prefault(0)
     .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
+  pipelined: count(0, 1_000_000).prefault(0).meta({
+    description:
+      'Requests that a client may have sent ahead of their answers; 0 is what fits into one read (64 KiB).',
+  }),
   idle_upstream: count(0, 100_000)
     .prefault(100)
     .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
   idle_upstream_time: duration().prefault('30s').meta({ description: 'How long one is kept.' }),
+  upstream_age: duration()
+    .prefault('0s')
+    .meta({ description: 'How long an upstream connection gets new requests; 0 is no limit.' }),
 });
 
+const fieldName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a field name')
+  .refine((name) => !UNRULED_FIELDS.has(name.toLowerCase()), {
+    error: 'expected a field that does not frame the message or belong to the connection',
+  });
+
 const headerRules = z
-  .record(
-    z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a field name'),
-    z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a field value'),
-  )
+  .record(fieldName, z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a field value'))
   .default({})
   .meta({ description: 'Fields to set; an empty value removes the field.' });
+
+const renameRules = z
+  .record(fieldName, fieldName)
+  .default({})
+  .meta({ description: 'Fields to rename, new name by old one; done before fields are set.' });
 
 export const httpSchema = z.strictObject({
   trusted_proxies: listOf(network).prefault([]).meta({
@@ -199,6 +235,8 @@ export const httpSchema = z.strictObject({
     .meta({ description: 'Server field of our own replies; none by default.' }),
   request_headers: headerRules,
   response_headers: headerRules,
+  rename_request_headers: renameRules,
+  rename_response_headers: renameRules,
 });
 
 export const serviceSchema = z.strictObject({

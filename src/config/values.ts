@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { parseBytes } from '../base/bytes.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { type ListenAddress, parseListen } from '../model/listener.ts';
-import type { HashKey, StatusRange } from '../model/service.ts';
+import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 
 /** Makes a type of text (or number) by a parser that returns null for what it does not know. */
 function parsed<T>(parse: (text: string) => T | null, expected: string) {
@@ -78,6 +78,16 @@ export function orList(words: readonly string[]): string {
   const last = words.at(-1) ?? '';
   return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`;
 }
+
+/** `off`, `p95` (0 ms), or a duration. */
+export const hedge = parsed<{ readonly hedge: Hedge | null }>((text) => {
+  if (text === 'off') return { hedge: null };
+  if (text === 'p95') return { hedge: { afterMs: 0 } };
+  const afterMs = parseDuration(text);
+  return afterMs !== null && afterMs > 0 && afterMs <= DURATION_MS_MAX
+    ? { hedge: { afterMs } }
+    : null;
+}, `off, p95 or ${A_DURATION}`).transform((value) => value.hedge);
 
 export const size = parsed(parseBytes, 'a size such as 512, 32KiB or 2MB');
 export const listenAddress = parsed<ListenAddress>(

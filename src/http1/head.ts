@@ -115,6 +115,17 @@ export class Head {
     return null;
   }
 
+  /** The values of all fields with this lower-case name as text; for rare questions. */
+  valuesOfName(name: string): string[] {
+    const { fields } = this;
+    const values: string[] = [];
+    for (let at = 0; at < this.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      if (!equalsLower(this.bytes, fields[at + 1]!, fields[at + 2]!, name)) continue;
+      values.push(this.text(fields[at + 3]!, fields[at + 4]!));
+    }
+    return values;
+  }
+
   /** Visits each field: id, the name's offset, and the offsets of its value. */
   forEachField(visit: (id: number, nameStart: number, start: number, end: number) => void): void {
     const { fields } = this;

@@ -108,6 +108,16 @@ export const serviceRows = [
     metric: 'upriver_upgrades_total',
     help: 'Exchanges that became tunnels (101 Switching Protocols).',
   },
+  {
+    key: 'hedges',
+    metric: 'upriver_hedges_total',
+    help: 'Second tries beside a slow first one.',
+  },
+  {
+    key: 'hedgesWon',
+    metric: 'upriver_hedges_won_total',
+    help: 'Second tries that answered first.',
+  },
 ] as const satisfies readonly CounterRow[];
 
 export type EndpointCounter = (typeof endpointRows)[number]['key'];

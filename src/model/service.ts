@@ -67,6 +67,13 @@ export interface RetryPolicy {
   readonly budgetMinPerSecond: number;
   /** Largest request body that is kept for a second attempt, bytes. */
   readonly bodyBytesMax: number;
+  /** A second try beside one that is slow; null where that is off. */
+  readonly hedge: Hedge | null;
+}
+
+export interface Hedge {
+  /** How long the first try is waited for, ms; 0: as long as 95% of the responses take. */
+  readonly afterMs: number;
 }
 
 export interface Timeouts {
@@ -79,6 +86,8 @@ export interface Timeouts {
   readonly clientHeaderMs: number;
   /** How long a client connection may wait for its next request. */
   readonly keepAliveMs: number;
+  /** From the request head to the end of the response, over all attempts; 0 is no limit. */
+  readonly requestMs: number;
 }
 
 export interface Limits {
@@ -89,6 +98,12 @@ export interface Limits {
   /** Requests that may wait for a place. */
   readonly queue: number;
   readonly queueTimeoutMs: number;
+  /** How long a request may wait while no endpoint is up, ms; 0 answers at once. */
+  readonly parkMs: number;
+  /** Requests in flight of the service, over all workers; more wait. 0 is no limit. */
+  readonly requests: number;
+  /** Finds a limit by itself, from response times, and refuses what is above it. */
+  readonly adaptive: boolean;
   /** Bytes of a message head. */
   readonly headerBytes: number;
   readonly headerCount: number;
@@ -98,16 +113,22 @@ export interface Limits {
   readonly bodyBytes: number;
   /** Requests on one client connection before it is closed; 0 is no limit. */
   readonly keepAliveRequests: number;
+  /** Requests that a client may have sent ahead of their answers; 0 is no limit. */
+  readonly pipelined: number;
   /** Idle upstream connections kept per endpoint and worker. */
   readonly idleUpstream: number;
   /** How long an idle upstream connection is kept, ms. */
   readonly idleUpstreamMs: number;
+  /** How long an upstream connection gets new requests, ms; 0 is no limit. */
+  readonly upstreamAgeMs: number;
 }
 
+/** What happens to the fields of a head. Names are lower case. */
 export interface HeaderRules {
-  /** Set (replacing) or, with an empty value, removed. Names are lower case. */
-  readonly request: Readonly<Record<string, string>>;
-  readonly response: Readonly<Record<string, string>>;
+  /** Set (replacing) or, with an empty value, removed. */
+  readonly set: Readonly<Record<string, string>>;
+  /** New name by old name; applied before `set`. */
+  readonly rename: Readonly<Record<string, string>>;
 }
 
 export interface HttpPolicy {
@@ -121,7 +142,7 @@ export interface HttpPolicy {
   readonly requestId: boolean;
   /** Server field put into our own replies; '' for none. */
   readonly serverName: string;
-  readonly headers: HeaderRules;
+  readonly headers: { readonly request: HeaderRules; readonly response: HeaderRules };
 }
 
 /** Where the endpoints of a service come from. */

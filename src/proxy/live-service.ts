@@ -5,12 +5,14 @@
 import type { Balancer, Choice } from '../balance/balancer.ts';
 import { createBalancer } from '../balance/policies.ts';
 import { rampWeight } from '../balance/slow-start.ts';
+import { QuantileEstimate } from '../base/quantile.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { EndpointColumn } from '../ledger/layout.ts';
 import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { Reason } from '../model/reason.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
 import { Pool } from './pool.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -21,6 +23,8 @@ const AVOID_MS = 1000;
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
 const EWMA_SHARE = 0.1;
+/** A second try comes after the time in which so many of the responses come. */
+const HEDGED_SHARE = 0.95;
 
 export class LiveEndpoint implements Choice {
   readonly id: string;
@@ -61,6 +65,10 @@ export class LiveService implements TimerOwner {
   /** Endpoints that refused a moment ago: taken when every other was tried. */
   private avoided: LiveEndpoint[] = [];
   private waiters: Waiter[] = [];
+  /** Null where the limit is not to be found from response times. */
+  adaptive: AdaptiveLimit | null = null;
+  /** Of response times, microseconds; kept while hedging asks for it. */
+  private p95: QuantileEstimate | null = null;
   private readonly timer = new TimerEntry(this);
 
   constructor(snapshot: ServiceSnapshot, context: WorkerContext) {
@@ -70,6 +78,7 @@ export class LiveService implements TimerOwner {
     this.context = context;
     this.retryBudget = new RetryBudget(snapshot.service.retry);
     this.balancer = this.makeBalancer();
+    this.applyOptions();
     this.applyEndpoints();
   }
 
@@ -87,6 +96,7 @@ export class LiveService implements TimerOwner {
     if (JSON.stringify(snapshot.service) !== JSON.stringify(before)) {
       this.retryBudget = new RetryBudget(snapshot.service.retry);
       this.balancer = this.makeBalancer();
+      this.applyOptions();
     }
     const known = this.endpoints;
     this.applyEndpoints();
@@ -127,10 +137,31 @@ export class LiveService implements TimerOwner {
     return `${endpoints.length} registered: ${parts.join(', ')}`;
   }
 
-  /** Whether this endpoint has fewer requests in flight than its limit. */
-  hasPlace(endpoint: LiveEndpoint): boolean {
-    const max = this.service.limits.perEndpoint;
-    return max === 0 || this.context.ledger.inFlight[endpoint.slot]! < max;
+  /** Whether the service has as many requests in flight as it may have, over all workers. */
+  get isFull(): boolean {
+    const max = this.service.limits.requests;
+    if (max === 0) return false;
+    const { inFlight } = this.context.ledger;
+    let count = 0;
+    for (const slot of this.endpoints.keys()) count += inFlight[slot]!;
+    return count >= max;
+  }
+
+  /** How long the first try of a request is waited for before a second one, ms; Infinity: always. */
+  get hedgeAfterMs(): number {
+    const { hedge } = this.service.retry;
+    if (hedge === null) return Number.POSITIVE_INFINITY;
+    return hedge.afterMs > 0 ? hedge.afterMs : (this.p95?.value ?? Number.POSITIVE_INFINITY) / 1000;
+  }
+
+  /** Closes the connections that lie idle; returns how many. */
+  closeIdle(): number {
+    let count = 0;
+    for (const { pool } of this.endpoints.values()) {
+      count += pool.size;
+      pool.clear();
+    }
+    return count;
   }
 
   /** An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern. */
@@ -157,6 +188,7 @@ export class LiveService implements TimerOwner {
   attemptSucceeded(endpoint: LiveEndpoint, us: number): void {
     this.context.ledger.endStreak(endpoint.slot);
     endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
+    this.p95?.add(us);
   }
 
   /** Lets `waiter` know when an endpoint may have a place; false when the queue is full. */
@@ -165,6 +197,10 @@ export class LiveService implements TimerOwner {
     this.waiters.push(waiter);
     this.scheduleStep();
     return true;
+  }
+
+  get waitingCount(): number {
+    return this.waiters.length;
   }
 
   dequeue(waiter: Waiter): void {
@@ -180,8 +216,8 @@ export class LiveService implements TimerOwner {
   /** Steps what changes with time alone: slow start, endpoints passed over, the queue. */
   onTimer(): void {
     this.offerChoices();
-    // Places that other workers freed are seen here.
-    if (this.waiters.length > 0) this.wake();
+    // Places that other workers freed are seen here. While no endpoint is up there is none to see.
+    if (this.waiters.length > 0 && this.usableCount > 0) this.wake();
     this.scheduleStep();
   }
 
@@ -191,6 +227,14 @@ export class LiveService implements TimerOwner {
     this.snapshot = { ...this.snapshot, endpoints: [] };
     this.applyEndpoints();
     this.wake();
+  }
+
+  private applyOptions(): void {
+    const { limits, retry } = this.service;
+    if (!limits.adaptive) this.adaptive = null;
+    else this.adaptive ??= new AdaptiveLimit();
+    if (retry.hedge?.afterMs !== 0) this.p95 = null;
+    else this.p95 ??= new QuantileEstimate(HEDGED_SHARE);
   }
 
   private makeBalancer(): Balancer<LiveEndpoint> {
@@ -244,11 +288,12 @@ export class LiveService implements TimerOwner {
 
   private scheduleStep(): void {
     const { wheel } = this.context;
+    const isAwaited = this.waiters.length > 0 && this.usableCount > 0;
     const isChanging =
-      this.waiters.length > 0 ||
+      isAwaited ||
       this.snapshot.endpoints.some((endpoint) => endpoint.state === 'slow-start') ||
       [...this.endpoints.values()].some((endpoint) => endpoint.avoidUntilMs > wheel.nowMs);
-    if (isChanging) wheel.schedule(this.timer, this.waiters.length > 0 ? 1 : RAMP_STEP_MS);
+    if (isChanging) wheel.schedule(this.timer, isAwaited ? 1 : RAMP_STEP_MS);
     else wheel.cancel(this.timer);
   }
 

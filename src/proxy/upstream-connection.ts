@@ -4,11 +4,20 @@
 // Bytes, or the end, on an idle connection condemn it: they belong to no exchange.
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
 import { type HeadLimits, HeadParser } from '../http1/head-parser.ts';
+import type { Limits } from '../model/service.ts';
 import type { LiveEndpoint } from './live-service.ts';
 import { type ConnectHandler, connectWire, type Wire } from './wire.ts';
 
 /** What an endpoint may send as a head. */
 const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
+
+/** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */
+const STARVED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
+
+/** Whether a connection failed for want of descriptors, ports or memory of our own. */
+export function isStarved(code: string): boolean {
+  return STARVED.has(code);
+}
 
 /** The exchange's side: what happens to the connection it holds. */
 export interface UpstreamUser {
@@ -35,6 +44,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   isReused = false;
   /** Monotonic ms since it lies in the pool. */
   idleSinceMs = 0;
+  private readonly openedMs: number;
   private readonly wheel: TimerWheel;
   private readonly timer = new TimerEntry(this);
 
@@ -43,6 +53,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.endpoint = endpoint;
     this.user = user;
     this.wheel = wheel;
+    this.openedMs = wheel.nowMs;
     this.parser = new HeadParser('response', RESPONSE_LIMITS);
     this.wire = connectWire(endpoint, this);
   }
@@ -56,13 +67,16 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   }
 
   /** The exchange is done and the connection is clean: keeps it, or closes it when it can't. */
-  release(idleMax: number, idleMs: number): void {
+  release({ idleUpstream, idleUpstreamMs, upstreamAgeMs }: Limits): void {
+    const { endpoint } = this;
+    const { nowMs } = this.wheel;
     this.user = null;
     this.isReused = true;
-    this.idleSinceMs = this.wheel.nowMs;
+    this.idleSinceMs = nowMs;
     this.parser.reset();
-    const { endpoint } = this;
-    if (endpoint.takesWork && endpoint.pool.give(this, idleMax)) this.setTimer(idleMs);
+    const leftMs = upstreamAgeMs === 0 ? idleUpstreamMs : upstreamAgeMs - (nowMs - this.openedMs);
+    const isKept = endpoint.takesWork && leftMs > 0 && endpoint.pool.give(this, idleUpstream);
+    if (isKept) this.setTimer(Math.min(idleUpstreamMs, leftMs));
     else this.destroy();
   }
 

@@ -167,15 +167,19 @@ export class Endpoint {
     });
   }
 
-  /** Runs `script` again and again on every connection, until that ends. */
+  /** Runs `script` again and again on every connection that nobody accepted, until that ends. */
   serve(script: (peer: Peer) => Promise<void>): this {
     const run = (peer: Peer): void => {
-      this.takers.push(run);
       void (async () => {
         while (peer.isOpen) await script(peer);
       })().catch(() => peer.socket.destroy());
     };
-    this.takers.push(run);
+    const take = (peer: Peer): void => {
+      this.takers.push(take);
+      run(peer);
+    };
+    for (const peer of this.waiting.splice(0)) run(peer);
+    this.takers.push(take);
     return this;
   }
 

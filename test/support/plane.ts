@@ -45,6 +45,7 @@ export function serviceOf({ retry, timeouts, limits, http, ...parts }: Policy = 
 
 export class Plane {
   readonly port: number;
+  readonly context: WorkerContext;
   readonly worker: Worker;
   readonly ledger: Ledger;
   readonly wheel: TimerWheel;
@@ -63,7 +64,7 @@ export class Plane {
       warn() {},
       error: (fields) => this.errors.push(fields),
     };
-    const context: WorkerContext = {
+    this.context = {
       index: 0,
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
       wheel: this.wheel,
@@ -73,7 +74,7 @@ export class Plane {
       accessLog: null,
       report: (message) => this.reports.push(message),
     };
-    this.worker = new Worker(context);
+    this.worker = new Worker(this.context);
   }
 
   client(): Promise<Peer> {
@@ -91,6 +92,12 @@ export class Plane {
 
   async apply(services: readonly ServiceSnapshot[]): Promise<void> {
     await this.worker.apply({ version: 2, upsert: services, remove: [], listeners: null });
+  }
+
+  /** Requests of the first service that wait for a place, or for an endpoint. */
+  waiting(): number {
+    const [live] = this.context.services.values();
+    return live?.waitingCount ?? 0;
   }
 
   inFlight(): number {

@@ -78,6 +78,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
   /** The stash that is being taken: what is left of it stays where it is. */
   private takenStash: Buffer | null = null;
   private requests = 0;
+  /** Requests in a row that had come before the answer to the one before. */
+  private ahead = 0;
   private lingered = 0;
   private isTaking = false;
   private isDraining = false;
@@ -223,6 +225,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   /** Starts the exchange for a complete head; returns the offset after the body bytes it took. */
   private start(head: Head, base: Buffer, next: number, end: number): number {
     this.requests += 1;
+    this.ahead = this.takenStash === null ? 0 : this.ahead + 1;
     this.isOldClient = head.minorVersion === 0;
     this.isHead = head.method === 'HEAD';
     this.isLast = !isPersistent(head);
@@ -359,8 +362,12 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   /** Whether the connection may serve another request after this one. */
   mayKeepAlive(): boolean {
-    const max = this.listener.service?.service.limits.keepAliveRequests ?? 0;
-    return !this.isDraining && !this.hasEnded && (max === 0 || this.requests < max);
+    if (this.isDraining || this.hasEnded) return false;
+    const { service } = this.listener;
+    if (service === null) return true;
+    const { keepAliveRequests, pipelined } = service.service.limits;
+    if (pipelined > 0 && this.ahead >= pipelined) return false;
+    return keepAliveRequests === 0 || this.requests < keepAliveRequests;
   }
 
   /** The answer is sent, or with the kernel. */

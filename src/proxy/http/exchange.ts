@@ -18,12 +18,15 @@ import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
+import type { AdaptiveLimit } from '../adaptive-limit.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
-import { UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
+import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
 import { BodyRelay } from './body-relay.ts';
 import type { ClientConnection } from './client-connection.ts';
+import { Deadline, type DeadlineOwner } from './deadline.ts';
 import { hashOf } from './hash-key.ts';
 import { HeaderPolicy } from './header-policy.ts';
+import { Hedge, type HedgeOwner, type HedgeTry } from './hedge.ts';
 import type { HttpPlane } from './plane.ts';
 import { RequestCopy } from './request-copy.ts';
 import { writeRequestHead } from './request-head.ts';
@@ -40,6 +43,9 @@ const FRESH_MS = 1000;
 const NO_ENDPOINT = reason('no-endpoint');
 const QUEUE_FULL = reason('queue-full');
 const QUEUE_TIMEOUT = reason('queue-timeout');
+const OVERLOADED = reason('overloaded');
+const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
+const REQUEST_TIMEOUT = reason('request-timeout');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
@@ -58,7 +64,9 @@ const BODY_TOO_LARGE = reason('body-too-large');
 const CLIENT_CLOSED = reason('client-closed');
 const BUG = reason('bug');
 
-export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
+type Owner = TimerOwner & TunnelOwner & HedgeOwner & DeadlineOwner;
+
+export class Exchange implements UpstreamUser, Waiter, Owner {
   state: State = 'free';
   /** Its place among the plane's active exchanges. */
   activeIndex = -1;
@@ -92,6 +100,16 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
   /** The connection of this attempt had served before, so it may be stale. */
   private isOnKept = false;
   private hasAnswerBytes = false;
+  /** Idle connections were closed for this exchange, which found no descriptor left. */
+  private hasMadeRoom = false;
+  /** Made for the first request that may be hedged. */
+  private hedge: Hedge | null = null;
+  /** Made for the first request whose time is limited in all. */
+  private deadline: Deadline | null = null;
+  /** The limit that counts this exchange. */
+  private admittedBy: AdaptiveLimit | null = null;
+  /** How long the last endpoint took to answer, microseconds; 0: it did not. */
+  private answerUs = 0;
 
   // The response.
   private readonly response: ResponseRelay;
@@ -135,6 +153,11 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
       this.host = head.hostStart < 0 ? '' : head.text(head.hostStart, head.hostEnd);
     }
     live.retryBudget.earn();
+    const { requestMs } = service.timeouts;
+    if (requestMs > 0) {
+      this.deadline ??= new Deadline(this, this.plane.context.wheel);
+      this.deadline.set(requestMs);
+    }
     writeRequestHead(this.copy.writer, {
       head,
       client: facts,
@@ -164,10 +187,14 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
   dispatch(): void {
     if (this.state !== 'placing') return;
     const { limits } = this.service;
+    const { adaptive } = this.live;
     // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
     if (limits.bodyBytes > 0 && this.body.bytes + this.body.announced > limits.bodyBytes) {
       this.failClient(BODY_TOO_LARGE);
+    } else if (adaptive !== null && !adaptive.enter()) {
+      this.failWithReply(OVERLOADED, '');
     } else {
+      this.admittedBy = adaptive;
       this.place();
     }
   }
@@ -208,25 +235,29 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     const { responseMs } = this.service.timeouts;
     if (this.body.isDone || this.client.isHeld) this.upstream!.setTimer(responseMs);
     else this.upstream!.clearTimer();
+    if (this.service.retry.hedge !== null) this.awaitHedge();
   }
 
   // Attempts
 
   private place(): void {
     const { live } = this;
-    const endpoint = live.pick(this.tried, this.hash);
+    const { limits } = this.service;
+    const endpoint = live.isFull ? null : live.pick(this.tried, this.hash);
     if (endpoint !== null) this.attempt(endpoint);
-    else if (live.usableCount === 0) this.failWithReply(NO_ENDPOINT, live.whyNoEndpoint());
-    else this.enqueue();
+    else if (live.usableCount > 0) this.enqueue(limits.queueTimeoutMs);
+    else if (limits.parkMs > 0) this.enqueue(limits.parkMs);
+    else this.failWithReply(NO_ENDPOINT, live.whyNoEndpoint());
   }
 
-  private enqueue(): void {
+  /** Waits for a place, or, while no endpoint is up, for one to come. */
+  private enqueue(timeoutMs: number): void {
     const { wheel } = this.plane.context;
     if (!this.live.enqueue(this)) {
       this.failWithReply(QUEUE_FULL, '');
       return;
     }
-    if (this.state !== 'queued') wheel.schedule(this.timer, this.service.limits.queueTimeoutMs);
+    if (this.state !== 'queued') wheel.schedule(this.timer, timeoutMs);
     this.state = 'queued';
   }
 
@@ -243,8 +274,17 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
   /** The time in the queue is up. */
   onTimer(): void {
     if (this.state !== 'queued') return;
-    this.live.dequeue(this);
-    this.failWithReply(QUEUE_TIMEOUT, '');
+    const { live } = this;
+    live.dequeue(this);
+    if (live.usableCount > 0) this.failWithReply(QUEUE_TIMEOUT, '');
+    else this.failWithReply(NO_ENDPOINT, live.whyNoEndpoint());
+  }
+
+  /** The time for the whole request is up. */
+  onDeadline(): void {
+    if (this.state === 'free' || this.state === 'tunnel') return;
+    if (this.response.hasBegun) this.end(REQUEST_TIMEOUT, '');
+    else this.failWithReply(REQUEST_TIMEOUT, '');
   }
 
   private attempt(endpoint: LiveEndpoint): void {
@@ -310,6 +350,12 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     this.dropUpstream();
     this.copy.rescue();
     if (why.blamesEndpoint) live.attemptFailed(endpoint, why);
+    if (why === RESPONSE_TIMEOUT) this.answerUs = this.service.timeouts.responseMs * 1000;
+    const second = this.hedge === null ? null : this.hedge.handOver();
+    if (second !== null) {
+      this.goOnWith(second);
+      return;
+    }
     const verdict = retryVerdict(why, this.service.retry, {
       isIdempotent: this.isRepeatable,
       hasResponseBegun: this.response.hasBegun,
@@ -334,6 +380,49 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
   }
 
+  // Hedging
+
+  private awaitHedge(): void {
+    const { body, copy } = this;
+    const isSafe = this.isRepeatable && body.isDone && copy.isWhole && this.upgrade === '';
+    const afterMs = isSafe ? this.live.hedgeAfterMs : Number.POSITIVE_INFINITY;
+    if (afterMs === Number.POSITIVE_INFINITY) return;
+    this.hedge ??= new Hedge(this, this.plane);
+    if (!this.hedge.isTrying) this.hedge.await(afterMs);
+  }
+
+  onHedgeDue(): void {
+    const { endpoint: first, hedge, live, tried } = this;
+    if (this.state !== 'awaiting' || this.hasAnswerBytes || hedge!.isTrying) return;
+    const seen = [...tried, first!.slot];
+    const endpoint = live.pick(seen, this.hash);
+    if (endpoint === null || seen.includes(endpoint.slot)) return;
+    if (!live.retryBudget.spend(this.plane.context.wheel.nowMs)) return;
+    hedge!.try(endpoint, Buffer.from(this.copy.view()), live);
+  }
+
+  onHedgeAnswer(base: Buffer, start: number, end: number): void {
+    const second = this.hedge!.handOver()!;
+    this.plane.context.ledger.addService(this.live.slot, ServiceColumn.hedgesWon, 1);
+    this.dropUpstream();
+    this.copy.rescue();
+    this.goOnWith(second);
+    this.onUpstreamBytes(base, start, end);
+  }
+
+  private goOnWith({ endpoint, upstream, sentMs, isOnKept }: HedgeTry): void {
+    this.endpoint = endpoint;
+    this.endpointId = endpoint.id;
+    this.upstream = upstream;
+    upstream.user = this;
+    this.attemptMs = sentMs;
+    this.isOnKept = isOnKept;
+    this.hasAnswerBytes = false;
+    this.state = sentMs === 0 ? 'connecting' : 'awaiting';
+  }
+
+  // What happens to the attempt
+
   /** The endpoint is down by its check, and this exchange may be waiting for it in vain. */
   onEndpointDown(endpoint: LiveEndpoint): void {
     if (this.endpoint !== endpoint || this.state !== 'awaiting') return;
@@ -355,6 +444,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     this.upstream = null;
     switch (this.state) {
       case 'connecting':
+        if (isStarved(detail)) return this.makeRoom(detail);
         return this.attemptFailed(
           detail === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED,
           detail,
@@ -383,6 +473,19 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     this.client.onBug(error);
   }
 
+  /** Out of descriptors or ports, which is no fault of the endpoint's: idle connections go. */
+  private makeRoom(code: string): void {
+    this.dropUpstream();
+    const count = this.plane.closeIdle(code);
+    if (count === 0 || this.hasMadeRoom) {
+      this.failWithReply(OUT_OF_DESCRIPTORS, code);
+      return;
+    }
+    this.hasMadeRoom = true;
+    this.state = 'placing';
+    this.place();
+  }
+
   /** Closed before the first byte of the answer: a kept connection may have been closed before us. */
   private lossReason(): Reason {
     return this.isOnKept && !this.hasAnswerBytes ? STALE : RESET;
@@ -394,6 +497,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     switch (this.state) {
       case 'awaiting':
         this.hasAnswerBytes = true;
+        if (this.hedge !== null) this.hedge.cancel();
         return this.readHeads(base, start, end);
       case 'relaying':
         this.response.take(base, start, end);
@@ -458,6 +562,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
   private observe(status: number): number {
     const us = (performance.now() - this.attemptMs) * 1000;
     this.plane.context.ledger.addResponse(this.endpoint!.slot, status, us);
+    this.answerUs = us;
     return us;
   }
 
@@ -483,14 +588,13 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
   private endResponse(): void {
     const upstream = this.upstream!;
     const { client, response } = this;
-    const { limits } = this.service;
     upstream.clearTimer();
     const isClean = response.isUpstreamKept && this.body.isDone && upstream.wire.isFlushed;
     if (isClean && upstream.wire.isOpen) {
       this.upstream = null;
       // A client that reads slowly must not keep a connection from being read that is idle now.
       upstream.wire.resume();
-      upstream.release(limits.idleUpstream, limits.idleUpstreamMs);
+      upstream.release(this.service.limits);
     }
     const { isClientKept } = response;
     this.finish(null);
@@ -508,6 +612,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     this.response.hasBegun = true;
     this.status = head.status;
     this.state = 'tunnel';
+    this.endLimits();
     if (!client.wire.write(plane.responseWriter.view())) plane.responseWriter.abandonBuffer();
     const tunnel = new Tunnel(this, client, upstream, this.service.timeouts.idleMs);
     this.tunnel = tunnel;
@@ -584,6 +689,14 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     if (this.state !== 'free') this.finish(BUG);
   }
 
+  /** What bounds requests does not bound tunnels. */
+  private endLimits(): void {
+    this.admittedBy?.leave(this.answerUs);
+    this.admittedBy = null;
+    this.deadline?.clear();
+    this.hedge?.cancel();
+  }
+
   /** The last step on every way: counts, logs, and gives the exchange back. */
   private finish(why: Reason | null, detail = ''): void {
     const { context } = this.plane;
@@ -592,6 +705,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
       context.wheel.cancel(this.timer);
     }
     this.state = 'free';
+    this.endLimits();
     this.dropUpstream();
     const ms = performance.now() - this.startMs;
     const { slot } = this.live;
@@ -662,6 +776,8 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     if (this.tried.length > 0) this.tried.length = 0;
     this.attempts = 0;
     this.needsFresh = false;
+    this.hasMadeRoom = false;
+    this.answerUs = 0;
     this.status = 0;
     this.endpointId = '';
   }

@@ -1,44 +1,54 @@
 // What a service's HTTP policy means for heads, worked out once for its requests to come: the names
 // its rules take out, the lines they put in, and which of our own fields a rule replaces.
 import type { Head } from '../../http1/head.ts';
-import type { HttpPolicy } from '../../model/service.ts';
+import { UNRULED_FIELDS } from '../../model/field-rules.ts';
+import type { HeaderRules, HttpPolicy } from '../../model/service.ts';
 import { type TrustedProxies, trustedProxies } from './trusted-proxies.ts';
-
-/** What frames a message, or belongs to a connection, is decided by us, and by no rule. */
-const UNRULED = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'keep-alive',
-  'proxy-connection',
-  'expect',
-]);
 
 export class HeaderRuleSet {
   /** Lower-case names of the fields that are replaced or removed. */
   readonly names: readonly string[];
   /** The lines that are put in, each with its CRLF. */
   readonly lines: string;
+  /** Old and new lower-case name of the fields that are renamed. */
+  private readonly renames: readonly (readonly [string, string])[];
 
-  constructor(rules: Readonly<Record<string, string>>) {
-    this.names = Object.keys(rules).filter((name) => !UNRULED.has(name));
+  constructor({ set, rename }: HeaderRules) {
+    this.names = Object.keys(set).filter((name) => !UNRULED_FIELDS.has(name));
     this.lines = this.names
-      .filter((name) => rules[name] !== '')
-      .map((name) => `${name}: ${rules[name]}\r\n`)
+      .filter((name) => set[name] !== '')
+      .map((name) => `${name}: ${set[name]}\r\n`)
       .join('');
+    this.renames = Object.entries(rename).filter(
+      ([from, to]) => from !== to && !UNRULED_FIELDS.has(from) && !UNRULED_FIELDS.has(to),
+    );
   }
 
   has(name: string): boolean {
     return this.names.includes(name);
   }
 
-  /** Takes the fields out that the rules are about; before the fields are copied. */
-  dropFrom(head: Head): void {
+  /**
+   * Takes the fields out that the rules are about; before the fields are copied. Returns the lines
+   * of those that come back under another name, where they replace what had it.
+   */
+  takeFrom(head: Head): string {
+    const renamed = this.renames.length === 0 ? '' : this.takeRenamed(head);
     for (const name of this.names) head.dropNamed(name);
+    return renamed;
+  }
+
+  private takeRenamed(head: Head): string {
+    const values = this.renames.map(([from]) => head.valuesOfName(from));
+    let lines = '';
+    this.renames.forEach(([from, to], i) => {
+      head.dropNamed(from);
+      if (values[i]!.length === 0) return;
+      head.dropNamed(to);
+      // What is set after it wins.
+      if (!this.has(to)) lines += values[i]!.map((value) => `${to}: ${value}\r\n`).join('');
+    });
+    return lines;
   }
 }
 

@@ -28,6 +28,9 @@ const PHRASES: Readonly<Record<number, string>> = {
 
 const ALLOW = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
 
+/** RFC 9110 section 10.2.3. What is missing now may be there in a moment: seconds. */
+const RETRY_AFTER = 'Retry-After: 1\r\n';
+
 export interface OwnReplyOptions {
   /** More for people after the reason's sentence; ''. */
   readonly detail: string;
@@ -43,8 +46,8 @@ export interface OwnReplyOptions {
 export function ownReply(reason: Reason, options: OwnReplyOptions): Buffer {
   const detail = options.detail === '' ? '' : `: ${options.detail}`;
   const body = `${reason.text}${detail}\n`;
-  const allow = reason.status === 405 ? ALLOW : '';
-  return reply(reason.status, `X-Upriver-Reason: ${reason.code}\r\n${allow}`, body, options);
+  const more = reason.status === 405 ? ALLOW : reason.status === 503 ? RETRY_AFTER : '';
+  return reply(reason.status, `X-Upriver-Reason: ${reason.code}\r\n${more}`, body, options);
 }
 
 /** A redirect to `location`. */

@@ -7,6 +7,8 @@ import type { LiveEndpoint } from '../live-service.ts';
 import { Exchange } from './exchange.ts';
 
 const SPARES_MAX = 256;
+/** How often it is said that descriptors are out. */
+const STARVED_LOG_MS = 10_000;
 
 export class HttpPlane {
   readonly context: WorkerContext;
@@ -17,6 +19,7 @@ export class HttpPlane {
   /** Exchanges in use, in no order: each knows its place. */
   private readonly active: Exchange[] = [];
   private requestNumber = 0;
+  private starvedMs = Number.NEGATIVE_INFINITY;
   private readonly idPrefix: string;
 
   constructor(context: WorkerContext) {
@@ -57,6 +60,22 @@ export class HttpPlane {
   /** An endpoint went down by its check: exchanges that wait for it may go elsewhere. */
   endpointWentDown(endpoint: LiveEndpoint): void {
     for (const exchange of [...this.active]) exchange.onEndpointDown(endpoint);
+  }
+
+  /**
+   * There is no descriptor or port for another connection (`code` of the system): those that lie idle
+   * are closed. Returns how many.
+   */
+  closeIdle(code: string): number {
+    const { log, services, wheel } = this.context;
+    let count = 0;
+    for (const service of services.values()) count += service.closeIdle();
+    if (wheel.nowMs >= this.starvedMs + STARVED_LOG_MS) {
+      this.starvedMs = wheel.nowMs;
+      const advice = 'no descriptor or port is left for upstream connections: raise the limit';
+      log.error({ code, closedIdle: count }, `${advice} (ulimit -n, ip_local_port_range)`);
+    }
+    return count;
   }
 
   /** An id for a request that brought none: unique over workers and restarts. */

@@ -56,7 +56,7 @@ export interface RequestHeadOptions {
 /** Writes the whole head, empty line included. */
 export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): void {
   const { head, client, policy, route } = options;
-  policy.request.dropFrom(head);
+  const renamed = policy.request.takeFrom(head);
   const maxForwards = takeMaxForwards(head);
   out.reset();
   out.text(head.method);
@@ -80,6 +80,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   if (policy.requestId && !(client.isTrusted && head.has(HeadFlag.requestId))) {
     out.text(`X-Request-Id: ${options.makeRequestId()}\r\n`);
   }
+  if (renamed !== '') out.text(renamed);
   out.text(policy.request.lines);
   out.text('\r\n');
 }

@@ -24,7 +24,7 @@ export interface ResponseHeadOptions {
 /** Writes the whole head, empty line included. */
 export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions): void {
   const { head, policy } = options;
-  if (head.status >= 200) policy.response.dropFrom(head);
+  const renamed = head.status >= 200 ? policy.response.takeFrom(head) : '';
   out.reset();
   out.text('HTTP/1.1 ');
   out.copy(head.bytes, head.start + STATUS_OFFSET, head.reasonEnd);
@@ -43,6 +43,7 @@ export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions)
   }
   if (head.status >= 200) {
     if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
+    if (renamed !== '') out.text(renamed);
     out.text(policy.response.lines);
   }
   out.text('\r\n');

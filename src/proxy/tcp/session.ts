@@ -13,6 +13,7 @@ import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
+import { isStarved } from '../upstream-connection.ts';
 import type { Wire, WireHandler } from '../wire.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
@@ -20,6 +21,8 @@ const NO_ENDPOINT = reason('no-endpoint');
 const QUEUE_FULL = reason('queue-full');
 const QUEUE_TIMEOUT = reason('queue-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
+const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
+const BUG = reason('bug');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
@@ -79,10 +82,12 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.state = 'connecting';
     const { live } = this;
     const hash = live.service.balance.policy === 'hash' ? hashText(this.clientAddress) : 0;
-    const endpoint = live.pick(this.tried, hash);
+    const { limits } = live.service;
+    const endpoint = live.isFull ? null : live.pick(this.tried, hash);
     if (endpoint !== null) this.attempt(endpoint);
-    else if (live.usableCount === 0) this.fail(NO_ENDPOINT, live.whyNoEndpoint());
-    else this.queue();
+    else if (live.usableCount > 0) this.queue(limits.queueTimeoutMs);
+    else if (limits.parkMs > 0) this.queue(limits.parkMs);
+    else this.fail(NO_ENDPOINT, live.whyNoEndpoint());
   }
 
   private attempt(endpoint: LiveEndpoint): void {
@@ -98,7 +103,8 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.upstream = new Upstream(this, endpoint);
   }
 
-  private queue(): void {
+  /** Waits for a place, or, while no endpoint is up, for one to come. */
+  private queue(timeoutMs: number): void {
     if (!this.live.enqueue(this)) {
       this.fail(QUEUE_FULL, '');
       return;
@@ -106,13 +112,19 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.state = 'queued';
     const { wheel } = this.context;
     // It may leave the queue and come back in vain: the time runs from when it came first.
-    this.queuedUntilMs ??= wheel.nowMs + this.live.service.limits.queueTimeoutMs;
+    this.queuedUntilMs ??= wheel.nowMs + timeoutMs;
     wheel.schedule(this.timer, Math.max(0, this.queuedUntilMs - wheel.nowMs));
   }
 
   /** An endpoint may have a place: called once, and taken off the queue. */
   onPlace(): void {
-    if (this.state === 'queued') this.connect();
+    if (this.state !== 'queued') return;
+    try {
+      this.connect();
+    } catch (error) {
+      // Who called is another session.
+      this.onBug(error);
+    }
   }
 
   onConnected(): void {
@@ -231,8 +243,10 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
 
   onUpstreamClosed(error: NodeJS.ErrnoException | null): void {
     if (this.state === 'connecting') {
-      const why = error?.code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED;
-      this.connectFailed(why, error?.code ?? '');
+      const code = error?.code ?? '';
+      const why = code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED;
+      if (isStarved(code)) this.fail(OUT_OF_DESCRIPTORS, code);
+      else this.connectFailed(why, code);
       return;
     }
     this.leaveEndpoint();
@@ -252,6 +266,13 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
 
   // Ends
 
+  /** A rule of ours was broken in this session: it ends, the others live. */
+  onBug(error: unknown): void {
+    const err = error instanceof Error ? error.stack : String(error);
+    this.context.log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    if (this.state !== 'closed') this.cut(BUG);
+  }
+
   onTimer(): void {
     switch (this.state) {
       case 'connecting':
@@ -259,7 +280,8 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
         return;
       case 'queued':
         this.live.dequeue(this);
-        this.fail(QUEUE_TIMEOUT, '');
+        if (this.live.usableCount > 0) this.fail(QUEUE_TIMEOUT, '');
+        else this.fail(NO_ENDPOINT, this.live.whyNoEndpoint());
         return;
       case 'relaying':
         if (this.upstream !== null) this.cut(CLIENT_IDLE);

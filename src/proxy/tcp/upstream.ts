@@ -8,6 +8,8 @@ export interface UpstreamOwner {
   onUpstreamEnd(): void;
   onUpstreamDrain(): void;
   onUpstreamClosed(error: NodeJS.ErrnoException | null): void;
+  /** One of these has thrown. */
+  onBug(error: unknown): void;
 }
 
 /**
@@ -47,5 +49,12 @@ export class Upstream implements ConnectHandler {
 
   onClose(error: NodeJS.ErrnoException | null): void {
     this.owner?.onUpstreamClosed(error);
+  }
+
+  onBug(error: unknown): void {
+    const { owner } = this;
+    if (owner === null) throw error;
+    this.leave();
+    owner.onBug(error);
   }
 }

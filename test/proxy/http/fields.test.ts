@@ -31,6 +31,9 @@ async function relayed(reply: string, policy: Policy = {}): Promise<string> {
   return head;
 }
 
+/** Rules that set fields, and rename none. */
+const setting = (set: Readonly<Record<string, string>>) => ({ set, rename: {} });
+
 const trusting = { http: { trustedProxies: ['127.0.0.0/8'] } };
 const own =
   'X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n' +
@@ -138,12 +141,23 @@ describe('the request head', () => {
       'x-forwarded-proto': 'https',
     };
     const head = await forwarded(request('GET /', 'X-Replaced: old\r\nX-Removed: 1\r\n'), {
-      http: { headers: { request: rules, response: {} } },
+      http: { headers: { request: setting(rules), response: setting({}) } },
     });
     expect(head).toMatch(/x-set: 1\r\nx-replaced: new\r\nx-forwarded-proto: https\r\n\r\n$/);
     expect(head).not.toMatch(/old|removed/i);
     // One field, not ours beside it.
     expect(head.match(/x-forwarded-proto/gi)).toHaveLength(1);
+  });
+
+  it('renames fields, which replace what has the new name, unless that is set', async () => {
+    const rename = { 'x-old': 'x-new', 'x-none': 'x-kept', 'x-lost': 'x-set', host: 'x-host' };
+    const sent = 'X-Old: 1\r\nX-OLD: 2\r\nX-New: spoofed\r\nX-Kept: 3\r\nX-Lost: 4\r\n';
+    const head = await forwarded(request('GET /', sent), {
+      http: { headers: { request: { set: { 'x-set': '5' }, rename }, response: setting({}) } },
+    });
+    expect(head).toBe(
+      `GET / HTTP/1.1\r\nHost: a\r\nX-Kept: 3\r\n${own}x-new: 1\r\nx-new: 2\r\nx-set: 5\r\n\r\n`,
+    );
   });
 
   it('keeps its framing whatever the rules say', async () => {
@@ -153,7 +167,7 @@ describe('the request head', () => {
       host: 'b',
       connection: 'x',
     };
-    const headers = { request: rules, response: rules };
+    const headers = { request: setting(rules), response: setting(rules) };
     const head = await forwarded(request('GET /'), { http: { headers } });
     expect(head).toBe(`GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`);
   });
@@ -178,12 +192,18 @@ describe('the response head', () => {
   it('follows the rules, and gets Via', async () => {
     const response = { 'x-set': '1', server: '' };
     const head = await relayed(answer('', 'Server: x\r\n'), {
-      http: { via: true, headers: { request: {}, response } },
+      http: { via: true, headers: { request: setting({}), response: setting(response) } },
     });
     expect(head).toBe(
       `HTTP/1.1 200 OK\r\nContent-Length: 0\r\nVia: 1.1 ${VIA_NAME}\r\nx-set: 1\r\n\r\n`,
     );
   });
+});
+
+it('renames fields of responses', async () => {
+  const headers = { request: setting({}), response: { set: {}, rename: { server: 'x-origin' } } };
+  const head = await relayed(answer('', 'Server: x\r\n'), { http: { headers } });
+  expect(head).toBe('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nx-origin: x\r\n\r\n');
 });
 
 describe('requests answered here', () => {
