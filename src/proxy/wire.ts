@@ -109,6 +109,12 @@ export class Wire {
     return address.startsWith('::ffff:') ? address.slice(7) : address;
   }
 
+  /** The number of its file descriptor; -1 where it has none any more. */
+  get descriptor(): number {
+    // Undocumented; without it nothing is known, and nothing refused.
+    return (this.socket as { _handle?: { fd?: number } })._handle?.fd ?? -1;
+  }
+
   get remotePort(): number {
     return this.socket.remotePort ?? 0;
   }

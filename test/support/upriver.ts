@@ -36,6 +36,8 @@ export interface StartOptions {
   /** Wait until /readyz answers 200 (default), or only until the process runs. */
   readonly isReady?: boolean;
   readonly statsPort?: number;
+  /** File descriptors that it may have open; default: as many as this process. */
+  readonly descriptors?: number;
 }
 
 const READY_MS_MAX = 15_000;
@@ -44,7 +46,8 @@ const READY_MS_MAX = 15_000;
 export async function startUpriver(options: StartOptions = {}): Promise<UpriverProcess> {
   const statsPort = options.statsPort ?? (await freePorts(1))[0]!;
   const args = ['run', '--stats', `127.0.0.1:${statsPort}`, ...(options.args ?? [])];
-  const upriver = spawnUpriver(args, options.env ?? {}, `http://127.0.0.1:${statsPort}`);
+  const statsUrl = `http://127.0.0.1:${statsPort}`;
+  const upriver = spawnUpriver(args, options.env ?? {}, { ...options, statsUrl });
   if (options.isReady ?? true) {
     try {
       await untilReady(upriver);
@@ -60,9 +63,12 @@ export async function startUpriver(options: StartOptions = {}): Promise<UpriverP
 export function spawnUpriver(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  statsUrl = '',
+  { statsUrl = '', descriptors = 0 }: { statsUrl?: string; descriptors?: number } = {},
 ): UpriverProcess {
-  const child = spawn(process.execPath, [launcher, ...args], {
+  const command = [process.execPath, launcher, ...args];
+  const limit = `ulimit -n ${descriptors}; exec "$0" "$@"`;
+  const [file = '', ...rest] = descriptors === 0 ? command : ['sh', '-c', limit, ...command];
+  const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
   });

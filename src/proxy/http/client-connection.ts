@@ -17,6 +17,7 @@ import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
+import { isFromReserve } from '../descriptors.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../wire.ts';
@@ -51,6 +52,7 @@ const BAD_HEADER = reason('bad-header');
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
+const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const LOOP = reason('loop');
 const BUG = reason('bug');
 
@@ -94,8 +96,13 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.plane = plane;
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
-    if (listener.service === null) return;
-    if (!this.countFor(listener.service)) this.refuse(TOO_MANY_CONNECTIONS, null);
+    const { service } = listener;
+    const isTooMany = service !== null && !this.countFor(service);
+    if (isTooMany) this.refuse(TOO_MANY_CONNECTIONS, null);
+    else if (isFromReserve(wire.descriptor)) {
+      plane.closeIdle('EMFILE');
+      this.refuse(OUT_OF_DESCRIPTORS, null);
+    }
   }
 
   get address(): string {

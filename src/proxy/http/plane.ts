@@ -72,8 +72,9 @@ export class HttpPlane {
     for (const service of services.values()) count += service.closeIdle();
     if (wheel.nowMs >= this.starvedMs + STARVED_LOG_MS) {
       this.starvedMs = wheel.nowMs;
-      const advice = 'no descriptor or port is left for upstream connections: raise the limit';
-      log.error({ code, closedIdle: count }, `${advice} (ulimit -n, ip_local_port_range)`);
+      const what = 'no descriptor or port is left';
+      const advice = 'raise the limit: ulimit -n, or net.ipv4.ip_local_port_range';
+      log.error({ code, closedIdle: count }, `${what}; ${advice}`);
     }
     return count;
   }

@@ -11,6 +11,7 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
+import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
 import { isStarved } from '../upstream-connection.ts';
@@ -73,6 +74,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     ledger.addService(this.live.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(this.live.slot);
     if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
+    else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else this.connect();
   }
 

@@ -1,0 +1,31 @@
+// How many file descriptors the process may have open. The kernel gives out the lowest free number,
+// so the number of a new one tells how near the end is; where a connection can't be accepted for
+// want of one, nobody is told, so the last few are kept for what must go on: upstream connections,
+// the stats port, health checks.
+import { readFileSync } from 'node:fs';
+
+/** Kept back, or an eighth of a small limit. */
+const RESERVE_MAX = 64;
+
+let first = Number.POSITIVE_INFINITY;
+
+/** Whether a connection with this descriptor is one that should not be served. */
+export function isFromReserve(descriptor: number): boolean {
+  if (first === Number.POSITIVE_INFINITY) first = firstOfReserve();
+  return descriptor >= first;
+}
+
+/** Linux tells in /proc; elsewhere the system's error has to do. */
+function firstOfReserve(): number {
+  const max = readLimit();
+  return max - Math.min(RESERVE_MAX, Math.floor(max / 8));
+}
+
+function readLimit(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    return soft === undefined ? Number.MAX_SAFE_INTEGER : Number(soft);
+  } catch {
+    return Number.MAX_SAFE_INTEGER;
+  }
+}
