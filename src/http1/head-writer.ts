@@ -11,6 +11,8 @@ const CRLF_BYTES = 2;
 export class HeadWriter {
   private buffer: Buffer;
   private used = 0;
+  /** The last view: heads are often as long as the one before, and a view costs more than a look. */
+  private lastView: Buffer | null = null;
 
   constructor(bytes = 2048) {
     this.buffer = Buffer.allocUnsafeSlow(bytes);
@@ -54,13 +56,15 @@ export class HeadWriter {
 
   /** What was written; refers to the writer's buffer. */
   view(): Buffer {
-    return this.buffer.subarray(0, this.used);
+    if (this.lastView?.length !== this.used) this.lastView = this.buffer.subarray(0, this.used);
+    return this.lastView;
   }
 
   /** Leaves the buffer to an unfinished write that refers to it, and goes on with another. */
   abandonBuffer(): void {
     this.buffer = Buffer.allocUnsafeSlow(this.buffer.length);
     this.used = 0;
+    this.lastView = null;
   }
 
   private reserve(count: number): number {
@@ -74,6 +78,7 @@ export class HeadWriter {
     const grown = Buffer.allocUnsafeSlow(this.used * 2);
     this.buffer.copy(grown);
     this.buffer = grown;
+    this.lastView = null;
   }
 }
 

@@ -55,7 +55,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
     this.parser = new HeadParser('response', RESPONSE_LIMITS);
-    this.wire = connectWire(endpoint, this);
+    this.wire = connectWire(endpoint, this, 'shared');
   }
 
   setTimer(ms: number): void {

@@ -1,8 +1,9 @@
 // How sockets are read and written: the one module that knows Node's sockets. The rest of the data
 // plane sees bytes arriving and writes taken. Two things make it cheap: reads land in static
 // buffers (no allocation per read), and a write that the kernel takes whole leaves its bytes free
-// at once. Accepted wires share one read buffer, so an idle client connection costs little; an
-// upstream wire has its own, so its bytes can be relayed without a copy.
+// at once. HTTP wires share one read buffer, which stays in the processor's cache and makes idle
+// connections cost little; a wire that streams gets its own, so that its bytes are relayed without
+// a copy.
 // Invariant: bytes handed to `onBytes` are valid until it returns; a buffer that an unfinished
 // write still refers to is never read into.
 import { createServer, connect as netConnect, type Server, Socket } from 'node:net';
@@ -62,7 +63,7 @@ function takeBuffer(): ReadBuffer {
   return spareBuffers.pop() ?? makeReadBuffer(OWN_READ_BYTES);
 }
 
-/** The read buffer of accepted wires of this thread; its bytes never outlive `onBytes`. */
+/** The read buffer of this thread's wires that don't stream; its bytes never outlive `onBytes`. */
 const sharedBuffer = makeReadBuffer(SHARED_READ_BYTES);
 
 function giveBuffer(buffer: ReadBuffer): void {
@@ -162,7 +163,7 @@ export class Wire {
     return isTaken;
   }
 
-  /** An accepted wire has done with streaming: its reads land in the shared buffer again. */
+  /** The wire has done with streaming: its reads land in the shared buffer again. */
   shareBuffer(): void {
     this.wantsShared = this.buffer !== sharedBuffer || this.nextBuffer !== null;
   }
@@ -356,8 +357,12 @@ export interface WireTarget {
 }
 
 /** Opens a connection; `handler` gets onConnect, or onClose with the error. */
-export function connectWire(target: WireTarget, handler: ConnectHandler): Wire {
-  const buffer = takeBuffer();
+export function connectWire(
+  target: WireTarget,
+  handler: ConnectHandler,
+  readBuffer: 'own' | 'shared',
+): Wire {
+  const buffer = readBuffer === 'own' ? takeBuffer() : sharedBuffer;
   lastRead = null;
   firstView = buffer.view;
   const socket: WiredSocket = netConnect({

@@ -225,7 +225,9 @@ describe.each([
       const endpoint = await listenEndpoint();
       const { server } = await listen(isFast, kind, (wire) => {
         const here = new Relay(wire);
-        const there = new Relay(connectWire({ address: '127.0.0.1', port: endpoint.port }, here));
+        const there = new Relay(
+          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, 'own'),
+        );
         here.other = there;
         there.other = here;
       });
@@ -259,7 +261,7 @@ describe.each([
     const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
-    const there = connectWire({ address: '127.0.0.1', port: endpoint.port }, new Idle());
+    const there = connectWire({ address: '127.0.0.1', port: endpoint.port }, new Idle(), 'own');
     const upstream = await endpoint.accept();
     const bases = new Set<Buffer>();
     let received = '';
@@ -321,7 +323,7 @@ describe('connecting', () => {
     const code = await new Promise((resolve) => {
       handler.onClose = ((error: NodeJS.ErrnoException | null) =>
         resolve(error?.code)) as () => void;
-      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler);
+      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, 'own');
     });
     expect(code).toBe('ECONNREFUSED');
   });

@@ -592,6 +592,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const isClean = response.isUpstreamKept && this.body.isDone && upstream.wire.isFlushed;
     if (isClean && upstream.wire.isOpen) {
       this.upstream = null;
+      response.leaveUpstream();
       // A client that reads slowly must not keep a connection from being read that is idle now.
       upstream.wire.resume();
       upstream.release(this.service.limits);

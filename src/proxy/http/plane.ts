@@ -7,13 +7,15 @@ import type { LiveEndpoint } from '../live-service.ts';
 import { Exchange } from './exchange.ts';
 
 const SPARES_MAX = 256;
+/** Room for a response head with a small body. */
+const RESPONSE_BYTES = 8192;
 /** How often it is said that descriptors are out. */
 const STARVED_LOG_MS = 10_000;
 
 export class HttpPlane {
   readonly context: WorkerContext;
   /** For response heads; what it holds is sent, copied or abandoned before another uses it. */
-  readonly responseWriter = new HeadWriter();
+  readonly responseWriter = new HeadWriter(RESPONSE_BYTES);
   private parsers: HeadParser[] = [];
   private readonly spares: Exchange[] = [];
   /** Exchanges in use, in no order: each knows its place. */

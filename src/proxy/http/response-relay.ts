@@ -20,6 +20,11 @@ export interface Answered {
   readonly upstream: Wire;
 }
 
+/** Bytes of a body that are cheaper to copy behind the head than to send from where they are. */
+const COPIED_MAX = 4096;
+/** A body of so many bytes is streamed from a buffer of the connection's own. */
+const STREAMED_MIN = 32 * 1024;
+
 export class ResponseRelay {
   /** A byte of the final response went to the client. */
   hasBegun = false;
@@ -81,6 +86,11 @@ export class ResponseRelay {
     this.sendLast();
   }
 
+  /** The upstream connection is done with this response, and may read the next one elsewhere. */
+  leaveUpstream(): void {
+    if (this.body.bytes < STREAMED_MIN) this.upstream.shareBuffer();
+  }
+
   /** As new, for the next response. */
   clear(): void {
     this.hasBegun = false;
@@ -108,23 +118,29 @@ export class ResponseRelay {
   }
 
   /**
-   * The head goes before the body's first bytes in place, where these are and there is room: the
-   * commonest response, all of it in one read, leaves in one write.
+   * Head and first bytes of the body leave in one write: few bytes behind the head in its buffer,
+   * many with the head before them in theirs, where there is room.
    */
   private sendFirst(base: Buffer, hasBytes: boolean): void {
     const { body, writer } = this;
     const room = hasBytes ? body.from - writer.length : -1;
-    if (room >= 0) {
+    if (hasBytes && body.to - body.from <= COPIED_MAX) {
+      writer.copy(base, body.from, body.to);
+      this.sendWriter();
+    } else if (room >= 0) {
       writer.copyTo(base, room);
       this.forward(base, room, body.to);
     } else {
-      if (!this.client.write(writer.view())) {
-        writer.abandonBuffer();
-        this.upstream.pause();
-      }
+      this.sendWriter();
       if (hasBytes) this.forward(base, body.from, body.to);
     }
     this.sendLast();
+  }
+
+  private sendWriter(): void {
+    if (this.client.write(this.writer.view())) return;
+    this.writer.abandonBuffer();
+    this.upstream.pause();
   }
 
   private forward(base: Buffer, from: number, to: number): void {

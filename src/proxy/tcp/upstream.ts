@@ -22,7 +22,7 @@ export class Upstream implements ConnectHandler {
 
   constructor(owner: UpstreamOwner, target: WireTarget) {
     this.owner = owner;
-    this.wire = connectWire(target, this);
+    this.wire = connectWire(target, this, 'own');
   }
 
   /** Closes the connection, if it is open still, without a word to the session. */
