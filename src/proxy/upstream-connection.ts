@@ -1,15 +1,12 @@
 // One HTTP connection to an endpoint. It belongs to an exchange or lies idle in the endpoint's
-// pool, never both; it parses response heads, for which it keeps its own parser.
+// pool, never both.
 //   connecting -> busy <-> idle -> closed
 // Bytes, or the end, on an idle connection condemn it: they belong to no exchange.
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
-import { type HeadLimits, HeadParser } from '../http1/head-parser.ts';
+import type { HeadParser } from '../http1/head-parser.ts';
 import type { Limits } from '../model/service.ts';
 import type { LiveEndpoint } from './live-service.ts';
 import { type ConnectHandler, connectWire, type Wire } from './wire.ts';
-
-/** What an endpoint may send as a head. */
-const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
 
 /** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */
 const STARVED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
@@ -37,7 +34,8 @@ export interface UpstreamUser {
 export class UpstreamConnection implements ConnectHandler, TimerOwner {
   readonly wire: Wire;
   readonly endpoint: LiveEndpoint;
-  readonly parser: HeadParser;
+  /** Kept only while a response head is in pieces. */
+  parser: HeadParser | null = null;
   /** Who has it; null while it is idle or closed. */
   user: UpstreamUser | null;
   /** Whether an earlier exchange was answered on it: it may then be stale. */
@@ -54,7 +52,6 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.user = user;
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
-    this.parser = new HeadParser('response', RESPONSE_LIMITS);
     this.wire = connectWire(endpoint, this, 'shared');
   }
 
@@ -73,7 +70,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.user = null;
     this.isReused = true;
     this.idleSinceMs = nowMs;
-    this.parser.reset();
+    this.parser = null;
     const leftMs = upstreamAgeMs === 0 ? idleUpstreamMs : upstreamAgeMs - (nowMs - this.openedMs);
     const isKept = endpoint.takesWork && leftMs > 0 && endpoint.pool.give(this, idleUpstream);
     if (isKept) this.setTimer(Math.min(idleUpstreamMs, leftMs));

@@ -13,7 +13,7 @@ import { assert } from '../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { isPersistent, requestBody } from '../../http1/framing.ts';
 import { type Head, HeadFlag } from '../../http1/head.ts';
-import { HeadState } from '../../http1/head-parser.ts';
+import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
@@ -115,8 +115,11 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   private readonly response: ResponseRelay;
   private tunnel: Tunnel | null = null;
 
-  // For the log and the ledger.
+  // For the log and the ledger. Reading the clock costs as much as choosing an endpoint: a moment
+  // that is the same as one before is not read again.
   private startMs = 0;
+  /** When the answer came, if all of it came at once; 0: the end has to be read. */
+  private endMs = 0;
   private status = 0;
   private target = '';
   private host = '';
@@ -302,7 +305,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     if (kept !== null) {
       kept.user = this;
       this.upstream = kept;
-      this.sendRequest(kept);
+      const isAtOnce = this.attempts === 1 && this.state === 'placing';
+      this.sendRequest(kept, isAtOnce ? this.startMs : performance.now());
       return;
     }
     this.state = 'connecting';
@@ -312,13 +316,13 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   onUpstreamConnect(): void {
-    if (this.state === 'connecting') this.sendRequest(this.upstream!);
+    if (this.state === 'connecting') this.sendRequest(this.upstream!, performance.now());
   }
 
-  private sendRequest(upstream: UpstreamConnection): void {
+  private sendRequest(upstream: UpstreamConnection, nowMs: number): void {
     const { copy, body, client } = this;
     this.state = 'awaiting';
-    this.attemptMs = performance.now();
+    this.attemptMs = nowMs;
     const isTaken = upstream.wire.write(copy.view());
     if (!isTaken) copy.lend();
     if (body.bytes > this.service.retry.bodyBytesMax) copy.giveUp();
@@ -509,7 +513,16 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   private readHeads(base: Buffer, start: number, end: number): void {
-    const { parser } = this.upstream!;
+    const upstream = this.upstream!;
+    const parser = upstream.parser ?? this.plane.takeResponseParser();
+    upstream.parser = parser;
+    this.takeHeads(parser, base, start, end);
+    if (parser.state === HeadState.more) return;
+    upstream.parser = null;
+    this.plane.giveResponseParser(parser);
+  }
+
+  private takeHeads(parser: HeadParser, base: Buffer, start: number, end: number): void {
     let at = start;
     // Interim responses (1xx) come before the final one.
     while (at < end && this.state === 'awaiting') {
@@ -556,11 +569,13 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.state = 'relaying';
     this.status = head.status;
     this.afterResponseBytes();
+    if (this.state === 'relaying') this.endMs = 0;
   }
 
   /** Counts the answer; returns how long it took, microseconds. */
   private observe(status: number): number {
-    const us = (performance.now() - this.attemptMs) * 1000;
+    this.endMs = performance.now();
+    const us = (this.endMs - this.attemptMs) * 1000;
     this.plane.context.ledger.addResponse(this.endpoint!.slot, status, us);
     this.answerUs = us;
     return us;
@@ -610,6 +625,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     plane.context.ledger.addService(this.live.slot, ServiceColumn.upgrades, 1);
     this.live.attemptSucceeded(this.endpoint!, this.observe(head.status));
+    this.endMs = 0;
     this.response.hasBegun = true;
     this.status = head.status;
     this.state = 'tunnel';
@@ -708,7 +724,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.state = 'free';
     this.endLimits();
     this.dropUpstream();
-    const ms = performance.now() - this.startMs;
+    const ms = (why === null && this.endMs > 0 ? this.endMs : performance.now()) - this.startMs;
     const { slot } = this.live;
     context.ledger.addExchange(slot, this.status, ms * 1000);
     const { bytesIn, bytesOut } = this;
@@ -779,6 +795,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.needsFresh = false;
     this.hasMadeRoom = false;
     this.answerUs = 0;
+    this.endMs = 0;
     this.status = 0;
     this.endpointId = '';
   }

@@ -9,6 +9,8 @@ import { Exchange } from './exchange.ts';
 const SPARES_MAX = 256;
 /** Room for a response head with a small body. */
 const RESPONSE_BYTES = 8192;
+/** What an endpoint may send as a head. */
+const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
 /** How often it is said that descriptors are out. */
 const STARVED_LOG_MS = 10_000;
 
@@ -16,7 +18,8 @@ export class HttpPlane {
   readonly context: WorkerContext;
   /** For response heads; what it holds is sent, copied or abandoned before another uses it. */
   readonly responseWriter = new HeadWriter(RESPONSE_BYTES);
-  private parsers: HeadParser[] = [];
+  private readonly parsers: HeadParser[] = [];
+  private readonly responseParsers: HeadParser[] = [];
   private readonly spares: Exchange[] = [];
   /** Exchanges in use, in no order: each knows its place. */
   private readonly active: Exchange[] = [];
@@ -40,6 +43,16 @@ export class HttpPlane {
   giveParser(parser: HeadParser): void {
     parser.reset();
     if (this.parsers.length < SPARES_MAX) this.parsers.push(parser);
+  }
+
+  /** A parser of response heads; kept by an upstream connection while a head is in pieces. */
+  takeResponseParser(): HeadParser {
+    return this.responseParsers.pop() ?? new HeadParser('response', RESPONSE_LIMITS);
+  }
+
+  giveResponseParser(parser: HeadParser): void {
+    parser.reset();
+    if (this.responseParsers.length < SPARES_MAX) this.responseParsers.push(parser);
   }
 
   takeExchange(): Exchange {
