@@ -21,6 +21,7 @@ import type { Service } from '../../model/service.ts';
 import type { AdaptiveLimit } from '../adaptive-limit.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
+import { Account, type Accountable } from './account.ts';
 import { BodyRelay } from './body-relay.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { Deadline, type DeadlineOwner } from './deadline.ts';
@@ -64,7 +65,7 @@ const BODY_TOO_LARGE = reason('body-too-large');
 const CLIENT_CLOSED = reason('client-closed');
 const BUG = reason('bug');
 
-type Owner = TimerOwner & TunnelOwner & HedgeOwner & DeadlineOwner;
+type Owner = TimerOwner & TunnelOwner & HedgeOwner & DeadlineOwner & Accountable;
 
 export class Exchange implements UpstreamUser, Waiter, Owner {
   state: State = 'free';
@@ -72,8 +73,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   activeIndex = -1;
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
-  private client!: ClientConnection;
-  private live!: LiveService;
+  client!: ClientConnection;
+  live!: LiveService;
   /** The policy that it began with. */
   private service!: Service;
   private policy!: HeaderPolicy;
@@ -81,7 +82,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   // The request.
   private readonly copy = new RequestCopy();
   private readonly body = new BodyRelay();
-  private method = '';
+  method = '';
   private isRepeatable = false;
   private isOldClient = false;
   /** What an upgrade asks for; '' where it is none. */
@@ -92,7 +93,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   // Attempts.
   /** Slots of the endpoints that failed. */
   private readonly tried: number[] = [];
-  private attempts = 0;
+  attempts = 0;
   private needsFresh = false;
   private endpoint: LiveEndpoint | null = null;
   private upstream: UpstreamConnection | null = null;
@@ -115,15 +116,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   private readonly response: ResponseRelay;
   private tunnel: Tunnel | null = null;
 
-  // For the log and the ledger. Reading the clock costs as much as choosing an endpoint: a moment
-  // that is the same as one before is not read again.
-  private startMs = 0;
-  /** When the answer came, if all of it came at once; 0: the end has to be read. */
-  private endMs = 0;
-  private status = 0;
-  private target = '';
-  private host = '';
-  private endpointId = '';
+  /** For the log and the ledger. */
+  private readonly account = new Account();
 
   constructor(plane: HttpPlane) {
     this.plane = plane;
@@ -141,7 +135,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       this.service = service;
       this.policy = HeaderPolicy.of(service.http);
     }
-    this.startMs = performance.now();
+    this.account.begin(head, this.plane.context);
     this.method = head.method;
     this.isRepeatable = isIdempotent(head.method);
     this.isOldClient = head.minorVersion === 0;
@@ -151,10 +145,6 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const facts = client.factsFor(this.policy);
     if (service.balance.hash !== null)
       this.hash = hashOf(service.balance.hash, head, facts.address);
-    if (this.plane.context.accessLog !== null) {
-      this.target = head.text(head.targetStart, head.targetEnd);
-      this.host = head.hostStart < 0 ? '' : head.text(head.hostStart, head.hostEnd);
-    }
     live.retryBudget.earn();
     const { requestMs } = service.timeouts;
     if (requestMs > 0) {
@@ -294,7 +284,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const { ledger, wheel } = this.plane.context;
     if (this.state === 'queued') wheel.cancel(this.timer);
     this.endpoint = endpoint;
-    this.endpointId = endpoint.id;
+    this.account.endpointId = endpoint.id;
     this.attempts += 1;
     ledger.acquire(endpoint.slot);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
@@ -306,7 +296,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       kept.user = this;
       this.upstream = kept;
       const isAtOnce = this.attempts === 1 && this.state === 'placing';
-      this.sendRequest(kept, isAtOnce ? this.startMs : performance.now());
+      this.sendRequest(kept, isAtOnce ? this.account.startMs : performance.now());
       return;
     }
     this.state = 'connecting';
@@ -416,7 +406,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   private goOnWith({ endpoint, upstream, sentMs, isOnKept }: HedgeTry): void {
     this.endpoint = endpoint;
-    this.endpointId = endpoint.id;
+    this.account.endpointId = endpoint.id;
     this.upstream = upstream;
     upstream.user = this;
     this.attemptMs = sentMs;
@@ -567,15 +557,14 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     live.attemptSucceeded(this.endpoint!, us);
     this.state = 'relaying';
-    this.status = head.status;
+    this.account.status = head.status;
     this.afterResponseBytes();
-    if (this.state === 'relaying') this.endMs = 0;
+    if (this.state === 'relaying') this.account.goesOn();
   }
 
   /** Counts the answer; returns how long it took, microseconds. */
   private observe(status: number): number {
-    this.endMs = performance.now();
-    const us = (this.endMs - this.attemptMs) * 1000;
+    const us = this.account.answered(this.attemptMs);
     this.plane.context.ledger.addResponse(this.endpoint!.slot, status, us);
     this.answerUs = us;
     return us;
@@ -625,9 +614,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     plane.context.ledger.addService(this.live.slot, ServiceColumn.upgrades, 1);
     this.live.attemptSucceeded(this.endpoint!, this.observe(head.status));
-    this.endMs = 0;
+    this.account.goesOn();
     this.response.hasBegun = true;
-    this.status = head.status;
+    this.account.status = head.status;
     this.state = 'tunnel';
     this.endLimits();
     if (!client.wire.write(plane.responseWriter.view())) plane.responseWriter.abandonBuffer();
@@ -671,7 +660,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   private failWithReply(why: Reason, detail: string, isClientKept = true): void {
     const { client } = this;
     const isKept = isClientKept && this.body.isDone && this.mayKeepAlive;
-    this.status = why.status;
+    this.account.status = why.status;
     this.finish(why, detail);
     // Why there is no endpoint is for everyone; what went wrong with one is for the log.
     client.reply(why, why === NO_ENDPOINT ? detail : '', isKept);
@@ -724,63 +713,18 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.state = 'free';
     this.endLimits();
     this.dropUpstream();
-    const ms = (why === null && this.endMs > 0 ? this.endMs : performance.now()) - this.startMs;
-    const { slot } = this.live;
-    context.ledger.addExchange(slot, this.status, ms * 1000);
-    const { bytesIn, bytesOut } = this;
-    if (bytesIn > 0) context.ledger.addService(slot, ServiceColumn.bytesIn, bytesIn);
-    if (bytesOut > 0) context.ledger.addService(slot, ServiceColumn.bytesOut, bytesOut);
-    if (why !== null) {
-      context.ledger.addReason(slot, why.index);
-      this.logFailure(why, detail);
-    }
-    if (context.accessLog !== null) this.logAccess(why, ms);
+    this.account.close(this, why, detail, context);
     this.clear();
     this.plane.giveExchange(this);
   }
 
-  private get bytesIn(): number {
+  get bytesIn(): number {
     return this.body.bytes + (this.tunnel === null ? 0 : this.tunnel.bytesIn);
   }
 
-  private get bytesOut(): number {
+  get bytesOut(): number {
     if (this.tunnel !== null) return this.tunnel.bytesOut;
     return this.response.hasBegun ? this.response.body.bytes : 0;
-  }
-
-  /** One line per failure, at the level of whose fault it is. */
-  private logFailure(why: Reason, detail: string): void {
-    const { log } = this.plane.context;
-    const fields = {
-      service: this.live.name,
-      endpoint: this.endpointId,
-      method: this.method,
-      status: this.status,
-      reason: why.code,
-      attempts: this.attempts,
-      detail,
-    };
-    if (why === CLIENT_CLOSED) log.debug(fields, why.text);
-    else if (why.side === 'client') log.info(fields, why.text);
-    else log.warn(fields, why.text);
-  }
-
-  private logAccess(why: Reason | null, totalMs: number): void {
-    this.plane.context.accessLog!.add({
-      client: this.client.address,
-      listener: this.client.listenerKey,
-      service: this.live.name,
-      endpoint: this.endpointId,
-      method: this.method,
-      target: this.target,
-      host: this.host,
-      status: this.status,
-      reason: why?.code ?? '',
-      attempts: this.attempts,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      totalMs,
-    });
   }
 
   /** As new, for the next request. */
@@ -795,8 +739,5 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.needsFresh = false;
     this.hasMadeRoom = false;
     this.answerUs = 0;
-    this.endMs = 0;
-    this.status = 0;
-    this.endpointId = '';
   }
 }

@@ -1,0 +1,111 @@
+// What a request leaves behind: its time, status and bytes in the ledger, a line in the log when it
+// failed, and one in the access log. Reading the clock costs as much as choosing an endpoint, so a
+// moment that is the same as one before is not read again.
+import { performance } from 'node:perf_hooks';
+import type { Head } from '../../http1/head.ts';
+import { ServiceColumn } from '../../ledger/layout.ts';
+import { type Reason, reason } from '../../model/reason.ts';
+import type { WorkerContext } from '../context.ts';
+import type { LiveService } from '../live-service.ts';
+
+const CLIENT_CLOSED = reason('client-closed');
+
+/** What the exchange knows at its end. */
+export interface Accountable {
+  readonly live: LiveService;
+  readonly client: { readonly address: string; readonly listenerKey: string };
+  readonly method: string;
+  readonly attempts: number;
+  /** Body bytes, and those of a tunnel. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export class Account {
+  /** performance.now() of the complete request head. */
+  startMs = 0;
+  /** What the client was answered; 0: nothing. */
+  status = 0;
+  /** The last endpoint that was asked. */
+  endpointId = '';
+  /** performance.now() of the end, where that is known already; 0: it has to be read. */
+  private endMs = 0;
+  private target = '';
+  private host = '';
+
+  begin(head: Head, { accessLog }: WorkerContext): void {
+    this.startMs = performance.now();
+    if (accessLog === null) return;
+    this.target = head.text(head.targetStart, head.targetEnd);
+    this.host = head.hostStart < 0 ? '' : head.text(head.hostStart, head.hostEnd);
+  }
+
+  /** An endpoint answers now; returns how long after `sentMs`, microseconds. */
+  answered(sentMs: number): number {
+    this.endMs = performance.now();
+    return (this.endMs - sentMs) * 1000;
+  }
+
+  /** The answer goes on: its end is another moment. */
+  goesOn(): void {
+    this.endMs = 0;
+  }
+
+  /** Counts and logs the exchange, which ended for `why`; null: well. Ready for the next one then. */
+  close(ended: Accountable, why: Reason | null, detail: string, context: WorkerContext): void {
+    const { ledger } = context;
+    const { slot } = ended.live;
+    const isKnown = why === null && this.endMs > 0;
+    const ms = (isKnown ? this.endMs : performance.now()) - this.startMs;
+    ledger.addExchange(slot, this.status, ms * 1000);
+    const { bytesIn, bytesOut } = ended;
+    if (bytesIn > 0) ledger.addService(slot, ServiceColumn.bytesIn, bytesIn);
+    if (bytesOut > 0) ledger.addService(slot, ServiceColumn.bytesOut, bytesOut);
+    if (why !== null) {
+      ledger.addReason(slot, why.index);
+      this.logFailure(ended, why, detail, context);
+    }
+    if (context.accessLog !== null) this.logAccess(ended, why, ms, context.accessLog);
+    this.endMs = 0;
+    this.status = 0;
+    this.endpointId = '';
+  }
+
+  /** One line per failure, at the level of whose fault it is. */
+  private logFailure(
+    { live, method, attempts }: Accountable,
+    why: Reason,
+    detail: string,
+    { log }: WorkerContext,
+  ): void {
+    const { endpointId: endpoint, status } = this;
+    const { code } = why;
+    const fields = { service: live.name, endpoint, method, status, reason: code, attempts, detail };
+    if (why === CLIENT_CLOSED) log.debug(fields, why.text);
+    else if (why.side === 'client') log.info(fields, why.text);
+    else log.warn(fields, why.text);
+  }
+
+  private logAccess(
+    { live, client, method, attempts, bytesIn, bytesOut }: Accountable,
+    why: Reason | null,
+    totalMs: number,
+    accessLog: NonNullable<WorkerContext['accessLog']>,
+  ): void {
+    accessLog.add({
+      client: client.address,
+      listener: client.listenerKey,
+      service: live.name,
+      endpoint: this.endpointId,
+      method,
+      target: this.target,
+      host: this.host,
+      status: this.status,
+      reason: why?.code ?? '',
+      attempts,
+      bytesIn,
+      bytesOut,
+      totalMs,
+    });
+  }
+}
