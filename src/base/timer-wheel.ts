@@ -1,7 +1,8 @@
 // Coarse timers for many connections: setting one costs an assignment, no timer of Node's and no
 // closure. An entry sits in the slot of its deadline; when the deadline moves later, the entry
 // stays where it is and moves on when its slot comes up.
-// A timer never fires early, and late by at most two ticks.
+// A timer fires late by at most two ticks, and early only where the thread was busy for longer than a
+// tick when it was set: by as much as that.
 
 const TICK_MS = 25;
 const SLOTS = 512;
