@@ -221,7 +221,8 @@ export class Upriver {
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
     const { clock, random, log } = this;
-    return new ConsulProvider({ settings, clock, random, log });
+    const guard = () => this.settings.guard;
+    return new ConsulProvider({ settings, clock, random, log, guard });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {

@@ -54,6 +54,8 @@ export interface ProviderStatus {
   /** Where it asks now: the agent's address. */
   readonly address: string;
   readonly watches: number;
+  /** How often a second read confirmed an answer, contradicted it, or could not be had. */
+  readonly secondReads?: Readonly<Record<string, number>>;
 }
 
 export interface Provider {
