@@ -22,6 +22,7 @@ import type { ConsulSettings, Settings, StatsSettings } from './model/settings.t
 import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
+import { StateKeeper } from './state/state-keeper.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 import type { ListenError } from './worker/messages.ts';
 
@@ -30,6 +31,10 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+/** ... and when there is a table to serve from meanwhile. */
+const WARM_SYNC_MS = 1000;
+/** After the registry answers again, services may take a registrar's while to register again. */
+const WARM_LINGER_MS = 120_000;
 
 export interface UpriverOptions {
   readonly settings: Settings;
@@ -55,6 +60,7 @@ export class Upriver {
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
+  private readonly keeper: StateKeeper;
   private readonly onOverlay: UpriverOptions['onOverlay'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
@@ -84,8 +90,12 @@ export class Upriver {
     });
     this.providers = new ProviderSet({
       clock,
-      onUpdate: (update) => this.controller.onUpdate(update),
+      onUpdate: (update) => {
+        this.controller.onUpdate(this.keeper.pass(update));
+        this.keeper.touch();
+      },
     });
+    this.keeper = this.makeKeeper();
     this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
   }
 
@@ -104,6 +114,20 @@ export class Upriver {
     });
   }
 
+  private makeKeeper(): StateKeeper {
+    const { clock, log, controller, providers } = this;
+    // What a check comes to, and what the guard lets go, are events.
+    controller.events.subscribe(() => this.keeper.touch());
+    return new StateKeeper({
+      path: this.settings.state.file,
+      clock,
+      log,
+      settings: () => this.settings,
+      kept: () => controller.kept(),
+      isSynced: () => providers.unsynced === '',
+    });
+  }
+
   private async send(delta: SnapshotDelta): Promise<readonly ListenError[]> {
     const { listenErrors } = await this.supervisor.apply(delta);
     this.appliedVersion = Math.max(this.appliedVersion, delta.version);
@@ -118,14 +142,12 @@ export class Upriver {
   async start(): Promise<void> {
     const { settings } = this;
     await this.supervisor.start();
+    await this.keeper.read();
     await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
     if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
-    if (!(await this.providers.synced(FIRST_SYNC_MS))) {
-      const registry = this.providers.unsynced;
-      this.log.warn({ registry }, 'the registry has not answered yet; listeners open without it');
-    }
+    if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     this.controller.setSettings(settings, { kind: 'start', text: 'start' });
@@ -133,6 +155,41 @@ export class Upriver {
     this.refuseConfigured(this.firstErrors);
     this.watchOverlay(settings.consul);
     this.awaitReady();
+  }
+
+  /** True when every registry has answered; with a table from before, none is waited for long. */
+  private async firstAnswers(): Promise<boolean> {
+    if (!this.keeper.hasTable) return this.providers.synced(FIRST_SYNC_MS);
+    const untilMs = this.clock.nowMs() + WARM_SYNC_MS;
+    while (!(await this.providers.synced(READY_LOOK_MS))) {
+      const isFailing = this.providers.statuses().some((one) => !one.isSynced && one.errors > 0);
+      if (isFailing || this.clock.nowMs() >= untilMs) return false;
+    }
+    return true;
+  }
+
+  private beginWithout(registry: string): void {
+    this.log.warn({ registry }, 'the registry has not answered yet; listeners open without it');
+    const { updates, checks } = this.keeper.serve(sourcesOf(this.settings));
+    this.controller.remember(checks);
+    for (const update of updates) this.controller.onUpdate(update);
+    this.providers.follow(this.followed());
+    if (this.keeper.followed.length > 0) this.awaitRegistry();
+  }
+
+  /** What described itself before the restart is asked for until it had time to come back. */
+  private awaitRegistry(): void {
+    const isBack = this.providers.unsynced === '';
+    this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
+      if (this.state !== 'starting' && this.state !== 'ready') return;
+      if (!isBack) return this.awaitRegistry();
+      this.keeper.endFollowing();
+      this.providers.follow(this.followed());
+    });
+  }
+
+  private followed(): ServiceSource[] {
+    return [...sourcesOf(this.settings), ...this.keeper.followed];
   }
 
   private async openStats({ listen, adminToken }: StatsSettings): Promise<void> {
@@ -149,6 +206,7 @@ export class Upriver {
       readiness: () => this.readiness(),
       providers: () => providers.statuses(),
       config: this.configStatus,
+      state: () => this.keeper.status,
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
     try {
@@ -163,7 +221,8 @@ export class Upriver {
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
     const { clock, random, log } = this;
-    return new ConsulProvider({ settings, clock, random, log });
+    const guard = () => this.settings.guard;
+    return new ConsulProvider({ settings, clock, random, log, guard });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {
@@ -197,7 +256,7 @@ export class Upriver {
 
   /** Whether traffic should come here. Once ready it stays so until it drains. */
   readiness(): { ready: boolean; reason: string } {
-    if (this.state === 'ready') return { ready: true, reason: '' };
+    if (this.state === 'ready') return { ready: true, reason: this.keeper.reason };
     if (this.state !== 'starting') return { ready: false, reason: 'draining' };
     const { unsynced } = this.providers;
     const reason = unsynced === '' ? 'starting' : `waiting for the first answer of ${unsynced}`;
@@ -207,7 +266,7 @@ export class Upriver {
   private awaitReady(): void {
     if (this.state !== 'starting') return;
     const isLive = this.appliedVersion === this.controller.version;
-    if (this.providers.unsynced === '' && isLive) {
+    if ((this.providers.unsynced === '' || this.keeper.reason !== '') && isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
@@ -234,7 +293,7 @@ export class Upriver {
     this.settings = settings;
     this.warnOfRestart(before, settings);
     this.staticProvider.setEndpoints(settings.static);
-    this.providers.follow([...sourcesOf(before), ...sourcesOf(settings)]);
+    this.providers.follow([...sourcesOf(before), ...this.followed()]);
     if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
       const { consul } = settings;
       this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
@@ -242,13 +301,14 @@ export class Upriver {
     }
     await this.providers.synced(RELOAD_SYNC_MS);
     this.controller.setSettings(settings, cause);
-    this.providers.follow(sourcesOf(settings));
+    this.providers.follow(this.followed());
   }
 
   private warnOfRestart(before: Settings, after: Settings): void {
     const parts: [string, unknown, unknown][] = [
       ['workers', before.workers, after.workers],
       ['stats', before.stats, after.stats],
+      ['state', before.state, after.state],
       ['log', before.log, after.log],
     ];
     for (const [key, was, is] of parts) {
@@ -277,6 +337,7 @@ export class Upriver {
   async stop(): Promise<void> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
+    await this.keeper.close();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

@@ -38,6 +38,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/provider.ts',
     'src/worker/messages.ts',
   ],
+  'src/state': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/supervisor': ['src/base', 'src/model', 'src/ledger', 'src/worker/messages.ts'],
   'src/observe': [
     'src/base',
@@ -56,6 +57,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery',
     'src/health',
     'src/observe',
+    'src/state',
     'src/supervisor',
     'src/worker/messages.ts',
   ],

@@ -61,6 +61,12 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_ACCESS_LOG',
     help: 'off, stdout or a file',
   },
+  {
+    name: 'state-file',
+    value: 'FILE',
+    environment: 'UPRIVER_STATE_FILE',
+    help: 'keep the last table here, for a start without the registry',
+  },
 ];
 
 const STATS_FLAG: Flag = {

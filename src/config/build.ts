@@ -12,7 +12,12 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
     services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
     routers: input.routers.map(buildRouter),
     stats: { listen: input.stats.listen, adminToken: input.stats.admin_token },
-    guard: { enabled: input.guard.enabled, holdMs: input.guard.hold },
+    guard: {
+      enabled: input.guard.enabled,
+      holdMs: input.guard.hold,
+      maxRemovedShare: input.guard.max_removed,
+    },
+    state: input.state,
     log: input.log,
     workers: input.workers ?? cores,
     shutdownGraceMs: input.shutdown.grace,

@@ -12,6 +12,7 @@ export interface RunFlags {
   readonly 'log-level'?: string | undefined;
   readonly 'log-format'?: string | undefined;
   readonly 'access-log'?: string | undefined;
+  readonly 'state-file'?: string | undefined;
 }
 
 const SINGLE = {
@@ -20,6 +21,7 @@ const SINGLE = {
   'log-level': 'log.level',
   'log-format': 'log.format',
   'access-log': 'log.access',
+  'state-file': 'state.file',
 } as const;
 
 export function fromFlags(flags: RunFlags): {

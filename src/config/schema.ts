@@ -390,10 +390,25 @@ export const configSchema = z.strictObject({
       enabled: flag
         .prefault(true)
         .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
-      hold: duration().prefault('30s').meta({ description: 'How long they are held.' }),
+      hold: duration().prefault('30s').meta({
+        description:
+          'How long they are held; longer while the registry is in doubt and their active check passes.',
+      }),
+      max_removed: share.prefault('50%').meta({
+        description:
+          'An answer that leaves out more of a service is confirmed by a second, consistent read; 100% is never asked.',
+      }),
     })
     .prefault({})
-    .meta({ description: 'Protection against a registry that came back empty.' }),
+    .meta({ description: 'Protection against a registry that leaves out what is there.' }),
+  state: z
+    .strictObject({
+      file: z.string().default('').meta({
+        description: 'The last table is kept here, and served at a start without the registry.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'What is kept over a restart.' }),
   log: z
     .strictObject({
       level: z

@@ -7,6 +7,7 @@ import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
+import type { Kept, KeptChecks } from '../model/kept.ts';
 import { type Service, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
@@ -58,7 +59,8 @@ export class Controller implements TableView {
     this.table = new Table(options.describe);
     this.sources = new Sources({
       clock,
-      guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0 },
+      guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
+      isPassing: (key, id) => this.isPassing(key, id),
       onRelease: (key) => {
         this.applySource(key, { kind: 'guard', text: 'did not register again in time' });
       },
@@ -122,6 +124,11 @@ export class Controller implements TableView {
     const hasSettled = this.settle(change, cause);
     const hasApplied = this.applySource(key, cause);
     if (hasSettled || hasApplied) this.publisher.receivedAt(receivedMs);
+  }
+
+  /** What the active checks had come to before a restart; those of endpoints to come go on so. */
+  remember(checks: readonly KeptChecks[]): void {
+    this.endpoints.remember(checks);
   }
 
   /** A worker reports failures in a row on an endpoint. */
@@ -227,6 +234,14 @@ export class Controller implements TableView {
     return hasChanged;
   }
 
+  private isPassing(key: string, endpointId: string): boolean {
+    return [...this.table.servedBy(key)].some((name) => {
+      const record = this.records.get(name);
+      const check = record && this.endpoints.checkOf(record, endpointId);
+      return check?.isKnown === true && check.isUp;
+    });
+  }
+
   private planListeners(): readonly ListenerSnapshot[] {
     const { settings, records } = this;
     if (settings === null) return [];
@@ -279,6 +294,21 @@ export class Controller implements TableView {
   services(): readonly ServiceView[] {
     const names = [...this.records.keys()].sort();
     return names.map((name) => this.viewOf(this.records.get(name)!));
+  }
+
+  /** What is to be kept over a restart. */
+  kept(): Kept {
+    const checks = [...this.records.values()].map((record): KeptChecks => {
+      const ids = [...record.endpoints.keys()];
+      const known = ids.filter((id) => this.endpoints.checkOf(record, id)?.isKnown === true);
+      const isUp = (id: string) => this.endpoints.checkOf(record, id)?.isUp === true;
+      const down = known.filter((id) => !isUp(id));
+      return { service: record.name, up: known.filter(isUp), down };
+    });
+    const isChecked = ({ up, down }: KeptChecks) => up.length + down.length > 0;
+    // What is configured is no registry's word.
+    const sources = this.sources.kept().filter(({ source }) => source.registry !== 'static');
+    return { sources, checks: checks.filter(isChecked) };
   }
 
   service(name: string): ServiceView | null {

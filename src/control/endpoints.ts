@@ -11,6 +11,7 @@ import type { CheckState } from '../health/rise-fall.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
+import type { KeptChecks } from '../model/kept.ts';
 import type { HealthCheck } from '../model/service.ts';
 import type { EventLog } from './events.ts';
 import type { Admitted } from './guard.ts';
@@ -51,6 +52,8 @@ export class Endpoints {
   private readonly options: EndpointsOptions;
   private readonly bySlot = new Map<number, Place>();
   private readonly byCheck = new Map<string, Place>();
+  /** What checks had come to before a restart, until they are begun again. */
+  private readonly remembered = new Map<string, boolean>();
 
   constructor(options: EndpointsOptions) {
     this.options = options;
@@ -90,6 +93,14 @@ export class Endpoints {
   /** The last result of the endpoint's active check; null where there is none. */
   checkOf(service: ServiceRecord, id: string): CheckState | null {
     return this.options.checks.state(checkKey(service, id));
+  }
+
+  /** Checks that are begun from now on go on from here. */
+  remember(checks: readonly KeptChecks[]): void {
+    for (const { service, up, down } of checks) {
+      for (const id of up) this.remembered.set(keyOf(service, id), true);
+      for (const id of down) this.remembered.set(keyOf(service, id), false);
+    }
   }
 
   /** An active check came to another state. */
@@ -209,9 +220,11 @@ export class Endpoints {
     }
     this.byCheck.set(key, place);
     // A check that is new must not take away what is in use before it has looked.
-    const isUp = record.effective !== null && takesWork(record.effective);
+    const remembered = this.remembered.get(key);
+    this.remembered.delete(key);
+    const isUp = remembered === true || (record.effective !== null && takesWork(record.effective));
     const { address, port } = record.endpoint;
-    this.options.checks.watch(key, health, { address, port, isUp });
+    this.options.checks.watch(key, health, { address, port, isUp, wasDown: remembered === false });
   }
 
   private unwatch(key: string): void {
@@ -305,7 +318,11 @@ function isSame(a: Endpoint, b: Endpoint): boolean {
   return a.weight === b.weight && a.status === b.status && a.statusText === b.statusText;
 }
 
-/** Names of services hold no NUL. */
 function checkKey(service: ServiceRecord, endpointId: string): string {
-  return `${service.name}\0${endpointId}`;
+  return keyOf(service.name, endpointId);
+}
+
+/** Names of services hold no NUL. */
+function keyOf(service: string, endpointId: string): string {
+  return `${service}\0${endpointId}`;
 }

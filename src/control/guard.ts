@@ -2,47 +2,66 @@
 // has registered so far, which may be nothing. Endpoints that such a doubtful answer leaves out are
 // held for a while, in case they register again. Answers without doubt that follow don't end that:
 // they list what registered again so far. What they left out after it was back is gone at once.
+// A confirmed answer does end it: the registry was asked again, and is sure.
 // Pure but for the map it keeps.
+import type { ProvidedService } from '../discovery/provider.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { GuardSettings } from '../model/settings.ts';
 
+/** While the registry is in doubt, what passes its own check is looked at so often. */
+const LOOK_MS = 1000;
+
 interface Held {
   readonly endpoint: Endpoint;
-  readonly untilMs: number;
+  untilMs: number;
   readonly reason: string;
+}
+
+/** The facts of a moment. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly settings: GuardSettings;
+  /** Whether an active check of ours has found this endpoint good. */
+  readonly isPassing: (id: string) => boolean;
 }
 
 export interface Admitted {
   readonly endpoints: readonly Endpoint[];
-  /** Why an endpoint is held, by id. */
+  /** Why an endpoint is there although the registry did not just say so, by id. */
   readonly held: ReadonlyMap<string, string>;
   /** Clock.nowMs() at which the next held endpoint may go; Infinity when none is held. */
   readonly nextMs: number;
 }
 
+type Word = Pick<ProvidedService, 'endpoints' | 'doubt' | 'kept' | 'isConfirmed'>;
+
+const NONE: ReadonlyMap<string, string> = new Map();
+
 /** One per source of endpoints. */
 export class Guard {
   private held = new Map<string, Held>();
   private present: readonly Endpoint[] = [];
+  private kept = NONE;
+  private isInDoubt = false;
 
   /** Takes an answer of the registry. `doubt` is '' for an answer that is to be believed. */
-  answer(
-    endpoints: readonly Endpoint[],
-    options: { doubt: string; settings: GuardSettings; nowMs: number },
-  ): Admitted {
-    const { doubt, nowMs, settings } = options;
+  answer({ endpoints, doubt, kept = NONE, isConfirmed = false }: Word, moment: Moment): Admitted {
+    const { nowMs, settings } = moment;
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
     if (doubt !== '' && settings.enabled) {
-      const reason = `held: the registry came back without it (${doubt})`;
+      const reason = `held: the registry left it out (${doubt})`;
       for (const endpoint of this.present) {
         if (ids.has(endpoint.id)) continue;
         this.held.set(endpoint.id, { endpoint, untilMs: nowMs + settings.holdMs, reason });
       }
     }
     for (const id of ids) this.held.delete(id);
+    if (isConfirmed) this.held.clear();
     this.letGoReplaced(endpoints);
     this.present = endpoints;
-    return this.admitted(nowMs);
+    this.kept = kept;
+    this.isInDoubt = doubt !== '';
+    return this.admitted(moment);
   }
 
   /** One that registered again under another id is not there twice. */
@@ -54,13 +73,21 @@ export class Guard {
     }
   }
 
-  /** What is admitted as time passes: endpoints held long enough go. */
-  admitted(nowMs: number): Admitted {
-    for (const [id, { untilMs }] of this.held) if (untilMs <= nowMs) this.held.delete(id);
+  /**
+   * What is admitted as time passes: endpoints held long enough go. While the last answer is in
+   * doubt, those that pass their own check stay.
+   */
+  admitted({ nowMs, isPassing }: Moment): Admitted {
+    for (const [id, held] of this.held) {
+      if (held.untilMs > nowMs) continue;
+      if (this.isInDoubt && isPassing(id)) held.untilMs = nowMs + LOOK_MS;
+      else this.held.delete(id);
+    }
     const held = [...this.held.values()];
+    const reasons = held.map(({ endpoint, reason }) => [endpoint.id, reason] as const);
     return {
       endpoints: [...this.present, ...held.map(({ endpoint }) => endpoint)],
-      held: new Map(held.map(({ endpoint, reason }) => [endpoint.id, reason])),
+      held: new Map([...this.kept, ...reasons]),
       nextMs: held.reduce((next, { untilMs }) => Math.min(next, untilMs), Number.POSITIVE_INFINITY),
     };
   }

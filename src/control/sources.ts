@@ -1,12 +1,15 @@
 // What the registries last said of each source, after the guard has looked at it, and the timers
 // that let go what the guard held long enough. Knows no service and no traffic.
 import type { Clock, Timer } from '../base/clock.ts';
-import type { ProvidedService } from '../discovery/provider.ts';
-import { sourceKey } from '../model/service.ts';
+import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts';
+import type { KeptSource } from '../model/kept.ts';
+import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { GuardSettings } from '../model/settings.ts';
-import { type Admitted, Guard } from './guard.ts';
+import { type Admitted, Guard, type Moment } from './guard.ts';
 
 interface Source {
+  readonly source: ServiceSource;
+  readonly settings: ServiceSettings | null;
   readonly guard: Guard;
   admitted: Admitted;
   timer: Timer | null;
@@ -16,6 +19,8 @@ export interface SourcesOptions {
   readonly clock: Clock;
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
+  /** Whether an active check of ours has found this endpoint of a source good. */
+  readonly isPassing: (key: string, endpointId: string) => boolean;
   /** Endpoints of this source were held long enough, and are gone. */
   readonly onRelease: (key: string) => void;
 }
@@ -34,16 +39,22 @@ export class Sources {
   }
 
   /** Takes an answer of a registry. */
-  take({ source, endpoints, doubt }: ProvidedService): void {
+  take(service: ProvidedService): void {
+    const { source, settings } = service;
     const key = sourceKey(source);
     const guard = this.sources.get(key)?.guard ?? new Guard();
-    const { clock, guard: settings } = this.options;
-    const nowMs = clock.nowMs();
-    const admitted = guard.answer(endpoints, { doubt, settings: settings(), nowMs });
+    const admitted = guard.answer(service, this.moment(key));
     this.sources.get(key)?.timer?.cancel();
-    const taken = { guard, admitted, timer: null };
+    const taken = { source, settings, guard, admitted, timer: null };
     this.sources.set(key, taken);
     this.awaitRelease(key, taken);
+  }
+
+  /** All that is admitted now, what is held included. */
+  kept(): KeptSource[] {
+    return [...this.sources.values()].map(({ source, settings, admitted }) => {
+      return { source, settings, endpoints: admitted.endpoints };
+    });
   }
 
   forget(key: string): void {
@@ -60,9 +71,14 @@ export class Sources {
     const { nextMs } = source.admitted;
     if (nextMs === Number.POSITIVE_INFINITY) return;
     source.timer = clock.setTimer(Math.max(0, nextMs - clock.nowMs()), () => {
-      source.admitted = source.guard.admitted(clock.nowMs());
+      source.admitted = source.guard.admitted(this.moment(key));
       this.awaitRelease(key, source);
       onRelease(key);
     });
+  }
+
+  private moment(key: string): Moment {
+    const { clock, guard, isPassing } = this.options;
+    return { nowMs: clock.nowMs(), settings: guard(), isPassing: (id) => isPassing(key, id) };
   }
 }

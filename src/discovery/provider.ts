@@ -18,6 +18,10 @@ export interface ProvidedService {
    * The guard decides what a doubtful answer may remove.
    */
   readonly doubt: string;
+  /** Why an endpoint is there although the registry did not just say so, by id. */
+  readonly kept?: ReadonlyMap<string, string>;
+  /** Asked a second time, it said the same: what was held for want of that goes at once. */
+  readonly isConfirmed?: boolean;
 }
 
 /** The receiver diffs: an Update that changes nothing changes nothing. */
@@ -50,6 +54,8 @@ export interface ProviderStatus {
   /** Where it asks now: the agent's address. */
   readonly address: string;
   readonly watches: number;
+  /** How often a second read confirmed an answer, contradicted it, or could not be had. */
+  readonly secondReads?: Readonly<Record<string, number>>;
 }
 
 export interface Provider {

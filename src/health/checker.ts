@@ -41,6 +41,8 @@ export interface CheckerOptions {
 export interface CheckRun extends CheckTarget {
   /** It is in use already: it counts as up until its first result. */
   readonly isUp: boolean;
+  /** It was down when it was last known: it counts as down until its first result. */
+  readonly wasDown?: boolean;
 }
 
 interface Watch {
@@ -91,7 +93,7 @@ export class Checker {
       check,
       target: { address, port },
       sinceMs,
-      state: initialState(run.isUp ? 'up' : check.initial),
+      state: initialState(run.isUp ? 'up' : run.wasDown === true ? 'down' : check.initial),
       wasUp: false,
       timer: null,
       startedMs: Number.NEGATIVE_INFINITY,

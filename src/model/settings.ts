@@ -41,6 +41,13 @@ export interface GuardSettings {
   readonly enabled: boolean;
   /** How long endpoints that a doubtful answer left out are kept, ms. */
   readonly holdMs: number;
+  /** An answer that leaves out more than this share of a service is asked for a second time. */
+  readonly maxRemovedShare: number;
+}
+
+export interface StateSettings {
+  /** '' keeps nothing over a restart. */
+  readonly file: string;
 }
 
 export interface StaticEndpoint {
@@ -75,6 +82,7 @@ export interface Settings {
   readonly routers: readonly RouterSettings[];
   readonly stats: StatsSettings;
   readonly guard: GuardSettings;
+  readonly state: StateSettings;
   readonly log: LogSettings;
   /** Data-plane threads. */
   readonly workers: number;

@@ -286,6 +286,19 @@ const processFamilies: readonly Family[] = [
     },
     ({ errors }) => errors,
   ),
+  {
+    name: 'upriver_registry_second_reads_total',
+    type: 'counter',
+    help: 'Answers that left out much, or were in doubt, by what a second, consistent read said: confirmed, contradicted, unconfirmed.',
+    labels: ['registry', 'result'],
+    *read({ registries }) {
+      for (const { name, secondReads = {} } of registries) {
+        for (const result of ['confirmed', 'contradicted', 'unconfirmed']) {
+          yield { labels: { registry: name, result }, value: secondReads[result] ?? 0 };
+        }
+      }
+    },
+  },
   perRegistry(
     { name: 'upriver_registry_watches', type: 'gauge', help: 'Queries that wait for changes.' },
     ({ watches }) => watches,

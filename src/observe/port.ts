@@ -84,7 +84,8 @@ export class StatsPort {
 
   ready(call: Call): Promise<void> {
     const { ready, reason } = this.sources.readiness();
-    return sendText(call, ready ? 200 : 503, ready ? 'ready\n' : `${reason}\n`);
+    const told = reason === '' ? 'ready' : `ready: ${reason}`;
+    return sendText(call, ready ? 200 : 503, `${ready ? told : reason}\n`);
   }
 
   status(call: Call): Promise<void> {

@@ -18,6 +18,15 @@ export interface StatsSources {
   readonly providers: () => readonly ProviderStatus[];
   /** `error`: the problems of a refused configuration, or ''. `loadedMs`: ms since the epoch. */
   readonly config: () => { readonly error: string; readonly loadedMs: number };
+  /** The state file; null without one. */
+  readonly state: () => {
+    readonly file: string;
+    /** ms since the epoch. */
+    readonly writtenMs: number | null;
+    readonly error: string;
+    /** Services that are served from it. */
+    readonly warm: readonly string[];
+  } | null;
   /** Returns '' or why it can't be done. */
   readonly operate: (service: string, endpoint: string, command: OperatorCommand) => string;
 }

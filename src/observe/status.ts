@@ -24,6 +24,13 @@ export interface Status {
   readonly live: { readonly ok: boolean; readonly reason: string };
   readonly ready: { readonly ready: boolean; readonly reason: string };
   readonly config: { readonly error: string; readonly loaded: number };
+  readonly state: {
+    readonly file: string;
+    /** ms since the epoch; null where it was never written. */
+    readonly written: number | null;
+    readonly error: string;
+    readonly warm_services: readonly string[];
+  } | null;
   readonly problems: readonly string[];
   readonly registries: readonly RegistryStatus[];
 }
@@ -31,6 +38,7 @@ export interface Status {
 export function statusOf(sources: StatsSources, startedMs: number): Status {
   const { clock, view } = sources;
   const { error, loadedMs } = sources.config();
+  const state = sources.state();
   return {
     version: sources.version,
     node: process.versions.node,
@@ -42,6 +50,12 @@ export function statusOf(sources: StatsSources, startedMs: number): Status {
     live: sources.liveness(),
     ready: sources.readiness(),
     config: { error, loaded: loadedMs },
+    state: state && {
+      file: state.file,
+      written: state.writtenMs,
+      error: state.error,
+      warm_services: state.warm,
+    },
     problems: view.problems(),
     registries: sources.providers().map((provider) => ({
       name: provider.name,

@@ -235,7 +235,10 @@ describe('an unknown key', () => {
       'routers: [{ listen: 80, routes: [{ pth: /, service: a }] }]',
       'upriver.yaml:1:36: routers.0.routes.0.pth: unknown key; did you mean path?',
     ],
-    ['guard: { zebra: 1 }', 'upriver.yaml:1:10: guard.zebra: unknown key; known are enabled, hold'],
+    [
+      'guard: { zebra: 1 }',
+      'upriver.yaml:1:10: guard.zebra: unknown key; known are enabled, hold, max_removed',
+    ],
   ])('%s', (file, message) => {
     expect(problemsOf({ file })).toEqual([message]);
   });

@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { Guard } from '../../src/control/guard.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 
-const settings = { enabled: true, holdMs: 30_000 };
+const settings = { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 };
+const at = (nowMs: number, passing: readonly string[] = []) => ({
+  nowMs,
+  settings,
+  isPassing: (id: string) => passing.includes(id),
+});
 const endpoint = (id: string): Endpoint => ({
   id,
   address: '10.0.0.1',
@@ -16,9 +21,9 @@ const three = ['a', 'b', 'c'].map(endpoint);
 
 function answers(...steps: { ids: string[]; doubt?: string; nowMs: number }[]) {
   const guard = new Guard();
-  guard.answer(three, { doubt: '', settings, nowMs: 0 });
+  guard.answer({ endpoints: three, doubt: '' }, at(0));
   const results = steps.map(({ ids, doubt = '', nowMs }) =>
-    guard.answer(ids.map(endpoint), { doubt, settings, nowMs }),
+    guard.answer({ endpoints: ids.map(endpoint), doubt }, at(nowMs)),
   );
   return { guard, last: results.at(-1)! };
 }
@@ -59,17 +64,17 @@ describe('Guard', () => {
 
   it('lets go when the time is up', () => {
     const { guard } = answers({ ids: ['a'], doubt: 'x', nowMs: 5 });
-    expect(idsOf(guard.admitted(30_004))).toEqual(['a', 'b', 'c']);
-    const after = guard.admitted(30_005);
+    expect(idsOf(guard.admitted(at(30_004)))).toEqual(['a', 'b', 'c']);
+    const after = guard.admitted(at(30_005));
     expect(idsOf(after)).toEqual(['a']);
     expect(after.nextMs).toBe(Number.POSITIVE_INFINITY);
   });
 
   it('does not hold one whose place another id has taken', () => {
     const guard = new Guard();
-    guard.answer(three, { doubt: '', settings, nowMs: 0 });
+    guard.answer({ endpoints: three, doubt: '' }, at(0));
     const again = { ...endpoint('b'), id: 'b-again' };
-    const { endpoints, held } = guard.answer([again], { doubt: 'x', settings, nowMs: 5 });
+    const { endpoints, held } = guard.answer({ endpoints: [again], doubt: 'x' }, at(5));
     expect(idsOf({ endpoints })).toEqual(['a', 'b-again', 'c']);
     expect([...held.keys()].sort()).toEqual(['a', 'c']);
   });
@@ -94,7 +99,7 @@ describe('Guard', () => {
           for (const id of ids) until.delete(id);
           present = ids;
           const doubt = isDoubtful ? 'index went backwards' : '';
-          const admitted = guard.answer(ids.map(endpoint), { doubt, settings, nowMs });
+          const admitted = guard.answer({ endpoints: ids.map(endpoint), doubt }, at(nowMs));
           const held = [...until].filter(([, untilMs]) => untilMs > nowMs).map(([id]) => id);
           expect([...admitted.held.keys()].sort()).toEqual(held.sort());
           expect(idsOf(admitted)).toEqual([...ids, ...held].sort());
@@ -105,8 +110,43 @@ describe('Guard', () => {
 
   it('holds nothing when it is turned off', () => {
     const guard = new Guard();
-    const off = { enabled: false, holdMs: 30_000 };
-    guard.answer(three, { doubt: '', settings: off, nowMs: 0 });
-    expect(idsOf(guard.answer([], { doubt: 'x', settings: off, nowMs: 1 }))).toEqual([]);
+    const off = { ...at(1), settings: { ...settings, enabled: false } };
+    guard.answer({ endpoints: three, doubt: '' }, off);
+    expect(idsOf(guard.answer({ endpoints: [], doubt: 'x' }, off))).toEqual([]);
+  });
+
+  it('keeps what passes its own check while the last answer is in doubt', () => {
+    const guard = new Guard();
+    guard.answer({ endpoints: three, doubt: '' }, at(0));
+    guard.answer({ endpoints: [], doubt: 'no known leader' }, at(0));
+    expect(idsOf(guard.admitted(at(30_000, ['a'])))).toEqual(['a']);
+    expect(idsOf(guard.admitted(at(90_000, ['a'])))).toEqual(['a']);
+    expect(idsOf(guard.admitted(at(91_000)))).toEqual([]);
+  });
+
+  it('keeps nothing past its time once an answer is believed', () => {
+    const guard = new Guard();
+    guard.answer({ endpoints: three, doubt: '' }, at(0));
+    guard.answer({ endpoints: [], doubt: 'no known leader' }, at(0));
+    guard.answer({ endpoints: [], doubt: '' }, at(10));
+    expect(idsOf(guard.admitted(at(29_999, ['a'])))).toEqual(['a', 'b', 'c']);
+    expect(idsOf(guard.admitted(at(30_000, ['a'])))).toEqual([]);
+  });
+
+  it('lets everything go that a confirmed answer leaves out', () => {
+    const guard = new Guard();
+    guard.answer({ endpoints: three, doubt: '' }, at(0));
+    guard.answer({ endpoints: [], doubt: 'no known leader' }, at(1));
+    expect(idsOf(guard.answer({ endpoints: [], doubt: '', isConfirmed: true }, at(2)))).toEqual([]);
+  });
+
+  it('says why an endpoint is there that the registry did not just name', () => {
+    const kept = new Map([['a', 'from the state file']]);
+    const guard = new Guard();
+    const warm = guard.answer({ endpoints: three, doubt: '', kept }, at(0));
+    expect([...warm.held]).toEqual([['a', 'from the state file']]);
+    expect(warm.nextMs).toBe(Number.POSITIVE_INFINITY);
+    const after = guard.answer({ endpoints: three, doubt: '' }, at(1));
+    expect(after.held.size).toBe(0);
   });
 });

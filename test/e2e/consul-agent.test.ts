@@ -9,6 +9,7 @@ import type { ConsulSettings } from '../../src/model/settings.ts';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import {
   consulSettings,
+  guardSettings,
   keepingLogger,
   type Receiver,
   source,
@@ -34,6 +35,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   async function follow(sources: readonly ServiceSource[], more: Partial<ConsulSettings> = {}) {
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      guard: guardSettings,
       settings: consulSettings(consul.url, more),
       clock: systemClock,
       random: seededRandom(1),
@@ -143,6 +145,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   it('a filter that is wrong is told by Consul, and hurts no other service', async () => {
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      guard: guardSettings,
       settings: consulSettings(consul.url),
       clock: systemClock,
       random: seededRandom(1),

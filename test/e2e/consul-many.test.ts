@@ -8,6 +8,7 @@ import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import { type CountingProxy, startCountingProxy } from '../support/counting-proxy.ts';
 import {
   consulSettings,
+  guardSettings,
   keepingLogger,
   type Receiver,
   source,
@@ -31,6 +32,7 @@ describe.skipIf(!hasConsul)(`${COUNT} services over plain HTTP`, () => {
     proxy = await startCountingProxy(consul.port);
     for (const Name of names) await consul.register({ Name, ID: `${Name}-1`, Port: 8000 });
     provider = new ConsulProvider({
+      guard: guardSettings,
       settings: consulSettings(`http://127.0.0.1:${proxy.port}`),
       clock: systemClock,
       random: seededRandom(1),

@@ -7,6 +7,7 @@ import type { ConsulSettings } from '../../src/model/settings.ts';
 import { hasConsul, startConsul, startConsulCluster } from '../support/consul.ts';
 import {
   consulSettings,
+  guardSettings,
   keepingLogger,
   source,
   startSynced,
@@ -21,6 +22,7 @@ afterEach(async () => {
 async function follow(address: string | readonly string[], more: Partial<ConsulSettings> = {}) {
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
+    guard: guardSettings,
     settings: consulSettings(address, more),
     clock: systemClock,
     random: seededRandom(1),
@@ -98,6 +100,7 @@ describe.skipIf(!hasConsul)('an agent', () => {
     await consul.kill();
     const { log } = keepingLogger();
     const provider = new ConsulProvider({
+      guard: guardSettings,
       settings: consulSettings(consul.url),
       clock: systemClock,
       random: seededRandom(1),

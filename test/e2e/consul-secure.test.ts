@@ -16,6 +16,7 @@ import { hasConsul, READ_ALL, type SecureConsul, startSecureConsul } from '../su
 import { startCountingProxy } from '../support/counting-proxy.ts';
 import {
   consulSettings,
+  guardSettings,
   keepingLogger,
   Receiver,
   source,
@@ -57,6 +58,7 @@ describe.skipIf(!hasConsul)('an agent with ACLs and TLS', () => {
     const { sources = [source('web')], address = consul.httpsUrl } = options;
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      guard: guardSettings,
       settings: consulSettings(address, { tls: tls(), ...more }),
       clock: systemClock,
       random: seededRandom(1),

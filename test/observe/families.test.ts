@@ -115,6 +115,7 @@ describe('the families of metrics', () => {
       lastError: '',
       address: 'http://127.0.0.1:8500',
       watches: 2,
+      secondReads: { confirmed: 3 },
     });
     (stats.sources.clock as ManualClock).advance(2500);
     stats.say.config = 'upriver.yaml:1:1: unknown key';
@@ -122,6 +123,8 @@ describe('the families of metrics', () => {
     const { samples } = await scrape();
     expect(samples.get('upriver_registry_sync_age_seconds{registry="consul"}')).toBe(2.5);
     expect(samples.get('upriver_registry_errors_total{registry="consul"}')).toBe(3);
+    const reads = 'upriver_registry_second_reads_total{registry="consul",result="confirmed"}';
+    expect(samples.get(reads)).toBe(3);
     expect(samples.get('upriver_config_last_reload_successful')).toBe(0);
     expect(samples.get('upriver_ready')).toBe(0);
     expect(samples.get('upriver_convergence_seconds_bucket{le="0.05"}')).toBe(5);

@@ -3,7 +3,7 @@ import type { LogFields, Logger } from '../../src/base/log.ts';
 import type { Provider, Update } from '../../src/discovery/provider.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { ServiceSource } from '../../src/model/service.ts';
-import type { ConsulSettings } from '../../src/model/settings.ts';
+import type { ConsulSettings, GuardSettings } from '../../src/model/settings.ts';
 
 export function consulSettings(
   address: string | readonly string[],
@@ -25,6 +25,10 @@ export function consulSettings(
     kvKey: 'upriver/config',
     ...more,
   };
+}
+
+export function guardSettings(): GuardSettings {
+  return { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 };
 }
 
 export function source(service: string, more: Partial<ServiceSource> = {}): ServiceSource {

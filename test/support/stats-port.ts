@@ -63,6 +63,7 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
       },
       liveness: () => port.live,
       readiness: () => port.ready,
+      state: () => null,
       providers: () => port.providers,
       config: () => port.config,
       operate: (service, endpoint, command) => {

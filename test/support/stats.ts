@@ -119,6 +119,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     readiness: () => ({ ready: say.ready === '', reason: say.ready }),
     providers: () => providers,
     config: () => ({ error: say.config, loadedMs }),
+    state: () => null,
     operate(service, endpoint, command) {
       const found = table.service(service);
       if (found === null) return `no service '${service}'`;

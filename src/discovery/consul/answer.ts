@@ -13,6 +13,12 @@ export interface Answer {
   readonly bodyBytes: number;
 }
 
+/**
+ * What makes an answer doubtful: itself (no known leader, filtered), an index that fell, or what
+ * went on before it (an outage, another agent, another token).
+ */
+export type DoubtKind = 'answer' | 'fall' | 'outage';
+
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** An exchange that gave no answer. */

@@ -9,7 +9,7 @@ import { messageOf } from '../../base/coded-error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
-import { type Answer, ConsulError, outageText } from './answer.ts';
+import { type Answer, ConsulError, type DoubtKind, outageText } from './answer.ts';
 import type { ConsulClient } from './client.ts';
 
 /** The agent adds up to wait/16; beyond that and the slack it hangs. */
@@ -44,6 +44,8 @@ export interface QueryAnswer<T> {
   readonly value: T;
   /** Why something that it leaves out may be there all the same, or ''. */
   readonly doubt: string;
+  /** Of use where there is a doubt. */
+  readonly doubtKind: DoubtKind;
   /** It does not continue what was known: the first one, or the first after a break. */
   readonly isFresh: boolean;
   /** For people: "index 41 -> 42". */
@@ -168,7 +170,8 @@ export class BlockingQuery<T> {
     this.backoff.reset();
     const { receivedMs } = answer;
     const isFresh = isBackwards || !hasWaited;
-    if (!this.hand({ value, doubt, isFresh, change, receivedMs })) return;
+    const doubtKind = answer.doubt !== '' ? 'answer' : isBackwards ? 'fall' : 'outage';
+    if (!this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs })) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));
   }

@@ -24,9 +24,9 @@ export class DirectWatch {
       path: healthPath(service.source),
       query: healthQuery(service.source),
       decode: (body) => listOf<Entry>(body),
-      onAnswer: ({ value, doubt, change, receivedMs }) => {
+      onAnswer: ({ value: entries, ...answer }) => {
         exchanges.answered(this.what, context.client.address);
-        return service.take({ entries: value, doubt, change, receivedMs });
+        return service.take({ entries, ...answer });
       },
       onError: (error) => exchanges.failed(this.what, error, context.client.address),
     });

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ConsulError } from './answer.ts';
+import type { SecondRead } from './brake.ts';
 
 /**
  * How well it goes with the registry: every question reports here how its last exchange ended. A
@@ -15,6 +16,12 @@ export class Exchanges {
   errors = 0;
   /** Clock.nowMs() of the last good answer; 0 before the first. */
   lastSyncMs = 0;
+  /** What second reads said of answers that left out much, or were in doubt. */
+  readonly secondReads: Record<SecondRead, number> = {
+    confirmed: 0,
+    contradicted: 0,
+    unconfirmed: 0,
+  };
 
   constructor(options: { clock: Clock; log: Logger }) {
     this.clock = options.clock;
@@ -43,6 +50,12 @@ export class Exchanges {
     // A refusal is about this question, so it is said whatever else fails.
     if (isFirst || (error.isRefusal && before !== error.message)) this.log.warn(fields, text);
     else this.log.debug(fields, text);
+  }
+
+  /** The registry was asked a second time; `text` is for people, '' where all is well. */
+  secondRead(what: string, result: SecondRead, text: string): void {
+    this.secondReads[result] += 1;
+    if (text !== '') this.log.warn({ registry: 'consul', what }, text);
   }
 
   /** The question is asked no more. */

@@ -7,7 +7,11 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/service.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
 import type { ServiceSettings, Update } from '../provider.ts';
+import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
 import { type Entry, type Instance, instancesOf, settingsOf } from './translate.ts';
+
+/** An answer without its instances. */
+type Word = Omit<Verdict, 'entries'>;
 
 export interface FollowedServiceOptions {
   readonly clock: Clock;
@@ -16,15 +20,8 @@ export interface FollowedServiceOptions {
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
   readonly resolve?: Resolve;
-}
-
-/** A health answer about the service. */
-export interface Health {
-  readonly entries: readonly Entry[];
-  readonly doubt: string;
-  /** For people: "index 41 -> 42". */
-  readonly change: string;
-  readonly receivedMs: number;
+  /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
+  readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
 }
 
 export class FollowedService {
@@ -33,22 +30,29 @@ export class FollowedService {
   private instances: readonly Instance[] = [];
   private settings: ServiceSettings | null = null;
   private conflicts = '';
-  private doubt = '';
+  /** What came with the instances. */
+  private word: Word = { doubt: '', change: '', receivedMs: 0 };
   /** What was sent last, whole, and by instance. */
   private sent = '';
   private sentById = new Map<string, readonly Endpoint[]>();
   private isAnswered = false;
+  private readonly brake: Brake | null;
 
   constructor(options: FollowedServiceOptions) {
     this.options = options;
     const { clock, resolve, source, log } = options;
     this.names = new HostNames({
       clock,
-      onChange: () => this.emit('a host name resolves differently', clock.nowMs()),
+      onChange: () => {
+        const { doubt } = this.word;
+        const change = 'a host name resolves differently';
+        this.emit({ change, doubt, receivedMs: clock.nowMs() });
+      },
       onError: (name, why) =>
         log.warn({ service: source.service, name }, `host name can't be resolved: ${why}`),
       ...(resolve === undefined ? {} : { resolve }),
     });
+    this.brake = options.brake === undefined ? null : this.makeBrake(options.brake);
   }
 
   get source(): ServiceSource {
@@ -67,19 +71,33 @@ export class FollowedService {
     return this.isAnswered && this.names.isSettled;
   }
 
-  /** Takes an answer; true where it made an update. */
-  take({ entries, doubt, change, receivedMs }: Health): boolean {
-    this.isAnswered = true;
-    this.instances = instancesOf(entries);
-    this.doubt = doubt;
-    // The last instance takes no settings along: where it listened, it is missed with a 503.
-    if (this.instances.length > 0 || this.settings === null) this.describe(entries);
-    this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
-    return this.emit(change, receivedMs);
+  /** Takes an answer; true where it made an update, or may when the registry was asked again. */
+  take(health: Health): boolean {
+    return this.brake === null ? this.accept(health) : this.brake.take(health);
   }
 
   close(): void {
+    this.brake?.close();
     this.names.close();
+  }
+
+  private makeBrake(how: NonNullable<FollowedServiceOptions['brake']>): Brake {
+    return new Brake({
+      ...how,
+      clock: this.options.clock,
+      present: () => this.instances.map(({ id }) => id),
+      pass: (verdict) => this.accept(verdict),
+    });
+  }
+
+  private accept({ entries, ...verdict }: Verdict): boolean {
+    this.isAnswered = true;
+    this.instances = instancesOf(entries);
+    // The last instance takes no settings along: where it listened, it is missed with a 503.
+    if (this.instances.length > 0 || this.settings === null) this.describe(entries);
+    this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
+    this.word = verdict;
+    return this.emit(verdict);
   }
 
   private describe(entries: readonly Entry[]): void {
@@ -94,19 +112,25 @@ export class FollowedService {
     this.conflicts = told;
   }
 
-  private emit(change: string, receivedMs: number): boolean {
+  private emit(word: Word): boolean {
     const byId = new Map(this.instances.map((one) => [one.id, this.endpointsOf(one)]));
     const endpoints = [...byId.values()].flat();
-    const { settings, doubt } = this;
-    const content = JSON.stringify([endpoints, settings]);
-    if (content === this.sent) return false;
+    const { settings } = this;
+    const { change, receivedMs, doubt, isConfirmed = false, isForced = false } = word;
+    const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
+    const content = JSON.stringify([endpoints, settings, [...kept]]);
+    if (content === this.sent && !isForced) return false;
     this.sent = content;
     this.sentById = byId;
     const { source, onUpdate } = this.options;
     onUpdate({
       kind: 'upsert',
       provider: 'consul',
-      service: { source, endpoints, settings, doubt },
+      service: {
+        ...{ source, endpoints, settings, doubt },
+        ...(kept.size === 0 ? {} : { kept }),
+        ...(isConfirmed ? { isConfirmed } : {}),
+      },
       cause: { kind: 'registry', text: `consul: ${change}` },
       receivedMs,
     });
@@ -120,4 +144,8 @@ export class FollowedService {
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];
     return addresses.map((address) => ({ id: `${id}@${address}`, address, ...rest }));
   }
+}
+
+function withWhy(endpoints: readonly Endpoint[] = [], why: string): [string, string][] {
+  return endpoints.map(({ id }) => [id, why]);
 }

@@ -5,17 +5,18 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { type ServiceSource, sourceKey } from '../../model/service.ts';
-import type { ConsulSettings } from '../../model/settings.ts';
+import type { ConsulSettings, GuardSettings } from '../../model/settings.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
 import { reportMissingRights } from './access.ts';
+import type { Answer } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
 import { Catalog } from './catalog.ts';
 import { ConsulClient } from './client.ts';
 import { DirectWatch } from './direct-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { FollowedService } from './followed-service.ts';
-import { scopeOf } from './service-query.ts';
+import { consistentQuery, healthPath, scopeOf } from './service-query.ts';
 import { WideWatch } from './wide-watch.ts';
 
 /**
@@ -27,12 +28,16 @@ const DIRECT_MAX = 96;
 const LINGER_MS = 5_000;
 /** After an outage its instances may take a registrar's while to register again. */
 const DOUBTFUL_LINGER_MS = 120_000;
+/** A second read waits no longer: what it is about is held meanwhile, and longer without it. */
+const SECOND_READ_MS = 1000;
 
 export interface ConsulProviderOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** The guard's settings as they are now. */
+  readonly guard: () => GuardSettings;
   /** For tests. */
   readonly resolve?: Resolve;
   readonly directMax?: number;
@@ -101,6 +106,7 @@ export class ConsulProvider implements Provider {
       errors: this.exchanges.errors,
       lastError: this.exchanges.lastError,
       address: this.client.address,
+      secondReads: this.exchanges.secondReads,
       watches: direct + this.catalogs.size + this.wides.size,
     };
   }
@@ -148,12 +154,18 @@ export class ConsulProvider implements Provider {
 
   private followOne(source: ServiceSource): Following {
     const { clock, log, resolve, settings } = this.options;
-    const service = new FollowedService({
+    const service: FollowedService = new FollowedService({
       clock,
       log,
       source,
       tagPrefix: settings.tagPrefix,
       onUpdate: (update) => this.onUpdate?.(update),
+      brake: {
+        random: this.options.random,
+        guard: this.options.guard,
+        askAgain: () => this.askAgain(source),
+        onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
+      },
       ...(resolve === undefined ? {} : { resolve }),
     });
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
@@ -165,6 +177,17 @@ export class ConsulProvider implements Provider {
       service.close();
     };
     return { service, isDirect, stop: stopAll };
+  }
+
+  /** Of the agent that answered before; no other knows more. */
+  private askAgain(source: ServiceSource): Promise<Answer> {
+    return this.client.get({
+      path: healthPath(source),
+      query: consistentQuery(source),
+      deadlineMs: SECOND_READ_MS,
+      signal: this.stopped.signal,
+      isConsistent: true,
+    });
   }
 
   private followDirectly(service: FollowedService): () => void {

@@ -20,6 +20,11 @@ export function healthQuery(source: ServiceSource): Record<string, string> {
   });
 }
 
+/** The same, asked of the leader, who makes sure with the other servers that it is still that. */
+export function consistentQuery(source: ServiceSource): Record<string, string> {
+  return { ...healthQuery(source), consistent: '' };
+}
+
 /** Parameters that choose a catalog: what is the same for sources that one wide watch can serve. */
 export function scopeOf(source: ServiceSource): Record<string, string> {
   return withoutEmpty({

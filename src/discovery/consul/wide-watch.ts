@@ -189,7 +189,9 @@ export class WideWatch {
       follower.backoff.reset();
       exchanges.answered(follower.service.label, context.client.address);
       const why = answer.doubt || doubt || this.break || this.options.catalog.break;
-      service.take({ entries, doubt: why, change, receivedMs: answer.receivedMs });
+      const doubtKind = answer.doubt === '' ? 'outage' : 'answer';
+      const { receivedMs } = answer;
+      service.take({ entries, doubt: why, doubtKind, change, receivedMs });
     } catch (error) {
       if (this.followers.has(service)) this.onFetchError(follower, { error, doubt });
     } finally {

@@ -9,6 +9,7 @@ import type { ServiceSource } from '../../../src/model/service.ts';
 import type { ConsulSettings } from '../../../src/model/settings.ts';
 import {
   consulSettings,
+  guardSettings,
   keepingLogger,
   Receiver,
   source,
@@ -53,6 +54,7 @@ function start(
   const { factor = 50, sources = [source('web')] } = options;
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
+    guard: guardSettings,
     settings,
     clock: fastClock(factor),
     random: () => 0.5,

@@ -1,0 +1,191 @@
+// The membership brake: an answer that leaves out much of a service at once, or leaves out anything
+// while it is in doubt, is not passed on before the registry was asked a second time, by a read that
+// the leader confirms with the other servers (`?consistent`). If that says the same, it is applied
+// at once; otherwise what is missing is held, with the reason, and the registry is asked again.
+// What an outage makes doubtful no second read can clear, since services may be yet to register: it
+// is passed on as it is, and the second read only tells when the doubt is over.
+import type { Clock, Timer } from '../../base/clock.ts';
+import { messageOf } from '../../base/coded-error.ts';
+import type { Random } from '../../base/prng.ts';
+import type { GuardSettings } from '../../model/settings.ts';
+import type { Answer, DoubtKind } from './answer.ts';
+import { type Entry, instancesOf, listOf } from './translate.ts';
+
+/** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
+const AGAIN_MS = 5000;
+
+/** A health answer about a service. */
+export interface Health {
+  readonly entries: readonly Entry[];
+  readonly doubt: string;
+  /** Of use where there is a doubt. */
+  readonly doubtKind?: DoubtKind;
+  /** For people: "index 41 -> 42". */
+  readonly change: string;
+  readonly receivedMs: number;
+}
+
+export interface Verdict extends Health {
+  /** The leader said the same. */
+  readonly isConfirmed?: boolean;
+  /** Why instances are there that the first answer left out, by id. */
+  readonly kept?: ReadonlyMap<string, string>;
+  /** It is to be told even where nothing but the doubt has changed. */
+  readonly isForced?: boolean;
+}
+
+export type SecondRead = 'confirmed' | 'contradicted' | 'unconfirmed';
+
+export interface BrakeOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly guard: () => GuardSettings;
+  /** The second read, bounded in time. Rejects where it can't be had. */
+  readonly askAgain: () => Promise<Answer>;
+  /** Ids of the instances that were passed on last. */
+  readonly present: () => readonly string[];
+  /** Passes on; true where that changed something. */
+  readonly pass: (verdict: Verdict) => boolean;
+  readonly onSecondRead: (result: SecondRead, text: string) => void;
+}
+
+export class Brake {
+  private readonly options: BrakeOptions;
+  private isAsking = false;
+  private isClosed = false;
+  /** The last answer that came while the registry was being asked a second time. */
+  private latest: Health | null = null;
+  /** The doubt that could not be cleared yet; '' where there is none. */
+  private open = '';
+  private timer: Timer | null = null;
+
+  constructor(options: BrakeOptions) {
+    this.options = options;
+  }
+
+  /** Takes an answer; true where it changed something, or may. */
+  take(health: Health): boolean {
+    if (this.isAsking) {
+      this.latest = health;
+      return true;
+    }
+    const why = this.objection(health);
+    if (why === '') return this.options.pass({ ...health, doubt: health.doubt || this.open });
+    if (health.doubt !== '' && health.doubtKind === 'outage') {
+      this.lookAgain('outage');
+      return this.options.pass(health);
+    }
+    void this.confirm(health, why);
+    return true;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.timer?.cancel();
+  }
+
+  /** Why the answer is not to be passed on as it is; '' where it is. */
+  private objection({ entries, doubt }: Health): string {
+    const { guard, present } = this.options;
+    const { enabled, maxRemovedShare } = guard();
+    if (!enabled) return '';
+    const before = present();
+    const missing = missingIn(entries, before).length;
+    if (missing === 0) return '';
+    if (doubt !== '') return doubt;
+    const isMuch = missing > maxRemovedShare * before.length;
+    return isMuch ? `${missing} of ${before.length} at once` : '';
+  }
+
+  private async confirm(first: Health, why: string): Promise<void> {
+    this.isAsking = true;
+    try {
+      const { entries, receivedMs } = await this.secondRead();
+      if (this.isClosed) return;
+      this.judge(first, { entries, receivedMs, why });
+    } catch (error) {
+      if (this.isClosed) return;
+      this.hold(first, `${why}, and a second read fails: ${messageOf(error)}`);
+    } finally {
+      this.isAsking = false;
+    }
+    const { latest } = this;
+    this.latest = null;
+    if (latest !== null) this.take(latest);
+  }
+
+  private judge(
+    first: Health,
+    second: { entries: readonly Entry[]; receivedMs: number; why: string },
+  ): void {
+    const { pass, present, onSecondRead } = this.options;
+    const { entries, receivedMs, why } = second;
+    const { change } = first;
+    const missing = missingIn(first.entries, present());
+    const again = new Set(missing).difference(new Set(missingIn(entries, missing)));
+    if (again.size > 0) {
+      const reason = `held: the registry left it out (${why}), and a second read has it`;
+      onSecondRead('contradicted', `${again.size} endpoints left out are there in a second read`);
+      const kept = new Map([...again].map((id) => [id, reason]));
+      this.lookAgain('answer');
+      pass({ entries, receivedMs, change, doubt: '', kept });
+    } else if (first.doubtKind === 'fall' && entries.length === 0) {
+      // A registry that began anew and is still empty confirms that without knowing better.
+      this.hold(first, why, 'outage');
+    } else {
+      onSecondRead('confirmed', '');
+      pass({ entries, receivedMs, change, doubt: '', isConfirmed: true });
+    }
+  }
+
+  private hold(first: Health, doubt: string, kind: DoubtKind = 'answer'): void {
+    const { pass, onSecondRead } = this.options;
+    if (kind === 'answer') this.open = doubt;
+    onSecondRead('unconfirmed', `endpoints that the registry left out are held: ${doubt}`);
+    this.lookAgain(kind);
+    pass({ ...first, doubt });
+  }
+
+  /** The leader's word. Rejects where that is in doubt itself. */
+  private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
+    const { body, doubt, receivedMs } = await this.options.askAgain();
+    if (doubt !== '') throw new Error(doubt);
+    return { entries: listOf<Entry>(body), receivedMs };
+  }
+
+  private lookAgain(kind: DoubtKind): void {
+    const { clock, random } = this.options;
+    this.timer?.cancel();
+    if (this.isClosed) return;
+    this.timer = clock.setTimer(AGAIN_MS * (1 + random()), () => void this.endDoubt(kind));
+  }
+
+  private async endDoubt(kind: DoubtKind): Promise<void> {
+    if (this.isAsking) return this.lookAgain(kind);
+    this.isAsking = true;
+    let isOver = false;
+    try {
+      const { entries, receivedMs } = await this.secondRead();
+      isOver = true;
+      if (this.isClosed) return;
+      this.open = '';
+      const change = 'the registry is sure again';
+      const isConfirmed = kind !== 'outage';
+      this.options.pass({ entries, receivedMs, change, doubt: '', isConfirmed, isForced: true });
+    } catch {
+      // Whoever failed has said so; the next try follows.
+    } finally {
+      this.isAsking = false;
+    }
+    if (!isOver) this.lookAgain(kind);
+    const { latest } = this;
+    this.latest = null;
+    if (latest !== null && !this.isClosed) this.take(latest);
+  }
+}
+
+/** Which of these ids the answer leaves out. */
+function missingIn(entries: readonly Entry[], ids: readonly string[]): string[] {
+  const there = new Set(instancesOf(entries).map(({ id }) => id));
+  return ids.filter((id) => !there.has(id));
+}

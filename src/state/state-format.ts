@@ -1,0 +1,117 @@
+// The format of the state file, pure: lines of JSON. The first says what it is, one follows for
+// each source and for each service with checks, and the last says how many there were, so that a
+// file which was cut is not taken for a whole one.
+import { CodedError } from '../base/coded-error.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { Kept, KeptChecks, KeptSource } from '../model/kept.ts';
+
+const FORMAT = 'upriver-state';
+/** Raised with every change of a line's shape: another version is not read. */
+const VERSION = 1;
+
+export interface State extends Kept {
+  /** ms since the epoch. */
+  readonly writtenMs: number;
+  /** Tells configurations of registries apart. */
+  readonly fingerprint: string;
+}
+
+/** Lines to be written one after the other; each is made when it is asked for. */
+export function* linesOf(state: State): Generator<string> {
+  const { writtenMs, fingerprint, sources, checks } = state;
+  yield line({ format: FORMAT, version: VERSION, writtenMs, fingerprint });
+  for (const { source, settings, endpoints } of sources)
+    yield line({ source, settings, endpoints });
+  for (const { service, up, down } of checks) yield line({ service, up, down });
+  yield line({ lines: sources.length + checks.length });
+}
+
+/** Throws CodedError `state-version` or `state-broken`, whose message says what is wrong. */
+export function parseState(text: string): State {
+  const [head, ...lines] = text
+    .split('\n')
+    .filter((one) => one !== '')
+    .map(parse);
+  const { format, version, writtenMs, fingerprint } = head ?? {};
+  if (format !== FORMAT) throw broken('it is no state file');
+  if (version !== VERSION) {
+    throw new CodedError('state-version', `version ${String(version)}; version ${VERSION} is read`);
+  }
+  if (!isTime(writtenMs) || typeof fingerprint !== 'string') throw broken('its first line is odd');
+  const last = lines.pop();
+  if (last?.lines !== lines.length) throw broken('its end is missing');
+  const sources: KeptSource[] = [];
+  const checks: KeptChecks[] = [];
+  for (const [i, one] of lines.entries()) {
+    if (isSource(one)) sources.push(one);
+    else if (isChecks(one)) checks.push(one);
+    else throw broken(`line ${i + 2} is odd`);
+  }
+  return { writtenMs, fingerprint, sources, checks };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+function broken(why: string): CodedError {
+  return new CodedError('state-broken', why);
+}
+
+function parse(text: string, i: number): Fields {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isFields(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw broken(`line ${i + 1} is no JSON object`);
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && Number.isFinite(new Date(value).getTime());
+}
+
+const SOURCE_TEXTS = ['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace'];
+
+function isSource(value: Fields): value is Fields & KeptSource {
+  const { source, settings, endpoints } = value;
+  if (!isFields(source) || !Array.isArray(endpoints)) return false;
+  const texts = [...SOURCE_TEXTS, 'partition', 'peer'];
+  if (texts.some((key) => typeof source[key] !== 'string') || !isTexts(source.accept)) return false;
+  const isDescription =
+    settings === null || (isFields(settings) && isTexts(Object.values(settings)));
+  return isDescription && endpoints.every(isEndpoint);
+}
+
+const STATUSES: readonly unknown[] = ['passing', 'warning', 'critical', 'maintenance'];
+
+function isEndpoint(value: unknown): value is Endpoint {
+  if (!isFields(value)) return false;
+  const { id, address, port, weight, status, statusText } = value;
+  return (
+    isTexts([id, address, statusText]) &&
+    typeof port === 'number' &&
+    Number.isInteger(port) &&
+    port >= 1 &&
+    port <= 65535 &&
+    typeof weight === 'number' &&
+    weight >= 0 &&
+    STATUSES.includes(status)
+  );
+}
+
+function isChecks(value: Fields): value is Fields & KeptChecks {
+  const { service, up, down } = value;
+  return typeof service === 'string' && isTexts(up) && isTexts(down);
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}

@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import type { Answer } from '../../../src/discovery/consul/answer.ts';
+import { Brake, type Health, type Verdict } from '../../../src/discovery/consul/brake.ts';
+import { type Entry, instancesOf } from '../../../src/discovery/consul/translate.ts';
+import { ManualClock } from '../../support/clock.ts';
+import { guardSettings } from '../../support/discovery.ts';
+
+const entry = (ID: string): Entry => ({
+  Node: { Node: 'n' },
+  Service: { ID, Address: '10.0.0.1', Port: 80 },
+});
+const entries = (ids: string) => [...ids].map(entry);
+const idsOf = (list: readonly Entry[]) => instancesOf(list).map(({ id }) => id.slice(2));
+
+/** A brake before which these were passed on; the test gives the second reads. */
+function make(present: string, settings = guardSettings()) {
+  const clock = new ManualClock();
+  const passed: Verdict[] = [];
+  const results: string[] = [];
+  const waiting: ((answer: Partial<Answer> | Error) => void)[] = [];
+  let known = entries(present);
+  const brake = new Brake({
+    clock,
+    random: () => 0,
+    guard: () => settings,
+    present: () => instancesOf(known).map(({ id }) => id),
+    pass: (verdict) => {
+      known = [...verdict.entries];
+      passed.push(verdict);
+      return true;
+    },
+    onSecondRead: (result) => results.push(result),
+    askAgain: () =>
+      new Promise((resolve, reject) => {
+        waiting.push((answer) => {
+          if (answer instanceof Error) reject(answer);
+          else {
+            resolve({ index: 9n, body: [], doubt: '', receivedMs: 2, bodyBytes: 9, ...answer });
+          }
+        });
+      }),
+  });
+  const take = (ids: string, more: Partial<Health> = {}) =>
+    brake.take({ entries: entries(ids), doubt: '', change: 'c', receivedMs: 1, ...more });
+  const second = async (answer: Partial<Answer> | Error) => {
+    waiting.shift()!(answer);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const last = () => {
+    const { entries: list, doubt, kept, isConfirmed = false } = passed.at(-1)!;
+    return { ids: idsOf(list).join(''), doubt, isConfirmed, kept: [...(kept ?? [])] };
+  };
+  return { clock, brake, take, second, last, passed, results, asked: () => waiting.length };
+}
+
+describe('the brake', () => {
+  it('lets through what leaves out no more than its share, or nothing at all', () => {
+    const { take, passed, asked } = make('abcd');
+    take('ab');
+    take('abx', { doubt: 'no known leader', doubtKind: 'answer' });
+    expect(passed.map((one) => idsOf(one.entries).join(''))).toEqual(['ab', 'abx']);
+    expect(asked()).toBe(0);
+  });
+
+  it.each([
+    ['abcd', 'a', {}],
+    ['a', '', {}],
+    ['abcd', 'abc', { doubt: 'no known leader', doubtKind: 'answer' }],
+    ['abcd', 'abc', { doubt: 'filtered by ACLs', doubtKind: 'answer' }],
+    ['abcd', 'abc', { doubt: 'index 9 -> 1 went backwards', doubtKind: 'fall' }],
+  ] as const)('%s -> %s %o: applied at once when confirmed', async (before, after, more) => {
+    const { take, second, last, passed, results } = make(before);
+    expect(take(after, more)).toBe(true);
+    expect(passed).toEqual([]);
+    await second({ body: entries(after) });
+    expect(last()).toEqual({ ids: after, doubt: '', isConfirmed: true, kept: [] });
+    expect(results).toEqual(['confirmed']);
+  });
+
+  it('keeps what a second read has, and says so', async () => {
+    const { take, second, last, results } = make('abcd');
+    take('a');
+    await second({ body: entries('abc') });
+    const reason = 'held: the registry left it out (3 of 4 at once), and a second read has it';
+    expect(last()).toEqual({
+      ids: 'abc',
+      doubt: '',
+      isConfirmed: false,
+      kept: [
+        ['n/b', reason],
+        ['n/c', reason],
+      ],
+    });
+    expect(results).toEqual(['contradicted']);
+  });
+
+  it.each([
+    [new Error('no answer within 1000 ms'), 'and a second read fails: no answer within 1000 ms'],
+    [{ body: [], doubt: 'filtered by ACLs' }, 'and a second read fails: filtered by ACLs'],
+  ])('is in doubt about what nobody confirms, until somebody does', async (answer, why) => {
+    const { take, second, last, clock, passed, results, asked } = make('abcd');
+    take('a');
+    await second(answer);
+    expect(last()).toMatchObject({ ids: 'a', doubt: `3 of 4 at once, ${why}` });
+    // What comes in between is not better known.
+    take('ax');
+    expect(last()).toMatchObject({ ids: 'ax', doubt: `3 of 4 at once, ${why}` });
+    clock.advance(5000);
+    await second(new Error('still not'));
+    expect(passed).toHaveLength(2);
+    clock.advance(5000);
+    await second({ body: entries('ax') });
+    expect(last()).toEqual({ ids: 'ax', doubt: '', isConfirmed: true, kept: [] });
+    expect(passed.at(-1)!.isForced).toBe(true);
+    clock.advance(60_000);
+    expect(asked()).toBe(0);
+    expect(results).toEqual(['unconfirmed']);
+  });
+
+  it('passes on what an outage makes doubtful, and asks later whether that is over', async () => {
+    const { take, second, last, clock } = make('abcd');
+    take('', { doubt: 'first answer after an outage', doubtKind: 'outage' });
+    expect(last()).toMatchObject({ ids: '', doubt: 'first answer after an outage' });
+    clock.advance(5000);
+    await second({ body: entries('b') });
+    expect(last()).toEqual({ ids: 'b', doubt: '', isConfirmed: false, kept: [] });
+  });
+
+  it('does not believe a registry that began anew and is empty', async () => {
+    const { take, second, last } = make('abcd');
+    take('', { doubt: 'index 9 -> 1 went backwards', doubtKind: 'fall' });
+    await second({ body: [] });
+    expect(last()).toMatchObject({ ids: '', doubt: 'index 9 -> 1 went backwards' });
+  });
+
+  it('looks at the last answer that came while it asked, once', async () => {
+    const { take, second, passed, asked } = make('abcd');
+    take('');
+    take('a');
+    take('ab');
+    expect(asked()).toBe(1);
+    await second({ body: entries('abc') });
+    expect(passed.map((one) => idsOf(one.entries).join(''))).toEqual(['abc', 'ab']);
+  });
+
+  it('asks nothing when it is turned off, wholly or for large shares', () => {
+    const off = make('abcd', { ...guardSettings(), enabled: false });
+    off.take('', { doubt: 'no known leader', doubtKind: 'answer' });
+    expect(off.last()).toMatchObject({ ids: '', doubt: 'no known leader' });
+    const all = make('abcd', { ...guardSettings(), maxRemovedShare: 1 });
+    all.take('');
+    expect(all.last()).toMatchObject({ ids: '', doubt: '' });
+    expect(off.asked() + all.asked()).toBe(0);
+  });
+
+  it('says nothing after it was closed', async () => {
+    const { brake, take, second, passed, clock } = make('abcd');
+    take('');
+    brake.close();
+    await second({ body: [] });
+    clock.advance(60_000);
+    expect(passed).toEqual([]);
+  });
+});

@@ -1,0 +1,157 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StateFile } from '../../src/state/state-file.ts';
+import { linesOf, parseState, type State } from '../../src/state/state-format.ts';
+import { ManualClock } from '../support/clock.ts';
+import { keepingLogger, source } from '../support/discovery.ts';
+
+const endpoint = (id: string) => ({
+  id,
+  address: '10.0.0.1',
+  port: 80,
+  weight: 1,
+  status: 'passing' as const,
+  statusText: '',
+});
+
+const state: State = {
+  writtenMs: 1_700_000_000_000,
+  fingerprint: 'abc',
+  sources: [
+    { source: source('web'), settings: null, endpoints: [endpoint('n/a'), endpoint('n/b')] },
+    { source: source('own'), settings: { listen: '8000' }, endpoints: [] },
+  ],
+  checks: [{ service: 'web', up: ['n/a'], down: ['n/b'] }],
+};
+const textOf = (one: State) => [...linesOf(one)].join('');
+
+describe('the format', () => {
+  it('gives back what was put in', () => {
+    expect(parseState(textOf(state))).toEqual(state);
+  });
+
+  it('is refused with a reason wherever the file was cut', () => {
+    const text = textOf(state);
+    fc.assert(
+      fc.property(fc.nat(text.length - 2), (length) => {
+        expect(() => parseState(text.slice(0, length))).toThrow();
+      }),
+    );
+  });
+
+  it.each([
+    ['', 'no state file'],
+    ['{"some":"thing"}\n', 'no state file'],
+    [textOf(state).replace('"version":1', '"version":9'), 'version 9; version 1 is read'],
+    [textOf(state).replace('"port":80', '"port":0'), 'line 2 is odd'],
+    [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
+    [textOf(state).replace('"lines":3', '"lines":4'), 'its end is missing'],
+  ])('refuses %j', (text, why) => {
+    expect(() => parseState(text)).toThrow(why);
+  });
+});
+
+describe('the file', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'upriver-state-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function make(current: () => State | null = () => state) {
+    const clock = new ManualClock();
+    const { log, lines } = keepingLogger();
+    const path = join(folder, 'state');
+    return { clock, lines, path, file: new StateFile({ path, clock, log, state: current }) };
+  }
+
+  it('is written once for many changes of a second, for its owner alone', async () => {
+    let asked = 0;
+    const { clock, path, file } = make(() => {
+      asked += 1;
+      return state;
+    });
+    for (let i = 0; i < 100; i += 1) file.touch();
+    clock.advance(999);
+    expect(asked).toBe(0);
+    clock.advance(1);
+    await expect.poll(() => existsSync(path)).toBe(true);
+    expect(asked).toBe(1);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readdirSync(folder)).toEqual(['state']);
+    expect(await file.read('abc')).toEqual(state);
+  });
+
+  it('takes a change that came while it was written', async () => {
+    let version = 1;
+    const { clock, file, path } = make(() => ({ ...state, fingerprint: `v${version}` }));
+    file.touch();
+    clock.advance(1000);
+    version = 2;
+    file.touch();
+    await expect
+      .poll(() => {
+        clock.advance(1000);
+        return existsSync(path) && readFileSync(path, 'utf8').includes('"v2"');
+      })
+      .toBe(true);
+  });
+
+  it('is written when it is closed, and not where there is nothing to write', async () => {
+    const { file, path } = make();
+    await file.close();
+    expect(parseState(readFileSync(path, 'utf8'))).toEqual(state);
+    rmSync(path);
+    const { file: empty } = make(() => null);
+    await empty.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('that can not be written is said once, tried again, and said when it works', async () => {
+    const { clock, file, path, lines } = make();
+    // A folder in its place: renaming onto it fails, whoever runs this.
+    mkdirSync(path);
+    file.touch();
+    for (let i = 0; i < 3; i += 1) {
+      clock.advance(1000);
+      await expect.poll(() => file.error).not.toBe('');
+    }
+    expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+    expect(readdirSync(folder)).toEqual(['state']);
+    rmdirSync(path);
+    await expect
+      .poll(() => {
+        clock.advance(1000);
+        return file.error;
+      })
+      .toBe('');
+    expect(lines.at(-1)!.message).toBe('the state file is written again');
+  });
+
+  it('of another configuration, or broken, is said and ignored; one that is not there is fine', async () => {
+    const { file, path, lines } = make();
+    expect(await file.read('abc')).toBeNull();
+    expect(lines).toEqual([]);
+    writeFileSync(path, textOf(state));
+    expect(await file.read('other')).toBeNull();
+    writeFileSync(path, 'nonsense');
+    expect(await file.read('abc')).toBeNull();
+    expect(lines.map(({ message }) => message)).toEqual([
+      'the state file is ignored: it is of another configuration',
+      'the state file is ignored: line 1 is no JSON object',
+    ]);
+  });
+});
