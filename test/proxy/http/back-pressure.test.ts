@@ -13,14 +13,18 @@ const KERNEL_BYTES = 64 * 1024 * 1024;
 const dataBytes = (coded: string): number => coded.replaceAll(/[^x]/g, '').length;
 
 /** Sends until nobody takes it any more; returns how much went out. */
-async function sendUntilStuck(peer: Peer, wrap = (text: string): string => text): Promise<number> {
+async function sendUntilStuck(
+  peer: Peer,
+  wrap = (text: string): string => text,
+  stuckMs = 400,
+): Promise<number> {
   const { socket } = peer;
   let sent = 0;
   for (;;) {
     if (sent > 4 * KERNEL_BYTES) return sent;
     sent += BLOCK.length;
     const isTaken = await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), 400);
+      const timer = setTimeout(() => resolve(false), stuckMs);
       socket.write(wrap(BLOCK), 'latin1', () => {
         clearTimeout(timer);
         resolve(true);
@@ -95,14 +99,14 @@ describe('a client that does not read', () => {
 
 describe('an endpoint that does not read', () => {
   it('stops the client, and gets it all later', async () => {
-    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 300 } });
+    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 1000 } });
     const client = await plane.client();
     client.send(request('POST /', 'Transfer-Encoding: chunked\r\n'));
     const upstream = await endpoint.accept();
     await upstream.head();
     upstream.socket.pause();
     // Longer than idleMs: the silence is not the client's fault.
-    const sent = await sendUntilStuck(client, chunk);
+    const sent = await sendUntilStuck(client, chunk, 1500);
     expect(sent).toBeLessThan(KERNEL_BYTES);
     client.send('0\r\n\r\n');
     upstream.socket.resume();
