@@ -7,6 +7,7 @@ import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
+import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import { type Service, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
@@ -21,7 +22,7 @@ import { ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
-import type { Convergence, ServiceView, TableView } from './view.ts';
+import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
 export interface ControllerOptions {
   readonly clock: Clock;
@@ -45,6 +46,7 @@ export class Controller implements TableView {
   private readonly checker: Checker;
   private readonly endpointSlots: Slots;
   private readonly serviceSlots: Slots;
+  private readonly views = new WeakMap<EffectiveEndpoint, EndpointView>();
   private readonly records = new Map<string, ServiceRecord>();
   /** Services for which there was no row in the ledger. */
   private readonly leftOut = new Set<string>();
@@ -327,12 +329,24 @@ export class Controller implements TableView {
     ];
   }
 
+  /** The same object while nothing has changed: all of them are looked at every second. */
+  private viewOfEndpoint(
+    effective: EffectiveEndpoint,
+    more: Pick<EndpointView, 'check' | 'ejections'>,
+  ): EndpointView {
+    const known = this.views.get(effective);
+    if (known?.check === more.check && known.ejections === more.ejections) return known;
+    const view = { ...effective, ...more };
+    this.views.set(effective, view);
+    return view;
+  }
+
   private viewOf(record: ServiceRecord): ServiceView {
     const { name, service, slot, leftOut } = record;
     const endpoints = [...record.endpoints.values()].flatMap(({ effective, ejections }) => {
       if (effective === null) return [];
       const check = this.endpoints.checkOf(record, effective.id)?.last ?? null;
-      return [{ ...effective, check, ejections }];
+      return [this.viewOfEndpoint(effective, { check, ejections })];
     });
     const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [

@@ -91,7 +91,6 @@ describe('the file', () => {
     await expect.poll(() => existsSync(path)).toBe(true);
     expect(asked).toBe(1);
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(readdirSync(folder)).toEqual(['state']);
     expect(await file.read('abc')).toEqual(state);
   });
 
@@ -130,7 +129,7 @@ describe('the file', () => {
       await expect.poll(() => file.error).not.toBe('');
     }
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
-    expect(readdirSync(folder)).toEqual(['state']);
+    await expect.poll(() => readdirSync(folder)).toEqual(['state']);
     rmdirSync(path);
     await expect
       .poll(() => {
