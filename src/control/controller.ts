@@ -7,7 +7,6 @@ import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
-import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import { type Service, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
@@ -18,7 +17,7 @@ import { EventLog } from './events.ts';
 import { type ListenerPlan, planListeners } from './listeners.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import { Publisher } from './publish.ts';
-import { ServiceRecord } from './service-record.ts';
+import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
@@ -46,7 +45,6 @@ export class Controller implements TableView {
   private readonly checker: Checker;
   private readonly endpointSlots: Slots;
   private readonly serviceSlots: Slots;
-  private readonly views = new WeakMap<EffectiveEndpoint, EndpointView>();
   private readonly records = new Map<string, ServiceRecord>();
   /** Services for which there was no row in the ledger. */
   private readonly leftOut = new Set<string>();
@@ -330,24 +328,24 @@ export class Controller implements TableView {
   }
 
   /** The same object while nothing has changed: all of them are looked at every second. */
-  private viewOfEndpoint(
-    effective: EffectiveEndpoint,
-    more: Pick<EndpointView, 'check' | 'ejections'>,
-  ): EndpointView {
-    const known = this.views.get(effective);
-    if (known?.check === more.check && known.ejections === more.ejections) return known;
-    const view = { ...effective, ...more };
-    this.views.set(effective, view);
-    return view;
+  private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
+    const { effective, ejections, view = null } = record;
+    if (effective === null) return null;
+    const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
+    const isSame = view?.check === check && view.ejections === ejections;
+    if (isSame && record.viewed === effective) return view;
+    record.viewed = effective;
+    record.view = { ...effective, check, ejections };
+    return record.view;
   }
 
   private viewOf(record: ServiceRecord): ServiceView {
     const { name, service, slot, leftOut } = record;
-    const endpoints = [...record.endpoints.values()].flatMap(({ effective, ejections }) => {
-      if (effective === null) return [];
-      const check = this.endpoints.checkOf(record, effective.id)?.last ?? null;
-      return [this.viewOfEndpoint(effective, { check, ejections })];
-    });
+    const endpoints: EndpointView[] = [];
+    for (const one of record.endpoints.values()) {
+      const view = this.viewOfEndpoint(record, one);
+      if (view !== null) endpoints.push(view);
+    }
     const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
       ...(this.table.get(name)?.problems ?? []),
