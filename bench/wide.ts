@@ -1,82 +1,93 @@
 // Many services on one agent with its default limits: 1,000 services of 10 endpoints each, every
 // one with a check. How long until all are followed, how long a change takes to be routed, what it
 // costs to follow them while nothing changes, and what a storm of 200 changes a second does to
-// running traffic. A second Upriver with one static endpoint has the same traffic at the same time:
-// what the storm does to it is the machine's doing (Consul, this program), and not ours.
+// running traffic. A second Upriver with one static endpoint has the same traffic at the same time,
+// and the same storm comes before anybody follows it: what it does then is the machine's doing.
 // usage: npm run bench:wide [-- SERVICES]
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { startConsul } from '../test/support/consul.ts';
 import { startLoad } from '../test/support/load.ts';
 import { freePorts } from '../test/support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../test/support/upriver.ts';
 import { cpuUs, residentBytes } from './measure.ts';
 import { quantile } from './statistics.ts';
+import { ENDPOINTS, Registry, type Storm, serviceNames } from './wide-registry.ts';
 
 const SERVICES = Number(process.argv[2] ?? 1000);
-const ENDPOINTS = 10;
 const SAMPLES = 50;
+const APART_MS = 500;
 const IDLE_MS = 20_000;
 const STORM_MS = 30_000;
 const STORM_PER_SECOND = 200;
 const REQUESTS_PER_SECOND = 200;
-const REGISTER_AT_A_TIME = 32;
 const ROUTED_MS_MAX = 20_000;
 /** After many changes the agent and Upriver have caught up. */
 const SETTLE_MS = 5000;
 
-const names = Array.from({ length: SERVICES }, (_, i) => `s${String(i).padStart(4, '0')}`);
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+const names = serviceNames(SERVICES);
+const agent = new Agent({ keepAlive: true });
 const folder = mkdtempSync(join(tmpdir(), 'upriver-wide-'));
 const old = await startEndpoint('old');
 const fresh = await startEndpoint('new');
 const consul = await startConsul();
+const registry = new Registry(consul.url);
 const [port = 0, plainPort = 0] = await freePorts(2);
 const running: UpriverProcess[] = [];
 const figures: Record<string, number> = { services: SERVICES, endpoints: SERVICES * ENDPOINTS };
 try {
-  await registerAll();
+  await registry.registerAll(names, portOf(old));
+  const fixed = `--static=plain=127.0.0.1:${portOf(old)}`;
+  const service = `--service=plain=${plainPort},from.registry=static`;
+  running.push(await startUpriver({ args: [fixed, service, '--workers', '1'] }));
+  await measureLoad('calm', STORM_MS / 2, [plainPort]);
+  await measureStorm('storm_unfollowed', [plainPort]);
+
   const startMs = performance.now();
   const upriver = await startUpriver({ args: ['--config', configFile(), '--workers', '1'] });
   running.push(upriver);
   tell('all_followed_ms', performance.now() - startMs);
-  const plain = await startUpriver({
-    args: [`--static=plain=127.0.0.1:${portOf(old)}`, '--workers', '1'].concat(
-      `--service=plain=${plainPort},from.registry=static`,
-    ),
-  });
-  running.push(plain);
   await pause(SETTLE_MS);
   await measureChanges();
   await pause(SETTLE_MS);
   await measureIdle(upriver);
-  await measureStorm();
+  await measureLoad('calm_followed', STORM_MS / 2, [plainPort, port]);
+  const cpu = cpuUs(upriver.pid);
+  await measureStorm('storm_followed', [plainPort, port]);
+  tell('storm_followed_cpu_percent', (cpuUs(upriver.pid) - cpu) / STORM_MS / 10);
+  tell('caught_up_after_ms', await change(names[0]!));
   tell('memory_after_mib', residentBytes(upriver.pid) / 1024 ** 2);
 } finally {
   for (const one of running) await one.stop();
   await consul.stop();
+  registry.close();
   agent.destroy();
   for (const server of [old, fresh]) server.close();
   rmSync(folder, { recursive: true });
 }
-console.table(figures);
 if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(figures));
-process.exit(0);
 
 async function measureChanges(): Promise<void> {
   const ms: number[] = [];
   for (let i = 0; i < SAMPLES; i += 1) {
-    const name = names[Math.floor((i * SERVICES) / SAMPLES)]!;
-    await register(name, 'extra', { address: '127.0.0.1', port: portOf(fresh) });
-    ms.push(await untilRouted(name));
-    await deregister(name, 'extra');
-    await pause(200);
+    ms.push(await change(names[Math.floor((i * SERVICES) / SAMPLES)]!));
+    await pause(APART_MS);
   }
   tell('change_median_ms', quantile(ms, 0.5));
   tell('change_p90_ms', quantile(ms, 0.9));
   tell('change_worst_ms', Math.max(...ms));
+}
+
+/** From the return of a registration to the first answer of the new endpoint. */
+async function change(name: string): Promise<number> {
+  await registry.register(name, 'extra', { address: '127.0.0.1', port: portOf(fresh) });
+  const ms = await untilRouted(name);
+  await registry.deregister(name, 'extra');
+  return ms;
 }
 
 async function measureIdle({ pid }: UpriverProcess): Promise<void> {
@@ -87,120 +98,41 @@ async function measureIdle({ pid }: UpriverProcess): Promise<void> {
   tell('memory_mib', residentBytes(pid) / 1024 ** 2);
 }
 
-async function measureStorm(): Promise<void> {
-  const before = await measureLoad(STORM_MS / 2);
-  const cpu = cpuUs(running[0]!.pid);
-  const [changes, during] = await Promise.all([storm(), measureLoad(STORM_MS)]);
-  tell('storm_changes_per_second', (changes / STORM_MS) * 1000);
-  tell('storm_cpu_percent', (cpuUs(running[0]!.pid) - cpu) / STORM_MS / 10);
-  for (const [name, at] of [
-    ['p50', 0.5],
-    ['p99', 0.99],
-  ] as const) {
-    tell(`calm_${name}_ms`, quantile(before.ours, at));
-    tell(`storm_${name}_ms`, quantile(during.ours, at));
-    tell(`calm_${name}_ms_of_the_plain_one`, quantile(before.plain, at));
-    tell(`storm_${name}_ms_of_the_plain_one`, quantile(during.plain, at));
-  }
-  tell('failures', before.failures + during.failures);
-  const lastMs = performance.now();
-  await register(names[0]!, 'extra', { address: '127.0.0.1', port: portOf(fresh) });
-  await untilRouted(names[0]!);
-  tell('caught_up_after_ms', performance.now() - lastMs);
+/** In a process of its own: what it costs must not be seen as a latency here. */
+async function measureStorm(what: string, ports: readonly number[]): Promise<void> {
+  const given: Storm = {
+    ...{ url: consul.url, services: SERVICES, perSecond: STORM_PER_SECOND, forMs: STORM_MS },
+    place: { address: '127.0.0.1', port: portOf(old) },
+  };
+  const program = join(import.meta.dirname, 'wide-registry.ts');
+  const cpu = cpuUs(consul.pid);
+  const [{ stdout }] = await Promise.all([
+    promisify(execFile)(process.execPath, [program, JSON.stringify(given)]),
+    measureLoad(what, STORM_MS, ports),
+  ]);
+  tell(`${what}_changes_per_second`, (Number(stdout) / STORM_MS) * 1000);
+  tell(`${what}_consul_cpu_percent`, (cpuUs(consul.pid) - cpu) / STORM_MS / 10);
 }
 
-/** Half of the load goes through the one that follows the registry, half through the other. */
-async function measureLoad(forMs: number) {
-  const timeoutMs = 5000;
-  const perSecond = REQUESTS_PER_SECOND;
-  const ours = startLoad({ url: `http://127.0.0.1:${port}/`, perSecond, timeoutMs });
-  const plain = startLoad({ url: `http://127.0.0.1:${plainPort}/`, perSecond, timeoutMs });
-  await pause(forMs);
-  const [one, other] = [await ours.stop(), await plain.stop()];
-  const failures = one.failures.length + other.failures.length;
-  return { ours: one.latenciesMs, plain: other.latenciesMs, failures };
-}
-
-/** Instances come and go all over the services; returns how many changes there were. */
-async function storm(): Promise<number> {
-  const startMs = performance.now();
-  const there = new Set<string>();
-  let begun = 0;
-  const open = new Set<Promise<void>>();
-  while (performance.now() - startMs < STORM_MS) {
-    const due = ((performance.now() - startMs) / 1000) * STORM_PER_SECOND;
-    for (; begun < due && open.size < 64; begun += 1) {
-      const name = names[(begun * 7919) % SERVICES]!;
-      const isThere = there.delete(name);
-      if (!isThere) there.add(name);
-      const at = { address: '127.0.0.1', port: portOf(old) };
-      const change = isThere ? deregister(name, 'storm') : register(name, 'storm', at);
-      open.add(change);
-      void change.finally(() => open.delete(change));
-    }
-    await pause(5);
-  }
-  await Promise.all(open);
-  return begun;
-}
-
-async function registerAll(): Promise<void> {
-  const left = names.flatMap((name) => Array.from({ length: ENDPOINTS }, (_, i) => ({ name, i })));
-  await Promise.all(
-    Array.from({ length: REGISTER_AT_A_TIME }, async () => {
-      for (let one = left.pop(); one !== undefined; one = left.pop()) {
-        const address = `127.0.1.${one.i + 1}`;
-        await register(one.name, `${one.i}`, { address, port: portOf(old) });
-      }
+/** The first port is the static one's. */
+async function measureLoad(what: string, forMs: number, ports: readonly number[]): Promise<void> {
+  const loads = ports.map((to) =>
+    startLoad({
+      url: `http://127.0.0.1:${to}/`,
+      perSecond: REQUESTS_PER_SECOND,
+      timeoutMs: 5000,
     }),
   );
+  await pause(forMs);
+  for (const [i, load] of loads.entries()) {
+    const { latenciesMs, failures } = await load.stop();
+    const whose = i === 0 ? 'static' : 'wide';
+    tell(`${what}_${whose}_p50_ms`, quantile(latenciesMs, 0.5));
+    tell(`${what}_${whose}_p99_ms`, quantile(latenciesMs, 0.99));
+    tell(`${what}_${whose}_failures`, failures.length);
+  }
 }
 
-/** On one of ten nodes, by the number of the instance. */
-async function register(
-  name: string,
-  id: string,
-  { address, port: Port }: { address: string; port: number },
-): Promise<void> {
-  const ID = `${name}-${id}`;
-  const node = nodeOf(id);
-  await put('/v1/catalog/register', {
-    ...{ Node: node, Address: '127.0.0.1', SkipNodeUpdate: true },
-    Service: { ID, Service: name, Address: address, Port },
-    Check: {
-      Node: node,
-      CheckID: `service:${ID}`,
-      Name: 'alive',
-      Status: 'passing',
-      ServiceID: ID,
-    },
-  });
-}
-
-async function deregister(name: string, id: string): Promise<void> {
-  await put('/v1/catalog/deregister', { Node: nodeOf(id), ServiceID: `${name}-${id}` });
-}
-
-function nodeOf(id: string): string {
-  return `node-${/^\d+$/.test(id) ? id : '0'}`;
-}
-
-/** Over a bounded number of connections: an agent allows 200 from one address. */
-function put(path: string, body: object): Promise<void> {
-  return new Promise((resolve, reject) => {
-    request(consul.url + path, { method: 'PUT', agent }, (response) => {
-      response.resume();
-      response.on('end', () => {
-        if (response.statusCode === 200) resolve();
-        else reject(new Error(`${path} answered ${response.statusCode}`));
-      });
-    })
-      .on('error', reject)
-      .end(JSON.stringify(body));
-  });
-}
-
-/** From now to the first answer of the new endpoint. */
 async function untilRouted(name: string): Promise<number> {
   const startMs = performance.now();
   while (performance.now() - startMs < ROUTED_MS_MAX) {

@@ -31,6 +31,7 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+const STATE_MS_MAX = 2000;
 /** ... and when there is a table to serve from meanwhile. */
 const WARM_SYNC_MS = 1000;
 /** After the registry answers again, services may take a registrar's while to register again. */
@@ -337,7 +338,9 @@ export class Upriver {
   async stop(): Promise<void> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
-    await this.keeper.close();
+    // A disk that hangs does not keep the process.
+    const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
+    await Promise.race([this.keeper.close(), late]);
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

@@ -17,11 +17,11 @@ import { EventLog } from './events.ts';
 import { type ListenerPlan, planListeners } from './listeners.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import { Publisher } from './publish.ts';
-import { ServiceRecord } from './service-record.ts';
+import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
-import type { Convergence, ServiceView, TableView } from './view.ts';
+import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
 export interface ControllerOptions {
   readonly clock: Clock;
@@ -327,13 +327,25 @@ export class Controller implements TableView {
     ];
   }
 
+  /** The same object while nothing has changed: all of them are looked at every second. */
+  private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
+    const { effective, ejections, view = null } = record;
+    if (effective === null) return null;
+    const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
+    const isSame = view?.check === check && view.ejections === ejections;
+    if (isSame && record.viewed === effective) return view;
+    record.viewed = effective;
+    record.view = { ...effective, check, ejections };
+    return record.view;
+  }
+
   private viewOf(record: ServiceRecord): ServiceView {
     const { name, service, slot, leftOut } = record;
-    const endpoints = [...record.endpoints.values()].flatMap(({ effective, ejections }) => {
-      if (effective === null) return [];
-      const check = this.endpoints.checkOf(record, effective.id)?.last ?? null;
-      return [{ ...effective, check, ejections }];
-    });
+    const endpoints: EndpointView[] = [];
+    for (const one of record.endpoints.values()) {
+      const view = this.viewOfEndpoint(record, one);
+      if (view !== null) endpoints.push(view);
+    }
     const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
       ...(this.table.get(name)?.problems ?? []),

@@ -92,6 +92,7 @@ export class Endpoints {
 
   /** The last result of the endpoint's active check; null where there is none. */
   checkOf(service: ServiceRecord, id: string): CheckState | null {
+    if (service.service.health === null) return null;
     return this.options.checks.state(checkKey(service, id));
   }
 

@@ -7,6 +7,7 @@ import type { Ejection } from '../health/ejection.ts';
 import type { EffectiveEndpoint, Endpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import type { EndpointView } from './view.ts';
 
 export interface EndpointRecord {
   endpoint: Endpoint;
@@ -20,6 +21,9 @@ export interface EndpointRecord {
   ejections: number;
   /** Null before it was decided about. */
   effective: EffectiveEndpoint | null;
+  /** What others were shown of it last, and of which decision. */
+  view?: EndpointView;
+  viewed?: EffectiveEndpoint;
   /** Runs when a decision ends by time alone: an ejection, slow start. */
   timer: Timer | null;
 }

@@ -166,7 +166,9 @@ export class Sampler {
     const events = this.newEvents();
     const services = view.services();
     for (const service of services) this.sampleService(service, at, events);
-    forgetOthers(this.tracks, new Set(services.map(({ service }) => service.name)));
+    if (this.tracks.size !== services.length) {
+      forgetOthers(this.tracks, new Set(services.map(({ service }) => service.name)));
+    }
   }
 
   private sampleService(
@@ -191,12 +193,15 @@ export class Sampler {
       const attempts = ledger.endpointTotal(endpoint.slot, EndpointColumn.attempts);
       followed.meter.take(attempts, inFlight, at);
       if (hasTurned && attempts > 0) followed.latency.turn(ledger.endpointBuckets(endpoint.slot));
+      if (events.size === 0) continue;
       for (const event of events.get(keyOf(service.name, endpoint.id)) ?? []) {
         followed.onEvent(event);
       }
     }
     track.activeMax = Math.max(track.activeMax, active);
-    forgetOthers(track.endpoints, new Set(endpoints.map(({ id }) => id)));
+    if (track.endpoints.size !== endpoints.length) {
+      forgetOthers(track.endpoints, new Set(endpoints.map(({ id }) => id)));
+    }
   }
 
   /** What has happened since the last look, by service and endpoint. */
@@ -212,7 +217,6 @@ function keyOf(service: string, endpoint: string): string {
 }
 
 function forgetOthers(tracks: Map<string, unknown>, names: ReadonlySet<string>): void {
-  if (tracks.size === names.size) return;
   for (const name of tracks.keys()) if (!names.has(name)) tracks.delete(name);
 }
 

@@ -91,7 +91,6 @@ describe('the file', () => {
     await expect.poll(() => existsSync(path)).toBe(true);
     expect(asked).toBe(1);
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(readdirSync(folder)).toEqual(['state']);
     expect(await file.read('abc')).toEqual(state);
   });
 

@@ -45,6 +45,9 @@ export function outageText(error: ConsulError): string {
   return `first answer after an outage: ${error.message}`;
 }
 
+/** The doubt about an answer from which rights took something. */
+export const FILTERED = 'filtered by ACLs';
+
 const RETRY_AFTER_MS_MAX = 60_000;
 
 /**
@@ -96,7 +99,7 @@ function parse(text: string): unknown {
 
 function doubtOf(headers: Headers): string {
   if (headers['x-consul-knownleader'] === 'false') return 'no known leader';
-  if (headers['x-consul-results-filtered-by-acls'] === 'true') return 'filtered by ACLs';
+  if (headers['x-consul-results-filtered-by-acls'] === 'true') return FILTERED;
   return '';
 }
 

@@ -3,12 +3,13 @@
 // the leader confirms with the other servers (`?consistent`). If that says the same, it is applied
 // at once; otherwise what is missing is held, with the reason, and the registry is asked again.
 // What an outage makes doubtful no second read can clear, since services may be yet to register: it
-// is passed on as it is, and the second read only tells when the doubt is over.
+// is passed on as it is, and the second read only tells when the doubt is over. A token that never
+// saw everything makes no answer doubtful: what counts is that answers begin to be filtered.
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
 import type { GuardSettings } from '../../model/settings.ts';
-import type { Answer, DoubtKind } from './answer.ts';
+import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
 import { type Entry, instancesOf, listOf } from './translate.ts';
 
 /** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
@@ -58,25 +59,35 @@ export class Brake {
   /** The doubt that could not be cleared yet; '' where there is none. */
   private open = '';
   private timer: Timer | null = null;
+  /** The answer that was passed on last was filtered, and nothing was in doubt. */
+  private isFilteredAsEver = false;
 
   constructor(options: BrakeOptions) {
     this.options = options;
   }
 
   /** Takes an answer; true where it changed something, or may. */
-  take(health: Health): boolean {
+  take(given: Health): boolean {
     if (this.isAsking) {
-      this.latest = health;
+      this.latest = given;
       return true;
     }
+    const health = { ...given, doubt: this.withoutUsual(given.doubt) };
     const why = this.objection(health);
-    if (why === '') return this.options.pass({ ...health, doubt: health.doubt || this.open });
+    if (why === '') {
+      if (this.open === '') this.isFilteredAsEver = given.doubt === FILTERED;
+      return this.options.pass({ ...health, doubt: health.doubt || this.open });
+    }
     if (health.doubt !== '' && health.doubtKind === 'outage') {
       this.lookAgain('outage');
       return this.options.pass(health);
     }
     void this.confirm(health, why);
     return true;
+  }
+
+  private withoutUsual(doubt: string): string {
+    return this.isFilteredAsEver && doubt === FILTERED ? '' : doubt;
   }
 
   close(): void {
@@ -149,7 +160,7 @@ export class Brake {
   /** The leader's word. Rejects where that is in doubt itself. */
   private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
     const { body, doubt, receivedMs } = await this.options.askAgain();
-    if (doubt !== '') throw new Error(doubt);
+    if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
     return { entries: listOf<Entry>(body), receivedMs };
   }
 

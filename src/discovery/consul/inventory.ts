@@ -13,6 +13,8 @@ const CONCURRENT_MAX = 4;
 /** A list read keeps the next reading away for so long: at most 100 lists a second, or 20. */
 const COST_MS = { quick: 10, slow: 50 };
 const PAUSE_MS_MIN = { quick: 100, slow: 500 };
+/** ... and for so many times as long as it took: long lists cost the agent and us alike. */
+const PAUSE_PER_MS = 2;
 const RETRY_MS = 5000;
 
 /** Instance id -> its service and the index of its last change. */
@@ -63,10 +65,13 @@ export class Inventory {
     this.isReading = true;
     this.isWanted = false;
     let pauseMs = RETRY_MS;
+    const { clock } = this.options.context;
+    const startMs = clock.nowMs();
     try {
       const { nodes, described } = await this.readNodes();
       const pace = this.isUrgent ? 'quick' : 'slow';
-      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace]);
+      const tookMs = clock.nowMs() - startMs;
+      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace], tookMs * PAUSE_PER_MS);
       const changed = this.changedSince(nodes);
       this.nodes = nodes;
       this.described = described;

@@ -97,6 +97,7 @@ export class ConsulProvider implements Provider {
     const catalog = this.catalogs.get(keyOf({}));
     const following = [...this.following.values()];
     const direct = following.filter((one) => one.isDirect).length;
+    const wide = [...this.wides.values()].reduce((sum, { queries }) => sum + queries, 0);
     return {
       name: this.name,
       isSynced:
@@ -107,7 +108,7 @@ export class ConsulProvider implements Provider {
       lastError: this.exchanges.lastError,
       address: this.client.address,
       secondReads: this.exchanges.secondReads,
-      watches: direct + this.catalogs.size + this.wides.size,
+      watches: direct + this.catalogs.size + wide,
     };
   }
 

@@ -1,6 +1,8 @@
 // Follows many services by few questions: an agent allows 200 connections per client by default,
-// and over plain HTTP each open query is one. Two blocking queries see every change (all checks,
-// and the catalog with its inventory), and only services that it concerns are fetched.
+// and over plain HTTP each open query is one. Few blocking queries see every change (checks that are
+// critical or warning, and the catalog with its inventory), and only services that it concerns are
+// fetched. Checks that pass say nothing of their own: one that is no longer in a list has changed,
+// and a new instance is in the catalog. Thus answers stay small however many checks there are.
 // Fetches go to the leader: a server that is behind could answer without the change that they come
 // for, and nothing would wake us again.
 import { Backoff } from '../../base/backoff.ts';
@@ -17,9 +19,10 @@ import { type Check, type Entry, listOf } from './translate.ts';
 const FETCHES_MAX = 8;
 const FETCH_MS_MAX = 10_000;
 const BACKOFF = { baseMs: 250, capMs: 30_000 };
-const CHECKS = 'all checks';
+/** The states of checks that are followed. */
+const STATES = ['critical', 'warning'];
 
-/** What the checks of each service, and of each node, were when they were seen last. */
+/** What the checks of a state of each service, and of each node, were when they were seen last. */
 interface Signatures {
   readonly services: ReadonlyMap<string, string>;
   readonly nodes: ReadonlyMap<string, string>;
@@ -47,34 +50,46 @@ export interface WideWatchOptions {
 
 export class WideWatch {
   private readonly options: WideWatchOptions;
-  private readonly checks: BlockingQuery<Signatures>;
+  private readonly checks: readonly BlockingQuery<Signatures>[];
   private readonly stopped = new AbortController();
   private readonly followers = new Map<FollowedService, Follower>();
   private readonly queue: Follower[] = [];
-  private signatures: Signatures | null = null;
+  /** By state of checks. */
+  private readonly signatures = new Map<string, Signatures>();
   private fetching = 0;
-  /** Why fetches are doubtful until the checks have been answered again; '' when they have. */
-  private break = '';
+  /** Why fetches are doubtful until the checks of a state have been answered again. */
+  private readonly breaks = new Map<string, string>();
 
   constructor(options: WideWatchOptions) {
     this.options = options;
-    const { context, exchanges, scope, catalog } = options;
+    this.checks = STATES.map((state) => this.makeQuery(state));
+    const { catalog } = options;
+    catalog.subscribe((change) => this.onCatalog(change), true);
+  }
+
+  private makeQuery(state: string): BlockingQuery<Signatures> {
+    const { context, exchanges, scope } = this.options;
     const { client } = context;
-    this.checks = new BlockingQuery({
+    const what = labelOf(state);
+    return new BlockingQuery({
       context,
-      path: '/v1/health/state/any',
+      path: `/v1/health/state/${state}`,
       query: scope,
       decode: signaturesOf,
       onAnswer: (answer) => {
-        exchanges.answered(CHECKS, client.address);
-        return this.onChecks(answer);
+        exchanges.answered(what, client.address);
+        return this.onChecks(state, answer);
       },
       onError: (error) => {
-        exchanges.failed(CHECKS, error, client.address);
-        this.break = outageText(error);
+        exchanges.failed(what, error, client.address);
+        this.breaks.set(state, outageText(error));
       },
     });
-    catalog.subscribe((change) => this.onCatalog(change), true);
+  }
+
+  /** Blocking queries that are open for all of them. */
+  get queries(): number {
+    return this.checks.length;
   }
 
   get size(): number {
@@ -82,14 +97,14 @@ export class WideWatch {
   }
 
   start(): void {
-    this.checks.start();
+    for (const query of this.checks) query.start();
   }
 
   stop(): void {
     this.stopped.abort();
-    this.checks.stop();
+    for (const query of this.checks) query.stop();
     for (const service of [...this.followers.keys()]) this.remove(service);
-    this.options.exchanges.forget(CHECKS);
+    for (const state of STATES) this.options.exchanges.forget(labelOf(state));
   }
 
   add(service: FollowedService): void {
@@ -117,14 +132,14 @@ export class WideWatch {
     this.options.exchanges.forget(follower.service.label);
   }
 
-  private onChecks(answer: QueryAnswer<Signatures>): boolean {
+  private onChecks(state: string, answer: QueryAnswer<Signatures>): boolean {
     const { value, doubt, isFresh, change } = answer;
-    const before = this.signatures;
-    this.signatures = value;
-    this.break = '';
-    if (before === null || isFresh) {
+    const before = this.signatures.get(state);
+    this.signatures.set(state, value);
+    this.breaks.delete(state);
+    if (before === undefined || isFresh) {
       // The first answer says only what there is; after a break anything may have changed.
-      if (before !== null) this.wantAll({ doubt, change });
+      if (before !== undefined) this.wantAll({ doubt, change });
       this.fetchNext();
       return false;
     }
@@ -166,7 +181,7 @@ export class WideWatch {
 
   private fetchNext(): void {
     // Changes from the first wide answers on are seen; so nothing is fetched before.
-    if (this.signatures === null || !this.options.catalog.isReady) return;
+    if (this.signatures.size < STATES.length || !this.options.catalog.isReady) return;
     while (this.fetching < FETCHES_MAX) {
       const follower = this.queue.shift();
       if (follower === undefined) return;
@@ -188,7 +203,7 @@ export class WideWatch {
       follower.nodes = nodesOf(entries);
       follower.backoff.reset();
       exchanges.answered(follower.service.label, context.client.address);
-      const why = answer.doubt || doubt || this.break || this.options.catalog.break;
+      const why = answer.doubt || doubt || this.brokenBy;
       const doubtKind = answer.doubt === '' ? 'outage' : 'answer';
       const { receivedMs } = answer;
       service.take({ entries, doubt: why, doubtKind, change, receivedMs });
@@ -200,6 +215,11 @@ export class WideWatch {
       if (follower.isDirty && follower.retry === null) this.queue.push(follower);
       this.fetchNext();
     }
+  }
+
+  private get brokenBy(): string {
+    const [why = ''] = this.breaks.values();
+    return why || this.options.catalog.break;
   }
 
   private onFetchError(
@@ -238,6 +258,10 @@ export class WideWatch {
       return await client.get(question);
     }
   }
+}
+
+function labelOf(state: string): string {
+  return `${state} checks`;
 }
 
 function nodesOf(entries: readonly Entry[]): Set<string> {

@@ -117,6 +117,24 @@ describe('the brake', () => {
     expect(results).toEqual(['unconfirmed']);
   });
 
+  it('believes a token that never saw everything, and doubts one that sees less', async () => {
+    const filtered = { doubt: 'filtered by ACLs', doubtKind: 'answer' } as const;
+    const { take, second, last, clock } = make('ab');
+    take('abcd', filtered);
+    take('abc', filtered);
+    expect(last()).toMatchObject({ ids: 'abc', doubt: '' });
+    take('', filtered);
+    await second({ body: [], doubt: 'filtered by ACLs' });
+    expect(last()).toMatchObject({ ids: '', doubt: '', isConfirmed: true });
+    take('ab');
+    take('a', filtered);
+    await second({ body: entries('a'), doubt: 'filtered by ACLs' });
+    take('ax', filtered);
+    clock.advance(5000);
+    await second({ body: entries('ax'), doubt: 'filtered by ACLs' });
+    expect(last().doubt).toContain('filtered by ACLs');
+  });
+
   it('passes on what an outage makes doubtful, and asks later whether that is over', async () => {
     const { take, second, last, clock } = make('abcd');
     take('', { doubt: 'first answer after an outage', doubtKind: 'outage' });
