@@ -9,7 +9,8 @@ import type { ConsulContext } from './blocking-query.ts';
 import { listOf } from './translate.ts';
 
 const DEADLINE_MS = 10_000;
-const CONCURRENT_MAX = 4;
+/** Lists that are asked for at a time. */
+const CONCURRENT_MAX = { alone: 4, behind: 1 };
 /** A list read keeps the next reading away for so long: at most 100 lists a second, or 20. */
 const COST_MS = { quick: 10, slow: 50 };
 const PAUSE_MS_MIN = { quick: 100, slow: 500 };
@@ -116,7 +117,8 @@ export class Inventory {
         nodes.set(name, this.itemsOf(body, described));
       }
     };
-    await Promise.all(Array.from({ length: CONCURRENT_MAX }, readNext));
+    const length = CONCURRENT_MAX[this.isBehind ? 'behind' : 'alone'];
+    await Promise.all(Array.from({ length }, readNext));
     return { nodes, described };
   }
 

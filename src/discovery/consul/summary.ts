@@ -11,7 +11,9 @@ import { listOf } from './translate.ts';
 const DEADLINE_MS = 10_000;
 const PAUSE_MS_MIN = 100;
 /** For so many times as long as a look took there is no other: it costs the agent and us alike. */
-const PAUSE_PER_MS = 4;
+const PAUSE_PER_MS = 2;
+/** An agent that is slow for a moment must not make us late for long. */
+const PAUSE_MS_MAX = 300;
 
 export interface SummaryOptions {
   readonly context: ConsulContext;
@@ -48,7 +50,7 @@ export class Summary {
     this.timer?.cancel();
   }
 
-  private async read(): Promise<void> {
+  private async read(wasWaiting = false): Promise<void> {
     const { clock } = this.options.context;
     this.isReading = true;
     this.isWanted = false;
@@ -67,10 +69,13 @@ export class Summary {
     }
     this.isReading = false;
     if (this.stopped.signal.aborted || this.isRefused) return;
-    const pauseMs = Math.max(PAUSE_MS_MIN, (clock.nowMs() - startMs) * PAUSE_PER_MS);
+    const tookMs = clock.nowMs() - startMs;
+    // Where one change follows the other, they are looked at together.
+    const leastMs = wasWaiting ? PAUSE_MS_MAX : PAUSE_MS_MIN;
+    const pauseMs = Math.min(PAUSE_MS_MAX, Math.max(leastMs, tookMs * PAUSE_PER_MS));
     this.timer = clock.setTimer(pauseMs, () => {
       this.timer = null;
-      if (this.isWanted) void this.read();
+      if (this.isWanted) void this.read(true);
     });
   }
 
