@@ -1,10 +1,12 @@
 // Follows the catalog of a datacenter as a whole: which services there are, which of them describe
 // themselves, and which have changed. One blocking query on /v1/catalog/services wakes at every
-// change of an instance; the inventory finds out whose.
+// change of an instance; where that is waited for, a summary finds out quickly whose, and in any
+// case the inventory does.
 import { ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import type { Exchanges } from './exchanges.ts';
 import { Inventory } from './inventory.ts';
+import { Summary } from './summary.ts';
 
 /** Name -> its tags in one string. */
 type Listing = ReadonlyMap<string, string>;
@@ -29,6 +31,8 @@ export class Catalog {
   private readonly options: CatalogOptions;
   private readonly query: BlockingQuery<Listing>;
   private readonly inventory: Inventory;
+  /** Null while nobody waits for changes of single instances. */
+  private summary: Summary | null = null;
   private readonly listeners = new Set<(change: CatalogChange) => void>();
   private listing: Listing = new Map();
   private last = { doubt: '', change: '' };
@@ -87,7 +91,15 @@ export class Catalog {
   /** `isUrgent`: changes of single instances are waited for. */
   subscribe(listener: (change: CatalogChange) => void, isUrgent: boolean): void {
     this.listeners.add(listener);
-    if (isUrgent) this.inventory.isUrgent = true;
+    if (!isUrgent || this.summary !== null) return;
+    this.inventory.isUrgent = true;
+    const { context, scope } = this.options;
+    this.summary = new Summary({
+      context,
+      scope,
+      onRead: (changed) => this.tell({ changed, isFresh: false, ...this.last }),
+    });
+    if (this.isListed) this.summary.refresh();
   }
 
   start(): void {
@@ -97,6 +109,7 @@ export class Catalog {
   stop(): void {
     this.query.stop();
     this.inventory.stop();
+    this.summary?.stop();
     this.listeners.clear();
   }
 
@@ -110,6 +123,8 @@ export class Catalog {
     this.isListed = true;
     this.break = '';
     this.last = { doubt, change };
+    this.summary?.refresh();
+    this.inventory.isBehind = this.summary?.isOfUse === true;
     this.inventory.refresh();
     this.tell({ changed, isFresh: isFresh && !isFirst, doubt, change });
     return changed.size > 0;

@@ -9,12 +9,16 @@ import type { ConsulContext } from './blocking-query.ts';
 import { listOf } from './translate.ts';
 
 const DEADLINE_MS = 10_000;
-const CONCURRENT_MAX = 4;
+/** Lists that are asked for at a time. */
+const CONCURRENT_MAX = { alone: 4, behind: 1 };
 /** A list read keeps the next reading away for so long: at most 100 lists a second, or 20. */
 const COST_MS = { quick: 10, slow: 50 };
 const PAUSE_MS_MIN = { quick: 100, slow: 500 };
-/** ... and for so many times as long as it took: long lists cost the agent and us alike. */
-const PAUSE_PER_MS = 2;
+/**
+ * ... and for so many times as long as it took: long lists cost the agent and us alike. The longer
+ * where a summary tells most changes before.
+ */
+const PAUSE_PER_MS = { alone: 2, behind: 12 };
 const RETRY_MS = 5000;
 
 /** Instance id -> its service and the index of its last change. */
@@ -44,6 +48,8 @@ export class Inventory {
   isTried = false;
   /** Somebody waits for the changes: they are looked for more often. */
   isUrgent = false;
+  /** Most changes are told by somebody else before. */
+  isBehind = false;
 
   constructor(options: InventoryOptions) {
     this.options = options;
@@ -71,7 +77,8 @@ export class Inventory {
       const { nodes, described } = await this.readNodes();
       const pace = this.isUrgent ? 'quick' : 'slow';
       const tookMs = clock.nowMs() - startMs;
-      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace], tookMs * PAUSE_PER_MS);
+      const perMs = PAUSE_PER_MS[this.isBehind ? 'behind' : 'alone'];
+      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace], tookMs * perMs);
       const changed = this.changedSince(nodes);
       this.nodes = nodes;
       this.described = described;
@@ -110,7 +117,8 @@ export class Inventory {
         nodes.set(name, this.itemsOf(body, described));
       }
     };
-    await Promise.all(Array.from({ length: CONCURRENT_MAX }, readNext));
+    const length = CONCURRENT_MAX[this.isBehind ? 'behind' : 'alone'];
+    await Promise.all(Array.from({ length }, readNext));
     return { nodes, described };
   }
 

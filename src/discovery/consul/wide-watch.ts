@@ -16,7 +16,8 @@ import type { FollowedService } from './followed-service.ts';
 import { healthPath, healthQuery } from './service-query.ts';
 import { type Check, type Entry, listOf } from './translate.ts';
 
-const FETCHES_MAX = 8;
+/** Fetches at a time: until all have been answered once, and then. */
+const FETCHES_MAX = { first: 8, later: 3 };
 const FETCH_MS_MAX = 10_000;
 const BACKOFF = { baseMs: 250, capMs: 30_000 };
 /** The states of checks that are followed. */
@@ -57,6 +58,8 @@ export class WideWatch {
   /** By state of checks. */
   private readonly signatures = new Map<string, Signatures>();
   private fetching = 0;
+  /** The queue has been empty once. */
+  private isThrough = false;
   /** Why fetches are doubtful until the checks of a state have been answered again. */
   private readonly breaks = new Map<string, string>();
 
@@ -182,9 +185,13 @@ export class WideWatch {
   private fetchNext(): void {
     // Changes from the first wide answers on are seen; so nothing is fetched before.
     if (this.signatures.size < STATES.length || !this.options.catalog.isReady) return;
-    while (this.fetching < FETCHES_MAX) {
+    const max = FETCHES_MAX[this.isThrough ? 'later' : 'first'];
+    while (this.fetching < max) {
       const follower = this.queue.shift();
-      if (follower === undefined) return;
+      if (follower === undefined) {
+        this.isThrough = true;
+        return;
+      }
       if (follower.isDirty && !follower.isFetching) void this.fetch(follower);
     }
   }
