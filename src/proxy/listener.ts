@@ -32,6 +32,7 @@ export class LiveListener {
   router: Router | null = null;
   private readonly connections = new Set<Drainable>();
   private server: WireServer | null = null;
+  private isDraining = false;
   private headLimitsOf: { limits: Limits; head: HeadLimits } | null = null;
   private onEmpty: (() => void) | null = null;
 
@@ -73,6 +74,7 @@ export class LiveListener {
         // The connection may have ended itself at once: a limit was reached.
         const connection = accept(wire, this);
         if (wire.isOpen) this.connections.add(connection);
+        if (this.isDraining) connection.drain();
       },
     });
   }
@@ -115,12 +117,14 @@ export class LiveListener {
   }
 
   /** Accepts no more; resolves when the last connection has finished. */
-  drain(): Promise<void> {
-    this.server?.close();
+  async drain(): Promise<void> {
+    const { server } = this;
     this.server = null;
+    this.isDraining = true;
     for (const connection of [...this.connections]) connection.drain();
-    if (this.connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
+    await server?.close();
+    if (this.connections.size === 0) return;
+    await new Promise<void>((resolve) => {
       this.onEmpty = resolve;
     });
   }

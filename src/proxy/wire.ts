@@ -21,6 +21,8 @@ const SHARED_READ_BYTES = 64 * 1024;
 const SPARE_BUFFERS_MAX = 32;
 /** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
 const BACKLOG = 4096;
+/** A listener that never stands still is closed after so long, ms. */
+const EMPTIED_MS_MAX = 200;
 
 /** One object per connection, attached once. */
 export interface WireHandler {
@@ -404,8 +406,8 @@ export interface ListenOptions {
 
 export interface WireServer {
   readonly port: number;
-  /** Accepts no more; connections that are open go on. */
-  close(): void;
+  /** Resolves when it accepts no more: those who wait come in first. Open connections go on. */
+  close(): Promise<void>;
 }
 
 /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
@@ -419,11 +421,40 @@ export async function listenWires(options: ListenOptions): Promise<WireServer> {
       // Accept errors (out of descriptors) concern one connection, not the listener.
       server.on('error', () => {});
       const port = portOf(server);
-      const accepting = { port, readBuffer: options.readBuffer, onWire: options.onWire };
+      let accepted = 0;
+      const onWire = (wire: Wire): void => {
+        accepted += 1;
+        options.onWire(wire);
+      };
+      const accepting = { port, readBuffer: options.readBuffer, onWire };
       if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);
-      resolve({ port, close: () => void server.close() });
+      resolve({ port, close: () => closeEmptied(server, () => accepted) });
     });
+  });
+}
+
+/**
+ * Closes the listener at a moment when nobody waits to be accepted: connections that the kernel holds
+ * for a socket that closes are reset, whoever else listens on the port (unless
+ * net.ipv4.tcp_migrate_req is 1). Each turn of the loop accepts what waits, so a turn without an
+ * accept is that moment, but for what comes within it.
+ */
+function closeEmptied(server: Server, accepted: () => number): Promise<void> {
+  const until = performance.now() + EMPTIED_MS_MAX;
+  let before = -1;
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const now = accepted();
+      if (now === before || performance.now() > until) {
+        server.close();
+        resolve();
+        return;
+      }
+      before = now;
+      setImmediate(look);
+    };
+    look();
   });
 }
 
