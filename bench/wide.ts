@@ -15,7 +15,7 @@ import { startLoad } from '../test/support/load.ts';
 import { freePorts } from '../test/support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../test/support/upriver.ts';
 import { cpuUs, residentBytes } from './measure.ts';
-import { quantile } from './statistics.ts';
+import { median, quantile } from './statistics.ts';
 import { ENDPOINTS, Registry, type Storm, serviceNames } from './wide-registry.ts';
 
 const SERVICES = Number(process.argv[2] ?? 1000);
@@ -23,6 +23,7 @@ const SAMPLES = 50;
 const APART_MS = 500;
 const IDLE_MS = 20_000;
 const STORM_MS = 30_000;
+const WINDOW_MS = 5000;
 const STORM_PER_SECOND = 200;
 const REQUESTS_PER_SECOND = 200;
 const ROUTED_MS_MAX = 20_000;
@@ -117,22 +118,31 @@ async function measureStorm(what: string, ports: readonly number[]): Promise<voi
   tell(`${what}_consul_cpu_percent`, (cpuUs(consul.pid) - cpu) / STORM_MS / 10);
 }
 
-/** The first port is the static one's. */
+/**
+ * The first port is the static one's. Told are medians over windows of a few seconds: what else the
+ * machine does for a moment spoils one of them.
+ */
 async function measureLoad(what: string, forMs: number, ports: readonly number[]): Promise<void> {
-  const loads = ports.map((to) =>
-    startLoad({
-      url: `http://127.0.0.1:${to}/`,
-      perSecond: REQUESTS_PER_SECOND,
-      timeoutMs: 5000,
-    }),
-  );
-  await pause(forMs);
-  for (const [i, load] of loads.entries()) {
-    const { latenciesMs, failures } = await load.stop();
-    const whose = i === 0 ? 'static' : 'wide';
-    tell(`${what}_${whose}_p50_ms`, quantile(latenciesMs, 0.5));
-    tell(`${what}_${whose}_p99_ms`, quantile(latenciesMs, 0.99));
-    tell(`${what}_${whose}_failures`, failures.length);
+  const windows = ports.map(() => ({ p50: [] as number[], p99: [] as number[], failures: 0 }));
+  for (let leftMs = forMs; leftMs > 0; leftMs -= WINDOW_MS) {
+    const loads = ports.map((to) => {
+      const url = `http://127.0.0.1:${to}/`;
+      return startLoad({ url, perSecond: REQUESTS_PER_SECOND, timeoutMs: 5000 });
+    });
+    await pause(WINDOW_MS);
+    for (const [i, load] of loads.entries()) {
+      const { latenciesMs, failures } = await load.stop();
+      windows[i]!.p50.push(quantile(latenciesMs, 0.5));
+      windows[i]!.p99.push(quantile(latenciesMs, 0.99));
+      windows[i]!.failures += failures.length;
+    }
+  }
+  for (const [i, { p50, p99, failures }] of windows.entries()) {
+    const whose = `${what}_${i === 0 ? 'static' : 'wide'}`;
+    tell(`${whose}_p50_ms`, median(p50));
+    tell(`${whose}_p99_ms`, median(p99));
+    tell(`${whose}_p99_worst_window_ms`, Math.max(...p99));
+    tell(`${whose}_failures`, failures);
   }
 }
 

@@ -100,6 +100,8 @@ export class ServiceTrack {
   readonly trend: number[] = [];
   /** The most that was in flight at its endpoints together. */
   activeMax = 0;
+  /** Looks in a row at which nobody was there. */
+  quietSamples = 0;
 
   constructor(slot: number) {
     this.slot = slot;
@@ -185,6 +187,8 @@ export class Sampler {
     track.trend.push(track.requests.rate);
     if (track.trend.length > TREND_LENGTH) track.trend.shift();
     if (hasTurned) track.latency.turn(ledger.serviceBuckets(slot));
+    const hasMembers = track.endpoints.size === endpoints.length;
+    if (this.isQuiet(track, slot) && hasMembers && !hasTurned && events.size === 0) return;
     let active = 0;
     for (const endpoint of endpoints) {
       const followed = track.endpoint(endpoint.id, endpoint.slot);
@@ -202,6 +206,15 @@ export class Sampler {
     if (track.endpoints.size !== endpoints.length) {
       forgetOthers(track.endpoints, new Set(endpoints.map(({ id }) => id)));
     }
+  }
+
+  /** Nobody was there at this look and the two before: its endpoints have nothing to tell. */
+  private isQuiet(track: ServiceTrack, slot: number): boolean {
+    const { connections, requests } = track;
+    const isIdle =
+      this.sources.ledger.connections(slot) === 0 && connections.rate === 0 && requests.rate === 0;
+    track.quietSamples = isIdle ? track.quietSamples + 1 : 0;
+    return track.quietSamples > 2;
   }
 
   /** What has happened since the last look, by service and endpoint. */
