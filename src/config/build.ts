@@ -1,6 +1,6 @@
 // From what the schema yields to what the program works with: names and shapes of the model.
 import { cpus } from 'node:os';
-import type { Service, ServiceSource } from '../model/service.ts';
+import type { PassiveHealth, Service, ServiceSource } from '../model/service.ts';
 import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
 import type { ConfigInput, ServiceInput } from './schema.ts';
 
@@ -43,11 +43,7 @@ export function buildService(name: string, input: ServiceInput): Service {
             expectStatus: health.status,
             initial: health.initial,
           },
-    passive: {
-      consecutiveFailures: passive.consecutive_failures,
-      ejectionMs: passive.ejection,
-      maxEjectedShare: passive.max_ejected,
-    },
+    passive: buildPassive(passive),
     retry: {
       attempts: retry.attempts,
       on: new Set(retry.on.kinds),
@@ -88,6 +84,23 @@ export function buildService(name: string, input: ServiceInput): Service {
       },
     },
     slowStartMs: input.slow_start,
+  };
+}
+
+/** Kinds that are worse than others have a lower limit, but none where ejection is off. */
+const FEW_IN_A_ROW = 3;
+
+function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
+  const few = Math.min(FEW_IN_A_ROW, passive.consecutive_failures);
+  return {
+    consecutiveFailures: passive.consecutive_failures,
+    connectFailures: passive.connect_failures ?? few,
+    resets: passive.resets,
+    timeouts: passive.timeouts ?? few,
+    gatewayErrors: passive.gateway_errors,
+    serverErrors: passive.server_errors,
+    ejectionMs: passive.ejection,
+    maxEjectedShare: passive.max_ejected,
   };
 }
 

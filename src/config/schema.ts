@@ -77,7 +77,25 @@ export const healthSchema = z.strictObject({
 
 export const passiveSchema = z.strictObject({
   consecutive_failures: count(0, 10_000).prefault(5).meta({
-    description: 'Failed attempts in a row that eject an endpoint; 0 turns ejection off.',
+    description:
+      'Failed attempts in a row, of any kind, that eject an endpoint; 0 turns ejection for them off.',
+  }),
+  connect_failures: count(0, 10_000).optional().meta({
+    description:
+      'Failed connects in a row that eject; 0 is no limit of their own. 3 by default, or consecutive_failures where that is less.',
+  }),
+  resets: count(0, 10_000).prefault(0).meta({
+    description: 'Connections in a row that broke before the answer was complete; 0 is no limit.',
+  }),
+  timeouts: count(0, 10_000).optional().meta({
+    description:
+      'Requests in a row without an answer in time; 0 is no limit. 3 by default, or consecutive_failures where that is less. With a limit, an endpoint that answers nobody for a whole response timeout is ejected at once.',
+  }),
+  gateway_errors: count(0, 10_000).prefault(0).meta({
+    description: 'Answers 502, 503 and 504 in a row; 0 is no limit.',
+  }),
+  server_errors: count(0, 10_000).prefault(0).meta({
+    description: 'Answers 500 to 599 in a row; 0 is no limit.',
   }),
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',

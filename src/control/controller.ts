@@ -10,6 +10,7 @@ import type { Cause } from '../model/cause.ts';
 import { type Service, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
+import type { StreakReport } from '../model/streak.ts';
 import type { ListenError } from '../worker/messages.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
@@ -125,8 +126,8 @@ export class Controller implements TableView {
   }
 
   /** A worker reports failures in a row on an endpoint. */
-  onStreak(slot: number, count: number, reason: string): void {
-    if (!this.isClosed) this.endpoints.onStreak(slot, count, reason);
+  onStreak(streak: StreakReport): void {
+    if (!this.isClosed) this.endpoints.onStreak(streak);
   }
 
   /** A worker reports that a real request failed on an endpoint. */
@@ -311,6 +312,6 @@ export class Controller implements TableView {
       ...refused.map((error) => error.message),
       ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
     ];
-    return { service, slot, endpoints, problems };
+    return { service, slot, endpoints, ejections: record.ejections, problems };
   }
 }

@@ -12,6 +12,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { HealthCheck } from '../model/service.ts';
+import { type EjectionKind, type StreakReport, streakText } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
 import type { Admitted } from './guard.ts';
 import type { OperatorWords } from './operator.ts';
@@ -109,12 +110,15 @@ export class Endpoints {
   }
 
   /** A worker reports failures in a row. */
-  onStreak(slot: number, count: number, reason: string): void {
-    const place = this.bySlot.get(slot);
-    if (place === undefined || place.record.ejection !== null) return;
+  onStreak(streak: StreakReport): void {
+    const place = this.bySlot.get(streak.slot);
+    if (place !== undefined) this.eject(place, streak.kind, streakText(streak));
+  }
+
+  private eject(place: Place, kind: EjectionKind, text: string): void {
     const { service, record } = place;
+    if (record.ejection !== null) return;
     const others = [...service.endpoints.values()].filter((one) => one !== record);
-    const text = `${count} failed requests in a row (${reason})`;
     const ejection = eject(service.service.passive, {
       peers: service.endpoints.size,
       ejected: others.filter((one) => one.ejection !== null).length,
@@ -128,6 +132,7 @@ export class Endpoints {
     record.ejection = ejection;
     record.lastEjection = ejection;
     record.ejections += 1;
+    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
     this.decide(place, { kind: 'ejection', text });
   }
 
@@ -266,7 +271,7 @@ export class Endpoints {
     const { clock, ledger } = this.options;
     if (record.ejection !== null && record.ejection.untilMs <= clock.nowMs()) {
       record.ejection = null;
-      ledger.clearStreak(record.slot);
+      ledger.clearStreaks(record.slot);
       this.decide(place, { kind: 'ejection', text: 'ejection is over' });
     } else {
       this.decide(place, { kind: 'start', text: 'slow start is over' });

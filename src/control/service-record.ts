@@ -7,6 +7,7 @@ import type { Ejection } from '../health/ejection.ts';
 import type { EffectiveEndpoint, Endpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import type { EjectionKind } from '../model/streak.ts';
 
 export interface EndpointRecord {
   endpoint: Endpoint;
@@ -30,6 +31,8 @@ export class ServiceRecord {
   readonly slot: number;
   /** By id. */
   readonly endpoints = new Map<string, EndpointRecord>();
+  /** Ejections of its endpoints so far, by why. */
+  readonly ejections = new Map<EjectionKind, number>();
   /** Ids of endpoints for which there was no row in the ledger. */
   readonly leftOut = new Set<string>();
 

@@ -47,6 +47,14 @@ export interface HealthCheck {
 export interface PassiveHealth {
   /** Failed attempts in a row that eject an endpoint; 0 turns ejection off. */
   readonly consecutiveFailures: number;
+  /** The same for failures of one kind; 0 sets no limit for the kind. */
+  readonly connectFailures: number;
+  readonly resets: number;
+  readonly timeouts: number;
+  /** Answers 502, 503 and 504 in a row; 0 sets no limit. */
+  readonly gatewayErrors: number;
+  /** Answers 500 to 599 in a row; 0 sets no limit. */
+  readonly serverErrors: number;
   /** First ejection, ms; each further one in a row lasts as much longer. */
   readonly ejectionMs: number;
   /** Share of the endpoints that may be ejected at once, 0-1. */

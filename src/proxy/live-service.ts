@@ -7,10 +7,19 @@ import { createBalancer } from '../balance/policies.ts';
 import { rampWeight } from '../balance/slow-start.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { EndpointColumn } from '../ledger/layout.ts';
+import { ANSWERED_STEP_MS } from '../ledger/ledger.ts';
 import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { Reason } from '../model/reason.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import {
+  isGatewayError,
+  STREAKS_WITHOUT_ANSWER,
+  Streak,
+  streakKinds,
+  streakLimit,
+  streakOf,
+} from '../model/streak.ts';
 import type { WorkerContext } from './context.ts';
 import { Pool } from './pool.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -21,6 +30,14 @@ const AVOID_MS = 1000;
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
 const EWMA_SHARE = 0.1;
+
+/** The counter of a failure without an answer, by the column of its streak. */
+const COUNTERS: readonly number[] = [
+  EndpointColumn.failures,
+  EndpointColumn.connectFailures,
+  EndpointColumn.resets,
+  EndpointColumn.timeouts,
+];
 
 export class LiveEndpoint implements Choice {
   readonly id: string;
@@ -133,30 +150,74 @@ export class LiveService implements TimerOwner {
     return max === 0 || this.context.ledger.inFlight[endpoint.slot]! < max;
   }
 
-  /** An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern. */
-  attemptFailed(endpoint: LiveEndpoint, reason: Reason): void {
+  /**
+   * An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern.
+   * `status` is that of an answer which is tried again elsewhere; 0 where there was none.
+   */
+  attemptFailed(endpoint: LiveEndpoint, reason: Reason, status = 0): void {
     const { ledger, report, wheel } = this.context;
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.failures, 1);
-    if (reason.retryOn === 'connect') {
-      ledger.addEndpoint(endpoint.slot, EndpointColumn.connectFailures, 1);
-      endpoint.avoidUntilMs = wheel.nowMs + AVOID_MS;
-      this.offerChoices();
-      this.scheduleStep();
-    }
-    const streak = ledger.lengthenStreak(endpoint.slot);
-    const limit = this.service.passive.consecutiveFailures;
     const { slot } = endpoint;
-    if (limit > 0 && streak >= limit && streak % limit === 0) {
-      report({ type: 'streak', slot, count: streak, reason: reason.code });
-    } else if (streak === 1) {
-      report({ type: 'suspect', slot, reason: reason.code });
+    ledger.addEndpoint(slot, EndpointColumn.failures, 1);
+    const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
+    if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
+    if (status > 0) {
+      this.noteError(endpoint, status);
+      return;
     }
+    const column = streakOf(reason);
+    ledger.addEndpoint(slot, COUNTERS[column]!, 1);
+    const { passive, timeouts } = this.service;
+    const sameInRow = this.lengthen(endpoint, column, reason.code);
+    if (column === Streak.connect) this.avoid(endpoint, AVOID_MS);
+    // What answers nobody is passed over here until it was heard of, and leaves at its second victim.
+    if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
+    if (ledger.answeredMs(slot) > epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS)
+      return;
+    this.avoid(endpoint, passive.ejectionMs);
+    if (sameInRow > 1 || ledger.inFlight[slot]! > 0)
+      report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
   }
 
-  /** The endpoint answered, `us` microseconds after it had the request. */
-  attemptSucceeded(endpoint: LiveEndpoint, us: number): void {
-    this.context.ledger.endStreak(endpoint.slot);
+  /**
+   * The endpoint answered, `us` microseconds after it had the request; `status` is 0 for a TCP
+   * session. Whether the answer is an error is for the streaks of errors alone.
+   */
+  attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
+    const { ledger, wheel } = this.context;
+    if (status < 500) {
+      ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+      ledger.endStreaks(endpoint.slot);
+    } else {
+      ledger.endStreaks(endpoint.slot, STREAKS_WITHOUT_ANSWER);
+      this.noteError(endpoint, status);
+    }
     endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
+  }
+
+  private noteError(endpoint: LiveEndpoint, status: number): void {
+    const { ledger, wheel } = this.context;
+    ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+    // A status that is tried again need not be an error of the server's.
+    if (status < 500) return;
+    this.lengthen(endpoint, Streak.server, String(status));
+    if (isGatewayError(status)) this.lengthen(endpoint, Streak.gateway, String(status));
+    else ledger.endStreak(endpoint.slot, Streak.gateway);
+  }
+
+  /** One more in a row of this kind; control hears of it each time that the limit is full. */
+  private lengthen({ slot }: LiveEndpoint, column: number, reason: string): number {
+    const count = this.context.ledger.lengthenStreak(slot, column);
+    const limit = streakLimit(this.service.passive, column);
+    if (limit > 0 && count % limit === 0) {
+      this.context.report({ type: 'streak', slot, kind: streakKinds[column]!, count, reason });
+    }
+    return count;
+  }
+
+  private avoid(endpoint: LiveEndpoint, forMs: number): void {
+    endpoint.avoidUntilMs = this.context.wheel.nowMs + forMs;
+    this.offerChoices();
+    this.scheduleStep();
   }
 
   /** Lets `waiter` know when an endpoint may have a place; false when the queue is full. */
@@ -257,6 +318,11 @@ export class LiveService implements TimerOwner {
     this.waiters = [];
     for (const waiter of waiters) waiter.onPlace();
   }
+}
+
+/** Workers count from different starts; what they share is dated since the epoch. */
+function epochMs(monotonicMs: number): number {
+  return performance.timeOrigin + monotonicMs;
 }
 
 /** The wall clock, which slow start is dated by; not read where it does not apply. */

@@ -82,6 +82,11 @@ function settingsOf(...services: Service[]): Settings {
   };
 }
 
+/** A worker reports so many failures in a row. */
+function fail(id: string, count: number): void {
+  controller.onStreak({ slot: slotOf(id), kind: 'failure', count, reason: 'reset' });
+}
+
 function configure(...services: Service[]): void {
   controller.setSettings(settingsOf(...services), { kind: 'start', text: 'start' });
 }
@@ -188,13 +193,13 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b', 'c']);
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     expect(states()).toEqual({ a: 'ejected', b: 'up', c: 'up' });
     clock.advance(9_999);
     expect(states().a).toBe('ejected');
     clock.advance(1);
     expect(states().a).toBe('up');
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     clock.advance(19_999);
     expect(states().a).toBe('ejected');
     clock.advance(1);
@@ -205,7 +210,7 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b', 'c', 'd']);
-    for (const id of ['a', 'b', 'c', 'd']) controller.onStreak(slotOf(id), 5, 'reset');
+    for (const id of ['a', 'b', 'c', 'd']) fail(id, 5);
     expect(Object.values(states()).filter((state) => state === 'ejected').length).toBe(2);
   });
 
@@ -213,7 +218,7 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a']);
-    controller.onStreak(slotOf('a'), 50, 'reset');
+    fail('a', 50);
     expect(states()).toEqual({ a: 'up' });
   });
 
@@ -405,7 +410,7 @@ describe('Controller', () => {
     configure(web);
     provide(web, ['a', 'b']);
     controller.operate('web', 'b', { kind: 'drain' });
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     expect(states()).toEqual({ a: 'up', b: 'drain' });
   });
 
@@ -413,7 +418,7 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b']);
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     provide(web, ['b']);
     expect(clock.waiting).toBe(0);
     provide(web, ['a', 'b']);

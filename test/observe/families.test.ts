@@ -35,7 +35,7 @@ describe('the families of metrics', () => {
   it('are what the ledger holds', async () => {
     const one = makeEndpoint('n1/web', { weight: 3, ejections: 2 });
     const two = makeEndpoint('n2/web', { state: 'down' });
-    const view = makeServiceView('web', [one, two]);
+    const view = makeServiceView('web', [one, two], { ejections: new Map([['connect', 2]]) });
     stats.table.set(view);
     const { worker } = stats;
     worker.openConnection(view.slot);

@@ -90,7 +90,7 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
 
 export function makeServiceView(name: string, parts: Partial<ServiceView> = {}): ServiceView {
   const service = makeService({ name, listen: [loopback(8000)] });
-  return { service, slot: 0, endpoints: [], problems: [], ...parts };
+  return { service, slot: 0, endpoints: [], ejections: new Map(), problems: [], ...parts };
 }
 
 export function makeEndpointView(id: string, parts: Partial<EndpointView> = {}): EndpointView {

@@ -83,7 +83,14 @@ export function makeServiceView(
 ): ServiceView {
   services += 1;
   const service = makeService({ name, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
-  return { service, slot: services, endpoints: members, problems: [], ...parts };
+  return {
+    service,
+    slot: services,
+    endpoints: members,
+    ejections: new Map(),
+    problems: [],
+    ...parts,
+  };
 }
 
 export interface FakeStats {

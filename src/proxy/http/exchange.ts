@@ -309,7 +309,8 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     else this.noteTried(endpoint);
     this.dropUpstream();
     this.copy.rescue();
-    if (why.blamesEndpoint) live.attemptFailed(endpoint, why);
+    if (why.blamesEndpoint)
+      live.attemptFailed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
     const verdict = retryVerdict(why, this.service.retry, {
       isIdempotent: this.isRepeatable,
       hasResponseBegun: this.response.hasBegun,
@@ -448,7 +449,7 @@ export class Exchange implements UpstreamUser, Waiter, TimerOwner, TunnelOwner {
     if (!this.response.begin(head, answered, { base, start, end })) {
       return this.attemptFailed(BAD_RESPONSE, this.response.body.fault);
     }
-    live.attemptSucceeded(this.endpoint!, us);
+    live.attemptSucceeded(this.endpoint!, us, head.status);
     this.state = 'relaying';
     this.status = head.status;
     this.afterResponseBytes();
