@@ -44,6 +44,7 @@ export function buildService(name: string, input: ServiceInput): Service {
             initial: health.initial,
           },
     passive: buildPassive(passive),
+    panic: input.panic,
     retry: {
       attempts: retry.attempts,
       on: new Set(retry.on.kinds),
@@ -87,16 +88,14 @@ export function buildService(name: string, input: ServiceInput): Service {
   };
 }
 
-/** Kinds that are worse than others have a lower limit, but none where ejection is off. */
-const FEW_IN_A_ROW = 3;
-
 function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
-  const few = Math.min(FEW_IN_A_ROW, passive.consecutive_failures);
+  // Off means off: the kinds that have a limit by default follow.
+  const isOff = passive.consecutive_failures === 0;
   return {
     consecutiveFailures: passive.consecutive_failures,
-    connectFailures: passive.connect_failures ?? few,
+    connectFailures: isOff ? 0 : passive.connect_failures,
     resets: passive.resets,
-    timeouts: passive.timeouts ?? few,
+    timeouts: isOff ? 0 : passive.timeouts,
     gatewayErrors: passive.gateway_errors,
     serverErrors: passive.server_errors,
     ejectionMs: passive.ejection,

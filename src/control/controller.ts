@@ -312,6 +312,7 @@ export class Controller implements TableView {
       ...refused.map((error) => error.message),
       ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
     ];
-    return { service, slot, endpoints, ejections: record.ejections, problems };
+    const { isPanicking, ejections } = record;
+    return { service, slot, endpoints, isPanicking, ejections, problems };
   }
 }

@@ -19,6 +19,8 @@ export interface ServiceView {
   readonly service: Service;
   readonly slot: number;
   readonly endpoints: readonly EndpointView[];
+  /** Too few endpoints work: those that checks took out are used too. */
+  readonly isPanicking: boolean;
   /** Ejections so far by kind, those of endpoints that left included. */
   readonly ejections: ReadonlyMap<EjectionKind, number>;
   /** What is wrong with the service itself: a listener that can't be opened, settings. */

@@ -61,6 +61,13 @@ export interface PassiveHealth {
   readonly maxEjectedShare: number;
 }
 
+export interface PanicPolicy {
+  /** Below this share of endpoints that work, those that checks took out are used too; 0: never. */
+  readonly threshold: number;
+  /** `spill`: they get what the working ones can't take; `all`: they are balanced over alike. */
+  readonly spread: 'spill' | 'all';
+}
+
 export type RetryOn = 'connect' | 'reset' | 'timeout' | 'bad-response';
 
 export interface RetryPolicy {
@@ -176,6 +183,7 @@ export interface Service {
   readonly balance: Balance;
   readonly health: HealthCheck | null;
   readonly passive: PassiveHealth;
+  readonly panic: PanicPolicy;
   readonly retry: RetryPolicy;
   readonly timeouts: Timeouts;
   readonly limits: Limits;

@@ -139,6 +139,14 @@ const serviceFamilies: readonly Family[] = [
   },
   perService(
     {
+      name: 'upriver_service_panic',
+      type: 'gauge',
+      help: '1 while too few endpoints work, and those that checks took out are used too.',
+    },
+    ({ isPanicking }) => (isPanicking ? 1 : 0),
+  ),
+  perService(
+    {
       name: 'upriver_service_problems',
       type: 'gauge',
       help: 'What is wrong with the service itself: a listener, a setting.',

@@ -26,6 +26,8 @@ import { RetryBudget } from './retry-budget.ts';
 
 /** How long a worker passes over an endpoint that refused it, before control has decided. */
 const AVOID_MS = 1000;
+/** Requests in flight that count for having refused. */
+const AVOIDED_LOAD = 1e6;
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
@@ -47,6 +49,8 @@ export class LiveEndpoint implements Choice {
   readonly pool = new Pool();
   weight: number;
   latencyUs = 0;
+  /** It takes work only because the service is in panic. */
+  isSpare = false;
   /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
   takesWork = true;
   /** Monotonic ms until which the worker passes it over; 0: not. */
@@ -77,6 +81,8 @@ export class LiveService implements TimerOwner {
   private endpoints = new Map<number, LiveEndpoint>();
   /** Endpoints that refused a moment ago: taken when every other was tried. */
   private avoided: LiveEndpoint[] = [];
+  /** In a panic, those that get what the others can't take. */
+  private spares: LiveEndpoint[] = [];
   private waiters: Waiter[] = [];
   private readonly timer = new TimerEntry(this);
 
@@ -106,11 +112,16 @@ export class LiveService implements TimerOwner {
       this.balancer = this.makeBalancer();
     }
     const known = this.endpoints;
+    const wereSpare = new Set([...known.values()].filter((one) => one.isSpare));
     this.applyEndpoints();
     this.wake();
-    return snapshot.endpoints
-      .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
-      .flatMap((endpoint) => known.get(endpoint.slot) ?? []);
+    return (
+      snapshot.endpoints
+        .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
+        .flatMap((endpoint) => known.get(endpoint.slot) ?? [])
+        // What a spare endpoint got in the panic, it got in spite of its state.
+        .filter((endpoint) => !(endpoint.isSpare && wereSpare.has(endpoint)))
+    );
   }
 
   /**
@@ -119,9 +130,26 @@ export class LiveService implements TimerOwner {
    */
   pick(tried: readonly number[], hash: number): LiveEndpoint | null {
     const picked = this.balancer.pick(tried, hash);
-    if (picked !== null || tried.length === 0) return picked;
-    const untried = this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
-    return untried ?? this.balancer.pick([], hash);
+    if (picked !== null) return picked;
+    const untried =
+      tried.length === 0
+        ? undefined
+        : this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
+    const other = untried ?? (this.spares.length === 0 ? null : this.pickSpare(tried));
+    return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
+  }
+
+  /** The spare endpoint with the fewest requests in flight, one that refused a moment ago last. */
+  private pickSpare(tried: readonly number[]): LiveEndpoint | null {
+    const { ledger, wheel } = this.context;
+    const loadOf = ({ slot, avoidUntilMs }: LiveEndpoint): number =>
+      ledger.inFlight[slot]! + (avoidUntilMs > wheel.nowMs ? AVOIDED_LOAD : 0);
+    let best: LiveEndpoint | null = null;
+    for (const spare of this.spares) {
+      if (tried.includes(spare.slot) || !this.hasPlace(spare)) continue;
+      if (best === null || loadOf(spare) < loadOf(best)) best = spare;
+    }
+    return best;
   }
 
   /** How many endpoints may take work, those that are passed over for a moment included. */
@@ -272,7 +300,8 @@ export class LiveService implements TimerOwner {
         known.address === endpoint.address &&
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint);
-      live.takesWork = takesWork(endpoint);
+      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
+      live.takesWork = live.isSpare || takesWork(endpoint);
       if (!live.takesWork) live.pool.clear();
       this.endpoints.set(endpoint.slot, live);
     }
@@ -291,16 +320,20 @@ export class LiveService implements TimerOwner {
     const { slowStartMs } = this.service;
     const choices: LiveEndpoint[] = [];
     const avoided: LiveEndpoint[] = [];
+    const spares: LiveEndpoint[] = [];
+    const isSpilling = this.service.panic.spread === 'spill';
     for (const endpoint of this.snapshot.endpoints) {
       const live = this.endpoints.get(endpoint.slot)!;
       if (!live.takesWork) continue;
       const fromMs = endpoint.slowStartFromMs;
       live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs(fromMs) });
-      (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
+      if (live.isSpare && isSpilling) spares.push(live);
+      else (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
     }
     // When all refuse, one of them may be back: none is passed over.
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
+    this.spares = spares;
   }
 
   private scheduleStep(): void {

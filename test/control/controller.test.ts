@@ -222,6 +222,65 @@ describe('Controller', () => {
     expect(states()).toEqual({ a: 'up' });
   });
 
+  describe('panic', () => {
+    const panics = () => deltas.at(-1)!.upsert.at(-1)!.isPanicking;
+    const told = () =>
+      controller.events
+        .since(0)
+        .filter(({ from, to }) => from === 'panic' || to === 'panic')
+        .map(({ to, reason }) => `${to}: ${reason}`);
+
+    async function takeDown(): Promise<void> {
+      isHealthy = false;
+      for (let i = 0; i < 12 && states().a !== 'down'; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+    }
+
+    it('begins when less than the share works, and ends, with an event for each', async () => {
+      const web = makeService({ health });
+      configure(web);
+      provide(web, ['a', 'b', 'c']);
+      clock.advance(1);
+      await turn();
+      expect(controller.service('web')!.isPanicking).toBe(false);
+      await takeDown();
+      expect(controller.service('web')!.isPanicking).toBe(true);
+      await turn();
+      expect(panics()).toBe(true);
+      isHealthy = true;
+      for (let i = 0; i < 12 && states().c !== 'up'; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+      expect(controller.service('web')!.isPanicking).toBe(false);
+      expect(told()).toEqual(['panic: 1 of 3 endpoints work', 'served: 2 of 3 endpoints work']);
+    });
+
+    it("never counts what waits for its first good check, or is out by others' word", async () => {
+      isHealthy = false;
+      const web = makeService({ health });
+      configure(web);
+      provide(web, ['a', 'b']);
+      clock.advance(5000);
+      await turn();
+      controller.operate('web', 'b', { kind: 'maint' });
+      expect(states()).toEqual({ a: 'down', b: 'maint' });
+      expect(told()).toEqual([]);
+    });
+
+    it('can be turned off', async () => {
+      const web = makeService({ health, panic: { threshold: 0, spread: 'spill' } });
+      configure(web);
+      provide(web, ['a', 'b']);
+      clock.advance(1);
+      await turn();
+      await takeDown();
+      expect(told()).toEqual([]);
+    });
+  });
+
   it("keeps the operator's word over a re-registration", () => {
     const web = makeService();
     configure(web);

@@ -25,6 +25,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
     balance: { policy: 'round-robin', hash: null },
     health: null,
     passive: makePassive(),
+    panic: { threshold: 0.5, spread: 'spill' },
     retry: {
       attempts: 3,
       on: new Set(['connect', 'reset', 'timeout']),
@@ -96,10 +97,11 @@ export function makeSnapshot(
       reason: '',
       sinceMs: 0,
       slot,
+      isSpare: false,
       slowStartFromMs: 0,
     }),
   );
-  return { service, slot: 0, endpoints };
+  return { service, slot: 0, isPanicking: false, endpoints };
 }
 
 /** A listener that leads to the service alone. */
