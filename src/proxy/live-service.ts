@@ -197,13 +197,12 @@ export class LiveService implements TimerOwner {
     const { passive, timeouts } = this.service;
     const sameInRow = this.lengthen(endpoint, column, reason.code);
     if (column === Streak.connect) this.avoid(endpoint, AVOID_MS);
-    // What answers nobody is passed over here until it was heard of, and leaves at its second victim.
+    // What answers nobody leaves with its first victim; where it may not, it is passed over here.
     if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
     if (ledger.answeredMs(slot) > epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS)
       return;
     this.avoid(endpoint, passive.ejectionMs);
-    if (sameInRow > 1 || ledger.inFlight[slot]! > 0)
-      report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
+    report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
   }
 
   /**

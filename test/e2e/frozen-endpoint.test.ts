@@ -42,7 +42,8 @@ async function freezeOne(settings: string): Promise<Outcome> {
   victim.freeze();
   const frozenMs = performance.now();
   const { reason } = await upriver.waitForLog(
-    (line) => line.endpoint === id && (line.to === 'ejected' || line.to === 'down'),
+    (line) =>
+      line.endpoint === id && line.from === 'up' && (line.to === 'ejected' || line.to === 'down'),
     'the frozen endpoint is out',
   );
   const outMs = performance.now() - frozenMs;
