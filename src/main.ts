@@ -109,7 +109,7 @@ export class Upriver {
       log: this.log,
       writeAccess,
       full: () => (this.controller.version === 0 ? null : this.controller.full()),
-      onStreak: (slot, count, reason) => this.controller.onStreak(slot, count, reason),
+      onStreak: (streak) => this.controller.onStreak(streak),
       onSuspect: (slot) => this.controller.onSuspect(slot),
       onListenErrors: (errors) => this.controller.onListenErrors(errors),
     });

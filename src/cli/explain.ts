@@ -34,6 +34,8 @@ export async function explain(given: ParsedArguments): Promise<number> {
     return 1;
   }
   for (const problem of service.body.problems) console.log(`! ${problem}`);
+  if (service.body.panic)
+    console.log('! panic: too few endpoints work, those that checks took out are used too');
   if (endpoints.length === 0)
     console.log(`${name} has no endpoint: requests are answered with 503`);
   for (const endpoint of endpoints) {

@@ -7,6 +7,7 @@ export interface ServiceAnswer {
   readonly name: string;
   readonly listen: readonly string[];
   readonly problems: readonly string[];
+  readonly panic: boolean;
   readonly endpoints: readonly {
     readonly id: string;
     readonly address: string;

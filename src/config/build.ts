@@ -1,6 +1,6 @@
 // From what the schema yields to what the program works with: names and shapes of the model.
 import { cpus } from 'node:os';
-import type { HeaderRules, Service, ServiceSource } from '../model/service.ts';
+import type { HeaderRules, PassiveHealth, Service, ServiceSource } from '../model/service.ts';
 import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
 import type { ConfigInput, ServiceInput } from './schema.ts';
 
@@ -48,11 +48,8 @@ export function buildService(name: string, input: ServiceInput): Service {
             expectStatus: health.status,
             initial: health.initial,
           },
-    passive: {
-      consecutiveFailures: passive.consecutive_failures,
-      ejectionMs: passive.ejection,
-      maxEjectedShare: passive.max_ejected,
-    },
+    passive: buildPassive(passive),
+    panic: input.panic,
     retry: {
       attempts: retry.attempts,
       on: new Set(retry.on.kinds),
@@ -100,6 +97,21 @@ export function buildService(name: string, input: ServiceInput): Service {
       },
     },
     slowStartMs: input.slow_start,
+  };
+}
+
+function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
+  // Off means off: the kinds that have a limit by default follow.
+  const isOff = passive.consecutive_failures === 0;
+  return {
+    consecutiveFailures: passive.consecutive_failures,
+    connectFailures: isOff ? 0 : passive.connect_failures,
+    resets: passive.resets,
+    timeouts: isOff ? 0 : passive.timeouts,
+    gatewayErrors: passive.gateway_errors,
+    serverErrors: passive.server_errors,
+    ejectionMs: passive.ejection,
+    maxEjectedShare: passive.max_ejected,
   };
 }
 

@@ -79,7 +79,25 @@ export const healthSchema = z.strictObject({
 
 export const passiveSchema = z.strictObject({
   consecutive_failures: count(0, 10_000).prefault(5).meta({
-    description: 'Failed attempts in a row that eject an endpoint; 0 turns ejection off.',
+    description:
+      'Failed attempts in a row, of any kind, that eject an endpoint; 0 turns ejection for them off.',
+  }),
+  connect_failures: count(0, 10_000).prefault(3).meta({
+    description:
+      'Failed connects in a row that eject; 0 is no limit of their own. Off with consecutive_failures.',
+  }),
+  resets: count(0, 10_000).prefault(0).meta({
+    description: 'Connections in a row that broke before the answer was complete; 0 is no limit.',
+  }),
+  timeouts: count(0, 10_000).prefault(3).meta({
+    description:
+      'Requests in a row without an answer in time; 0 is no limit of their own. Off with consecutive_failures. With a limit, an endpoint that answers nobody for a whole response timeout is ejected at once.',
+  }),
+  gateway_errors: count(0, 10_000).prefault(0).meta({
+    description: 'Answers 502, 503 and 504 in a row; 0 is no limit.',
+  }),
+  server_errors: count(0, 10_000).prefault(0).meta({
+    description: 'Answers 500 to 599 in a row; 0 is no limit.',
   }),
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
@@ -87,6 +105,17 @@ export const passiveSchema = z.strictObject({
   max_ejected: share
     .prefault('50%')
     .meta({ description: 'Share of the endpoints that may be ejected at once.' }),
+});
+
+export const panicSchema = z.strictObject({
+  threshold: share.prefault('50%').meta({
+    description:
+      'Below this share of working endpoints, those that only our checks and ejection took out are used too; 0 turns it off.',
+  }),
+  spread: z.enum(['spill', 'all']).default('spill').meta({
+    description:
+      'spill: they get what the working ones cannot take, and retries; all: requests are balanced over all alike.',
+  }),
 });
 
 const RETRY_ON = ['connect', 'reset', 'timeout', 'bad-response'] as const;
@@ -258,6 +287,9 @@ export const serviceSchema = z.strictObject({
   passive: passiveSchema
     .prefault({})
     .meta({ description: 'Ejection of endpoints that fail requests.' }),
+  panic: panicSchema
+    .prefault({})
+    .meta({ description: 'What is done when few endpoints are left.' }),
   retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
   timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
   limits: limitsSchema.prefault({}).meta({ description: 'How much of everything there may be.' }),

@@ -11,6 +11,7 @@ import type { Kept, KeptChecks } from '../model/kept.ts';
 import { type Service, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
+import type { StreakReport } from '../model/streak.ts';
 import type { ListenError } from '../worker/messages.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
@@ -132,8 +133,8 @@ export class Controller implements TableView {
   }
 
   /** A worker reports failures in a row on an endpoint. */
-  onStreak(slot: number, count: number, reason: string): void {
-    if (!this.isClosed) this.endpoints.onStreak(slot, count, reason);
+  onStreak(streak: StreakReport): void {
+    if (!this.isClosed) this.endpoints.onStreak(streak);
   }
 
   /** A worker reports that a real request failed on an endpoint. */
@@ -353,6 +354,7 @@ export class Controller implements TableView {
       ...refused.map((error) => error.message),
       ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
     ];
-    return { service, slot, endpoints, problems };
+    const { isPanicking, ejections } = record;
+    return { service, slot, endpoints, isPanicking, ejections, problems };
   }
 }

@@ -7,12 +7,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { CheckRun } from '../health/checker.ts';
 import { eject } from '../health/ejection.ts';
+import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
 import type { HealthCheck } from '../model/service.ts';
+import { type EjectionKind, type StreakReport, streakText } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
 import type { Admitted } from './guard.ts';
 import type { OperatorWords } from './operator.ts';
@@ -74,6 +76,7 @@ export class Endpoints {
       const held = admitted?.held.get(endpoint.id) ?? '';
       if (this.set(service, { endpoint, held }, cause)) hasChanged = true;
     }
+    this.reviewPanic(service, cause);
     return hasChanged;
   }
 
@@ -83,6 +86,7 @@ export class Endpoints {
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
+    this.reviewPanic(service, cause);
   }
 
   /** The service is gone. */
@@ -109,7 +113,7 @@ export class Endpoints {
     const place = this.byCheck.get(key);
     if (place === undefined) return;
     const text = this.options.checks.state(key)?.last?.text ?? '';
-    this.decide(place, { kind: 'check', text });
+    this.decideAlone(place, { kind: 'check', text });
   }
 
   /** A real request failed on this endpoint: its check, if it has one, comes now. */
@@ -121,12 +125,15 @@ export class Endpoints {
   }
 
   /** A worker reports failures in a row. */
-  onStreak(slot: number, count: number, reason: string): void {
-    const place = this.bySlot.get(slot);
-    if (place === undefined || place.record.ejection !== null) return;
+  onStreak(streak: StreakReport): void {
+    const place = this.bySlot.get(streak.slot);
+    if (place !== undefined) this.eject(place, streak.kind, streakText(streak));
+  }
+
+  private eject(place: Place, kind: EjectionKind, text: string): void {
     const { service, record } = place;
+    if (record.ejection !== null) return;
     const others = [...service.endpoints.values()].filter((one) => one !== record);
-    const text = `${count} failed requests in a row (${reason})`;
     const ejection = eject(service.service.passive, {
       peers: service.endpoints.size,
       ejected: others.filter((one) => one.ejection !== null).length,
@@ -140,12 +147,13 @@ export class Endpoints {
     record.ejection = ejection;
     record.lastEjection = ejection;
     record.ejections += 1;
-    this.decide(place, { kind: 'ejection', text });
+    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
+    this.decideAlone(place, { kind: 'ejection', text });
   }
 
   /** The operator said something about this endpoint. */
   onOperator(service: ServiceRecord, record: EndpointRecord, cause: Cause): void {
-    this.decide({ service, record }, cause);
+    this.decideAlone({ service, record }, cause);
   }
 
   close(): void {
@@ -192,6 +200,7 @@ export class Endpoints {
       ejection: null,
       lastEjection: null,
       ejections: 0,
+      hasWorked: false,
       effective: null,
       timer: null,
     };
@@ -207,6 +216,7 @@ export class Endpoints {
     record.timer?.cancel();
     this.unwatch(checkKey(service, record.endpoint.id));
     slots.leave(record.slot, nextVersion());
+    service.recount(record.effective, null);
     this.tell({ service, record }, { before: record.effective, after: null, cause });
     onChange(service);
   }
@@ -236,12 +246,13 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, ejection, effective: before } = record;
+    const { endpoint, slot, held, ejection, hasWorked, effective: before } = record;
     const after = reconcile(service.service, {
       endpoint,
       slot,
       held,
       ejection,
+      hasWorked,
       before,
       check: this.checkOf(service, endpoint.id),
       operator: operator.get(service.name, endpoint.id),
@@ -250,9 +261,40 @@ export class Endpoints {
     record.effective = after;
     this.setTimer(place);
     if (before === after) return false;
+    record.hasWorked ||= takesWork(after);
+    service.recount(before, after);
     this.tell(place, { before, after, cause });
     onChange(service);
     return true;
+  }
+
+  /** A change of one endpoint, after which the service is looked at as a whole. */
+  private decideAlone(place: Place, cause: Cause): void {
+    this.decide(place, cause);
+    this.reviewPanic(place.service, cause);
+  }
+
+  private reviewPanic(service: ServiceRecord, cause: Cause): void {
+    const { working, spare } = service;
+    const isPanicking = isPanic(service.service.panic, { working, spare });
+    if (isPanicking === service.isPanicking) return;
+    service.isPanicking = isPanicking;
+    const { events, clock, log, onChange } = this.options;
+    const reason = `${working} of ${working + spare} endpoints work`;
+    const [from, to] = isPanicking ? ['served', 'panic'] : ['panic', 'served'];
+    events.add({
+      atMs: clock.wallMs(),
+      service: service.name,
+      endpoint: '',
+      from,
+      to,
+      reason,
+      cause,
+    });
+    const fields = { service: service.name, reason, cause: `${cause.kind}: ${cause.text}` };
+    if (isPanicking) log.warn(fields, 'panic: endpoints that checks took out are used too');
+    else log.info(fields, 'panic is over');
+    onChange(service);
   }
 
   /** Decides again when what was decided ends by time alone. */
@@ -280,10 +322,10 @@ export class Endpoints {
     const { clock, ledger } = this.options;
     if (record.ejection !== null && record.ejection.untilMs <= clock.nowMs()) {
       record.ejection = null;
-      ledger.clearStreak(record.slot);
-      this.decide(place, { kind: 'ejection', text: 'ejection is over' });
+      ledger.clearStreaks(record.slot);
+      this.decideAlone(place, { kind: 'ejection', text: 'ejection is over' });
     } else {
-      this.decide(place, { kind: 'start', text: 'slow start is over' });
+      this.decideAlone(place, { kind: 'start', text: 'slow start is over' });
     }
   }
 

@@ -13,7 +13,7 @@ export interface TableEvent {
   readonly endpoint: string;
   /** State before; '' for one that is new. */
   readonly from: string;
-  /** State after; '' for one that is gone. A service as a whole is `served`, or not. */
+  /** State after; '' for one that is gone. A service as a whole is `served`, in `panic`, or not there. */
   readonly to: string;
   readonly reason: string;
   readonly cause: Cause;

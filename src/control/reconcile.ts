@@ -16,6 +16,8 @@ export interface EndpointFacts {
   /** Null where it is not ejected now. */
   readonly ejection: Ejection | null;
   readonly operator: OperatorWord | null;
+  /** It has taken work at some time. */
+  readonly hasWorked: boolean;
   /** What was decided last; null for a new endpoint. */
   readonly before: EffectiveEndpoint | null;
   /** ms since the epoch. */
@@ -25,6 +27,8 @@ export interface EndpointFacts {
 interface Verdict {
   readonly state: EndpointState;
   readonly reason: string;
+  /** It is our own finding, from looking at the endpoint, and no word of anyone's. */
+  readonly isOurs?: boolean;
 }
 
 /** Decides; returns `facts.before` itself where nothing has changed. */
@@ -37,7 +41,9 @@ export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndp
   const reason = state === 'slow-start' && verdict.reason === '' ? 'warming up' : verdict.reason;
   const sinceMs = before !== null && before.state === state ? before.sinceMs : nowMs;
   const { id, address, port } = endpoint;
-  const after = { id, address, port, weight, state, reason, sinceMs, slot, slowStartFromMs };
+  const isSpare = verdict.isOurs === true && facts.hasWorked && weight > 0;
+  const found = { state, reason, sinceMs, isSpare, slowStartFromMs };
+  const after = { id, address, port, weight, slot, ...found };
   return before !== null && isSame(before, after) ? before : after;
 }
 
@@ -54,9 +60,9 @@ function barred(service: Service, facts: EndpointFacts, weight: number): Verdict
   if (!isAccepted) return { state: 'down', reason: told(status, endpoint.statusText) };
   if (check !== null && !check.isUp) {
     const text = check.last === null ? 'waits for its first check' : `check: ${check.last.text}`;
-    return { state: 'down', reason: text };
+    return { state: 'down', reason: text, isOurs: true };
   }
-  if (ejection !== null) return { state: 'ejected', reason: ejection.text };
+  if (ejection !== null) return { state: 'ejected', reason: ejection.text, isOurs: true };
   if (weight === 0) return { state: 'drain', reason: 'weight 0' };
   return null;
 }
@@ -89,6 +95,7 @@ function isSame(a: EffectiveEndpoint, b: EffectiveEndpoint): boolean {
     a.reason === b.reason &&
     a.sinceMs === b.sinceMs &&
     a.slot === b.slot &&
+    a.isSpare === b.isSpare &&
     a.slowStartFromMs === b.slowStartFromMs
   );
 }

@@ -1,12 +1,13 @@
 // One service as the control plane holds it: its policy, its endpoints with every fact about them
 // kept apart, and what reconcile made of those. It decides nothing itself.
-// What concerns a service as a whole and not one endpoint (a panic threshold, say) has its place
-// in `snapshot`, which sees all of them.
+// What concerns the service as a whole and not one endpoint is counted here as decisions change, so
+// that one of them costs nothing for the others.
 import type { Timer } from '../base/clock.ts';
 import type { Ejection } from '../health/ejection.ts';
-import type { EffectiveEndpoint, Endpoint } from '../model/endpoint.ts';
+import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import type { EjectionKind } from '../model/streak.ts';
 import type { EndpointView } from './view.ts';
 
 export interface EndpointRecord {
@@ -19,6 +20,8 @@ export interface EndpointRecord {
   /** The last one, over or not: it says how long the next will be. */
   lastEjection: Ejection | null;
   ejections: number;
+  /** It has taken work at some time. */
+  hasWorked: boolean;
   /** Null before it was decided about. */
   effective: EffectiveEndpoint | null;
   /** What others were shown of it last, and of which decision. */
@@ -34,8 +37,15 @@ export class ServiceRecord {
   readonly slot: number;
   /** By id. */
   readonly endpoints = new Map<string, EndpointRecord>();
+  /** Ejections of its endpoints so far, by why. */
+  readonly ejections = new Map<EjectionKind, number>();
   /** Ids of endpoints for which there was no row in the ledger. */
   readonly leftOut = new Set<string>();
+
+  /** Endpoints that take work, and those that a panic would use besides. */
+  working = 0;
+  spare = 0;
+  isPanicking = false;
 
   constructor(service: Service, slot: number) {
     this.service = service;
@@ -46,11 +56,23 @@ export class ServiceRecord {
     return this.service.name;
   }
 
+  /** Another decision about one endpoint; null for one that is new or gone. */
+  recount(before: EffectiveEndpoint | null, after: EffectiveEndpoint | null): void {
+    if (before !== null) this.count(before, -1);
+    if (after !== null) this.count(after, 1);
+  }
+
+  private count(endpoint: EffectiveEndpoint, by: number): void {
+    if (takesWork(endpoint)) this.working += by;
+    else if (endpoint.isSpare) this.spare += by;
+  }
+
   snapshot(): ServiceSnapshot {
     const endpoints: EffectiveEndpoint[] = [];
     for (const { effective } of this.endpoints.values()) {
       if (effective !== null) endpoints.push(effective);
     }
-    return { service: this.service, slot: this.slot, endpoints };
+    const { service, slot, isPanicking } = this;
+    return { service, slot, isPanicking, endpoints };
   }
 }

@@ -2,6 +2,7 @@
 import type { CheckResult } from '../health/rise-fall.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
+import type { EjectionKind } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
 
 export type { CheckResult } from '../health/rise-fall.ts';
@@ -18,6 +19,10 @@ export interface ServiceView {
   readonly service: Service;
   readonly slot: number;
   readonly endpoints: readonly EndpointView[];
+  /** Too few endpoints work: those that checks took out are used too. */
+  readonly isPanicking: boolean;
+  /** Ejections so far by kind, those of endpoints that left included. */
+  readonly ejections: ReadonlyMap<EjectionKind, number>;
   /** What is wrong with the service itself: a listener that can't be opened, settings. */
   readonly problems: readonly string[];
 }

@@ -33,7 +33,7 @@ export interface EjectionFacts {
  * (though one may always go where there are two), and the last that takes work stays.
  */
 export function eject(policy: PassiveHealth, facts: EjectionFacts): Ejection | null {
-  if (policy.consecutiveFailures === 0 || policy.maxEjectedShare === 0) return null;
+  if (policy.maxEjectedShare === 0) return null;
   const cap = Math.max(1, Math.floor(facts.peers * policy.maxEjectedShare));
   if (facts.othersWorking === 0 || facts.ejected >= cap) return null;
   const times = timesOf(policy, facts.before, facts.nowMs);

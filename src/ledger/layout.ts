@@ -31,6 +31,16 @@ export const endpointRows = [
     help: 'Upstream connections that could not be opened.',
   },
   {
+    key: 'resets',
+    metric: 'upriver_endpoint_resets_total',
+    help: 'Attempts that broke off, or got an answer that is none.',
+  },
+  {
+    key: 'timeouts',
+    metric: 'upriver_endpoint_timeouts_total',
+    help: 'Attempts that got no answer in time, or no end of it.',
+  },
+  {
     key: 'failures',
     metric: 'upriver_endpoint_failures_total',
     help: 'Attempts that failed by the fault of the endpoint.',

@@ -1,8 +1,9 @@
 // Numbers shared between the workers and the main thread, in shared memory, without messages.
 // Each worker owns a slab of counters that nobody else writes; the main thread sums the slabs.
 // Three things are shared by all and written with Atomics: requests in flight per endpoint (least
-// connections are exact over all workers), failed attempts in a row per endpoint, and client
-// connections per service (the limit holds over all workers).
+// connections are exact over all workers), failures in a row per endpoint and kind, and client
+// connections per service (the limit holds over all workers). When an endpoint last answered is
+// shared too: any worker's word will do.
 // The slabs have room for every slot from the start: untouched pages cost no memory.
 import { assert } from '../base/assert.ts';
 import { BUCKETS, bucketOf } from './histogram.ts';
@@ -13,6 +14,11 @@ export const ENDPOINT_SLOTS = 32_768;
 export const SERVICE_SLOTS = 4_096;
 /** Room for reasons (model/reason.ts has fewer). */
 export const REASONS_MAX = 64;
+/** Room for kinds of failures in a row (model/streak.ts has no more). */
+export const STREAKS_MAX = 6;
+
+/** How exactly it is known when an endpoint last answered. */
+export const ANSWERED_STEP_MS = 20;
 
 const FIRST_STATUS = 100;
 const STATUSES = 500;
@@ -29,6 +35,7 @@ export interface LedgerBuffers {
   readonly inFlight: SharedArrayBuffer;
   readonly streaks: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
+  readonly answered: SharedArrayBuffer;
   /** The slab of this worker. */
   readonly slab: SlabBuffers;
 }
@@ -47,6 +54,7 @@ export class WorkerLedger {
   readonly inFlight: Int32Array;
   private readonly streaks: Int32Array;
   private readonly connections: Int32Array;
+  private readonly answered: Float64Array;
   private readonly endpoints: Float64Array;
   private readonly services: Float64Array;
   private readonly ownInFlight: Int32Array;
@@ -56,6 +64,7 @@ export class WorkerLedger {
     this.inFlight = new Int32Array(buffers.inFlight);
     this.streaks = new Int32Array(buffers.streaks);
     this.connections = new Int32Array(buffers.connections);
+    this.answered = new Float64Array(buffers.answered);
     this.endpoints = new Float64Array(buffers.slab.endpoints);
     this.services = new Float64Array(buffers.slab.services);
     this.ownInFlight = new Int32Array(buffers.slab.inFlight);
@@ -87,14 +96,33 @@ export class WorkerLedger {
     Atomics.sub(this.connections, serviceSlot, 1);
   }
 
-  /** One more failed attempt in a row; returns the length of the row over all workers. */
-  lengthenStreak(slot: number): number {
-    return Atomics.add(this.streaks, slot, 1) + 1;
+  /** One more failure in a row of the kind in this column; returns the row over all workers. */
+  lengthenStreak(slot: number, column: number): number {
+    return Atomics.add(this.streaks, slot * STREAKS_MAX + column, 1) + 1;
   }
 
-  /** An attempt went well: the row of failures ends. */
-  endStreak(slot: number): void {
-    if (this.streaks[slot] !== 0) Atomics.store(this.streaks, slot, 0);
+  /** The rows of failures end whose columns are below `end`. */
+  endStreaks(slot: number, end = STREAKS_MAX): void {
+    const first = slot * STREAKS_MAX;
+    for (let i = first; i < first + end; i += 1) {
+      if (this.streaks[i] !== 0) Atomics.store(this.streaks, i, 0);
+    }
+  }
+
+  /** This one row of failures ends. */
+  endStreak(slot: number, column: number): void {
+    if (this.streaks[slot * STREAKS_MAX + column] !== 0)
+      Atomics.store(this.streaks, slot * STREAKS_MAX + column, 0);
+  }
+
+  /** The endpoint answered at `ms`, since the epoch. Told in steps: each is a write that all see. */
+  noteAnswer(slot: number, ms: number): void {
+    if (ms - this.answered[slot]! >= ANSWERED_STEP_MS) this.answered[slot] = ms;
+  }
+
+  /** When it last answered anyone, ms since the epoch, at most a step too early; 0: never. */
+  answeredMs(slot: number): number {
+    return this.answered[slot]!;
   }
 
   addEndpoint(slot: number, column: number, amount: number): void {
@@ -142,6 +170,7 @@ export class Ledger {
   private readonly inFlightCounts: Int32Array;
   private readonly streakCounts: Int32Array;
   private readonly connectionCounts: Int32Array;
+  private readonly answeredTimes: Float64Array;
   private readonly shared: Omit<LedgerBuffers, 'slab'>;
   private readonly slabs: SlabBuffers[] = [];
   private readonly endpointSlabs: Float64Array[] = [];
@@ -150,12 +179,14 @@ export class Ledger {
   constructor() {
     this.shared = {
       inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
-      streaks: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
+      streaks: new SharedArrayBuffer(ENDPOINT_SLOTS * STREAKS_MAX * 4),
+      answered: new SharedArrayBuffer(ENDPOINT_SLOTS * 8),
       connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
     };
     this.inFlightCounts = new Int32Array(this.shared.inFlight);
     this.streakCounts = new Int32Array(this.shared.streaks);
     this.connectionCounts = new Int32Array(this.shared.connections);
+    this.answeredTimes = new Float64Array(this.shared.answered);
   }
 
   /**
@@ -190,9 +221,10 @@ export class Ledger {
     return Atomics.load(this.connectionCounts, serviceSlot);
   }
 
-  /** An endpoint that was ejected starts its row of failures anew. */
-  clearStreak(slot: number): void {
-    Atomics.store(this.streakCounts, slot, 0);
+  /** An endpoint that was ejected starts its rows of failures anew. */
+  clearStreaks(slot: number): void {
+    for (let i = 0; i < STREAKS_MAX; i += 1)
+      Atomics.store(this.streakCounts, slot * STREAKS_MAX + i, 0);
   }
 
   endpointTotal(slot: number, column: number): number {
@@ -231,7 +263,8 @@ export class Ledger {
     assert(this.inFlight(slot) === 0, 'a slot with requests in flight is not reused');
     const start = slot * ENDPOINT_WIDTH;
     for (const slab of this.endpointSlabs) slab.fill(0, start, start + ENDPOINT_WIDTH);
-    Atomics.store(this.streakCounts, slot, 0);
+    this.clearStreaks(slot);
+    this.answeredTimes[slot] = 0;
   }
 
   /** Zeroes a row before another service gets it. Only when no worker refers to the slot. */

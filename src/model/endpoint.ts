@@ -33,6 +33,11 @@ export interface EffectiveEndpoint {
   readonly sinceMs: number;
   /** Its row in the ledger. */
   readonly slot: number;
+  /**
+   * Only our own check or an ejection speaks against it, and it has taken work before: in a panic
+   * it is used after all.
+   */
+  readonly isSpare: boolean;
   /** When slow start began, ms since the epoch; 0 when it doesn't apply. */
   readonly slowStartFromMs: number;
 }

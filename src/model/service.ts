@@ -47,10 +47,25 @@ export interface HealthCheck {
 export interface PassiveHealth {
   /** Failed attempts in a row that eject an endpoint; 0 turns ejection off. */
   readonly consecutiveFailures: number;
+  /** The same for failures of one kind; 0 sets no limit for the kind. */
+  readonly connectFailures: number;
+  readonly resets: number;
+  readonly timeouts: number;
+  /** Answers 502, 503 and 504 in a row; 0 sets no limit. */
+  readonly gatewayErrors: number;
+  /** Answers 500 to 599 in a row; 0 sets no limit. */
+  readonly serverErrors: number;
   /** First ejection, ms; each further one in a row lasts as much longer. */
   readonly ejectionMs: number;
   /** Share of the endpoints that may be ejected at once, 0-1. */
   readonly maxEjectedShare: number;
+}
+
+export interface PanicPolicy {
+  /** Below this share of endpoints that work, those that checks took out are used too; 0: never. */
+  readonly threshold: number;
+  /** `spill`: they get what the working ones can't take; `all`: they are balanced over alike. */
+  readonly spread: 'spill' | 'all';
 }
 
 export type RetryOn = 'connect' | 'reset' | 'timeout' | 'bad-response';
@@ -189,6 +204,7 @@ export interface Service {
   readonly balance: Balance;
   readonly health: HealthCheck | null;
   readonly passive: PassiveHealth;
+  readonly panic: PanicPolicy;
   readonly retry: RetryPolicy;
   readonly timeouts: Timeouts;
   readonly limits: Limits;

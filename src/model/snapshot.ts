@@ -10,6 +10,8 @@ export interface ServiceSnapshot {
   readonly service: Service;
   /** The service's row in the ledger. */
   readonly slot: number;
+  /** Too few endpoints work: the spare ones are used too. */
+  readonly isPanicking: boolean;
   /** Every endpoint, whatever its state: draining ones still have connections. */
   readonly endpoints: readonly EffectiveEndpoint[];
 }

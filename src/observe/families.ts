@@ -124,6 +124,27 @@ const serviceFamilies: readonly Family[] = [
     "Exchanges that ended otherwise than with an endpoint's response, by reason.",
     (ledger, slot, { index }) => ledger.reasonTotal(slot, index),
   ),
+  {
+    name: 'upriver_ejections_total',
+    type: 'counter',
+    help: 'Ejections by why: the kind of failure in a row, silence, success-rate.',
+    labels: ['service', 'reason'],
+    *read({ services }) {
+      for (const { service, ejections } of services) {
+        for (const [kind, value] of ejections) {
+          yield { labels: { service: service.name, reason: kind }, value };
+        }
+      }
+    },
+  },
+  perService(
+    {
+      name: 'upriver_service_panic',
+      type: 'gauge',
+      help: '1 while too few endpoints work, and those that checks took out are used too.',
+    },
+    ({ isPanicking }) => (isPanicking ? 1 : 0),
+  ),
   perService(
     {
       name: 'upriver_service_problems',

@@ -74,6 +74,8 @@ export interface ServiceFigures {
   /** Exchanges that ended for a reason of model/reason.ts. */
   readonly reasons: Readonly<Record<string, number>>;
   readonly retries: Readonly<Record<string, number>>;
+  /** Too few endpoints work: those that checks took out are used too. */
+  readonly panic: boolean;
   readonly problems: readonly string[];
   readonly endpoints: readonly EndpointFigures[];
 }
@@ -107,6 +109,7 @@ export function serviceFigures(view: ServiceView, sources: FigureSources): Servi
     codes: statusCodes(ledger, slot),
     reasons: counted(({ index }) => ledger.reasonTotal(slot, index)),
     retries: counted(({ index }) => ledger.retryTotal(slot, index)),
+    panic: view.isPanicking,
     problems: view.problems,
     endpoints: view.endpoints.map((endpoint) =>
       endpointFigures(endpoint, track.endpoint(endpoint.id, endpoint.slot), sources),

@@ -54,6 +54,9 @@ export function rowsOf(model: PageModel): Map<string, Cells> {
 }
 
 /** What is wrong, each once. */
+/** What the dashboard says of a service in panic. */
+const PANIC = 'panic: too few endpoints work, those that checks took out are used too';
+
 export function problemsOf({ status, services }: PageModel): string[] {
   const { live, config } = status;
   return [
@@ -62,7 +65,9 @@ export function problemsOf({ status, services }: PageModel): string[] {
       ...(config.error === '' ? [] : [`Configuration refused, the old one stays: ${config.error}`]),
       ...status.problems,
       ...services.flatMap(({ figures }) =>
-        figures.problems.map((problem) => `${figures.name}: ${problem}`),
+        [...figures.problems, ...(figures.panic ? [PANIC] : [])].map(
+          (problem) => `${figures.name}: ${problem}`,
+        ),
       ),
     ]),
   ];

@@ -8,10 +8,19 @@ import { rampWeight } from '../balance/slow-start.ts';
 import { QuantileEstimate } from '../base/quantile.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { EndpointColumn } from '../ledger/layout.ts';
+import { ANSWERED_STEP_MS } from '../ledger/ledger.ts';
 import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { Reason } from '../model/reason.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import {
+  isGatewayError,
+  STREAKS_WITHOUT_ANSWER,
+  Streak,
+  streakKinds,
+  streakLimit,
+  streakOf,
+} from '../model/streak.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
 import { Pool } from './pool.ts';
@@ -19,12 +28,22 @@ import { RetryBudget } from './retry-budget.ts';
 
 /** How long a worker passes over an endpoint that refused it, before control has decided. */
 const AVOID_MS = 1000;
+/** Requests in flight that count for having refused. */
+const AVOIDED_LOAD = 1e6;
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
 const EWMA_SHARE = 0.1;
 /** A second try comes after the time in which so many of the responses come. */
 const HEDGED_SHARE = 0.95;
+
+/** The counter of a failure without an answer, by the column of its streak. */
+const COUNTERS: readonly number[] = [
+  EndpointColumn.failures,
+  EndpointColumn.connectFailures,
+  EndpointColumn.resets,
+  EndpointColumn.timeouts,
+];
 
 export class LiveEndpoint implements Choice {
   readonly id: string;
@@ -34,6 +53,8 @@ export class LiveEndpoint implements Choice {
   readonly pool = new Pool();
   weight: number;
   latencyUs = 0;
+  /** It takes work only because the service is in panic. */
+  isSpare = false;
   /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
   takesWork = true;
   /** Monotonic ms until which the worker passes it over; 0: not. */
@@ -64,6 +85,8 @@ export class LiveService implements TimerOwner {
   private endpoints = new Map<number, LiveEndpoint>();
   /** Endpoints that refused a moment ago: taken when every other was tried. */
   private avoided: LiveEndpoint[] = [];
+  /** In a panic, those that get what the others can't take. */
+  private spares: LiveEndpoint[] = [];
   private waiters: Waiter[] = [];
   /** Null where the limit is not to be found from response times. */
   adaptive: AdaptiveLimit | null = null;
@@ -99,11 +122,16 @@ export class LiveService implements TimerOwner {
       this.applyOptions();
     }
     const known = this.endpoints;
+    const wereSpare = new Set([...known.values()].filter((one) => one.isSpare));
     this.applyEndpoints();
     this.wake();
-    return snapshot.endpoints
-      .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
-      .flatMap((endpoint) => known.get(endpoint.slot) ?? []);
+    return (
+      snapshot.endpoints
+        .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
+        .flatMap((endpoint) => known.get(endpoint.slot) ?? [])
+        // What a spare endpoint got in the panic, it got in spite of its state.
+        .filter((endpoint) => !(endpoint.isSpare && wereSpare.has(endpoint)))
+    );
   }
 
   /**
@@ -112,9 +140,26 @@ export class LiveService implements TimerOwner {
    */
   pick(tried: readonly number[], hash: number): LiveEndpoint | null {
     const picked = this.balancer.pick(tried, hash);
-    if (picked !== null || tried.length === 0) return picked;
-    const untried = this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
-    return untried ?? this.balancer.pick([], hash);
+    if (picked !== null) return picked;
+    const untried =
+      tried.length === 0
+        ? undefined
+        : this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
+    const other = untried ?? (this.spares.length === 0 ? null : this.pickSpare(tried));
+    return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
+  }
+
+  /** The spare endpoint with the fewest requests in flight, one that refused a moment ago last. */
+  private pickSpare(tried: readonly number[]): LiveEndpoint | null {
+    const { ledger, wheel } = this.context;
+    const loadOf = ({ slot, avoidUntilMs }: LiveEndpoint): number =>
+      ledger.inFlight[slot]! + (avoidUntilMs > wheel.nowMs ? AVOIDED_LOAD : 0);
+    let best: LiveEndpoint | null = null;
+    for (const spare of this.spares) {
+      if (tried.includes(spare.slot) || !this.hasPlace(spare)) continue;
+      if (best === null || loadOf(spare) < loadOf(best)) best = spare;
+    }
+    return best;
   }
 
   /** How many endpoints may take work, those that are passed over for a moment included. */
@@ -135,6 +180,12 @@ export class LiveService implements TimerOwner {
     }
     const parts = [...counts].map(([word, count]) => `${count} ${word}`);
     return `${endpoints.length} registered: ${parts.join(', ')}`;
+  }
+
+  /** Whether this endpoint has fewer requests in flight than its limit. */
+  private hasPlace(endpoint: LiveEndpoint): boolean {
+    const max = this.service.limits.perEndpoint;
+    return max === 0 || this.context.ledger.inFlight[endpoint.slot]! < max;
   }
 
   /** Whether the service has as many requests in flight as it may have, over all workers. */
@@ -164,31 +215,74 @@ export class LiveService implements TimerOwner {
     return count;
   }
 
-  /** An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern. */
-  attemptFailed(endpoint: LiveEndpoint, reason: Reason): void {
+  /**
+   * An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern.
+   * `status` is that of an answer which is tried again elsewhere; 0 where there was none.
+   */
+  attemptFailed(endpoint: LiveEndpoint, reason: Reason, status = 0): void {
     const { ledger, report, wheel } = this.context;
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.failures, 1);
-    if (reason.retryOn === 'connect') {
-      ledger.addEndpoint(endpoint.slot, EndpointColumn.connectFailures, 1);
-      endpoint.avoidUntilMs = wheel.nowMs + AVOID_MS;
-      this.offerChoices();
-      this.scheduleStep();
-    }
-    const streak = ledger.lengthenStreak(endpoint.slot);
-    const limit = this.service.passive.consecutiveFailures;
     const { slot } = endpoint;
-    if (limit > 0 && streak >= limit && streak % limit === 0) {
-      report({ type: 'streak', slot, count: streak, reason: reason.code });
-    } else if (streak === 1) {
-      report({ type: 'suspect', slot, reason: reason.code });
+    ledger.addEndpoint(slot, EndpointColumn.failures, 1);
+    const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
+    if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
+    if (status > 0) {
+      this.noteError(endpoint, status);
+      return;
     }
+    const column = streakOf(reason);
+    ledger.addEndpoint(slot, COUNTERS[column]!, 1);
+    const { passive, timeouts } = this.service;
+    const sameInRow = this.lengthen(endpoint, column, reason.code);
+    if (column === Streak.connect) this.avoid(endpoint, AVOID_MS);
+    // What answers nobody leaves with its first victim; where it may not, it is passed over here.
+    if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
+    if (ledger.answeredMs(slot) > epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS)
+      return;
+    this.avoid(endpoint, passive.ejectionMs);
+    report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
   }
 
-  /** The endpoint answered, `us` microseconds after it had the request. */
-  attemptSucceeded(endpoint: LiveEndpoint, us: number): void {
-    this.context.ledger.endStreak(endpoint.slot);
+  /**
+   * The endpoint answered, `us` microseconds after it had the request; `status` is 0 for a TCP
+   * session. Whether the answer is an error is for the streaks of errors alone.
+   */
+  attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
+    const { ledger, wheel } = this.context;
+    if (status < 500) {
+      ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+      ledger.endStreaks(endpoint.slot);
+    } else {
+      ledger.endStreaks(endpoint.slot, STREAKS_WITHOUT_ANSWER);
+      this.noteError(endpoint, status);
+    }
     endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
     this.p95?.add(us);
+  }
+
+  private noteError(endpoint: LiveEndpoint, status: number): void {
+    const { ledger, wheel } = this.context;
+    ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+    // A status that is tried again need not be an error of the server's.
+    if (status < 500) return;
+    this.lengthen(endpoint, Streak.server, String(status));
+    if (isGatewayError(status)) this.lengthen(endpoint, Streak.gateway, String(status));
+    else ledger.endStreak(endpoint.slot, Streak.gateway);
+  }
+
+  /** One more in a row of this kind; control hears of it each time that the limit is full. */
+  private lengthen({ slot }: LiveEndpoint, column: number, reason: string): number {
+    const count = this.context.ledger.lengthenStreak(slot, column);
+    const limit = streakLimit(this.service.passive, column);
+    if (limit > 0 && count % limit === 0) {
+      this.context.report({ type: 'streak', slot, kind: streakKinds[column]!, count, reason });
+    }
+    return count;
+  }
+
+  private avoid(endpoint: LiveEndpoint, forMs: number): void {
+    endpoint.avoidUntilMs = this.context.wheel.nowMs + forMs;
+    this.offerChoices();
+    this.scheduleStep();
   }
 
   /** Lets `waiter` know when an endpoint may have a place; false when the queue is full. */
@@ -255,7 +349,8 @@ export class LiveService implements TimerOwner {
         known.address === endpoint.address &&
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint);
-      live.takesWork = takesWork(endpoint);
+      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
+      live.takesWork = live.isSpare || takesWork(endpoint);
       if (!live.takesWork) live.pool.clear();
       this.endpoints.set(endpoint.slot, live);
     }
@@ -274,16 +369,20 @@ export class LiveService implements TimerOwner {
     const { slowStartMs } = this.service;
     const choices: LiveEndpoint[] = [];
     const avoided: LiveEndpoint[] = [];
+    const spares: LiveEndpoint[] = [];
+    const isSpilling = this.service.panic.spread === 'spill';
     for (const endpoint of this.snapshot.endpoints) {
       const live = this.endpoints.get(endpoint.slot)!;
       if (!live.takesWork) continue;
       const fromMs = endpoint.slowStartFromMs;
       live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs(fromMs) });
-      (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
+      if (live.isSpare && isSpilling) spares.push(live);
+      else (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
     }
     // When all refuse, one of them may be back: none is passed over.
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
+    this.spares = spares;
   }
 
   private scheduleStep(): void {
@@ -302,6 +401,11 @@ export class LiveService implements TimerOwner {
     this.waiters = [];
     for (const waiter of waiters) waiter.onPlace();
   }
+}
+
+/** Workers count from different starts; what they share is dated since the epoch. */
+function epochMs(monotonicMs: number): number {
+  return performance.timeOrigin + monotonicMs;
 }
 
 /** The wall clock, which slow start is dated by; not read where it does not apply. */

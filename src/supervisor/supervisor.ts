@@ -8,6 +8,7 @@ import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
+import type { StreakReport } from '../model/streak.ts';
 import type { FromWorker, ListenError } from '../worker/messages.ts';
 import { type ThreadOwner, WorkerThread } from './worker-thread.ts';
 
@@ -37,8 +38,8 @@ export interface SupervisorOptions {
   readonly writeAccess: ((lines: string) => void) | null;
   /** Everything there is to know, for a worker that starts late; null before the first publish. */
   readonly full: () => SnapshotDelta | null;
-  /** Passive health: an endpoint failed `count` times in a row. */
-  readonly onStreak: (slot: number, count: number, reason: string) => void;
+  /** Passive health: an endpoint failed too often in a row. */
+  readonly onStreak: (streak: StreakReport) => void;
   /** Passive health: one real request failed on an endpoint. */
   readonly onSuspect: (slot: number, reason: string) => void;
   /** Which listeners can't be opened has changed, without a delta. */
@@ -161,7 +162,7 @@ export class Supervisor implements ThreadOwner {
         this.options.writeAccess?.(message.lines);
         return;
       case 'streak':
-        this.options.onStreak(message.slot, message.count, message.reason);
+        this.options.onStreak(message);
         return;
       case 'suspect':
         this.options.onSuspect(message.slot, message.reason);

@@ -3,6 +3,7 @@
 import type { LogFields, LogLevel } from '../base/log.ts';
 import type { LedgerBuffers } from '../ledger/ledger.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
+import type { StreakReport } from '../model/streak.ts';
 
 /** workerData of a worker thread. */
 export interface WorkerInit {
@@ -32,13 +33,8 @@ export type FromWorker =
   /** A listener that was refused could be opened after all, or another one was lost. */
   | { readonly type: 'listeners'; readonly listenErrors: readonly ListenError[] }
   | { readonly type: 'pong'; readonly id: number }
-  /** An endpoint reached its service's limit of failed attempts in a row (passive health). */
-  | {
-      readonly type: 'streak';
-      readonly slot: number;
-      readonly count: number;
-      readonly reason: string;
-    }
+  /** An endpoint reached its service's limit of failures in a row (passive health). */
+  | ({ readonly type: 'streak' } & StreakReport)
   /** One real request failed on this endpoint: its next active check should come at once. */
   | { readonly type: 'suspect'; readonly slot: number; readonly reason: string }
   | {

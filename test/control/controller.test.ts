@@ -83,6 +83,11 @@ function settingsOf(...services: Service[]): Settings {
   };
 }
 
+/** A worker reports so many failures in a row. */
+function fail(id: string, count: number): void {
+  controller.onStreak({ slot: slotOf(id), kind: 'failure', count, reason: 'reset' });
+}
+
 function configure(...services: Service[]): void {
   controller.setSettings(settingsOf(...services), { kind: 'start', text: 'start' });
 }
@@ -189,13 +194,13 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b', 'c']);
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     expect(states()).toEqual({ a: 'ejected', b: 'up', c: 'up' });
     clock.advance(9_999);
     expect(states().a).toBe('ejected');
     clock.advance(1);
     expect(states().a).toBe('up');
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     clock.advance(19_999);
     expect(states().a).toBe('ejected');
     clock.advance(1);
@@ -206,7 +211,7 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b', 'c', 'd']);
-    for (const id of ['a', 'b', 'c', 'd']) controller.onStreak(slotOf(id), 5, 'reset');
+    for (const id of ['a', 'b', 'c', 'd']) fail(id, 5);
     expect(Object.values(states()).filter((state) => state === 'ejected').length).toBe(2);
   });
 
@@ -214,8 +219,67 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a']);
-    controller.onStreak(slotOf('a'), 50, 'reset');
+    fail('a', 50);
     expect(states()).toEqual({ a: 'up' });
+  });
+
+  describe('panic', () => {
+    const panics = () => deltas.at(-1)!.upsert.at(-1)!.isPanicking;
+    const told = () =>
+      controller.events
+        .since(0)
+        .filter(({ from, to }) => from === 'panic' || to === 'panic')
+        .map(({ to, reason }) => `${to}: ${reason}`);
+
+    async function takeDown(): Promise<void> {
+      isHealthy = false;
+      for (let i = 0; i < 12 && states().a !== 'down'; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+    }
+
+    it('begins when less than the share works, and ends, with an event for each', async () => {
+      const web = makeService({ health });
+      configure(web);
+      provide(web, ['a', 'b', 'c']);
+      clock.advance(1);
+      await turn();
+      expect(controller.service('web')!.isPanicking).toBe(false);
+      await takeDown();
+      expect(controller.service('web')!.isPanicking).toBe(true);
+      await turn();
+      expect(panics()).toBe(true);
+      isHealthy = true;
+      for (let i = 0; i < 12 && states().c !== 'up'; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+      expect(controller.service('web')!.isPanicking).toBe(false);
+      expect(told()).toEqual(['panic: 1 of 3 endpoints work', 'served: 2 of 3 endpoints work']);
+    });
+
+    it("never counts what waits for its first good check, or is out by others' word", async () => {
+      isHealthy = false;
+      const web = makeService({ health });
+      configure(web);
+      provide(web, ['a', 'b']);
+      clock.advance(5000);
+      await turn();
+      controller.operate('web', 'b', { kind: 'maint' });
+      expect(states()).toEqual({ a: 'down', b: 'maint' });
+      expect(told()).toEqual([]);
+    });
+
+    it('can be turned off', async () => {
+      const web = makeService({ health, panic: { threshold: 0, spread: 'spill' } });
+      configure(web);
+      provide(web, ['a', 'b']);
+      clock.advance(1);
+      await turn();
+      await takeDown();
+      expect(told()).toEqual([]);
+    });
   });
 
   it("keeps the operator's word over a re-registration", () => {
@@ -406,7 +470,7 @@ describe('Controller', () => {
     configure(web);
     provide(web, ['a', 'b']);
     controller.operate('web', 'b', { kind: 'drain' });
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     expect(states()).toEqual({ a: 'up', b: 'drain' });
   });
 
@@ -414,7 +478,7 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b']);
-    controller.onStreak(slotOf('a'), 5, 'reset');
+    fail('a', 5);
     provide(web, ['b']);
     expect(clock.waiting).toBe(0);
     provide(web, ['a', 'b']);

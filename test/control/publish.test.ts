@@ -30,7 +30,12 @@ function setUp() {
   });
   /** `mark` tells one state of the service from another. */
   const set = (name: string, mark = 0) => {
-    services.set(name, { service: makeService({ name }), slot: mark, endpoints: [] });
+    services.set(name, {
+      service: makeService({ name }),
+      slot: mark,
+      isPanicking: false,
+      endpoints: [],
+    });
     publisher.change(name);
   };
   const remove = (name: string) => {

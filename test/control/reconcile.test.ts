@@ -24,6 +24,7 @@ function facts(parts: Partial<EndpointFacts> = {}, status = 'passing', weight = 
     check: null,
     ejection: null,
     operator: null,
+    hasWorked: false,
     before: null,
     nowMs: 1000,
     ...parts,
@@ -106,6 +107,7 @@ describe('reconcile', () => {
       }),
     ),
     held: fc.constantFrom('', 'held: x'),
+    hasWorked: fc.boolean(),
     slowStartMs: fc.constantFrom(0, 5000),
   });
 
@@ -133,6 +135,13 @@ describe('reconcile', () => {
           (operator?.weight ?? weight) > 0;
         expect(takesWork(result)).toBe(mayWork);
         if (!mayWork) expect(result.reason).not.toBe('');
+        // A panic uses what only our own findings keep from work, and nothing that others took out.
+        const isOursAlone =
+          (status === 'passing' || status === 'warning') &&
+          (check === downCheck || out !== null) &&
+          (operator?.state ?? 'ready') === 'ready' &&
+          (operator?.weight ?? weight) > 0;
+        expect(result.isSpare).toBe(isOursAlone && parts.hasWorked);
       }),
     );
   });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf } from '../../src/ledger/histogram.ts';
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
-import { Ledger, REASONS_MAX, WorkerLedger } from '../../src/ledger/ledger.ts';
+import { Ledger, REASONS_MAX, STREAKS_MAX, WorkerLedger } from '../../src/ledger/ledger.ts';
 import { reasons } from '../../src/model/reason.ts';
+import { STREAKS_WITHOUT_ANSWER, Streak, streakKinds } from '../../src/model/streak.ts';
 
 function twoWorkers() {
   const ledger = new Ledger();
@@ -77,14 +78,31 @@ describe('Ledger', () => {
 
   it('counts failures in a row over all workers until one goes well', () => {
     const { a, b } = twoWorkers();
-    expect(a.lengthenStreak(5)).toBe(1);
-    expect(b.lengthenStreak(5)).toBe(2);
-    a.endStreak(5);
-    expect(b.lengthenStreak(5)).toBe(1);
+    expect(a.lengthenStreak(5, Streak.failure)).toBe(1);
+    expect(b.lengthenStreak(5, Streak.failure)).toBe(2);
+    expect(b.lengthenStreak(5, Streak.server)).toBe(1);
+    a.endStreaks(5, STREAKS_WITHOUT_ANSWER);
+    expect(b.lengthenStreak(5, Streak.failure)).toBe(1);
+    expect(b.lengthenStreak(5, Streak.server)).toBe(2);
+    a.endStreaks(5);
+    expect(b.lengthenStreak(5, Streak.server)).toBe(1);
   });
 
-  it('has a column for every reason', () => {
+  it('knows when an endpoint answered any worker, until another has its row', () => {
+    const { ledger, a, b } = twoWorkers();
+    a.noteAnswer(5, 1000);
+    b.noteAnswer(5, 1010);
+    expect(b.answeredMs(5)).toBe(1000);
+    b.noteAnswer(5, 1020);
+    expect(a.answeredMs(5)).toBe(1020);
+    ledger.clearEndpoint(5);
+    expect(a.answeredMs(5)).toBe(0);
+  });
+
+  it('has a column for every reason and kind of streak', () => {
     expect(reasons.length).toBeLessThanOrEqual(REASONS_MAX);
+    expect(streakKinds.length).toBeLessThanOrEqual(STREAKS_MAX);
+    expect(streakKinds.map((kind) => Streak[kind])).toEqual(streakKinds.map((_, i) => i));
     expect(reasons.map((reason) => reason.index)).toEqual(reasons.map((_, i) => i));
   });
 });

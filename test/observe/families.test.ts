@@ -35,7 +35,9 @@ describe('the families of metrics', () => {
   it('are what the ledger holds', async () => {
     const one = makeEndpoint('n1/web', { weight: 3, ejections: 2 });
     const two = makeEndpoint('n2/web', { state: 'down' });
-    const view = makeServiceView('web', [one, two]);
+    const view = makeServiceView('web', [one, two], {
+      ejections: new Map([['connect' as const, 2]]),
+    });
     stats.table.set(view);
     const { worker } = stats;
     worker.openConnection(view.slot);
@@ -168,7 +170,9 @@ describe('the families of metrics', () => {
 
   it('have each a name of ours, help, and the labels that are declared', () => {
     expect(new Set(families.map(({ name }) => name)).size).toBe(families.length);
-    const view = makeServiceView('web', [makeEndpoint('one')]);
+    const view = makeServiceView('web', [makeEndpoint('one')], {
+      ejections: new Map([['reset' as const, 1]]),
+    });
     stats.worker.addExchange(view.slot, 200, 1000);
     stats.worker.addReason(view.slot, 0);
     stats.worker.addRetry(view.slot, 0);

@@ -15,7 +15,13 @@ import { Supervisor, type SupervisorOptions } from '../../src/supervisor/supervi
 import type { ListenError } from '../../src/worker/messages.ts';
 import { ManualClock } from '../support/clock.ts';
 import { freePorts } from '../support/ports.ts';
-import { loopback, makeListener, makeService, makeSnapshot } from '../support/service.ts';
+import {
+  loopback,
+  makeListener,
+  makePassive,
+  makeService,
+  makeSnapshot,
+} from '../support/service.ts';
 
 const failingWorker = new URL('../support/failing-worker.ts', import.meta.url);
 
@@ -62,7 +68,7 @@ async function start(count: number, more: Partial<SupervisorOptions> = {}): Prom
     log,
     writeAccess: null,
     full: () => published,
-    onStreak: (slot, streak, reason) => void streaks.push({ slot, count: streak, reason }),
+    onStreak: (streak) => void streaks.push(streak),
     onSuspect: (slot, reason) => void suspects.push({ slot, reason }),
     onListenErrors: (errors) => void refusals.push(errors),
     ...more,
@@ -261,14 +267,25 @@ describe('what workers report', () => {
     const service = makeService({
       name: 'one',
       protocol: 'tcp',
-      passive: { consecutiveFailures: 2, ejectionMs: 1000, maxEjectedShare: 1 },
+      passive: makePassive({
+        consecutiveFailures: 2,
+        connectFailures: 0,
+        ejectionMs: 1000,
+        maxEjectedShare: 1,
+      }),
     });
     const snapshot = makeSnapshot(service, [dead]);
     await publish([snapshot], [makeListener(service, loopback(port))]);
     await echo(dial({ port }), 'x');
     await expect
       .poll(() => streaks)
-      .toContainEqual({ slot: 0, count: 2, reason: 'connect-refused' });
+      .toContainEqual({
+        type: 'streak',
+        slot: 0,
+        kind: 'failure',
+        count: 2,
+        reason: 'connect-refused',
+      });
     expect(suspects).toContainEqual({ slot: 0, reason: 'connect-refused' });
     await expect.poll(() => logged('refused').map(({ fields }) => fields.worker)).toContain(0);
   });

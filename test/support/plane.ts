@@ -25,7 +25,7 @@ import { freePorts } from './ports.ts';
 import { loopback, makeListener, makeService, makeSnapshot } from './service.ts';
 
 /** What a test says of its service; the rest is as in makeService. */
-export interface Policy extends Pick<Partial<Service>, 'name' | 'balance' | 'passive'> {
+export interface Policy extends Pick<Partial<Service>, 'name' | 'balance' | 'passive' | 'panic'> {
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;
   readonly limits?: Partial<Limits>;

@@ -1,7 +1,7 @@
 // Services and snapshots for tests of the data plane: complete, with the given parts replaced.
 import type { EffectiveEndpoint } from '../../src/model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../../src/model/listener.ts';
-import type { Service } from '../../src/model/service.ts';
+import type { PassiveHealth, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 
 /** A service with plain settings; `parts` replaces whole keys. */
@@ -24,7 +24,8 @@ export function makeService(parts: Partial<Service> = {}): Service {
     protocol: 'http',
     balance: { policy: 'round-robin', hash: null },
     health: null,
-    passive: { consecutiveFailures: 5, ejectionMs: 10_000, maxEjectedShare: 0.5 },
+    passive: makePassive(),
+    panic: { threshold: 0.5, spread: 'spill' },
     retry: {
       attempts: 3,
       on: new Set(['connect', 'reset', 'timeout']),
@@ -73,6 +74,20 @@ export function makeService(parts: Partial<Service> = {}): Service {
   };
 }
 
+export function makePassive(parts: Partial<PassiveHealth> = {}): PassiveHealth {
+  return {
+    consecutiveFailures: 5,
+    connectFailures: 3,
+    resets: 0,
+    timeouts: 3,
+    gatewayErrors: 0,
+    serverErrors: 0,
+    ejectionMs: 10_000,
+    maxEjectedShare: 0.5,
+    ...parts,
+  };
+}
+
 /** A snapshot of the service with an endpoint, in state `up`, on each of these loopback ports. */
 export function makeSnapshot(
   service: Service,
@@ -89,10 +104,11 @@ export function makeSnapshot(
       reason: '',
       sinceMs: 0,
       slot,
+      isSpare: false,
       slowStartFromMs: 0,
     }),
   );
-  return { service, slot: 0, endpoints };
+  return { service, slot: 0, isPanicking: false, endpoints };
 }
 
 /** A listener that leads to the service alone. */

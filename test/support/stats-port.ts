@@ -91,13 +91,28 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
 
 export function makeServiceView(name: string, parts: Partial<ServiceView> = {}): ServiceView {
   const service = makeService({ name, listen: [loopback(8000)] });
-  return { service, slot: 0, endpoints: [], problems: [], ...parts };
+  return {
+    service,
+    slot: 0,
+    endpoints: [],
+    isPanicking: false,
+    ejections: new Map(),
+    problems: [],
+    ...parts,
+  };
 }
 
 export function makeEndpointView(id: string, parts: Partial<EndpointView> = {}): EndpointView {
   return {
     ...{ id, address: '10.0.0.1', port: 80, weight: 1, state: 'up', reason: '' },
-    ...{ sinceMs: Date.now(), slot: 0, slowStartFromMs: 0, check: null, ejections: 0 },
+    ...{
+      sinceMs: Date.now(),
+      slot: 0,
+      isSpare: false,
+      slowStartFromMs: 0,
+      check: null,
+      ejections: 0,
+    },
     ...parts,
   };
 }

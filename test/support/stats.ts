@@ -69,6 +69,7 @@ export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): End
     reason: '',
     sinceMs: Date.now() - 60_000,
     slot: endpoints,
+    isSpare: false,
     slowStartFromMs: 0,
     check: null,
     ejections: 0,
@@ -83,7 +84,15 @@ export function makeServiceView(
 ): ServiceView {
   services += 1;
   const service = makeService({ name, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
-  return { service, slot: services, endpoints: members, problems: [], ...parts };
+  return {
+    service,
+    slot: services,
+    endpoints: members,
+    isPanicking: false,
+    ejections: new Map(),
+    problems: [],
+    ...parts,
+  };
 }
 
 export interface FakeStats {

@@ -343,7 +343,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     else this.noteTried(endpoint);
     this.dropUpstream();
     this.copy.rescue();
-    if (why.blamesEndpoint) live.attemptFailed(endpoint, why);
+    if (why.blamesEndpoint)
+      live.attemptFailed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
     if (why === RESPONSE_TIMEOUT) this.answerUs = this.service.timeouts.responseMs * 1000;
     const second = this.hedge === null ? null : this.hedge.handOver();
     if (second !== null) {
@@ -555,7 +556,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     if (!this.response.begin(head, answered, { base, start, end })) {
       return this.attemptFailed(BAD_RESPONSE, this.response.body.fault);
     }
-    live.attemptSucceeded(this.endpoint!, us);
+    live.attemptSucceeded(this.endpoint!, us, head.status);
     this.state = 'relaying';
     this.account.status = head.status;
     this.afterResponseBytes();

@@ -38,7 +38,13 @@ export function retryVerdict(
     if (!policy.on.has('connect')) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
-  if (!facts.isIdempotent || facts.attempts >= policy.attempts) return 'no';
+  if (!facts.isIdempotent) return 'no';
+  if (reason.code === 'endpoint-down') {
+    // It only moves: the load on the others is what it would have been without that endpoint.
+    if (!policy.on.has('timeout')) return 'no';
+    return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
+  }
+  if (facts.attempts >= policy.attempts) return 'no';
   if (reason.code === 'stale-connection') return 'free';
   if (reason.retryOn === 'status') return 'charged';
   const isChosen = reason.retryOn !== '' && policy.on.has(reason.retryOn);

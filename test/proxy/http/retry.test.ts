@@ -12,6 +12,7 @@ import {
   request,
 } from '../../support/plane.ts';
 import { freePorts } from '../../support/ports.ts';
+import { makePassive } from '../../support/service.ts';
 
 afterEach(closePlanes);
 
@@ -135,7 +136,14 @@ describe('a failed attempt', () => {
     Policy,
   ])[] = [
     ['a reset', resetting, 'reset', 502, {}],
-    ['a response timeout', silent, 'response-timeout', 504, { timeouts: { responseMs: 50 } }],
+    [
+      'a response timeout',
+      silent,
+      'response-timeout',
+      504,
+      // Or the endpoint would not be asked again.
+      { timeouts: { responseMs: 50 }, passive: makePassive({ timeouts: 0 }) },
+    ],
     [
       'a malformed response',
       saying('nonsense\r\n\r\n'),
@@ -217,7 +225,7 @@ describe('a failed attempt', () => {
   it('stops when the budget is used up', async () => {
     const { plane } = await openTwo(resetting, {
       retry: { budgetShare: 0, budgetMinPerSecond: 0 },
-      passive: { consecutiveFailures: 0, ejectionMs: 1, maxEjectedShare: 0 },
+      passive: makePassive({ consecutiveFailures: 0, maxEjectedShare: 0 }),
     });
     // 100 are saved up from the start; after them every other request meets the first endpoint.
     const statuses: number[] = [];
@@ -250,7 +258,7 @@ describe('a status that is retried', () => {
   it('is relayed where the budget is used up', async () => {
     const { plane } = await openTwo(busy, {
       retry: { onStatus: new Set([503]), budgetShare: 0, budgetMinPerSecond: 0 },
-      passive: { consecutiveFailures: 0, ejectionMs: 1, maxEjectedShare: 0 },
+      passive: makePassive({ consecutiveFailures: 0, maxEjectedShare: 0 }),
     });
     const bodies = new Set<string>();
     for (let i = 0; i < 110; i += 1) {
