@@ -23,6 +23,7 @@ import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
 import { StateKeeper } from './state/state-keeper.ts';
+import { migrationHint } from './supervisor/migration.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 import type { ListenError } from './worker/messages.ts';
 
@@ -328,7 +329,8 @@ export class Upriver {
     if (this.state === 'draining' || this.state === 'stopped') return;
     this.state = 'draining';
     const graceMs = this.settings.shutdownGraceMs;
-    this.log.info({ graceMs }, 'draining');
+    const hint = migrationHint();
+    this.log.info({ graceMs, ...(hint === '' ? {} : { hint }) }, 'draining');
     const cut = await this.supervisor.drain(graceMs);
     if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
     await this.stop();

@@ -1,0 +1,52 @@
+// Twenty upgrades under load: a new process beside the old one on the same port, then SIGTERM to
+// the old one.
+// Must not fail: a request on a kept connection. May fail: a new connection that arrives in the very
+// moment in which a listener closes, and only where the kernel does not hand it on to another
+// (net.ipv4.tcp_migrate_req, docs/guides/upgrade.md); of those no more than one in two hundred.
+import { existsSync, readFileSync } from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import { startEndpoint } from '../support/endpoint.ts';
+import { startLoad } from '../support/load.ts';
+import { freePorts } from '../support/ports.ts';
+import { startUpriver } from '../support/upriver.ts';
+
+const UPGRADES = 20;
+const SETTING = '/proc/sys/net/ipv4/tcp_migrate_req';
+const MIGRATES = existsSync(SETTING) && readFileSync(SETTING, 'utf8').trim() === '1';
+
+const endings: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+});
+
+it('upgrades twenty times without losing a request', { timeout: 120_000 }, async () => {
+  const endpoints = [await startEndpoint('a'), await startEndpoint('b')];
+  endings.push(() => Promise.all(endpoints.map((endpoint) => endpoint.kill())));
+  const [port = 0, ...statsPorts] = await freePorts(3);
+  const addresses = endpoints.map((endpoint) => `127.0.0.1:${endpoint.port}`).join(',');
+  const args = ['--static', `web=${addresses}`, '--service', `web=127.0.0.1:${port}`];
+  const start = async (turn: number) => {
+    const upriver = await startUpriver({ args, statsPort: statsPorts[turn % 2]! });
+    endings.push(() => upriver.stop());
+    return upriver;
+  };
+  let current = await start(0);
+  const url = `http://127.0.0.1:${port}/`;
+  const kept = startLoad({ url, perSecond: 200, timeoutMs: 5000 });
+  const fresh = startLoad({ url, perSecond: 200, timeoutMs: 5000, keepAlive: false });
+  await kept.next(100);
+  for (let turn = 1; turn <= UPGRADES; turn += 1) {
+    const next = await start(turn);
+    current.signal('SIGTERM');
+    expect(await current.exited).toBe(0);
+    current = next;
+    await fresh.next(20);
+  }
+  const [onKept, onFresh] = await Promise.all([kept.stop(), fresh.stop()]);
+  expect(onKept.failures).toEqual([]);
+  expect(onKept.ok).toBeGreaterThan(1000);
+  expect(onFresh.ok).toBeGreaterThan(1000);
+  // Whatever fails there is a reset of the kernel's, and none of our answers.
+  expect(onFresh.failures.filter(({ why }) => !why.includes('ECONNRESET'))).toEqual([]);
+  expect(onFresh.failures.length).toBeLessThanOrEqual(MIGRATES ? 0 : onFresh.ok / 200);
+});
