@@ -211,7 +211,7 @@ describe.skipIf(!hasConsul)('an agent with ACLs and TLS', () => {
       },
     );
     await untilTrue(
-      () => provider.status().isSynced && provider.status().watches === 12,
+      () => provider.status().isSynced && provider.status().watches === 13,
       () => JSON.stringify(provider.status()),
     );
     for (const name of ['many0', 'many39']) {
