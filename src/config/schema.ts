@@ -7,7 +7,6 @@ import {
   count,
   duration,
   flag,
-  hostPort,
   listenAddress,
   listOf,
   network,
@@ -15,6 +14,7 @@ import {
   orList,
   share,
   size,
+  staticEndpoint,
   statusRanges,
 } from './values.ts';
 
@@ -344,9 +344,9 @@ export const configSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'Where services are registered.' }),
   static: z
-    .record(z.string(), z.array(hostPort))
+    .record(z.string(), z.array(staticEndpoint))
     .prefault({})
-    .meta({ description: 'Fixed endpoints by service name.' }),
+    .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
   services: z
     .record(
       z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),

@@ -46,6 +46,7 @@ export interface GuardSettings {
 export interface StaticEndpoint {
   readonly address: string;
   readonly port: number;
+  readonly weight: number;
 }
 
 export interface RouterSettings {

@@ -70,7 +70,7 @@ export class FollowedService {
   /** Takes an answer; true where it made an update. */
   take({ entries, doubt, change, receivedMs }: Health): boolean {
     this.isAnswered = true;
-    this.instances = instancesOf(entries);
+    this.instances = instancesOf(entries, this.options.tagPrefix);
     this.doubt = doubt;
     // The last instance takes no settings along: where it listened, it is missed with a 503.
     if (this.instances.length > 0 || this.settings === null) this.describe(entries);
