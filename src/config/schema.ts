@@ -9,7 +9,6 @@ import {
   duration,
   flag,
   hedge,
-  hostPort,
   listenAddress,
   listOf,
   network,
@@ -17,6 +16,7 @@ import {
   orList,
   share,
   size,
+  staticEndpoint,
   statusRanges,
 } from './values.ts';
 
@@ -382,9 +382,9 @@ export const configSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'Where services are registered.' }),
   static: z
-    .record(z.string(), z.array(hostPort))
+    .record(z.string(), z.array(staticEndpoint))
     .prefault({})
-    .meta({ description: 'Fixed endpoints by service name.' }),
+    .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
   services: z
     .record(
       z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),

@@ -142,6 +142,13 @@ export const hostPort = parsed((text) => {
   return { address: match[1] ?? match[2]!, port };
 }, 'host:port');
 
+/** A fixed endpoint: `host:port`, or `host:port weight=5`. */
+export const staticEndpoint = parsed((text) => {
+  const match = /^(\S+)(?: +weight=(\d{1,6}))?$/.exec(text);
+  const at = hostPort.safeParse(match?.[1]);
+  return at.success ? { ...at.data, weight: Number(match?.[2] ?? 1) } : null;
+}, 'host:port or host:port weight=N');
+
 /** A CIDR network or a single address. */
 export const network = parsed((text) => {
   const [address = '', bits, ...others] = text.split('/');

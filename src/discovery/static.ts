@@ -104,9 +104,9 @@ export class StaticProvider implements Provider {
   }
 
   /** One endpoint per address of the host; none while its name has not been resolved. */
-  private resolved({ address: host, port }: StaticEndpoint): Endpoint[] {
+  private resolved({ address: host, port, weight }: StaticEndpoint): Endpoint[] {
     const id = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    const fixed = { port, weight: 1, status: 'passing' as const, statusText: '' };
+    const fixed = { port, weight, status: 'passing' as const, statusText: '' };
     return (this.names.addressesOf(host) ?? []).map((address) => ({
       id: address === host ? id : `${id}@${address}`,
       address,

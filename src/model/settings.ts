@@ -53,6 +53,7 @@ export interface StateSettings {
 export interface StaticEndpoint {
   readonly address: string;
   readonly port: number;
+  readonly weight: number;
 }
 
 export interface RouterSettings {

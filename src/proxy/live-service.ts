@@ -87,6 +87,8 @@ export class LiveService implements TimerOwner {
   private avoided: LiveEndpoint[] = [];
   /** In a panic, those that get what the others can't take. */
   private spares: LiveEndpoint[] = [];
+  /** Slots of those that are balanced over with the others, as the policy wants it. */
+  private mixedIn: number[] = [];
   private waiters: Waiter[] = [];
   /** Null where the limit is not to be found from response times. */
   adaptive: AdaptiveLimit | null = null;
@@ -139,7 +141,7 @@ export class LiveService implements TimerOwner {
    * (slots of earlier attempts) is taken again only when there is no other.
    */
   pick(tried: readonly number[], hash: number): LiveEndpoint | null {
-    const picked = this.balancer.pick(tried, hash);
+    const picked = this.pickWorking(tried, hash) ?? this.balancer.pick(tried, hash);
     if (picked !== null) return picked;
     const untried =
       tried.length === 0
@@ -147,6 +149,12 @@ export class LiveService implements TimerOwner {
         : this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
     const other = untried ?? (this.spares.length === 0 ? null : this.pickSpare(tried));
     return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
+  }
+
+  /** For what failed once, even a panic that spreads over all lets the working go first. */
+  private pickWorking(tried: readonly number[], hash: number): LiveEndpoint | null {
+    if (tried.length === 0 || this.mixedIn.length === 0) return null;
+    return this.balancer.pick([...tried, ...this.mixedIn], hash);
   }
 
   /** The spare endpoint with the fewest requests in flight, one that refused a moment ago last. */
@@ -383,6 +391,7 @@ export class LiveService implements TimerOwner {
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
     this.spares = spares;
+    this.mixedIn = isSpilling ? [] : choices.filter((one) => one.isSpare).map(({ slot }) => slot);
   }
 
   private scheduleStep(): void {

@@ -11,6 +11,8 @@ import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
 
 const SECONDS = Number(process.env.UPRIVER_CHAOS_SECONDS ?? 30);
 const SEED = Number(process.env.UPRIVER_CHAOS_SEED ?? Math.floor(Math.random() * 1e9));
+/** Further settings of the service: `,panic.spread=all`. */
+const MORE = process.env.UPRIVER_CHAOS_SETTINGS ?? '';
 const PLACES = 8;
 const PER_SECOND = 250;
 
@@ -50,7 +52,7 @@ describe.skipIf(!hasConsul)(`random faults for ${SECONDS} s`, () => {
         // A frozen endpoint is left after a second; its check takes it out meanwhile.
         ...[
           '--service',
-          `web=${port},timeouts.response=1s,health.path=/health,health.interval=500ms,health.timeout=300ms`,
+          `web=${port},timeouts.response=1s,health.path=/health,health.interval=500ms,health.timeout=300ms${MORE}`,
         ],
       ],
     });

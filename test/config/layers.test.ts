@@ -213,12 +213,15 @@ describe('flags', () => {
   });
 
   it('--static gives endpoints, and the service of that name uses them', () => {
-    const flags = { static: ['web=10.0.0.1:80,[::1]:81,db.example:82'], service: ['web=8080'] };
+    const flags = {
+      static: ['web=10.0.0.1:80 weight=5,[::1]:81,db.example:82'],
+      service: ['web=8080'],
+    };
     const { static: fixed, services, consul } = settingsOf({ flags });
     expect(fixed.web).toEqual([
-      { address: '10.0.0.1', port: 80 },
-      { address: '::1', port: 81 },
-      { address: 'db.example', port: 82 },
+      { address: '10.0.0.1', port: 80, weight: 5 },
+      { address: '::1', port: 81, weight: 1 },
+      { address: 'db.example', port: 82, weight: 1 },
     ]);
     expect(services[0]!.from).toMatchObject({ registry: 'static', service: 'web' });
     expect(consul, 'nothing else is followed').toBeNull();

@@ -136,6 +136,31 @@ describe('a service that describes itself', () => {
   });
 });
 
+describe('passive', () => {
+  const passiveOf = (text: string) =>
+    settingsOf({ file: `services: { a: { passive: ${text} } }` }).services[0]!.passive;
+
+  it('has limits for some kinds of failure of its own', () => {
+    expect(passiveOf('{}')).toMatchObject({
+      consecutiveFailures: 5,
+      connectFailures: 3,
+      resets: 0,
+      timeouts: 3,
+      gatewayErrors: 0,
+      serverErrors: 0,
+    });
+  });
+
+  it('has none of them where ejection is off, but those that are asked for', () => {
+    expect(passiveOf('{ consecutive_failures: 0, server_errors: 9 }')).toMatchObject({
+      consecutiveFailures: 0,
+      connectFailures: 0,
+      timeouts: 0,
+      serverErrors: 9,
+    });
+  });
+});
+
 describe('config.example.yaml', () => {
   const file = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8');
 

@@ -28,8 +28,8 @@ describe('fixed endpoints', () => {
   it('pass, and are named by their address', async () => {
     const { provider, receiver } = await make({
       web: [
-        { address: '10.0.0.1', port: 80 },
-        { address: '::1', port: 81 },
+        { address: '10.0.0.1', port: 80, weight: 1 },
+        { address: '::1', port: 81, weight: 5 },
       ],
     });
     expect(provider.status()).toMatchObject({ isSynced: true, watches: 1, lastError: '' });
@@ -42,7 +42,7 @@ describe('fixed endpoints', () => {
         status: 'passing',
         statusText: '',
       },
-      { id: '[::1]:81', address: '::1', port: 81, weight: 1, status: 'passing', statusText: '' },
+      { id: '[::1]:81', address: '::1', port: 81, weight: 5, status: 'passing', statusText: '' },
     ]);
   });
 
@@ -53,10 +53,12 @@ describe('fixed endpoints', () => {
   });
 
   it('are others after a reload, and gone when nobody follows them', async () => {
-    const { provider, receiver } = await make({ web: [{ address: '10.0.0.1', port: 80 }] });
+    const { provider, receiver } = await make({
+      web: [{ address: '10.0.0.1', port: 80, weight: 1 }],
+    });
     provider.setEndpoints({
-      web: [{ address: '10.0.0.2', port: 80 }],
-      api: [{ address: '10.0.0.3', port: 80 }],
+      web: [{ address: '10.0.0.2', port: 80, weight: 1 }],
+      api: [{ address: '10.0.0.3', port: 80, weight: 1 }],
     });
     provider.follow([web, api]);
     expect(receiver.ids('web')).toEqual(['10.0.0.2:80']);
@@ -68,7 +70,7 @@ describe('fixed endpoints', () => {
 
   it('may be host names, which are resolved again and again', async () => {
     const { receiver, clock, addresses, provider } = await make({
-      web: [{ address: 'db.example', port: 5432 }],
+      web: [{ address: 'db.example', port: 5432, weight: 1 }],
     });
     expect(receiver.ids('web')).toEqual(['db.example:5432@10.0.0.7']);
     expect(provider.status().isSynced).toBe(true);

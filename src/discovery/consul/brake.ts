@@ -197,6 +197,7 @@ export class Brake {
 
 /** Which of these ids the answer leaves out. */
 function missingIn(entries: readonly Entry[], ids: readonly string[]): string[] {
-  const there = new Set(instancesOf(entries).map(({ id }) => id));
+  // The prefix is for their weights, which don't matter here.
+  const there = new Set(instancesOf(entries, '').map(({ id }) => id));
   return ids.filter((id) => !there.has(id));
 }

@@ -92,7 +92,7 @@ export class FollowedService {
 
   private accept({ entries, ...verdict }: Verdict): boolean {
     this.isAnswered = true;
-    this.instances = instancesOf(entries);
+    this.instances = instancesOf(entries, this.options.tagPrefix);
     // The last instance takes no settings along: where it listened, it is missed with a 503.
     if (this.instances.length > 0 || this.settings === null) this.describe(entries);
     this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));

@@ -49,6 +49,8 @@ export interface Entry {
 }
 
 const TEXT_MAX = 200;
+/** The one setting that concerns an instance and not its service. */
+const WEIGHT = 'weight';
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
 
 /** A list of objects; what is no object is left out. Throws ConsulError for anything else. */
@@ -58,10 +60,13 @@ export function listOf<T extends object>(body: unknown): readonly T[] {
   return body.filter((one) => typeof one === 'object' && one !== null) as T[];
 }
 
-/** The instances of a health answer, sorted by id. Entries that are no instance are left out. */
-export function instancesOf(entries: readonly Entry[]): Instance[] {
+/**
+ * The instances of a health answer, sorted by id. Entries that are no instance are left out. A tag
+ * `PREFIX.weight=N` (or Meta `PREFIX-weight`) is the weight of its instance alone.
+ */
+export function instancesOf(entries: readonly Entry[], prefix: string): Instance[] {
   return entries
-    .flatMap((entry) => instanceOf(entry) ?? [])
+    .flatMap((entry) => instanceOf(entry, prefix) ?? [])
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
@@ -75,6 +80,7 @@ export function settingsOf(entries: readonly Entry[], prefix: string): SelfDescr
   for (const entry of entries) {
     const changed = entry.Service?.ModifyIndex ?? 0;
     for (const [key, value] of Object.entries(settingsOfEntry(entry, prefix))) {
+      if (key === WEIGHT) continue;
       const values = votes.get(key) ?? new Map<string, Vote>();
       const { count = 0, newest = 0 } = values.get(value) ?? {};
       votes.set(key, values.set(value, { count: count + 1, newest: Math.max(newest, changed) }));
@@ -100,15 +106,15 @@ function byRank(a: [string, Vote], b: [string, Vote]): number {
   return b[1].count - a[1].count || b[1].newest - a[1].newest || (a[0] < b[0] ? -1 : 1);
 }
 
-function instanceOf({ Node, Service, Checks }: Entry): Instance | null {
+function instanceOf(entry: Entry, prefix: string): Instance | null {
+  const { Node, Service, Checks } = entry;
   const host = hostOf(Service?.Address) || hostOf(Node?.Address);
   const port = Service?.Port;
   const serviceId = Service?.ID ?? '';
   if (host === '' || serviceId === '' || !isPort(port)) return null;
   const checks = Array.isArray(Checks) ? Checks : [];
   const { status, text } = worstOf(checks);
-  const { Passing, Warning } = Service?.Weights ?? {};
-  const weight = weightOf(status === 'warning' ? Warning : Passing);
+  const weight = instanceWeight(entry, { prefix, isWarning: status === 'warning' });
   return { id: `${Node?.Node ?? ''}/${serviceId}`, host, port, weight, status, statusText: text };
 }
 
@@ -118,6 +124,18 @@ function hostOf(address: unknown): string {
 
 function isPort(port: unknown): port is number {
   return typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65535;
+}
+
+/** A weight among the instance's own settings goes before Consul's; a warning can only lessen it. */
+function instanceWeight(
+  entry: Entry,
+  { prefix, isWarning }: { readonly prefix: string; readonly isWarning: boolean },
+): number {
+  const { Passing, Warning } = entry.Service?.Weights ?? {};
+  const told = settingsOfEntry(entry, prefix)[WEIGHT];
+  const own = told !== undefined && /^\d+(\.\d+)?$/.test(told) ? Number(told) : null;
+  if (own === null) return weightOf(isWarning ? Warning : Passing);
+  return isWarning ? Math.min(own, weightOf(Warning)) : own;
 }
 
 /** 1 where nothing usable is said; 0 means no new work. */

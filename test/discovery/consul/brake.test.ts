@@ -10,7 +10,7 @@ const entry = (ID: string): Entry => ({
   Service: { ID, Address: '10.0.0.1', Port: 80 },
 });
 const entries = (ids: string) => [...ids].map(entry);
-const idsOf = (list: readonly Entry[]) => instancesOf(list).map(({ id }) => id.slice(2));
+const idsOf = (list: readonly Entry[]) => instancesOf(list, 'upriver').map(({ id }) => id.slice(2));
 
 /** A brake before which these were passed on; the test gives the second reads. */
 function make(present: string, settings = guardSettings()) {
@@ -23,7 +23,7 @@ function make(present: string, settings = guardSettings()) {
     clock,
     random: () => 0,
     guard: () => settings,
-    present: () => instancesOf(known).map(({ id }) => id),
+    present: () => instancesOf(known, 'upriver').map(({ id }) => id),
     pass: (verdict) => {
       known = [...verdict.entries];
       passed.push(verdict);

@@ -17,7 +17,7 @@ function entry(service: NonNullable<Entry['Service']> = {}, checks: readonly Che
   };
 }
 
-const one = (of: Entry) => instancesOf([of])[0];
+const one = (of: Entry) => instancesOf([of], 'upriver')[0];
 
 describe('an instance', () => {
   it.each([
@@ -32,6 +32,13 @@ describe('an instance', () => {
     ['is named by node and service id', entry({ ID: 'web/2' }), { id: 'n1/web/2' }],
     ['weighs 1 where it says nothing', entry(), { weight: 1 }],
     ['weighs what it says', entry({ Weights: { Passing: 10, Warning: 2 } }), { weight: 10 }],
+    [
+      'weighs what its tag says before that',
+      entry({ Tags: ['upriver.weight=5'], Weights: { Passing: 10 } }),
+      { weight: 5 },
+    ],
+    ['weighs what its Meta says', entry({ Meta: { 'upriver-weight': '0' } }), { weight: 0 }],
+    ['takes no nonsense from a tag', entry({ Tags: ['upriver.weight=-1'] }), { weight: 1 }],
     ['may weigh 0', entry({ Weights: { Passing: 0 } }), { weight: 0 }],
     ['weighs 1 where it says nonsense', entry({ Weights: { Passing: -3 } }), { weight: 1 }],
     [
@@ -52,12 +59,14 @@ describe('an instance', () => {
     ['is nothing', {}],
     ['is null inside', { Node: null, Service: null, Checks: null }],
   ])('that %s is left out and spoils nothing', (_, odd: Entry) => {
-    expect(instancesOf([odd, entry()]).map((instance) => instance.id)).toEqual(['n1/web1']);
+    expect(instancesOf([odd, entry()], 'upriver').map((instance) => instance.id)).toEqual([
+      'n1/web1',
+    ]);
   });
 
   it('comes in the order of ids, whatever the order of the answer', () => {
     const ids = ['c', 'a', 'b'].map((ID) => entry({ ID }));
-    expect(instancesOf(ids).map(({ id }) => id)).toEqual(['n1/a', 'n1/b', 'n1/c']);
+    expect(instancesOf(ids, 'upriver').map(({ id }) => id)).toEqual(['n1/a', 'n1/b', 'n1/c']);
   });
 });
 

@@ -103,6 +103,27 @@ describe('a panic', () => {
     expect(new Set(await bodies(plane, 12))).toEqual(new Set(['good', 'spare']));
   });
 
+  it('sends what failed once to those that work, even where it spreads over all', async () => {
+    const good = await listenEndpoint();
+    serve(good, 'good');
+    const frozen = await Promise.all([1, 2, 3].map(() => listenEndpoint()));
+    for (const endpoint of frozen) {
+      endpoint.serve(async (peer) => {
+        await peer.ended();
+      });
+    }
+    const plane = await openPanic({
+      up: [good.port],
+      down: frozen.map(({ port }) => port),
+      policy: {
+        panic: { threshold: 0.5, spread: 'all' },
+        timeouts: { responseMs: 50 },
+        retry: { attempts: 2 },
+      },
+    });
+    expect(new Set(await bodies(plane, 8))).toEqual(new Set(['good']));
+  });
+
   it('ends: the others get nothing more', async () => {
     const [good, spare] = [await listenEndpoint(), await listenEndpoint()];
     serve(good, 'good');
