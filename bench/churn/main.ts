@@ -118,7 +118,10 @@ async function untilAnswering(port: number): Promise<void> {
   const deadline = performance.now() + WARM_UP_MS_MAX;
   for (;;) {
     const status = await fetch(`http://127.0.0.1:${port}/`).then(
-      async (response) => (await response.text(), response.status),
+      async (response) => {
+        await response.text();
+        return response.status;
+      },
       () => 0,
     );
     if (status === 200) break;

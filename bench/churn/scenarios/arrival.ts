@@ -10,6 +10,10 @@ const PATIENCE_MS = 5000;
 /** No further sample is begun after so long. */
 const BUDGET_MS = 20_000;
 const APART_MS = 100;
+/** Pauses differ over so long, by a stride that hits every part of it: who asks once a second would
+ * otherwise always have just asked. */
+const SPREAD_MS = 1000;
+const STRIDE_MS = 371;
 
 export const arrival: Scenario = {
   name: 'arrival',
@@ -32,7 +36,7 @@ export const arrival: Scenario = {
         await add(id, await serve(stage, id));
         samples.push(await untilAnsweredBy(id, { port, agent }));
         await consul.deregister(id);
-        await sleep(APART_MS);
+        await sleep(APART_MS + ((i * STRIDE_MS) % SPREAD_MS));
       }
       const seen = samples.filter(Number.isFinite);
       return {
