@@ -10,7 +10,7 @@ export const nginxReload: Subject = {
   prepare: (place) => loopCommand('nginx', place),
 };
 
-/** A list without servers is no valid configuration: the reload is refused, the old one stays. */
+/** With a zone a list without servers is valid, and answers 502. */
 export function renderNginx(servers: readonly string[], port: number, folder: string): string {
   const places = ownPlaces(join(folder, 'nginx'));
   const lines = servers.map((one) => `    server ${one} max_fails=1 fail_timeout=10s;`);
