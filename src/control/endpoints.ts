@@ -101,7 +101,13 @@ export class Endpoints {
   onCheck(key: string): void {
     const place = this.byCheck.get(key);
     if (place === undefined) return;
-    const text = this.options.checks.state(key)?.last?.text ?? '';
+    const state = this.options.checks.state(key);
+    const text = state?.last?.text ?? '';
+    // It came back as its check says: what was held against it before is over.
+    if (state?.isUp === true && place.record.effective?.state === 'down') {
+      place.record.ejection = null;
+      this.options.ledger.clearStreaks(place.record.slot);
+    }
     this.decideAlone(place, { kind: 'check', text });
   }
 

@@ -240,6 +240,29 @@ describe('Controller', () => {
     expect(states().c).toBe('up');
   });
 
+  it('ends an ejection when the check went down meanwhile and came back', async () => {
+    const web = makeService({ health: { ...health, rise: 1, fall: 1 } });
+    configure(web);
+    provide(web, ['a', 'b', 'c']);
+    clock.advance(1);
+    await turn();
+    const passive = { ...makePassive(), ejectionMs: 600_000 };
+    configure(makeService({ health: { ...health, rise: 1, fall: 1 }, passive }));
+    fail('a', 5);
+    expect(states().a).toBe('ejected');
+    for (const [healthy, state] of [
+      [false, 'down'],
+      [true, 'up'],
+    ] as const) {
+      isHealthy = healthy;
+      for (let i = 0; i < 12 && states().a !== state; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+      expect(states().a).toBe(state);
+    }
+  });
+
   it('never ejects the only endpoint', () => {
     const web = makeService();
     configure(web);
