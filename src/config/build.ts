@@ -102,6 +102,7 @@ export function buildService(name: string, input: ServiceInput): Service {
 
 function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
   // Off means off: the kinds that have a limit by default follow.
+  const { success_rate: rate } = passive;
   const isOff = passive.consecutive_failures === 0;
   return {
     consecutiveFailures: passive.consecutive_failures,
@@ -110,6 +111,9 @@ function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
     timeouts: isOff ? 0 : passive.timeouts,
     gatewayErrors: passive.gateway_errors,
     serverErrors: passive.server_errors,
+    successRate: rate.enabled
+      ? { windowMs: rate.window, minRequests: rate.min_requests, minEndpoints: rate.min_endpoints }
+      : null,
     ejectionMs: passive.ejection,
     maxEjectedShare: passive.max_ejected,
   };

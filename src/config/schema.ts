@@ -77,6 +77,19 @@ export const healthSchema = z.strictObject({
     .meta({ description: 'What a new endpoint is until its first check.' }),
 });
 
+const successRateSchema = z.strictObject({
+  enabled: flag.prefault(false).meta({
+    description: 'Eject endpoints that fail markedly more often than their peers.',
+  }),
+  window: duration(1000).prefault('10s').meta({ description: 'How long is counted.' }),
+  min_requests: count(1, 1_000_000)
+    .prefault(100)
+    .meta({ description: 'Requests in a window that an endpoint needs to be judged.' }),
+  min_endpoints: count(2, 10_000)
+    .prefault(5)
+    .meta({ description: 'Endpoints with so many, or nobody is judged.' }),
+});
+
 export const passiveSchema = z.strictObject({
   consecutive_failures: count(0, 10_000).prefault(5).meta({
     description:
@@ -99,6 +112,9 @@ export const passiveSchema = z.strictObject({
   server_errors: count(0, 10_000).prefault(0).meta({
     description: 'Answers 500 to 599 in a row; 0 is no limit.',
   }),
+  success_rate: successRateSchema
+    .prefault({})
+    .meta({ description: 'Comparison with the other endpoints.' }),
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),

@@ -21,6 +21,7 @@ import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
+import { SuccessRates } from './success-rates.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
 import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
@@ -41,6 +42,7 @@ export class Controller implements TableView {
   private readonly table: Table;
   private readonly sources: Sources;
   private readonly endpoints: Endpoints;
+  private readonly successRates: SuccessRates;
   private readonly operator = new OperatorWords();
   private readonly publisher: Publisher;
   private readonly checker: Checker;
@@ -86,6 +88,12 @@ export class Controller implements TableView {
       clear: (slot) => ledger.clearService(slot),
     });
     this.endpoints = this.makeEndpoints();
+    this.successRates = new SuccessRates({
+      clock,
+      ledger,
+      services: () => this.records.values(),
+      onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
+    });
   }
 
   private makeEndpoints(): Endpoints {
@@ -168,6 +176,7 @@ export class Controller implements TableView {
     this.checker.close();
     this.sources.close();
     this.endpoints.close();
+    this.successRates.close();
   }
 
   // What comes of it
@@ -192,6 +201,7 @@ export class Controller implements TableView {
     const record = known ?? this.addService(service);
     if (record === null) return;
     record.service = service;
+    this.successRates.review(record);
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
     this.endpoints.apply(record, this.sources.admitted(sourceKey(service.from)), cause);

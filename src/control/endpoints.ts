@@ -9,6 +9,7 @@ import type { CheckRun } from '../health/checker.ts';
 import { eject } from '../health/ejection.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
+import type { Outlier } from '../health/success-rate.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
@@ -112,7 +113,13 @@ export class Endpoints {
   onCheck(key: string): void {
     const place = this.byCheck.get(key);
     if (place === undefined) return;
-    const text = this.options.checks.state(key)?.last?.text ?? '';
+    const state = this.options.checks.state(key);
+    const text = state?.last?.text ?? '';
+    // It came back as its check says: what was held against it before is over.
+    if (state?.isUp === true && place.record.effective?.state === 'down') {
+      place.record.ejection = null;
+      this.options.ledger.clearStreaks(place.record.slot);
+    }
     this.decideAlone(place, { kind: 'check', text });
   }
 
@@ -128,6 +135,12 @@ export class Endpoints {
   onStreak(streak: StreakReport): void {
     const place = this.bySlot.get(streak.slot);
     if (place !== undefined) this.eject(place, streak.kind, streakText(streak));
+  }
+
+  /** An endpoint did markedly worse than its peers. */
+  onOutlier({ slot, text }: Outlier): void {
+    const place = this.bySlot.get(slot);
+    if (place !== undefined) this.eject(place, 'success-rate', text);
   }
 
   private eject(place: Place, kind: EjectionKind, text: string): void {

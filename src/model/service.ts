@@ -44,6 +44,15 @@ export interface HealthCheck {
   readonly initial: 'up' | 'down';
 }
 
+/** Comparison of endpoints by the share of their requests that went well. */
+export interface SuccessRatePolicy {
+  readonly windowMs: number;
+  /** Requests in a window that an endpoint needs to be judged. */
+  readonly minRequests: number;
+  /** Endpoints with so many, or nobody is judged. */
+  readonly minEndpoints: number;
+}
+
 export interface PassiveHealth {
   /** Failed attempts in a row that eject an endpoint; 0 turns ejection off. */
   readonly consecutiveFailures: number;
@@ -55,6 +64,8 @@ export interface PassiveHealth {
   readonly gatewayErrors: number;
   /** Answers 500 to 599 in a row; 0 sets no limit. */
   readonly serverErrors: number;
+  /** Null where endpoints are not compared. */
+  readonly successRate: SuccessRatePolicy | null;
   /** First ejection, ms; each further one in a row lasts as much longer. */
   readonly ejectionMs: number;
   /** Share of the endpoints that may be ejected at once, 0-1. */

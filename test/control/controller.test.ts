@@ -10,7 +10,7 @@ import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { ManualClock } from '../support/clock.ts';
-import { makeService } from '../support/service.ts';
+import { makePassive, makeService } from '../support/service.ts';
 
 const health = {
   type: 'http',
@@ -213,6 +213,55 @@ describe('Controller', () => {
     provide(web, ['a', 'b', 'c', 'd']);
     for (const id of ['a', 'b', 'c', 'd']) fail(id, 5);
     expect(Object.values(states()).filter((state) => state === 'ejected').length).toBe(2);
+  });
+
+  it('ejects an endpoint that fails more often than its peers, where it is to compare them', () => {
+    const successRate = { windowMs: 10_000, minRequests: 100, minEndpoints: 5 };
+    const web = makeService({ passive: makePassive({ successRate }) });
+    configure(web);
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+    provide(web, ids);
+    clock.advance(1000);
+    for (const id of ids) {
+      for (let i = 0; i < 100; i += 1) {
+        worker.addResponse(slotOf(id), id === 'c' && i % 2 === 0 ? 500 : 200, 1000);
+      }
+    }
+    clock.advance(9_000);
+    expect(states().c).toBe('up');
+    clock.advance(1000);
+    expect(states()).toEqual({ a: 'up', b: 'up', c: 'ejected', d: 'up', e: 'up', f: 'up' });
+    const { endpoints } = controller.service('web')!;
+    expect(endpoints[2]!.reason).toBe('50 % of its requests went well, 92 % of all');
+    expect([...controller.service('web')!.ejections]).toEqual([['success-rate', 1]]);
+    // The errors of that window are not held against it in the next.
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+  });
+
+  it('ends an ejection when the check went down meanwhile and came back', async () => {
+    const web = makeService({ health: { ...health, rise: 1, fall: 1 } });
+    configure(web);
+    provide(web, ['a', 'b', 'c']);
+    clock.advance(1);
+    await turn();
+    const passive = { ...makePassive(), ejectionMs: 600_000 };
+    configure(makeService({ health: { ...health, rise: 1, fall: 1 }, passive }));
+    fail('a', 5);
+    expect(states().a).toBe('ejected');
+    for (const [healthy, state] of [
+      [false, 'down'],
+      [true, 'up'],
+    ] as const) {
+      isHealthy = healthy;
+      for (let i = 0; i < 12 && states().a !== state; i += 1) {
+        clock.advance(1000);
+        await turn();
+      }
+      expect(states().a).toBe(state);
+    }
   });
 
   it('never ejects the only endpoint', () => {

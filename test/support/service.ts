@@ -82,6 +82,7 @@ export function makePassive(parts: Partial<PassiveHealth> = {}): PassiveHealth {
     timeouts: 3,
     gatewayErrors: 0,
     serverErrors: 0,
+    successRate: null,
     ejectionMs: 10_000,
     maxEjectedShare: 0.5,
     ...parts,

@@ -366,7 +366,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     ledger.addRetry(live.slot, why.index);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
-    if (why === STALE) this.attempts -= 1;
+    // What only moved has not been tried.
+    if (why === STALE || why === ENDPOINT_DOWN) this.attempts -= 1;
     this.state = 'placing';
     this.place();
   }
