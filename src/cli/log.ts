@@ -1,8 +1,11 @@
 // The log on stdout, by pino, and the access log: one writer owns each output. JSON lines, or lines
 // for people (`pretty`).
-import { type DestinationStream, destination, pino, stdTimeFunctions } from 'pino';
+import { mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { pino, stdTimeFunctions } from 'pino';
 import type { Logger, LogLevel } from '../base/log.ts';
 import type { LogSettings } from '../model/settings.ts';
+import { LineFile } from './line-file.ts';
 
 export interface LogOutput {
   readonly log: Logger;
@@ -15,9 +18,13 @@ export interface LogOutput {
 
 /** Opens the outputs. Throws the system's error when the access log's file can't be opened. */
 export function openLog(settings: LogSettings): LogOutput {
-  const stdout = destination({ fd: 1, sync: false });
-  const stream: DestinationStream =
-    settings.format === 'pretty' ? { write: (line) => stdout.write(formatLine(line)) } : stdout;
+  const stdout = new LineFile({
+    fd: 1,
+    // There is one place left to say it.
+    onError: (why) => console.error(`upriver: the log can't be written: ${why}`),
+    onRecovered: (lost) => console.error(`upriver: the log is written again; ${lost} lines lost`),
+  });
+  const isPretty = settings.format === 'pretty';
   const log = pino(
     {
       level: settings.level,
@@ -25,24 +32,31 @@ export function openLog(settings: LogSettings): LogOutput {
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    stream,
+    { write: (line) => stdout.write(isPretty ? formatLine(line) : line) },
   );
-  const file =
-    settings.access === 'off' || settings.access === 'stdout'
-      ? null
-      : destination({ dest: settings.access, append: true, mkdir: true, sync: true });
-  const access = settings.access === 'off' ? null : (file ?? stdout);
+  const access = openAccess(settings.access, stdout, log);
   return {
     log,
-    writeAccess: access === null ? null : (lines) => void access.write(lines),
+    writeAccess: access === null ? null : (lines) => access.write(lines),
     setLevel: (level) => {
       log.level = level;
     },
     flush: () => {
-      stdout.flushSync();
-      file?.flushSync();
+      stdout.flush();
+      if (access !== stdout) access?.flush();
     },
   };
+}
+
+function openAccess(path: string, stdout: LineFile, log: Logger): LineFile | null {
+  if (path === 'off') return null;
+  if (path === 'stdout') return stdout;
+  mkdirSync(dirname(path), { recursive: true });
+  return new LineFile({
+    fd: openSync(path, 'a'),
+    onError: (why) => log.error({ file: path }, `the access log can't be written: ${why}`),
+    onRecovered: (lost) => log.info({ file: path, lost }, 'the access log is written again'),
+  });
 }
 
 /** One JSON record as a line for people: time, level, message, and the rest as key=value. */
