@@ -15,6 +15,10 @@ import { renderNginx } from './subjects/nginx-reload.ts';
 const WAIT = '60s';
 /** consul-template's first pause after a failed query. */
 const RETRY_MS = 250;
+/** HAProxy's master says this when a new worker has taken over. */
+const RELOADED = 'Loading success';
+const RELOAD_MS_MAX = 300;
+const RELOAD_TRIES = 5;
 const run = promisify(execFile);
 
 type Kind = 'nginx' | 'haproxy';
@@ -86,7 +90,8 @@ function begin(kind: Kind, path: string, folder: string): ChildProcess {
       ? [findNginx().path, ['-e', join(folder, 'error.log'), '-c', path]]
       : // With -W and a socket that exposes them, listening sockets go over to the new worker.
         [haproxy.find().path, ['-W', '-f', path]];
-  const child = spawn(file, args, { stdio: 'inherit' });
+  const child = spawn(file, args, { stdio: ['inherit', 'inherit', 'pipe'] });
+  child.stderr.pipe(process.stderr);
   child.on('exit', (code) => process.exit(code ?? 1));
   return child;
 }
@@ -99,11 +104,36 @@ interface Begun {
 /** A refused configuration leaves the old one running, with both. */
 async function reload(kind: Kind, path: string, { child, folder }: Begun): Promise<void> {
   if (kind === 'haproxy') {
-    child.kill('SIGUSR2');
+    // A signal that comes within milliseconds of the last reload is lost (2.6): kinder than
+    // consul-template, this loop repeats it until the master tells of a new worker.
+    for (let i = 0; i < RELOAD_TRIES; i += 1) {
+      const isDone = hears(child, RELOADED);
+      child.kill('SIGUSR2');
+      if (await isDone) return;
+    }
+    console.error(`no word of a reload in ${RELOAD_TRIES} tries`);
     return;
   }
   const args = ['-e', join(folder, 'error.log'), '-c', path, '-s', 'reload'];
   await run(findNginx().path, args).catch((error: unknown) => console.error(String(error)));
+}
+
+/** Whether the child says `word` on stderr within RELOAD_MS_MAX. */
+function hears({ stderr }: ChildProcess, word: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    let said = '';
+    const end = (isHeard: boolean): void => {
+      clearTimeout(patience);
+      stderr!.off('data', listen);
+      resolve(isHeard);
+    };
+    const listen = (text: Buffer): void => {
+      said += String(text);
+      if (said.includes(word)) end(true);
+    };
+    const patience = setTimeout(end, RELOAD_MS_MAX, false);
+    stderr!.on('data', listen);
+  });
 }
 
 if (import.meta.main) {
