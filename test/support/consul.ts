@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
+import { HERE, type Whereabouts } from './endpoint.ts';
 import { freePorts } from './ports.ts';
 
 const UP_MS_MAX = 20_000;
@@ -64,6 +65,8 @@ export interface AgentOptions {
   readonly token?: string;
   /** What must hold before it counts as up; default: it has a leader. */
   readonly isUp?: (agent: ConsulAgent) => Promise<boolean>;
+  /** Where it runs and is reached; default: on loopback. */
+  readonly where?: Whereabouts;
 }
 
 /** Starts a dev agent (one server, in memory) and waits for its leader. */
@@ -71,7 +74,8 @@ export async function startConsul(options: AgentOptions = {}): Promise<ConsulAge
   const [http, server, serf] = (await freePorts(3)) as [number, number, number];
   const node = options.node ?? 'dev';
   return launch(http, node, options, [
-    ...['-dev', '-node', node, '-bind', '127.0.0.1', '-client', '127.0.0.1'],
+    ...['-dev', '-node', node, '-bind', '127.0.0.1'],
+    ...['-client', (options.where ?? HERE).address],
     ...['-http-port', `${http}`, '-server-port', `${server}`, '-serf-lan-port', `${serf}`],
     ...['-serf-wan-port', '-1', '-dns-port', '-1', '-grpc-port', '-1', '-log-level', 'warn'],
   ]);
@@ -201,12 +205,13 @@ async function launch(
   options: AgentOptions,
   args: readonly string[],
 ): Promise<ConsulAgent> {
-  const url = `http://127.0.0.1:${port}`;
-  const { token = '', isUp = hasLeader } = options;
+  const { token = '', isUp = hasLeader, where = HERE } = options;
+  const url = `http://${where.address}:${port}`;
   let output = '';
   let child: ChildProcess;
   const start = (): void => {
-    child = spawn(consulBin, ['agent', ...args, ...(options.args ?? [])], {
+    const command = [...where.within, consulBin, 'agent', ...args, ...(options.args ?? [])];
+    child = spawn(command[0]!, command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH ?? '', HOME: tmpdir() },
     });

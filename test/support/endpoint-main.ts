@@ -1,10 +1,17 @@
 // An endpoint as a process of its own, so that tests can kill and freeze it. Answers every request
-// with its id; /health with 200; /slow?ms=N after N ms; PUT and POST echo the body's length.
-// Prints one JSON line with its port when it listens.
-import { createServer } from 'node:http';
+// with its id; /health with 200; /slow?ms=N after N ms; PUT and POST echo the body's length. Its
+// parent may tell it over the IPC channel to behave otherwise, and is told when it does.
+// Prints one JSON line with its port when it listens. Arguments: id, port, address.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Behaviour } from './behaviour.ts';
 
-const id = process.argv[2] ?? 'endpoint';
-const port = Number(process.argv[3] ?? 0);
+const [id = 'endpoint', port = '0', host = '127.0.0.1'] = process.argv.slice(2);
+let behaviour: Required<Behaviour> = { requests: 'ok', delayMs: 0, health: 200 };
+
+process.on('message', (told: Behaviour) => {
+  behaviour = { ...behaviour, ...told };
+  process.send?.('done');
+});
 
 const server = createServer((request, response) => {
   let bytes = 0;
@@ -13,19 +20,40 @@ const server = createServer((request, response) => {
   });
   request.on('end', () => {
     const url = new URL(request.url ?? '/', 'http://endpoint');
-    const delayMs = url.pathname === '/slow' ? Number(url.searchParams.get('ms') ?? 0) : 0;
-    const answer = () => {
-      response.setHeader('x-endpoint', id);
-      response.end(`${id} ${request.method} ${bytes}\n`);
-    };
-    if (delayMs > 0) setTimeout(answer, delayMs);
-    else answer();
+    if (url.pathname === '/health') {
+      answer(request, response, behaviour.health, bytes);
+      return;
+    }
+    const { requests } = behaviour;
+    if (requests === 'reset') {
+      request.socket.resetAndDestroy();
+      return;
+    }
+    const own = url.pathname === '/slow' ? Number(url.searchParams.get('ms') ?? 0) : 0;
+    const delayMs = own + behaviour.delayMs;
+    const status = requests === 'ok' ? 200 : requests;
+    if (delayMs > 0) setTimeout(() => answer(request, response, status, bytes), delayMs);
+    else answer(request, response, status, bytes);
   });
 });
+
+function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  bytes: number,
+): void {
+  response.writeHead(status, { 'x-endpoint': id });
+  response.end(`${id} ${request.method} ${bytes}\n`);
+}
+
 server.keepAliveTimeout = 60_000;
-server.listen(port, '127.0.0.1', () => {
+server.listen(Number(port), host, () => {
   const address = server.address();
   console.log(JSON.stringify({ port: typeof address === 'object' ? address?.port : 0 }));
 });
 // An orderly stop answers what is in flight, as a well-behaved service does.
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
+// The channel keeps nobody alive, and its end means that the parent is gone.
+process.channel?.unref();
+process.on('disconnect', () => process.exit(0));

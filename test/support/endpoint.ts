@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Behaviour } from './behaviour.ts';
 
 /** A real endpoint process. Ended by pid; a frozen one is ended too. */
 export interface EndpointProcess {
@@ -15,14 +16,28 @@ export interface EndpointProcess {
   /** SIGSTOP: the kernel goes on accepting connections, nobody answers. */
   freeze(): void;
   thaw(): void;
+  /** From the moment this resolves it behaves like this; what is left out stays as it was. */
+  behave(behaviour: Behaviour): Promise<void>;
 }
 
+export interface Whereabouts {
+  readonly address: string;
+  /** What runs a program there: `ip netns exec NAME`. */
+  readonly within: readonly string[];
+}
+
+/** On loopback. */
+export const HERE: Whereabouts = { address: '127.0.0.1', within: [] };
+
 /** Starts an endpoint on `port` (0: any) and resolves when it listens. */
-export async function startEndpoint(id: string, port = 0): Promise<EndpointProcess> {
+export async function startEndpoint(
+  id: string,
+  port = 0,
+  { address, within }: Whereabouts = HERE,
+): Promise<EndpointProcess> {
   const main = join(import.meta.dirname, 'endpoint-main.ts');
-  const child = spawn(process.execPath, [main, id, String(port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const [file = '', ...args] = [...within, process.execPath, main, id, String(port), address];
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   const [line] = (await Promise.race([
     once(createInterface({ input: child.stdout! }), 'line'),
     once(child, 'exit').then(() => {
@@ -41,6 +56,11 @@ export async function startEndpoint(id: string, port = 0): Promise<EndpointProce
     terminate: () => stop(child, 'SIGTERM'),
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
+    behave: async (behaviour) => {
+      const done = once(child, 'message');
+      child.send(behaviour);
+      await done;
+    },
   };
 }
 

@@ -38,6 +38,8 @@ export interface StartOptions {
   readonly statsPort?: number;
   /** File descriptors that it may have open; default: as many as this process. */
   readonly descriptors?: number;
+  /** A file that its stdout goes to, instead of `log` and `output`. */
+  readonly stdout?: string;
 }
 
 const READY_MS_MAX = 15_000;
@@ -59,15 +61,19 @@ export async function startUpriver(options: StartOptions = {}): Promise<UpriverP
   return upriver;
 }
 
+type SpawnOptions = Pick<StartOptions, 'descriptors' | 'stdout'> & { readonly statsUrl?: string };
+
 /** Starts the program with exactly these arguments. */
 export function spawnUpriver(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  { statsUrl = '', descriptors = 0 }: { statsUrl?: string; descriptors?: number } = {},
+  { statsUrl = '', descriptors = 0, stdout = '' }: SpawnOptions = {},
 ): UpriverProcess {
+  const limit = descriptors === 0 ? '' : `ulimit -n ${descriptors};`;
+  const redirection = stdout === '' ? '' : `>'${stdout}'`;
+  const shell = ['sh', '-c', `${limit} exec "$0" "$@" ${redirection}`];
   const command = [process.execPath, launcher, ...args];
-  const limit = `ulimit -n ${descriptors}; exec "$0" "$@"`;
-  const [file = '', ...rest] = descriptors === 0 ? command : ['sh', '-c', limit, ...command];
+  const [file = '', ...rest] = limit + redirection === '' ? command : [...shell, ...command];
   const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
