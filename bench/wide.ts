@@ -3,8 +3,9 @@
 // costs to follow them while nothing changes, and what a storm of 200 changes a second does to
 // running traffic. A second Upriver with one static endpoint has the same traffic at the same time,
 // and the same storm comes before anybody follows it: what it does then is the machine's doing.
+// The agent, and whoever makes the storm, are on a core of their own, as they would be elsewhere.
 // usage: npm run bench:wide [-- SERVICES]
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,7 @@ import { startLoad } from '../test/support/load.ts';
 import { freePorts } from '../test/support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../test/support/upriver.ts';
 import { cpuUs, residentBytes } from './measure.ts';
+import { LOAD_CORE, PROXY_CORE } from './pinned.ts';
 import { median, quantile } from './statistics.ts';
 import { ENDPOINTS, Registry, type Storm, serviceNames } from './wide-registry.ts';
 
@@ -36,6 +38,8 @@ const folder = mkdtempSync(join(tmpdir(), 'upriver-wide-'));
 const old = await startEndpoint('old');
 const fresh = await startEndpoint('new');
 const consul = await startConsul();
+pin(consul.pid, LOAD_CORE);
+pin(process.pid, PROXY_CORE);
 const registry = new Registry(consul.url);
 const [port = 0, plainPort = 0] = await freePorts(2);
 const running: UpriverProcess[] = [];
@@ -75,6 +79,11 @@ try {
 }
 if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(figures));
 
+/** All threads of a process; what it starts is there too. */
+function pin(pid: number, core: string): void {
+  execFileSync('taskset', ['-a', '-c', '-p', core, String(pid)]);
+}
+
 async function measureChanges(): Promise<void> {
   const ms: number[] = [];
   for (let i = 0; i < SAMPLES; i += 1) {
@@ -111,7 +120,9 @@ async function measureStorm(what: string, ports: readonly number[]): Promise<voi
   const program = join(import.meta.dirname, 'wide-registry.ts');
   const cpu = cpuUs(consul.pid);
   const [{ stdout }] = await Promise.all([
-    promisify(execFile)(process.execPath, [program, JSON.stringify(given)]),
+    promisify(execFile)('taskset', [
+      ...['-c', LOAD_CORE, process.execPath, program, JSON.stringify(given)],
+    ]),
     measureLoad(what, STORM_MS, ports),
   ]);
   tell(`${what}_changes_per_second`, (Number(stdout) / STORM_MS) * 1000);
