@@ -231,9 +231,9 @@ export class Upriver {
     void this.overlay?.stop();
     this.overlay = null;
     if (settings === null || settings.kvKey === '') return;
-    const { clock, random } = this;
+    const { clock, random, log } = this;
     const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, onValue });
+    this.overlay = new KvWatch({ settings, clock, random, log, onValue });
     this.overlay.start();
   }
 

@@ -218,6 +218,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
       settings: consulSettings(consul.url),
       clock: systemClock,
       random: seededRandom(1),
+      log: keepingLogger().log,
       onValue: (text) => values.push(text),
     });
     ends.push(() => kv.stop());

@@ -101,6 +101,18 @@ describe.skipIf(!hasConsul)(`${COUNT} services over plain HTTP`, () => {
     await receiver.until(() => inMaintenance() === 0, 'maintenance is over');
   });
 
+  it('one with a filter has a query of its own, though it comes last', async () => {
+    const { watches } = provider.status();
+    const filtered = { ...source('filtered'), filter: '"gold" in Service.Tags' };
+    provider.follow([...names.map((name) => source(name)), filtered]);
+    expect(provider.status().watches).toBe(watches + 1);
+    await consul.register({ Name: 'filtered', ID: 'gold', Port: 8000, Tags: ['gold'] });
+    await consul.register({ Name: 'filtered', ID: 'tin', Port: 8001, Tags: ['tin'] });
+    await receiver.until(() => receiver.ids('filtered').join() === 'dev/gold', 'the gold one');
+    await consul.deregister('gold');
+    await consul.deregister('tin');
+  });
+
   it('a service that is followed later, and one that is not any more', async () => {
     provider.follow(
       [...names.filter((name) => name !== delta), 'late'].map((name) => source(name)),

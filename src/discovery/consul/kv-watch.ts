@@ -1,6 +1,6 @@
 // Follows one key of Consul's KV store (Consul API, /v1/kv/:key).
 import type { Clock } from '../../base/clock.ts';
-import { type Logger, silentLogger } from '../../base/log.ts';
+import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
 import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
@@ -11,7 +11,7 @@ export interface KvWatchOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
-  readonly log?: Logger;
+  readonly log: Logger;
   /** The value as text, or null where the key does not exist; only when it has changed. */
   readonly onValue: (text: string | null) => void;
 }
@@ -23,7 +23,7 @@ export class KvWatch {
   private readonly query: BlockingQuery<string | null>;
   private last: string | null = null;
 
-  constructor({ settings, clock, random, log = silentLogger, onValue }: KvWatchOptions) {
+  constructor({ settings, clock, random, log, onValue }: KvWatchOptions) {
     this.onValue = onValue;
     const client = new ConsulClient(settings, clock);
     this.client = client;

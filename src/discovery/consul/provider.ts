@@ -24,6 +24,8 @@ import { WideWatch } from './wide-watch.ts';
  * address (limits.http_max_conns_per_client), and other programs of the host count too.
  */
 const DIRECT_MAX = 96;
+/** So many more may be those with a filter: wide queries don't see all that a filter can look at. */
+const FILTERED_MORE = 32;
 /** A service that describes itself and is gone from the catalog may be back soon. */
 const LINGER_MS = 5_000;
 /** After an outage its instances may take a registrar's while to register again. */
@@ -144,13 +146,21 @@ export class ConsulProvider implements Provider {
 
   /** Connections turned out not to be shared: what is too much for them goes to wide questions. */
   private rearrange(): void {
-    const direct = [...this.following].filter(([, { isDirect }]) => isDirect);
-    for (const [key] of direct.slice(this.directMax)) this.unfollow(key);
+    let direct = 0;
+    for (const [key, { isDirect, service }] of [...this.following]) {
+      if (!isDirect) continue;
+      if (direct < this.directMaxOf(service.source)) direct += 1;
+      else this.unfollow(key);
+    }
     if (this.onUpdate !== null) this.arrange();
   }
 
-  private get directMax(): number {
-    return this.options.directMax ?? DIRECT_MAX;
+  /** A service is followed directly while fewer than so many are. */
+  private directMaxOf({ filter, peer }: ServiceSource): number {
+    const { directMax = DIRECT_MAX } = this.options;
+    // The catalog of a peer can't be listed by every Consul; its services are followed one by one.
+    if (this.client.isMultiplexed || peer !== '') return Number.POSITIVE_INFINITY;
+    return filter === '' ? directMax : directMax + FILTERED_MORE;
   }
 
   private followOne(source: ServiceSource): Following {
@@ -170,8 +180,7 @@ export class ConsulProvider implements Provider {
       ...(resolve === undefined ? {} : { resolve }),
     });
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
-    // The catalog of a peer can't be listed by every Consul; its services are followed one by one.
-    const isDirect = this.client.isMultiplexed || direct < this.directMax || source.peer !== '';
+    const isDirect = direct < this.directMaxOf(source);
     const stop = isDirect ? this.followDirectly(service) : this.followWidely(service);
     const stopAll = (): void => {
       stop();
@@ -203,7 +212,8 @@ export class ConsulProvider implements Provider {
     const scope = scopeOf(service.source);
     let wide = this.wides.get(keyOf(scope));
     if (wide === undefined) {
-      const fields = { registry: this.name, directly: this.directMax };
+      const directly = this.options.directMax ?? DIRECT_MAX;
+      const fields = { registry: this.name, directly };
       const text =
         'many services over plain HTTP: past a bound they are followed by few wide queries; ' +
         'with https every one has its own, on one connection';

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../../src/base/log.ts';
 import { KvWatch } from '../../../src/discovery/consul/kv-watch.ts';
 import { consulSettings } from '../../support/discovery.ts';
 import { fastClock } from '../../support/fast-clock.ts';
@@ -22,6 +23,7 @@ async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
     settings: consulSettings(agent.url),
     clock: fastClock(50),
     random: () => 0.5,
+    log: silentLogger,
     onValue: (text) => values.push(text),
   });
   ends.push(() => agent.stop());
