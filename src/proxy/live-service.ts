@@ -118,7 +118,7 @@ export class LiveService implements TimerOwner {
   apply(snapshot: ServiceSnapshot): LiveEndpoint[] {
     const before = this.snapshot.service;
     this.snapshot = snapshot;
-    if (JSON.stringify(snapshot.service) !== JSON.stringify(before)) {
+    if (!isSame(snapshot.service, before)) {
       this.retryBudget = new RetryBudget(snapshot.service.retry);
       this.balancer = this.makeBalancer();
       this.applyOptions();
@@ -410,6 +410,11 @@ export class LiveService implements TimerOwner {
     this.waiters = [];
     for (const waiter of waiters) waiter.onPlace();
   }
+}
+
+/** What comes from the main thread is another object when it was sent again. */
+function isSame(one: Service, other: Service): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Workers count from different starts; what they share is dated since the epoch. */

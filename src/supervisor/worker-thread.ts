@@ -4,6 +4,7 @@
 // the worker applies them one after the other, so acknowledgements come in the same order.
 import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
+import { DeltaPacker } from '../model/delta-packing.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { FromWorker, ListenError, ToWorker, WorkerInit } from '../worker/messages.ts';
 
@@ -33,6 +34,7 @@ export class WorkerThread {
   missedPings = 0;
   private readonly worker: Worker;
   private readonly owner: ThreadOwner;
+  private readonly packer = new DeltaPacker();
   private applying: SentDelta[] = [];
   private pingId = 0;
   private pongId = 0;
@@ -60,7 +62,7 @@ export class WorkerThread {
     if (this.state === 'gone') return Promise.resolve();
     return new Promise((done) => {
       this.applying.push({ version: delta.version, done });
-      this.post({ type: 'apply', delta });
+      this.post({ type: 'apply', delta: this.packer.pack(delta) });
     });
   }
 

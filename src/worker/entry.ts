@@ -5,6 +5,7 @@ import type { LogFields, Logger, LogLevel } from '../base/log.ts';
 import { seededRandom } from '../base/prng.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import { WorkerLedger } from '../ledger/ledger.ts';
+import { DeltaUnpacker } from '../model/delta-packing.ts';
 import { AccessLog } from '../proxy/access-log.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
@@ -49,11 +50,12 @@ const worker = new Worker({
   report,
 });
 
+const unpacker = new DeltaUnpacker();
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'apply':
       void worker
-        .apply(message.delta)
+        .apply(unpacker.unpack(message.delta))
         .then((listenErrors) =>
           report({ type: 'applied', version: message.delta.version, listenErrors }),
         );

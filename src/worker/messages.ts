@@ -2,7 +2,7 @@
 // messages are for what must not be missed.
 import type { LogFields, LogLevel } from '../base/log.ts';
 import type { LedgerBuffers } from '../ledger/ledger.ts';
-import type { SnapshotDelta } from '../model/snapshot.ts';
+import type { PackedDelta } from '../model/delta-packing.ts';
 import type { StreakReport } from '../model/streak.ts';
 
 /** workerData of a worker thread. */
@@ -15,7 +15,7 @@ export interface WorkerInit {
 }
 
 export type ToWorker =
-  | { readonly type: 'apply'; readonly delta: SnapshotDelta }
+  | { readonly type: 'apply'; readonly delta: PackedDelta }
   /** Stop accepting, finish what is in flight, answer `drained`; cut what is left after graceMs. */
   | { readonly type: 'drain'; readonly graceMs: number }
   | { readonly type: 'ping'; readonly id: number }

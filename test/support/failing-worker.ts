@@ -5,7 +5,7 @@ import type { ToWorker } from '../../src/worker/messages.ts';
 
 parentPort!.on('message', (message: ToWorker) => {
   if (message.type !== 'apply') return;
-  const names = message.delta.upsert.map((snapshot) => snapshot.service.name);
+  const names = message.delta.upsert.map(({ name }) => name);
   if (names.includes('crash')) throw new Error('crashed as told');
   if (names.includes('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 });
