@@ -32,6 +32,11 @@ const tools: readonly Tool[] = [
     variable: 'CURL_BIN',
     find: () => findOrInstall('/usr/bin/curl', 'curl'),
   },
+  {
+    name: 'iproute2',
+    variable: 'IP_BIN',
+    find: () => findOrInstall('/usr/sbin/ip', 'iproute2'),
+  },
 ];
 
 /** Returns the variables of the tools that are here, after trying to get those that are not. */

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import type { Whereabouts } from './endpoint.ts';
 
 const run = promisify(execFile);
+const bin = process.env.IP_BIN ?? 'ip';
 let made = 0;
 
 export interface Namespace extends Whereabouts {
@@ -28,7 +29,7 @@ export async function makeNamespace(): Promise<Namespace> {
   const inner = `uv${process.pid}i${made}`;
   const network = (made * 4) % 252;
   const addressOf = (host: number): string => `192.0.2.${network + host}`;
-  const ip = (...args: readonly string[]) => run('ip', args);
+  const ip = (...args: readonly string[]) => run(bin, args);
   const inside = (...args: readonly string[]) => ip('-n', name, ...args);
   await ip('netns', 'add', name);
   try {
@@ -42,11 +43,11 @@ export async function makeNamespace(): Promise<Namespace> {
     await ip('netns', 'delete', name);
     throw error;
   }
-  const within = ['ip', 'netns', 'exec', name];
+  const within = [bin, 'netns', 'exec', name];
   return {
     address: addressOf(2),
     within,
-    run: async (file, args) => (await run('ip', [...within.slice(1), file, ...args])).stdout,
+    run: async (file, args) => (await run(bin, [...within.slice(1), file, ...args])).stdout,
     cut: async () => void (await inside('link', 'set', inner, 'down')),
     mend: async () => void (await inside('link', 'set', inner, 'up')),
     // The link goes with it.
@@ -57,8 +58,8 @@ export async function makeNamespace(): Promise<Namespace> {
 function probe(): boolean {
   const name = `upriver-${process.pid}-probe`;
   try {
-    execFileSync('ip', ['netns', 'add', name], { stdio: ['ignore', 'ignore', 'pipe'] });
-    execFileSync('ip', ['netns', 'delete', name]);
+    execFileSync(bin, ['netns', 'add', name], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync(bin, ['netns', 'delete', name]);
     return true;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
