@@ -28,8 +28,9 @@ import { RetryBudget } from './retry-budget.ts';
 
 /** How long a worker passes over an endpoint that refused it, before control has decided. */
 const AVOID_MS = 1000;
-/** Requests in flight that count for having refused. */
+/** Requests in flight that count for having failed a while ago, and for a bad check now. */
 const AVOIDED_LOAD = 1e6;
+const DOWN_LOAD = 2e6;
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
@@ -55,6 +56,8 @@ export class LiveEndpoint implements Choice {
   latencyUs = 0;
   /** It takes work only because the service is in panic. */
   isSpare = false;
+  /** Its check speaks against it; an endpoint that is only ejected may well answer. */
+  isDown = false;
   /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
   takesWork = true;
   /** Monotonic ms until which the worker passes it over; 0: not. */
@@ -157,11 +160,16 @@ export class LiveService implements TimerOwner {
     return this.balancer.pick([...tried, ...this.mixedIn], hash);
   }
 
-  /** The spare endpoint with the fewest requests in flight, one that refused a moment ago last. */
+  /**
+   * The spare endpoint with the fewest requests in flight. Those whose check is good come first,
+   * though they were ejected; among equals those that this worker does not avoid.
+   */
   private pickSpare(tried: readonly number[]): LiveEndpoint | null {
     const { ledger, wheel } = this.context;
-    const loadOf = ({ slot, avoidUntilMs }: LiveEndpoint): number =>
-      ledger.inFlight[slot]! + (avoidUntilMs > wheel.nowMs ? AVOIDED_LOAD : 0);
+    const loadOf = ({ slot, avoidUntilMs, isDown }: LiveEndpoint): number =>
+      ledger.inFlight[slot]! +
+      (isDown ? DOWN_LOAD : 0) +
+      (avoidUntilMs > wheel.nowMs ? AVOIDED_LOAD : 0);
     let best: LiveEndpoint | null = null;
     for (const spare of this.spares) {
       if (tried.includes(spare.slot) || !this.hasPlace(spare)) continue;
@@ -358,6 +366,7 @@ export class LiveService implements TimerOwner {
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint);
       live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
+      live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
       if (!live.takesWork) live.pool.clear();
       this.endpoints.set(endpoint.slot, live);

@@ -16,6 +16,15 @@ const MORE = process.env.UPRIVER_CHAOS_SETTINGS ?? '';
 const PLACES = 8;
 const PER_SECOND = 250;
 
+/** How much of what came before a failure is told. */
+const STORY_MS = 6000;
+
+interface Act {
+  /** Since the load began. */
+  readonly atMs: number;
+  readonly text: string;
+}
+
 type State = 'absent' | 'up' | 'dead' | 'frozen';
 
 /** One of the places an endpoint may be in; its port stays the same over restarts. */
@@ -76,22 +85,25 @@ describe.skipIf(!hasConsul)(`random faults for ${SECONDS} s`, () => {
       perSecond: PER_SECOND,
       timeoutMs: 15_000,
     });
-    const done: string[] = [];
+    const done: Act[] = [];
+    const startedMs = Date.now();
     const endMs = performance.now() + SECONDS * 1000;
     while (performance.now() < endMs) {
-      done.push(await act(pick(random, places), random, places, consul));
+      const text = await act(pick(random, places), random, places, consul);
+      done.push({ atMs: Date.now() - startedMs, text });
       // Between a tenth and half a second of traffic.
       await load.next(Math.ceil(PER_SECOND * (0.1 + random() * 0.4)));
     }
     const result = await load.stop();
 
-    const history = done.slice(-40).join('\n');
-    expect(result.failures, `seed ${SEED}\n${history}\n${tail(upriver.output())}`).toEqual([]);
+    const firstMs = result.failures[0]?.atMs ?? 0;
+    const story = `seed ${SEED}\n${storyOf({ done, upriver, startedMs, firstMs })}`;
+    expect(result.failures, story).toEqual([]);
     expect(result.ok).toBeGreaterThan(SECONDS * PER_SECOND * 0.5);
     // The faults were real: every kind of act took place.
     for (const kind of ['kill', 'freeze', 'thaw', 'restart', 'deregister', 'launch']) {
       expect(
-        done.some((text) => text.startsWith(kind)),
+        done.some(({ text }) => text.startsWith(kind)),
         `${kind} took place`,
       ).toBe(true);
     }
@@ -166,6 +178,22 @@ async function harm(place: Place, random: Random, consul: ConsulAgent): Promise<
   return `deregister ${place.id}`;
 }
 
-function tail(text: string): string {
-  return text.split('\n').slice(-40).join('\n');
+interface Told {
+  readonly done: readonly Act[];
+  readonly upriver: UpriverProcess;
+  readonly startedMs: number;
+  readonly firstMs: number;
+}
+
+/** What was done and what was logged before the first failure, in order. */
+function storyOf({ done, upriver, startedMs, firstMs }: Told): string {
+  const logged = upriver.log.map((line): Act => {
+    const { time, service: _, pid: __, level: ___, ...rest } = line;
+    return { atMs: Date.parse(String(time)) - startedMs, text: JSON.stringify(rest) };
+  });
+  return [...done, ...logged]
+    .filter(({ atMs }) => atMs > firstMs - STORY_MS && atMs < firstMs + 1000)
+    .sort((a, b) => a.atMs - b.atMs)
+    .map(({ atMs, text }) => `${atMs} ${text}`)
+    .join('\n');
 }

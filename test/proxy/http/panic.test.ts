@@ -93,6 +93,25 @@ describe('a panic', () => {
     expect(new Set(await bodies(plane, 4))).toEqual(new Set(['spare']));
   });
 
+  it('prefers those whose check is good and that are only ejected', async () => {
+    const [frozen, ejected] = [await listenEndpoint(), await listenEndpoint()];
+    serve(ejected, 'ejected');
+    let asked = 0;
+    frozen.serve(async (peer) => {
+      asked += 1;
+      await peer.ended();
+    });
+    const [dead = 0] = await freePorts(1);
+    const plane = await openPanic({ up: [dead], down: [frozen.port, ejected.port] });
+    const snapshot = inPanic([dead], [frozen.port, ejected.port], {});
+    const endpoints = snapshot.endpoints.map((one) =>
+      one.port === ejected.port ? { ...one, state: 'ejected' as const } : one,
+    );
+    await plane.apply([{ ...snapshot, endpoints }]);
+    expect(new Set(await bodies(plane, 4))).toEqual(new Set(['ejected']));
+    expect(asked).toBe(0);
+  });
+
   it('spreads over all alike where it is told to, and still loses nothing', async () => {
     const [good, spare] = [await listenEndpoint(), await listenEndpoint()];
     serve(good, 'good');
