@@ -86,7 +86,8 @@ export function layoutOf(model: PageModel, rows: ReadonlyMap<string, Cells>): st
 export function processCells(status: Status): Cells {
   const { ready, config } = status;
   return {
-    ready: [ready.ready ? 'ready' : `not ready: ${ready.reason}`],
+    // Why it is ready after all is a reason too: it serves from the state file.
+    ready: [`${ready.ready ? 'ready' : 'not ready'}${ready.reason && `: ${ready.reason}`}`],
     started: ['', status.started],
     config: [config.error === '' ? 'in force' : 'refused'],
     loaded: ['', config.loaded],

@@ -91,6 +91,8 @@ describe.skipIf(!hasConsul)('a start while the registry is down', () => {
     expect(await (await fetch(`${upriver.statsUrl}/readyz`)).text()).toMatch(
       /^ready: 1 services from the state file of /,
     );
+    const page = await (await fetch(`${upriver.statsUrl}/stats`)).text();
+    expect(page).toContain('>ready: 1 services from the state file of ');
     const status = await statusOf(upriver);
     expect(status.state).toMatchObject({ file, error: '', warm_services: ['web'] });
     await upriver.waitForLog(({ msg }) => msg.includes('from the state file of'), 'warm');
