@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { haproxy } from '../against/haproxy.ts';
 import { findNginx } from '../against/nginx.ts';
-import type { Place } from './subject.ts';
+import type { Kind } from './loop-command.ts';
 import { renderHaproxy, renderHaproxyServers } from './subjects/haproxy-reload.ts';
 import { renderNginx } from './subjects/nginx-reload.ts';
 
@@ -20,13 +20,6 @@ const RELOADED = 'Loading success';
 const RELOAD_MS_MAX = 300;
 const RELOAD_TRIES = 5;
 const run = promisify(execFile);
-
-type Kind = 'nginx' | 'haproxy';
-
-export function loopCommand(kind: Kind, { consulUrl, port, folder }: Place) {
-  const file = join(import.meta.dirname, 'template-loop.ts');
-  return { file: process.execPath, args: [file, kind, consulUrl, String(port), folder] };
-}
 
 interface Answer {
   readonly servers: readonly string[];

@@ -1,7 +1,7 @@
 // HAProxy in master-worker mode, rendered by the loop and reloaded without closing its listeners.
 import { haproxy } from '../../against/haproxy.ts';
+import { loopCommand } from '../loop-command.ts';
 import { RESPONSE_TIMEOUT_MS, type Subject } from '../subject.ts';
-import { loopCommand } from '../template-loop.ts';
 
 export const haproxyReload: Subject = {
   name: 'HAProxy + reload',

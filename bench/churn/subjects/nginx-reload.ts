@@ -1,8 +1,8 @@
 // nginx, its configuration rendered and reloaded by the loop at every change of the registry.
 import { join } from 'node:path';
 import { findNginx, ownPlaces } from '../../against/nginx.ts';
+import { loopCommand } from '../loop-command.ts';
 import { RESPONSE_TIMEOUT_MS, type Subject } from '../subject.ts';
-import { loopCommand } from '../template-loop.ts';
 
 export const nginxReload: Subject = {
   name: 'nginx + reload',
