@@ -16,6 +16,7 @@ import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
+import type { ListenError } from './model/listener.ts';
 import { formatListen } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
 import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
@@ -25,7 +26,6 @@ import type { StatsSources } from './observe/sources.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { migrationHint } from './supervisor/migration.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
-import type { ListenError } from './worker/messages.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
 const FIRST_SYNC_MS = 5000;

@@ -3,8 +3,8 @@
 // way, and a service that changed ten times is sent once, as it is when it is sent.
 // Invariant: what was marked as changed is in a delta sent later, even after a send that failed.
 import { isDeepStrictEqual } from 'node:util';
+import type { ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../model/snapshot.ts';
-import type { ListenError } from '../worker/messages.ts';
 import type { Convergence } from './view.ts';
 
 /** Deltas on their way; more wait and are merged. */

@@ -23,3 +23,14 @@ export function parseListen(text: string): ListenAddress | null {
   const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
   return { kind: 'tcp', host: host === '*' || host === '0.0.0.0' ? '' : host, port };
 }
+
+/** A listener that could not be opened. */
+export interface ListenError {
+  /** formatListen of the address. */
+  readonly listener: string;
+  /** The service, or '' for a router. */
+  readonly service: string;
+  /** EADDRINUSE, EACCES, ... */
+  readonly code: string;
+  readonly message: string;
+}

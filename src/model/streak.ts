@@ -80,3 +80,10 @@ export function streakText({ kind, count, reason }: StreakReport): string {
   if (kind === 'silence') return 'answered nobody for a whole response timeout';
   return `${count} ${TEXTS[kind]} (${reason})`;
 }
+
+/** What a worker tells of an endpoint. */
+export type EndpointReport =
+  /** It reached its service's limit of failures in a row (passive health). */
+  | ({ readonly type: 'streak' } & StreakReport)
+  /** One real request failed on it: its next active check should come at once. */
+  | { readonly type: 'suspect'; readonly slot: number; readonly reason: string };

@@ -2,7 +2,7 @@ import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { WorkerLedger } from '../ledger/ledger.ts';
-import type { FromWorker } from '../worker/messages.ts';
+import type { EndpointReport } from '../model/streak.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
 
@@ -18,5 +18,5 @@ export interface WorkerContext {
   /** Null when it is off. */
   readonly accessLog: AccessLog | null;
   /** Tells the main thread. */
-  readonly report: (message: FromWorker) => void;
+  readonly report: (message: EndpointReport) => void;
 }

@@ -7,9 +7,10 @@ import { CodedError } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
+import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
-import type { FromWorker, ListenError } from '../worker/messages.ts';
+import type { FromWorker } from '../worker/messages.ts';
 import { type ThreadOwner, WorkerThread } from './worker-thread.ts';
 
 const PING_MS = 1000;

@@ -5,8 +5,9 @@
 import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
+import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
-import type { FromWorker, ListenError, ToWorker, WorkerInit } from '../worker/messages.ts';
+import type { FromWorker, ToWorker, WorkerInit } from '../worker/messages.ts';
 
 /** What a thread tells its supervisor. */
 export interface ThreadOwner {

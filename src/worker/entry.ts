@@ -7,6 +7,7 @@ import { TimerWheel } from '../base/timer-wheel.ts';
 import { WorkerLedger } from '../ledger/ledger.ts';
 import { DeltaUnpacker } from '../model/delta-packing.ts';
 import { AccessLog } from '../proxy/access-log.ts';
+import type { WorkerContext } from '../proxy/context.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
 
@@ -33,7 +34,7 @@ const log: Logger = {
 
 const wheel = new TimerWheel(() => performance.now());
 wheel.start();
-const worker = new Worker({
+const context: WorkerContext = {
   index: init.index,
   ledger: new WorkerLedger(init.ledger),
   wheel,
@@ -48,7 +49,8 @@ const worker = new Worker({
       })
     : null,
   report,
-});
+};
+const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 
 const unpacker = new DeltaUnpacker();
 port.on('message', (message: ToWorker) => {

@@ -3,7 +3,8 @@
 import type { LogFields, LogLevel } from '../base/log.ts';
 import type { LedgerBuffers } from '../ledger/ledger.ts';
 import type { PackedDelta } from '../model/delta-packing.ts';
-import type { StreakReport } from '../model/streak.ts';
+import type { ListenError } from '../model/listener.ts';
+import type { EndpointReport } from '../model/streak.ts';
 
 /** workerData of a worker thread. */
 export interface WorkerInit {
@@ -33,10 +34,7 @@ export type FromWorker =
   /** A listener that was refused could be opened after all, or another one was lost. */
   | { readonly type: 'listeners'; readonly listenErrors: readonly ListenError[] }
   | { readonly type: 'pong'; readonly id: number }
-  /** An endpoint reached its service's limit of failures in a row (passive health). */
-  | ({ readonly type: 'streak' } & StreakReport)
-  /** One real request failed on this endpoint: its next active check should come at once. */
-  | { readonly type: 'suspect'; readonly slot: number; readonly reason: string }
+  | EndpointReport
   | {
       readonly type: 'log';
       readonly level: LogLevel;
@@ -46,13 +44,3 @@ export type FromWorker =
   /** Complete lines of the access log, each ending in a newline. */
   | { readonly type: 'access'; readonly lines: string }
   | { readonly type: 'drained'; readonly cut: number };
-
-export interface ListenError {
-  /** formatListen of the address. */
-  readonly listener: string;
-  /** The service, or '' for a router. */
-  readonly service: string;
-  /** EADDRINUSE, EACCES, ... */
-  readonly code: string;
-  readonly message: string;
-}

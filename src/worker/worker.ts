@@ -1,6 +1,7 @@
 // A data-plane worker: applies snapshots, opens and closes listeners, drains. Requests go from the
 // wire to their connection without passing here.
 import { codeOf, messageOf } from '../base/coded-error.ts';
+import type { ListenError } from '../model/listener.ts';
 import { formatListen } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { WorkerContext } from '../proxy/context.ts';
@@ -10,13 +11,13 @@ import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
 import type { Wire } from '../proxy/wire.ts';
-import type { ListenError } from './messages.ts';
 
 /** How often addresses that could not be opened are tried again. */
 const REOPEN_MS = 2000;
 
 export class Worker {
   private readonly context: WorkerContext;
+  private readonly onReopened: (refused: readonly ListenError[]) => void;
   private readonly plane: HttpPlane;
   private readonly listeners = new Map<string, LiveListener>();
   /** Listeners that accept no more and still have connections. */
@@ -27,8 +28,10 @@ export class Worker {
   private applying: Promise<void> = Promise.resolve();
   private isDraining = false;
 
-  constructor(context: WorkerContext) {
+  /** `onReopened`: refused listeners could be opened after all; given is what is refused still. */
+  constructor(context: WorkerContext, onReopened: (refused: readonly ListenError[]) => void) {
     this.context = context;
+    this.onReopened = onReopened;
     this.plane = new HttpPlane(context);
   }
 
@@ -123,7 +126,7 @@ export class Worker {
       const opened = before.filter((key) => !this.refused.has(key));
       if (opened.length === 0) return;
       this.context.log.info({ listeners: opened }, 'listeners opened that were refused before');
-      this.context.report({ type: 'listeners', listenErrors: this.listenErrors() });
+      this.onReopened(this.listenErrors());
     });
   }
 

@@ -9,10 +9,9 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { LogFields, Logger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
-import type { ListenAddress } from '../../src/model/listener.ts';
+import type { ListenAddress, ListenError } from '../../src/model/listener.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
 import { Supervisor, type SupervisorOptions } from '../../src/supervisor/supervisor.ts';
-import type { ListenError } from '../../src/worker/messages.ts';
 import { ManualClock } from '../support/clock.ts';
 import { freePorts } from '../support/ports.ts';
 import {

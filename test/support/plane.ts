@@ -74,7 +74,9 @@ export class Plane {
       accessLog: null,
       report: (message) => this.reports.push(message),
     };
-    this.worker = new Worker(this.context);
+    this.worker = new Worker(this.context, (listenErrors) =>
+      this.reports.push({ type: 'listeners', listenErrors }),
+    );
   }
 
   client(): Promise<Peer> {
