@@ -116,13 +116,18 @@ export class LiveListener {
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
-  /** Accepts no more; resolves when the last connection has finished. */
-  async drain(): Promise<void> {
+  /** Accepts no more, once those are in that wait already; their connections go on. */
+  async close(): Promise<void> {
     const { server } = this;
     this.server = null;
     this.isDraining = true;
     for (const connection of [...this.connections]) connection.drain();
     await server?.close();
+  }
+
+  /** Closes; resolves when the last connection has finished. */
+  async drain(): Promise<void> {
+    await this.close();
     if (this.connections.size === 0) return;
     await new Promise<void>((resolve) => {
       this.onEmpty = resolve;

@@ -1,8 +1,7 @@
 // A data-plane worker: applies snapshots, opens and closes listeners, drains. Requests go from the
 // wire to their connection without passing here.
 import { codeOf, messageOf } from '../base/coded-error.ts';
-import type { ListenError } from '../model/listener.ts';
-import { formatListen } from '../model/listener.ts';
+import { formatListen, type ListenAddress, type ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { ClientConnection } from '../proxy/http/client-connection.ts';
@@ -79,18 +78,27 @@ export class Worker {
 
   private async setListeners(wanted: readonly ListenerSnapshot[]): Promise<void> {
     const byKey = new Map(wanted.map((snapshot) => [snapshot.key, snapshot]));
-    for (const [key, listener] of this.listeners) {
-      if (byKey.get(key)?.protocol !== listener.snapshot.protocol) this.retire(key, listener);
-    }
+    const unwanted = [...this.listeners].filter(
+      ([key, listener]) => byKey.get(key)?.protocol !== listener.snapshot.protocol,
+    );
+    for (const [key] of unwanted) this.listeners.delete(key);
     for (const key of this.refused.keys()) if (!byKey.has(key)) this.refused.delete(key);
-    await Promise.all(wanted.map((snapshot) => this.setListener(snapshot)));
+    const close = (kind: ListenAddress['kind']) =>
+      unwanted
+        .filter(([, listener]) => listener.snapshot.address.kind === kind)
+        .map(([, listener]) => this.retire(listener));
+    // Two can't share a path. On a port the new one comes first, so that nobody is refused, and the
+    // old one must be closed before this is live: it would read the connections in its own protocol.
+    await Promise.all(close('unix'));
+    await Promise.all([...wanted.map((one) => this.setListener(one)), ...close('tcp')]);
   }
 
-  /** Stops accepting; connections go on until what is in flight has finished. */
-  private retire(key: string, listener: LiveListener): void {
-    this.listeners.delete(key);
+  /** Resolves when it accepts no more; connections go on until what is in flight has finished. */
+  private retire(listener: LiveListener): Promise<void> {
     this.retired.add(listener);
-    void listener.drain().then(() => this.retired.delete(listener));
+    const closed = listener.close();
+    void closed.then(() => listener.drain()).then(() => this.retired.delete(listener));
+    return closed;
   }
 
   private async setListener(snapshot: ListenerSnapshot): Promise<void> {

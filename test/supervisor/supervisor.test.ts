@@ -187,6 +187,18 @@ describe('deltas', () => {
     expect(await echo(dial({ port }), 'now tcp')).toBe('now tcp');
   });
 
+  it('turn a listener on a unix socket from http to tcp', async () => {
+    await start(2);
+    const endpoint = await echoServer();
+    const path = join(tmpdir(), `upriver-${process.pid}-${Date.now()}-turn.sock`);
+    const address = { kind: 'unix', path } as const;
+    const http = makeService({ name: 'one' });
+    await publish([makeSnapshot(http, [endpoint])], [makeListener(http, address)]);
+    const one = tcp('one', address, [endpoint]);
+    expect(await publish([one.snapshot], [one.listener])).toEqual({ listenErrors: [] });
+    expect(await echo(dial({ path }), 'now tcp')).toBe('now tcp');
+  });
+
   it('open a unix socket, also where a dead process left its file', async () => {
     await start(2);
     const endpoint = await echoServer();
