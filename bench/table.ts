@@ -59,6 +59,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       stats: { listen: null, adminToken: '' },
       guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
       state: { file: '' },
+      memoryMaxBytes: 0,
       log: { level: 'info', format: 'json', access: 'off' },
       workers: 1,
       shutdownGraceMs: 1000,

@@ -23,6 +23,7 @@ import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
 import { StateKeeper } from './state/state-keeper.ts';
+import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
@@ -62,6 +63,7 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
+  private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
@@ -81,6 +83,12 @@ export class Upriver {
     this.onOverlay = options.onOverlay;
     this.configStatus = options.configStatus;
     this.supervisor = this.makeSupervisor(options.writeAccess);
+    this.memory = new MemoryGuard({
+      clock,
+      log,
+      max: () => this.settings.memoryMaxBytes,
+      onChange: (isShort) => this.supervisor.tellMemory(isShort),
+    });
     this.controller = new Controller({
       clock,
       log,
@@ -143,6 +151,7 @@ export class Upriver {
   async start(): Promise<void> {
     const { settings } = this;
     await this.supervisor.start();
+    this.memory.start();
     await this.keeper.read();
     await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
@@ -208,6 +217,7 @@ export class Upriver {
       providers: () => providers.statuses(),
       config: this.configStatus,
       state: () => this.keeper.status,
+      memory: () => this.memory.status,
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
     try {
@@ -342,6 +352,7 @@ export class Upriver {
     // A disk that hangs does not keep the process.
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
+    this.memory.stop();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

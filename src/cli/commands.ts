@@ -67,6 +67,12 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_STATE_FILE',
     help: 'keep the last table here, for a start without the registry',
   },
+  {
+    name: 'memory-max',
+    value: 'SIZE',
+    environment: 'UPRIVER_MEMORY_MAX',
+    help: 'what the process may take, as 512MiB; near it load is shed',
+  },
 ];
 
 const STATS_FLAG: Flag = {

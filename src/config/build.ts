@@ -18,6 +18,7 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
       maxRemovedShare: input.guard.max_removed,
     },
     state: input.state,
+    memoryMaxBytes: input.memory.max,
     log: input.log,
     workers: input.workers ?? cores,
     shutdownGraceMs: input.shutdown.grace,

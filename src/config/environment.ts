@@ -14,6 +14,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   UPRIVER_LOG_FORMAT: 'log.format',
   UPRIVER_ACCESS_LOG: 'log.access',
   UPRIVER_STATE_FILE: 'state.file',
+  UPRIVER_MEMORY_MAX: 'memory.max',
   UPRIVER_SHUTDOWN_GRACE: 'shutdown.grace',
   CONSUL_HTTP_ADDR: 'registries.consul.address',
   CONSUL_HTTP_TOKEN: 'registries.consul.token',

@@ -13,6 +13,7 @@ export interface RunFlags {
   readonly 'log-format'?: string | undefined;
   readonly 'access-log'?: string | undefined;
   readonly 'state-file'?: string | undefined;
+  readonly 'memory-max'?: string | undefined;
 }
 
 const SINGLE = {
@@ -22,6 +23,7 @@ const SINGLE = {
   'log-format': 'log.format',
   'access-log': 'log.access',
   'state-file': 'state.file',
+  'memory-max': 'memory.max',
 } as const;
 
 export function fromFlags(flags: RunFlags): {

@@ -457,6 +457,15 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .meta({ description: 'What is kept over a restart.' }),
+  memory: z
+    .strictObject({
+      max: size.prefault('0').meta({
+        description:
+          'What the process may take; near it load is shed. 0 is what container and machine allow.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'How much memory there is.' }),
   log: z
     .strictObject({
       level: z

@@ -89,6 +89,7 @@ const rows = {
   'queue-timeout': self(503, 'Every endpoint stayed at its limit for too long.'),
   overloaded: self(503, 'The service answers slower and slower: it gets no more for now.'),
   'out-of-descriptors': self(503, 'This balancer has no file descriptor or port left.'),
+  'out-of-memory': self(503, 'This balancer is short of memory and takes few requests.'),
   'request-timeout': self(504, 'The request took longer than it may in all.'),
   'too-many-connections': self(503, 'The service is at its connection limit.'),
   draining: self(503, 'This balancer is shutting down.'),

@@ -84,6 +84,8 @@ export interface Settings {
   readonly stats: StatsSettings;
   readonly guard: GuardSettings;
   readonly state: StateSettings;
+  /** What the process may take; 0: what container and machine allow. */
+  readonly memoryMaxBytes: number;
   readonly log: LogSettings;
   /** Data-plane threads. */
   readonly workers: number;

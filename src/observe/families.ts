@@ -33,6 +33,7 @@ export interface Scrape {
   /** The clock of ProviderStatus.lastSyncMs. */
   readonly nowMs: number;
   readonly isReady: boolean;
+  readonly memory: { readonly isShort: boolean; readonly resident: number; readonly max: number };
   readonly config: { readonly error: string; readonly loadedMs: number };
   readonly workers: number;
   readonly version: string;
@@ -361,6 +362,17 @@ const processFamilies: readonly Family[] = [
       help: 'When the configuration in force was loaded.',
     },
     ({ config }) => config.loadedMs / 1000,
+  ),
+  single(
+    {
+      name: 'upriver_memory_short',
+      help: '1 while memory is short, and idle connections and load are shed.',
+    },
+    ({ memory }) => (memory.isShort ? 1 : 0),
+  ),
+  single(
+    { name: 'upriver_memory_max_bytes', help: 'What the process may take (memory.max).' },
+    ({ memory }) => memory.max,
   ),
   single({ name: 'upriver_workers', help: 'Data-plane threads.' }, ({ workers }) => workers),
   {

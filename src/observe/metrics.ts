@@ -53,6 +53,7 @@ function scrapeOf(sources: StatsSources): Scrape {
     registries: sources.providers(),
     nowMs: sources.clock.nowMs(),
     isReady: sources.readiness().ready,
+    memory: sources.memory(),
     config: sources.config(),
     workers,
     version,

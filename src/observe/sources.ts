@@ -27,6 +27,12 @@ export interface StatsSources {
     /** Services that are served from it. */
     readonly warm: readonly string[];
   } | null;
+  /** Bytes taken of those there may be. */
+  readonly memory: () => {
+    readonly isShort: boolean;
+    readonly resident: number;
+    readonly max: number;
+  };
   /** Returns '' or why it can't be done. */
   readonly operate: (service: string, endpoint: string, command: OperatorCommand) => string;
 }

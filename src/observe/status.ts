@@ -31,6 +31,7 @@ export interface Status {
     readonly error: string;
     readonly warm_services: readonly string[];
   } | null;
+  readonly memory: { readonly short: boolean; readonly resident: number; readonly max: number };
   readonly problems: readonly string[];
   readonly registries: readonly RegistryStatus[];
 }
@@ -39,6 +40,7 @@ export function statusOf(sources: StatsSources, startedMs: number): Status {
   const { clock, view } = sources;
   const { error, loadedMs } = sources.config();
   const state = sources.state();
+  const memory = sources.memory();
   return {
     version: sources.version,
     node: process.versions.node,
@@ -56,6 +58,7 @@ export function statusOf(sources: StatsSources, startedMs: number): Status {
       error: state.error,
       warm_services: state.warm,
     },
+    memory: { short: memory.isShort, resident: memory.resident, max: memory.max },
     problems: view.problems(),
     registries: sources.providers().map((provider) => ({
       name: provider.name,

@@ -13,6 +13,8 @@ import { listenWires, type Wire, type WireServer } from './wire.ts';
 export interface Drainable {
   /** Finishes what is in flight, then closes; an idle one closes soon. */
   drain(): void;
+  /** Whether nothing is going on, and closing it loses nothing. */
+  readonly isIdle: boolean;
   /** Closes now. */
   abort(): void;
 }
@@ -123,6 +125,11 @@ export class LiveListener {
     this.isDraining = true;
     for (const connection of [...this.connections]) connection.drain();
     await server?.close();
+  }
+
+  /** Ends the connections on which nothing is going on, as at the end of the process. */
+  drainIdle(): void {
+    for (const connection of [...this.connections]) if (connection.isIdle) connection.drain();
   }
 
   /** Closes; resolves when the last connection has finished. */

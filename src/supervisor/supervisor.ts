@@ -61,6 +61,7 @@ export class Supervisor implements ThreadOwner {
   private readonly seats: Seat[] = [];
   private pinging: Timer | null = null;
   private isStopping = false;
+  private isShortOfMemory = false;
   /** Set while `start` waits. */
   private starting: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
@@ -93,6 +94,12 @@ export class Supervisor implements ThreadOwner {
     const live = this.seats.filter(({ thread }) => thread.state === 'live');
     await Promise.all(live.map(({ thread }) => thread.apply(delta)));
     return { listenErrors: this.listenErrors };
+  }
+
+  /** Tells all workers, and those that start later, whether the process is short of memory. */
+  tellMemory(isShort: boolean): void {
+    this.isShortOfMemory = isShort;
+    for (const { thread } of this.seats) thread.tellMemory(isShort);
   }
 
   /** Listeners that some worker could not open, each once. */
@@ -145,6 +152,7 @@ export class Supervisor implements ThreadOwner {
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
     if (full !== null) void thread.apply(full);
+    if (this.isShortOfMemory) thread.tellMemory(true);
     this.options.log.debug({ worker: thread.index }, 'worker ready');
     if (this.starting === null || !this.seats.every((seat) => seat.thread.state === 'live')) return;
     this.starting.resolve();

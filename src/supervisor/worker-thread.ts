@@ -67,6 +67,10 @@ export class WorkerThread {
     });
   }
 
+  tellMemory(isShort: boolean): void {
+    if (this.state === 'live') this.post({ type: 'memory', isShort });
+  }
+
   /** Asks for a sign of life; counts where the last one has not come. */
   ping(): void {
     if (this.state !== 'live') return;

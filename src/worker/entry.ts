@@ -49,6 +49,7 @@ const context: WorkerContext = {
       })
     : null,
   report,
+  memory: { isShort: false },
 };
 const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 
@@ -64,6 +65,9 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'drain':
       void worker.drain(message.graceMs).then((cut) => report({ type: 'drained', cut }));
+      return;
+    case 'memory':
+      worker.setMemory(message.isShort);
       return;
     case 'ping':
       report({ type: 'pong', id: message.id });

@@ -19,6 +19,8 @@ export type ToWorker =
   | { readonly type: 'apply'; readonly delta: PackedDelta }
   /** Stop accepting, finish what is in flight, answer `drained`; cut what is left after graceMs. */
   | { readonly type: 'drain'; readonly graceMs: number }
+  /** The process is short of memory, or no more. */
+  | { readonly type: 'memory'; readonly isShort: boolean }
   | { readonly type: 'ping'; readonly id: number }
   /** Exit now, whatever is in flight. */
   | { readonly type: 'stop' };

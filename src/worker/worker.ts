@@ -138,6 +138,15 @@ export class Worker {
     });
   }
 
+  /** Short of memory, connections that lie idle go; how many requests are taken is the planes' part. */
+  setMemory(isShort: boolean): void {
+    const { memory, services } = this.context;
+    memory.isShort = isShort;
+    if (!isShort) return;
+    for (const service of services.values()) service.closeIdle();
+    for (const listener of this.listeners.values()) listener.drainIdle();
+  }
+
   private listenErrors(): ListenError[] {
     return [...this.refused.values()].map(({ error }) => error);
   }

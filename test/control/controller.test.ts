@@ -77,6 +77,7 @@ function settingsOf(...services: Service[]): Settings {
     stats: { listen: null, adminToken: '' },
     guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
     state: { file: '' },
+    memoryMaxBytes: 0,
     log: { level: 'info', format: 'json', access: 'off' },
     workers: 1,
     shutdownGraceMs: 1000,

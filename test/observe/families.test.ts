@@ -189,6 +189,7 @@ describe('the families of metrics', () => {
           registries: stats.providers,
           nowMs: 0,
           isReady: true,
+          memory: sources.memory(),
           config: sources.config(),
           workers: 2,
           version: '1',

@@ -73,6 +73,7 @@ export class Plane {
       log,
       accessLog: null,
       report: (message) => this.reports.push(message),
+      memory: { isShort: false },
     };
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),

@@ -64,6 +64,7 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
       liveness: () => port.live,
       readiness: () => port.ready,
       state: () => null,
+      memory: () => ({ isShort: false, resident: 1, max: 2 }),
       providers: () => port.providers,
       config: () => port.config,
       operate: (service, endpoint, command) => {

@@ -129,6 +129,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     providers: () => providers,
     config: () => ({ error: say.config, loadedMs }),
     state: () => null,
+    memory: () => ({ isShort: false, resident: 1, max: 2 }),
     operate(service, endpoint, command) {
       const found = table.service(service);
       if (found === null) return `no service '${service}'`;

@@ -555,11 +555,15 @@ export class ClientConnection implements WireHandler, TimerOwner {
     exchange?.onBug();
   }
 
+  get isIdle(): boolean {
+    return this.state === 'head' && this.parser === null;
+  }
+
   /** No further requests: what is in flight is finished, then it closes. */
   drain(): void {
     this.isDraining = true;
     // An idle client may be sending at this moment; it gets one more answer, with Connection: close.
-    if (this.state === 'head' && this.parser === null) this.setTimer(DRAIN_IDLE_MS);
+    if (this.isIdle) this.setTimer(DRAIN_IDLE_MS);
   }
 
   /** Closes now, whatever is in flight. */

@@ -46,6 +46,7 @@ const QUEUE_FULL = reason('queue-full');
 const QUEUE_TIMEOUT = reason('queue-timeout');
 const OVERLOADED = reason('overloaded');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
+const OUT_OF_MEMORY = reason('out-of-memory');
 const REQUEST_TIMEOUT = reason('request-timeout');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
@@ -184,6 +185,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
     if (limits.bodyBytes > 0 && this.body.bytes + this.body.announced > limits.bodyBytes) {
       this.failClient(BODY_TOO_LARGE);
+    } else if (this.plane.isOverMemory) {
+      this.failWithReply(OUT_OF_MEMORY, '', false);
     } else if (adaptive !== null && !adaptive.enter()) {
       this.failWithReply(OVERLOADED, '');
     } else {

@@ -10,7 +10,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
-import type { WorkerContext } from '../context.ts';
+import { SHORT_MAX, type WorkerContext } from '../context.ts';
 import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
@@ -23,6 +23,7 @@ const QUEUE_FULL = reason('queue-full');
 const QUEUE_TIMEOUT = reason('queue-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
+const OUT_OF_MEMORY = reason('out-of-memory');
 const BUG = reason('bug');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
@@ -75,6 +76,8 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     const count = ledger.openConnection(this.live.slot);
     if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
     else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
+    else if (context.memory.isShort && listener.connectionCount >= SHORT_MAX)
+      this.fail(OUT_OF_MEMORY, '');
     else this.connect();
   }
 
@@ -293,6 +296,10 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   }
 
   /** Sessions live on while the process drains, until the grace is over. */
+  get isIdle(): boolean {
+    return false;
+  }
+
   drain(): void {}
 
   abort(): void {

@@ -10,7 +10,7 @@ import { EndpointColumn, ServiceColumn } from '../../../src/ledger/layout.ts';
 import { Ledger, WorkerLedger } from '../../../src/ledger/ledger.ts';
 import { type ReasonCode, reason } from '../../../src/model/reason.ts';
 import type { Service } from '../../../src/model/service.ts';
-import type { WorkerContext } from '../../../src/proxy/context.ts';
+import { SHORT_MAX, type WorkerContext } from '../../../src/proxy/context.ts';
 import { LiveListener } from '../../../src/proxy/listener.ts';
 import { LiveService } from '../../../src/proxy/live-service.ts';
 import { TcpSession } from '../../../src/proxy/tcp/session.ts';
@@ -54,6 +54,8 @@ async function listenPeer(serve: (socket: Socket) => void, port = 0): Promise<nu
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
+const memory = { isShort: false };
+
 /** A tcp service in front of these ports, listening. */
 async function serve(
   ports: readonly number[],
@@ -70,6 +72,7 @@ async function serve(
     log: silentLogger,
     accessLog: null,
     report: (message) => messages.push(message),
+    memory,
   };
   const live = new LiveService(makeSnapshot(service, ports, weights), context);
   context.services.set(service.name, live);
@@ -377,6 +380,27 @@ describe('limits', () => {
     await expect.poll(() => ledger.connections(0)).toBe(1);
     await ended('too-many-connections').toBe(1);
     first.end();
+    await quiet();
+  });
+
+  it('takes few sessions while memory is short', async () => {
+    const port = await listenPeer((socket) => void socket.pipe(socket));
+    await serve([port]);
+    const open: Socket[] = [];
+    for (let i = 0; i < SHORT_MAX; i += 1) {
+      const client = await dial();
+      client.write('a');
+      await once(client, 'data');
+      open.push(client);
+    }
+    memory.isShort = true;
+    expect(await ending(await dial())).toBe('ECONNRESET');
+    await ended('out-of-memory').toBe(1);
+    memory.isShort = false;
+    const more = await dial();
+    more.write('b');
+    await once(more, 'data');
+    for (const client of [...open, more]) client.end();
     await quiet();
   });
 

@@ -1,0 +1,64 @@
+// A worker that is told that memory is short, and that there is enough again.
+import { afterEach, expect, it } from 'vitest';
+import { SHORT_MAX } from '../../../src/proxy/context.ts';
+import type { Peer } from '../../support/peer.ts';
+import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
+
+afterEach(closePlanes);
+
+const GET = request('GET /');
+
+it('goes on with what it has, refuses what is too much, and recovers', async () => {
+  const { plane, endpoint } = await openPair();
+  const held: Peer[] = [];
+  const clients: Peer[] = [];
+  for (let i = 0; i < SHORT_MAX; i += 1) {
+    const client = await plane.client();
+    client.send(GET);
+    clients.push(client);
+    const peer = await endpoint.accept();
+    await peer.message();
+    held.push(peer);
+  }
+  plane.worker.setMemory(true);
+  const refused = await plane.ask(GET);
+  expect(refused.head).toContain('HTTP/1.1 503');
+  expect(refused.head).toContain('X-Upriver-Reason: out-of-memory\r\n');
+  expect(refused.head).toContain('Connection: close\r\n');
+  expect(refused.head).toContain('Retry-After: ');
+  expect(plane.reasons('out-of-memory')).toBe(1);
+  // One place is free again: the next is served, though memory is short.
+  held[0]!.send(answer('first', 'Connection: close\r\n'));
+  expect((await clients[0]!.message()).body).toBe('first');
+  const next = plane.ask(GET);
+  const peer = await endpoint.accept();
+  await peer.message();
+  peer.send(answer('next', 'Connection: close\r\n'));
+  expect((await next).body).toBe('next');
+  // There is enough: more than the few are taken.
+  plane.worker.setMemory(false);
+  const more = [plane.ask(GET), plane.ask(GET)];
+  for (const _ of more) {
+    const one = await endpoint.accept();
+    await one.message();
+    one.send(answer('more', 'Connection: close\r\n'));
+  }
+  for (const one of more) expect((await one).body).toBe('more');
+  for (const one of held.slice(1)) one.send(answer('late', 'Connection: close\r\n'));
+  for (const client of clients.slice(1)) expect((await client.message()).body).toBe('late');
+});
+
+it('lets connections go that lie idle, on both sides', async () => {
+  const { plane, endpoint } = await openPair();
+  const client = await plane.client();
+  client.send(GET);
+  const kept = await endpoint.accept();
+  await kept.message();
+  kept.send(answer('kept'));
+  await client.message();
+  await plane.quiet();
+  plane.worker.setMemory(true);
+  await kept.ended();
+  await client.ended();
+  expect(plane.reasons('out-of-memory')).toBe(0);
+});
