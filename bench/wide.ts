@@ -4,7 +4,8 @@
 // running traffic. A second Upriver with one static endpoint has the same traffic at the same time,
 // and the same storm comes before anybody follows it: what it does then is the machine's doing.
 // The agent, and whoever makes the storm, are on a core of their own, as they would be elsewhere.
-// usage: npm run bench:wide [-- SERVICES]
+// --split puts Upriver's main thread there too: its worker then shares a core with the load alone.
+// usage: npm run bench:wide [-- SERVICES] [--split]
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server } from 'node:http';
@@ -20,7 +21,8 @@ import { LOAD_CORE, PROXY_CORE } from './pinned.ts';
 import { median, quantile } from './statistics.ts';
 import { ENDPOINTS, Registry, type Storm, serviceNames } from './wide-registry.ts';
 
-const SERVICES = Number(process.argv[2] ?? 1000);
+const isSplit = process.argv.includes('--split');
+const SERVICES = Number(process.argv.slice(2).find((text) => /^\d+$/.test(text)) ?? 1000);
 const SAMPLES = 50;
 const APART_MS = 500;
 const IDLE_MS = 20_000;
@@ -58,6 +60,8 @@ try {
     args: ['--config', configFile(), '--workers', '1', '--log-level', 'warn'],
   });
   running.push(upriver);
+  // The thread with the number of the process is the main one.
+  if (isSplit) execFileSync('taskset', ['-c', '-p', LOAD_CORE, String(upriver.pid)]);
   tell('all_followed_ms', performance.now() - startMs);
   await pause(SETTLE_MS);
   await measureChanges();
