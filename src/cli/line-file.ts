@@ -14,7 +14,7 @@ export interface LineFileOptions {
   readonly fd: number;
   /** Writing has begun to fail; once until it works again. */
   readonly onError: (why: string) => void;
-  /** It works again, and so many lines were lost meanwhile. */
+  /** It works again, or has caught up, and so many lines were lost meanwhile. */
   readonly onRecovered: (lost: number) => void;
 }
 
@@ -83,7 +83,8 @@ export class LineFile {
 
   private written(): void {
     this.isWriting = false;
-    if (this.hasFailed) {
+    // Lines are lost as well where writing is only too slow.
+    if (this.hasFailed || this.lost > 0) {
       const { lost } = this;
       this.hasFailed = false;
       this.lost = 0;

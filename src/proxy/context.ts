@@ -5,12 +5,7 @@ import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
-
-/**
- * Requests, or TCP sessions of a listener, that a worker has at a time while memory is short. Not
- * none: what was freed need not go back to the system, and nobody would ever be served again.
- */
-export const SHORT_MAX = 16;
+import type { Memory } from './memory.ts';
 
 /** What everything in a worker shares; one per worker thread. */
 export interface WorkerContext {
@@ -23,8 +18,7 @@ export interface WorkerContext {
   readonly log: Logger;
   /** Null when it is off. */
   readonly accessLog: AccessLog | null;
-  /** While it is short, few requests are taken at a time. */
-  readonly memory: { isShort: boolean };
+  readonly memory: Memory;
   /** Tells the main thread. */
   readonly report: (message: EndpointReport) => void;
 }

@@ -8,6 +8,7 @@ import { WorkerLedger } from '../ledger/ledger.ts';
 import { DeltaUnpacker } from '../model/delta-packing.ts';
 import { AccessLog } from '../proxy/access-log.ts';
 import type { WorkerContext } from '../proxy/context.ts';
+import { Memory } from '../proxy/memory.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
 
@@ -49,7 +50,7 @@ const context: WorkerContext = {
       })
     : null,
   report,
-  memory: { isShort: false },
+  memory: new Memory(),
 };
 const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { SHORT_MAX } from '../../src/proxy/context.ts';
+import { SHORT_MAX } from '../../src/proxy/memory.ts';
 import { startEndpoint } from '../support/endpoint.ts';
 import { freePorts } from '../support/ports.ts';
 import { startUpriver } from '../support/upriver.ts';

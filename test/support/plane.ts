@@ -18,6 +18,7 @@ import type {
 } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
+import { Memory } from '../../src/proxy/memory.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { closePeers, dial, type Endpoint, listenEndpoint, type Peer } from './peer.ts';
@@ -73,7 +74,7 @@ export class Plane {
       log,
       accessLog: null,
       report: (message) => this.reports.push(message),
-      memory: { isShort: false },
+      memory: new Memory(),
     };
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),

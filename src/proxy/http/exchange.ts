@@ -108,6 +108,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   private hedge: Hedge | null = null;
   /** Made for the first request whose time is limited in all. */
   private deadline: Deadline | null = null;
+  /** It is counted among those that are taken while memory is short. */
+  private hasPlace = false;
   /** The limit that counts this exchange. */
   private admittedBy: AdaptiveLimit | null = null;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
@@ -185,7 +187,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
     if (limits.bodyBytes > 0 && this.body.bytes + this.body.announced > limits.bodyBytes) {
       this.failClient(BODY_TOO_LARGE);
-    } else if (this.plane.isOverMemory) {
+    } else if (!this.hasMemory()) {
       this.failWithReply(OUT_OF_MEMORY, '', false);
     } else if (adaptive !== null && !adaptive.enter()) {
       this.failWithReply(OVERLOADED, '');
@@ -193,6 +195,13 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       this.admittedBy = adaptive;
       this.place();
     }
+  }
+
+  /** While memory is short, whether this is one of the few requests that are taken. */
+  private hasMemory(): boolean {
+    const { memory } = this.plane.context;
+    if (memory.isShort) this.hasPlace = memory.requests.enter();
+    return this.hasPlace || !memory.isShort;
   }
 
   /**
@@ -717,6 +726,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     this.state = 'free';
     this.endLimits();
+    if (this.hasPlace) context.memory.requests.leave();
+    this.hasPlace = false;
     this.dropUpstream();
     this.account.close(this, why, detail, context);
     this.clear();

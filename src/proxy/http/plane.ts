@@ -2,7 +2,7 @@
 // the parser of request heads, the writer of response heads, and exchanges for reuse.
 import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
-import { SHORT_MAX, type WorkerContext } from '../context.ts';
+import type { WorkerContext } from '../context.ts';
 import type { LiveEndpoint } from '../live-service.ts';
 import { Exchange } from './exchange.ts';
 
@@ -70,11 +70,6 @@ export class HttpPlane {
     }
     exchange.activeIndex = -1;
     if (this.spares.length < SPARES_MAX) this.spares.push(exchange);
-  }
-
-  /** Whether memory is short and another request is one too many; those that are counted go on. */
-  get isOverMemory(): boolean {
-    return this.context.memory.isShort && this.active.length > SHORT_MAX;
   }
 
   /** An endpoint went down by its check: exchanges that wait for it may go elsewhere. */

@@ -10,7 +10,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
-import { SHORT_MAX, type WorkerContext } from '../context.ts';
+import type { WorkerContext } from '../context.ts';
 import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
@@ -48,6 +48,8 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   private state: 'connecting' | 'queued' | 'relaying' | 'closed' = 'connecting';
   private endpoint: LiveEndpoint | null = null;
   private upstream: Upstream | null = null;
+  /** It is counted among those that are taken while memory is short. */
+  private hasPlace = false;
   private attempts = 0;
   private attemptMs = 0;
   private queuedUntilMs: number | null = null;
@@ -76,9 +78,15 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     const count = ledger.openConnection(this.live.slot);
     if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
     else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
-    else if (context.memory.isShort && listener.connectionCount >= SHORT_MAX)
-      this.fail(OUT_OF_MEMORY, '');
+    else if (!this.hasMemory()) this.fail(OUT_OF_MEMORY, '');
     else this.connect();
+  }
+
+  /** While memory is short, whether this is one of the few sessions that are taken. */
+  private hasMemory(): boolean {
+    const { memory } = this.context;
+    if (memory.isShort) this.hasPlace = memory.sessions.enter();
+    return this.hasPlace || !memory.isShort;
   }
 
   // Connecting
@@ -220,6 +228,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
     if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
     this.leaveEndpoint();
+    if (this.hasPlace) this.context.memory.sessions.leave();
     this.account();
     this.listener.gone(this);
   }
@@ -295,11 +304,11 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     }
   }
 
-  /** Sessions live on while the process drains, until the grace is over. */
   get isIdle(): boolean {
     return false;
   }
 
+  /** Sessions live on while the process drains, until the grace is over. */
   drain(): void {}
 
   abort(): void {

@@ -1,6 +1,6 @@
 // A worker that is told that memory is short, and that there is enough again.
 import { afterEach, expect, it } from 'vitest';
-import { SHORT_MAX } from '../../../src/proxy/context.ts';
+import { SHORT_MAX } from '../../../src/proxy/memory.ts';
 import type { Peer } from '../../support/peer.ts';
 import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
 
@@ -12,15 +12,16 @@ it('goes on with what it has, refuses what is too much, and recovers', async () 
   const { plane, endpoint } = await openPair();
   const held: Peer[] = [];
   const clients: Peer[] = [];
-  for (let i = 0; i < SHORT_MAX; i += 1) {
+  // The last one was there before, and is not counted.
+  for (let i = 0; i <= SHORT_MAX; i += 1) {
     const client = await plane.client();
     client.send(GET);
-    clients.push(client);
     const peer = await endpoint.accept();
     await peer.message();
-    held.push(peer);
+    held.unshift(peer);
+    clients.unshift(client);
+    if (i === 0) plane.worker.setMemory(true);
   }
-  plane.worker.setMemory(true);
   const refused = await plane.ask(GET);
   expect(refused.head).toContain('HTTP/1.1 503');
   expect(refused.head).toContain('X-Upriver-Reason: out-of-memory\r\n');
