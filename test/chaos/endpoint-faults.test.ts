@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { hasConsul } from '../support/consul.ts';
 import { startLoad } from '../support/load.ts';
-import { clearStage, RATE, type Stage, setStage } from '../support/stage.ts';
+import { clearStage, deferred, RATE, type Stage, setStage } from '../support/stage.ts';
 
 afterEach(clearStage);
 
@@ -24,6 +24,7 @@ describe.skipIf(!hasConsul)('one of four endpoints', () => {
     const posts = startLoad({
       ...{ url: `${url}slow?ms=20`, method: 'POST', body: 'x', perSecond: 100, timeoutMs: 5000 },
     });
+    deferred(() => posts.stop());
     await posts.next(50);
     await victim.kill();
     await stage.untilState('e0', 'down');
@@ -109,9 +110,13 @@ describe.skipIf(!hasConsul)('all endpoints', () => {
     expect(readiness.status).toBe(200);
   });
 
-  // Must not fail: anything. At the end only the new ones answer.
+  // Must not fail: anything, POSTs included. At the end only the new ones answer.
   it('are replaced at once by as many new ones', async () => {
     const stage = await setStage();
+    const posts = startLoad({
+      ...{ url: stage.url, method: 'POST', body: 'x', perSecond: 100, timeoutMs: 5000 },
+    });
+    deferred(() => posts.stop());
     const blue = stage.endpoints;
     const green = await Promise.all([0, 1, 2, 3].map((i) => stage.start(`green${i}`)));
     for (const endpoint of green) await stage.register(endpoint);
@@ -127,6 +132,7 @@ describe.skipIf(!hasConsul)('all endpoints', () => {
     const { byEndpoint, failures } = await late.stop();
     expect(failures).toEqual([]);
     expect([...byEndpoint.keys()].sort()).toEqual(green.map(({ id }) => id).sort());
+    expect((await posts.stop()).failures).toEqual([]);
     await expectNothingLost(stage);
   });
 
