@@ -58,19 +58,25 @@ export class LineFile {
 
   private next(): void {
     if (this.pending === '') return;
-    const bytes = Buffer.from(this.pending);
+    const lines = this.pending;
     this.pending = '';
     this.isWriting = true;
-    this.put(bytes);
+    // As a string, for it is encoded outside the heap: megabytes of buffers a second would be garbage.
+    write(this.options.fd, lines, null, 'utf8', (error, count) => {
+      if (error === null && count === Buffer.byteLength(lines)) this.written();
+      else this.onPut(error, count, Buffer.from(lines));
+    });
   }
 
   private put(bytes: Buffer): void {
-    write(this.options.fd, bytes, (error, count) => {
-      if (error !== null && error.code !== 'EAGAIN') this.failed(bytes, messageOf(error));
-      else if (error !== null) this.putLater(bytes);
-      else if (count < bytes.length) this.put(bytes.subarray(count));
-      else this.written();
-    });
+    write(this.options.fd, bytes, (error, count) => this.onPut(error, count, bytes));
+  }
+
+  private onPut(error: NodeJS.ErrnoException | null, count: number, bytes: Buffer): void {
+    if (error !== null && error.code !== 'EAGAIN') this.failed(bytes, messageOf(error));
+    else if (error !== null) this.putLater(bytes);
+    else if (count < bytes.length) this.put(bytes.subarray(count));
+    else this.written();
   }
 
   private putLater(bytes: Buffer): void {
