@@ -185,6 +185,14 @@ export class LiveService implements TimerOwner {
     return count;
   }
 
+  /** Whether an endpoint that may take work is not among these slots. */
+  hasUntried(tried: readonly number[]): boolean {
+    for (const { slot, takesWork } of this.endpoints.values()) {
+      if (takesWork && !tried.includes(slot)) return true;
+    }
+    return false;
+  }
+
   /** Why there is no endpoint, for people: `3 endpoints: 2 down, 1 maint`. */
   whyNoEndpoint(): string {
     const { endpoints } = this.snapshot;

@@ -363,13 +363,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       this.goOnWith(second);
       return;
     }
-    const verdict = retryVerdict(why, this.service.retry, {
-      isIdempotent: this.isRepeatable,
-      hasResponseBegun: this.response.hasBegun,
-      isReplayable: this.copy.isWhole,
-      attempts: this.attempts,
-      hasUntried: this.tried.length < live.usableCount,
-    });
+    const verdict = this.verdictOn(why);
     const mayGoAgain =
       verdict === 'free' || (verdict === 'charged' && live.retryBudget.spend(wheel.nowMs));
     if (!mayGoAgain) {
@@ -382,6 +376,17 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     if (why === STALE || why === ENDPOINT_DOWN) this.attempts -= 1;
     this.state = 'placing';
     this.place();
+  }
+
+  private verdictOn(why: Reason): 'no' | 'free' | 'charged' {
+    return retryVerdict(why, this.service.retry, {
+      isIdempotent: this.isRepeatable,
+      isUnsent: this.state === 'connecting',
+      hasResponseBegun: this.response.hasBegun,
+      isReplayable: this.copy.isWhole,
+      attempts: this.attempts,
+      hasUntried: this.live.hasUntried(this.tried),
+    });
   }
 
   private noteTried(endpoint: LiveEndpoint): void {
@@ -431,10 +436,14 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   // What happens to the attempt
 
-  /** The endpoint is down by its check, and this exchange may be waiting for it in vain. */
+  /**
+   * The endpoint is down by its check, and this exchange may be waiting for it in vain. Where it may
+   * not go elsewhere it goes on waiting.
+   */
   onEndpointDown(endpoint: LiveEndpoint): void {
-    if (this.endpoint !== endpoint || this.state !== 'awaiting') return;
-    if (this.isRepeatable && this.copy.isWhole) this.attemptFailed(ENDPOINT_DOWN);
+    if (this.endpoint !== endpoint) return;
+    const isWaiting = this.state === 'connecting' || this.state === 'awaiting';
+    if (isWaiting && this.verdictOn(ENDPOINT_DOWN) !== 'no') this.attemptFailed(ENDPOINT_DOWN);
   }
 
   onUpstreamEnd(): void {

@@ -14,6 +14,8 @@ export interface RetryFacts {
   readonly isIdempotent: boolean;
   /** A byte of a response went to the client. */
   readonly hasResponseBegun: boolean;
+  /** The attempt was still connecting: the endpoint has seen nothing of the request. */
+  readonly isUnsent: boolean;
   /** Everything that was sent can be sent again. */
   readonly isReplayable: boolean;
   /** Attempts that reached an endpoint, this one included. */
@@ -38,7 +40,7 @@ export function retryVerdict(
     if (!policy.on.has('connect')) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
-  if (!facts.isIdempotent) return 'no';
+  if (!facts.isIdempotent && !(facts.isUnsent && reason.code === 'endpoint-down')) return 'no';
   if (reason.code === 'endpoint-down') {
     // It only moves: the load on the others is what it would have been without that endpoint.
     if (!policy.on.has('timeout')) return 'no';

@@ -1,5 +1,6 @@
 // Which failed attempts are made again, where, and how often.
 import { afterEach, describe, expect, it } from 'vitest';
+import { EndpointColumn } from '../../../src/ledger/layout.ts';
 import type { ReasonCode } from '../../../src/model/reason.ts';
 import type { Endpoint } from '../../support/peer.ts';
 import { listenEndpoint } from '../../support/peer.ts';
@@ -10,9 +11,10 @@ import {
   openPlane,
   type Policy,
   request,
+  serviceOf,
 } from '../../support/plane.ts';
 import { freePorts } from '../../support/ports.ts';
-import { makePassive } from '../../support/service.ts';
+import { makePassive, makeSnapshot } from '../../support/service.ts';
 
 afterEach(closePlanes);
 
@@ -276,5 +278,40 @@ describe('no endpoint', () => {
     expect(head).toContain('X-Upriver-Reason: no-endpoint\r\n');
     expect(body).toContain('none registered');
     await plane.quiet();
+  });
+});
+
+describe('an endpoint that goes down by its check', () => {
+  /** One endpoint that is silent, and goes down just when a request connects to it. */
+  async function goDown(sent: string, policy: Policy = {}) {
+    const [frozen, good] = [await listenEndpoint(), await listenEndpoint()];
+    silent(frozen);
+    good.serve(async (peer) => {
+      const { body } = await peer.message();
+      peer.send(answer(`good${body}`));
+    });
+    const plane = await openPlane([frozen.port], policy);
+    const whole = makeSnapshot(serviceOf(policy), [frozen.port, good.port]);
+    const endpoints = whole.endpoints.map((one, i) =>
+      i === 0 ? { ...one, state: 'down' as const } : one,
+    );
+    const { ledger } = plane.context;
+    const add = ledger.addEndpoint.bind(ledger);
+    ledger.addEndpoint = (slot, column, by) => {
+      add(slot, column, by);
+      if (slot === 0 && column === EndpointColumn.connects) {
+        void plane.apply([{ ...whole, endpoints }]);
+      }
+    };
+    const { body } = await plane.ask(sent);
+    await plane.quiet();
+    return { plane, body };
+  }
+
+  it('gives back what is connecting to it, whatever the method', async () => {
+    expect((await goDown(GET)).body).toBe('good');
+    const { plane, body } = await goDown(POST);
+    expect(body).toBe('goodabc');
+    expect(plane.retries('endpoint-down')).toBe(1);
   });
 });
