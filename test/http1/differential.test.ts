@@ -22,7 +22,6 @@ const FORM =
   'we take the four forms of a target, each for its methods; Node takes any path-like text';
 const NOMINATION = 'we refuse a Connection that names a field which must go on; Node ignores names';
 const SPACES = 'we take exactly one SP; Node skips further ones';
-const BLANKS = 'we refuse white space about a coding, which some readers see and some do not';
 const UPGRADE =
   'we judge the request alone; Node reads nothing behind a request that asks to upgrade';
 const METHOD = 'we take any token, for unknown methods are the endpoint to judge; Node has a list';
@@ -50,8 +49,8 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
   'a field line that never ends': 'we close after a missing Host; Node reads the next request',
   'a request line that never ends': 'we refuse what has no version; Node takes it for HTTP/0.9',
   'another coding below chunked': 'we have no coding but chunked; Node hands the coded body on',
-  'a tab before chunked': BLANKS,
-  'a space behind chunked': BLANKS,
+  'tabs and spaces behind chunked':
+    'white space ends a field line as it begins one; Node refuses it',
   'Transfer-Encoding in HTTP/1.0':
     'its framing is faulty (RFC 9112 section 6.1); Node reads chunks',
   'two Hosts': HOST,

@@ -132,7 +132,9 @@ function lengthOf(fields: readonly Field[], minor: string): string | null {
   const codings = fields.filter(({ name }) => name === 'transfer-encoding');
   if (lengths.length + codings.length > 1) return null;
   if (codings.length === 1) {
-    return minor === '1' && /^[^:]+: ?chunked$/i.test(codings[0]!.line) ? 'chunked' : null;
+    return minor === '1' && /^[^:]+:[ \t]*chunked[ \t]*$/i.test(codings[0]!.line)
+      ? 'chunked'
+      : null;
   }
   const [length] = lengths;
   if (length === undefined) return '';

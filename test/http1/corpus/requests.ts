@@ -665,15 +665,27 @@ const FRAMING: readonly HeadRow[] = [
     gives: 'bad-transfer-encoding',
   },
   {
-    rule: '9112 6.1',
-    about: 'a tab before chunked',
-    bytes: post('Transfer-Encoding:\tchunked'),
-    gives: 'bad-transfer-encoding',
+    rule: '9110 5.5',
+    about: 'tabs and spaces before chunked',
+    bytes: post('Transfer-Encoding: \t \tchunked'),
+    gives: { body: 'chunked' },
   },
   {
     rule: '9112 6.1',
-    about: 'a space behind chunked',
-    bytes: post('Transfer-Encoding: chunked '),
+    about: 'no white space before chunked',
+    bytes: post('Transfer-Encoding:chunked'),
+    gives: { body: 'chunked' },
+  },
+  {
+    rule: '9110 5.5',
+    about: 'tabs and spaces behind chunked',
+    bytes: post('Transfer-Encoding: chunked \t '),
+    gives: { body: 'chunked' },
+  },
+  {
+    rule: '9112 6.1',
+    about: 'white space within chunked',
+    bytes: post('Transfer-Encoding: chun ked'),
     gives: 'bad-transfer-encoding',
   },
   {

@@ -152,6 +152,12 @@ export const RESPONSES: readonly HeadRow[] = [
     gives: { body: 'chunked' },
   },
   {
+    rule: '9110 5.5',
+    about: 'chunked with white space around it',
+    bytes: ok('Transfer-Encoding:\tchunked \t'),
+    gives: { body: 'chunked' },
+  },
+  {
     rule: '9112 6.3',
     about: 'an answer to HEAD has no body, whatever its length says',
     bytes: ok('Content-Length: 3'),
