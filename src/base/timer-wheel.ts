@@ -27,6 +27,11 @@ export class TimerEntry {
   constructor(owner: TimerOwner) {
     this.owner = owner;
   }
+
+  /** It is going to fire. */
+  get isSet(): boolean {
+    return this.deadlineMs !== NEVER;
+  }
 }
 
 export class TimerWheel {

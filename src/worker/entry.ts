@@ -50,7 +50,7 @@ const context: WorkerContext = {
       })
     : null,
   report,
-  memory: new Memory(),
+  memory: new Memory(wheel),
 };
 const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 

@@ -74,7 +74,7 @@ export class Plane {
       log,
       accessLog: null,
       report: (message) => this.reports.push(message),
-      memory: new Memory(),
+      memory: new Memory(this.wheel),
     };
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),

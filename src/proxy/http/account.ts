@@ -16,9 +16,12 @@ export interface Accountable {
   readonly client: { readonly address: string; readonly listenerKey: string };
   readonly method: string;
   readonly attempts: number;
-  /** Body bytes, and those of a tunnel. */
-  readonly bytesIn: number;
-  readonly bytesOut: number;
+  /** Body bytes, counted at the end. */
+  readonly bodyIn: number;
+  readonly bodyOut: number;
+  /** Bytes of a tunnel, which are counted as they come. */
+  readonly tunnelIn: number;
+  readonly tunnelOut: number;
 }
 
 export class Account {
@@ -35,6 +38,9 @@ export class Account {
 
   begin(head: Head, { accessLog }: WorkerContext): void {
     this.startMs = performance.now();
+    this.endMs = 0;
+    this.status = 0;
+    this.endpointId = '';
     if (accessLog === null) return;
     this.target = head.text(head.targetStart, head.targetEnd);
     this.host = head.hostStart < 0 ? '' : head.text(head.hostStart, head.hostEnd);
@@ -51,24 +57,21 @@ export class Account {
     this.endMs = 0;
   }
 
-  /** Counts and logs the exchange, which ended for `why`; null: well. Ready for the next one then. */
+  /** Counts and logs the exchange, which ended for `why`; null: well. */
   close(ended: Accountable, why: Reason | null, detail: string, context: WorkerContext): void {
     const { ledger } = context;
     const { slot } = ended.live;
     const isKnown = why === null && this.endMs > 0;
     const ms = (isKnown ? this.endMs : performance.now()) - this.startMs;
     ledger.addExchange(slot, this.status, ms * 1000);
-    const { bytesIn, bytesOut } = ended;
-    if (bytesIn > 0) ledger.addService(slot, ServiceColumn.bytesIn, bytesIn);
-    if (bytesOut > 0) ledger.addService(slot, ServiceColumn.bytesOut, bytesOut);
+    const { bodyIn, bodyOut } = ended;
+    if (bodyIn > 0) ledger.addService(slot, ServiceColumn.bytesIn, bodyIn);
+    if (bodyOut > 0) ledger.addService(slot, ServiceColumn.bytesOut, bodyOut);
     if (why !== null) {
       ledger.addReason(slot, why.index);
       this.logFailure(ended, why, detail, context);
     }
     if (context.accessLog !== null) this.logAccess(ended, why, ms, context.accessLog);
-    this.endMs = 0;
-    this.status = 0;
-    this.endpointId = '';
   }
 
   /** One line per failure, at the level of whose fault it is. */
@@ -87,11 +90,12 @@ export class Account {
   }
 
   private logAccess(
-    { live, client, method, attempts, bytesIn, bytesOut }: Accountable,
+    ended: Accountable,
     why: Reason | null,
     totalMs: number,
     accessLog: NonNullable<WorkerContext['accessLog']>,
   ): void {
+    const { live, client, method, attempts } = ended;
     accessLog.add({
       client: client.address,
       listener: client.listenerKey,
@@ -103,8 +107,8 @@ export class Account {
       status: this.status,
       reason: why?.code ?? '',
       attempts,
-      bytesIn,
-      bytesOut,
+      bytesIn: ended.bodyIn + ended.tunnelIn,
+      bytesOut: ended.bodyOut + ended.tunnelOut,
       totalMs,
     });
   }

@@ -35,6 +35,8 @@ export class BodyRelay {
     this.isDone = kind === Body.none;
     this.bytes = 0;
     this.fault = '';
+    this.from = 0;
+    this.to = 0;
     this.last = null;
     if (kind !== Body.chunked) return;
     this.decoder ??= new ChunkedDecoder();

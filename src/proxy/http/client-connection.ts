@@ -337,11 +337,9 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   /** Sends an answer of our own. It closes afterwards unless the whole request has been read. */
   reply(why: Reason, detail: string, mayKeepAlive: boolean): void {
-    const isWhole = this.exchange === null || this.exchange.isRequestDone;
-    this.leaveExchange();
     if (this.state === 'closed') return;
     // Of a request that was not understood, or not read, more may come.
-    if (!isWhole || !mayKeepAlive) this.isLast = false;
+    if (!mayKeepAlive) this.isLast = false;
     if (why.status === 0) {
       this.abort();
       return;
@@ -378,13 +376,17 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   /** The answer is sent, or with the kernel. */
-  exchangeDone(isKept: boolean): void {
-    if (!this.exchange!.isRequestDone) this.isLast = false;
-    this.leaveExchange();
+  exchangeDone(isKept: boolean, isRequestDone: boolean): void {
+    if (!isRequestDone) this.isLast = false;
     this.afterAnswer(isKept);
   }
 
-  private leaveExchange(): void {
+  /**
+   * The exchange has ended and is given back: from here on it may be another connection's. The same
+   * turn brings what becomes of this one: exchangeDone, reply, tunnelClosed, abort or reset.
+   */
+  exchangeLeft(exchange: Exchange): void {
+    assert(this.exchange === exchange, 'an exchange is referred to by its own connection alone');
     this.exchange = null;
     this.tunnel = null;
     this.isHeld = false;
@@ -421,7 +423,6 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   tunnelClosed(): void {
-    this.leaveExchange();
     this.linger();
   }
 
@@ -510,11 +511,11 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const { exchange, counted } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
-    this.leaveExchange();
     this.stash = null;
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;
     exchange?.onClientClose(error === null && this.hasEnded);
+    assert(this.exchange === null, 'what is closed refers to no exchange');
     if (counted !== null) this.plane.context.ledger.closeConnection(counted.slot);
     this.counted = null;
     this.listener.gone(this);
@@ -550,7 +551,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const err = error instanceof Error ? error.stack : String(error);
     log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
     const { exchange } = this;
-    this.leaveExchange();
+    this.state = 'closed';
     this.wire.destroy();
     exchange?.onBug();
   }
@@ -570,12 +571,16 @@ export class ClientConnection implements WireHandler, TimerOwner {
   abort(): void {
     assert(this.wire.handler === this, 'a connection ends its own wire');
     // In mid-answer an orderly close may look like its end.
-    if (this.exchange?.looksComplete) this.wire.reset();
-    else this.wire.destroy();
+    if (this.exchange?.looksComplete) this.reset();
+    else {
+      this.state = 'closed';
+      this.wire.destroy();
+    }
   }
 
   /** Closes with RST, so that a response without an end can't look complete. */
   reset(): void {
+    this.state = 'closed';
     this.wire.reset();
   }
 

@@ -20,6 +20,7 @@ import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
 import type { AdaptiveLimit } from '../adaptive-limit.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
+import type { Place } from '../memory.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
 import { Account, type Accountable } from './account.ts';
 import { BodyRelay } from './body-relay.ts';
@@ -74,7 +75,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   activeIndex = -1;
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
+  /** Valid while `isHeld`: the connection that refers to this exchange exactly as long. */
   client!: ClientConnection;
+  private isHeld = false;
   live!: LiveService;
   /** The policy that it began with. */
   private service!: Service;
@@ -108,8 +111,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   private hedge: Hedge | null = null;
   /** Made for the first request whose time is limited in all. */
   private deadline: Deadline | null = null;
-  /** It is counted among those that are taken while memory is short. */
-  private hasPlace = false;
+  /** Held while it is counted among those that are taken while memory is short. */
+  private shortPlace: Place | null = null;
   /** The limit that counts this exchange. */
   private admittedBy: AdaptiveLimit | null = null;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
@@ -129,9 +132,11 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   /** The head is complete: takes everything that is needed of it, for its bytes won't stay. */
   begin(client: ClientConnection, head: Head, live: LiveService, route: Route | null): void {
-    assert(this.state === 'free', 'an exchange serves one request at a time');
+    assert(this.state === 'free' && !this.isHeld, 'an exchange has one owner at a time');
+    this.reset();
     const { service } = live;
     this.state = 'placing';
+    this.isHeld = true;
     this.client = client;
     this.live = live;
     if (this.service !== service) {
@@ -200,8 +205,10 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   /** While memory is short, whether this is one of the few requests that are taken. */
   private hasMemory(): boolean {
     const { memory } = this.plane.context;
-    if (memory.isShort) this.hasPlace = memory.requests.enter();
-    return this.hasPlace || !memory.isShort;
+    if (!memory.isShort) return true;
+    // What may become a tunnel is counted with what lasts, so that requests keep their places.
+    this.shortPlace = (this.upgrade === '' ? memory.requests : memory.sessions).enter();
+    return this.shortPlace !== null;
   }
 
   /**
@@ -304,6 +311,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const kept = this.needsFresh ? null : endpoint.pool.take(freshMs);
     this.isOnKept = kept !== null;
     this.hasAnswerBytes = false;
+    this.attemptMs = 0;
     if (kept !== null) {
       kept.user = this;
       this.upstream = kept;
@@ -342,8 +350,19 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     upstream?.destroy();
     if (endpoint === null) return;
     this.endpoint = null;
+    this.countBytes(endpoint.slot);
     this.plane.context.ledger.release(endpoint.slot);
     this.live.placeFreed();
+  }
+
+  /** Before the attempt is no longer counted as in flight, which keeps the row this endpoint's. */
+  private countBytes(slot: number): void {
+    if (this.attemptMs === 0) return;
+    const { ledger } = this.plane.context;
+    const bytesIn = this.body.bytes;
+    const bytesOut = this.response.hasBegun ? this.response.body.bytes : 0;
+    if (bytesIn > 0) ledger.addEndpoint(slot, EndpointColumn.bytesIn, bytesIn);
+    if (bytesOut > 0) ledger.addEndpoint(slot, EndpointColumn.bytesOut, bytesOut);
   }
 
   private attemptFailed(why: Reason, detail = ''): void {
@@ -581,8 +600,10 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     live.attemptSucceeded(this.endpoint!, us, head.status);
     this.state = 'relaying';
     this.account.status = head.status;
+    // What is not done with this read ends at another moment. Afterwards this exchange may serve
+    // another request.
+    if (!this.response.body.isDone) this.account.goesOn();
     this.afterResponseBytes();
-    if (this.state === 'relaying') this.account.goesOn();
   }
 
   /** Counts the answer; returns how long it took, microseconds. */
@@ -625,8 +646,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       upstream.release(this.service.limits);
     }
     const { isClientKept } = response;
+    const isRequestDone = this.body.isDone;
     this.finish(null);
-    client.exchangeDone(isClientKept);
+    client.exchangeDone(isClientKept, isRequestDone);
   }
 
   private beginTunnel(head: Head, base: Buffer, start: number, end: number): void {
@@ -651,6 +673,19 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   tunnelDone(): void {
     if (this.state === 'tunnel') this.finish(null);
+  }
+
+  onTunnelBytes(bytesIn: number, bytesOut: number): void {
+    const { ledger } = this.plane.context;
+    const { slot } = this.endpoint!;
+    if (bytesIn > 0) {
+      ledger.addEndpoint(slot, EndpointColumn.bytesIn, bytesIn);
+      ledger.addService(this.live.slot, ServiceColumn.bytesIn, bytesIn);
+    }
+    if (bytesOut > 0) {
+      ledger.addEndpoint(slot, EndpointColumn.bytesOut, bytesOut);
+      ledger.addService(this.live.slot, ServiceColumn.bytesOut, bytesOut);
+    }
   }
 
   // Back-pressure
@@ -718,7 +753,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     if (this.state !== 'free') this.finish(BUG);
   }
 
-  /** What bounds requests does not bound tunnels. */
+  /** What bounds requests does not bound tunnels: their place while memory is short is another. */
   private endLimits(): void {
     this.admittedBy?.leave(this.answerUs);
     this.admittedBy = null;
@@ -726,7 +761,11 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.hedge?.cancel();
   }
 
-  /** The last step on every way: counts, logs, and gives the exchange back. */
+  /**
+   * The last step on every way, and the only one: counts, logs, takes back every reference to the
+   * exchange, and gives it back. It may serve another connection before this returns to the caller,
+   * who reads nothing of it afterwards.
+   */
   private finish(why: Reason | null, detail = ''): void {
     const { context } = this.plane;
     if (this.state === 'queued') {
@@ -735,33 +774,47 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     this.state = 'free';
     this.endLimits();
-    if (this.hasPlace) context.memory.requests.leave();
-    this.hasPlace = false;
+    this.shortPlace?.leave();
+    this.shortPlace = null;
     this.dropUpstream();
     this.account.close(this, why, detail, context);
-    this.clear();
+    this.copy.letGo();
+    this.tunnel = null;
+    this.isHeld = false;
+    this.client.exchangeLeft(this);
+    assert(this.endpoint === null && this.upstream === null, 'what is given back holds nothing');
+    assert(!this.timer.isSet, 'what is given back waits for nothing');
     this.plane.giveExchange(this);
   }
 
-  get bytesIn(): number {
-    return this.body.bytes + (this.tunnel === null ? 0 : this.tunnel.bytesIn);
+  get bodyIn(): number {
+    return this.body.bytes;
   }
 
-  get bytesOut(): number {
-    if (this.tunnel !== null) return this.tunnel.bytesOut;
+  get bodyOut(): number {
     return this.response.hasBegun ? this.response.body.bytes : 0;
   }
 
-  /** As new, for the next request. */
-  private clear(): void {
-    this.copy.clear();
-    this.response.clear();
-    this.tunnel = null;
+  get tunnelIn(): number {
+    return this.tunnel === null ? 0 : this.tunnel.bytesIn;
+  }
+
+  get tunnelOut(): number {
+    return this.tunnel === null ? 0 : this.tunnel.bytesOut;
+  }
+
+  /** As new: at the beginning, so that nothing of the request before can have come in since. */
+  private reset(): void {
+    this.copy.reset();
+    this.response.reset();
     this.upgrade = '';
     this.hash = 0;
     if (this.tried.length > 0) this.tried.length = 0;
     this.attempts = 0;
+    this.attemptMs = 0;
     this.needsFresh = false;
+    this.isOnKept = false;
+    this.hasAnswerBytes = false;
     this.hasMadeRoom = false;
     this.answerUs = 0;
   }

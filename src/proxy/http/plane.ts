@@ -41,17 +41,19 @@ export class HttpPlane {
   }
 
   giveParser(parser: HeadParser): void {
-    parser.reset();
+    parser.letGo();
     if (this.parsers.length < SPARES_MAX) this.parsers.push(parser);
   }
 
   /** A parser of response heads; kept by an upstream connection while a head is in pieces. */
   takeResponseParser(): HeadParser {
-    return this.responseParsers.pop() ?? new HeadParser('response', RESPONSE_LIMITS);
+    const parser = this.responseParsers.pop() ?? new HeadParser('response', RESPONSE_LIMITS);
+    parser.reset();
+    return parser;
   }
 
   giveResponseParser(parser: HeadParser): void {
-    parser.reset();
+    parser.letGo();
     if (this.responseParsers.length < SPARES_MAX) this.responseParsers.push(parser);
   }
 

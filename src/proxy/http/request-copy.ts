@@ -1,5 +1,6 @@
 // What goes to the endpoint, as long as it may have to go again: the head as we wrote it, and the
 // body as far as it has come. The bytes of an unfinished write stay what they are until it is done.
+import { assert } from '../../base/assert.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
 
 /** A buffer that has grown beyond this is not kept for the next request. */
@@ -45,11 +46,17 @@ export class RequestCopy {
     this.isLent = false;
   }
 
-  /** As new, for the next request. */
-  clear(): void {
+  /** The request is done with: what an unfinished write refers to, or is large, is not kept. */
+  letGo(): void {
     if (this.writer.length > KEPT_BYTES_MAX) this.writer = new HeadWriter();
     else if (this.isLent) this.writer.abandonBuffer();
     this.isLent = false;
+  }
+
+  /** As new, for the next request. */
+  reset(): void {
+    assert(!this.isLent, 'the bytes of an unfinished write are not written over');
+    this.writer.reset();
     this.isWhole = true;
   }
 }

@@ -92,7 +92,7 @@ export class ResponseRelay {
   }
 
   /** As new, for the next response. */
-  clear(): void {
+  reset(): void {
     this.hasBegun = false;
     this.isClientKept = false;
     this.isUpstreamKept = false;

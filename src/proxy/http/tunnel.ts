@@ -7,6 +7,8 @@ import type { ClientConnection } from './client-connection.ts';
 export interface TunnelOwner {
   /** It is over: the upstream connection can go. */
   tunnelDone(): void;
+  /** Bytes have come from the client, or from the endpoint. */
+  onTunnelBytes(bytesIn: number, bytesOut: number): void;
 }
 
 export class Tunnel implements UpstreamUser {
@@ -37,6 +39,7 @@ export class Tunnel implements UpstreamUser {
 
   takeBytes(base: Buffer, start: number, end: number): void {
     this.bytesIn += end - start;
+    this.owner.onTunnelBytes(end - start, 0);
     this.upstream.setTimer(this.idleMs);
     const isTaken = this.client.wire.forwardTo(this.upstream.wire, base, start, end);
     if (!isTaken) this.client.hold();
@@ -57,6 +60,7 @@ export class Tunnel implements UpstreamUser {
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {
     this.bytesOut += end - start;
+    this.owner.onTunnelBytes(0, end - start);
     this.upstream.setTimer(this.idleMs);
     const { wire } = this.upstream;
     if (!wire.forwardTo(this.client.wire, base, start, end)) wire.pause();

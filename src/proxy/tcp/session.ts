@@ -14,6 +14,7 @@ import type { WorkerContext } from '../context.ts';
 import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
+import type { Place } from '../memory.ts';
 import { isStarved } from '../upstream-connection.ts';
 import type { Wire, WireHandler } from '../wire.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
@@ -48,8 +49,8 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   private state: 'connecting' | 'queued' | 'relaying' | 'closed' = 'connecting';
   private endpoint: LiveEndpoint | null = null;
   private upstream: Upstream | null = null;
-  /** It is counted among those that are taken while memory is short. */
-  private hasPlace = false;
+  /** Held while it is counted among those that are taken while memory is short. */
+  private shortPlace: Place | null = null;
   private attempts = 0;
   private attemptMs = 0;
   private queuedUntilMs: number | null = null;
@@ -85,8 +86,9 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   /** While memory is short, whether this is one of the few sessions that are taken. */
   private hasMemory(): boolean {
     const { memory } = this.context;
-    if (memory.isShort) this.hasPlace = memory.sessions.enter();
-    return this.hasPlace || !memory.isShort;
+    if (!memory.isShort) return true;
+    this.shortPlace = memory.sessions.enter();
+    return this.shortPlace !== null;
   }
 
   // Connecting
@@ -228,7 +230,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
     if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
     this.leaveEndpoint();
-    if (this.hasPlace) this.context.memory.sessions.leave();
+    this.shortPlace?.leave();
     this.account();
     this.listener.gone(this);
   }

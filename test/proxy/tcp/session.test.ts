@@ -55,7 +55,7 @@ async function listenPeer(serve: (socket: Socket) => void, port = 0): Promise<nu
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-const memory = new Memory();
+let memory: Memory;
 
 /** A tcp service in front of these ports, listening. */
 async function serve(
@@ -64,6 +64,7 @@ async function serve(
   weights: readonly number[] = [],
 ): Promise<LiveService> {
   const service = makeService({ protocol: 'tcp', ...parts });
+  memory = new Memory(wheel);
   const context: WorkerContext = {
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
