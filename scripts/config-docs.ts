@@ -12,6 +12,8 @@ export interface KeyRow {
 interface Node {
   readonly description?: string;
   readonly default?: unknown;
+  /** Of a key whose default depends on another one. */
+  readonly 'x-default'?: unknown;
   readonly properties?: Readonly<Record<string, Node>>;
   readonly additionalProperties?: Node | boolean;
   readonly items?: Node;
@@ -37,7 +39,7 @@ function rowsBelow(node: Node, prefix: string): KeyRow[] {
 
 function rowsOf(node: Node, key: string): KeyRow[] {
   const below = rowsBelow(node, key);
-  const fallback = below.length > 0 ? '' : formatDefault(node.default);
+  const fallback = below.length > 0 ? '' : formatDefault(node.default ?? node['x-default']);
   const description = node.description ?? '';
   return description === '' && below.length > 0
     ? below
@@ -63,7 +65,8 @@ export function exampleYaml(): string {
     '# Every key with its default. Everything may be left out.',
   ];
   const rows = keyRows().map((row) => ({ ...row, key: row.key.replaceAll('NAME', 'example') }));
-  const skipped = /^(registries\.consul\.(token|token_file|http_auth)$|routers\[\]|workers$)/;
+  const skipped =
+    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.timeouts\.idle$|routers\[\]|workers$)/;
   for (const { key, fallback, description } of rows.filter((row) => !skipped.test(row.key))) {
     const parts = key.split('.');
     const indent = '  '.repeat(parts.length - 1);

@@ -4,6 +4,9 @@ import type { HeaderRules, PassiveHealth, Service, ServiceSource } from '../mode
 import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
 import type { ConfigInput, ServiceInput } from './schema.ts';
 
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
 export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
   const { consul } = input.registries;
   return {
@@ -63,7 +66,9 @@ export function buildService(name: string, input: ServiceInput): Service {
     timeouts: {
       connectMs: timeouts.connect,
       responseMs: timeouts.response,
-      idleMs: timeouts.idle,
+      idleBodyMs: timeouts.idle_body ?? timeouts.idle ?? MINUTE_MS,
+      idleTunnelMs: timeouts.idle_tunnel ?? timeouts.idle ?? HOUR_MS,
+      idleTcpMs: timeouts.idle_tcp ?? timeouts.idle ?? HOUR_MS,
       clientHeaderMs: timeouts.client_header,
       keepAliveMs: timeouts.keep_alive,
       requestMs: timeouts.request,
@@ -97,6 +102,7 @@ export function buildService(name: string, input: ServiceInput): Service {
         response: headerRules(http.response_headers, http.rename_response_headers),
       },
     },
+    tcp: { earlyFailureMs: input.tcp.early_failure },
     slowStartMs: input.slow_start,
   };
 }

@@ -189,9 +189,21 @@ export const timeoutsSchema = z.strictObject({
   response: duration(1)
     .prefault('1m')
     .meta({ description: 'From the request sent to the first byte of the response.' }),
-  idle: duration(1)
-    .prefault('1m')
-    .meta({ description: 'Between two pieces of a body, and in a tunnel or TCP session.' }),
+  idle: duration()
+    .optional()
+    .meta({ description: 'Default of the three that follow; without it each has its own.' }),
+  // Optional, since a default of their own would hide whether `idle` is to be taken.
+  idle_body: duration()
+    .optional()
+    .meta({ 'x-default': '1m', description: 'Between two pieces of a body; 0 is no limit.' }),
+  idle_tunnel: duration().optional().meta({
+    'x-default': '1h',
+    description: 'An upgraded connection without a byte either way; 0 is no limit.',
+  }),
+  idle_tcp: duration().optional().meta({
+    'x-default': '1h',
+    description: 'A TCP session without a byte either way; 0 is no limit.',
+  }),
   client_header: duration(1)
     .prefault('10s')
     .meta({ description: 'From the first byte of a request head to its last.' }),
@@ -201,6 +213,13 @@ export const timeoutsSchema = z.strictObject({
   request: duration().prefault('0s').meta({
     description:
       'From the request head to the end of the response, with all attempts; 0 is no limit.',
+  }),
+});
+
+export const tcpSchema = z.strictObject({
+  early_failure: duration().prefault('1s').meta({
+    description:
+      'A session that the endpoint ends within this time without having sent a byte moves to another endpoint, and one that it cuts counts as a failure; 0 trusts every connection.',
   }),
 });
 
@@ -312,6 +331,7 @@ export const serviceSchema = z.strictObject({
   http: httpSchema
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
+  tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
   slow_start: duration()
     .prefault('0s')
     .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),

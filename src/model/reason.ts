@@ -105,6 +105,12 @@ const rows = {
     'connect',
     'Connecting to the endpoint took too long.',
   ),
+  'session-refused': upstream(
+    0,
+    'unsent',
+    'connect',
+    'The endpoint closed the TCP session before it sent anything.',
+  ),
   'stale-connection': {
     ...upstream(502, 'idempotent', 'reset', 'A kept connection turned out to be closed.'),
     blamesEndpoint: false,

@@ -106,8 +106,12 @@ export interface Timeouts {
   readonly connectMs: number;
   /** From the request sent to the first byte of the response. */
   readonly responseMs: number;
-  /** Between two bytes of a body or of a TCP session, and of idle upgraded connections. */
-  readonly idleMs: number;
+  /** Between two pieces of a body, in either direction; 0 is no limit. */
+  readonly idleBodyMs: number;
+  /** Of an upgraded connection without a byte either way; 0 is no limit. */
+  readonly idleTunnelMs: number;
+  /** Of a TCP session without a byte either way; 0 is no limit. */
+  readonly idleTcpMs: number;
   /** From the first byte of a request head to its last. */
   readonly clientHeaderMs: number;
   /** How long a client connection may wait for its next request. */
@@ -147,6 +151,14 @@ export interface Limits {
   readonly idleUpstreamMs: number;
   /** How long an upstream connection gets new requests, ms; 0 is no limit. */
   readonly upstreamAgeMs: number;
+}
+
+export interface TcpPolicy {
+  /**
+   * A session that ends within this time, ms, by the endpoint and without a byte of it, moves to
+   * another endpoint; one that the endpoint cuts counts as a failure. 0 trusts every connection.
+   */
+  readonly earlyFailureMs: number;
 }
 
 /** What happens to the fields of a head. Names are lower case. */
@@ -220,5 +232,6 @@ export interface Service {
   readonly timeouts: Timeouts;
   readonly limits: Limits;
   readonly http: HttpPolicy;
+  readonly tcp: TcpPolicy;
   readonly slowStartMs: number;
 }

@@ -6,6 +6,7 @@ import type { EndpointReport } from '../model/streak.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
+import type { Room } from './room.ts';
 
 /** What everything in a worker shares; one per worker thread. */
 export interface WorkerContext {
@@ -19,6 +20,7 @@ export interface WorkerContext {
   /** Null when it is off. */
   readonly accessLog: AccessLog | null;
   readonly memory: Memory;
+  readonly room: Room;
   /** Tells the main thread. */
   readonly report: (message: EndpointReport) => void;
 }

@@ -22,10 +22,10 @@ export interface Drainable {
 /** Before a request is routed there is no service whose policy could apply. */
 const UNROUTED = {
   head: { headBytes: 32 * 1024, fieldCount: 100, targetBytes: 8192 },
-  timeouts: { clientHeaderMs: 10_000, keepAliveMs: 60_000, idleMs: 60_000 },
+  timeouts: { clientHeaderMs: 10_000, keepAliveMs: 60_000, idleBodyMs: 60_000 },
 } as const;
 
-type ClientTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleMs'>;
+type ClientTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleBodyMs'>;
 
 export class LiveListener {
   snapshot: ListenerSnapshot;

@@ -58,6 +58,8 @@ export class LiveEndpoint implements Choice {
   isSpare = false;
   /** Its check speaks against it; an endpoint that is only ejected may well answer. */
   isDown = false;
+  /** It is down or ejected, and takes no work. */
+  isOut = false;
   /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
   takesWork = true;
   /** Monotonic ms until which the worker passes it over; 0: not. */
@@ -72,9 +74,9 @@ export class LiveEndpoint implements Choice {
   }
 }
 
-/** An exchange that waits for a place on an endpoint. */
+/** A request that waits for a place on an endpoint. */
 export interface Waiter {
-  /** An endpoint may have a place now: try again. */
+  /** An endpoint may have a place now: try, and call `dequeue` on success. */
   onPlace(): void;
 }
 
@@ -126,17 +128,11 @@ export class LiveService implements TimerOwner {
       this.balancer = this.makeBalancer();
       this.applyOptions();
     }
-    const known = this.endpoints;
-    const wereSpare = new Set([...known.values()].filter((one) => one.isSpare));
+    // Those that were out before, or took work in spite of it, lose nothing that waits for them.
+    const wereIn = [...this.endpoints.values()].filter((one) => !one.isOut);
     this.applyEndpoints();
     this.wake();
-    return (
-      snapshot.endpoints
-        .filter((endpoint) => endpoint.state === 'down' || endpoint.state === 'ejected')
-        .flatMap((endpoint) => known.get(endpoint.slot) ?? [])
-        // What a spare endpoint got in the panic, it got in spite of its state.
-        .filter((endpoint) => !(endpoint.isSpare && wereSpare.has(endpoint)))
-    );
+    return wereIn.filter((one) => one.isOut);
   }
 
   /**
@@ -267,8 +263,8 @@ export class LiveService implements TimerOwner {
   }
 
   /**
-   * The endpoint answered, `us` microseconds after it had the request; `status` is 0 for a TCP
-   * session. Whether the answer is an error is for the streaks of errors alone.
+   * The endpoint answered, `us` microseconds after it had the request; `status` is 0 for a tunnel.
+   * Whether the answer is an error is for the streaks of errors alone.
    */
   attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
     const { ledger, wheel } = this.context;
@@ -279,6 +275,18 @@ export class LiveService implements TimerOwner {
       ledger.endStreaks(endpoint.slot, STREAKS_WITHOUT_ANSWER);
       this.noteError(endpoint, status);
     }
+    this.noteLatency(endpoint, us);
+  }
+
+  /** A TCP session is served: whatever failed in a row ends. */
+  attemptServed(endpoint: LiveEndpoint): void {
+    const { ledger, wheel } = this.context;
+    ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+    ledger.endStreaks(endpoint.slot);
+  }
+
+  /** It took the endpoint `us` microseconds to answer, or to take a TCP connection. */
+  noteLatency(endpoint: LiveEndpoint, us: number): void {
     endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
     this.p95?.add(us);
   }
@@ -328,7 +336,7 @@ export class LiveService implements TimerOwner {
 
   /** An attempt has ended: the first in the queue may take its place. */
   placeFreed(): void {
-    if (this.waiters.length > 0) this.waiters.shift()!.onPlace();
+    this.waiters[0]?.onPlace();
   }
 
   /** Steps what changes with time alone: slow start, endpoints passed over, the queue. */
@@ -376,6 +384,7 @@ export class LiveService implements TimerOwner {
       live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
       live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
+      live.isOut = !live.takesWork && (live.isDown || endpoint.state === 'ejected');
       if (!live.takesWork) live.pool.clear();
       this.endpoints.set(endpoint.slot, live);
     }
@@ -422,10 +431,9 @@ export class LiveService implements TimerOwner {
     else wheel.cancel(this.timer);
   }
 
+  /** All may try, in their order; those that find no place keep theirs in the queue. */
   private wake(): void {
-    const { waiters } = this;
-    this.waiters = [];
-    for (const waiter of waiters) waiter.onPlace();
+    for (const waiter of [...this.waiters]) waiter.onPlace();
   }
 }
 

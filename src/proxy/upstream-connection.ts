@@ -55,8 +55,10 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.wire = connectWire(endpoint, this, 'shared');
   }
 
+  /** Tells the user in `ms`; 0: never. */
   setTimer(ms: number): void {
-    this.wheel.schedule(this.timer, ms);
+    if (ms > 0) this.wheel.schedule(this.timer, ms);
+    else this.wheel.cancel(this.timer);
   }
 
   clearTimer(): void {

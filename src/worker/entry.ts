@@ -9,6 +9,7 @@ import { DeltaUnpacker } from '../model/delta-packing.ts';
 import { AccessLog } from '../proxy/access-log.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { Memory } from '../proxy/memory.ts';
+import { Room } from '../proxy/room.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
 
@@ -35,11 +36,12 @@ const log: Logger = {
 
 const wheel = new TimerWheel(() => performance.now());
 wheel.start();
+const services: WorkerContext['services'] = new Map();
 const context: WorkerContext = {
   index: init.index,
   ledger: new WorkerLedger(init.ledger),
   wheel,
-  services: new Map(),
+  services,
   random: seededRandom(init.seed),
   log,
   accessLog: init.accessLog
@@ -51,6 +53,7 @@ const context: WorkerContext = {
     : null,
   report,
   memory: new Memory(wheel),
+  room: new Room(services, wheel, log),
 };
 const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 

@@ -161,6 +161,23 @@ describe('passive', () => {
   });
 });
 
+describe('idle times', () => {
+  const idleOf = (text: string) => {
+    const { timeouts } = settingsOf({ file: `services: { a: { timeouts: ${text} } }` })
+      .services[0]!;
+    return [timeouts.idleBodyMs, timeouts.idleTunnelMs, timeouts.idleTcpMs];
+  };
+
+  it.each([
+    ['{}', [60_000, 3_600_000, 3_600_000]],
+    ['{ idle: 5s }', [5000, 5000, 5000]],
+    ['{ idle: 5s, idle_tcp: 1m }', [5000, 5000, 60_000]],
+    ['{ idle_tunnel: 0, idle_body: 1s }', [1000, 0, 3_600_000]],
+  ])('%s', (text, expected) => {
+    expect(idleOf(text)).toEqual(expected);
+  });
+});
+
 describe('config.example.yaml', () => {
   const file = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8');
 

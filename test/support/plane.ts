@@ -19,6 +19,7 @@ import type {
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
+import { Room } from '../../src/proxy/room.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { closePeers, dial, type Endpoint, listenEndpoint, type Peer } from './peer.ts';
@@ -65,16 +66,18 @@ export class Plane {
       warn() {},
       error: (fields) => this.errors.push(fields),
     };
+    const services: WorkerContext['services'] = new Map();
     this.context = {
       index: 0,
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
       wheel: this.wheel,
-      services: new Map(),
+      services,
       random: seededRandom(1),
       log,
       accessLog: null,
       report: (message) => this.reports.push(message),
       memory: new Memory(this.wheel),
+      room: new Room(services, this.wheel, log),
     };
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),

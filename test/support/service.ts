@@ -38,7 +38,9 @@ export function makeService(parts: Partial<Service> = {}): Service {
     timeouts: {
       connectMs: 5000,
       responseMs: 60_000,
-      idleMs: 60_000,
+      idleBodyMs: 60_000,
+      idleTunnelMs: 60_000,
+      idleTcpMs: 60_000,
       clientHeaderMs: 10_000,
       keepAliveMs: 60_000,
       requestMs: 0,
@@ -69,6 +71,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
+    tcp: { earlyFailureMs: 1000 },
     slowStartMs: 0,
     ...parts,
   };

@@ -100,7 +100,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const isTooMany = service !== null && !this.countFor(service);
     if (isTooMany) this.refuse(TOO_MANY_CONNECTIONS, null);
     else if (isFromReserve(wire.descriptor)) {
-      plane.closeIdle('EMFILE');
+      plane.context.room.closeIdle('EMFILE');
       this.refuse(OUT_OF_DESCRIPTORS, null);
     }
   }
@@ -398,7 +398,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     else if (this.wire.isFlushed) this.nextRequest();
     else {
       this.state = 'flushing';
-      this.setTimer(this.listener.timeouts.idleMs);
+      this.setTimer(this.listener.timeouts.idleBodyMs);
     }
   }
 
@@ -462,7 +462,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.state = 'closing';
     this.stash = null;
     if (this.wire.isFlushed) this.wire.destroy();
-    else this.setTimer(this.listener.timeouts.idleMs);
+    else this.setTimer(this.listener.timeouts.idleBodyMs);
   }
 
   /**
@@ -474,7 +474,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.state = 'lingering';
     this.stash = null;
     // Until the answer is taken it is the client's turn; then the client is given a moment to close.
-    this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleMs);
+    this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleBodyMs);
     this.wire.end();
     this.wire.resume();
     if (this.hasEnded && this.wire.isFlushed) this.wire.destroy();
@@ -553,7 +553,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const { exchange } = this;
     this.state = 'closed';
     this.wire.destroy();
-    exchange?.onBug();
+    exchange?.abandon();
   }
 
   get isIdle(): boolean {
@@ -584,7 +584,10 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.wire.reset();
   }
 
+  /** 0: no limit. */
   private setTimer(ms: number): void {
-    this.plane.context.wheel.schedule(this.timer, ms);
+    const { wheel } = this.plane.context;
+    if (ms > 0) wheel.schedule(this.timer, ms);
+    else wheel.cancel(this.timer);
   }
 }

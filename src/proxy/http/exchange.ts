@@ -3,14 +3,12 @@
 // is. Reading order: begin -> takeBody -> dispatch -> place -> attempt -> sendRequest ->
 // onUpstreamBytes -> readHeads -> beginResponse -> endResponse; attemptFailed is every other way.
 //
-//   free -> placing <-> queued            placing: choosing an endpoint
-//           placing -> connecting -> awaiting -> relaying -> free
+//   free -> placing -> connecting -> awaiting -> relaying -> free
 //                 ^-- retry --'-----------'          '-> tunnel -> free
 //
-// Invariant: `endpoint` is set exactly while the ledger counts this exchange as in flight on it.
+// `placing`: an endpoint is chosen, or waited for (proxy/placement.ts, which counts it as in flight).
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
-import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { isPersistent, requestBody } from '../../http1/framing.ts';
 import { type Head, HeadFlag } from '../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
@@ -18,9 +16,8 @@ import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
-import type { AdaptiveLimit } from '../adaptive-limit.ts';
-import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
-import type { Place } from '../memory.ts';
+import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import { Placement, type PlacementOwner } from '../placement.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
 import { Account, type Accountable } from './account.ts';
 import { BodyRelay } from './body-relay.ts';
@@ -37,15 +34,12 @@ import { isIdempotent, retryVerdict } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
 import { acceptedProtocol, writeSwitch } from './upgrade.ts';
 
-type State = 'free' | 'placing' | 'queued' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
+type State = 'free' | 'placing' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 
 /** Kept connections that lay idle for longer are not used for what can't be repeated. */
 const FRESH_MS = 1000;
 
 const NO_ENDPOINT = reason('no-endpoint');
-const QUEUE_FULL = reason('queue-full');
-const QUEUE_TIMEOUT = reason('queue-timeout');
-const OVERLOADED = reason('overloaded');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const OUT_OF_MEMORY = reason('out-of-memory');
 const REQUEST_TIMEOUT = reason('request-timeout');
@@ -67,14 +61,13 @@ const BODY_TOO_LARGE = reason('body-too-large');
 const CLIENT_CLOSED = reason('client-closed');
 const BUG = reason('bug');
 
-type Owner = TimerOwner & TunnelOwner & HedgeOwner & DeadlineOwner & Accountable;
+type Owner = PlacementOwner & TunnelOwner & HedgeOwner & DeadlineOwner & Accountable;
 
-export class Exchange implements UpstreamUser, Waiter, Owner {
+export class Exchange implements UpstreamUser, Owner {
   state: State = 'free';
   /** Its place among the plane's active exchanges. */
   activeIndex = -1;
   private readonly plane: HttpPlane;
-  private readonly timer = new TimerEntry(this);
   /** Valid while `isHeld`: the connection that refers to this exchange exactly as long. */
   client!: ClientConnection;
   private isHeld = false;
@@ -92,29 +85,19 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   /** What an upgrade asks for; '' where it is none. */
   private upgrade = '';
   private mayKeepAlive = false;
-  private hash = 0;
 
   // Attempts.
-  /** Slots of the endpoints that failed. */
-  private readonly tried: number[] = [];
-  attempts = 0;
+  private readonly placement: Placement;
   private needsFresh = false;
-  private endpoint: LiveEndpoint | null = null;
   private upstream: UpstreamConnection | null = null;
   private attemptMs = 0;
   /** The connection of this attempt had served before, so it may be stale. */
   private isOnKept = false;
   private hasAnswerBytes = false;
-  /** Idle connections were closed for this exchange, which found no descriptor left. */
-  private hasMadeRoom = false;
   /** Made for the first request that may be hedged. */
   private hedge: Hedge | null = null;
   /** Made for the first request whose time is limited in all. */
   private deadline: Deadline | null = null;
-  /** Held while it is counted among those that are taken while memory is short. */
-  private shortPlace: Place | null = null;
-  /** The limit that counts this exchange. */
-  private admittedBy: AdaptiveLimit | null = null;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
   private answerUs = 0;
 
@@ -127,6 +110,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   constructor(plane: HttpPlane) {
     this.plane = plane;
+    this.placement = new Placement(this, plane.context);
     this.response = new ResponseRelay(plane.responseWriter);
   }
 
@@ -151,8 +135,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.body.begin(requestBody(head), head.contentLength, head.isChunked);
     if (head.has(HeadFlag.upgrade)) this.upgrade = acceptedProtocol(head);
     const facts = client.factsFor(this.policy);
-    if (service.balance.hash !== null)
-      this.hash = hashOf(service.balance.hash, head, facts.address);
+    const { hash } = service.balance;
+    this.placement.begin(live, hash === null ? 0 : hashOf(hash, head, facts.address));
     live.retryBudget.earn();
     const { requestMs } = service.timeouts;
     if (requestMs > 0) {
@@ -169,6 +153,14 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     });
   }
 
+  private get endpoint(): LiveEndpoint | null {
+    return this.placement.endpoint;
+  }
+
+  get attempts(): number {
+    return this.placement.attempts;
+  }
+
   /** The whole request has arrived from the client. */
   get isRequestDone(): boolean {
     return this.body.isDone;
@@ -181,34 +173,22 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   /** How long the client may keep us waiting for the next piece of its body, ms. */
   get bodyIdleMs(): number {
-    return this.service.timeouts.idleMs;
+    return this.service.timeouts.idleBodyMs;
   }
 
   /** Chooses an endpoint; to be called once after `begin` and the body bytes that came with the head. */
   dispatch(): void {
     if (this.state !== 'placing') return;
     const { limits } = this.service;
-    const { adaptive } = this.live;
     // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
     if (limits.bodyBytes > 0 && this.body.bytes + this.body.announced > limits.bodyBytes) {
       this.failClient(BODY_TOO_LARGE);
-    } else if (!this.hasMemory()) {
-      this.failWithReply(OUT_OF_MEMORY, '', false);
-    } else if (adaptive !== null && !adaptive.enter()) {
-      this.failWithReply(OVERLOADED, '');
-    } else {
-      this.admittedBy = adaptive;
-      this.place();
+      return;
     }
-  }
-
-  /** While memory is short, whether this is one of the few requests that are taken. */
-  private hasMemory(): boolean {
-    const { memory } = this.plane.context;
-    if (!memory.isShort) return true;
-    // What may become a tunnel is counted with what lasts, so that requests keep their places.
-    this.shortPlace = (this.upgrade === '' ? memory.requests : memory.sessions).enter();
-    return this.shortPlace !== null;
+    const refused = this.placement.admit(this.upgrade !== '');
+    if (refused === null) this.placement.find();
+    // Short of memory, the connection is not kept either.
+    else this.failWithReply(refused, '', refused !== OUT_OF_MEMORY);
   }
 
   /**
@@ -252,44 +232,12 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   // Attempts
 
-  private place(): void {
-    const { live } = this;
-    const { limits } = this.service;
-    const endpoint = live.isFull ? null : live.pick(this.tried, this.hash);
-    if (endpoint !== null) this.attempt(endpoint);
-    else if (live.usableCount > 0) this.enqueue(limits.queueTimeoutMs);
-    else if (limits.parkMs > 0) this.enqueue(limits.parkMs);
-    else this.failWithReply(NO_ENDPOINT, live.whyNoEndpoint());
+  onNoPlace(why: Reason, detail: string): void {
+    this.failWithReply(why, detail);
   }
 
-  /** Waits for a place, or, while no endpoint is up, for one to come. */
-  private enqueue(timeoutMs: number): void {
-    const { wheel } = this.plane.context;
-    if (!this.live.enqueue(this)) {
-      this.failWithReply(QUEUE_FULL, '');
-      return;
-    }
-    if (this.state !== 'queued') wheel.schedule(this.timer, timeoutMs);
-    this.state = 'queued';
-  }
-
-  onPlace(): void {
-    if (this.state !== 'queued') return;
-    try {
-      this.place();
-    } catch (error) {
-      // Who called is another exchange.
-      this.client.onBug(error);
-    }
-  }
-
-  /** The time in the queue is up. */
-  onTimer(): void {
-    if (this.state !== 'queued') return;
-    const { live } = this;
-    live.dequeue(this);
-    if (live.usableCount > 0) this.failWithReply(QUEUE_TIMEOUT, '');
-    else this.failWithReply(NO_ENDPOINT, live.whyNoEndpoint());
+  onBug(error: unknown): void {
+    this.client.onBug(error);
   }
 
   /** The time for the whole request is up. */
@@ -299,14 +247,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     else this.failWithReply(REQUEST_TIMEOUT, '');
   }
 
-  private attempt(endpoint: LiveEndpoint): void {
+  onPlaced(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.plane.context;
-    if (this.state === 'queued') wheel.cancel(this.timer);
-    this.endpoint = endpoint;
     this.account.endpointId = endpoint.id;
-    this.attempts += 1;
-    ledger.acquire(endpoint.slot);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
     const freshMs = this.isRepeatable ? 0 : wheel.nowMs - FRESH_MS;
     const kept = this.needsFresh ? null : endpoint.pool.take(freshMs);
     this.isOnKept = kept !== null;
@@ -315,7 +258,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     if (kept !== null) {
       kept.user = this;
       this.upstream = kept;
-      const isAtOnce = this.attempts === 1 && this.state === 'placing';
+      const isAtOnce = this.placement.attempts === 1 && this.state === 'placing';
       this.sendRequest(kept, isAtOnce ? this.account.startMs : performance.now());
       return;
     }
@@ -345,14 +288,11 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   /** The attempt is over: the connection is closed, the count in flight taken back. */
   private dropUpstream(): void {
-    const { endpoint, upstream } = this;
+    const { upstream } = this;
     this.upstream = null;
     upstream?.destroy();
-    if (endpoint === null) return;
-    this.endpoint = null;
-    this.countBytes(endpoint.slot);
-    this.plane.context.ledger.release(endpoint.slot);
-    this.live.placeFreed();
+    if (this.endpoint !== null) this.countBytes(this.endpoint.slot);
+    this.placement.leave();
   }
 
   /** Before the attempt is no longer counted as in flight, which keeps the row this endpoint's. */
@@ -371,7 +311,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const endpoint = this.endpoint!;
     // A stale connection says nothing of the endpoint: it may be asked again, on a fresh one.
     if (why === STALE) this.needsFresh = true;
-    else this.noteTried(endpoint);
+    else this.placement.noteTried(endpoint);
     this.dropUpstream();
     this.copy.rescue();
     if (why.blamesEndpoint)
@@ -391,10 +331,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     }
     ledger.addRetry(live.slot, why.index);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
-    // What only moved has not been tried.
-    if (why === STALE || why === ENDPOINT_DOWN) this.attempts -= 1;
+    if (why === STALE || why === ENDPOINT_DOWN) this.placement.forgetAttempt();
     this.state = 'placing';
-    this.place();
+    this.placement.find();
   }
 
   private verdictOn(why: Reason): 'no' | 'free' | 'charged' {
@@ -403,13 +342,9 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       isUnsent: this.state === 'connecting',
       hasResponseBegun: this.response.hasBegun,
       isReplayable: this.copy.isWhole,
-      attempts: this.attempts,
-      hasUntried: this.live.hasUntried(this.tried),
+      attempts: this.placement.attempts,
+      hasUntried: this.placement.hasUntried,
     });
-  }
-
-  private noteTried(endpoint: LiveEndpoint): void {
-    if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
   }
 
   // Hedging
@@ -424,11 +359,10 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   onHedgeDue(): void {
-    const { endpoint: first, hedge, live, tried } = this;
+    const { hedge, live } = this;
     if (this.state !== 'awaiting' || this.hasAnswerBytes || hedge!.isTrying) return;
-    const seen = [...tried, first!.slot];
-    const endpoint = live.pick(seen, this.hash);
-    if (endpoint === null || seen.includes(endpoint.slot)) return;
+    const endpoint = this.placement.pickOther();
+    if (endpoint === null) return;
     if (!live.retryBudget.spend(this.plane.context.wheel.nowMs)) return;
     hedge!.try(endpoint, Buffer.from(this.copy.view()), live);
   }
@@ -443,7 +377,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   private goOnWith({ endpoint, upstream, sentMs, isOnKept }: HedgeTry): void {
-    this.endpoint = endpoint;
+    this.placement.moveTo(endpoint);
     this.account.endpointId = endpoint.id;
     this.upstream = upstream;
     upstream.user = this;
@@ -512,14 +446,12 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   /** Out of descriptors or ports, which is no fault of the endpoint's: idle connections go. */
   private makeRoom(code: string): void {
     this.dropUpstream();
-    const count = this.plane.closeIdle(code);
-    if (count === 0 || this.hasMadeRoom) {
+    if (!this.placement.makeRoom(code)) {
       this.failWithReply(OUT_OF_DESCRIPTORS, code);
       return;
     }
-    this.hasMadeRoom = true;
     this.state = 'placing';
-    this.place();
+    this.placement.find();
   }
 
   /** Closed before the first byte of the answer: a kept connection may have been closed before us. */
@@ -615,12 +547,12 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   private mayRetryStatus(): boolean {
-    this.noteTried(this.endpoint!);
+    this.placement.noteTried(this.endpoint!);
     return (
       this.isRepeatable &&
       this.copy.isWhole &&
-      this.attempts < this.service.retry.attempts &&
-      this.tried.length < this.live.usableCount &&
+      this.placement.attempts < this.service.retry.attempts &&
+      this.placement.hasUntried &&
       // Out of budget, the endpoint's own answer says more than one of ours.
       this.live.retryBudget.has(this.plane.context.wheel.nowMs)
     );
@@ -630,7 +562,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     const { body } = this.response;
     if (body.fault !== '') this.cut(BAD_RESPONSE_BODY, body.fault);
     else if (body.isDone) this.endResponse();
-    else this.upstream!.setTimer(this.service.timeouts.idleMs);
+    else this.upstream!.setTimer(this.service.timeouts.idleBodyMs);
   }
 
   private endResponse(): void {
@@ -665,7 +597,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.state = 'tunnel';
     this.endLimits();
     if (!client.wire.write(plane.responseWriter.view())) plane.responseWriter.abandonBuffer();
-    const tunnel = new Tunnel(this, client, upstream, this.service.timeouts.idleMs);
+    const tunnel = new Tunnel(this, client, upstream, this.service.timeouts.idleTunnelMs);
     this.tunnel = tunnel;
     client.beginTunnel(tunnel);
     if (end > start && this.tunnel === tunnel) tunnel.onUpstreamBytes(base, start, end);
@@ -749,14 +681,13 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   /** A rule of ours was broken: whatever can still be done is to count right. */
-  onBug(): void {
+  abandon(): void {
     if (this.state !== 'free') this.finish(BUG);
   }
 
   /** What bounds requests does not bound tunnels: their place while memory is short is another. */
   private endLimits(): void {
-    this.admittedBy?.leave(this.answerUs);
-    this.admittedBy = null;
+    this.placement.endAdmission(this.answerUs);
     this.deadline?.clear();
     this.hedge?.cancel();
   }
@@ -768,22 +699,17 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
    */
   private finish(why: Reason | null, detail = ''): void {
     const { context } = this.plane;
-    if (this.state === 'queued') {
-      this.live.dequeue(this);
-      context.wheel.cancel(this.timer);
-    }
     this.state = 'free';
     this.endLimits();
-    this.shortPlace?.leave();
-    this.shortPlace = null;
     this.dropUpstream();
+    this.placement.end(this.answerUs);
     this.account.close(this, why, detail, context);
     this.copy.letGo();
     this.tunnel = null;
     this.isHeld = false;
     this.client.exchangeLeft(this);
     assert(this.endpoint === null && this.upstream === null, 'what is given back holds nothing');
-    assert(!this.timer.isSet, 'what is given back waits for nothing');
+    assert(!this.placement.isQueued, 'what is given back waits for nothing');
     this.plane.giveExchange(this);
   }
 
@@ -808,14 +734,10 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
     this.copy.reset();
     this.response.reset();
     this.upgrade = '';
-    this.hash = 0;
-    if (this.tried.length > 0) this.tried.length = 0;
-    this.attempts = 0;
     this.attemptMs = 0;
     this.needsFresh = false;
     this.isOnKept = false;
     this.hasAnswerBytes = false;
-    this.hasMadeRoom = false;
     this.answerUs = 0;
   }
 }

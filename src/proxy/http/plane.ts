@@ -11,8 +11,6 @@ const SPARES_MAX = 256;
 const RESPONSE_BYTES = 8192;
 /** What an endpoint may send as a head. */
 const RESPONSE_LIMITS: HeadLimits = { headBytes: 65_536, fieldCount: 200, targetBytes: 0 };
-/** How often it is said that descriptors are out. */
-const STARVED_LOG_MS = 10_000;
 
 export class HttpPlane {
   readonly context: WorkerContext;
@@ -24,7 +22,6 @@ export class HttpPlane {
   /** Exchanges in use, in no order: each knows its place. */
   private readonly active: Exchange[] = [];
   private requestNumber = 0;
-  private starvedMs = Number.NEGATIVE_INFINITY;
   private readonly idPrefix: string;
 
   constructor(context: WorkerContext) {
@@ -77,23 +74,6 @@ export class HttpPlane {
   /** An endpoint went down by its check: exchanges that wait for it may go elsewhere. */
   endpointWentDown(endpoint: LiveEndpoint): void {
     for (const exchange of [...this.active]) exchange.onEndpointDown(endpoint);
-  }
-
-  /**
-   * There is no descriptor or port for another connection (`code` of the system): those that lie idle
-   * are closed. Returns how many.
-   */
-  closeIdle(code: string): number {
-    const { log, services, wheel } = this.context;
-    let count = 0;
-    for (const service of services.values()) count += service.closeIdle();
-    if (wheel.nowMs >= this.starvedMs + STARVED_LOG_MS) {
-      this.starvedMs = wheel.nowMs;
-      const what = 'no descriptor or port is left';
-      const advice = 'raise the limit: ulimit -n, or net.ipv4.ip_local_port_range';
-      log.error({ code, closedIdle: count }, `${what}; ${advice}`);
-    }
-    return count;
   }
 
   /** An id for a request that brought none: unique over workers and restarts. */

@@ -1,11 +1,12 @@
 // One TCP session: a client connection relayed to one endpoint, byte for byte, each direction on
-// its own (half-close included). Connecting is tried on other endpoints when one refuses; once
-// connected, the session stays where it is.
-//   connecting <-> queued     no endpoint has a place
-//   connecting -> relaying -> closed
+// its own (half-close included).
+//   placing -> connecting -> relaying -> closed
+//      ^------------'-----------'          an endpoint that refuses, or closes before it sent a byte
+// An endpoint that accepts need not serve: whatever listens for it may close at once. So a session is
+// trusted with the endpoint's first byte, or when it has lasted for `tcp.early_failure`. Until then
+// it moves to another endpoint, with the bytes that the client sent.
 // A session that does not end in order is ended with RST on both sides: what was relayed must not
 // look complete.
-// Invariant: `endpoint` is set exactly while the ledger counts this session as in flight on it.
 import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
@@ -13,22 +14,20 @@ import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
 import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
-import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
-import type { Place } from '../memory.ts';
+import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import { Placement, type PlacementOwner } from '../placement.ts';
 import { isStarved } from '../upstream-connection.ts';
 import type { Wire, WireHandler } from '../wire.ts';
+import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
-const NO_ENDPOINT = reason('no-endpoint');
-const QUEUE_FULL = reason('queue-full');
-const QUEUE_TIMEOUT = reason('queue-timeout');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
-const OUT_OF_MEMORY = reason('out-of-memory');
 const BUG = reason('bug');
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
+const SESSION_REFUSED = reason('session-refused');
 const CLIENT_CLOSED = reason('client-closed');
 const CLIENT_IDLE = reason('client-idle');
 const CUT = reason('response-cut');
@@ -37,7 +36,9 @@ const DRAINING = reason('draining');
 /** How long a client may go on sending after its endpoint has gone away in order. */
 const LINGER_MS = 2000;
 
-export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable, TimerOwner {
+type Owner = WireHandler & UpstreamOwner & PlacementOwner & Drainable & TimerOwner;
+
+export class TcpSession implements Owner {
   private readonly client: Wire;
   private readonly listener: LiveListener;
   private readonly live: LiveService;
@@ -45,17 +46,16 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   private readonly timer = new TimerEntry(this);
   private readonly startMs = performance.now();
   private readonly clientAddress: string;
-  private readonly tried: number[] = [];
-  private state: 'connecting' | 'queued' | 'relaying' | 'closed' = 'connecting';
-  private endpoint: LiveEndpoint | null = null;
+  private readonly placement: Placement;
+  private state: 'placing' | 'connecting' | 'relaying' | 'closed' = 'placing';
   private upstream: Upstream | null = null;
-  /** Held while it is counted among those that are taken while memory is short. */
-  private shortPlace: Place | null = null;
-  private attempts = 0;
   private attemptMs = 0;
-  private queuedUntilMs: number | null = null;
-  /** What the client sent before there was anyone to send it to; the client is paused then. */
-  private early: Buffer | null = null;
+  /** Of the wheel's clock; valid while relaying. */
+  private connectedMs = 0;
+  /** The endpoint was credited with a session that it serves. */
+  private isCredited = false;
+  /** What the client has sent so far, as long as the session may move to another endpoint. */
+  private readonly early = new EarlyBytes();
   private hasClientEnded = false;
   private hasUpstreamEnded = false;
   /** Why it ended otherwise than in order; the first reason counts. */
@@ -74,108 +74,85 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.clientAddress = client.remoteAddress;
     // A tcp listener has a service as long as it is open.
     this.live = listener.service!;
+    this.placement = new Placement(this, context);
+    const { balance, limits } = this.live.service;
+    this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.clientAddress) : 0);
     const { ledger } = context;
     ledger.addService(this.live.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(this.live.slot);
-    if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
+    if (count > limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
     else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
-    else if (!this.hasMemory()) this.fail(OUT_OF_MEMORY, '');
-    else this.connect();
+    else this.start();
   }
 
-  /** While memory is short, whether this is one of the few sessions that are taken. */
-  private hasMemory(): boolean {
-    const { memory } = this.context;
-    if (!memory.isShort) return true;
-    this.shortPlace = memory.sessions.enter();
-    return this.shortPlace !== null;
+  private start(): void {
+    const refused = this.placement.admit(true);
+    if (refused === null) this.placement.find();
+    else this.fail(refused, '');
   }
 
   // Connecting
 
-  private connect(): void {
+  onPlaced(endpoint: LiveEndpoint): void {
     this.state = 'connecting';
-    const { live } = this;
-    const hash = live.service.balance.policy === 'hash' ? hashText(this.clientAddress) : 0;
-    const { limits } = live.service;
-    const endpoint = live.isFull ? null : live.pick(this.tried, hash);
-    if (endpoint !== null) this.attempt(endpoint);
-    else if (live.usableCount > 0) this.queue(limits.queueTimeoutMs);
-    else if (limits.parkMs > 0) this.queue(limits.parkMs);
-    else this.fail(NO_ENDPOINT, live.whyNoEndpoint());
-  }
-
-  private attempt(endpoint: LiveEndpoint): void {
-    const { ledger, wheel } = this.context;
-    this.endpoint = endpoint;
     this.endpointId = endpoint.id;
     this.attemptMs = performance.now();
-    if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
-    ledger.acquire(endpoint.slot);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
-    wheel.schedule(this.timer, this.live.service.timeouts.connectMs);
-    this.attempts += 1;
+    this.setTimer(this.live.service.timeouts.connectMs);
     this.upstream = new Upstream(this, endpoint);
   }
 
-  /** Waits for a place, or, while no endpoint is up, for one to come. */
-  private queue(timeoutMs: number): void {
-    if (!this.live.enqueue(this)) {
-      this.fail(QUEUE_FULL, '');
-      return;
-    }
-    this.state = 'queued';
-    const { wheel } = this.context;
-    // It may leave the queue and come back in vain: the time runs from when it came first.
-    this.queuedUntilMs ??= wheel.nowMs + timeoutMs;
-    wheel.schedule(this.timer, Math.max(0, this.queuedUntilMs - wheel.nowMs));
-  }
-
-  /** An endpoint may have a place: called once, and taken off the queue. */
-  onPlace(): void {
-    if (this.state !== 'queued') return;
-    try {
-      this.connect();
-    } catch (error) {
-      // Who called is another session.
-      this.onBug(error);
-    }
+  onNoPlace(why: Reason, detail: string): void {
+    this.fail(why, detail);
   }
 
   onConnected(): void {
-    const { endpoint, upstream, early } = this;
+    const { live, upstream } = this;
+    const endpoint = this.placement.endpoint!;
     this.state = 'relaying';
-    this.live.attemptSucceeded(endpoint!, (performance.now() - this.attemptMs) * 1000);
-    this.context.ledger.addEndpoint(endpoint!.slot, EndpointColumn.connects, 1);
+    this.connectedMs = this.context.wheel.nowMs;
+    this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
+    live.noteLatency(endpoint, (performance.now() - this.attemptMs) * 1000);
     this.touch();
-    this.early = null;
-    const isTaken = early === null || upstream!.wire.write(early);
-    if (early !== null) this.countIn(early.length);
+    const { view } = this.early;
+    const isTaken = view === null || upstream!.wire.write(view);
+    if (view !== null) this.countSent(view.length);
+    if (live.service.tcp.earlyFailureMs === 0) this.trust();
     if (this.hasClientEnded) upstream!.wire.end();
     else if (isTaken) this.client.resume();
   }
 
   private connectFailed(why: Reason, detail: string): void {
-    const endpoint = this.endpoint!;
+    const endpoint = this.placement.endpoint!;
     const { ledger, log } = this.context;
+    this.placement.noteTried(endpoint);
+    const isSaved = this.mayMove(why);
     this.leaveEndpoint();
     this.live.attemptFailed(endpoint, why);
-    if (this.mayTryAgain()) {
-      ledger.addRetry(this.live.slot, why.index);
-      ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
-      const fields = { service: this.live.name, endpoint: endpoint.id, reason: why.code, detail };
-      log.debug(fields, 'connecting failed; trying again');
-      this.connect();
+    if (!isSaved) {
+      this.fail(why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
       return;
     }
-    this.fail(why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
+    ledger.addRetry(this.live.slot, why.index);
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
+    const fields = { service: this.live.name, endpoint: endpoint.id, reason: why.code, detail };
+    log.debug(fields, 'the session moves to another endpoint');
+    this.seekAnother();
   }
 
-  /** Nothing was sent: as long as there is an endpoint that was not asked, the session is saved. */
-  private mayTryAgain(): boolean {
+  private seekAnother(): void {
+    this.state = 'placing';
+    this.context.wheel.cancel(this.timer);
+    this.hasUpstreamEnded = false;
+    this.placement.find();
+  }
+
+  /** As long as there is an endpoint that was not asked, the session is saved. */
+  private mayMove(why: Reason): boolean {
     const { retry } = this.live.service;
-    if (retry.attempts <= 1 || !retry.on.has('connect')) return false;
-    return this.tried.length < this.live.usableCount || this.attempts < retry.attempts;
+    const { attempts, hasUntried } = this.placement;
+    if (!this.early.isWhole || retry.attempts <= 1 || !retry.on.has('connect')) return false;
+    // What an endpoint has seen and refused it is not shown again.
+    return hasUntried || (why !== SESSION_REFUSED && attempts < retry.attempts);
   }
 
   /** Ends a session that has no endpoint. */
@@ -192,21 +169,53 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.client.reset();
   }
 
+  // Trust
+
+  /** The endpoint sends, or is not doubted: the session stays. */
+  private trust(): void {
+    this.early.letGo();
+    if (!this.isEarly) this.credit();
+  }
+
+  /** The endpoint serves the session, and has not cut it early. */
+  private credit(): void {
+    if (this.isCredited || this.placement.endpoint === null) return;
+    this.isCredited = true;
+    this.live.attemptServed(this.placement.endpoint);
+  }
+
+  /** Whether the session is younger than an endpoint that serves nobody lets it become. */
+  private get isEarly(): boolean {
+    const ageMs = this.context.wheel.nowMs - this.connectedMs;
+    return ageMs < this.live.service.tcp.earlyFailureMs;
+  }
+
+  /**
+   * Whether the endpoint, which has closed now, never served: it sent nothing to a client that had
+   * not ended the session itself. A client that had may want no answer; a reset is none in any case.
+   */
+  private wasRefused(isReset: boolean): boolean {
+    if (this.bytesOut > 0 || !this.isEarly) return false;
+    return isReset || !this.hasClientEnded;
+  }
+
   // The client's side
 
   onBytes(base: Buffer, start: number, end: number): void {
-    if (this.state === 'relaying') {
-      // With the endpoint gone, what still comes has nowhere to go.
-      if (this.upstream === null) return;
-      this.countIn(end - start);
+    const { early, upstream } = this;
+    this.bytesIn += end - start;
+    this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, end - start);
+    if (this.state !== 'relaying') {
+      // One read at most: then the client is paused until there is an endpoint to send it to.
+      early.keep(base, start, end);
+      this.client.pause();
+    } else if (upstream !== null) {
+      if (early.isWhole) early.keepSent(base, start, end);
+      this.countSent(end - start);
       this.touch();
-      if (!this.client.forwardTo(this.upstream.wire, base, start, end)) this.client.pause();
-      return;
+      if (!this.client.forwardTo(upstream.wire, base, start, end)) this.client.pause();
     }
-    // One read at most: then the client is paused until there is someone to send it to.
-    const bytes = Buffer.from(base.subarray(start, end));
-    this.early = this.early === null ? bytes : Buffer.concat([this.early, bytes]);
-    this.client.pause();
+    // With the endpoint gone, what still comes has nowhere to go.
   }
 
   onEnd(): void {
@@ -223,14 +232,14 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   onClose(error: NodeJS.ErrnoException | null): void {
     if (this.state === 'closed') return;
     const isOrderly = error === null && this.hasClientEnded && this.hasUpstreamEnded;
-    if (this.state === 'queued') this.live.dequeue(this);
     const wasRelaying = this.state === 'relaying';
     this.state = 'closed';
     this.context.wheel.remove(this.timer);
     if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
     if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
+    if (this.bytesOut > 0 && this.why !== CUT) this.credit();
     this.leaveEndpoint();
-    this.shortPlace?.leave();
+    this.placement.end(0);
     this.account();
     this.listener.gone(this);
   }
@@ -239,16 +248,19 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {
     const count = end - start;
+    if (!this.isCredited) this.trust();
     this.bytesOut += count;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesOut, count);
-    this.context.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.bytesOut, count);
+    this.context.ledger.addEndpoint(this.placement.endpoint!.slot, EndpointColumn.bytesOut, count);
     this.touch();
     const { wire } = this.upstream!;
     if (!wire.forwardTo(this.client, base, start, end)) wire.pause();
   }
 
   onUpstreamEnd(): void {
+    if (this.wasRefused(false)) return this.connectFailed(SESSION_REFUSED, '');
     this.hasUpstreamEnded = true;
+    this.credit();
     this.client.end();
   }
 
@@ -258,16 +270,29 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   }
 
   onUpstreamClosed(error: NodeJS.ErrnoException | null): void {
+    const detail = error?.code ?? '';
     if (this.state === 'connecting') {
-      const code = error?.code ?? '';
-      const why = code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED;
-      if (isStarved(code)) this.fail(OUT_OF_DESCRIPTORS, code);
-      else this.connectFailed(why, code);
+      if (isStarved(detail)) this.makeRoom(detail);
+      else this.connectFailed(detail === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, detail);
       return;
     }
+    if (this.hasUpstreamEnded) {
+      this.leaveEndpoint();
+      this.linger();
+      return;
+    }
+    if (this.wasRefused(true)) return this.connectFailed(SESSION_REFUSED, detail);
+    const endpoint = this.placement.endpoint!;
     this.leaveEndpoint();
-    if (!this.hasUpstreamEnded) this.cut(CUT);
-    else this.linger();
+    if (this.isEarly) this.live.attemptFailed(endpoint, CUT);
+    this.cut(CUT);
+  }
+
+  /** Out of descriptors or ports, which is no fault of the endpoint's. */
+  private makeRoom(code: string): void {
+    this.leaveEndpoint();
+    if (this.placement.makeRoom(code)) this.seekAnother();
+    else this.fail(OUT_OF_DESCRIPTORS, code);
   }
 
   /**
@@ -277,7 +302,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   private linger(): void {
     this.client.resume();
     if (this.hasClientEnded && this.client.isFlushed) this.client.destroy();
-    else this.context.wheel.schedule(this.timer, LINGER_MS);
+    else this.setTimer(LINGER_MS);
   }
 
   // Ends
@@ -294,16 +319,25 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
       case 'connecting':
         this.connectFailed(CONNECT_TIMEOUT, '');
         return;
-      case 'queued':
-        this.live.dequeue(this);
-        if (this.live.usableCount > 0) this.fail(QUEUE_TIMEOUT, '');
-        else this.fail(NO_ENDPOINT, this.live.whyNoEndpoint());
-        return;
       case 'relaying':
-        if (this.upstream !== null) this.cut(CLIENT_IDLE);
-        else this.client.destroy();
+        if (this.upstream === null) this.client.destroy();
+        else this.endIdle();
         return;
     }
+  }
+
+  /** Both sides see an end in order, unless something that was sent is still on its way. */
+  private endIdle(): void {
+    const { wire } = this.upstream!;
+    if (!wire.isFlushed || !this.client.isFlushed) {
+      this.cut(CLIENT_IDLE);
+      return;
+    }
+    this.why ??= CLIENT_IDLE;
+    this.leaveEndpoint();
+    this.hasUpstreamEnded = true;
+    this.client.end();
+    this.linger();
   }
 
   get isIdle(): boolean {
@@ -318,23 +352,25 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   }
 
   private touch(): void {
-    this.context.wheel.schedule(this.timer, this.live.service.timeouts.idleMs);
+    this.setTimer(this.live.service.timeouts.idleTcpMs);
   }
 
-  private countIn(count: number): void {
-    this.bytesIn += count;
-    this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, count);
-    this.context.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.bytesIn, count);
+  /** 0 turns it off. */
+  private setTimer(ms: number): void {
+    const { wheel } = this.context;
+    if (ms > 0) wheel.schedule(this.timer, ms);
+    else wheel.cancel(this.timer);
+  }
+
+  private countSent(count: number): void {
+    this.context.ledger.addEndpoint(this.placement.endpoint!.slot, EndpointColumn.bytesIn, count);
   }
 
   private leaveEndpoint(): void {
-    const { endpoint, upstream } = this;
+    const { upstream } = this;
     this.upstream = null;
     upstream?.leave();
-    this.endpoint = null;
-    if (endpoint === null) return;
-    this.context.ledger.release(endpoint.slot);
-    this.live.placeFreed();
+    this.placement.leave();
   }
 
   private account(): void {
@@ -354,7 +390,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
       host: '',
       status: 0,
       reason: this.why?.code ?? '',
-      attempts: this.attempts,
+      attempts: this.placement.attempts,
       bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
       totalMs,

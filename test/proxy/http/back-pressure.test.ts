@@ -60,7 +60,7 @@ describe('a client that does not read', () => {
   });
 
   it('for too long is cut off, and the endpoint is not blamed', async () => {
-    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 300 } });
+    const { plane, endpoint } = await openPair({ timeouts: { idleBodyMs: 300 } });
     const client = await plane.client();
     client.send('GET / HTTP/1.0\r\n\r\n');
     const upstream = await endpoint.accept();
@@ -99,13 +99,13 @@ describe('a client that does not read', () => {
 
 describe('an endpoint that does not read', () => {
   it('stops the client, and gets it all later', async () => {
-    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 1000 } });
+    const { plane, endpoint } = await openPair({ timeouts: { idleBodyMs: 1000 } });
     const client = await plane.client();
     client.send(request('POST /', 'Transfer-Encoding: chunked\r\n'));
     const upstream = await endpoint.accept();
     await upstream.head();
     upstream.socket.pause();
-    // Longer than idleMs: the silence is not the client's fault.
+    // Longer than idleBodyMs: the silence is not the client's fault.
     const sent = await sendUntilStuck(client, chunk, 1500);
     expect(sent).toBeLessThan(KERNEL_BYTES);
     client.send('0\r\n\r\n');

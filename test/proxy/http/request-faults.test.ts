@@ -130,7 +130,7 @@ describe('a client', () => {
   });
 
   it('that stops in its body is answered 408, and the endpoint is not blamed', async () => {
-    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 150, responseMs: 50 } });
+    const { plane, endpoint } = await openPair({ timeouts: { idleBodyMs: 150, responseMs: 50 } });
     const client = await plane.client();
     client.send(request('POST /', 'Content-Length: 10\r\n', 'abc'));
     const upstream = await endpoint.accept();

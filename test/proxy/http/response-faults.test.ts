@@ -95,7 +95,7 @@ describe('a malformed response', () => {
   });
 
   it('that stalls is cut', async () => {
-    const { plane, endpoint } = await openPair({ timeouts: { idleMs: 50 } });
+    const { plane, endpoint } = await openPair({ timeouts: { idleBodyMs: 50 } });
     const client = await plane.client();
     client.send(request('GET /'));
     const upstream = await endpoint.accept();

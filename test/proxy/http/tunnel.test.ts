@@ -115,7 +115,7 @@ describe('a tunnel', () => {
   });
 
   it('closes when it is idle too long', async () => {
-    const { plane, client, upstream } = await openTunnel({ timeouts: { idleMs: 50 } });
+    const { plane, client, upstream } = await openTunnel({ timeouts: { idleTunnelMs: 50 } });
     expect(await client.ended()).toBe('end');
     await upstream.ended();
     await plane.quiet();

@@ -14,6 +14,7 @@ import type { WorkerContext } from '../../../src/proxy/context.ts';
 import { LiveListener } from '../../../src/proxy/listener.ts';
 import { LiveService } from '../../../src/proxy/live-service.ts';
 import { Memory, SHORT_MAX } from '../../../src/proxy/memory.ts';
+import { Room } from '../../../src/proxy/room.ts';
 import { TcpSession } from '../../../src/proxy/tcp/session.ts';
 import type { FromWorker } from '../../../src/worker/messages.ts';
 import { freePorts } from '../../support/ports.ts';
@@ -65,16 +66,18 @@ async function serve(
 ): Promise<LiveService> {
   const service = makeService({ protocol: 'tcp', ...parts });
   memory = new Memory(wheel);
+  const services: WorkerContext['services'] = new Map();
   const context: WorkerContext = {
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
     wheel,
-    services: new Map(),
+    services,
     random: seededRandom(1),
     log: silentLogger,
     accessLog: null,
     report: (message) => messages.push(message),
     memory,
+    room: new Room(services, wheel, silentLogger),
   };
   const live = new LiveService(makeSnapshot(service, ports, weights), context);
   context.services.set(service.name, live);
@@ -256,7 +259,7 @@ describe('a relay', () => {
     client.write('x');
     expect(await end).toBe('ECONNRESET');
     await quiet();
-    await ended('response-cut').toBe(1);
+    await ended('session-refused').toBe(1);
 
     let endpointEnd: Promise<string> | null = null;
     servers.pop()!.close();
@@ -354,18 +357,19 @@ describe('connecting', () => {
 });
 
 describe('limits', () => {
-  it('closes an idle session on both sides', async () => {
+  it('ends an idle session in order on both sides', async () => {
     let endpointEnd: Promise<string> | null = null;
     const port = await listenPeer((socket) => {
       endpointEnd = ending(socket);
     });
     const { timeouts } = makeService();
-    await serve([port], { timeouts: { ...timeouts, idleMs: 100 } });
+    await serve([port], { timeouts: { ...timeouts, idleTcpMs: 100 } });
     const client = await dial();
     const startMs = performance.now();
-    expect(await ending(client)).toBe('ECONNRESET');
+    expect(await ending(client)).toBe('end');
     expect(performance.now() - startMs).toBeGreaterThan(90);
-    expect(await endpointEnd).toBe('ECONNRESET');
+    expect(await endpointEnd).toBe('end');
+    client.end();
     await quiet();
     await ended('client-idle').toBe(1);
     expect(endpointCount(0, 'failures')).toBe(0);
@@ -445,3 +449,82 @@ function slowDigest(socket: Socket): Promise<string> {
     socket.once('error', reject);
   });
 }
+
+describe('an endpoint that accepts and serves nobody', () => {
+  const shut = () => listenPeer((socket) => socket.end());
+  const slam = () => listenPeer((socket) => socket.resetAndDestroy());
+  const slamFirstBytes = () =>
+    listenPeer((socket) => socket.once('data', () => socket.resetAndDestroy()));
+  const echo = () => listenPeer((socket) => void socket.pipe(socket));
+
+  it('loses no session while another one serves, and is reported', async () => {
+    const ports = [await shut(), await slam(), await slamFirstBytes(), await echo()];
+    await serve(ports);
+    for (let i = 0; i < 30; i += 1) {
+      const client = await dial();
+      client.write(`ping ${i}`);
+      const [bytes] = (await once(client, 'data')) as [Buffer];
+      expect(bytes.toString()).toBe(`ping ${i}`);
+      client.end();
+      expect(await ending(client)).toBe('end');
+    }
+    await quiet();
+    expect(endpointCount(3, 'failures')).toBe(0);
+    // After one refusal the worker passes an endpoint over for a moment, and control hears of it.
+    const reported = messages.filter((message) => message.type === 'suspect');
+    expect(new Set(reported.map(({ slot }) => slot))).toEqual(new Set([0, 1, 2]));
+    expect(ledger.reasonTotal(0, reason('session-refused').index)).toBe(0);
+  });
+
+  it('is asked once where it is the only one, and the client sees that nothing is complete', async () => {
+    await serve([await slamFirstBytes()]);
+    const client = await dial();
+    client.write('once');
+    expect(await ending(client)).toBe('ECONNRESET');
+    await ended('session-refused').toBe(1);
+    expect(endpointCount(0, 'attempts')).toBe(1);
+    await quiet();
+  });
+
+  it('may close without a byte where the client has ended the session', async () => {
+    const seen: string[] = [];
+    const port = await listenPeer((socket) => {
+      void readAll(socket).then((bytes) => {
+        seen.push(bytes.toString());
+        socket.end();
+      });
+    });
+    await serve([port, port]);
+    const client = await dial();
+    client.end('a line of a log');
+    expect(await ending(client)).toBe('end');
+    await quiet();
+    expect(seen).toEqual(['a line of a log']);
+    expect(endpointCount(0, 'failures') + endpointCount(1, 'failures')).toBe(0);
+  });
+
+  it('counts for what it cuts early, though it sent something first', async () => {
+    const port = await listenPeer((socket) => {
+      socket.write('hello', () => setImmediate(() => socket.resetAndDestroy()));
+    });
+    await serve([port]);
+    for (let i = 0; i < 5; i += 1) expect(await ending(await dial())).toBe('ECONNRESET');
+    await quiet();
+    expect(endpointCount(0, 'failures')).toBe(5);
+    expect(messages.some((message) => message.type === 'streak')).toBe(true);
+  });
+
+  it('is trusted at once with early_failure 0', async () => {
+    await serve([await shut(), await echo()], { tcp: { earlyFailureMs: 0 } });
+    const endings = [];
+    for (let i = 0; i < 2; i += 1) {
+      const client = await dial();
+      client.write('ping');
+      endings.push(await Promise.race([ending(client), once(client, 'data').then(() => 'served')]));
+      client.end();
+    }
+    expect(endings.sort()).toEqual(['end', 'served']);
+    await quiet();
+    expect(endpointCount(0, 'failures')).toBe(0);
+  });
+});
