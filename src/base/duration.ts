@@ -7,12 +7,14 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads a duration such as `500ms`, `10s`, `1m30s` or `2h` into milliseconds.
+ * Reads a duration such as `500ms`, `10s`, `1m30s`, `2h` or `0` into milliseconds.
  * Returns null where the text isn't one: no unit, a sign, an unknown unit, nothing at all.
  */
 export function parseDuration(text: string): number | null {
   const part = /(\d+(?:\.\d+)?)(ms|s|m|h|d)/y;
   let totalMs = 0;
+  // Nothing is nothing in any unit.
+  if (text === '0') return 0;
   while (part.lastIndex < text.length) {
     const match = part.exec(text);
     if (match === null) return null;

@@ -22,7 +22,7 @@ function parsed<T>(parse: (text: string) => T | null, expected: string) {
 const DURATION_MS_MAX = 2 ** 31 - 1;
 const A_DURATION = 'a duration such as 500ms, 10s or 1m30s';
 
-/** A duration of `minMs` at least; 0 may be written 0s. */
+/** A duration of `minMs` at least. */
 export function duration(minMs = 0, maxMs = DURATION_MS_MAX) {
   const bounds = [
     minMs > 0 ? `${formatDuration(minMs)} at least` : '',
