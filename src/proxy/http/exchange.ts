@@ -8,7 +8,6 @@
 //                 ^-- retry --'-----------'          '-> tunnel -> free
 //
 // Invariant: `endpoint` is set exactly while the ledger counts this exchange as in flight on it.
-import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { isPersistent, requestBody } from '../../http1/framing.ts';
@@ -293,7 +292,8 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
   }
 
   private attempt(endpoint: LiveEndpoint): void {
-    const { ledger, wheel } = this.plane.context;
+    const { context } = this.plane;
+    const { clock, ledger, wheel } = context;
     if (this.state === 'queued') wheel.cancel(this.timer);
     this.endpoint = endpoint;
     this.account.endpointId = endpoint.id;
@@ -308,17 +308,18 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
       kept.user = this;
       this.upstream = kept;
       const isAtOnce = this.attempts === 1 && this.state === 'placing';
-      this.sendRequest(kept, isAtOnce ? this.account.startMs : performance.now());
+      this.sendRequest(kept, isAtOnce ? this.account.startMs : clock.nowMs());
       return;
     }
     this.state = 'connecting';
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    this.upstream = new UpstreamConnection(endpoint, this, wheel);
+    this.upstream = new UpstreamConnection(endpoint, this, context);
     this.upstream.setTimer(this.service.timeouts.connectMs);
   }
 
   onUpstreamConnect(): void {
-    if (this.state === 'connecting') this.sendRequest(this.upstream!, performance.now());
+    if (this.state !== 'connecting') return;
+    this.sendRequest(this.upstream!, this.plane.context.clock.nowMs());
   }
 
   private sendRequest(upstream: UpstreamConnection, nowMs: number): void {
@@ -587,7 +588,7 @@ export class Exchange implements UpstreamUser, Waiter, Owner {
 
   /** Counts the answer; returns how long it took, microseconds. */
   private observe(status: number): number {
-    const us = this.account.answered(this.attemptMs);
+    const us = this.account.answered(this.attemptMs, this.plane.context);
     this.plane.context.ledger.addResponse(this.endpoint!.slot, status, us);
     this.answerUs = us;
     return us;

@@ -11,11 +11,10 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
-import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService, Waiter } from '../live-service.ts';
+import type { Wire, WireHandler } from '../network.ts';
 import { isStarved } from '../upstream-connection.ts';
-import type { Wire, WireHandler } from '../wire.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
 const NO_ENDPOINT = reason('no-endpoint');
@@ -42,7 +41,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   private readonly live: LiveService;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
-  private readonly startMs = performance.now();
+  private readonly startMs: number;
   private readonly clientAddress: string;
   private readonly tried: number[] = [];
   private state: 'connecting' | 'queued' | 'relaying' | 'closed' = 'connecting';
@@ -69,6 +68,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     this.client = client;
     this.listener = listener;
     this.context = context;
+    this.startMs = context.clock.nowMs();
     client.handler = this;
     this.clientAddress = client.remoteAddress;
     // A tcp listener has a service as long as it is open.
@@ -77,7 +77,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
     ledger.addService(this.live.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(this.live.slot);
     if (count > this.live.service.limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
-    else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
+    else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else if (!this.hasMemory()) this.fail(OUT_OF_MEMORY, '');
     else this.connect();
   }
@@ -104,16 +104,16 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   }
 
   private attempt(endpoint: LiveEndpoint): void {
-    const { ledger, wheel } = this.context;
+    const { clock, ledger, network, wheel } = this.context;
     this.endpoint = endpoint;
     this.endpointId = endpoint.id;
-    this.attemptMs = performance.now();
+    this.attemptMs = clock.nowMs();
     if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
     ledger.acquire(endpoint.slot);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
     wheel.schedule(this.timer, this.live.service.timeouts.connectMs);
     this.attempts += 1;
-    this.upstream = new Upstream(this, endpoint);
+    this.upstream = new Upstream(this, endpoint, network);
   }
 
   /** Waits for a place, or, while no endpoint is up, for one to come. */
@@ -143,7 +143,7 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   onConnected(): void {
     const { endpoint, upstream, early } = this;
     this.state = 'relaying';
-    this.live.attemptSucceeded(endpoint!, (performance.now() - this.attemptMs) * 1000);
+    this.live.attemptSucceeded(endpoint!, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.context.ledger.addEndpoint(endpoint!.slot, EndpointColumn.connects, 1);
     this.touch();
     this.early = null;
@@ -336,9 +336,9 @@ export class TcpSession implements WireHandler, UpstreamOwner, Waiter, Drainable
   }
 
   private account(): void {
-    const { ledger, accessLog } = this.context;
+    const { clock, ledger, accessLog } = this.context;
     const { slot, name } = this.live;
-    const totalMs = performance.now() - this.startMs;
+    const totalMs = clock.nowMs() - this.startMs;
     ledger.closeConnection(slot);
     ledger.addExchange(slot, 0, totalMs * 1000);
     if (this.why !== null) ledger.addReason(slot, this.why.index);
