@@ -87,6 +87,11 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   pino: ['src/main.ts', 'src/cli'],
 };
 
+const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
+
+/** What a simulator runs: reaches the outside by the WorkerContext alone. */
+const dataPlane = ['src/base', 'src/balance', 'src/http1', 'src/ledger', 'src/proxy', 'src/worker'];
+
 /** Words -> where they may stand, and why nowhere else. */
 const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[] = [
   {
@@ -106,17 +111,31 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
   },
   {
     word: /\bDate\.now\b/,
-    allowed: ['src/base/clock.ts', 'src/proxy', 'src/worker', 'src/dev', 'src/observe'],
-    why: 'the control plane takes time from a Clock',
+    allowed: ['src/base/clock.ts', 'src/dev', 'src/observe'],
+    why: 'time comes from a Clock',
+  },
+  {
+    word: /from 'node:(net|dns|tls|http|fs)(\/promises)?'/,
+    allowed: ['src/base', 'src/cli', 'src/config', 'src/dev', 'src/discovery', 'src/health']
+      .concat(['src/main.ts', 'src/observe', 'src/state', 'src/supervisor'])
+      // Of net it takes a list of addresses, no socket.
+      .concat(['src/proxy/wire', 'src/proxy/http/trusted-proxies.ts']),
+    why: 'the data plane reaches sockets by its Network, so that a simulator can replace them',
   },
   {
     word: /from 'node:net'/,
     allowed: ['src/proxy', 'src/health', 'src/dev', 'src/observe', 'src/config', 'src/discovery'],
     why: 'sockets belong to the parts that own a wire',
   },
+  {
+    word: /\bperformance\.|node:(timers|perf_hooks)|\bset(Timeout|Immediate|Interval)\(|\bqueueMicrotask\b|\bnextTick\b|\bnew Date\(\)/,
+    allowed: ['src/base/clock.ts', 'src/proxy/wire'].concat(
+      sources.filter((file) => !dataPlane.some((place) => isBelow(file, place))),
+    ),
+    why: 'the data plane takes time from its WorkerClock, so that a simulator can replace it',
+  },
 ];
 
-const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
 const imports = new Map(sources.map((file) => [file, importsOf(file)]));
 
 describe('imports', () => {

@@ -3,6 +3,7 @@
 // stays where it is and moves on when its slot comes up.
 // A timer fires late by at most two ticks, and early only where the thread was busy for longer than a
 // tick when it was set: by as much as that.
+import type { Timer, WorkerClock } from './clock.ts';
 
 const TICK_MS = 25;
 const SLOTS = 512;
@@ -39,7 +40,7 @@ export class TimerWheel {
   nowMs: number;
   private readonly readClock: () => number;
   private readonly slots: TimerEntry[];
-  private handle: NodeJS.Timeout | null = null;
+  private ticking: Timer | null = null;
 
   /** `readClock` returns monotonic milliseconds. */
   constructor(readClock: () => number) {
@@ -54,14 +55,14 @@ export class TimerWheel {
     });
   }
 
-  /** Begins to tick by itself; the timer does not keep the thread alive. */
-  start(): void {
-    this.handle ??= setInterval(() => this.tick(), TICK_MS).unref();
+  /** Begins to tick by itself; that does not keep the thread alive. */
+  start(clock: Pick<WorkerClock, 'setTicker'>): void {
+    this.ticking ??= clock.setTicker(TICK_MS, () => this.tick());
   }
 
   stop(): void {
-    if (this.handle !== null) clearInterval(this.handle);
-    this.handle = null;
+    this.ticking?.cancel();
+    this.ticking = null;
   }
 
   /** Calls the owner's onTimer once, `delayMs` from now; an earlier setting is replaced. */

@@ -1,3 +1,4 @@
+import type { WorkerClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
@@ -6,12 +7,18 @@ import type { EndpointReport } from '../model/streak.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
+import type { Network } from './network.ts';
 import type { Room } from './room.ts';
 
-/** What everything in a worker shares; one per worker thread. */
+/**
+ * What everything in a worker shares; one per worker thread. The data plane reaches time, chance,
+ * sockets and the main thread by what stands here, and by nothing else.
+ */
 export interface WorkerContext {
   readonly index: number;
   readonly ledger: WorkerLedger;
+  readonly clock: WorkerClock;
+  readonly network: Network;
   readonly wheel: TimerWheel;
   /** By name; replaced entries live on in the connections that use them. */
   readonly services: Map<string, LiveService>;

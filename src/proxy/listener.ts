@@ -5,9 +5,8 @@ import type { HeadLimits } from '../http1/head-parser.ts';
 import type { Limits, Timeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import type { LiveService } from './live-service.ts';
+import type { Network, Wire, WireServer } from './network.ts';
 import { Router } from './router.ts';
-import { removeStaleSocket } from './stale-socket.ts';
-import { listenWires, type Wire, type WireServer } from './wire.ts';
 
 /** A connection as its listener sees it. */
 export interface Drainable {
@@ -32,13 +31,15 @@ export class LiveListener {
   /** The one service behind it; null where routes decide. */
   service: LiveService | null = null;
   router: Router | null = null;
+  private readonly network: Network;
   private readonly connections = new Set<Drainable>();
   private server: WireServer | null = null;
   private isDraining = false;
   private headLimitsOf: { limits: Limits; head: HeadLimits } | null = null;
   private onEmpty: (() => void) | null = null;
 
-  constructor(snapshot: ListenerSnapshot) {
+  constructor(snapshot: ListenerSnapshot, network: Network) {
+    this.network = network;
     this.snapshot = snapshot;
   }
 
@@ -61,14 +62,14 @@ export class LiveListener {
     } catch (error) {
       const { address } = this.snapshot;
       const isTaken = codeOf(error) === 'EADDRINUSE' && address.kind === 'unix';
-      if (!isTaken || !(await removeStaleSocket(address.path))) throw error;
+      if (!isTaken || !(await this.network.removeStaleSocket(address.path))) throw error;
       this.server = await this.listen(accept);
     }
   }
 
   private listen(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<WireServer> {
     const { address, protocol } = this.snapshot;
-    return listenWires({
+    return this.network.listen({
       address,
       reusePort: true,
       readBuffer: protocol === 'tcp' ? 'own' : 'shared',

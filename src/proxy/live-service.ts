@@ -256,7 +256,10 @@ export class LiveService implements TimerOwner {
     if (column === Streak.connect) this.avoid(endpoint, AVOID_MS);
     // What answers nobody leaves with its first victim; where it may not, it is passed over here.
     if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
-    if (ledger.answeredMs(slot) > epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS)
+    if (
+      ledger.answeredMs(slot) >
+      this.epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS
+    )
       return;
     this.avoid(endpoint, passive.ejectionMs);
     report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
@@ -269,7 +272,7 @@ export class LiveService implements TimerOwner {
   attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
     const { ledger, wheel } = this.context;
     if (status < 500) {
-      ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+      ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
       ledger.endStreaks(endpoint.slot);
     } else {
       ledger.endStreaks(endpoint.slot, STREAKS_WITHOUT_ANSWER);
@@ -281,7 +284,7 @@ export class LiveService implements TimerOwner {
   /** A TCP session is served: whatever failed in a row ends. */
   attemptServed(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.context;
-    ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+    ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
     ledger.endStreaks(endpoint.slot);
   }
 
@@ -293,7 +296,7 @@ export class LiveService implements TimerOwner {
 
   private noteError(endpoint: LiveEndpoint, status: number): void {
     const { ledger, wheel } = this.context;
-    ledger.noteAnswer(endpoint.slot, epochMs(wheel.nowMs));
+    ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
     // A status that is tried again need not be an error of the server's.
     if (status < 500) return;
     this.lengthen(endpoint, Streak.server, String(status));
@@ -399,7 +402,8 @@ export class LiveService implements TimerOwner {
 
   /** Hands the balancer the endpoints that may take work, at the weight they have now. */
   private offerChoices(): void {
-    const { nowMs } = this.context.wheel;
+    const { clock, wheel } = this.context;
+    const { nowMs } = wheel;
     const { slowStartMs } = this.service;
     const choices: LiveEndpoint[] = [];
     const avoided: LiveEndpoint[] = [];
@@ -409,7 +413,9 @@ export class LiveService implements TimerOwner {
       const live = this.endpoints.get(endpoint.slot)!;
       if (!live.takesWork) continue;
       const fromMs = endpoint.slowStartFromMs;
-      live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs(fromMs) });
+      // The wall clock, which slow start is dated by; not read where it does not apply.
+      const wallMs = fromMs === 0 ? 0 : clock.wallMs();
+      live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs });
       if (live.isSpare && isSpilling) spares.push(live);
       else (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
     }
@@ -431,6 +437,11 @@ export class LiveService implements TimerOwner {
     else wheel.cancel(this.timer);
   }
 
+  /** Workers count from different starts; what they share is dated since the epoch. */
+  private epochMs(monotonicMs: number): number {
+    return this.context.clock.originMs + monotonicMs;
+  }
+
   /** All may try, in their order; those that find no place keep theirs in the queue. */
   private wake(): void {
     for (const waiter of [...this.waiters]) waiter.onPlace();
@@ -440,14 +451,4 @@ export class LiveService implements TimerOwner {
 /** What comes from the main thread is another object when it was sent again. */
 function isSame(one: Service, other: Service): boolean {
   return one === other || JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** Workers count from different starts; what they share is dated since the epoch. */
-function epochMs(monotonicMs: number): number {
-  return performance.timeOrigin + monotonicMs;
-}
-
-/** The wall clock, which slow start is dated by; not read where it does not apply. */
-function wallMs(fromMs: number): number {
-  return fromMs === 0 ? 0 : Date.now();
 }

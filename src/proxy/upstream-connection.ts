@@ -5,8 +5,9 @@
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
 import type { HeadParser } from '../http1/head-parser.ts';
 import type { Limits } from '../model/service.ts';
+import type { WorkerContext } from './context.ts';
 import type { LiveEndpoint } from './live-service.ts';
-import { type ConnectHandler, connectWire, type Wire } from './wire.ts';
+import type { ConnectHandler, Wire } from './network.ts';
 
 /** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */
 const STARVED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
@@ -47,12 +48,12 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private readonly timer = new TimerEntry(this);
 
   /** Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. */
-  constructor(endpoint: LiveEndpoint, user: UpstreamUser, wheel: TimerWheel) {
+  constructor(endpoint: LiveEndpoint, user: UpstreamUser, { network, wheel }: WorkerContext) {
     this.endpoint = endpoint;
     this.user = user;
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
-    this.wire = connectWire(endpoint, this, 'shared');
+    this.wire = network.connect(endpoint, this, 'shared');
   }
 
   /** Tells the user in `ms`; 0: never. */

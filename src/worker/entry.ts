@@ -1,6 +1,7 @@
 // Where a worker thread starts: makes the parts of the data plane and wires them to the main
 // thread. Everything else about a worker is in worker.ts.
 import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock as clock } from '../base/clock.ts';
 import type { LogFields, Logger, LogLevel } from '../base/log.ts';
 import { seededRandom } from '../base/prng.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
@@ -10,6 +11,7 @@ import { AccessLog } from '../proxy/access-log.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { Memory } from '../proxy/memory.ts';
 import { Room } from '../proxy/room.ts';
+import { makeNodeNetwork } from '../proxy/wire/node-network.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
 
@@ -34,12 +36,14 @@ const log: Logger = {
   error: logAt('error'),
 };
 
-const wheel = new TimerWheel(() => performance.now());
-wheel.start();
+const wheel = new TimerWheel(clock.nowMs);
+wheel.start(clock);
 const services: WorkerContext['services'] = new Map();
 const context: WorkerContext = {
   index: init.index,
   ledger: new WorkerLedger(init.ledger),
+  clock,
+  network: makeNodeNetwork(),
   wheel,
   services,
   random: seededRandom(init.seed),
@@ -47,7 +51,7 @@ const context: WorkerContext = {
   accessLog: init.accessLog
     ? new AccessLog({
         wheel,
-        wallMs: Date.now,
+        wallMs: clock.wallMs,
         send: (lines) => report({ type: 'access', lines }),
       })
     : null,

@@ -1,5 +1,6 @@
 // A data-plane worker: applies snapshots, opens and closes listeners, drains. Requests go from the
 // wire to their connection without passing here.
+import type { Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress, type ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
@@ -8,8 +9,8 @@ import { ClientConnection } from '../proxy/http/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';
+import type { Wire } from '../proxy/network.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
-import type { Wire } from '../proxy/wire.ts';
 
 /** How often addresses that could not be opened are tried again. */
 const REOPEN_MS = 2000;
@@ -23,7 +24,7 @@ export class Worker {
   private readonly retired = new Set<LiveListener>();
   /** Listeners that are wanted and could not be opened. */
   private readonly refused = new Map<string, { snapshot: ListenerSnapshot; error: ListenError }>();
-  private reopening: NodeJS.Timeout | null = null;
+  private reopening: Timer | null = null;
   private applying: Promise<void> = Promise.resolve();
   private isDraining = false;
 
@@ -111,7 +112,7 @@ export class Worker {
     // A unix socket can't be shared by reusePort: the first worker has it.
     if (snapshot.address.kind === 'unix' && index !== 0) return;
     if (this.isDraining) return;
-    const listener = new LiveListener(snapshot);
+    const listener = new LiveListener(snapshot, this.context.network);
     listener.apply(snapshot, services);
     try {
       await listener.open(this.accept);
@@ -119,7 +120,7 @@ export class Worker {
       this.refused.delete(snapshot.key);
     } catch (error) {
       this.refused.set(snapshot.key, { snapshot, error: listenErrorOf(snapshot, error) });
-      this.reopening ??= setTimeout(() => this.reopen(), REOPEN_MS).unref();
+      this.reopening ??= this.context.clock.setTimer(REOPEN_MS, () => this.reopen());
     }
   }
 
@@ -163,19 +164,20 @@ export class Worker {
   async drain(graceMs: number): Promise<number> {
     this.isDraining = true;
     await this.applying;
-    if (this.reopening !== null) clearTimeout(this.reopening);
+    this.reopening?.cancel();
     const listeners = [...this.listeners.values(), ...this.retired];
-    let timer: NodeJS.Timeout | undefined;
+    const { clock } = this.context;
+    let timer: Timer | undefined;
     const isOver = await Promise.race([
       Promise.all(listeners.map((listener) => listener.drain())).then(() => false),
       new Promise<boolean>((resolve) => {
-        timer = setTimeout(() => resolve(true), graceMs);
+        timer = clock.setTimer(graceMs, () => resolve(true));
       }),
     ]);
-    clearTimeout(timer);
+    timer?.cancel();
     const cut = isOver ? listeners.reduce((sum, listener) => sum + listener.abort(), 0) : 0;
     // Connections that were cut write their lines when they close, within this turn of the loop.
-    if (cut > 0) await new Promise((resolve) => setImmediate(resolve));
+    if (cut > 0) await new Promise<void>((resolve) => clock.nextTurn(resolve));
     this.context.accessLog?.flush();
     return cut;
   }

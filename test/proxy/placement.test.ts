@@ -1,6 +1,7 @@
 // One request seeking its place, on a clock that the test turns: waiting, its end, and what is given
 // back; and what a worker's service says of endpoints that change.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
@@ -12,6 +13,7 @@ import { type LiveEndpoint, LiveService } from '../../src/proxy/live-service.ts'
 import { Memory } from '../../src/proxy/memory.ts';
 import { Placement } from '../../src/proxy/placement.ts';
 import { type IdleConnections, Room } from '../../src/proxy/room.ts';
+import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import { type Policy, serviceOf } from '../support/plane.ts';
 import { makeSnapshot } from '../support/service.ts';
 
@@ -35,6 +37,8 @@ beforeEach(() => {
   context = {
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
+    clock: systemClock,
+    network: makeNodeNetwork(),
     wheel,
     services: new Map(),
     random: seededRandom(1),

@@ -7,20 +7,16 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  canAcceptFast,
-  connectWire,
-  HEADROOM,
-  listenWires,
-  TAILROOM,
-  type Wire,
-  type WireHandler,
-  type WireServer,
-} from '../../src/proxy/wire.ts';
+import type { Wire, WireHandler, WireServer } from '../../src/proxy/network.ts';
+import { connectWire } from '../../src/proxy/wire/connect.ts';
+import { listenWires } from '../../src/proxy/wire/listen.ts';
+import { canAcceptFast } from '../../src/proxy/wire/probe.ts';
+import { HEADROOM, ReadBuffers, TAILROOM } from '../../src/proxy/wire/read-buffers.ts';
 import { closePeers, dial, listenEndpoint, Peer } from '../support/peer.ts';
 import { loopback } from '../support/service.ts';
 
 const servers: WireServer[] = [];
+const buffers = new ReadBuffers();
 
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
@@ -91,6 +87,7 @@ async function listen(
     address: loopback(),
     reusePort: true,
     readBuffer,
+    buffers,
     isFast,
     onWire: (wire) => {
       serve(wire);
@@ -226,7 +223,7 @@ describe.each([
       const { server } = await listen(isFast, kind, (wire) => {
         const here = new Relay(wire);
         const there = new Relay(
-          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, 'own'),
+          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, 'own', buffers),
         );
         here.other = there;
         there.other = here;
@@ -261,7 +258,12 @@ describe.each([
     const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
-    const there = connectWire({ address: '127.0.0.1', port: endpoint.port }, new Idle(), 'own');
+    const there = connectWire(
+      { address: '127.0.0.1', port: endpoint.port },
+      new Idle(),
+      'own',
+      buffers,
+    );
     const upstream = await endpoint.accept();
     const bases = new Set<Buffer>();
     let received = '';
@@ -323,7 +325,7 @@ describe('connecting', () => {
     const code = await new Promise((resolve) => {
       handler.onClose = ((error: NodeJS.ErrnoException | null) =>
         resolve(error?.code)) as () => void;
-      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, 'own');
+      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, 'own', buffers);
     });
     expect(code).toBe('ECONNREFUSED');
   });
@@ -336,6 +338,7 @@ describe('listening', () => {
       address: loopback(server.port),
       reusePort: false,
       readBuffer: 'shared',
+      buffers,
       onWire() {},
     });
     await expect(again).rejects.toMatchObject({ code: 'EADDRINUSE' });
@@ -348,6 +351,7 @@ describe('listening', () => {
       address: { kind: 'unix', path },
       reusePort: true,
       readBuffer: 'shared',
+      buffers,
       isFast,
       onWire: (wire) => {
         const seen = new Recorder(wire);

@@ -1,6 +1,7 @@
 // The data plane in this process: a worker with a table of given services, its listener on a free
 // port, and the ledger that it counts in.
 import { expect } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
@@ -20,6 +21,7 @@ import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
+import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { closePeers, dial, type Endpoint, listenEndpoint, type Peer } from './peer.ts';
@@ -58,8 +60,8 @@ export class Plane {
   constructor(port: number) {
     this.port = port;
     this.ledger = new Ledger();
-    this.wheel = new TimerWheel(() => performance.now());
-    this.wheel.start();
+    this.wheel = new TimerWheel(systemClock.nowMs);
+    this.wheel.start(systemClock);
     const log: Logger = {
       debug() {},
       info() {},
@@ -70,6 +72,8 @@ export class Plane {
     this.context = {
       index: 0,
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
+      clock: systemClock,
+      network: makeNodeNetwork(),
       wheel: this.wheel,
       services,
       random: seededRandom(1),

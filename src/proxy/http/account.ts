@@ -1,7 +1,6 @@
 // What a request leaves behind: its time, status and bytes in the ledger, a line in the log when it
 // failed, and one in the access log. Reading the clock costs as much as choosing an endpoint, so a
 // moment that is the same as one before is not read again.
-import { performance } from 'node:perf_hooks';
 import type { Head } from '../../http1/head.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
@@ -25,19 +24,19 @@ export interface Accountable {
 }
 
 export class Account {
-  /** performance.now() of the complete request head. */
+  /** Monotonic ms of the complete request head. */
   startMs = 0;
   /** What the client was answered; 0: nothing. */
   status = 0;
   /** The last endpoint that was asked. */
   endpointId = '';
-  /** performance.now() of the end, where that is known already; 0: it has to be read. */
+  /** Monotonic ms of the end, where that is known already; 0: it has to be read. */
   private endMs = 0;
   private target = '';
   private host = '';
 
-  begin(head: Head, { accessLog }: WorkerContext): void {
-    this.startMs = performance.now();
+  begin(head: Head, { accessLog, clock }: WorkerContext): void {
+    this.startMs = clock.nowMs();
     this.endMs = 0;
     this.status = 0;
     this.endpointId = '';
@@ -47,8 +46,8 @@ export class Account {
   }
 
   /** An endpoint answers now; returns how long after `sentMs`, microseconds. */
-  answered(sentMs: number): number {
-    this.endMs = performance.now();
+  answered(sentMs: number, { clock }: WorkerContext): number {
+    this.endMs = clock.nowMs();
     return (this.endMs - sentMs) * 1000;
   }
 
@@ -62,7 +61,7 @@ export class Account {
     const { ledger } = context;
     const { slot } = ended.live;
     const isKnown = why === null && this.endMs > 0;
-    const ms = (isKnown ? this.endMs : performance.now()) - this.startMs;
+    const ms = (isKnown ? this.endMs : context.clock.nowMs()) - this.startMs;
     ledger.addExchange(slot, this.status, ms * 1000);
     const { bodyIn, bodyOut } = ended;
     if (bodyIn > 0) ledger.addService(slot, ServiceColumn.bytesIn, bodyIn);

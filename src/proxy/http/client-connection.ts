@@ -17,10 +17,9 @@ import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
-import { isFromReserve } from '../descriptors.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
-import type { Wire, WireHandler } from '../wire.ts';
+import type { Wire, WireHandler } from '../network.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
@@ -99,7 +98,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const { service } = listener;
     const isTooMany = service !== null && !this.countFor(service);
     if (isTooMany) this.refuse(TOO_MANY_CONNECTIONS, null);
-    else if (isFromReserve(wire.descriptor)) {
+    else if (plane.context.network.isFromReserve(wire.descriptor)) {
       plane.context.room.closeIdle('EMFILE');
       this.refuse(OUT_OF_DESCRIPTORS, null);
     }
@@ -354,6 +353,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
       isHead: this.isHead,
       mayKeepAlive,
       isOldClient: this.isOldClient,
+      wallMs: this.plane.context.clock.wallMs(),
       serverName: (this.listener.service ?? this.counted)?.service.http.serverName ?? '',
     };
   }

@@ -7,7 +7,6 @@
 //                 ^-- retry --'-----------'          '-> tunnel -> free
 //
 // `placing`: an endpoint is chosen, or waited for (proxy/placement.ts, which counts it as in flight).
-import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
 import { isPersistent, requestBody } from '../../http1/framing.ts';
 import { type Head, HeadFlag } from '../../http1/head.ts';
@@ -248,7 +247,8 @@ export class Exchange implements UpstreamUser, Owner {
   }
 
   onPlaced(endpoint: LiveEndpoint): void {
-    const { ledger, wheel } = this.plane.context;
+    const { context } = this.plane;
+    const { clock, ledger, wheel } = context;
     this.account.endpointId = endpoint.id;
     const freshMs = this.isRepeatable ? 0 : wheel.nowMs - FRESH_MS;
     const kept = this.needsFresh ? null : endpoint.pool.take(freshMs);
@@ -259,17 +259,18 @@ export class Exchange implements UpstreamUser, Owner {
       kept.user = this;
       this.upstream = kept;
       const isAtOnce = this.placement.attempts === 1 && this.state === 'placing';
-      this.sendRequest(kept, isAtOnce ? this.account.startMs : performance.now());
+      this.sendRequest(kept, isAtOnce ? this.account.startMs : clock.nowMs());
       return;
     }
     this.state = 'connecting';
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    this.upstream = new UpstreamConnection(endpoint, this, wheel);
+    this.upstream = new UpstreamConnection(endpoint, this, context);
     this.upstream.setTimer(this.service.timeouts.connectMs);
   }
 
   onUpstreamConnect(): void {
-    if (this.state === 'connecting') this.sendRequest(this.upstream!, performance.now());
+    if (this.state !== 'connecting') return;
+    this.sendRequest(this.upstream!, this.plane.context.clock.nowMs());
   }
 
   private sendRequest(upstream: UpstreamConnection, nowMs: number): void {
@@ -540,7 +541,7 @@ export class Exchange implements UpstreamUser, Owner {
 
   /** Counts the answer; returns how long it took, microseconds. */
   private observe(status: number): number {
-    const us = this.account.answered(this.attemptMs);
+    const us = this.account.answered(this.attemptMs, this.plane.context);
     this.plane.context.ledger.addResponse(this.endpoint!.slot, status, us);
     this.answerUs = us;
     return us;

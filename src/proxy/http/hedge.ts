@@ -4,7 +4,6 @@
 // It asks by itself until the first byte of an answer. Then, or when the first try fails, the
 // exchange takes its connection over (`handOver`).
 // Invariant: `endpoint` is set exactly while the ledger counts the second try on it.
-import { performance } from 'node:perf_hooks';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
@@ -30,7 +29,7 @@ export interface HedgeOwner {
 export interface HedgeTry {
   readonly endpoint: LiveEndpoint;
   readonly upstream: UpstreamConnection;
-  /** performance.now() of when the request was sent; 0 while it is not. */
+  /** Monotonic ms of when the request was sent; 0 while it is not. */
   readonly sentMs: number;
   readonly isOnKept: boolean;
 }
@@ -71,7 +70,8 @@ export class Hedge implements UpstreamUser, TimerOwner {
 
   /** Sends `request`, whose bytes are ours from now on, to the endpoint. */
   try(endpoint: LiveEndpoint, request: Buffer, live: LiveService): void {
-    const { ledger, wheel } = this.plane.context;
+    const { context } = this.plane;
+    const { ledger } = context;
     this.live = live;
     this.timeouts = live.service.timeouts;
     this.request = request;
@@ -89,13 +89,13 @@ export class Hedge implements UpstreamUser, TimerOwner {
       return;
     }
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    this.upstream = new UpstreamConnection(endpoint, this, wheel);
+    this.upstream = new UpstreamConnection(endpoint, this, context);
     this.upstream.setTimer(this.timeouts.connectMs);
   }
 
   private send(): void {
     const upstream = this.upstream!;
-    this.sentMs = performance.now();
+    this.sentMs = this.plane.context.clock.nowMs();
     upstream.wire.write(this.request!);
     upstream.setTimer(this.timeouts.responseMs);
   }

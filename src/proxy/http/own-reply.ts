@@ -38,6 +38,8 @@ export interface OwnReplyOptions {
   readonly mayKeepAlive: boolean;
   /** The client speaks HTTP/1.0, where staying open is said. */
   readonly isOldClient: boolean;
+  /** For Date: ms since the Unix epoch. */
+  readonly wallMs: number;
   /** Value of Server; '' for none. */
   readonly serverName: string;
 }
@@ -66,7 +68,7 @@ function reply(status: number, fields: string, body: string, options: OwnReplyOp
   const connection = options.mayKeepAlive ? staysOpen : 'Connection: close\r\n';
   const head =
     `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n` +
-    `Date: ${new Date().toUTCString()}\r\n${server}${fields}${connection}` +
+    `Date: ${new Date(options.wallMs).toUTCString()}\r\n${server}${fields}${connection}` +
     `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return Buffer.from(options.isHead ? head : head + body);
 }

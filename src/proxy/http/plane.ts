@@ -27,7 +27,7 @@ export class HttpPlane {
   constructor(context: WorkerContext) {
     this.context = context;
     const chance = Math.floor(context.random() * 0x1_0000_0000).toString(16);
-    this.idPrefix = `${Date.now().toString(16)}-${context.index}${chance}`;
+    this.idPrefix = `${context.clock.wallMs().toString(16)}-${context.index}${chance}`;
   }
 
   /** A parser of request heads with these limits; kept by a connection while a head is in pieces. */

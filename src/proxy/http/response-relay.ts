@@ -3,7 +3,7 @@
 import { Body, type BodyKind, isPersistent, responseBody } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import type { HeadWriter } from '../../http1/head-writer.ts';
-import type { Wire } from '../wire.ts';
+import type { Wire } from '../network.ts';
 import { BodyRelay } from './body-relay.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { writeResponseHead } from './response-head.ts';

@@ -12,12 +12,11 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
-import { isFromReserve } from '../descriptors.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { isStarved } from '../upstream-connection.ts';
-import type { Wire, WireHandler } from '../wire.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
@@ -44,7 +43,7 @@ export class TcpSession implements Owner {
   private readonly live: LiveService;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
-  private readonly startMs = performance.now();
+  private readonly startMs: number;
   private readonly clientAddress: string;
   private readonly placement: Placement;
   private state: 'placing' | 'connecting' | 'relaying' | 'closed' = 'placing';
@@ -70,6 +69,7 @@ export class TcpSession implements Owner {
     this.client = client;
     this.listener = listener;
     this.context = context;
+    this.startMs = context.clock.nowMs();
     client.handler = this;
     this.clientAddress = client.remoteAddress;
     // A tcp listener has a service as long as it is open.
@@ -81,7 +81,7 @@ export class TcpSession implements Owner {
     ledger.addService(this.live.slot, ServiceColumn.connections, 1);
     const count = ledger.openConnection(this.live.slot);
     if (count > limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
-    else if (isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
+    else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else this.start();
   }
 
@@ -95,10 +95,11 @@ export class TcpSession implements Owner {
 
   onPlaced(endpoint: LiveEndpoint): void {
     this.state = 'connecting';
+    const { clock, network } = this.context;
     this.endpointId = endpoint.id;
-    this.attemptMs = performance.now();
+    this.attemptMs = clock.nowMs();
     this.setTimer(this.live.service.timeouts.connectMs);
-    this.upstream = new Upstream(this, endpoint);
+    this.upstream = new Upstream(this, endpoint, network);
   }
 
   onNoPlace(why: Reason, detail: string): void {
@@ -111,7 +112,7 @@ export class TcpSession implements Owner {
     this.state = 'relaying';
     this.connectedMs = this.context.wheel.nowMs;
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    live.noteLatency(endpoint, (performance.now() - this.attemptMs) * 1000);
+    live.noteLatency(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
     const { view } = this.early;
     const isTaken = view === null || upstream!.wire.write(view);
@@ -374,9 +375,9 @@ export class TcpSession implements Owner {
   }
 
   private account(): void {
-    const { ledger, accessLog } = this.context;
+    const { clock, ledger, accessLog } = this.context;
     const { slot, name } = this.live;
-    const totalMs = performance.now() - this.startMs;
+    const totalMs = clock.nowMs() - this.startMs;
     ledger.closeConnection(slot);
     ledger.addExchange(slot, 0, totalMs * 1000);
     if (this.why !== null) ledger.addReason(slot, this.why.index);

@@ -1,4 +1,4 @@
-import { type ConnectHandler, connectWire, type Wire, type WireTarget } from '../wire.ts';
+import type { ConnectHandler, Network, Wire, WireTarget } from '../network.ts';
 
 /** The session's side of its upstream connection. */
 export interface UpstreamOwner {
@@ -20,9 +20,9 @@ export class Upstream implements ConnectHandler {
   readonly wire: Wire;
   private owner: UpstreamOwner | null;
 
-  constructor(owner: UpstreamOwner, target: WireTarget) {
+  constructor(owner: UpstreamOwner, target: WireTarget, network: Network) {
     this.owner = owner;
-    this.wire = connectWire(target, this, 'own');
+    this.wire = network.connect(target, this, 'own');
   }
 
   /** Closes the connection, if it is open still, without a word to the session. */

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { seededRandom } from '../../../src/base/prng.ts';
 import { TimerWheel } from '../../../src/base/timer-wheel.ts';
@@ -16,6 +17,7 @@ import { LiveService } from '../../../src/proxy/live-service.ts';
 import { Memory, SHORT_MAX } from '../../../src/proxy/memory.ts';
 import { Room } from '../../../src/proxy/room.ts';
 import { TcpSession } from '../../../src/proxy/tcp/session.ts';
+import { makeNodeNetwork } from '../../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../../src/worker/messages.ts';
 import { freePorts } from '../../support/ports.ts';
 import { loopback, makeListener, makeService, makeSnapshot } from '../../support/service.ts';
@@ -29,8 +31,8 @@ const sockets = new Set<Socket>();
 
 beforeEach(() => {
   ledger = new Ledger();
-  wheel = new TimerWheel(() => performance.now());
-  wheel.start();
+  wheel = new TimerWheel(systemClock.nowMs);
+  wheel.start(systemClock);
   messages = [];
 });
 afterEach(async () => {
@@ -70,6 +72,8 @@ async function serve(
   const context: WorkerContext = {
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
+    clock: systemClock,
+    network: makeNodeNetwork(),
     wheel,
     services,
     random: seededRandom(1),
@@ -82,7 +86,7 @@ async function serve(
   const live = new LiveService(makeSnapshot(service, ports, weights), context);
   context.services.set(service.name, live);
   const snapshot = makeListener(service, loopback());
-  listener = new LiveListener(snapshot);
+  listener = new LiveListener(snapshot, context.network);
   listener.apply(snapshot, context.services);
   await listener.open((wire, from) => new TcpSession(wire, from, context));
   return live;

@@ -11,16 +11,16 @@ let first = Number.POSITIVE_INFINITY;
 
 /** Whether a connection with this descriptor is one that should not be served. */
 export function isFromReserve(descriptor: number): boolean {
-  if (first === Number.POSITIVE_INFINITY) first = firstOfReserve();
+  if (first === Number.POSITIVE_INFINITY) first = firstOfReserve(readLimit());
   return descriptor >= first;
 }
 
-/** Linux tells in /proc; elsewhere the system's error has to do. */
-function firstOfReserve(): number {
-  const max = readLimit();
+/** The lowest descriptor that is kept back where `max` may be open. */
+export function firstOfReserve(max: number): number {
   return max - Math.min(RESERVE_MAX, Math.floor(max / 8));
 }
 
+/** Linux tells in /proc; elsewhere the system's error has to do. */
 function readLimit(): number {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];

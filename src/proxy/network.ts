@@ -1,0 +1,101 @@
+// The door to the network: what the data plane sees of connections and listeners. The composition
+// root gives it: Node's sockets in a worker (wire/node-network.ts), a simulated network in `sim/`.
+import type { ListenAddress } from '../model/listener.ts';
+import type { ReadBuffer } from './wire/read-buffers.ts';
+
+/** One object per connection, attached once. */
+export interface WireHandler {
+  /**
+   * base[start,end) has arrived and is the handler's until it returns: consume, forward or copy.
+   * HEADROOM bytes before `start` and TAILROOM after `end` may be overwritten.
+   */
+  onBytes(base: Buffer, start: number, end: number): void;
+  /** The peer will send no more; it may still read. */
+  onEnd(): void;
+  /** Everything that was written is with the kernel. */
+  onDrain(): void;
+  /** The connection is gone; once, and last. */
+  onClose(error: NodeJS.ErrnoException | null): void;
+  /** One of these has thrown: a rule of ours is broken. Without this, it throws through Node. */
+  onBug?(error: unknown): void;
+}
+
+export interface ConnectHandler extends WireHandler {
+  /** The connection is open; before any other event but onClose. */
+  onConnect(): void;
+}
+
+/** One connection. `wire/socket-wire.ts` is the one implementation, over a socket of Node's or not. */
+export interface Wire {
+  /** Who gets the events; replaced when the connection changes hands. */
+  handler: WireHandler;
+  /** The port that the client came in by; 0 for a unix socket, and on the upstream side. */
+  readonly localPort: number;
+  /** The peer's address; IPv4 as itself, also on a dual-stack listener. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** The number of its file descriptor; -1 where it has none any more. */
+  readonly descriptor: number;
+  /** Whether the kernel has everything that was written. */
+  readonly isFlushed: boolean;
+  /** Whether both sides may still send. */
+  readonly isOpen: boolean;
+  /**
+   * Sends bytes. True: the kernel took them whole, and the buffer is the caller's again. False:
+   * they stay referenced until onDrain.
+   */
+  write(bytes: Buffer): boolean;
+  /**
+   * Sends base[start,end), bytes that onBytes was called with, to another wire; returns as `write`.
+   * Takes care of the buffer: bytes in a shared one are copied, an own one is lent until the other
+   * wire is flushed.
+   */
+  forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean;
+  /** For `forwardTo`: an unfinished write of this wire refers to another wire's buffer. */
+  borrow(buffer: ReadBuffer): void;
+  /** The wire has done with streaming: its reads land in the shared buffer again. */
+  shareBuffer(): void;
+  /** Stops reading, so that the peer is slowed down. */
+  pause(): void;
+  resume(): void;
+  /** Sends the end of our side after what was written; the other side may still send. */
+  end(): void;
+  /** Closes both sides now; what the kernel did not take yet is lost. */
+  destroy(): void;
+  /** Closes with RST: the peer sees that what it got is not complete. */
+  reset(): void;
+}
+
+export interface WireTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Where reads land: relays want buffers of their own, message heads share one. */
+export type ReadBufferKind = 'own' | 'shared';
+
+export interface ListenOptions {
+  readonly address: ListenAddress;
+  /** Several threads and processes may listen on the port; the kernel spreads connections. */
+  readonly reusePort: boolean;
+  readonly readBuffer: ReadBufferKind;
+  /** Must set `wire.handler` before it returns. */
+  readonly onWire: (wire: Wire) => void;
+}
+
+export interface WireServer {
+  readonly port: number;
+  /** Resolves when it accepts no more: those who wait come in first. Open connections go on. */
+  close(): Promise<void>;
+}
+
+export interface Network {
+  /** Opens a connection; `handler` gets onConnect, or onClose with the error. */
+  connect(target: WireTarget, handler: ConnectHandler, readBuffer: ReadBufferKind): Wire;
+  /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
+  listen(options: ListenOptions): Promise<WireServer>;
+  /** Removes the file of a unix socket on which no process listens; true when it was removed. */
+  removeStaleSocket(path: string): Promise<boolean>;
+  /** Whether a connection with this file descriptor is one that should not be served. */
+  isFromReserve(descriptor: number): boolean;
+}

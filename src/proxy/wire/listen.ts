@@ -1,0 +1,76 @@
+import { createServer, type Server } from 'node:net';
+import type { ListenOptions, Wire, WireServer } from '../network.ts';
+import { acceptHandles, acceptSockets } from './accept.ts';
+import { canAcceptFast } from './probe.ts';
+import type { ReadBuffers } from './read-buffers.ts';
+
+/** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
+const BACKLOG = 4096;
+/** A listener that never stands still is closed after so long, ms. */
+const EMPTIED_MS_MAX = 200;
+
+export interface NodeListenOptions extends ListenOptions {
+  readonly buffers: ReadBuffers;
+  /** False uses Node's public events alone, for when its internals have changed. */
+  readonly isFast?: boolean;
+}
+
+/** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
+export async function listenWires(options: NodeListenOptions): Promise<WireServer> {
+  const isFast = options.isFast ?? (await canAcceptFast());
+  const server: Server = createServer({ allowHalfOpen: true, noDelay: true });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ ...listenTarget(options), backlog: BACKLOG }, () => {
+      server.off('error', reject);
+      // Accept errors (out of descriptors) concern one connection, not the listener.
+      server.on('error', () => {});
+      const port = portOf(server);
+      let accepted = 0;
+      const onWire = (wire: Wire): void => {
+        accepted += 1;
+        options.onWire(wire);
+      };
+      const { readBuffer, buffers } = options;
+      const accepting = { port, readBuffer, buffers, onWire };
+      if (isFast) acceptHandles(server, accepting);
+      else acceptSockets(server, accepting);
+      resolve({ port, close: () => closeEmptied(server, () => accepted) });
+    });
+  });
+}
+
+/**
+ * Closes the listener at a moment when nobody waits to be accepted: connections that the kernel holds
+ * for a socket that closes are reset, whoever else listens on the port (unless
+ * net.ipv4.tcp_migrate_req is 1). Each turn of the loop accepts what waits, so a turn without an
+ * accept is that moment, but for what comes within it.
+ */
+function closeEmptied(server: Server, accepted: () => number): Promise<void> {
+  const until = performance.now() + EMPTIED_MS_MAX;
+  let before = -1;
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const now = accepted();
+      if (now === before || performance.now() > until) {
+        server.close();
+        resolve();
+        return;
+      }
+      before = now;
+      setImmediate(look);
+    };
+    look();
+  });
+}
+
+function listenTarget({ address, reusePort }: ListenOptions) {
+  if (address.kind === 'unix') return { path: address.path };
+  const host = address.host === '' ? {} : { host: address.host };
+  return { ...host, port: address.port, reusePort };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

@@ -1,0 +1,17 @@
+import type { Network } from '../network.ts';
+import { connectWire } from './connect.ts';
+import { isFromReserve } from './descriptors.ts';
+import { listenWires } from './listen.ts';
+import { ReadBuffers } from './read-buffers.ts';
+import { removeStaleSocket } from './stale-socket.ts';
+
+/** The network over Node's sockets; one per thread. */
+export function makeNodeNetwork(): Network {
+  const buffers = new ReadBuffers();
+  return {
+    connect: (target, handler, readBuffer) => connectWire(target, handler, readBuffer, buffers),
+    listen: (options) => listenWires({ ...options, buffers }),
+    removeStaleSocket,
+    isFromReserve,
+  };
+}

@@ -1,0 +1,268 @@
+// How a connection is read and written, over a socket that is Node's or one that acts like it. The
+// rest of the data plane sees bytes arriving and writes taken. Two things make it cheap: reads land
+// in static buffers (no allocation per read), and a write that the kernel takes whole leaves its
+// bytes free at once. HTTP wires share one read buffer, which stays in the processor's cache and
+// makes idle connections cost little; a wire that streams gets its own, so that its bytes are
+// relayed without a copy.
+// Invariant: bytes handed to `onBytes` are valid until it returns; a buffer that an unfinished
+// write still refers to is never read into.
+import type { ConnectHandler, Wire, WireHandler } from '../network.ts';
+import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
+
+/**
+ * What a wire needs of its socket: this much of Node's `net.Socket`, which is the one in
+ * production. The door lies here, below the lending of buffers, so that a simulated socket runs
+ * all of the code above it; and it costs nothing, since Node's class fits it as it is.
+ */
+export interface SocketDoor {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly connecting: boolean;
+  readonly destroyed: boolean;
+  /** Bytes that the kernel did not take yet. */
+  readonly writableLength: number;
+  /** `flushed` is called, never from within, when the kernel has these bytes or the socket died. */
+  write(bytes: Buffer, flushed?: () => void): boolean;
+  pause(): unknown;
+  resume(): unknown;
+  end(): unknown;
+  destroy(): unknown;
+  /** Sends RST; while it is connecting, once it has connected. */
+  resetAndDestroy(): unknown;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class SocketWire implements Wire {
+  /** Who gets the events; replaced when the connection changes hands. */
+  handler: WireHandler;
+  /** The port that the client came in by; 0 for a unix socket, and on the upstream side. */
+  readonly localPort: number;
+  private readonly socket: SocketDoor;
+  private readonly buffers: ReadBuffers;
+  /** What Node reads into: the shared one, or a buffer of its own. */
+  private buffer: ReadBuffer;
+  /** What it shall read into after this read; an own `buffer` is then lent to another wire. */
+  private nextBuffer: ReadBuffer | null = null;
+  /** The buffer of its own goes back as soon as Node does not read into it any more. */
+  private wantsShared = false;
+  /** Another wire's buffer, which an unfinished write of ours refers to. */
+  private borrowed: ReadBuffer | null = null;
+  private isPaused = false;
+  private hasEnded = false;
+  private isClosing = false;
+  private isAwaitingFlush = false;
+  private flushed: (() => void) | null = null;
+
+  /** `buffer` is one of `buffers`, in which the first read lands. */
+  constructor(socket: SocketDoor, buffers: ReadBuffers, buffer: ReadBuffer, localPort: number) {
+    this.socket = socket;
+    this.buffers = buffers;
+    this.buffer = buffer;
+    this.handler = noHandler;
+    this.localPort = localPort;
+  }
+
+  /** The peer's address; IPv4 as itself, also on a dual-stack listener. */
+  get remoteAddress(): string {
+    const address = this.socket.remoteAddress ?? '';
+    return address.startsWith('::ffff:') ? address.slice(7) : address;
+  }
+
+  /** The number of its file descriptor; -1 where it has none any more. */
+  get descriptor(): number {
+    // Undocumented; without it nothing is known, and nothing refused.
+    return (this.socket as { _handle?: { fd?: number } })._handle?.fd ?? -1;
+  }
+
+  get remotePort(): number {
+    return this.socket.remotePort ?? 0;
+  }
+
+  /** Whether the kernel has everything that was written. */
+  get isFlushed(): boolean {
+    return this.socket.writableLength === 0;
+  }
+
+  /** Whether both sides may still send. */
+  get isOpen(): boolean {
+    return !this.hasEnded && !this.isClosing;
+  }
+
+  /**
+   * Sends bytes. True: the kernel took them whole, and the buffer is the caller's again. False:
+   * they stay referenced until onDrain.
+   */
+  write(bytes: Buffer): boolean {
+    this.socket.write(bytes);
+    if (this.socket.writableLength === 0) return true;
+    this.awaitFlush();
+    return false;
+  }
+
+  /**
+   * Sends base[start,end), bytes that onBytes was called with, to another wire; returns as `write`.
+   * Takes care of the buffer: bytes in a shared one are copied, an own one is lent until the other
+   * wire is flushed.
+   */
+  forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
+    const bytes = base.subarray(start, end);
+    if (base !== this.buffer.base) return other.write(Buffer.from(bytes));
+    if (this.buffer === this.buffers.shared) {
+      // More may follow: the reads to come land in a buffer of its own.
+      this.nextBuffer ??= this.buffers.take();
+      return other.write(Buffer.from(bytes));
+    }
+    const isTaken = other.write(bytes);
+    if (!isTaken && this.nextBuffer === null) {
+      other.borrow(this.buffer);
+      this.nextBuffer = this.buffers.take();
+    }
+    return isTaken;
+  }
+
+  borrow(buffer: ReadBuffer): void {
+    // One buffer is remembered for reuse; a further one is left to the garbage collector.
+    this.borrowed ??= buffer;
+  }
+
+  /** The wire has done with streaming: its reads land in the shared buffer again. */
+  shareBuffer(): void {
+    this.wantsShared = this.buffer !== this.buffers.shared || this.nextBuffer !== null;
+  }
+
+  /** Stops reading, so that the peer is slowed down. */
+  pause(): void {
+    if (this.isPaused) return;
+    this.isPaused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.socket.resume();
+  }
+
+  /** Sends the end of our side after what was written; the other side may still send. */
+  end(): void {
+    this.isClosing = true;
+    this.socket.end();
+  }
+
+  /** Closes both sides now; what the kernel did not take yet is lost. */
+  destroy(): void {
+    this.isClosing = true;
+    this.socket.destroy();
+  }
+
+  /** Closes with RST: the peer sees that what it got is not complete. */
+  reset(): void {
+    this.isClosing = true;
+    // A unix socket has no RST, and Node throws when it is asked for one.
+    if (this.socket.remotePort === undefined && !this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
+  /** For the socket's side: it has connected. */
+  connected(): void {
+    try {
+      // Only wires of `connect` have a socket that connects, and their handler has it.
+      (this.handler as ConnectHandler).onConnect();
+    } catch (error) {
+      this.broken(error);
+    }
+  }
+
+  /** For the socket's side: `count` bytes lie in the read buffer. Returns false to stop reading. */
+  deliver(count: number): boolean {
+    try {
+      this.handler.onBytes(this.buffer.base, HEADROOM, HEADROOM + count);
+    } catch (error) {
+      this.broken(error);
+    }
+    return !this.isPaused;
+  }
+
+  /** For the socket's side: the peer will send no more. */
+  ended(): void {
+    this.hasEnded = true;
+    try {
+      this.handler.onEnd();
+    } catch (error) {
+      this.broken(error);
+    }
+  }
+
+  /** A handler has thrown. */
+  private broken(error: unknown): void {
+    if (this.handler.onBug === undefined) throw error;
+    this.handler.onBug(error);
+  }
+
+  /** For the socket's side, right after a read: where the next one shall land; null where it stays. */
+  changeView(): Buffer | null {
+    const { buffer, nextBuffer } = this;
+    if (!this.wantsShared && nextBuffer === null) return null;
+    this.nextBuffer = null;
+    if (!this.wantsShared) {
+      this.buffer = nextBuffer!;
+      return nextBuffer!.view;
+    }
+    this.wantsShared = false;
+    this.buffer = this.buffers.shared;
+    this.buffers.give(nextBuffer ?? buffer);
+    return this.buffers.shared.view;
+  }
+
+  /** For the socket's side: where the next read lands. */
+  get view(): Buffer {
+    return this.buffer.view;
+  }
+
+  /** For the socket's side: the socket is gone, and its buffers are free. */
+  closed(error: NodeJS.ErrnoException | null): void {
+    this.isClosing = true;
+    this.giveBack();
+    this.buffers.give(this.nextBuffer ?? this.buffer);
+    this.nextBuffer = null;
+    this.buffer = this.buffers.shared;
+    try {
+      this.handler.onClose(error);
+    } catch (bug) {
+      this.broken(bug);
+    }
+  }
+
+  /**
+   * Node's 'drain' comes only above the high-water mark, and a callback per write costs a tick
+   * each; so an empty write behind the unfinished one tells when it is done.
+   */
+  private awaitFlush(): void {
+    if (this.isAwaitingFlush) return;
+    this.isAwaitingFlush = true;
+    this.flushed ??= () => {
+      this.isAwaitingFlush = false;
+      if (this.socket.destroyed) return;
+      if (this.socket.writableLength > 0) {
+        this.awaitFlush();
+        return;
+      }
+      this.giveBack();
+      try {
+        this.handler.onDrain();
+      } catch (error) {
+        this.broken(error);
+      }
+    };
+    this.socket.write(NOTHING, this.flushed);
+  }
+
+  private giveBack(): void {
+    if (this.borrowed === null) return;
+    this.buffers.give(this.borrowed);
+    this.borrowed = null;
+  }
+}
+
+const noHandler: WireHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
