@@ -43,7 +43,7 @@ const context: WorkerContext = {
   index: init.index,
   ledger: new WorkerLedger(init.ledger),
   clock,
-  network: makeNodeNetwork(),
+  network: makeNodeNetwork(log),
   wheel,
   services,
   random: seededRandom(init.seed),

@@ -38,7 +38,7 @@ beforeEach(() => {
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
     clock: systemClock,
-    network: makeNodeNetwork(),
+    network: makeNodeNetwork(silentLogger),
     wheel,
     services: new Map(),
     random: seededRandom(1),

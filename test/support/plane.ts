@@ -73,7 +73,7 @@ export class Plane {
       index: 0,
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
       clock: systemClock,
-      network: makeNodeNetwork(),
+      network: makeNodeNetwork(log),
       wheel: this.wheel,
       services,
       random: seededRandom(1),

@@ -1,6 +1,6 @@
 // How a server's connections become wires, in two ways. The fast way: Node's server hands the
 // accepted handle to a function that we put in its place, and the socket is made with `onread`,
-// which net.connect has in public and a server has not. canAcceptFast (probe.ts) tries it; where
+// which net.connect has in public and a server has not. probeAccept (probe.ts) tries it; where
 // Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
 import type { ReadBufferKind, Wire } from '../network.ts';

@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:net';
+import type { Logger } from '../../base/log.ts';
 import type { ListenOptions, Wire, WireServer } from '../network.ts';
 import { acceptHandles, acceptSockets } from './accept.ts';
-import { canAcceptFast } from './probe.ts';
+import { probeAccept } from './probe.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 
 /** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
@@ -13,11 +14,13 @@ export interface NodeListenOptions extends ListenOptions {
   readonly buffers: ReadBuffers;
   /** False uses Node's public events alone, for when its internals have changed. */
   readonly isFast?: boolean;
+  /** Told once where the public events have to do, though the fast way was to be taken. */
+  readonly log: Logger;
 }
 
 /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
 export async function listenWires(options: NodeListenOptions): Promise<WireServer> {
-  const isFast = options.isFast ?? (await canAcceptFast());
+  const isFast = options.isFast ?? (await canAcceptFast(options.log));
   const server: Server = createServer({ allowHalfOpen: true, noDelay: true });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -38,6 +41,16 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
       resolve({ port, close: () => closeEmptied(server, () => accepted) });
     });
   });
+}
+
+async function canAcceptFast(log: Logger): Promise<boolean> {
+  const result = await probeAccept();
+  if (result !== 'works') {
+    const what =
+      "connections are accepted by Node's public events, which costs more per connection";
+    log.warn({ probe: result, node: process.version }, what);
+  }
+  return result === 'works';
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Logger } from '../../base/log.ts';
 import type { Network } from '../network.ts';
 import { connectWire } from './connect.ts';
 import { isFromReserve } from './descriptors.ts';
@@ -6,11 +7,11 @@ import { ReadBuffers } from './read-buffers.ts';
 import { removeStaleSocket } from './stale-socket.ts';
 
 /** The network over Node's sockets; one per thread. */
-export function makeNodeNetwork(): Network {
+export function makeNodeNetwork(log: Logger): Network {
   const buffers = new ReadBuffers();
   return {
     connect: (target, handler, readBuffer) => connectWire(target, handler, readBuffer, buffers),
-    listen: (options) => listenWires({ ...options, buffers }),
+    listen: (options) => listenWires({ ...options, buffers, log }),
     removeStaleSocket,
     isFromReserve,
   };

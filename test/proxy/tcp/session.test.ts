@@ -73,7 +73,7 @@ async function serve(
     index: 0,
     ledger: new WorkerLedger(ledger.buffersFor(0)),
     clock: systemClock,
-    network: makeNodeNetwork(),
+    network: makeNodeNetwork(silentLogger),
     wheel,
     services,
     random: seededRandom(1),
