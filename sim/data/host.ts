@@ -1,0 +1,64 @@
+// One worker of the product over a simulated network and clock: what src/worker/entry.ts is in a
+// thread.
+import type { Logger } from '../../src/base/log.ts';
+import { TimerWheel } from '../../src/base/timer-wheel.ts';
+import { type Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
+import type { WorkerContext } from '../../src/proxy/context.ts';
+import { Memory } from '../../src/proxy/memory.ts';
+import { Room } from '../../src/proxy/room.ts';
+import type { FromWorker } from '../../src/worker/messages.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { SimNetwork } from '../net/sim-network.ts';
+
+export class WorkerHost {
+  readonly worker: Worker;
+  readonly ledger: Ledger;
+  readonly context: WorkerContext;
+  /** What the worker told the main thread, in order. */
+  readonly reports: FromWorker[] = [];
+  /** Records of level error: a broken rule of the product's own is one. */
+  readonly errors: string[] = [];
+
+  /** `ledger` is the process's, which workers share; this one is number `index` of it. */
+  constructor(kernel: Kernel, network: SimNetwork, ledger: Ledger, index = 0) {
+    const { clock } = kernel;
+    const wheel = new TimerWheel(clock.nowMs);
+    wheel.start(clock);
+    this.ledger = ledger;
+    const services: WorkerContext['services'] = new Map();
+    const log = this.makeLogger(kernel);
+    this.context = {
+      index,
+      ledger: new WorkerLedger(ledger.buffersFor(index)),
+      clock,
+      network,
+      wheel,
+      services,
+      random: kernel.chance(`worker ${index}`).next,
+      log,
+      accessLog: null,
+      room: new Room(services, wheel, log),
+      report: (message) => this.reports.push(message),
+      memory: new Memory(wheel),
+    };
+    this.worker = new Worker(this.context, (listenErrors) =>
+      this.reports.push({ type: 'listeners', listenErrors }),
+    );
+  }
+
+  private makeLogger(kernel: Kernel): Logger {
+    const at = (level: string) => (fields: object, message: string) => {
+      if (level === 'error') this.errors.push(`${message} ${JSON.stringify(fields)}`);
+      if (kernel.trace.isOn) {
+        kernel.trace.add(kernel.nowMs, `worker ${level}: ${message} ${JSON.stringify(fields)}`);
+      }
+    };
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
+
+  /** Stops the timer wheel, so that nothing of the worker is left in the kernel. */
+  stop(): void {
+    this.context.wheel.stop();
+  }
+}

@@ -1,0 +1,111 @@
+// Simulated time and everything that happens in it, from one seed. One event runs at a time and to
+// its end; then what it put off (`tick`, as process.nextTick), then the promises; then the next.
+import type { Timer, WorkerClock } from '../../src/base/clock.ts';
+import { Chance } from './chance.ts';
+import { EventQueue } from './event-queue.ts';
+import { PromiseWatch } from './promises.ts';
+import { noTrace, type Trace } from './trace.ts';
+
+/** Simulated runs begin on this day: dates in their answers are the same whenever they run. */
+const WALL_START_MS = Date.UTC(2026, 0, 1);
+
+/** How a run came to its end. */
+export type RunEnd = 'done' | 'idle' | 'time';
+
+export class Kernel {
+  readonly seed: number;
+  readonly trace: Trace;
+  /** Simulated monotonic ms. */
+  nowMs = 0;
+  /** How many events have run. */
+  eventCount = 0;
+  readonly clock: WorkerClock = {
+    originMs: WALL_START_MS,
+    nowMs: () => this.nowMs,
+    wallMs: () => WALL_START_MS + Math.floor(this.nowMs),
+    setTimer: (delayMs, run) => this.after(delayMs, run),
+    setTicker: (everyMs, run) => this.every(everyMs, run),
+    nextTurn: (run) => void this.after(0, run),
+  };
+  private readonly queue = new EventQueue();
+  private ticks: (() => void)[] = [];
+
+  constructor(seed: number, trace: Trace = noTrace) {
+    this.seed = seed;
+    this.trace = trace;
+  }
+
+  /** The stream of draws of this name, from its beginning. */
+  chance(name: string): Chance {
+    return new Chance(this.seed, name);
+  }
+
+  /** Calls `run` at a simulated moment; one that has passed means now, after what is set for now. */
+  at(atMs: number, run: () => void): Timer {
+    return this.queue.push(Math.max(atMs, this.nowMs), run);
+  }
+
+  after(delayMs: number, run: () => void): Timer {
+    return this.at(this.nowMs + delayMs, run);
+  }
+
+  /** Calls `run` when the running event is done, and before any other: process.nextTick. */
+  tick(run: () => void): void {
+    this.ticks.push(run);
+  }
+
+  /** Events that are set and were not run; cancelled ones may be among them. */
+  get pendingCount(): number {
+    return this.queue.size;
+  }
+
+  /**
+   * Lets time pass until `isDone` (asked after each event), `untilMs`, or nothing is left to happen;
+   * returns which it was. What an event throws ends the run and is thrown here.
+   */
+  async run(untilMs: number, isDone: () => boolean = () => false): Promise<RunEnd> {
+    const promises = new PromiseWatch();
+    try {
+      for (;;) {
+        this.runTicks();
+        if (promises.isDirty) {
+          await promises.settle();
+          // Waiting for it has marked it as well.
+          promises.isDirty = false;
+          continue;
+        }
+        if (isDone()) return 'done';
+        const next = this.queue.peek();
+        if (next === null) return 'idle';
+        if (next.atMs > untilMs) {
+          this.nowMs = untilMs;
+          return 'time';
+        }
+        this.queue.pop();
+        this.nowMs = next.atMs;
+        this.eventCount += 1;
+        next.run!();
+      }
+    } finally {
+      promises.stop();
+    }
+  }
+
+  private runTicks(): void {
+    while (this.ticks.length > 0) {
+      const { ticks } = this;
+      this.ticks = [];
+      for (const run of ticks) run();
+    }
+  }
+
+  private every(everyMs: number, run: () => void): Timer {
+    let timer: Timer;
+    const again = (): void => {
+      timer = this.after(everyMs, again);
+      run();
+    };
+    timer = this.after(everyMs, again);
+    return { cancel: () => timer.cancel() };
+  }
+}

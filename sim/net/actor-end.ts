@@ -1,0 +1,130 @@
+// The end of a connection at which an actor sits: a client or an endpoint, not the product.
+import type { Kernel } from '../kernel/kernel.ts';
+import type { TcpEnd, TcpOwner } from './tcp.ts';
+
+/** One per connection, set by the actor. */
+export interface ActorHandler {
+  /** It has connected; actors that accept don't get this. */
+  onOpen?(): void;
+  /** Connecting failed: ECONNREFUSED or ETIMEDOUT. Last. */
+  onRefused?(code: string): void;
+  /** The bytes are the actor's. */
+  onBytes(bytes: Buffer): void;
+  /** The peer will send no more. */
+  onEnd(): void;
+  /** The connection is gone by the peer's reset. Last. */
+  onReset(): void;
+  /** Everything that was written is with the system. */
+  onRoom?(): void;
+}
+
+export class ActorEnd implements TcpOwner {
+  handler: ActorHandler;
+  /** The actor has closed it, or it was reset or refused. */
+  isClosed = false;
+  private readonly kernel: Kernel;
+  private readonly tcp: TcpEnd;
+  private rest: Buffer[] = [];
+  private isPaused = false;
+  private isEnding = false;
+  private hasTellEnd = false;
+
+  constructor(kernel: Kernel, tcp: TcpEnd, handler: ActorHandler) {
+    this.kernel = kernel;
+    this.tcp = tcp;
+    this.handler = handler;
+    tcp.owner = this;
+  }
+
+  get isFlushed(): boolean {
+    return this.rest.length === 0;
+  }
+
+  /** Sends bytes, by and by if there is no room. Returns whether the system took all of them. */
+  write(bytes: Buffer): boolean {
+    if (this.isClosed || this.isEnding) return false;
+    this.rest.push(bytes);
+    if (this.rest.length === 1) this.flush();
+    return this.isFlushed;
+  }
+
+  /** Sends FIN after what was written; reads on. */
+  end(): void {
+    if (this.isClosed || this.isEnding) return;
+    this.isEnding = true;
+    if (this.isFlushed) this.tcp.shutdown();
+  }
+
+  /** Closes both directions now; what was not sent is lost. */
+  close(): void {
+    this.isClosed = true;
+    this.tcp.close();
+  }
+
+  reset(): void {
+    this.isClosed = true;
+    this.tcp.abort();
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.kernel.after(0, () => this.onReadable());
+  }
+
+  onReadable(): void {
+    if (this.isClosed || this.isPaused) return;
+    const { readable } = this.tcp;
+    if (readable > 0) {
+      const bytes = Buffer.allocUnsafe(readable);
+      this.tcp.receive(bytes);
+      this.handler.onBytes(bytes);
+      if (this.isClosed || this.isPaused) return;
+    }
+    if (this.tcp.isReset) this.wasReset();
+    else if (this.tcp.hasFin && !this.hasTellEnd) {
+      this.hasTellEnd = true;
+      this.handler.onEnd();
+    }
+  }
+
+  onWritable(): void {
+    if (this.isClosed || this.rest.length === 0) return;
+    this.flush();
+    if (!this.isClosed && this.isFlushed) this.handler.onRoom?.();
+  }
+
+  private flush(): void {
+    while (this.rest.length > 0) {
+      const bytes = this.rest[0]!;
+      const sent = this.tcp.send(bytes);
+      // A paused actor that writes finds the reset by that.
+      if (sent < 0) return this.kernel.tick(() => this.wasReset());
+      if (sent < bytes.length) {
+        this.rest[0] = bytes.subarray(sent);
+        return;
+      }
+      this.rest.shift();
+    }
+    if (this.isEnding) this.tcp.shutdown();
+  }
+
+  private wasReset(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.rest = [];
+    this.tcp.close();
+    this.handler.onReset();
+  }
+
+  /** For the network: there is no connection. */
+  refused(code: string): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.handler.onRefused?.(code);
+  }
+}

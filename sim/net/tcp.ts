@@ -1,0 +1,201 @@
+// A TCP connection as two systems' kernels keep it: bytes, the end and the reset between two ends.
+// Data before FIN, always in order; closing with unread bytes resets; bytes for an end that is closed
+// reset; a reset may destroy what was not read.
+import type { Chance } from '../kernel/chance.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Weather } from './weather.ts';
+
+/** Pieces that one write is cut into at most. */
+const PIECES_MAX = 6;
+
+/** Who reads and writes at an end. */
+export interface TcpOwner {
+  /** Bytes, the end or a reset have arrived. */
+  onReadable(): void;
+  /** A send that was not taken whole may be repeated; also after a reset, which it then finds. */
+  onWritable(): void;
+}
+
+export class TcpEnd {
+  owner: TcpOwner | null = null;
+  /** Bytes that have arrived and were not read. */
+  readable = 0;
+  /** The peer will send no more, and all it sent has arrived. */
+  hasFin = false;
+  isReset = false;
+  isClosed = false;
+  /** Null until the two ends are joined. */
+  private peer: TcpEnd | null = null;
+  private readonly kernel: Kernel;
+  private readonly chance: Chance;
+  private readonly weather: Weather;
+  private readonly pieces: Buffer[] = [];
+  /** Offset into the first piece. */
+  private offset = 0;
+  /** Bytes that were sent and that the peer did not read. */
+  private unread = 0;
+  private isShort = false;
+  private hasShutdown = false;
+  /** Nothing sent later arrives before this. */
+  private lastArrivalMs = 0;
+  /** Raised when what is on its way to the peer is lost. */
+  private flight = 0;
+
+  constructor(kernel: Kernel, chance: Chance, weather: Weather) {
+    this.kernel = kernel;
+    this.chance = chance;
+    this.weather = weather;
+  }
+
+  /** Joins two ends; nothing that `server` sends arrives before `openMs`. */
+  static join(client: TcpEnd, server: TcpEnd, openMs: number): void {
+    client.peer = server;
+    server.peer = client;
+    server.lastArrivalMs = openMs;
+  }
+
+  get latencyMs(): number {
+    const [least, most] = this.weather.latencyMs;
+    return this.chance.between(least, most);
+  }
+
+  /** Hands bytes to the system, which copies them; returns how many it took, or -1: it is reset. */
+  send(bytes: Buffer): number {
+    if (this.isReset) return -1;
+    const room = Math.min(bytes.length, this.weather.windowBytes - this.unread);
+    const isPart = room > 1 && this.chance.happens(this.weather.partialShare);
+    const count = isPart ? this.chance.int(1, room - 1) : Math.max(0, room);
+    if (count < bytes.length) {
+      this.isShort = true;
+      if (count < room) this.wakeLater();
+    }
+    if (count > 0) this.dispatch(Buffer.from(bytes.subarray(0, count)));
+    return count;
+  }
+
+  /** Takes bytes that have arrived, as many as fit; returns how many. */
+  receive(target: Buffer): number {
+    let count = 0;
+    while (count < target.length && this.pieces.length > 0) {
+      const piece = this.pieces[0]!;
+      const part = piece.copy(target, count, this.offset);
+      count += part;
+      this.offset += part;
+      if (this.offset < piece.length) break;
+      this.pieces.shift();
+      this.offset = 0;
+    }
+    this.readable -= count;
+    this.peer!.wasRead(count);
+    return count;
+  }
+
+  /** Sends FIN after what was sent. */
+  shutdown(): void {
+    if (this.hasShutdown || this.isReset || this.peer === null) return;
+    this.hasShutdown = true;
+    this.arriveLater(() => {
+      this.peer!.hasFin = true;
+      this.peer!.owner?.onReadable();
+    });
+  }
+
+  /** Closes both directions, as close(2). */
+  close(): void {
+    if (this.isClosed) return;
+    if (this.readable > 0) this.abort();
+    else {
+      this.shutdown();
+      this.leave();
+    }
+  }
+
+  /** Closes with RST. */
+  abort(): void {
+    if (this.isClosed) return;
+    this.leave();
+    if (!this.isReset && this.peer !== null) this.sendReset();
+  }
+
+  private leave(): void {
+    this.isClosed = true;
+    this.owner = null;
+    this.drop();
+  }
+
+  private sendReset(): void {
+    if (this.chance.happens(this.weather.lossyResetShare)) {
+      this.flight += 1;
+      this.lastArrivalMs = this.kernel.nowMs;
+      this.arriveLater(() => this.peer!.wasReset(true));
+    } else this.arriveLater(() => this.peer!.wasReset(false));
+  }
+
+  private dispatch(bytes: Buffer): void {
+    this.unread += bytes.length;
+    const isSplit = bytes.length > 1 && this.chance.happens(this.weather.splitShare);
+    const cuts = isSplit ? this.chance.int(1, Math.min(PIECES_MAX, bytes.length) - 1) : 0;
+    let start = 0;
+    for (let i = 0; i < cuts && start < bytes.length - 1; i += 1) {
+      const end = this.chance.int(start + 1, bytes.length - 1);
+      this.sendPiece(bytes.subarray(start, end));
+      start = end;
+    }
+    this.sendPiece(bytes.subarray(start));
+  }
+
+  private sendPiece(piece: Buffer): void {
+    this.arriveLater(() => this.peer!.arrived(piece));
+  }
+
+  /** Calls `run` after the latency, and after whatever was sent before; not if it is lost. */
+  private arriveLater(run: () => void): void {
+    const { flight } = this;
+    this.lastArrivalMs = Math.max(this.kernel.nowMs + this.latencyMs, this.lastArrivalMs);
+    this.kernel.at(this.lastArrivalMs, () => {
+      if (this.flight === flight) run();
+    });
+  }
+
+  private arrived(piece: Buffer): void {
+    if (this.isReset) return;
+    if (this.isClosed) {
+      this.isReset = true;
+      this.sendReset();
+      return;
+    }
+    this.pieces.push(piece);
+    this.readable += piece.length;
+    this.owner?.onReadable();
+  }
+
+  /** Linux lets bytes that arrived be read before the reset is told; a lost packet takes them. */
+  private wasReset(isLossy: boolean): void {
+    if (this.isReset) return;
+    this.isReset = true;
+    if (isLossy) this.drop();
+    // The first of the two may close it.
+    this.owner?.onReadable();
+    this.owner?.onWritable();
+  }
+
+  private drop(): void {
+    this.pieces.length = 0;
+    this.offset = 0;
+    this.readable = 0;
+  }
+
+  private wasRead(count: number): void {
+    this.unread -= count;
+    if (this.isShort && count > 0) this.wakeLater();
+  }
+
+  /** Lets the owner send the rest of what was not taken. */
+  private wakeLater(): void {
+    this.kernel.after(this.latencyMs, () => {
+      if (!this.isShort || this.unread >= this.weather.windowBytes) return;
+      this.isShort = false;
+      this.owner?.onWritable();
+    });
+  }
+}

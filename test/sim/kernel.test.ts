@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { Chance } from '../../sim/kernel/chance.ts';
+import { Kernel } from '../../sim/kernel/kernel.ts';
+
+describe('the kernel', () => {
+  it('runs events by time, and those of one moment in their order', async () => {
+    const kernel = new Kernel(1);
+    const seen: string[] = [];
+    kernel.after(5, () => seen.push('c'));
+    kernel.after(1, () => seen.push('a'));
+    kernel.after(5, () => seen.push('d'));
+    kernel.after(3, () => seen.push('b'));
+    kernel.after(2, () => seen.push('never')).cancel();
+    expect(await kernel.run(100)).toBe('idle');
+    expect(seen.join('')).toBe('abcd');
+    expect(kernel.nowMs).toBe(5);
+  });
+
+  it('runs ticks, then every promise, before the next event', async () => {
+    const kernel = new Kernel(1);
+    const seen: string[] = [];
+    const settled = Promise.resolve();
+    kernel.after(1, () => {
+      kernel.after(0, () => seen.push('event'));
+      void settled
+        .then(() => settled)
+        .then(async () => {
+          await settled;
+          seen.push('promise');
+          kernel.tick(() => seen.push('tick of a promise'));
+        });
+      kernel.tick(() => seen.push('tick'));
+    });
+    await kernel.run(100);
+    expect(seen).toEqual(['tick', 'promise', 'tick of a promise', 'event']);
+  });
+
+  it('stops at its time, and throws what an event throws', async () => {
+    const kernel = new Kernel(1);
+    const ticker = kernel.clock.setTicker(10, () => {});
+    expect(await kernel.run(35)).toBe('time');
+    expect([kernel.nowMs, kernel.eventCount]).toEqual([35, 3]);
+    ticker.cancel();
+    kernel.after(1, () => {
+      throw new Error('broken');
+    });
+    await expect(kernel.run(100)).rejects.toThrow('broken');
+  });
+});
+
+it('draws of one name do not depend on those of another', () => {
+  const alone = new Chance(7, 'a');
+  const beside = new Chance(7, 'a');
+  const other = new Chance(7, 'b');
+  const draws = Array.from({ length: 50 }, () => alone.next());
+  const same = Array.from({ length: 50 }, () => [other.next(), beside.next()][1]!);
+  expect(same).toEqual(draws);
+});
