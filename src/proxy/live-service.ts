@@ -294,6 +294,13 @@ export class LiveService implements TimerOwner {
     this.p95?.add(us);
   }
 
+  /** The attempt that failed for `why` is repeated. */
+  noteRetry({ slot }: LiveEndpoint, why: Reason): void {
+    const { ledger } = this.context;
+    ledger.addRetry(this.slot, why.index);
+    ledger.addEndpoint(slot, EndpointColumn.retries, 1);
+  }
+
   private noteError(endpoint: LiveEndpoint, status: number): void {
     const { ledger, wheel } = this.context;
     ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));

@@ -1,11 +1,9 @@
-// The place of one request or session on an endpoint: admission, choosing, waiting in the queue, the
-// count in flight. One piece of code for HTTP exchanges and TCP sessions; each owns one.
-//   free -> admitted -> placed <-> waiting -> free
-// Reading order: begin -> admit -> find -> (onPlaced | onNoPlace) -> leave -> find ... -> end.
-// Invariant: `endpoint` is set exactly while the ledger counts its owner as in flight on it.
+// How one request or session comes to an endpoint: admission, choosing, waiting in the queue. One piece
+// of code for HTTP exchanges and TCP sessions; each owns one.
+//   begin -> admit -> find -> (onPlaced | onNoPlace) ... find again after a failed attempt ... -> end
+// The owner counts itself on the endpoint it gets (hold.ts) before it does anything else.
 import { assert } from '../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
-import { EndpointColumn } from '../ledger/layout.ts';
 import { type Reason, reason } from '../model/reason.ts';
 import type { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
@@ -20,7 +18,7 @@ const OUT_OF_MEMORY = reason('out-of-memory');
 
 /** The exchange or session; both are called within `find`, or later from the queue. */
 export interface PlacementOwner {
-  /** The owner is counted on the endpoint until it calls `leave` or `end`. */
+  /** There is a place on this endpoint: the owner takes it now. */
   onPlaced(endpoint: LiveEndpoint): void;
   /** No endpoint takes it, and waiting is over or pointless. `detail` is for humans. */
   onNoPlace(why: Reason, detail: string): void;
@@ -28,7 +26,6 @@ export interface PlacementOwner {
 }
 
 export class Placement implements Waiter, TimerOwner {
-  endpoint: LiveEndpoint | null = null;
   /** Endpoints that were asked, one more than once included. */
   attempts = 0;
   private readonly owner: PlacementOwner;
@@ -54,7 +51,7 @@ export class Placement implements Waiter, TimerOwner {
 
   /** As new, for a request of this service. `hash`: the key of hash policies, 32 bits. */
   begin(live: LiveService, hash: number): void {
-    assert(this.endpoint === null && !this.isWaiting, 'a place is left before the next is sought');
+    assert(!this.isWaiting && this.admittedBy === null, 'one request at a time is placed');
     this.live = live;
     this.hash = hash;
     if (this.tried.length > 0) this.tried.length = 0;
@@ -80,13 +77,13 @@ export class Placement implements Waiter, TimerOwner {
     return null;
   }
 
-  /** Takes a place on an endpoint, or waits for one. */
+  /** Finds a place on an endpoint, or waits for one. */
   find(): void {
     const { live } = this;
     const endpoint = live.isFull ? null : live.pick(this.tried, this.hash);
     if (endpoint !== null) {
       this.stopWaiting();
-      this.take(endpoint);
+      this.attempts += 1;
       this.owner.onPlaced(endpoint);
       return;
     }
@@ -97,30 +94,7 @@ export class Placement implements Waiter, TimerOwner {
     else this.giveUp(isUsable ? QUEUE_TIMEOUT : NO_ENDPOINT);
   }
 
-  private take(endpoint: LiveEndpoint): void {
-    const { ledger } = this.context;
-    this.endpoint = endpoint;
-    this.attempts += 1;
-    ledger.acquire(endpoint.slot);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
-  }
-
-  /** A place that the owner holds already on another endpoint becomes the one kept here. */
-  moveTo(endpoint: LiveEndpoint): void {
-    assert(this.endpoint === null, 'one place at a time');
-    this.endpoint = endpoint;
-  }
-
-  /** The attempt is over. Whoever waits may be placed before this returns. */
-  leave(): void {
-    const { endpoint } = this;
-    if (endpoint === null) return;
-    this.endpoint = null;
-    this.context.ledger.release(endpoint.slot);
-    this.live.placeFreed();
-  }
-
-  /** The last attempt says that its endpoint is to be passed over by this request. */
+  /** This request passes the endpoint over from now on, while there is another one. */
   noteTried(endpoint: LiveEndpoint): void {
     if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
   }
@@ -135,9 +109,9 @@ export class Placement implements Waiter, TimerOwner {
     return this.live.hasUntried(this.tried);
   }
 
-  /** One more endpoint beside the one it has, which was not tried; null where there is none. */
-  pickOther(): LiveEndpoint | null {
-    const seen = [...this.tried, this.endpoint!.slot];
+  /** One more endpoint, beside the one it has, which was not tried; null where there is none. */
+  pickBeside(one: LiveEndpoint): LiveEndpoint | null {
+    const seen = [...this.tried, one.slot];
     const other = this.live.pick(seen, this.hash);
     return other === null || seen.includes(other.slot) ? null : other;
   }
@@ -153,24 +127,21 @@ export class Placement implements Waiter, TimerOwner {
     return true;
   }
 
-  /** The owner lasts from here on: what bounds requests does not bound it. */
+  /**
+   * What bounds requests does not bound the owner any more, which lasts from here on. `answerUs` as
+   * in AdaptiveLimit.leave.
+   */
   endAdmission(answerUs: number): void {
     this.admittedBy?.leave(answerUs);
     this.admittedBy = null;
   }
 
-  /** The owner is done: gives back whatever is held. `answerUs` as in AdaptiveLimit.leave. */
+  /** The owner is done: gives back whatever it was given here. */
   end(answerUs: number): void {
     this.stopWaiting();
     this.endAdmission(answerUs);
     this.shortPlace?.leave();
     this.shortPlace = null;
-    this.leave();
-  }
-
-  /** Whether it waits for a place, or for an endpoint. */
-  get isQueued(): boolean {
-    return this.isWaiting;
   }
 
   private wait(waitMs: number): void {
@@ -196,7 +167,7 @@ export class Placement implements Waiter, TimerOwner {
     this.owner.onNoPlace(why, why === NO_ENDPOINT ? this.live.whyNoEndpoint() : '');
   }
 
-  /** The queue has taken it off: an endpoint may have a place now. */
+  /** An endpoint may have a place now. */
   onPlace(): void {
     if (!this.isWaiting) return;
     try {

@@ -9,6 +9,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { EndpointState } from '../../src/model/endpoint.ts';
 import type { ServiceSnapshot } from '../../src/model/snapshot.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
+import { Hold } from '../../src/proxy/hold.ts';
 import { type LiveEndpoint, LiveService } from '../../src/proxy/live-service.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Placement } from '../../src/proxy/placement.ts';
@@ -67,14 +68,24 @@ function open(policy: Policy, count: number): LiveService {
 class Seeker {
   readonly log: string[] = [];
   readonly placement: Placement;
+  readonly hold: Hold;
+  private readonly live: LiveService;
 
   constructor(live: LiveService) {
+    this.live = live;
+    this.hold = new Hold(context.ledger);
     this.placement = new Placement(this, context);
     this.placement.begin(live, 0);
   }
 
   onPlaced(endpoint: LiveEndpoint): void {
+    this.hold.take(endpoint, this.live);
     this.log.push(endpoint.id);
+  }
+
+  end(): void {
+    this.hold.leave();
+    this.placement.end(0);
   }
 
   onNoPlace(why: { code: string }): void {
@@ -93,18 +104,18 @@ describe('a place', () => {
     for (const seeker of [first, second, third]) seeker.placement.find();
     expect([first.log, second.log, third.log]).toEqual([['e0'], [], []]);
     pass(600);
-    first.placement.end(0);
+    first.end();
     expect([second.log, third.log]).toEqual([['e0'], []]);
     // Its attempt fails: it waits again, behind the third, for what is left of its time.
-    second.placement.leave();
+    second.hold.leave();
     expect(third.log).toEqual(['e0']);
     second.placement.find();
     pass(300);
     expect(second.log).toEqual(['e0']);
     pass(200);
     expect(second.log[1]).toMatch(/^queue-timeout at 10\d\d$/);
-    third.placement.end(0);
-    second.placement.end(0);
+    third.end();
+    second.end();
     expect(ledger.inFlight(0)).toBe(0);
     expect(live.waitingCount).toBe(0);
   });
@@ -117,9 +128,9 @@ describe('a place', () => {
     for (let i = 0; i < 3; i += 1) live.apply(live.snapshot);
     const order: number[] = [];
     for (let i = 0; i < 4; i += 1) {
-      const index = seekers.findIndex(({ placement }) => placement.endpoint !== null);
+      const index = seekers.findIndex(({ hold }) => hold.endpoint !== null);
       order.push(index);
-      seekers[index]!.placement.end(0);
+      seekers[index]!.end();
     }
     expect(order).toEqual([0, 1, 2, 3]);
   });

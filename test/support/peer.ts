@@ -3,7 +3,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-const WAIT_MS = 5000;
+/** What is waited for comes; a busy machine takes its time. */
+const WAIT_MS = 15_000;
+/** Longer than any mark that is waited for. */
+const MARK_MAX = 64;
 
 const open = new Set<Socket>();
 const servers = new Set<Server>();
@@ -17,6 +20,8 @@ export class Peer {
   /** What has arrived and was not taken yet. */
   received = '';
   private ending: Ending | null = null;
+  /** The end of what had arrived, with what came last: a mark that is new lies here. */
+  private latest = '';
   private wake: (() => void) | null = null;
 
   constructor(socket: Socket) {
@@ -26,6 +31,7 @@ export class Peer {
     socket.setEncoding('latin1');
     const changed = (): void => this.wake?.();
     socket.on('data', (text: string) => {
+      this.latest = this.latest.slice(-MARK_MAX) + text;
       this.received += text;
       changed();
     });
@@ -72,7 +78,10 @@ export class Peer {
 
   /** Takes everything up to and including `mark`. */
   async until(mark: string): Promise<string> {
-    await this.wait(`'${mark}'`, () => this.received.includes(mark));
+    // Looked for in all of it once: afterwards in what is new, for there may be megabytes.
+    if (!this.received.includes(mark)) {
+      await this.wait(`'${mark}'`, () => this.latest.includes(mark));
+    }
     return this.cut(this.received.indexOf(mark) + mark.length);
   }
 
@@ -108,6 +117,7 @@ export class Peer {
   private cut(count: number): string {
     const text = this.received.slice(0, count);
     this.received = this.received.slice(count);
+    this.latest = this.received.slice(-MARK_MAX);
     return text;
   }
 

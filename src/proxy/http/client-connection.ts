@@ -7,7 +7,7 @@
 //   any -> lingering -> closed        answered, but the client may still be sending
 //   any -> closing -> closed          answered, and the client won't send any more
 //
-// Invariant: `exchange` is set exactly in the states exchange and tunnel; bytes that arrive early
+// Invariant: `request` is set exactly in the states exchange and tunnel; bytes that arrive early
 // lie in `stash`, and the wire is paused while they do.
 import { assert } from '../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
@@ -20,8 +20,8 @@ import type { Route } from '../../model/route.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
-import type { Exchange } from './exchange.ts';
 import type { HeaderPolicy } from './header-policy.ts';
+import type { Http1Request } from './http1-request.ts';
 import { hopsOf } from './max-forwards.ts';
 import { optionsReply, ownReply, redirectReply } from './own-reply.ts';
 import type { HttpPlane } from './plane.ts';
@@ -65,7 +65,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
   private state: State = 'head';
-  private exchange: Exchange | null = null;
+  private request: Http1Request | null = null;
   private tunnel: Tunnel | null = null;
   /** Kept only while a head is in pieces. */
   private parser: HeadParser | null = null;
@@ -144,8 +144,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.isTaking = true;
     while (at < end) {
       if (this.state === 'head') at = this.takeHead(base, at, end);
-      else if (this.state === 'exchange' && !this.exchange!.isRequestDone) {
-        at = this.takeBody(this.exchange!, base, at, end);
+      else if (this.state === 'exchange' && !this.request!.isRequestDone) {
+        at = this.takeBody(this.request!, base, at, end);
       } else if (this.state === 'tunnel') {
         this.tunnel!.takeBytes(base, at, end);
         at = end;
@@ -160,11 +160,11 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.isTaking = false;
   }
 
-  private takeBody(exchange: Exchange, base: Buffer, start: number, end: number): number {
-    this.setTimer(exchange.bodyIdleMs);
-    const next = exchange.takeBody(base, start, end);
+  private takeBody(request: Http1Request, base: Buffer, start: number, end: number): number {
+    this.setTimer(request.exchange.bodyIdleMs);
+    const next = request.takeBody(base, start, end);
     // What a body was read into is not what an idle connection should hold.
-    if (this.exchange !== exchange || exchange.isRequestDone) this.wire.shareBuffer();
+    if (this.request !== request || request.isRequestDone) this.wire.shareBuffer();
     return next;
   }
 
@@ -239,18 +239,19 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const route = router === null ? null : router.match(hostOf(head), pathOf(head));
     const live = this.serviceFor(head, route);
     if (live === null) return next;
-    const exchange = this.plane.takeExchange();
-    this.exchange = exchange;
+    const request = this.plane.takeRequest();
+    const { exchange } = request;
+    this.request = request;
     this.state = 'exchange';
     this.plane.context.wheel.cancel(this.timer);
-    exchange.begin(this, head, live, route);
+    request.begin(this, head, live, route);
     let at = next;
-    if (!exchange.isRequestDone) {
-      if (next < end) at = this.takeBody(exchange, base, next, end);
+    if (!request.isRequestDone) {
+      if (next < end) at = this.takeBody(request, base, next, end);
       else this.setTimer(exchange.bodyIdleMs);
     }
     // The exchange may have ended over a fault in the body.
-    if (this.exchange === exchange) exchange.dispatch();
+    if (this.request === request) exchange.dispatch();
     return at;
   }
 
@@ -382,12 +383,12 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   /**
-   * The exchange has ended and is given back: from here on it may be another connection's. The same
-   * turn brings what becomes of this one: exchangeDone, reply, tunnelClosed, abort or reset.
+   * The request is over, and from here on may be another connection's. The same turn brings what becomes
+   * of this connection: exchangeDone, reply, tunnelClosed, abort or reset.
    */
-  exchangeLeft(exchange: Exchange): void {
-    assert(this.exchange === exchange, 'an exchange is referred to by its own connection alone');
-    this.exchange = null;
+  requestLeft(request: Http1Request): void {
+    assert(this.request === request, 'a request is referred to by its own connection alone');
+    this.request = null;
     this.tunnel = null;
     this.isHeld = false;
   }
@@ -435,7 +436,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   release(): void {
     if (!this.isHeld) return;
     this.isHeld = false;
-    if (this.state === 'exchange') this.setTimer(this.exchange!.bodyIdleMs);
+    if (this.state === 'exchange') this.setTimer(this.request!.exchange.bodyIdleMs);
     this.read();
   }
 
@@ -446,7 +447,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
       if (this.hasEnded) this.wire.destroy();
       else this.setTimer(LINGER_MS);
     } else if (this.tunnel !== null) this.tunnel.onClientDrain();
-    else this.exchange?.onClientDrain();
+    else this.request?.exchange.onClientDrain();
   }
 
   // Ends
@@ -495,8 +496,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
         this.wire.destroy();
         return;
       case 'exchange':
-        if (!this.exchange!.isRequestDone) this.abort();
-        else if (!this.exchange!.hasResponseBegun) this.setTimer(LEFT_MS);
+        if (!this.request!.isRequestDone) this.abort();
+        else if (!this.request!.hasBegun) this.setTimer(LEFT_MS);
         return;
       case 'tunnel':
         this.tunnel!.onClientEnd();
@@ -508,14 +509,14 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   onClose(error: NodeJS.ErrnoException | null): void {
-    const { exchange, counted } = this;
+    const { request, counted } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
     this.stash = null;
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;
-    exchange?.onClientClose(error === null && this.hasEnded);
-    assert(this.exchange === null, 'what is closed refers to no exchange');
+    request?.exchange.onClientGone(error === null && this.hasEnded);
+    assert(this.request === null, 'what is closed refers to no request');
     if (counted !== null) this.plane.context.ledger.closeConnection(counted.slot);
     this.counted = null;
     this.listener.gone(this);
@@ -528,7 +529,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
         else this.wire.destroy();
         return;
       case 'exchange':
-        this.exchangeIsSlow(this.exchange!);
+        this.exchangeIsSlow(this.request!);
         return;
       case 'flushing':
       case 'closing':
@@ -538,11 +539,11 @@ export class ClientConnection implements WireHandler, TimerOwner {
     }
   }
 
-  private exchangeIsSlow(exchange: Exchange): void {
+  private exchangeIsSlow({ exchange, isRequestDone, hasBegun }: Http1Request): void {
     // While we don't read the body, the silence is not the client's.
     if (this.isHeld) this.setTimer(exchange.bodyIdleMs);
-    else if (!exchange.isRequestDone) exchange.failClient(BODY_TIMEOUT);
-    else if (this.hasEnded && !exchange.hasResponseBegun) this.abort();
+    else if (!isRequestDone) exchange.failClient(BODY_TIMEOUT);
+    else if (this.hasEnded && !hasBegun) this.abort();
   }
 
   /** A rule of ours was broken on this connection: it ends, the others live. */
@@ -550,10 +551,10 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const { log } = this.plane.context;
     const err = error instanceof Error ? error.stack : String(error);
     log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
-    const { exchange } = this;
+    const { request } = this;
     this.state = 'closed';
     this.wire.destroy();
-    exchange?.abandon();
+    request?.exchange.abandon();
   }
 
   get isIdle(): boolean {
@@ -571,7 +572,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   abort(): void {
     assert(this.wire.handler === this, 'a connection ends its own wire');
     // In mid-answer an orderly close may look like its end.
-    if (this.exchange?.looksComplete) this.reset();
+    if (this.request?.looksComplete) this.reset();
     else {
       this.state = 'closed';
       this.wire.destroy();

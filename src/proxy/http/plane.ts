@@ -1,10 +1,12 @@
 // What all HTTP connections of one worker share, so that an idle connection owns next to nothing:
-// the parser of request heads, the writer of response heads, and exchanges for reuse.
+// the parser of request heads, the writer of response heads, and requests with their exchanges for reuse.
+import { assert } from '../../base/assert.ts';
 import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
 import type { WorkerContext } from '../context.ts';
 import type { LiveEndpoint } from '../live-service.ts';
-import { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import { Http1Request } from './http1-request.ts';
 
 const SPARES_MAX = 256;
 /** Room for a response head with a small body. */
@@ -18,7 +20,7 @@ export class HttpPlane {
   readonly responseWriter = new HeadWriter(RESPONSE_BYTES);
   private readonly parsers: HeadParser[] = [];
   private readonly responseParsers: HeadParser[] = [];
-  private readonly spares: Exchange[] = [];
+  private readonly spares: Http1Request[] = [];
   /** Exchanges in use, in no order: each knows its place. */
   private readonly active: Exchange[] = [];
   private requestNumber = 0;
@@ -54,21 +56,32 @@ export class HttpPlane {
     if (this.responseParsers.length < SPARES_MAX) this.responseParsers.push(parser);
   }
 
-  takeExchange(): Exchange {
-    const exchange = this.spares.pop() ?? new Exchange(this);
-    exchange.activeIndex = this.active.length;
-    this.active.push(exchange);
-    return exchange;
+  /** A request with its exchange; whoever takes it begins it, and its last call gives it back. */
+  takeRequest(): Http1Request {
+    const request = this.spares.pop() ?? new Http1Request(this);
+    assert(request.isFree, 'what is taken is held by no connection');
+    return request;
   }
 
-  giveExchange(exchange: Exchange): void {
+  giveRequest(request: Http1Request): void {
+    assert(request.isFree, 'what is given back is held by no connection');
+    if (this.spares.length < SPARES_MAX) this.spares.push(request);
+  }
+
+  /** The exchange has begun. */
+  enter(exchange: Exchange): void {
+    exchange.activeIndex = this.active.length;
+    this.active.push(exchange);
+  }
+
+  /** The exchange has ended. */
+  leave(exchange: Exchange): void {
     const last = this.active.pop()!;
     if (last !== exchange) {
       this.active[exchange.activeIndex] = last;
       last.activeIndex = exchange.activeIndex;
     }
     exchange.activeIndex = -1;
-    if (this.spares.length < SPARES_MAX) this.spares.push(exchange);
   }
 
   /** An endpoint went down by its check: exchanges that wait for it may go elsewhere. */

@@ -1,7 +1,9 @@
-// What goes to the endpoint, as long as it may have to go again: the head as we wrote it, and the
-// body as far as it has come. The bytes of an unfinished write stay what they are until it is done.
+// The request as long as it may have to go to another endpoint: its head as we wrote it, and the
+// content of its body as far as it has come. The bytes of an unfinished write stay what they are until
+// it is done.
 import { assert } from '../../base/assert.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
+import type { BodyPiece } from './body-piece.ts';
 
 /** A buffer that has grown beyond this is not kept for the next request. */
 const KEPT_BYTES_MAX = 16 * 1024;
@@ -9,13 +11,38 @@ const KEPT_BYTES_MAX = 16 * 1024;
 export class RequestCopy {
   /** For the head. */
   writer = new HeadWriter();
-  /** Everything that was sent can be sent again. */
+  /** Everything that has come can be sent again. */
   isWhole = true;
+  /** The body has arrived completely. */
+  isDone = false;
+  /** The body leaves in chunks, where the protocol has any. */
+  isChunked = false;
+  /** As in BodyPiece, when the body is done. */
+  trailers = '';
+  private headBytes = 0;
   private isLent = false;
 
+  /** As new. Then the head is written, and `headWritten` called. */
+  reset(): void {
+    assert(!this.isLent, 'the bytes of an unfinished write are not written over');
+    this.writer.reset();
+    this.isWhole = true;
+    this.trailers = '';
+  }
+
+  headWritten(isChunked: boolean, isDone: boolean): void {
+    this.headBytes = this.writer.length;
+    this.isChunked = isChunked;
+    this.isDone = isDone;
+  }
+
   /** More of the body. */
-  append(base: Buffer, start: number, end: number): void {
-    if (this.isWhole) this.writer.copy(base, start, end);
+  append({ base, from, to, isLast, trailers }: BodyPiece): void {
+    if (isLast) {
+      this.isDone = true;
+      this.trailers = trailers;
+    }
+    if (this.isWhole) this.writer.copy(base, from, to);
   }
 
   /** The body has outgrown the copy: what is sent now is sent once. */
@@ -23,8 +50,17 @@ export class RequestCopy {
     this.isWhole = false;
   }
 
-  view(): Buffer {
+  /** Head and content. */
+  get view(): Buffer {
     return this.writer.view();
+  }
+
+  get head(): Buffer {
+    return this.writer.view().subarray(0, this.headBytes);
+  }
+
+  get content(): Buffer {
+    return this.writer.view().subarray(this.headBytes);
   }
 
   /** An unfinished write refers to the bytes. */
@@ -51,12 +87,5 @@ export class RequestCopy {
     if (this.writer.length > KEPT_BYTES_MAX) this.writer = new HeadWriter();
     else if (this.isLent) this.writer.abandonBuffer();
     this.isLent = false;
-  }
-
-  /** As new, for the next request. */
-  reset(): void {
-    assert(!this.isLent, 'the bytes of an unfinished write are not written over');
-    this.writer.reset();
-    this.isWhole = true;
   }
 }

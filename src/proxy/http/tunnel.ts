@@ -1,32 +1,44 @@
 // An upgraded connection (101): bytes pass both ways as they are, each direction ends on its own.
 // A side that does not end in order ends the other with RST, so that nothing looks complete.
-// The exchange still owns the upstream connection, and counts; ClientConnection owns the client's.
+// The attempt still owns the upstream connection, and counts; ClientConnection owns the client's.
+import type { Wire } from '../network.ts';
 import type { UpstreamConnection, UpstreamUser } from '../upstream-connection.ts';
-import type { ClientConnection } from './client-connection.ts';
+
+/** The end of a tunnel on the client's side. */
+export interface TunnelClient {
+  readonly wire: Wire;
+  /** The client will send no more. */
+  readonly hasEnded: boolean;
+  hold(): void;
+  release(): void;
+  onBug(error: unknown): void;
+}
 
 export interface TunnelOwner {
-  /** It is over: the upstream connection can go. */
-  tunnelDone(): void;
+  /** It is over, and the tunnel is not used again. */
+  onTunnelDone(isOrderly: boolean): void;
   /** Bytes have come from the client, or from the endpoint. */
   onTunnelBytes(bytesIn: number, bytesOut: number): void;
+}
+
+export interface TunnelEnds {
+  readonly client: TunnelClient;
+  readonly upstream: UpstreamConnection;
+  /** Without a byte either way for so long, ms, it ends; 0: never. */
+  readonly idleMs: number;
 }
 
 export class Tunnel implements UpstreamUser {
   bytesIn = 0;
   bytesOut = 0;
   private readonly owner: TunnelOwner;
-  private readonly client: ClientConnection;
+  private readonly client: TunnelClient;
   private readonly upstream: UpstreamConnection;
   private readonly idleMs: number;
   private hasUpstreamEnded = false;
 
-  /** Becomes the user of the upstream connection. `idleMs` without a byte either way end it. */
-  constructor(
-    owner: TunnelOwner,
-    client: ClientConnection,
-    upstream: UpstreamConnection,
-    idleMs: number,
-  ) {
+  /** Becomes the user of the upstream connection. */
+  constructor(owner: TunnelOwner, { client, upstream, idleMs }: TunnelEnds) {
     this.owner = owner;
     this.client = client;
     this.upstream = upstream;
@@ -78,14 +90,11 @@ export class Tunnel implements UpstreamUser {
   }
 
   onUpstreamClose(error: NodeJS.ErrnoException | null): void {
-    const isOrderly = error === null && this.hasUpstreamEnded;
-    this.owner.tunnelDone();
-    if (isOrderly) this.client.tunnelClosed();
-    else this.client.reset();
+    this.owner.onTunnelDone(error === null && this.hasUpstreamEnded);
   }
 
   onUpstreamTimer(): void {
-    this.close();
+    this.owner.onTunnelDone(true);
   }
 
   onUpstreamBug(error: unknown): void {
@@ -95,11 +104,6 @@ export class Tunnel implements UpstreamUser {
   /** Both have ended; what the client sent last may still be on its way to the endpoint. */
   private closeWhenFlushed(): void {
     const haveEnded = this.hasUpstreamEnded && this.client.hasEnded;
-    if (haveEnded && this.upstream.wire.isFlushed) this.close();
-  }
-
-  private close(): void {
-    this.owner.tunnelDone();
-    this.client.tunnelClosed();
+    if (haveEnded && this.upstream.wire.isFlushed) this.owner.onTunnelDone(true);
   }
 }

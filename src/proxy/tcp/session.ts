@@ -12,6 +12,7 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { WorkerContext } from '../context.ts';
+import { Hold } from '../hold.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveEndpoint, LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
@@ -46,6 +47,7 @@ export class TcpSession implements Owner {
   private readonly startMs: number;
   private readonly clientAddress: string;
   private readonly placement: Placement;
+  private readonly hold: Hold;
   private state: 'placing' | 'connecting' | 'relaying' | 'closed' = 'placing';
   private upstream: Upstream | null = null;
   private attemptMs = 0;
@@ -75,6 +77,7 @@ export class TcpSession implements Owner {
     // A tcp listener has a service as long as it is open.
     this.live = listener.service!;
     this.placement = new Placement(this, context);
+    this.hold = new Hold(context.ledger);
     const { balance, limits } = this.live.service;
     this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.clientAddress) : 0);
     const { ledger } = context;
@@ -96,6 +99,7 @@ export class TcpSession implements Owner {
   onPlaced(endpoint: LiveEndpoint): void {
     this.state = 'connecting';
     const { clock, network } = this.context;
+    this.hold.take(endpoint, this.live);
     this.endpointId = endpoint.id;
     this.attemptMs = clock.nowMs();
     this.setTimer(this.live.service.timeouts.connectMs);
@@ -108,7 +112,7 @@ export class TcpSession implements Owner {
 
   onConnected(): void {
     const { live, upstream } = this;
-    const endpoint = this.placement.endpoint!;
+    const endpoint = this.hold.endpoint!;
     this.state = 'relaying';
     this.connectedMs = this.context.wheel.nowMs;
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
@@ -123,20 +127,20 @@ export class TcpSession implements Owner {
   }
 
   private connectFailed(why: Reason, detail: string): void {
-    const endpoint = this.placement.endpoint!;
-    const { ledger, log } = this.context;
-    this.placement.noteTried(endpoint);
+    const { live, placement } = this;
+    const endpoint = this.hold.endpoint!;
+    placement.noteTried(endpoint);
+    // All that is counted on the endpoint is counted before the session is no longer in flight on it.
+    live.attemptFailed(endpoint, why);
     const isSaved = this.mayMove(why);
+    if (isSaved) live.noteRetry(endpoint, why);
     this.leaveEndpoint();
-    this.live.attemptFailed(endpoint, why);
     if (!isSaved) {
       this.fail(why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
       return;
     }
-    ledger.addRetry(this.live.slot, why.index);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.retries, 1);
-    const fields = { service: this.live.name, endpoint: endpoint.id, reason: why.code, detail };
-    log.debug(fields, 'the session moves to another endpoint');
+    const fields = { service: live.name, endpoint: endpoint.id, reason: why.code, detail };
+    this.context.log.debug(fields, 'the session moves to another endpoint');
     this.seekAnother();
   }
 
@@ -180,9 +184,9 @@ export class TcpSession implements Owner {
 
   /** The endpoint serves the session, and has not cut it early. */
   private credit(): void {
-    if (this.isCredited || this.placement.endpoint === null) return;
+    if (this.isCredited || this.hold.endpoint === null) return;
     this.isCredited = true;
-    this.live.attemptServed(this.placement.endpoint);
+    this.live.attemptServed(this.hold.endpoint);
   }
 
   /** Whether the session is younger than an endpoint that serves nobody lets it become. */
@@ -252,7 +256,7 @@ export class TcpSession implements Owner {
     if (!this.isCredited) this.trust();
     this.bytesOut += count;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesOut, count);
-    this.context.ledger.addEndpoint(this.placement.endpoint!.slot, EndpointColumn.bytesOut, count);
+    this.context.ledger.addEndpoint(this.hold.endpoint!.slot, EndpointColumn.bytesOut, count);
     this.touch();
     const { wire } = this.upstream!;
     if (!wire.forwardTo(this.client, base, start, end)) wire.pause();
@@ -283,9 +287,8 @@ export class TcpSession implements Owner {
       return;
     }
     if (this.wasRefused(true)) return this.connectFailed(SESSION_REFUSED, detail);
-    const endpoint = this.placement.endpoint!;
+    if (this.isEarly) this.live.attemptFailed(this.hold.endpoint!, CUT);
     this.leaveEndpoint();
-    if (this.isEarly) this.live.attemptFailed(endpoint, CUT);
     this.cut(CUT);
   }
 
@@ -364,14 +367,14 @@ export class TcpSession implements Owner {
   }
 
   private countSent(count: number): void {
-    this.context.ledger.addEndpoint(this.placement.endpoint!.slot, EndpointColumn.bytesIn, count);
+    this.context.ledger.addEndpoint(this.hold.endpoint!.slot, EndpointColumn.bytesIn, count);
   }
 
   private leaveEndpoint(): void {
     const { upstream } = this;
     this.upstream = null;
     upstream?.leave();
-    this.placement.leave();
+    this.hold.leave();
   }
 
   private account(): void {

@@ -1,0 +1,34 @@
+// The count of one attempt, or session, as in flight on an endpoint.
+// Invariant: `endpoint` is set exactly while the ledger counts it.
+import { assert } from '../base/assert.ts';
+import { EndpointColumn } from '../ledger/layout.ts';
+import type { WorkerLedger } from '../ledger/ledger.ts';
+import type { LiveEndpoint, LiveService } from './live-service.ts';
+
+export class Hold {
+  endpoint: LiveEndpoint | null = null;
+  private readonly ledger: WorkerLedger;
+  private live!: LiveService;
+
+  constructor(ledger: WorkerLedger) {
+    this.ledger = ledger;
+  }
+
+  /** Counts it, and the attempt, on `endpoint` of `live`. */
+  take(endpoint: LiveEndpoint, live: LiveService): void {
+    assert(this.endpoint === null, 'an attempt is on one endpoint at a time');
+    this.endpoint = endpoint;
+    this.live = live;
+    this.ledger.acquire(endpoint.slot);
+    this.ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
+  }
+
+  /** Takes the count back. A request that waits may be placed before this returns. */
+  leave(): void {
+    const { endpoint } = this;
+    if (endpoint === null) return;
+    this.endpoint = null;
+    this.ledger.release(endpoint.slot);
+    this.live.placeFreed();
+  }
+}

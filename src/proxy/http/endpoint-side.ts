@@ -1,0 +1,84 @@
+// The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1-attempt.ts),
+// whatever the endpoint speaks. The exchange knows no more of its endpoint's connection than this.
+// Ownership: an attempt belongs to its exchange for good, and is used for one try after the other. The
+// connection is the attempt's from `open` until `complete` or `drop`, and nobody else refers to it.
+import type { BodyKind } from '../../http1/framing.ts';
+import type { Head } from '../../http1/head.ts';
+import type { Reason } from '../../model/reason.ts';
+import type { Service } from '../../model/service.ts';
+import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { Wire } from '../network.ts';
+import type { UpstreamConnection } from '../upstream-connection.ts';
+import type { BodyPiece } from './body-piece.ts';
+import type { RequestCopy } from './request-copy.ts';
+
+/** How a try is begun. */
+export interface Try {
+  readonly live: LiveService;
+  /** The policy that the request began with. */
+  readonly service: Service;
+  readonly method: string;
+  /** Kept connections that lie idle since before are not used; -1: no kept connection at all. */
+  readonly idleSinceMs: number;
+}
+
+/** What an exchange may ask of its endpoint's side. */
+export interface EndpointSide {
+  /** Set exactly while the ledger counts this try as in flight on it. */
+  readonly endpoint: LiveEndpoint | null;
+  /** Clock's ms of when the request was sent; 0: it was not. */
+  readonly sentMs: number;
+  /** A byte came back. */
+  readonly hasAnswered: boolean;
+  /** The final response's head was handed over. */
+  readonly isRelaying: boolean;
+
+  /** Counts the try on the endpoint and connects; then onReady, at once where a connection is kept. */
+  open(endpoint: LiveEndpoint, how: Try): void;
+  /** Sends what has come of the request; false: it is not all taken yet (see onEndpointDrain). */
+  send(copy: RequestCopy, nowMs: number): boolean;
+  /** Sends more of its body, read from `source`; returns as `send`. */
+  sendBody(source: Wire, piece: BodyPiece): boolean;
+  /** The endpoint's time runs from now; 0: it does not. */
+  setTimer(ms: number): void;
+  /** The client has taken what was sent: more may come. */
+  resume(): void;
+  /** Bytes were exchanged with the endpoint, for the ledger. */
+  countBytes(bytesIn: number, bytesOut: number): void;
+  /** The response is over: keeps the connection where it is clean, and ends the try. */
+  complete(isRequestDone: boolean): void;
+  /** Ends the try, whatever it is in; `isReset`: the endpoint sees that it got no complete message. */
+  drop(isReset?: boolean): void;
+
+  /** For the tunnel: the connection that has switched protocols. */
+  readonly connection: UpstreamConnection | null;
+}
+
+/** What the endpoint's side tells its exchange, and of which attempt. */
+export interface EndpointEvents {
+  /** It is connected: the request may be sent. */
+  onReady(attempt: EndpointSide): void;
+  /** The first byte of an answer is there; called before anything is made of it. */
+  onAnswering(attempt: EndpointSide): void;
+  onInterim(head: Head): void;
+  /** The final response: `source` is what the piece was read from. */
+  onResponse(
+    attempt: EndpointSide,
+    head: Head,
+    kind: BodyKind,
+    source: Wire,
+    piece: BodyPiece,
+  ): void;
+  onBody(attempt: EndpointSide, source: Wire, piece: BodyPiece): void;
+  /** 101: what follows in base[start,end) belongs to the tunnel. */
+  onSwitch(attempt: EndpointSide, head: Head, base: Buffer, start: number, end: number): void;
+  /** The try has failed. */
+  onFailed(attempt: EndpointSide, why: Reason, detail: string): void;
+  /** No connection could be made for want of descriptors or ports of our own. */
+  onStarved(attempt: EndpointSide, code: string): void;
+  /** Nothing came for the idle time in the middle of the body. */
+  onStalled(attempt: EndpointSide): void;
+  /** The endpoint has taken everything that was sent. */
+  onEndpointDrain(attempt: EndpointSide): void;
+  onBug(error: unknown): void;
+}

@@ -1,0 +1,283 @@
+// One try of a request on an HTTP/1.1 connection to an endpoint: sends the request as the endpoint is to
+// see it, reads the response strictly, and keeps or closes the connection.
+//   idle -> connecting -> awaiting -> relaying -> idle
+//                                '-> tunnel -> idle
+import { assert } from '../../base/assert.ts';
+import { isPersistent, responseBody } from '../../http1/framing.ts';
+import type { Head } from '../../http1/head.ts';
+import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
+import { EndpointColumn } from '../../ledger/layout.ts';
+import { type Reason, reason } from '../../model/reason.ts';
+import { Hold } from '../hold.ts';
+import type { LiveEndpoint } from '../live-service.ts';
+import type { Wire } from '../network.ts';
+import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
+import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
+import type { BodyPiece } from './body-piece.ts';
+import { BodyReader } from './body-reader.ts';
+import type { EndpointEvents, EndpointSide, Try } from './endpoint-side.ts';
+import type { HttpPlane } from './plane.ts';
+import type { RequestCopy } from './request-copy.ts';
+
+const CONNECT_REFUSED = reason('connect-refused');
+const CONNECT_FAILED = reason('connect-failed');
+const CONNECT_TIMEOUT = reason('connect-timeout');
+const STALE = reason('stale-connection');
+const RESET = reason('reset');
+const RESPONSE_TIMEOUT = reason('response-timeout');
+const BAD_RESPONSE = reason('bad-response');
+const BAD_RESPONSE_BODY = reason('bad-response-body');
+const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
+const RESPONSE_CUT = reason('response-cut');
+
+/** A connection whose responses are larger is read into a buffer of its own while they come. */
+const STREAMED_MIN = 32 * 1024;
+
+type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
+
+export class Http1Attempt implements EndpointSide, UpstreamUser {
+  sentMs = 0;
+  hasAnswered = false;
+  private state: State = 'idle';
+  private readonly owner: EndpointEvents;
+  private readonly plane: HttpPlane;
+  private readonly hold: Hold;
+  /** The connection; null where it is none, or is gone. */
+  private upstream: UpstreamConnection | null = null;
+  private how!: Try;
+  /** The connection had served before, so it may be stale. */
+  private isOnKept = false;
+  private readonly request = new BodyFramer();
+  private readonly response = new BodyReader();
+  /** As far as it is about the response, the connection may serve another request. */
+  private isKept = false;
+
+  constructor(owner: EndpointEvents, plane: HttpPlane) {
+    this.owner = owner;
+    this.plane = plane;
+    this.hold = new Hold(plane.context.ledger);
+  }
+
+  get endpoint(): LiveEndpoint | null {
+    return this.hold.endpoint;
+  }
+
+  get connection(): UpstreamConnection | null {
+    return this.upstream;
+  }
+
+  get isRelaying(): boolean {
+    return this.state === 'relaying';
+  }
+
+  open(endpoint: LiveEndpoint, how: Try): void {
+    assert(this.state === 'idle' && this.upstream === null, 'an attempt is one try at a time');
+    this.how = how;
+    this.sentMs = 0;
+    this.hasAnswered = false;
+    this.isKept = false;
+    this.state = 'connecting';
+    this.hold.take(endpoint, how.live);
+    const kept = how.idleSinceMs < 0 ? null : endpoint.pool.take(how.idleSinceMs);
+    this.isOnKept = kept !== null;
+    if (kept !== null) {
+      kept.user = this;
+      this.upstream = kept;
+      this.owner.onReady(this);
+      return;
+    }
+    const { ledger } = this.plane.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
+    this.upstream = new UpstreamConnection(endpoint, this, this.plane.context);
+    this.upstream.setTimer(how.service.timeouts.connectMs);
+  }
+
+  send(copy: RequestCopy, nowMs: number): boolean {
+    const { wire } = this.upstream!;
+    this.state = 'awaiting';
+    this.sentMs = nowMs;
+    this.request.begin(copy.isChunked);
+    if (copy.isChunked) return this.sendChunks(wire, copy);
+    const isTaken = wire.write(copy.view);
+    if (!isTaken) copy.lend();
+    return isTaken;
+  }
+
+  /** What was gathered goes as one chunk; the bytes are fresh, so an unfinished write may keep them. */
+  private sendChunks(wire: Wire, copy: RequestCopy): boolean {
+    const parts = [copy.head];
+    if (copy.content.length > 0) parts.push(chunkOf(copy.content));
+    if (copy.isDone) parts.push(lastChunk(copy.trailers));
+    return wire.write(Buffer.concat(parts));
+  }
+
+  sendBody(source: Wire, piece: BodyPiece): boolean {
+    const { request } = this;
+    const { wire } = this.upstream!;
+    request.frame(piece);
+    let isTaken = true;
+    if (request.to > request.from) {
+      isTaken = source.forwardTo(wire, request.base, request.from, request.to);
+    }
+    if (request.last !== null) isTaken = wire.write(request.last);
+    return isTaken;
+  }
+
+  setTimer(ms: number): void {
+    this.upstream!.setTimer(ms);
+  }
+
+  resume(): void {
+    this.upstream?.wire.resume();
+  }
+
+  countBytes(bytesIn: number, bytesOut: number): void {
+    const { slot } = this.hold.endpoint!;
+    const { ledger } = this.plane.context;
+    if (bytesIn > 0) ledger.addEndpoint(slot, EndpointColumn.bytesIn, bytesIn);
+    if (bytesOut > 0) ledger.addEndpoint(slot, EndpointColumn.bytesOut, bytesOut);
+  }
+
+  complete(isRequestDone: boolean): void {
+    const upstream = this.upstream!;
+    const { wire } = upstream;
+    upstream.clearTimer();
+    if (this.isKept && isRequestDone && wire.isFlushed && wire.isOpen) {
+      this.upstream = null;
+      if (this.response.bytes < STREAMED_MIN) wire.shareBuffer();
+      // A client that reads slowly must not keep a connection from being read that is idle now.
+      wire.resume();
+      upstream.release(this.how.service.limits);
+    }
+    this.drop();
+  }
+
+  drop(isReset = false): void {
+    const { upstream } = this;
+    this.state = 'idle';
+    this.upstream = null;
+    if (isReset) upstream?.reset();
+    else upstream?.destroy();
+    this.hold.leave();
+  }
+
+  // What happens on the connection
+
+  onUpstreamConnect(): void {
+    this.owner.onReady(this);
+  }
+
+  onUpstreamBytes(base: Buffer, start: number, end: number): void {
+    if (this.state === 'relaying') this.takeBody(base, start, end);
+    else if (this.state === 'awaiting') {
+      if (!this.hasAnswered) {
+        this.hasAnswered = true;
+        this.owner.onAnswering(this);
+      }
+      this.readHeads(base, start, end);
+    } else this.fail(BAD_RESPONSE, 'bytes before the request');
+  }
+
+  private readHeads(base: Buffer, start: number, end: number): void {
+    const upstream = this.upstream!;
+    const parser = upstream.parser ?? this.plane.takeResponseParser();
+    upstream.parser = parser;
+    this.takeHeads(parser, base, start, end);
+    if (parser.state === HeadState.more) return;
+    // The attempt may be another try's by now; connection and parser are still those of this read.
+    upstream.parser = null;
+    this.plane.giveResponseParser(parser);
+  }
+
+  private takeHeads(parser: HeadParser, base: Buffer, start: number, end: number): void {
+    let at = start;
+    // Interim responses (1xx) come before the final one.
+    while (at < end && this.state === 'awaiting') {
+      at = parser.feed(base, at, end);
+      if (parser.state === HeadState.more) return;
+      if (parser.state === HeadState.rejected) {
+        const isTooLarge = parser.fault === 'header-too-large';
+        return this.fail(isTooLarge ? RESPONSE_HEAD_TOO_LARGE : BAD_RESPONSE, parser.fault);
+      }
+      const { head } = parser;
+      if (head.status === 101) return this.switchTo(head, base, at, end);
+      if (head.status >= 200) return this.respond(head, base, at, end);
+      this.owner.onInterim(head);
+      parser.reset();
+    }
+  }
+
+  private switchTo(head: Head, base: Buffer, start: number, end: number): void {
+    this.state = 'tunnel';
+    this.owner.onSwitch(this, head, base, start, end);
+  }
+
+  private respond(head: Head, base: Buffer, start: number, end: number): void {
+    const { response } = this;
+    const kind = responseBody(head, this.how.method);
+    response.begin(kind, head.contentLength);
+    // Bytes behind the response belong to no message.
+    const next = response.isLast || end === start ? start : response.take(base, start, end);
+    if (response.fault !== '') return this.fail(BAD_RESPONSE, response.fault);
+    this.isKept = isPersistent(head) && !response.endsWithConnection && next === end;
+    this.state = 'relaying';
+    this.owner.onResponse(this, head, kind, this.upstream!.wire, response);
+  }
+
+  private takeBody(base: Buffer, start: number, end: number): void {
+    const { response } = this;
+    if (response.take(base, start, end) < end) this.isKept = false;
+    if (response.fault !== '') this.fail(BAD_RESPONSE_BODY, response.fault);
+    else this.owner.onBody(this, this.upstream!.wire, response);
+  }
+
+  onUpstreamEnd(): void {
+    if (this.state === 'awaiting') this.fail(this.lossReason(), '');
+    else if (this.state !== 'relaying') return;
+    else if (this.response.endsWithConnection) {
+      this.response.end();
+      this.owner.onBody(this, this.upstream!.wire, this.response);
+    } else this.fail(RESPONSE_CUT, '');
+  }
+
+  onUpstreamClose(error: NodeJS.ErrnoException | null): void {
+    const code = error?.code ?? '';
+    // It is gone already: nothing is to be closed.
+    this.upstream = null;
+    switch (this.state) {
+      case 'connecting':
+        if (isStarved(code)) this.owner.onStarved(this, code);
+        else this.fail(code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, code);
+        return;
+      case 'awaiting':
+        this.fail(this.lossReason(), code);
+        return;
+      case 'relaying':
+        this.fail(RESPONSE_CUT, code);
+        return;
+    }
+  }
+
+  /** Closed before the first byte of the answer: a kept connection may have been closed before us. */
+  private lossReason(): Reason {
+    return this.isOnKept && !this.hasAnswered ? STALE : RESET;
+  }
+
+  onUpstreamTimer(): void {
+    if (this.state === 'connecting') this.fail(CONNECT_TIMEOUT, '');
+    else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
+    else if (this.state === 'relaying') this.owner.onStalled(this);
+  }
+
+  private fail(why: Reason, detail: string): void {
+    this.owner.onFailed(this, why, detail);
+  }
+
+  onUpstreamDrain(): void {
+    this.owner.onEndpointDrain(this);
+  }
+
+  onUpstreamBug(error: unknown): void {
+    this.owner.onBug(error);
+  }
+}
