@@ -14,7 +14,7 @@ export interface Accountable {
   readonly live: LiveService;
   readonly client: { readonly address: string; readonly listenerKey: string };
   readonly method: string;
-  readonly attempts: number;
+  readonly attemptCount: number;
   /** Body bytes, counted at the end. */
   readonly bodyIn: number;
   readonly bodyOut: number;
@@ -75,7 +75,7 @@ export class Account {
 
   /** One line per failure, at the level of whose fault it is. */
   private logFailure(
-    { live, method, attempts }: Accountable,
+    { live, method, attemptCount: attempts }: Accountable,
     why: Reason,
     detail: string,
     { log }: WorkerContext,
@@ -94,7 +94,7 @@ export class Account {
     totalMs: number,
     accessLog: NonNullable<WorkerContext['accessLog']>,
   ): void {
-    const { live, client, method, attempts } = ended;
+    const { live, client, method, attemptCount: attempts } = ended;
     accessLog.add({
       client: client.address,
       listener: client.listenerKey,

@@ -6,9 +6,8 @@
 //   free -> placing -> trying -> relaying -> free
 //              ^-retry-'   '-> tunnel -> free
 //
-// `placing`: an endpoint is chosen, or waited for (placement.ts). Two attempts may be open at a time:
-// the second, beside a first one that is slow, ends or takes its place with the first byte of an answer
-// (Dean and Barroso, The Tail at Scale).
+// `placing`: an endpoint is chosen, or waited for (placement.ts). Which of two tries counts, where there
+// are two, is decided in attempts.ts.
 import { assert } from '../../base/assert.ts';
 import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
@@ -20,13 +19,13 @@ import type { LiveEndpoint, LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { Account, type Accountable } from './account.ts';
-import { Alarm, type AlarmOwner } from './alarm.ts';
+import { Alarm } from './alarm.ts';
+import { Attempts, type AttemptsOwner } from './attempts.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { ClientEvents, ClientSide } from './client-side.ts';
-import type { EndpointEvents, EndpointSide } from './endpoint-side.ts';
+import type { EndpointSide } from './endpoint-side.ts';
 import { hashOf } from './hash-key.ts';
 import type { HeaderPolicy } from './header-policy.ts';
-import { Http1Attempt } from './http1-attempt.ts';
 import type { HttpPlane } from './plane.ts';
 import { RequestCopy } from './request-copy.ts';
 import { type ClientFacts, writeRequestHead } from './request-head.ts';
@@ -34,9 +33,6 @@ import { isIdempotent, retryVerdict } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
 
 type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
-
-/** Kept connections that lay idle for longer are not used for what can't be repeated. */
-const FRESH_MS = 1000;
 
 const NO_ENDPOINT = reason('no-endpoint');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
@@ -65,12 +61,7 @@ export interface Request {
   readonly announced: number;
 }
 
-type Roles = ClientEvents &
-  EndpointEvents &
-  PlacementOwner &
-  TunnelOwner &
-  AlarmOwner &
-  Accountable;
+type Roles = ClientEvents & AttemptsOwner & PlacementOwner & TunnelOwner & Accountable;
 
 export class Exchange implements Roles {
   /** Its place among the plane's active exchanges; -1 while it is free. */
@@ -91,24 +82,19 @@ export class Exchange implements Roles {
   private requestBytes = 0;
   private announced = 0;
 
-  /** The try that counts; valid but for `free` and `placing`. */
-  private attempt: EndpointSide;
-  /** For a second try beside the first; made for the first request that has one. */
-  private spare: EndpointSide | null = null;
-  private needsFresh = false;
+  private readonly attempts: Attempts;
   /** An endpoint is found in the same moment in which the head was complete. */
   private isAtOnce = false;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
   private answerUs = 0;
   private deadline: Alarm | null = null;
-  private hedgeDue: Alarm | null = null;
   private tunnel: Tunnel | null = null;
 
   constructor(client: ClientSide, plane: HttpPlane) {
     this.client = client;
     this.plane = plane;
     this.placement = new Placement(this, plane.context);
-    this.attempt = new Http1Attempt(this, plane);
+    this.attempts = new Attempts(this, plane, this.placement, this.copy);
   }
 
   /** The head is complete: takes everything that is needed of it, for its bytes won't stay. */
@@ -125,12 +111,13 @@ export class Exchange implements Roles {
     this.isUpgrade = isUpgrade;
     this.requestBytes = 0;
     this.announced = request.announced;
-    this.needsFresh = false;
     this.answerUs = 0;
     this.tunnel = null;
     this.account.begin(head, context);
     const { hash } = service.balance;
     this.placement.begin(live, hash === null ? 0 : hashOf(hash, head, client.address));
+    const { isRepeatable, method } = this;
+    this.attempts.begin({ live, service, method, isRepeatable, isUpgrade });
     live.retryBudget.earn();
     this.plane.enter(this);
     const { requestMs } = service.timeouts;
@@ -154,8 +141,13 @@ export class Exchange implements Roles {
     return this.state === 'free';
   }
 
-  get attempts(): number {
+  get attemptCount(): number {
     return this.placement.attempts;
+  }
+
+  /** The try that counts; of use but in `free` and `placing`. */
+  private get attempt(): EndpointSide {
+    return this.attempts.current;
   }
 
   /** Chooses an endpoint; to be called once after `begin` and the body bytes that came with the head. */
@@ -207,7 +199,7 @@ export class Exchange implements Roles {
   private awaitResponse(): void {
     const isItsTurn = this.copy.isDone || this.client.isHeld;
     this.attempt.setTimer(isItsTurn ? this.service.timeouts.responseMs : 0);
-    if (this.service.retry.hedge !== null) this.awaitHedge();
+    if (this.service.retry.hedge !== null) this.attempts.awaitHedge();
   }
 
   // Attempts
@@ -215,14 +207,7 @@ export class Exchange implements Roles {
   onPlaced(endpoint: LiveEndpoint): void {
     this.state = 'trying';
     this.account.endpointId = endpoint.id;
-    this.open(this.attempt, endpoint);
-  }
-
-  private open(attempt: EndpointSide, endpoint: LiveEndpoint): void {
-    const { live, method, service } = this;
-    const freshMs = this.isRepeatable ? 0 : this.plane.context.wheel.nowMs - FRESH_MS;
-    const idleSinceMs = this.needsFresh ? -1 : Math.max(0, freshMs);
-    attempt.open(endpoint, { live, method, service, idleSinceMs });
+    this.attempts.open(endpoint);
   }
 
   onNoPlace(why: Reason, detail: string): void {
@@ -248,22 +233,15 @@ export class Exchange implements Roles {
     this.awaitResponse();
   }
 
-  /** The try is over. Whatever waits for a place may be placed before this returns. */
-  private drop(attempt: EndpointSide, isReset = false): void {
-    if (attempt.endpoint === null) return;
-    this.countBytes(attempt);
-    attempt.drop(isReset);
-  }
-
   /** Before the try is no longer counted as in flight, which keeps the ledger's row its endpoint's. */
-  private countBytes(attempt: EndpointSide): void {
+  countBytes(attempt: EndpointSide): void {
     if (attempt.sentMs === 0) return;
     const isHeard = attempt === this.attempt && this.tunnel === null;
     attempt.countBytes(this.requestBytes, isHeard ? this.client.bytesOut : 0);
   }
 
   onFailed(attempt: EndpointSide, why: Reason, detail: string): void {
-    if (attempt !== this.attempt) this.spareFailed(attempt, why);
+    if (attempt !== this.attempt) this.attempts.spareFailed(attempt, why);
     else if (this.state === 'relaying') this.cut(why, detail);
     else this.attemptFailed(why, detail);
   }
@@ -272,19 +250,18 @@ export class Exchange implements Roles {
     const { attempt, live } = this;
     const endpoint = attempt.endpoint!;
     // A stale connection says nothing of the endpoint: it may be asked again, on a fresh one.
-    if (why === STALE) this.needsFresh = true;
+    if (why === STALE) this.attempts.needsFresh = true;
     else this.placement.noteTried(endpoint);
     // All that is counted on the endpoint is counted before the try is no longer in flight on it.
     if (why.blamesEndpoint)
       live.attemptFailed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
     if (why === RESPONSE_TIMEOUT) this.answerUs = this.service.timeouts.responseMs * 1000;
-    this.hedgeDue?.clear();
-    const isLeftToSpare = this.hasSpare;
+    const isLeftToSpare = this.attempts.hasSpare;
     const mayGoAgain = !isLeftToSpare && this.mayGoAgain(why);
     if (mayGoAgain) live.noteRetry(endpoint, why);
-    this.drop(attempt);
+    this.attempts.drop(attempt);
     this.copy.rescue();
-    if (isLeftToSpare) this.promoteSpare();
+    if (isLeftToSpare) this.goOnWithSpare();
     else if (mayGoAgain) this.goAgain(why);
     else this.failWithReply(why, detail);
   }
@@ -301,13 +278,18 @@ export class Exchange implements Roles {
     this.placement.find();
   }
 
+  private goOnWithSpare(): void {
+    this.attempts.promoteSpare();
+    this.account.endpointId = this.attempt.endpoint!.id;
+  }
+
   private verdictOn(why: Reason) {
     return retryVerdict(why, this.service.retry, {
       isIdempotent: this.isRepeatable,
       isUnsent: this.attempt.sentMs === 0,
       hasResponseBegun: this.client.hasBegun,
       isReplayable: this.copy.isWhole,
-      attempts: this.attempts,
+      attempts: this.attemptCount,
       hasUntried: this.placement.hasUntried,
     });
   }
@@ -323,7 +305,7 @@ export class Exchange implements Roles {
   }
 
   onStarved(attempt: EndpointSide, code: string): void {
-    this.drop(attempt);
+    this.attempts.drop(attempt);
     if (attempt !== this.attempt) return;
     if (!this.placement.makeRoom(code)) {
       this.failWithReply(OUT_OF_DESCRIPTORS, code);
@@ -333,63 +315,15 @@ export class Exchange implements Roles {
     this.placement.find();
   }
 
-  // A second try beside the first
-
-  private get hasSpare(): boolean {
-    return this.spare !== null && this.spare.endpoint !== null;
-  }
-
-  private awaitHedge(): void {
-    const { copy } = this;
-    const isSafe = this.isRepeatable && copy.isDone && copy.isWhole && !this.isUpgrade;
-    const afterMs = isSafe ? this.live.hedgeAfterMs : Number.POSITIVE_INFINITY;
-    if (afterMs === Number.POSITIVE_INFINITY || this.hasSpare) return;
-    this.hedgeDue ??= new Alarm(this, this.plane.context.wheel);
-    this.hedgeDue.set(afterMs);
-  }
-
-  private hedge(): void {
-    const { attempt, live } = this;
-    const { ledger, wheel } = this.plane.context;
-    if (this.state !== 'trying' || attempt.hasAnswered || this.hasSpare) return;
-    const endpoint = this.placement.pickBeside(attempt.endpoint!);
-    if (endpoint === null || !live.retryBudget.spend(wheel.nowMs)) return;
-    // The first try's write may not be done: then the bytes stay with that, and a copy goes on.
-    this.copy.rescue();
-    ledger.addService(live.slot, ServiceColumn.hedges, 1);
-    this.spare ??= new Http1Attempt(this, this.plane);
-    this.open(this.spare, endpoint);
-  }
-
-  private spareFailed(attempt: EndpointSide, why: Reason): void {
-    if (why.blamesEndpoint) this.live.attemptFailed(attempt.endpoint!, why);
-    this.drop(attempt);
-  }
-
-  /** The second try is the one that counts now; the first has ended. */
-  private promoteSpare(): void {
-    const second = this.spare!;
-    this.spare = this.attempt;
-    this.attempt = second;
-    this.account.endpointId = second.endpoint!.id;
-  }
-
   onAnswering(attempt: EndpointSide): void {
-    this.hedgeDue?.clear();
-    if (!this.hasSpare) return;
-    if (attempt === this.attempt) {
-      this.drop(this.spare!);
-      return;
-    }
-    this.plane.context.ledger.addService(this.live.slot, ServiceColumn.hedgesWon, 1);
-    this.drop(this.attempt);
-    this.copy.rescue();
-    this.promoteSpare();
+    if (!this.attempts.hasSpare) return;
+    this.attempts.decide(attempt);
+    this.account.endpointId = this.attempt.endpoint!.id;
   }
 
   onAlarm(alarm: Alarm): void {
-    if (alarm === this.hedgeDue) this.hedge();
-    else this.outOfTime();
+    if (!this.attempts.isHedgeDue(alarm)) this.outOfTime();
+    else if (this.state === 'trying') this.attempts.hedge();
   }
 
   /** The time for the whole request is up. */
@@ -452,7 +386,7 @@ export class Exchange implements Roles {
     return (
       this.isRepeatable &&
       this.copy.isWhole &&
-      this.attempts < this.service.retry.attempts &&
+      this.attemptCount < this.service.retry.attempts &&
       this.placement.hasUntried &&
       // Out of budget, the endpoint's own answer says more than one of ours.
       this.live.retryBudget.has(this.plane.context.wheel.nowMs)
@@ -551,7 +485,7 @@ export class Exchange implements Roles {
   onClientGone(isOrderly: boolean): void {
     if (this.state === 'free') return;
     if (this.state === 'tunnel') {
-      if (!isOrderly) this.drop(this.attempt, true);
+      if (!isOrderly) this.attempts.drop(this.attempt, true);
       this.finish(null);
     } else this.finish(CLIENT_CLOSED);
     this.client.drop();
@@ -571,8 +505,7 @@ export class Exchange implements Roles {
   private endLimits(): void {
     this.placement.endAdmission(this.answerUs);
     this.deadline?.clear();
-    this.hedgeDue?.clear();
-    if (this.hasSpare) this.drop(this.spare!);
+    this.attempts.endHedging();
   }
 
   /**
@@ -584,7 +517,7 @@ export class Exchange implements Roles {
     const { context } = this.plane;
     this.state = 'free';
     this.endLimits();
-    this.drop(this.attempt);
+    this.attempts.drop(this.attempt);
     this.placement.end(this.answerUs);
     this.account.close(this, why, detail, context);
     this.copy.letGo();

@@ -1,0 +1,148 @@
+// The tries of one exchange: the one that counts, and at times a second one beside a first that is slow
+// (Dean and Barroso, The Tail at Scale). Whichever answers first is heard; the other is dropped.
+//   one -> (second try due) two -> (an answer, or a failure) one
+import type { TimerWheel } from '../../base/timer-wheel.ts';
+import { ServiceColumn } from '../../ledger/layout.ts';
+import type { Reason } from '../../model/reason.ts';
+import type { Service } from '../../model/service.ts';
+import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { Placement } from '../placement.ts';
+import { Alarm, type AlarmOwner } from './alarm.ts';
+import type { EndpointEvents, EndpointSide } from './endpoint-side.ts';
+import { Http1Attempt } from './http1-attempt.ts';
+import type { HttpPlane } from './plane.ts';
+import type { RequestCopy } from './request-copy.ts';
+
+/** Kept connections that lay idle for longer are not used for what can't be repeated. */
+const FRESH_MS = 1000;
+
+/** What the tries are of. */
+export interface Tried {
+  readonly live: LiveService;
+  readonly service: Service;
+  readonly method: string;
+  /** The request may be sent more than once. */
+  readonly isRepeatable: boolean;
+  readonly isUpgrade: boolean;
+}
+
+export interface AttemptsOwner extends EndpointEvents, AlarmOwner {
+  /** Before an attempt ends: what it moved is counted on its endpoint. */
+  countBytes(attempt: EndpointSide): void;
+}
+
+export class Attempts {
+  /** The try that counts. */
+  current: EndpointSide;
+  /** The next try is made on a fresh connection, for a kept one was closed. */
+  needsFresh = false;
+  private readonly owner: AttemptsOwner;
+  private readonly plane: HttpPlane;
+  private readonly wheel: TimerWheel;
+  private readonly placement: Placement;
+  private readonly copy: RequestCopy;
+  private request!: Tried;
+  /** For a second try; made for the first request that has one. */
+  private spare: EndpointSide | null = null;
+  private hedgeDue: Alarm | null = null;
+
+  constructor(owner: AttemptsOwner, plane: HttpPlane, placement: Placement, copy: RequestCopy) {
+    this.owner = owner;
+    this.plane = plane;
+    this.wheel = plane.context.wheel;
+    this.placement = placement;
+    this.copy = copy;
+    this.current = new Http1Attempt(owner, plane);
+  }
+
+  begin(request: Tried): void {
+    this.request = request;
+    this.needsFresh = false;
+  }
+
+  /** Begins the try that counts. */
+  open(endpoint: LiveEndpoint): void {
+    this.hedgeDue?.clear();
+    this.openOn(this.current, endpoint);
+  }
+
+  private openOn(attempt: EndpointSide, endpoint: LiveEndpoint): void {
+    const { live, method, service, isRepeatable } = this.request;
+    const freshMs = isRepeatable ? 0 : Math.max(0, this.wheel.nowMs - FRESH_MS);
+    attempt.open(endpoint, { live, method, service, idleSinceMs: this.needsFresh ? -1 : freshMs });
+  }
+
+  /** Ends a try. A request that waits for a place may be placed before this returns. */
+  drop(attempt: EndpointSide, isReset = false): void {
+    if (attempt.endpoint === null) return;
+    this.owner.countBytes(attempt);
+    attempt.drop(isReset);
+  }
+
+  /** Whether a second try is under way. */
+  get hasSpare(): boolean {
+    return this.spare !== null && this.spare.endpoint !== null;
+  }
+
+  /** The request is with the endpoint: after a while, where the service asks for it, another is tried. */
+  awaitHedge(): void {
+    const { copy } = this;
+    const { isRepeatable, isUpgrade, live } = this.request;
+    const isSafe = isRepeatable && copy.isDone && copy.isWhole && !isUpgrade;
+    const afterMs = isSafe ? live.hedgeAfterMs : Number.POSITIVE_INFINITY;
+    if (afterMs === Number.POSITIVE_INFINITY || this.hasSpare) return;
+    this.hedgeDue ??= new Alarm(this.owner, this.wheel);
+    this.hedgeDue.set(afterMs);
+  }
+
+  isHedgeDue(alarm: Alarm): boolean {
+    return alarm === this.hedgeDue;
+  }
+
+  /** The first try has taken long enough. */
+  hedge(): void {
+    const { current } = this;
+    const { live } = this.request;
+    if (current.hasAnswered || this.hasSpare) return;
+    const endpoint = this.placement.pickBeside(current.endpoint!);
+    if (endpoint === null || !live.retryBudget.spend(this.wheel.nowMs)) return;
+    // The first try's write may not be done: then the bytes stay with that, and a copy goes on.
+    this.copy.rescue();
+    this.plane.context.ledger.addService(live.slot, ServiceColumn.hedges, 1);
+    this.spare ??= new Http1Attempt(this.owner, this.plane);
+    this.openOn(this.spare, endpoint);
+  }
+
+  /** The second try has failed for `why`: the first one goes on alone. */
+  spareFailed(attempt: EndpointSide, why: Reason): void {
+    if (why.blamesEndpoint) this.request.live.attemptFailed(attempt.endpoint!, why);
+    this.drop(attempt);
+  }
+
+  /** The second try is the one that counts now; the first has ended. */
+  promoteSpare(): void {
+    const second = this.spare!;
+    this.spare = this.current;
+    this.current = second;
+  }
+
+  /** The first byte of an answer decides which try is heard. */
+  decide(attempt: EndpointSide): void {
+    this.hedgeDue?.clear();
+    if (!this.hasSpare) return;
+    if (attempt === this.current) {
+      this.drop(this.spare!);
+      return;
+    }
+    this.plane.context.ledger.addService(this.request.live.slot, ServiceColumn.hedgesWon, 1);
+    this.drop(this.current);
+    this.copy.rescue();
+    this.promoteSpare();
+  }
+
+  /** No second try any more. */
+  endHedging(): void {
+    this.hedgeDue?.clear();
+    if (this.hasSpare) this.drop(this.spare!);
+  }
+}
