@@ -56,6 +56,8 @@ export function buildService(name: string, input: ServiceInput): Service {
     panic: input.panic,
     retry: {
       attempts: retry.attempts,
+      connectAttempts: retry.connect_attempts,
+      connectTimeMs: retry.connect_time,
       on: new Set(retry.on.kinds),
       onStatus: new Set(retry.on.statuses),
       budgetShare: retry.budget,

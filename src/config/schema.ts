@@ -167,6 +167,12 @@ const retryOn = z
 
 export const retrySchema = z.strictObject({
   attempts: count(1, 20).prefault(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
+  connect_attempts: count(1, 1000).prefault(32).meta({
+    description: 'Endpoints that are asked at most while none has seen the request.',
+  }),
+  connect_time: duration(1).prefault('15s').meta({
+    description: 'How long after its first attempt a request may be tried on another endpoint.',
+  }),
   on: retryOn.prefault(['connect', 'reset', 'timeout', 'bad-response', 502, 503, 504]).meta({
     description:
       'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',

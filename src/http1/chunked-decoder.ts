@@ -46,6 +46,8 @@ export class ChunkedDecoder {
   dataEnd = 0;
   /** When done: the trailer section without what may not be in it, one CRLF per line; '' for none. */
   trailers = '';
+  /** Chunks that began within the last `decode`: what it cost, beside its bytes. */
+  chunks = 0;
   private at: number = At.size;
   private size = 0;
   private digits = 0;
@@ -75,6 +77,7 @@ export class ChunkedDecoder {
   decode(bytes: Buffer, start: number, end: number): number {
     let from = start;
     this.dataEnd = start;
+    this.chunks = 0;
     while (from < end && this.state === BodyState.more) {
       if (this.at === At.data) from = this.takeData(bytes, from, end);
       else {
@@ -136,6 +139,7 @@ export class ChunkedDecoder {
   private beginChunk(): void {
     this.at = this.size === 0 ? At.trailer : At.data;
     this.digits = 0;
+    this.chunks += 1;
     this.surplusBytes = Math.max(0, this.surplusBytes - this.size);
   }
 

@@ -84,6 +84,10 @@ export type RetryOn = 'connect' | 'reset' | 'timeout' | 'bad-response';
 export interface RetryPolicy {
   /** Attempts in all, the first included; 1 turns retries off. */
   readonly attempts: number;
+  /** Endpoints that are asked at most while none has seen the request. */
+  readonly connectAttempts: number;
+  /** How long another endpoint may be asked after the first, ms. */
+  readonly connectTimeMs: number;
   readonly on: ReadonlySet<RetryOn>;
   /** Response statuses that are retried (idempotent methods alone). */
   readonly onStatus: ReadonlySet<number>;

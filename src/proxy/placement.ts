@@ -38,6 +38,8 @@ export class Placement implements Waiter, TimerOwner {
   private isWaiting = false;
   /** When it first had to wait; the time in the queue is that of the request, not of one attempt. */
   private waitingSinceMs = -1;
+  /** When it was placed first; -1: not yet. */
+  private placedMs = -1;
   private shortPlace: Place | null = null;
   /** The limit that counts the owner. */
   private admittedBy: AdaptiveLimit | null = null;
@@ -57,6 +59,7 @@ export class Placement implements Waiter, TimerOwner {
     if (this.tried.length > 0) this.tried.length = 0;
     this.attempts = 0;
     this.waitingSinceMs = -1;
+    this.placedMs = -1;
     this.hasMadeRoom = false;
   }
 
@@ -84,6 +87,7 @@ export class Placement implements Waiter, TimerOwner {
     if (endpoint !== null) {
       this.stopWaiting();
       this.attempts += 1;
+      if (this.placedMs < 0) this.placedMs = this.context.wheel.nowMs;
       this.owner.onPlaced(endpoint);
       return;
     }
@@ -104,8 +108,14 @@ export class Placement implements Waiter, TimerOwner {
     this.attempts -= 1;
   }
 
-  /** Whether an endpoint that may take work has not been tried yet. */
-  get hasUntried(): boolean {
+  /**
+   * Whether there is an endpoint that was not tried, and one more may be. Among thousands that refuse, a
+   * request gives up after some: trying them costs the work of as many requests.
+   */
+  get mayTryOther(): boolean {
+    const { connectAttempts, connectTimeMs } = this.live.service.retry;
+    if (this.attempts >= connectAttempts) return false;
+    if (this.context.wheel.nowMs - this.placedMs >= connectTimeMs) return false;
     return this.live.hasUntried(this.tried);
   }
 

@@ -28,6 +28,8 @@ export function makeService(parts: Partial<Service> = {}): Service {
     panic: { threshold: 0.5, spread: 'spill' },
     retry: {
       attempts: 3,
+      connectAttempts: 32,
+      connectTimeMs: 15_000,
       on: new Set(['connect', 'reset', 'timeout']),
       onStatus: new Set(),
       budgetShare: 0.2,

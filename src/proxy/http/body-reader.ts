@@ -20,6 +20,8 @@ export class BodyReader implements BodyPiece {
   fault: 'bad-chunk' | 'bad-trailer' | '' = '';
   /** Content that has arrived. */
   bytes = 0;
+  /** Chunks that the last `take` has read. */
+  chunks = 0;
   private kind: BodyKind = Body.none;
   private left = 0;
   private decoder: ChunkedDecoder | null = null;
@@ -30,6 +32,7 @@ export class BodyReader implements BodyPiece {
     this.left = kind === Body.length ? length : 0;
     this.isLast = kind === Body.none;
     this.bytes = 0;
+    this.chunks = 0;
     this.fault = '';
     this.trailers = '';
     this.put(NOTHING, 0, 0, 0);
@@ -69,6 +72,7 @@ export class BodyReader implements BodyPiece {
     const decoder = this.decoder!;
     const next = decoder.decode(base, start, end);
     this.fault = decoder.fault;
+    this.chunks = decoder.chunks;
     this.isLast = decoder.state === BodyState.done;
     if (this.isLast) this.trailers = decoder.trailers;
     // What follows the body in the buffer is another message's.

@@ -20,6 +20,7 @@ import type { Route } from '../../model/route.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
+import { Rest, type Rested } from '../rest.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import type { Http1Request } from './http1-request.ts';
 import { hopsOf } from './max-forwards.ts';
@@ -42,6 +43,8 @@ const LINGER_BYTES_MAX = 1024 * 1024;
 const LEFT_MS = 1000;
 /** How long an idle connection is kept for one more request when the process drains. */
 const DRAIN_IDLE_MS = 1000;
+/** Requests that are answered without an exchange in one turn; then the other connections come first. */
+const HEADS_MAX = 16;
 /** Room around stashed bytes, for chunk framing in place. */
 const STASH_ROOM = 64;
 
@@ -55,7 +58,7 @@ const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const LOOP = reason('loop');
 const BUG = reason('bug');
 
-export class ClientConnection implements WireHandler, TimerOwner {
+export class ClientConnection implements WireHandler, TimerOwner, Rested {
   readonly wire: Wire;
   /** The client will send no more. */
   hasEnded = false;
@@ -78,6 +81,8 @@ export class ClientConnection implements WireHandler, TimerOwner {
   private stashEnd = 0;
   /** The stash that is being taken: what is left of it stays where it is. */
   private takenStash: Buffer | null = null;
+  /** Made for the first body that costs too much at a time. */
+  private rest: Rest | null = null;
   private requests = 0;
   /** Requests in a row that had come before the answer to the one before. */
   private ahead = 0;
@@ -141,10 +146,17 @@ export class ClientConnection implements WireHandler, TimerOwner {
 
   private take(base: Buffer, start: number, end: number): void {
     let at = start;
+    let heads = 0;
     this.isTaking = true;
     while (at < end) {
-      if (this.state === 'head') at = this.takeHead(base, at, end);
-      else if (this.state === 'exchange' && !this.request!.isRequestDone) {
+      if (this.state === 'head' && heads === HEADS_MAX) {
+        this.keep(base, at, end);
+        this.plane.context.clock.nextTurn(this.onTurn);
+        at = end;
+      } else if (this.state === 'head') {
+        heads += 1;
+        at = this.takeHead(base, at, end);
+      } else if (this.state === 'exchange' && !this.request!.isRequestDone) {
         at = this.takeBody(this.request!, base, at, end);
       } else if (this.state === 'tunnel') {
         this.tunnel!.takeBytes(base, at, end);
@@ -187,6 +199,13 @@ export class ClientConnection implements WireHandler, TimerOwner {
     this.stashEnd = STASH_ROOM + before + end - start;
   }
 
+  /** Made for the few connections that need it. */
+  private get onTurn(): () => void {
+    return () => {
+      if (this.state === 'head') this.goOn();
+    };
+  }
+
   /** Goes on with what came early, as far as it leads, and then with what comes. */
   private goOn(): void {
     const { stash } = this;
@@ -205,7 +224,19 @@ export class ClientConnection implements WireHandler, TimerOwner {
   }
 
   private read(): void {
-    if (this.stash === null && !this.isHeld) this.wire.resume();
+    const isResting = this.rest?.isOn ?? false;
+    if (this.stash === null && !this.isHeld && !isResting) this.wire.resume();
+  }
+
+  /** What came cost much for little: the others come first (rest.ts). */
+  beginRest(): void {
+    this.rest ??= new Rest(this, this.plane.context.wheel);
+    this.rest.begin();
+    this.wire.pause();
+  }
+
+  onRested(): void {
+    this.read();
   }
 
   // Requests
@@ -512,6 +543,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
     const { request, counted } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
+    this.rest?.end();
     this.stash = null;
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;

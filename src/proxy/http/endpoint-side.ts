@@ -78,6 +78,8 @@ export interface EndpointEvents {
   onStarved(attempt: EndpointSide, code: string): void;
   /** Nothing came for the idle time in the middle of the body. */
   onStalled(attempt: EndpointSide): void;
+  /** It was not read for a moment (rest.ts); `resume` where the client has room. */
+  onRested(attempt: EndpointSide): void;
   /** The endpoint has taken everything that was sent. */
   onEndpointDrain(attempt: EndpointSide): void;
   onBug(error: unknown): void;

@@ -290,7 +290,7 @@ export class Exchange implements Roles {
       hasResponseBegun: this.client.hasBegun,
       isReplayable: this.copy.isWhole,
       attempts: this.attemptCount,
-      hasUntried: this.placement.hasUntried,
+      hasUntried: this.placement.mayTryOther,
     });
   }
 
@@ -387,7 +387,7 @@ export class Exchange implements Roles {
       this.isRepeatable &&
       this.copy.isWhole &&
       this.attemptCount < this.service.retry.attempts &&
-      this.placement.hasUntried &&
+      this.placement.mayTryOther &&
       // Out of budget, the endpoint's own answer says more than one of ours.
       this.live.retryBudget.has(this.plane.context.wheel.nowMs)
     );
@@ -448,6 +448,10 @@ export class Exchange implements Roles {
     if (attempt !== this.attempt) return;
     this.copy.takeBack();
     this.client.release();
+  }
+
+  onRested(attempt: EndpointSide): void {
+    if (this.client.isFlushed) attempt.resume();
   }
 
   onClientDrain(): void {

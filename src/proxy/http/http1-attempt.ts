@@ -11,6 +11,7 @@ import { type Reason, reason } from '../../model/reason.ts';
 import { Hold } from '../hold.ts';
 import type { LiveEndpoint } from '../live-service.ts';
 import type { Wire } from '../network.ts';
+import { CHUNKS_MAX, Rest, type Rested } from '../rest.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
 import type { BodyPiece } from './body-piece.ts';
@@ -30,12 +31,14 @@ const BAD_RESPONSE_BODY = reason('bad-response-body');
 const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
 const RESPONSE_CUT = reason('response-cut');
 
+/** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
+const INTERIM_MAX = 32;
 /** A connection whose responses are larger is read into a buffer of its own while they come. */
 const STREAMED_MIN = 32 * 1024;
 
 type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 
-export class Http1Attempt implements EndpointSide, UpstreamUser {
+export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   sentMs = 0;
   hasAnswered = false;
   private state: State = 'idle';
@@ -51,6 +54,9 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
   private readonly response = new BodyReader();
   /** As far as it is about the response, the connection may serve another request. */
   private isKept = false;
+  private interims = 0;
+  /** Made for the first response that costs too much at a time. */
+  private rest: Rest | null = null;
 
   constructor(owner: EndpointEvents, plane: HttpPlane) {
     this.owner = owner;
@@ -76,6 +82,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
     this.sentMs = 0;
     this.hasAnswered = false;
     this.isKept = false;
+    this.interims = 0;
     this.state = 'connecting';
     this.hold.take(endpoint, how.live);
     const kept = how.idleSinceMs < 0 ? null : endpoint.pool.take(how.idleSinceMs);
@@ -128,7 +135,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
   }
 
   resume(): void {
-    this.upstream?.wire.resume();
+    if (this.rest === null || !this.rest.isOn) this.upstream?.wire.resume();
   }
 
   countBytes(bytesIn: number, bytesOut: number): void {
@@ -156,6 +163,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
     const { upstream } = this;
     this.state = 'idle';
     this.upstream = null;
+    this.rest?.end();
     if (isReset) upstream?.reset();
     else upstream?.destroy();
     this.hold.leave();
@@ -202,6 +210,10 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
       const { head } = parser;
       if (head.status === 101) return this.switchTo(head, base, at, end);
       if (head.status >= 200) return this.respond(head, base, at, end);
+      this.interims += 1;
+      if (this.interims > INTERIM_MAX) {
+        return this.fail(BAD_RESPONSE, `more than ${INTERIM_MAX} interim responses`);
+      }
       this.owner.onInterim(head);
       parser.reset();
     }
@@ -228,7 +240,25 @@ export class Http1Attempt implements EndpointSide, UpstreamUser {
     const { response } = this;
     if (response.take(base, start, end) < end) this.isKept = false;
     if (response.fault !== '') this.fail(BAD_RESPONSE_BODY, response.fault);
-    else this.owner.onBody(this, this.upstream!.wire, response);
+    else {
+      if (response.chunks > CHUNKS_MAX) this.beginRest();
+      this.owner.onBody(this, this.upstream!.wire, response);
+    }
+  }
+
+  private beginRest(): void {
+    this.rest ??= new Rest(this, this.plane.context.wheel);
+    this.rest.begin();
+    this.upstream!.wire.pause();
+  }
+
+  onRested(): void {
+    // A client that has not taken everything goes on holding it up.
+    this.owner.onRested(this);
+  }
+
+  onBug(error: unknown): void {
+    this.owner.onBug(error);
   }
 
   onUpstreamEnd(): void {

@@ -10,6 +10,7 @@ import type { Route } from '../../model/route.ts';
 import type { HttpPolicy } from '../../model/service.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
+import { CHUNKS_MAX } from '../rest.ts';
 import { BodyFramer } from './body-framer.ts';
 import type { BodyPiece } from './body-piece.ts';
 import { BodyReader } from './body-reader.ts';
@@ -93,13 +94,14 @@ export class Http1Request implements ClientSide {
    */
   takeBody(base: Buffer, start: number, end: number): number {
     const { request } = this;
-    const { wire } = this.connection!;
+    const connection = this.connection!;
     const next = request.take(base, start, end);
+    if (request.chunks > CHUNKS_MAX) connection.beginRest();
     if (request.fault !== '') {
       this.exchange.failClient(reason(request.fault));
       return end;
     }
-    this.exchange.onRequestBody(wire, request);
+    this.exchange.onRequestBody(connection.wire, request);
     return next;
   }
 

@@ -154,10 +154,10 @@ export class TcpSession implements Owner {
   /** As long as there is an endpoint that was not asked, the session is saved. */
   private mayMove(why: Reason): boolean {
     const { retry } = this.live.service;
-    const { attempts, hasUntried } = this.placement;
+    const { attempts, mayTryOther } = this.placement;
     if (!this.early.isWhole || retry.attempts <= 1 || !retry.on.has('connect')) return false;
     // What an endpoint has seen and refused it is not shown again.
-    return hasUntried || (why !== SESSION_REFUSED && attempts < retry.attempts);
+    return mayTryOther || (why !== SESSION_REFUSED && attempts < retry.attempts);
   }
 
   /** Ends a session that has no endpoint. */
