@@ -77,6 +77,7 @@ export function buildService(name: string, input: ServiceInput): Service {
     },
     limits: {
       connections: limits.connections,
+      connectionsPerClient: limits.connections_per_client,
       perEndpoint: limits.per_endpoint,
       queue: limits.queue,
       queueTimeoutMs: limits.queue_timeout,

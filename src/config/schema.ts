@@ -233,6 +233,9 @@ export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
     .prefault(10_000)
     .meta({ description: 'Client connections of the service.' }),
+  connections_per_client: count(0, 10_000_000)
+    .prefault(0)
+    .meta({ description: 'Of them those of one client address; 0 is no limit.' }),
   per_endpoint: count(0, 1_000_000)
     .prefault(0)
     .meta({ description: 'Requests in flight per endpoint; 0 is no limit.' }),

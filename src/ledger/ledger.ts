@@ -2,7 +2,7 @@
 // Each worker owns a slab of counters that nobody else writes; the main thread sums the slabs.
 // Three things are shared by all and written with Atomics: requests in flight per endpoint (least
 // connections are exact over all workers), failures in a row per endpoint and kind, and client
-// connections per service (the limit holds over all workers). When an endpoint last answered is
+// connections per service and per client (the limits hold over all workers). When an endpoint last answered is
 // shared too: any worker's word will do.
 // The slabs have room for every slot from the start: untouched pages cost no memory.
 import { assert } from '../base/assert.ts';
@@ -16,6 +16,12 @@ export const SERVICE_SLOTS = 4_096;
 export const REASONS_MAX = 64;
 /** Room for kinds of failures in a row (model/streak.ts has no more). */
 export const STREAKS_MAX = 6;
+
+/**
+ * Cells that the connections of one client are counted in: two, of a table each, by halves of its hash.
+ * The smaller one is the count, unless two others share both.
+ */
+const CLIENT_CELLS = 65_536;
 
 /** How exactly it is known when an endpoint last answered. */
 export const ANSWERED_STEP_MS = 20;
@@ -35,6 +41,7 @@ export interface LedgerBuffers {
   readonly inFlight: SharedArrayBuffer;
   readonly streaks: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
+  readonly clients: SharedArrayBuffer;
   readonly answered: SharedArrayBuffer;
   /** The slab of this worker. */
   readonly slab: SlabBuffers;
@@ -46,6 +53,7 @@ interface SlabBuffers {
   /** This worker's part of the shared counts, to be taken back when the worker dies. */
   readonly inFlight: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
+  readonly clients: SharedArrayBuffer;
 }
 
 /** A worker's side: adds, and reads what least connections needs. One writer: the worker. */
@@ -59,6 +67,8 @@ export class WorkerLedger {
   private readonly services: Float64Array;
   private readonly ownInFlight: Int32Array;
   private readonly ownConnections: Int32Array;
+  private readonly clients: Int32Array;
+  private readonly ownClients: Int32Array;
 
   constructor(buffers: LedgerBuffers) {
     this.inFlight = new Int32Array(buffers.inFlight);
@@ -69,6 +79,8 @@ export class WorkerLedger {
     this.services = new Float64Array(buffers.slab.services);
     this.ownInFlight = new Int32Array(buffers.slab.inFlight);
     this.ownConnections = new Int32Array(buffers.slab.connections);
+    this.clients = new Int32Array(buffers.clients);
+    this.ownClients = new Int32Array(buffers.slab.clients);
   }
 
   /** An attempt (or TCP session) begins on the endpoint. Returns the number in flight before it. */
@@ -94,6 +106,23 @@ export class WorkerLedger {
     assert(this.ownConnections[serviceSlot]! > 0, 'close follows open');
     this.ownConnections[serviceSlot]! -= 1;
     Atomics.sub(this.connections, serviceSlot, 1);
+  }
+
+  /** A connection of the client with this hash begins. Returns how many it has, over all workers. */
+  openClient(hash: number): number {
+    const [one, other] = clientCells(hash);
+    this.ownClients[one]! += 1;
+    this.ownClients[other]! += 1;
+    return Math.min(Atomics.add(this.clients, one, 1), Atomics.add(this.clients, other, 1)) + 1;
+  }
+
+  closeClient(hash: number): void {
+    const [one, other] = clientCells(hash);
+    assert(this.ownClients[one]! > 0 && this.ownClients[other]! > 0, 'close follows open');
+    this.ownClients[one]! -= 1;
+    this.ownClients[other]! -= 1;
+    Atomics.sub(this.clients, one, 1);
+    Atomics.sub(this.clients, other, 1);
   }
 
   /** One more failure in a row of the kind in this column; returns the row over all workers. */
@@ -170,6 +199,7 @@ export class Ledger {
   private readonly inFlightCounts: Int32Array;
   private readonly streakCounts: Int32Array;
   private readonly connectionCounts: Int32Array;
+  private readonly clientCounts: Int32Array;
   private readonly answeredTimes: Float64Array;
   private readonly shared: Omit<LedgerBuffers, 'slab'>;
   private readonly slabs: SlabBuffers[] = [];
@@ -182,7 +212,9 @@ export class Ledger {
       streaks: new SharedArrayBuffer(ENDPOINT_SLOTS * STREAKS_MAX * 4),
       answered: new SharedArrayBuffer(ENDPOINT_SLOTS * 8),
       connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
+      clients: new SharedArrayBuffer(CLIENT_CELLS * 2 * 4),
     };
+    this.clientCounts = new Int32Array(this.shared.clients);
     this.inFlightCounts = new Int32Array(this.shared.inFlight);
     this.streakCounts = new Int32Array(this.shared.streaks);
     this.connectionCounts = new Int32Array(this.shared.connections);
@@ -202,6 +234,7 @@ export class Ledger {
         services: new SharedArrayBuffer(SERVICE_SLOTS * SERVICE_WIDTH * 8),
         inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
         connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
+        clients: new SharedArrayBuffer(CLIENT_CELLS * 2 * 4),
       };
       this.slabs.push(slab);
       this.endpointSlabs.push(new Float64Array(slab.endpoints));
@@ -209,6 +242,7 @@ export class Ledger {
     } else {
       takeBack(this.inFlightCounts, new Int32Array(slab.inFlight));
       takeBack(this.connectionCounts, new Int32Array(slab.connections));
+      takeBack(this.clientCounts, new Int32Array(slab.clients));
     }
     return { ...this.shared, slab };
   }
@@ -272,6 +306,11 @@ export class Ledger {
     const start = serviceSlot * SERVICE_WIDTH;
     for (const slab of this.serviceSlabs) slab.fill(0, start, start + SERVICE_WIDTH);
   }
+}
+
+/** The two cells of a client: `hash` has 32 bits. */
+function clientCells(hash: number): [number, number] {
+  return [hash & (CLIENT_CELLS - 1), CLIENT_CELLS + ((hash >>> 16) & (CLIENT_CELLS - 1))];
 }
 
 function takeBack(total: Int32Array, own: Int32Array): void {

@@ -77,6 +77,7 @@ const rows = {
   'bad-expectation': client(417, 'Only Expect: 100-continue is supported.'),
   'header-too-large': client(431, 'The request head is larger than allowed.'),
   'method-not-allowed': client(405, 'This method is not served here.'),
+  'client-connections': client(429, 'This client has too many connections open.'),
   'unsupported-coding': client(501, 'Only the chunked transfer coding is supported.'),
   'bad-version': client(505, 'Only HTTP/1.0 and HTTP/1.1 are supported.'),
   'client-closed': client(0, 'The client went away before the response was complete.'),

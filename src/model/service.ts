@@ -127,6 +127,8 @@ export interface Timeouts {
 export interface Limits {
   /** Client connections of the service, over all workers. */
   readonly connections: number;
+  /** Of them those of one client address; 0 is no limit. */
+  readonly connectionsPerClient: number;
   /** Requests in flight per endpoint, over all workers; 0 is no limit. */
   readonly perEndpoint: number;
   /** Requests that may wait for a place. */

@@ -1,19 +1,20 @@
 // A bound address and the connections that came in by it. What it leads to is replaced by each
 // snapshot; a connection looks it up at each request, so it follows the table while it lives.
 import { codeOf } from '../base/coded-error.ts';
+import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { HeadLimits } from '../http1/head-parser.ts';
 import type { Limits, Timeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
+import type { WorkerContext } from './context.ts';
+import { type Evictable, evictSome } from './eviction.ts';
 import type { LiveService } from './live-service.ts';
 import type { Network, Wire, WireServer } from './network.ts';
 import { Router } from './router.ts';
 
 /** A connection as its listener sees it. */
-export interface Drainable {
+export interface Drainable extends Evictable {
   /** Finishes what is in flight, then closes; an idle one closes soon. */
   drain(): void;
-  /** Whether nothing is going on, and closing it loses nothing. */
-  readonly isIdle: boolean;
   /** Closes now. */
   abort(): void;
 }
@@ -24,7 +25,12 @@ const UNROUTED = {
   timeouts: { clientHeaderMs: 10_000, keepAliveMs: 60_000, idleBodyMs: 60_000 },
 } as const;
 
+/** How long it is not looked again for connections to evict, after there were none. */
+const EVICTION_PAUSE_MS = 250;
+
 type ClientTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleBodyMs'>;
+
+type Outside = Pick<WorkerContext, 'network' | 'wheel'>;
 
 export class LiveListener {
   snapshot: ListenerSnapshot;
@@ -32,14 +38,17 @@ export class LiveListener {
   service: LiveService | null = null;
   router: Router | null = null;
   private readonly network: Network;
+  private readonly wheel: TimerWheel;
   private readonly connections = new Set<Drainable>();
   private server: WireServer | null = null;
   private isDraining = false;
   private headLimitsOf: { limits: Limits; head: HeadLimits } | null = null;
   private onEmpty: (() => void) | null = null;
+  private noneToEvictUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(snapshot: ListenerSnapshot, network: Network) {
+  constructor(snapshot: ListenerSnapshot, { network, wheel }: Outside) {
     this.network = network;
+    this.wheel = wheel;
     this.snapshot = snapshot;
   }
 
@@ -113,6 +122,18 @@ export class LiveListener {
     return this.service?.service.timeouts ?? UNROUTED.timeouts;
   }
 
+  /**
+   * There is no place for one more connection of `service` (null: of any, for want of descriptors):
+   * closes some that can be spared. False where there was none, now or a moment ago.
+   */
+  evict(service: LiveService | null): boolean {
+    const { nowMs } = this.wheel;
+    if (nowMs < this.noneToEvictUntilMs) return false;
+    if (evictSome(this.connections, service) > 0) return true;
+    this.noneToEvictUntilMs = nowMs + EVICTION_PAUSE_MS;
+    return false;
+  }
+
   /** A connection has closed. */
   gone(connection: Drainable): void {
     this.connections.delete(connection);
@@ -130,7 +151,9 @@ export class LiveListener {
 
   /** Ends the connections on which nothing is going on, as at the end of the process. */
   drainIdle(): void {
-    for (const connection of [...this.connections]) if (connection.isIdle) connection.drain();
+    for (const connection of [...this.connections]) {
+      if (connection.leisure === 'idle') connection.drain();
+    }
   }
 
   /** Closes; resolves when the last connection has finished. */

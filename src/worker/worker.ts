@@ -112,7 +112,7 @@ export class Worker {
     // A unix socket can't be shared by reusePort: the first worker has it.
     if (snapshot.address.kind === 'unix' && index !== 0) return;
     if (this.isDraining) return;
-    const listener = new LiveListener(snapshot, this.context.network);
+    const listener = new LiveListener(snapshot, this.context);
     listener.apply(snapshot, services);
     try {
       await listener.open(this.accept);

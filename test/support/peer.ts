@@ -207,9 +207,9 @@ export async function listenEndpoint(): Promise<Endpoint> {
   return new Endpoint(server, typeof address === 'object' && address !== null ? address.port : 0);
 }
 
-/** A client; it may close one direction and go on with the other. */
-export async function dial(port: number): Promise<Peer> {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+/** A client; it may close one direction and go on with the other. `localAddress`: where it calls from. */
+export async function dial(port: number, localAddress = '127.0.0.1'): Promise<Peer> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
   const peer = new Peer(socket);
   await once(socket, 'connect');
   return peer;

@@ -49,6 +49,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
     },
     limits: {
       connections: 10_000,
+      connectionsPerClient: 0,
       perEndpoint: 0,
       queue: 1000,
       queueTimeoutMs: 5000,

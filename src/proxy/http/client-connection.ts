@@ -14,10 +14,10 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { isPersistent } from '../../http1/framing.ts';
 import { type Head, HeadFlag } from '../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
-import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
-import type { LiveListener } from '../listener.ts';
+import { ConnectionPlace } from '../connection-place.ts';
+import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Rest, type Rested } from '../rest.ts';
@@ -53,12 +53,11 @@ const METHOD_NOT_ALLOWED = reason('method-not-allowed');
 const BAD_HEADER = reason('bad-header');
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
-const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const LOOP = reason('loop');
 const BUG = reason('bug');
 
-export class ClientConnection implements WireHandler, TimerOwner, Rested {
+export class ClientConnection implements WireHandler, TimerOwner, Rested, Drainable {
   readonly wire: Wire;
   /** The client will send no more. */
   hasEnded = false;
@@ -74,8 +73,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
   private parser: HeadParser | null = null;
   private facts: ClientFacts | null = null;
   private factsPolicy: HeaderPolicy | null = null;
-  /** The service whose connections this one counts among, or null. */
-  private counted: LiveService | null = null;
+  private readonly place: ConnectionPlace;
   private stash: Buffer | null = null;
   private stashStart = 0;
   private stashEnd = 0;
@@ -100,13 +98,32 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
     this.plane = plane;
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
+    const { ledger, network, room } = plane.context;
+    this.place = new ConnectionPlace(ledger);
     const { service } = listener;
-    const isTooMany = service !== null && !this.countFor(service);
-    if (isTooMany) this.refuse(TOO_MANY_CONNECTIONS, null);
-    else if (plane.context.network.isFromReserve(wire.descriptor)) {
-      plane.context.room.closeIdle('EMFILE');
+    const refused = service === null ? null : this.place.take(service, listener, this.address);
+    if (refused !== null) this.refuse(refused, null);
+    else if (network.isFromReserve(wire.descriptor)) {
+      listener.evict(null);
+      room.closeIdle('EMFILE');
       this.refuse(OUT_OF_DESCRIPTORS, null);
     }
+  }
+
+  /** The service whose connections this one counts among. */
+  get service(): LiveService | null {
+    return this.place.service;
+  }
+
+  get leisure(): 'idle' | 'partial' | 'busy' {
+    if (this.state !== 'head' || this.stash !== null) return 'busy';
+    return this.parser === null ? 'idle' : 'partial';
+  }
+
+  evict(): void {
+    this.state = 'closed';
+    this.place.leave();
+    this.wire.destroy();
   }
 
   get address(): string {
@@ -128,14 +145,6 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
     this.facts = { address, localPort, lines, isTrusted: policy.isTrusted(address) };
     this.factsPolicy = policy;
     return this.facts;
-  }
-
-  /** Counts the connection among those of the service; false when it is one too many. */
-  private countFor(service: LiveService): boolean {
-    const { ledger } = this.plane.context;
-    this.counted = service;
-    ledger.addService(service.slot, ServiceColumn.connections, 1);
-    return ledger.openConnection(service.slot) <= service.service.limits.connections;
   }
 
   // Bytes
@@ -298,8 +307,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
         ? this.listener.service
         : (this.plane.context.services.get(route.service) ?? null);
     if (live === null || isHidden) return this.refuse(NO_SERVICE, head);
-    if (this.counted === null && !this.countFor(live)) {
-      return this.refuse(TOO_MANY_CONNECTIONS, null);
+    if (this.service === null) {
+      const refused = this.place.take(live, this.listener, this.address);
+      if (refused !== null) return this.refuse(refused, null);
     }
     if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) {
       return this.refuse(LOOP, head);
@@ -313,7 +323,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
   /** Answers what no exchange was begun for. `head`: the request, where its length is known. */
   private refuse(why: Reason, head: Head | null): null {
     const { ledger, log } = this.plane.context;
-    if (this.counted !== null) ledger.addReason(this.counted.slot, why.index);
+    if (this.service !== null) ledger.addReason(this.service.slot, why.index);
     this.record(why.status, why.code, head);
     const fields = { client: this.address, status: why.status, reason: why.code };
     if (why.side === 'client') log.info(fields, why.text);
@@ -341,7 +351,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
   /** Counts and logs an answer that needed no exchange. */
   private record(status: number, code: string, head: Head | null): void {
     const { accessLog, ledger } = this.plane.context;
-    const { counted } = this;
+    const { service: counted } = this;
     if (counted !== null) ledger.addExchange(counted.slot, status, 0);
     accessLog?.add({
       client: this.address,
@@ -386,7 +396,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
       mayKeepAlive,
       isOldClient: this.isOldClient,
       wallMs: this.plane.context.clock.wallMs(),
-      serverName: (this.listener.service ?? this.counted)?.service.http.serverName ?? '',
+      serverName: (this.listener.service ?? this.service)?.service.http.serverName ?? '',
     };
   }
 
@@ -540,7 +550,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
   }
 
   onClose(error: NodeJS.ErrnoException | null): void {
-    const { request, counted } = this;
+    const { request } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
     this.rest?.end();
@@ -549,8 +559,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
     this.parser = null;
     request?.exchange.onClientGone(error === null && this.hasEnded);
     assert(this.request === null, 'what is closed refers to no request');
-    if (counted !== null) this.plane.context.ledger.closeConnection(counted.slot);
-    this.counted = null;
+    this.place.leave();
     this.listener.gone(this);
   }
 
@@ -589,15 +598,11 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested {
     request?.exchange.abandon();
   }
 
-  get isIdle(): boolean {
-    return this.state === 'head' && this.parser === null;
-  }
-
   /** No further requests: what is in flight is finished, then it closes. */
   drain(): void {
     this.isDraining = true;
     // An idle client may be sending at this moment; it gets one more answer, with Connection: close.
-    if (this.isIdle) this.setTimer(DRAIN_IDLE_MS);
+    if (this.leisure === 'idle') this.setTimer(DRAIN_IDLE_MS);
   }
 
   /** Closes now, whatever is in flight. */

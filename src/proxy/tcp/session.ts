@@ -11,6 +11,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
+import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import { Hold } from '../hold.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
@@ -21,7 +22,6 @@ import { isStarved } from '../upstream-connection.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
-const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const BUG = reason('bug');
 const CONNECT_REFUSED = reason('connect-refused');
@@ -48,6 +48,7 @@ export class TcpSession implements Owner {
   private readonly clientAddress: string;
   private readonly placement: Placement;
   private readonly hold: Hold;
+  private readonly place: ConnectionPlace;
   private state: 'placing' | 'connecting' | 'relaying' | 'closed' = 'placing';
   private upstream: Upstream | null = null;
   private attemptMs = 0;
@@ -78,12 +79,12 @@ export class TcpSession implements Owner {
     this.live = listener.service!;
     this.placement = new Placement(this, context);
     this.hold = new Hold(context.ledger);
-    const { balance, limits } = this.live.service;
+    const { balance } = this.live.service;
     this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.clientAddress) : 0);
     const { ledger } = context;
-    ledger.addService(this.live.slot, ServiceColumn.connections, 1);
-    const count = ledger.openConnection(this.live.slot);
-    if (count > limits.connections) this.fail(TOO_MANY_CONNECTIONS, '');
+    this.place = new ConnectionPlace(ledger);
+    const refused = this.place.take(this.live, listener, this.clientAddress);
+    if (refused !== null) this.fail(refused, '');
     else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else this.start();
   }
@@ -344,8 +345,21 @@ export class TcpSession implements Owner {
     this.linger();
   }
 
-  get isIdle(): boolean {
-    return false;
+  get service(): LiveService | null {
+    return this.place.service;
+  }
+
+  get address(): string {
+    return this.clientAddress;
+  }
+
+  /** What a silent session waits for is not known here: none is closed for another. */
+  get leisure(): 'busy' {
+    return 'busy';
+  }
+
+  evict(): void {
+    this.abort();
   }
 
   /** Sessions live on while the process drains, until the grace is over. */
@@ -381,7 +395,7 @@ export class TcpSession implements Owner {
     const { clock, ledger, accessLog } = this.context;
     const { slot, name } = this.live;
     const totalMs = clock.nowMs() - this.startMs;
-    ledger.closeConnection(slot);
+    this.place.leave();
     ledger.addExchange(slot, 0, totalMs * 1000);
     if (this.why !== null) ledger.addReason(slot, this.why.index);
     accessLog?.add({

@@ -1,7 +1,8 @@
 // What one peer can make the worker do: bounds on work that is cheap to ask for.
 import { afterEach, describe, expect, it } from 'vitest';
+import { type Evictable, evictSome } from '../../../src/proxy/eviction.ts';
 import { CHUNKS_MAX } from '../../../src/proxy/rest.ts';
-import { listenEndpoint } from '../../support/peer.ts';
+import { dial, listenEndpoint, type Peer } from '../../support/peer.ts';
 import {
   answer,
   closePlanes,
@@ -44,7 +45,7 @@ describe('an endpoint that sends interim responses without end', () => {
     // The count is that of a request, not of a connection.
     client.send(GET);
     await peer.head();
-    peer.send('HTTP/1.1 103 Early Hints\r\n\r\n' + answer('again'));
+    peer.send(`HTTP/1.1 103 Early Hints\r\n\r\n${answer('again')}`);
     await client.head();
     expect((await client.message()).body).toBe('again');
     await plane.quiet();
@@ -151,5 +152,130 @@ describe('requests that are answered here', () => {
     client.send(GET);
     expect((await client.message()).head).toContain('HTTP/1.1 404 ');
     await plane.quiet();
+  });
+});
+
+describe('a service at its limit of connections', () => {
+  const limits = { connections: 4 };
+
+  it('closes those that lie idle for one more, and keeps within the limit', async () => {
+    const { plane, endpoint } = await openPair({ limits });
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('served'));
+    });
+    const idle: Peer[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const client = await plane.client();
+      client.send(GET);
+      await client.message();
+      idle.push(client);
+    }
+    expect((await plane.ask(GET)).body).toBe('served');
+    await Promise.all(idle.map((client) => client.ended()));
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(0);
+    expect(plane.reasons('too-many-connections')).toBe(0);
+    await plane.quiet();
+  });
+
+  it('closes none on which a request is going on', async () => {
+    const { plane, endpoint } = await openPair({ limits });
+    const busy: Peer[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const client = await plane.client();
+      client.send(GET);
+      busy.push(client);
+    }
+    const peers = [];
+    for (const _ of busy) peers.push(await endpoint.accept());
+    const { head } = await plane.ask(GET);
+    expect(head).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    for (const peer of peers) {
+      await peer.head();
+      peer.send(answer('served'));
+    }
+    for (const client of busy) expect((await client.message()).body).toBe('served');
+    await plane.quiet();
+  });
+
+  it('serves another address though one holds every place with half a head', async () => {
+    const { plane, endpoint } = await openPair({ limits });
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('served'));
+    });
+    const own = await plane.client();
+    own.send(GET);
+    await own.message();
+    const slow: Peer[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      const client = await dial(plane.port, '127.0.0.2');
+      client.send('GET / HTTP/1.1\r\nHo');
+      slow.push(client);
+    }
+    own.send('GET / HTTP/1.1\r\nHost: a\r\nX: 1');
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(4);
+    // As soon as the worker has read the half heads, which is not to be seen from here.
+    const served = async () => (await plane.ask(GET)).body;
+    await expect.poll(served, { interval: 50 }).toBe('served');
+    own.send('\r\n\r\n');
+    expect((await own.message()).body).toBe('served');
+    for (const client of slow) client.reset();
+    await plane.quiet();
+  });
+
+  it('limits the connections of one address where it is asked to', async () => {
+    const { plane, endpoint } = await openPair({ limits: { connectionsPerClient: 2 } });
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('served'));
+    });
+    const first = [await plane.client(), await plane.client()];
+    for (const client of first) {
+      client.send(GET);
+      await client.message();
+    }
+    expect((await plane.ask(GET)).head).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n/);
+    const other = await dial(plane.port, '127.0.0.2');
+    other.send(GET);
+    expect((await other.message()).body).toBe('served');
+    first[0]!.end();
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(2);
+    expect((await plane.ask(GET)).body).toBe('served');
+    expect(plane.reasons('client-connections')).toBe(1);
+    await plane.quiet();
+  });
+});
+
+describe('which connections are closed for another', () => {
+  const of = (address: string, leisure: Evictable['leisure'], log: string[]): Evictable => ({
+    service: null,
+    address,
+    leisure,
+    evict: () => log.push(`${address} ${leisure}`),
+  });
+
+  it('those of the address with the most, oldest first, some at a time', () => {
+    const log: string[] = [];
+    const many = Array.from({ length: 100 }, () => of('b', 'idle', log));
+    expect(evictSome([of('a', 'idle', log), ...many, of('c', 'busy', log)], null)).toBe(32);
+    expect(new Set(log)).toEqual(new Set(['b idle']));
+  });
+
+  it('idle ones of a lighter address where the heaviest has none', () => {
+    const log: string[] = [];
+    const all = [of('a', 'idle', log), ...Array.from({ length: 5 }, () => of('b', 'busy', log))];
+    expect(evictSome(all, null)).toBe(1);
+    expect(log).toEqual(['a idle']);
+  });
+
+  it('half heads of one address alone, and of no address among equals', () => {
+    const log: string[] = [];
+    const halves = (address: string, count: number) =>
+      Array.from({ length: count }, () => of(address, 'partial', log));
+    expect(evictSome(halves('a', 5), null)).toBe(0);
+    expect(evictSome([...halves('a', 5), ...halves('b', 5)], null)).toBe(0);
+    expect(evictSome([...halves('a', 6), ...halves('b', 5)], null)).toBe(6);
+    expect(new Set(log)).toEqual(new Set(['a partial']));
   });
 });

@@ -1,6 +1,6 @@
 // Places, queues and connection limits, and what happens when the worker drains.
 import { afterEach, describe, expect, it } from 'vitest';
-import { answer, closePlanes, openPair, openPlane, request } from '../../support/plane.ts';
+import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
 
 afterEach(closePlanes);
 
@@ -76,14 +76,18 @@ describe('the limit per endpoint', () => {
 
 describe('the limit of connections', () => {
   it('answers one too many and closes it', async () => {
-    const plane = await openPlane([1], { limits: { connections: 1 } });
+    const { plane, endpoint } = await openPair({ limits: { connections: 1 } });
     const first = await plane.client();
-    await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    first.send(GET);
+    const busy = await endpoint.accept();
     const second = await plane.client();
     second.send(GET);
     expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
     second.end();
     await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    await busy.head();
+    busy.send(answer('served'));
+    expect((await first.message()).body).toBe('served');
     first.end();
     await first.ended();
     await plane.quiet();

@@ -86,7 +86,7 @@ async function serve(
   const live = new LiveService(makeSnapshot(service, ports, weights), context);
   context.services.set(service.name, live);
   const snapshot = makeListener(service, loopback());
-  listener = new LiveListener(snapshot, context.network);
+  listener = new LiveListener(snapshot, context);
   listener.apply(snapshot, context.services);
   await listener.open((wire, from) => new TcpSession(wire, from, context));
   return live;
