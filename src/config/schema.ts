@@ -184,6 +184,35 @@ export const retrySchema = z.strictObject({
   }),
 });
 
+/** What belongs to a listener: of a service that has one, or of a router. */
+const listenerTimeouts = {
+  client_header: duration(1)
+    .prefault('10s')
+    .meta({ description: 'From the first byte of a request head to its last.' }),
+  keep_alive: duration(1)
+    .prefault('1m')
+    .meta({ description: 'How long a client connection may wait for its next request.' }),
+};
+
+const listenerLimits = {
+  header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
+  header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
+  target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
+  keep_alive_requests: count(0, 1_000_000_000)
+    .prefault(0)
+    .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
+  pipelined: count(0, 1_000_000).prefault(0).meta({
+    description:
+      'Requests that a client may have sent ahead of their answers; 0 is what fits into one read (64 KiB).',
+  }),
+};
+
+/** Dotted keys of a service that mean nothing where only routers lead to it. */
+export const LISTENER_KEYS: readonly string[] = [
+  ...Object.keys(listenerTimeouts).map((key) => `timeouts.${key}`),
+  ...Object.keys(listenerLimits).map((key) => `limits.${key}`),
+];
+
 export const timeoutsSchema = z.strictObject({
   connect: duration(1).prefault('5s').meta({ description: 'To connect to an endpoint.' }),
   response: duration(1)
@@ -204,12 +233,7 @@ export const timeoutsSchema = z.strictObject({
     'x-default': '1h',
     description: 'A TCP session without a byte either way; 0 is no limit.',
   }),
-  client_header: duration(1)
-    .prefault('10s')
-    .meta({ description: 'From the first byte of a request head to its last.' }),
-  keep_alive: duration(1)
-    .prefault('1m')
-    .meta({ description: 'How long a client connection may wait for its next request.' }),
+  ...listenerTimeouts,
   request: duration().prefault('0s').meta({
     description:
       'From the request head to the end of the response, with all attempts; 0 is no limit.',
@@ -244,17 +268,8 @@ export const limitsSchema = z.strictObject({
   adaptive: flag.prefault(false).meta({
     description: 'Find such a limit from response times, and answer 503 early above it.',
   }),
-  header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
-  header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
-  target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
+  ...listenerLimits,
   body: size.prefault('0').meta({ description: 'Size of a request body; 0 is no limit.' }),
-  keep_alive_requests: count(0, 1_000_000_000)
-    .prefault(0)
-    .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
-  pipelined: count(0, 1_000_000).prefault(0).meta({
-    description:
-      'Requests that a client may have sent ahead of their answers; 0 is what fits into one read (64 KiB).',
-  }),
   idle_upstream: count(0, 100_000)
     .prefault(100)
     .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
@@ -435,6 +450,19 @@ export const configSchema = z.strictObject({
         routes: z
           .array(routeSchema)
           .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
+        limits: z
+          .strictObject(listenerLimits)
+          .prefault({})
+          .meta({ description: 'What its clients may send.' }),
+        timeouts: z
+          .strictObject({
+            ...listenerTimeouts,
+            idle_body: duration().prefault('1m').meta({
+              description: 'How long a client may take nothing of an answer; 0 is no limit.',
+            }),
+          })
+          .prefault({})
+          .meta({ description: 'How long its clients may take.' }),
       }),
     )
     .default([])

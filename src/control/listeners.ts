@@ -54,16 +54,24 @@ function byPrecedence({ routers, configured, described, before }: ListenerWishes
   return [...routers.flatMap(routerWishes), ...ownersFirst(configured), ...ownersFirst(described)];
 }
 
-function wishesOf({ name, protocol, listen }: Service): ListenerSnapshot[] {
+function wishesOf({ name, protocol, listen, limits, timeouts }: Service): ListenerSnapshot[] {
+  const { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined } = limits;
+  const { clientHeaderMs, keepAliveMs, idleBodyMs } = timeouts;
+  // No more than these: a change of the others is none of the listeners.
+  const policy = {
+    limits: { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined },
+    timeouts: { clientHeaderMs, keepAliveMs, idleBodyMs },
+  };
   return listen.map((address) => {
-    return { key: formatListen(address), address, protocol, service: name, routes: [] };
+    return { key: formatListen(address), address, protocol, service: name, routes: [], ...policy };
   });
 }
 
 function routerWishes(router: RouterSettings): ListenerSnapshot[] {
-  const routes = routesInOrder(router.routes);
+  const { limits, timeouts } = router;
+  const policy = { routes: routesInOrder(router.routes), limits, timeouts };
   return router.listen.map((address) => {
-    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+    return { key: formatListen(address), address, protocol: 'http', service: '', ...policy };
   });
 }
 

@@ -161,6 +161,13 @@ export interface TcpPolicy {
   readonly earlyFailureMs: number;
 }
 
+/** What a listener holds its clients to, before a request is routed and between two of them. */
+export type ListenerLimits = Pick<
+  Limits,
+  'headerBytes' | 'headerCount' | 'targetBytes' | 'keepAliveRequests' | 'pipelined'
+>;
+export type ListenerTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleBodyMs'>;
+
 /** What happens to the fields of a head. Names are lower case. */
 export interface HeaderRules {
   /** Set (replacing) or, with an empty value, removed. */

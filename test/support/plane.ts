@@ -56,6 +56,8 @@ export class Plane {
   /** Errors that the worker logged: a broken rule of ours is one. */
   readonly errors: unknown[] = [];
   readonly reports: FromWorker[] = [];
+  /** What it was opened with. */
+  listener: ListenerSnapshot | null = null;
 
   constructor(port: number) {
     this.port = port;
@@ -105,6 +107,13 @@ export class Plane {
     await this.worker.apply({ version: 2, upsert: services, remove: [], listeners: null });
   }
 
+  /** Gives its listener other limits and timeouts. */
+  async relisten(policy: Pick<Policy, 'limits' | 'timeouts'>): Promise<void> {
+    const { limits, timeouts } = serviceOf(policy);
+    const listeners = [{ ...this.listener!, limits, timeouts }];
+    await this.worker.apply({ version: 2, upsert: [], remove: [], listeners });
+  }
+
   /** Requests of the first service that wait for a place, or for an endpoint. */
   waiting(): number {
     const [live] = this.context.services.values();
@@ -143,7 +152,8 @@ async function open(
   const [port] = await freePorts(1);
   const plane = new Plane(port!);
   planes.push(plane);
-  const listeners = [listenerOf(port!)];
+  plane.listener = listenerOf(port!);
+  const listeners = [plane.listener];
   const errors = await plane.worker.apply({ version: 1, upsert: services, remove: [], listeners });
   expect(errors).toEqual([]);
   return plane;
@@ -155,18 +165,24 @@ export function openPlane(ports: readonly number[], policy: Policy = {}): Promis
   return open([makeSnapshot(service, ports)], (port) => makeListener(service, loopback(port)));
 }
 
-/** A plane whose listener is a router. Services have the slots of their order. */
+/**
+ * A plane whose listener is a router, with the limits and timeouts of `policy`; its services have
+ * plain ones. Services have the slots of their order.
+ */
 export function openRouter(
   routes: readonly Route[],
   services: Readonly<Record<string, number>>,
+  policy: Pick<Policy, 'limits' | 'timeouts'> = {},
 ): Promise<Plane> {
   const snapshots = Object.entries(services).map(([name, port], slot): ServiceSnapshot => {
     const snapshot = makeSnapshot(serviceOf({ name }), [port]);
     return { ...snapshot, slot, endpoints: snapshot.endpoints.map((one) => ({ ...one, slot })) };
   });
   return open(snapshots, (port) => {
+    const { limits, timeouts } = serviceOf(policy);
     const address = loopback(port);
-    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+    const behind = { service: '', routes, limits, timeouts };
+    return { key: formatListen(address), address, protocol: 'http', ...behind };
   });
 }
 

@@ -117,8 +117,9 @@ export function makeSnapshot(
 
 /** A listener that leads to the service alone. */
 export function makeListener(service: Service, address: ListenAddress): ListenerSnapshot {
-  const { name, protocol } = service;
-  return { key: formatListen(address), address, protocol, service: name, routes: [] };
+  const { name, protocol, limits, timeouts } = service;
+  const policy = { routes: [], limits, timeouts };
+  return { key: formatListen(address), address, protocol, service: name, ...policy };
 }
 
 /** A TCP port on loopback; 0 is any that is free. */

@@ -369,9 +369,7 @@ export class ClientConnection implements WireHandler, TimerOwner {
   /** Whether the connection may serve another request after this one. */
   mayKeepAlive(): boolean {
     if (this.isDraining || this.hasEnded) return false;
-    const { service } = this.listener;
-    if (service === null) return true;
-    const { keepAliveRequests, pipelined } = service.service.limits;
+    const { keepAliveRequests, pipelined } = this.listener.limits;
     if (pipelined > 0 && this.ahead >= pipelined) return false;
     return keepAliveRequests === 0 || this.requests < keepAliveRequests;
   }

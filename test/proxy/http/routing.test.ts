@@ -1,30 +1,29 @@
 // Routers: which service answers for a host and path, and what becomes of the target.
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Route } from '../../../src/model/route.ts';
 import { listenEndpoint } from '../../support/peer.ts';
 import { answer, closePlanes, openRouter, request } from '../../support/plane.ts';
+import { makeRoute } from '../../support/route.ts';
 
 afterEach(closePlanes);
 
-const route = (parts: Partial<Route>): Route => ({
-  host: '',
-  path: '/',
-  service: 'web',
-  stripPrefix: '',
-  addPrefix: '',
-  rewriteHost: '',
-  redirect: null,
-  ...parts,
-});
-
 const routes = [
-  route({ host: 'api.test', path: '/v1', service: 'api', stripPrefix: '/v1' }),
-  route({ host: 'api.test', path: '/v2', service: 'api', stripPrefix: '/v2', addPrefix: '/new' }),
-  route({ host: '*.any.test', service: 'api', rewriteHost: 'inner' }),
-  route({ path: '/old', service: '', redirect: { status: 308, location: 'https://new.test/' } }),
-  route({ host: 'gone.test', service: 'gone' }),
-  route({ host: 'web.test' }),
-  route({ host: 'add.test', addPrefix: '/pre' }),
+  makeRoute({ host: 'api.test', path: '/v1', service: 'api', stripPrefix: '/v1' }),
+  makeRoute({
+    host: 'api.test',
+    path: '/v2',
+    service: 'api',
+    stripPrefix: '/v2',
+    addPrefix: '/new',
+  }),
+  makeRoute({ host: '*.any.test', service: 'api', rewriteHost: 'inner' }),
+  makeRoute({
+    path: '/old',
+    service: '',
+    redirect: { status: 308, location: 'https://new.test/' },
+  }),
+  makeRoute({ host: 'gone.test', service: 'gone' }),
+  makeRoute({ host: 'web.test' }),
+  makeRoute({ host: 'add.test', addPrefix: '/pre' }),
 ];
 
 async function openBoth() {
