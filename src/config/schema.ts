@@ -7,13 +7,18 @@ import {
   balance,
   count,
   duration,
+  fieldValue,
   flag,
   hedge,
+  hostName,
+  hostPattern,
   listenAddress,
   listOf,
+  location,
   network,
   oneOf,
   orList,
+  pathPrefix,
   share,
   size,
   staticEndpoint,
@@ -207,10 +212,10 @@ const listenerLimits = {
   }),
 };
 
-/** Dotted keys of a service that mean nothing where only routers lead to it. */
-export const LISTENER_KEYS: readonly string[] = [
-  ...Object.keys(listenerTimeouts).map((key) => `timeouts.${key}`),
-  ...Object.keys(listenerLimits).map((key) => `limits.${key}`),
+/** Paths of the keys of a service that mean nothing where only routers lead to it. */
+export const LISTENER_KEYS: readonly (readonly string[])[] = [
+  ...Object.keys(listenerTimeouts).map((key) => ['timeouts', key]),
+  ...Object.keys(listenerLimits).map((key) => ['limits', key]),
 ];
 
 export const timeoutsSchema = z.strictObject({
@@ -287,8 +292,8 @@ const fieldName = z
   });
 
 const headerRules = z
-  .record(fieldName, z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a field value'))
-  .default({})
+  .record(fieldName, fieldValue)
+  .prefault({})
   .meta({ description: 'Fields to set; an empty value removes the field.' });
 
 const renameRules = z
@@ -308,9 +313,8 @@ export const httpSchema = z.strictObject({
   request_id: flag
     .prefault(false)
     .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
-  server: z
-    .string()
-    .default('')
+  server: fieldValue
+    .prefault('')
     .meta({ description: 'Server field of our own replies; none by default.' }),
   request_headers: headerRules,
   response_headers: headerRules,
@@ -353,29 +357,48 @@ export const serviceSchema = z.strictObject({
 });
 
 export const routeSchema = z.strictObject({
-  host: z
-    .string()
-    .default('')
-    .transform((host) => host.toLowerCase())
-    .meta({ description: 'Host, or *.example.com; any by default.' }),
+  host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
   path: z
     .string()
     .startsWith('/')
     .default('/')
     .meta({ description: 'Path prefix, by whole segments.' }),
   service: z.string().default('').meta({ description: 'The service that answers.' }),
-  strip: z.string().default('').meta({ description: 'Prefix taken off the path.' }),
-  prefix: z.string().default('').meta({ description: 'Prefix put before the path.' }),
-  rewrite_host: z.string().default('').meta({ description: 'Host sent to the endpoint.' }),
+  strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
+  prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
+  rewrite_host: hostName.prefault('').meta({ description: 'Host sent to the endpoint.' }),
   redirect: z
     .strictObject({
       status: oneOf([301, 302, 303, 307, 308])
         .prefault(302)
         .meta({ description: 'Status of the redirect.' }),
-      location: z.string().min(1).meta({ description: 'Where to: its Location field.' }),
+      location: location.meta({
+        description:
+          'Where to: its Location field, with $host, $path and $request_uri of the request.',
+      }),
     })
     .optional()
     .meta({ description: 'Answer with this redirect instead.' }),
+});
+
+export const routerSchema = z.strictObject({
+  listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
+  routes: z
+    .array(routeSchema)
+    .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
+  limits: z
+    .strictObject(listenerLimits)
+    .prefault({})
+    .meta({ description: 'What its clients may send.' }),
+  timeouts: z
+    .strictObject({
+      ...listenerTimeouts,
+      idle_body: duration().prefault('1m').meta({
+        description: 'How long a client may take nothing of an answer; 0 is no limit.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'How long its clients may take.' }),
 });
 
 const tlsSchema = z.strictObject({
@@ -425,6 +448,18 @@ export const consulSchema = z.strictObject({
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
 });
 
+export const statsSchema = z.strictObject({
+  listen: z
+    .union([listenAddress, z.literal('off').transform(() => null)], {
+      error: 'expected a port, address:port, the path of a unix socket, or off',
+    })
+    .prefault(':1936')
+    .meta({ description: 'Address of the stats port; off for none.' }),
+  admin_token: z.string().default('').meta({
+    description: 'Token for changes from other machines; without, only loopback may.',
+  }),
+});
+
 export const configSchema = z.strictObject({
   registries: z
     .strictObject({
@@ -444,43 +479,10 @@ export const configSchema = z.strictObject({
     .default({})
     .meta({ description: 'Services by name.' }),
   routers: z
-    .array(
-      z.strictObject({
-        listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
-        routes: z
-          .array(routeSchema)
-          .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
-        limits: z
-          .strictObject(listenerLimits)
-          .prefault({})
-          .meta({ description: 'What its clients may send.' }),
-        timeouts: z
-          .strictObject({
-            ...listenerTimeouts,
-            idle_body: duration().prefault('1m').meta({
-              description: 'How long a client may take nothing of an answer; 0 is no limit.',
-            }),
-          })
-          .prefault({})
-          .meta({ description: 'How long its clients may take.' }),
-      }),
-    )
+    .array(routerSchema)
     .default([])
     .meta({ description: 'Several services behind one port, by host and path.' }),
-  stats: z
-    .strictObject({
-      listen: z
-        .union([listenAddress, z.literal('off').transform(() => null)], {
-          error: 'expected a port, address:port, the path of a unix socket, or off',
-        })
-        .prefault(':1936')
-        .meta({ description: 'Address of the stats port; off for none.' }),
-      admin_token: z.string().default('').meta({
-        description: 'Token for changes from other machines; without, only loopback may.',
-      }),
-    })
-    .prefault({})
-    .meta({ description: 'Dashboard, metrics and API.' }),
+  stats: statsSchema.prefault({}).meta({ description: 'Dashboard, metrics and API.' }),
   guard: z
     .strictObject({
       enabled: flag

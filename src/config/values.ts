@@ -3,17 +3,27 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseBytes } from '../base/bytes.ts';
+import { closest } from '../base/closest.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { type ListenAddress, parseListen } from '../model/listener.ts';
+import { REDIRECT_VARIABLES } from '../model/route.ts';
 import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
+import { policyMeant } from './foreign-keys.ts';
+import { placeholderProblem, unescapeDollars } from './placeholders.ts';
 
 /** Makes a type of text (or number) by a parser that returns null for what it does not know. */
-function parsed<T>(parse: (text: string) => T | null, expected: string) {
+function parsed<T>(
+  parse: (text: string) => T | null,
+  expected: string,
+  meant: (text: string) => string | null = () => null,
+) {
   const error = `expected ${expected}`;
   return z.union([z.string(), z.number()], { error }).transform((value, context): T => {
     const result = parse(String(value));
     if (result !== null) return result;
-    context.addIssue({ code: 'custom', message: error });
+    const hint = meant(String(value));
+    const message = hint === null ? error : `${error}; did you mean ${hint}?`;
+    context.addIssue({ code: 'custom', message });
     return z.NEVER;
   });
 }
@@ -121,18 +131,28 @@ export interface ParsedBalance {
 
 const PLAIN_POLICIES = ['least-conn', 'round-robin', 'random', 'p2c', 'ewma'] as const;
 
-export const balance = parsed<ParsedBalance>((text) => {
-  const plain = PLAIN_POLICIES.find((policy) => policy === text);
-  if (plain !== undefined) return { policy: plain, hash: null };
-  const match = /^hash\((?:(source)|(header|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]+))\)$/.exec(text);
-  if (match === null) return null;
-  if (match[1] !== undefined) return { policy: 'hash', hash: { on: 'source', name: '' } };
-  const on = match[2] === 'header' ? 'header' : 'cookie';
-  return {
-    policy: 'hash',
-    hash: { on, name: on === 'header' ? match[3]!.toLowerCase() : match[3]! },
-  };
-}, 'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME) or hash(cookie:NAME)');
+const BALANCE =
+  'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME) or hash(cookie:NAME)';
+
+/** Also what other programs call a policy. */
+const balanceMeant = (text: string) => policyMeant(text) ?? closest(text, PLAIN_POLICIES);
+
+export const balance = parsed<ParsedBalance>(
+  (text) => {
+    const plain = PLAIN_POLICIES.find((policy) => policy === text);
+    if (plain !== undefined) return { policy: plain, hash: null };
+    const match = /^hash\((?:(source)|(header|cookie):([!#$%&'*+.^_`|~0-9A-Za-z-]+))\)$/.exec(text);
+    if (match === null) return null;
+    if (match[1] !== undefined) return { policy: 'hash', hash: { on: 'source', name: '' } };
+    const on = match[2] === 'header' ? 'header' : 'cookie';
+    return {
+      policy: 'hash',
+      hash: { on, name: on === 'header' ? match[3]!.toLowerCase() : match[3]! },
+    };
+  },
+  BALANCE,
+  balanceMeant,
+);
 
 /** `host:port`, an IPv6 host in brackets. */
 export const hostPort = parsed((text) => {
@@ -167,3 +187,42 @@ export const agentAddress = parsed((text) => {
     ? text.replace(/\/$/, '')
     : null;
 }, 'host:port, http://host:port, https://host:port or unix:///path');
+
+/** A text that goes out: of this form, without variables of other programs, `known` ones apart. */
+function outgoing(form: RegExp, expected: string, known: readonly string[] = []) {
+  return z.string().superRefine((text, context) => {
+    const problem = placeholderProblem(text, known);
+    const message = problem === '' && !form.test(text) ? `expected ${expected}` : problem;
+    if (message !== '') context.addIssue({ code: 'custom', message });
+  });
+}
+
+export const fieldValue = outgoing(/^[\t\x20-\x7e\x80-\xff]*$/, 'a field value').transform(
+  unescapeDollars,
+);
+
+export const pathPrefix = outgoing(
+  /^(\/[\x21\x22\x24-\x3e\x40-\x7e]*)?$/,
+  'a path that starts with /',
+).transform(unescapeDollars);
+
+const HOST = /^[0-9A-Za-z._~-]+$|^\[[0-9A-Fa-f:.]+\]$/;
+
+/** A host, and its port where it is not the usual one. */
+export const hostName = outgoing(
+  /^(?:(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)?$/,
+  'a host or host:port',
+);
+
+/** What a route's host may be; `*` is any, as the empty text. */
+export const hostPattern = z.string().transform((text, context): string => {
+  const host = text.toLowerCase().replace(/\.$/, '');
+  if (host === '' || host === '*') return '';
+  if (HOST.test(host.replace(/^\*\./, ''))) return host;
+  const message = 'expected a host without scheme and port, or *.example.com';
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
+/** The Location of a redirect, which may have variables. */
+export const location = outgoing(/^[\x21-\x7e]+$/, 'a URL without spaces', REDIRECT_VARIABLES);
