@@ -19,6 +19,7 @@ import {
   oneOf,
   orList,
   pathPrefix,
+  requestId,
   share,
   size,
   staticEndpoint,
@@ -310,9 +311,10 @@ export const httpSchema = z.strictObject({
   via: flag
     .prefault(false)
     .meta({ description: 'Add Via, and refuse requests that passed through here before.' }),
-  request_id: flag
-    .prefault(false)
-    .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
+  request_id: requestId.prefault(false).meta({
+    description:
+      "Give every request an X-Request-Id: sent to the endpoint, returned to the client, and in the logs. true takes the id of trusted proxies, keep that of any client; else it is a new one, in place of the client's.",
+  }),
   server: fieldValue
     .prefault('')
     .meta({ description: 'Server field of our own replies; none by default.' }),

@@ -67,6 +67,12 @@ export const flag = z.union(
   { error: 'expected true or false' },
 );
 
+/** A switch, or `keep`. */
+export const requestId = z.union(
+  [flag.transform((isOn) => (isOn ? ('on' as const) : ('off' as const))), z.literal('keep')],
+  { error: 'expected true, false or keep' },
+);
+
 /** One of these numbers. */
 export function oneOf<T extends number>(values: readonly T[]) {
   return parsed<T>(

@@ -176,6 +176,12 @@ export interface HeaderRules {
   readonly rename: Readonly<Record<string, string>>;
 }
 
+/**
+ * `on`: every request has an X-Request-Id, a trusted proxy's own or else a new one; `keep`: any
+ * client's own or else a new one.
+ */
+export type RequestIdPolicy = 'off' | 'on' | 'keep';
+
 export interface HttpPolicy {
   /** Peers (CIDR) whose X-Forwarded-* are extended; everyone else's are replaced. */
   readonly trustedProxies: readonly string[];
@@ -183,8 +189,7 @@ export interface HttpPolicy {
   readonly forwarded: boolean;
   /** Adds Via on both sides and refuses a request that carries our own (508). */
   readonly via: boolean;
-  /** Makes an X-Request-Id where the (trusted) client sent none. */
-  readonly requestId: boolean;
+  readonly requestId: RequestIdPolicy;
   /** Server field put into our own replies; '' for none. */
   readonly serverName: string;
   readonly headers: { readonly request: HeaderRules; readonly response: HeaderRules };

@@ -68,7 +68,7 @@ const bad: [string, string, string][] = [
   ['from.peer', '1', '1: expected a text: put it in quotes'],
   ['http.server', '1', '1: expected a text: put it in quotes'],
   ['http.forwarded', '1', '1: expected true or false'],
-  ['http.request_id', 'yes', '"yes": expected true or false'],
+  ['http.request_id', 'yes', '"yes": expected true, false or keep'],
   ['http.trusted_proxies', '10.0.0.0/33', '"10.0.0.0/33": expected an address or a network'],
   ['http.trusted_proxies', '["::1/129"]', '"::1/129": expected an address or a network'],
   ['http.trusted_proxies', '[999.1.1.1]', '"999.1.1.1": expected an address or a network'],

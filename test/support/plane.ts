@@ -18,6 +18,7 @@ import type {
   Timeouts,
 } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
+import { AccessLog } from '../../src/proxy/access-log.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
@@ -47,14 +48,21 @@ export function serviceOf({ retry, timeouts, limits, http, ...parts }: Policy = 
   };
 }
 
+const LINES_MAX = 1000;
+
 export class Plane {
   readonly port: number;
   readonly context: WorkerContext;
   readonly worker: Worker;
   readonly ledger: Ledger;
   readonly wheel: TimerWheel;
+  readonly accessLog: AccessLog;
   /** Errors that the worker logged: a broken rule of ours is one. */
   readonly errors: unknown[] = [];
+  /** What else it logged, fields and message together. */
+  readonly lines: Readonly<Record<string, unknown>>[] = [];
+  /** Lines of the access log. */
+  readonly access: Readonly<Record<string, unknown>>[] = [];
   readonly reports: FromWorker[] = [];
   /** What it was opened with. */
   listener: ListenerSnapshot | null = null;
@@ -64,10 +72,17 @@ export class Plane {
     this.ledger = new Ledger();
     this.wheel = new TimerWheel(systemClock.nowMs);
     this.wheel.start(systemClock);
+    this.accessLog = new AccessLog({
+      wheel: this.wheel,
+      wallMs: () => 0,
+      send: (lines) => {
+        for (const line of lines.trimEnd().split('\n')) this.access.push(JSON.parse(line));
+      },
+    });
     const log: Logger = {
       debug() {},
-      info() {},
-      warn() {},
+      info: (fields, message) => this.tell({ ...fields, message }),
+      warn: (fields, message) => this.tell({ ...fields, message }),
       error: (fields) => this.errors.push(fields),
     };
     const services: WorkerContext['services'] = new Map();
@@ -80,7 +95,7 @@ export class Plane {
       services,
       random: seededRandom(1),
       log,
-      accessLog: null,
+      accessLog: this.accessLog,
       report: (message) => this.reports.push(message),
       memory: new Memory(this.wheel),
       room: new Room(services, this.wheel, log),
@@ -88,6 +103,11 @@ export class Plane {
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),
     );
+  }
+
+  /** Keeps what is logged, as long as it is not a flood. */
+  private tell(line: Readonly<Record<string, unknown>>): void {
+    if (this.lines.length < LINES_MAX) this.lines.push(line);
   }
 
   client(): Promise<Peer> {

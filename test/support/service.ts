@@ -67,7 +67,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       trustedProxies: [],
       forwarded: false,
       via: false,
-      requestId: false,
+      requestId: 'off',
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
