@@ -1,12 +1,14 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
-import { UNRULED_FIELDS } from '../model/field-rules.ts';
+import { AGENT, NETWORK } from './forms.ts';
 import {
+  absolutePath,
   agentAddress,
   balance,
   count,
   duration,
+  fieldName,
   fieldValue,
   flag,
   hedge,
@@ -23,6 +25,7 @@ import {
   share,
   size,
   staticEndpoint,
+  statusOrKind,
   statusRanges,
 } from './values.ts';
 
@@ -46,7 +49,7 @@ export const fromSchema = z.strictObject({
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
   peer: z.string().default('').meta({ description: 'Consul cluster peer.' }),
-  accept: listOf(z.enum(accept))
+  accept: listOf(z.enum(accept), accept.join('|'))
     .prefault(['passing', 'warning'])
     .meta({ description: 'Registry statuses that get traffic.' }),
 });
@@ -56,7 +59,7 @@ export const healthSchema = z.strictObject({
     description:
       'What is asked: http asks for a path, tcp only connects; by default what fits the service.',
   }),
-  path: z.string().startsWith('/').default('/').meta({ description: 'Path of an HTTP check.' }),
+  path: absolutePath.prefault('/').meta({ description: 'Path of an HTTP check.' }),
   host: z
     .string()
     .default('')
@@ -157,9 +160,8 @@ const retryOn = z
     const statuses: number[] = [];
     for (const item of list) {
       const kind = RETRY_ON.find((known) => known === item);
-      const status = Number(item);
       if (kind !== undefined) kinds.push(kind);
-      else if (Number.isInteger(status) && status >= 400 && status <= 599) statuses.push(status);
+      else if (/^[45]\d\d$/.test(String(item))) statuses.push(Number(item));
       else {
         context.addIssue({
           code: 'custom',
@@ -169,7 +171,8 @@ const retryOn = z
       }
     }
     return { kinds, statuses };
-  });
+  })
+  .meta({ form: statusOrKind(RETRY_ON) });
 
 export const retrySchema = z.strictObject({
   attempts: count(1, 20).prefault(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
@@ -285,13 +288,6 @@ export const limitsSchema = z.strictObject({
     .meta({ description: 'How long an upstream connection gets new requests; 0 is no limit.' }),
 });
 
-const fieldName = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a field name')
-  .refine((name) => !UNRULED_FIELDS.has(name.toLowerCase()), {
-    error: 'expected a field that does not frame the message or belong to the connection',
-  });
-
 const headerRules = z
   .record(fieldName, fieldValue)
   .prefault({})
@@ -303,7 +299,7 @@ const renameRules = z
   .meta({ description: 'Fields to rename, new name by old one; done before fields are set.' });
 
 export const httpSchema = z.strictObject({
-  trusted_proxies: listOf(network).prefault([]).meta({
+  trusted_proxies: listOf(network, NETWORK).prefault([]).meta({
     description:
       "Networks whose X-Forwarded-* are believed and extended; all others' are replaced.",
   }),
@@ -360,11 +356,7 @@ export const serviceSchema = z.strictObject({
 
 export const routeSchema = z.strictObject({
   host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
-  path: z
-    .string()
-    .startsWith('/')
-    .default('/')
-    .meta({ description: 'Path prefix, by whole segments.' }),
+  path: absolutePath.prefault('/').meta({ description: 'Path prefix, by whole segments.' }),
   service: z.string().default('').meta({ description: 'The service that answers.' }),
   strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
   prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
@@ -415,7 +407,7 @@ const tlsSchema = z.strictObject({
 });
 
 export const consulSchema = z.strictObject({
-  address: listOf(agentAddress)
+  address: listOf(agentAddress, AGENT)
     .prefault(['http://127.0.0.1:8500'])
     .meta({ description: 'Agents, in fail-over order.' }),
   token: z.string().default('').meta({ description: 'ACL token.' }),

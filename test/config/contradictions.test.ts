@@ -126,12 +126,13 @@ describe('a redirect', () => {
 
 describe('what looks like a variable', () => {
   it.each([
-    ['$hots', 'unknown variable $hots; known are $host, $path, $request_uri'],
+    ['/$hots', 'unknown variable $hots; known are $host, $path, $request_uri'],
     ['https://$host$uri', 'unknown variable $uri; known are'],
     ['https://%[req.hdr(host)]/', 'unknown variable %[req.hdr(host)]; known are'],
     ['https://{host}/', 'unknown variable {host}; known are'],
     ['https://%{HTTP_HOST}/', 'unknown variable %{HTTP_HOST}; known are'],
-    ['https://a b/', 'expected a URL without spaces'],
+    ['https://a b/', 'expected a URL such as https://$host/, or a path that starts with /'],
+    ['www.example.com', 'expected a URL such as'],
   ])('is an error in a redirect: %s', (location, message) => {
     const file = router(`host: a.test, redirect: { location: '${location}' }`);
     expect(problemsOf({ file })).toEqual([expect.stringContaining(message)]);
