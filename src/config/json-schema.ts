@@ -26,7 +26,7 @@ const VARIABLE_REF: Node = { $ref: '#/$defs/variable' };
 export function jsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' });
   // zod's own output.
-  const shown = orNothing(shaped(schema as Node));
+  const shown = shaped(schema as Node);
   return { ...shown, title: 'Upriver configuration', $defs: { variable: VARIABLE } };
 }
 

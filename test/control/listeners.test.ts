@@ -46,7 +46,7 @@ describe('an address that two want', () => {
     expect(Object.keys(listeners[1]!.timeouts)).toEqual([
       'clientHeaderMs',
       'keepAliveMs',
-      'idleMs',
+      'idleBodyMs',
     ]);
   });
 
