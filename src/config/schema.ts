@@ -272,7 +272,8 @@ export const limitsSchema = z.strictObject({
       'How long requests wait for an endpoint to come up when there is none; 0 answers 503 at once.',
   }),
   requests: count(0, 1_000_000).prefault(0).meta({
-    description: 'Requests in flight per worker, those that wait included; 0 is no limit.',
+    description:
+      'Requests in flight of the service, over all workers; more wait in the queue. 0 is no limit.',
   }),
   adaptive: flag.prefault(false).meta({
     description: 'Find such a limit from response times, and answer 503 early above it.',
