@@ -30,8 +30,11 @@ const VARIABLES: Readonly<Record<string, string>> = {
   CONSUL_PARTITION: 'registries.consul.partition',
 };
 
-/** Ours that are no keys of the configuration. */
-const OTHERS = ['UPRIVER_CONFIG'];
+/** Ours that are no keys of the configuration: flags of the command line alone. */
+const OTHERS = ['UPRIVER_CONFIG', 'UPRIVER_TAKEOVER'];
+
+/** What the launcher tells the program. */
+const INTERNAL = ['UPRIVER_LIFELINE'];
 
 /**
  * What Kubernetes, and links of Docker, put into the environment for a Service that is called
@@ -93,8 +96,8 @@ function problemsOf(env: Environment): Problem[] {
 /** Variables with our prefix that nothing reads: a misspelt one would be ignored without a word. */
 function unknown(env: Environment): string[] {
   return Object.keys(env).filter((name) => {
-    const isOurs = name.startsWith('UPRIVER_') && env[name] !== undefined;
-    return isOurs && !Object.hasOwn(VARIABLES, name) && !OTHERS.includes(name) && !LINK.test(name);
+    if (!name.startsWith('UPRIVER_') || env[name] === undefined || LINK.test(name)) return false;
+    return ![...Object.keys(VARIABLES), ...OTHERS, ...INTERNAL].includes(name);
   });
 }
 

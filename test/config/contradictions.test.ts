@@ -1,5 +1,6 @@
 // What values that are right by themselves can get wrong together, and keys that belong elsewhere.
 import { describe, expect, it } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
 import { problemsOf, settingsOf } from '../support/config.ts';
 
 /** A router on port 80 with these routes, one per line from line 4 on. */
@@ -244,9 +245,17 @@ describe('a variable of the environment', () => {
     ]);
   });
 
+  it.each(commands.flatMap(({ flags }) => flags.map(({ environment }) => environment)))(
+    '%s, which stands beside a flag, is known',
+    (variable) => {
+      if (!variable.startsWith('UPRIVER_')) return;
+      expect(problemsOf({ env: { [variable]: '' } })).toEqual([]);
+    },
+  );
+
   it('that is like none of ours is told which there are', () => {
     expect(problemsOf({ env: { UPRIVER_BACKENDS: '' } })[0]).toMatch(
-      /^UPRIVER_BACKENDS: unknown variable; known are UPRIVER_STATS, .*UPRIVER_CONFIG$/,
+      /^UPRIVER_BACKENDS: unknown variable; known are UPRIVER_STATS, .*UPRIVER_CONFIG/,
     );
   });
 
