@@ -73,7 +73,7 @@ function redirectLoops(router: DraftRouter, at: At, where: Place): Contradiction
       return `${place.join('.')} (${where(place)})`;
     });
     const by = others.length === 0 ? '' : ` by way of ${others.join(', ')}`;
-    const message = `the redirect leads back to its own route${by}: clients would go round in a loop`;
+    const message = `the redirect leads back to its own route${by}: clients would loop`;
     return [{ path: [...path, 'location'], message }];
   });
 }

@@ -177,8 +177,8 @@ export interface HeaderRules {
 }
 
 /**
- * `on`: every request has an X-Request-Id, a trusted proxy's own or else a new one; `keep`: any
- * client's own or else a new one.
+ * X-Request-Id. `off`: none is made, and an untrusted client's is taken away; `on`: every request has
+ * one, a trusted proxy's own or else a new one; `keep`: any client's own or else a new one.
  */
 export type RequestIdPolicy = 'off' | 'on' | 'keep';
 

@@ -8,16 +8,15 @@ import type { RequestIdPolicy } from '../../model/service.ts';
 const USABLE = /^[\x21-\x7e]{1,200}$/;
 
 export interface RequestIdOptions {
-  readonly policy: RequestIdPolicy;
+  readonly policy: Exclude<RequestIdPolicy, 'off'>;
   /** A proxy of ours in front: its id is believed. */
   readonly isTrusted: boolean;
   /** Makes a new one. */
   readonly make: () => string;
 }
 
-/** The request's id; '' where the policy is off. */
+/** The id of a request: the client's where it may choose one, or else a new one. */
 export function requestIdOf(head: Head, { policy, isTrusted, make }: RequestIdOptions): string {
-  if (policy === 'off') return '';
   const mayKeep = (isTrusted || policy === 'keep') && head.has(HeadFlag.requestId);
   return (mayKeep ? clientsId(head) : null) ?? make();
 }
