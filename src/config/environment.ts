@@ -38,10 +38,13 @@ const INTERNAL = ['UPRIVER_LIFELINE'];
 
 /**
  * What Kubernetes, and links of Docker, put into the environment for a Service that is called
- * upriver or upriver-something: none of ours, and nobody's spelling.
+ * upriver or upriver-something. A plain port there is none of theirs: UPRIVER_STATS_PORT=1937.
  */
-const LINK =
-  /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?|NAME|ENV_\w+)$/;
+function isLink(name: string, value: string): boolean {
+  if (/_PORT(_\d+_(TCP|UDP|SCTP))?$/.test(name)) return /^(tcp|udp|sctp):\/\//.test(value);
+  if (name.endsWith('_NAME')) return value.startsWith('/');
+  return /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+_(ADDR|PORT|PROTO)|ENV_\w+)$/.test(name);
+}
 
 /** Switches of Consul's CLI, which knows more words for yes and no than we do. */
 const SWITCHES = ['CONSUL_HTTP_SSL', 'CONSUL_HTTP_SSL_VERIFY'];
@@ -96,7 +99,8 @@ function problemsOf(env: Environment): Problem[] {
 /** Variables with our prefix that nothing reads: a misspelt one would be ignored without a word. */
 function unknown(env: Environment): string[] {
   return Object.keys(env).filter((name) => {
-    if (!name.startsWith('UPRIVER_') || env[name] === undefined || LINK.test(name)) return false;
+    const value = env[name];
+    if (!name.startsWith('UPRIVER_') || value === undefined || isLink(name, value)) return false;
     return ![...Object.keys(VARIABLES), ...OTHERS, ...INTERNAL].includes(name);
   });
 }

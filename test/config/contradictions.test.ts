@@ -260,15 +260,20 @@ describe('a variable of the environment', () => {
   });
 
   it.each([
-    'UPRIVER_SERVICE_HOST',
-    'UPRIVER_SERVICE_PORT',
-    'UPRIVER_SERVICE_PORT_STATS',
-    'UPRIVER_PORT',
-    'UPRIVER_PORT_80_TCP',
-    'UPRIVER_PORT_80_TCP_ADDR',
-    'UPRIVER_CANARY_PORT_1936_TCP_PROTO',
-  ])('%s is what Kubernetes sets for a Service of our name', (variable) => {
-    expect(problemsOf({ env: { [variable]: 'x' } })).toEqual([]);
+    ['UPRIVER_SERVICE_HOST', '10.0.0.1'],
+    ['UPRIVER_SERVICE_PORT', '80'],
+    ['UPRIVER_SERVICE_PORT_STATS', '1936'],
+    ['UPRIVER_PORT', 'tcp://10.0.0.1:80'],
+    ['UPRIVER_PORT_80_TCP', 'tcp://10.0.0.1:80'],
+    ['UPRIVER_PORT_80_TCP_ADDR', '10.0.0.1'],
+    ['UPRIVER_CANARY_PORT_1936_TCP_PROTO', 'tcp'],
+    ['UPRIVER_NAME', '/web/upriver'],
+  ])('%s=%s is what Kubernetes or Docker sets for a Service of our name', (variable, value) => {
+    expect(problemsOf({ env: { [variable]: value } })).toEqual([]);
+  });
+
+  it('with a port of its own is none of theirs', () => {
+    expect(problemsOf({ env: { UPRIVER_STATS_PORT: '1937' } })[0]).toContain('unknown variable');
   });
 });
 
