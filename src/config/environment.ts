@@ -41,9 +41,10 @@ const INTERNAL = ['UPRIVER_LIFELINE'];
  * upriver or upriver-something. A plain port there is none of theirs: UPRIVER_STATS_PORT=1937.
  */
 function isLink(name: string, value: string): boolean {
-  if (/_PORT(_\d+_(TCP|UDP|SCTP))?$/.test(name)) return /^(tcp|udp|sctp):\/\//.test(value);
+  const parts = /_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_\w+_(ADDR|PORT|PROTO)|ENV_\w+)$/;
+  if (parts.test(name)) return true;
   if (name.endsWith('_NAME')) return value.startsWith('/');
-  return /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+_(ADDR|PORT|PROTO)|ENV_\w+)$/.test(name);
+  return /_PORT(_\d+_\w+)?$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value);
 }
 
 /** Switches of Consul's CLI, which knows more words for yes and no than we do. */

@@ -266,6 +266,7 @@ describe('a variable of the environment', () => {
     ['UPRIVER_PORT', 'tcp://10.0.0.1:80'],
     ['UPRIVER_PORT_80_TCP', 'tcp://10.0.0.1:80'],
     ['UPRIVER_PORT_80_TCP_ADDR', '10.0.0.1'],
+    ['UPRIVER_PORT_80_TCP_PORT', '80'],
     ['UPRIVER_CANARY_PORT_1936_TCP_PROTO', 'tcp'],
     ['UPRIVER_NAME', '/web/upriver'],
   ])('%s=%s is what Kubernetes or Docker sets for a Service of our name', (variable, value) => {
