@@ -75,7 +75,7 @@ export function duration(minMs = 0, maxMs = DURATION_MS_MAX) {
       return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
     },
     expected: [A_DURATION, ...bounds].filter((part) => part !== '').join(', '),
-    form: textForm(minMs > 0 ? SOME_DURATION : DURATION),
+    form: minMs > 0 ? textForm(SOME_DURATION) : anyForm({ enum: [0, '0'] }, textForm(DURATION)),
   });
 }
 
