@@ -61,7 +61,7 @@ ${tableOf(['key', 'default', 'meaning'], rows)}`;
 }
 
 function cliPage(): string {
-  const sections = commands.map(({ name, alias, words, help, flags }) => {
+  const sections = commands.map(({ name, alias, words, help, flags, exitCodes }) => {
     const also = alias === undefined ? '' : ` (also \`${alias}\`)`;
     const rows = flags.map((flag) => [
       `\`--${flag.name}${flag.value === '' ? '' : ` ${flag.value}`}\``,
@@ -69,9 +69,10 @@ function cliPage(): string {
       flag.help + (flag.isRepeatable ? ' (repeatable)' : ''),
     ]);
     const table = rows.length === 0 ? '' : `\n${tableOf(['flag', 'environment', 'meaning'], rows)}`;
-    return `## upriver ${name}${words === '' ? '' : ` ${words}`}\n\n${help}${also}.\n${table}`;
+    const codes = exitCodes === undefined ? '' : `\nExit codes: ${exitCodes}.\n`;
+    return `## upriver ${name}${words === '' ? '' : ` ${words}`}\n\n${help}${also}.\n${codes}${table}`;
   });
-  return `# Commands\n\n${NOTE}Exit codes: 0 done, 1 failure, 2 bad usage or configuration.\n\n${sections.join('\n')}`;
+  return `# Commands\n\n${NOTE}Exit codes: 0 done, 1 failure, 2 bad usage or configuration, where a command does not say otherwise.\n\n${sections.join('\n')}`;
 }
 
 function reasonsPage(): string {

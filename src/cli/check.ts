@@ -1,13 +1,17 @@
-// `upriver check`: tells every problem of the configuration at once, or that there is none.
+// `upriver check`: tells every problem of the configuration at once, or that there is none. Exit code:
+// 0 valid, 1 invalid, 2 nothing that could be checked.
 import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { messageOf } from '../base/coded-error.ts';
-import type { RunFlags } from '../config/flags.ts';
+import { withoutDead } from '../config/consistency.ts';
+import { type Environment, fromEnvironment } from '../config/environment.ts';
+import { fromFlags, type RunFlags } from '../config/flags.ts';
 import { loadSettings } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import { redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
+import type { Tree } from '../config/tree.ts';
 
 export function check(options: { flags: RunFlags; path: string; isPrinted: boolean }): number {
   const { flags, path, isPrinted } = options;
@@ -15,8 +19,13 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
   try {
     if (path !== '') text = readFileSync(path, 'utf8');
   } catch (error) {
-    console.error(`upriver: ${path}: ${messageOf(error)}`);
-    return 1;
+    console.error(`upriver: can't read ${path}: ${messageOf(error)}`);
+    return 2;
+  }
+  if (path === '' && !isPrinted && !isConfigured(flags, process.env)) {
+    const where = 'name a file by --config or UPRIVER_CONFIG, or settings by flags';
+    console.error(`upriver: nothing to check: ${where} (--print shows the defaults)`);
+    return 2;
   }
   const file = path === '' ? null : { path, text };
   const { settings, problems, tree } = loadSettings({ flags, env: process.env, file, kv: null });
@@ -25,8 +34,22 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
     console.error(`${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`);
     return 1;
   }
-  const effective = fillDefaults(configSchema, { ...tree, workers: settings.workers });
-  if (isPrinted) console.log(stringify(redact(effective), { lineWidth: 0 }).trimEnd());
+  if (isPrinted) console.log(effective({ ...tree, workers: settings.workers }));
   else console.log('configuration is valid');
   return 0;
+}
+
+/** The configuration with its defaults, as a file that loads again. */
+function effective(tree: Tree): string {
+  // A map stays a map.
+  const filled = withoutDead(fillDefaults(configSchema, tree) as Tree);
+  // What is a dollar sign by now must not be read as a variable.
+  return stringify(redact(filled), { lineWidth: 0 }).trimEnd().replaceAll('$', '$$$$');
+}
+
+/** Whether flags or variables say anything, right or wrong. */
+function isConfigured(flags: RunFlags, env: Environment): boolean {
+  return [fromFlags(flags), fromEnvironment(env)].some(
+    ({ tree, problems }) => Object.keys(tree).length > 0 || problems.length > 0,
+  );
 }

@@ -22,6 +22,8 @@ export interface Command {
   /** Words after the command, for help: `SERVICE ENDPOINT`. */
   readonly words: string;
   readonly help: string;
+  /** Where they are others than the program's. */
+  readonly exitCodes?: string;
   readonly flags: readonly Flag[];
   /** Runs it; resolves with the exit code. */
   readonly run: (given: ParsedArguments) => Promise<number>;

@@ -124,6 +124,7 @@ export const commands: readonly Command[] = [
     alias: 'validate',
     words: '',
     help: 'check the configuration; --print shows what is in force',
+    exitCodes: '0 valid, 1 invalid, 2 bad usage or a file that cannot be read',
     flags: [
       ...CONFIG_FLAGS,
       { name: 'print', value: '', environment: '', help: 'print the effective configuration' },

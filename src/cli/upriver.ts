@@ -103,7 +103,9 @@ function helpOf(command: Command | null): string {
   }
   const words = command.words === '' ? '' : ` ${command.words}`;
   const flags = command.flags.length === 0 ? [] : ['', 'Flags:', ...command.flags.map(flagLine)];
-  return [`Usage: upriver ${command.name}${words} [flags]`, '', command.help, ...flags].join('\n');
+  const codes = command.exitCodes === undefined ? [] : ['', `Exit codes: ${command.exitCodes}.`];
+  const usage = `Usage: upriver ${command.name}${words} [flags]`;
+  return [usage, '', command.help, ...flags, ...codes].join('\n');
 }
 
 function flagLine({ name, value, environment, help, isRepeatable }: Flag): string {

@@ -166,6 +166,18 @@ function consulUrl(address: string): string {
 function buildRouter(router: ConfigInput['routers'][number]): RouterSettings {
   return {
     listen: router.listen,
+    limits: {
+      headerBytes: router.limits.header_bytes,
+      headerCount: router.limits.header_count,
+      targetBytes: router.limits.target_bytes,
+      keepAliveRequests: router.limits.keep_alive_requests,
+      pipelined: router.limits.pipelined,
+    },
+    timeouts: {
+      clientHeaderMs: router.timeouts.client_header,
+      keepAliveMs: router.timeouts.keep_alive,
+      idleBodyMs: router.timeouts.idle_body,
+    },
     routes: router.routes.map((route) => ({
       host: route.host,
       path: route.path,

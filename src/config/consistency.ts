@@ -1,55 +1,75 @@
 // What no single value can get wrong: listeners that two want, policies that don't fit the
-// protocol, routes that lead nowhere.
-import { closest } from '../base/closest.ts';
+// protocol, keys of a listener where there is none, routes that lead nowhere.
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import { type Draft, type DraftService, draftOf } from './draft.ts';
 import type { Problem } from './problem.ts';
-import type { ConfigInput } from './schema.ts';
+import { routeContradictions } from './route-consistency.ts';
+import { LISTENER_KEYS } from './schema.ts';
+import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 
-type Where = (path: readonly PropertyKey[]) => string;
 type Path = readonly PropertyKey[];
+type Where = (path: Path) => string;
 
-/** Every contradiction in a configuration whose values are right by themselves. */
-export function contradictions(input: ConfigInput, where: Where): Problem[] {
-  const found = [...duplicateListeners(input, where)];
-  const tell = (path: Path, message: string) =>
-    found.push({ where: where(path), key: path.map(String).join('.'), message });
-  for (const [name, { protocol, balance, from }] of Object.entries(input.services)) {
-    if (protocol === 'tcp' && balance.hash !== null && balance.hash.on !== 'source') {
-      const message = `a tcp service has no ${balance.hash.on}: expected hash(source)`;
-      tell(['services', name, 'balance'], message);
-    }
-    const fixed = from.service ?? name;
-    if (from.registry === 'static' && !Object.hasOwn(input.static, fixed)) {
-      const message = `there are no static endpoints of that name: expected static.${fixed}`;
-      tell(['services', name, 'from', 'registry'], message);
-    }
+export interface Contradiction {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** Every contradiction in a configuration, as far as its values are right by themselves. */
+export function contradictions(tree: Tree, where: Where): Problem[] {
+  const draft = draftOf(tree);
+  const found = [
+    ...duplicateListeners(draft, where),
+    ...[...draft.services.values()].flatMap((service) => misfits(service, draft)),
+    ...routeContradictions(draft, where),
+  ];
+  return found.map(({ path, message }) => {
+    return { where: where(path), key: path.map(String).join('.'), message };
+  });
+}
+
+/** What a service says that can't apply to it. */
+function misfits(service: DraftService, draft: Draft): Contradiction[] {
+  const { name, protocol, balance, registry, source } = service;
+  const found: Contradiction[] = [];
+  const tell = (key: readonly string[], message: string) =>
+    found.push({ path: ['services', name, ...key], message });
+  if (protocol === 'tcp' && balance?.hash != null && balance.hash.on !== 'source') {
+    tell(['balance'], `a tcp service has no ${balance.hash.on}: expected hash(source)`);
   }
-  for (const [i, { routes }] of input.routers.entries()) {
-    for (const [j, route] of routes.entries()) {
-      const message = routeProblem(route, input);
-      if (message !== '') tell(['routers', i, 'routes', j, 'service'], message);
-    }
+  if (registry === 'static' && source !== undefined && !draft.fixed.has(source)) {
+    const message = `there are no static endpoints of that name: expected static.${source}`;
+    tell(['from', 'registry'], message);
+  }
+  for (const key of deadKeys(service)) {
+    if (hasPath(service.tree, key)) tell(key, whyDead(key.join('.'), service, draft));
   }
   return found;
 }
 
-/** What is wrong with where a route leads; '' when nothing is. */
-function routeProblem(
-  { service, redirect }: ConfigInput['routers'][number]['routes'][number],
-  input: ConfigInput,
-): string {
-  if (redirect !== undefined) {
-    return service === '' ? '' : 'a route leads to a service or redirects, not both';
-  }
-  if (service === '') return 'is missing: expected the name of a service, or a redirect';
-  const target = Object.hasOwn(input.services, service) ? input.services[service] : undefined;
-  if (target?.protocol === 'tcp') return `${service} is a tcp service: routes need http`;
-  // A service that describes itself in the registry may come later.
-  const mayCome = input.registries.consul?.self_described === true;
-  if (target !== undefined || mayCome) return '';
-  const meant = closest(service, Object.keys(input.services));
-  const hint = meant === null ? '' : `; did you mean ${meant}?`;
-  return `there is no service ${service}${hint}`;
+/** Keys that mean nothing for this service. */
+function deadKeys({ protocol, listen }: DraftService): readonly (readonly string[])[] {
+  if (protocol === 'tcp') return [['http'], ...LISTENER_KEYS];
+  return protocol === 'http' && listen?.length === 0 ? LISTENER_KEYS : [];
+}
+
+function whyDead(key: string, { name, protocol }: DraftService, draft: Draft): string {
+  if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';
+  const by = draft.routers.flatMap(({ routes }, i) =>
+    routes.some(({ service }) => service === name) ? [i] : [],
+  );
+  const where = by.length === 0 ? ['routers.N'] : by.map((i) => `routers.${i}`);
+  const there = where.map((router) => `${router}.${key}`).join(' and ');
+  return `is about a listener, and ${name} has none of its own: set ${there} instead`;
+}
+
+/** The configuration without what means nothing in it, as its defaults may be that are shown. */
+export function withoutDead(tree: Tree): Tree {
+  const services = [...draftOf(tree).services.values()].map((service) => {
+    const kept = deadKeys(service).reduce((under, key) => withoutPath(under, key), service.tree);
+    return [service.name, kept] as const;
+  });
+  return isTree(tree.services) ? { ...tree, services: Object.fromEntries(services) } : tree;
 }
 
 interface Claim {
@@ -60,25 +80,26 @@ interface Claim {
 }
 
 /** Two that want the same address: both places are named. */
-function duplicateListeners(input: ConfigInput, where: Where): Problem[] {
-  const { listen } = input.stats;
+function duplicateListeners({ routers, services, stats: listen }: Draft, where: Where) {
   const claims: Claim[] = [
-    ...input.routers.flatMap((router, i) =>
-      router.listen.map((address) => ({
+    ...routers.flatMap((router, i) =>
+      (router.listen ?? []).map((address) => ({
         ...{ address, owner: `router ${i}`, path: ['routers', i, 'listen'] },
       })),
     ),
-    ...Object.entries(input.services).flatMap(([name, service]) =>
-      service.listen.map((address) => ({
+    ...[...services].flatMap(([name, service]) =>
+      (service.listen ?? []).map((address) => ({
         ...{ address, owner: `service ${name}`, path: ['services', name, 'listen'] },
       })),
     ),
   ];
-  const problems: Problem[] = [];
-  const tell = (claim: Claim, owner: Claim) => {
-    const text = formatListen(claim.address);
-    const message = `${text} is already the listener of ${owner.owner} (${where(owner.path)})`;
-    problems.push({ where: where(claim.path), key: claim.path.map(String).join('.'), message });
+  const problems: Contradiction[] = [];
+  const tell = ({ address, path }: Claim, owner: Claim) => {
+    const place = `${owner.owner} (${where(owner.path)})`;
+    problems.push({
+      path,
+      message: `${formatListen(address)} is already the listener of ${place}`,
+    });
   };
   const owners = new Map<string, Claim>();
   for (const claim of claims) {

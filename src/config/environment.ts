@@ -1,4 +1,5 @@
 // What the environment configures: our own variables, and Consul's as its own CLI reads them.
+import { closest } from '../base/closest.ts';
 import { drCon } from './dr-con.ts';
 import type { Problem } from './problem.ts';
 import { overlay, type Tree, treeAt } from './tree.ts';
@@ -28,6 +29,23 @@ const VARIABLES: Readonly<Record<string, string>> = {
   CONSUL_NAMESPACE: 'registries.consul.namespace',
   CONSUL_PARTITION: 'registries.consul.partition',
 };
+
+/** Ours that are no keys of the configuration: flags of the command line alone. */
+const OTHERS = ['UPRIVER_CONFIG', 'UPRIVER_TAKEOVER'];
+
+/** What the launcher tells the program. */
+const INTERNAL = ['UPRIVER_LIFELINE'];
+
+/**
+ * What Kubernetes, and links of Docker, put into the environment for a Service that is called
+ * upriver or upriver-something. A plain port there is none of theirs: UPRIVER_STATS_PORT=1937.
+ */
+function isLink(name: string, value: string): boolean {
+  const parts = /_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_\w+_(ADDR|PORT|PROTO)|ENV_\w+)$/;
+  if (parts.test(name)) return true;
+  if (name.endsWith('_NAME')) return value.startsWith('/');
+  return /_PORT(_\d+_\w+)?$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value);
+}
 
 /** Switches of Consul's CLI, which knows more words for yes and no than we do. */
 const SWITCHES = ['CONSUL_HTTP_SSL', 'CONSUL_HTTP_SSL_VERIFY'];
@@ -76,7 +94,24 @@ function problemsOf(env: Environment): Problem[] {
     const value = env[variable] ?? '';
     return value !== '' && !YES.includes(value) && !NO.includes(value);
   }).map((variable) => tell(variable, `"${env[variable]}": expected true or false`));
-  return [...unsupported, ...unclear];
+  return [...unsupported, ...unclear, ...unknown(env).map((one) => tell(one, hintFor(one)))];
+}
+
+/** Variables with our prefix that nothing reads: a misspelt one would be ignored without a word. */
+function unknown(env: Environment): string[] {
+  return Object.keys(env).filter((name) => {
+    const value = env[name];
+    if (!name.startsWith('UPRIVER_') || value === undefined || isLink(name, value)) return false;
+    return ![...Object.keys(VARIABLES), ...OTHERS, ...INTERNAL].includes(name);
+  });
+}
+
+function hintFor(variable: string): string {
+  const known = [...Object.keys(VARIABLES), ...OTHERS].filter((one) => one.startsWith('UPRIVER_'));
+  const meant = closest(variable, known);
+  return meant === null
+    ? `unknown variable; known are ${known.join(', ')}`
+    : `unknown variable; did you mean ${meant}?`;
 }
 
 function normal(variable: string, value: string): string {

@@ -36,7 +36,7 @@ export interface LoadResult {
 }
 
 export function loadSettings(input: LoadInput): LoadResult {
-  const file = readTree(input.file?.text ?? '', basename(input.file?.path ?? ''), input.env);
+  const file = readFile(input);
   const kv = readTree(input.kv?.text ?? '', `kv ${input.kv?.key ?? ''}`, input.env);
   const environment = fromEnvironment(input.env);
   const flags = fromFlags(input.flags);
@@ -54,11 +54,42 @@ export function loadSettings(input: LoadInput): LoadResult {
   const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
   const whole = withRegistry(withPorts(fill(laid), input.flags), isNamed);
   const tree = withTls(whole, environment.isTls);
-  if (problems.length > 0) return { settings: null, problems, tree };
   const where = (path: Path, isKey: boolean) => placeOf(layers.toReversed(), path, isKey);
-  const checked = validate(tree, where);
-  if (checked.input === null) return { settings: null, problems: checked.problems, tree };
-  return { settings: buildSettings(checked.input), problems: [], tree };
+  // Of a text that could not be read nothing is known: what seems missing may stand there.
+  const isRead = [file, kv].every(
+    ({ yaml, problems: found }) => yaml !== null || found.length === 0,
+  );
+  const checked = isRead ? validate(tree, where) : { input: null, problems: [] };
+  // What a variable should have been there is said once.
+  const others = checked.problems.filter(
+    (one) => !problems.some((told) => told.where === one.where),
+  );
+  const all = inFileOrder([...problems, ...others]);
+  const isGood = checked.input !== null && all.length === 0;
+  return { settings: isGood ? buildSettings(checked.input) : null, problems: all, tree };
+}
+
+/** The file's tree. An empty file is no configuration: it may be one that is being written. */
+function readFile({ file, env }: LoadInput): ReadTree {
+  if (file === null) return { tree: {}, yaml: null, problems: [] };
+  const name = basename(file.path);
+  const read = readTree(file.text, name, env);
+  const isEmpty = read.yaml === null ? read.problems.length === 0 : read.yaml.data === null;
+  if (!isEmpty) return read;
+  const message = 'the file is empty: expected settings, or {} where none are meant';
+  return { tree: {}, yaml: null, problems: [{ where: `${name}:1:1`, key: '', message }] };
+}
+
+/** Sorted by line within a file; the rest stays in its order, first. */
+function inFileOrder(problems: readonly Problem[]): Problem[] {
+  const rank = ({ where }: Problem): readonly [string, number, number] => {
+    const [, name = '', line, column] = /^(.*):(\d+):(\d+)$/.exec(where) ?? [];
+    return [name, Number(line ?? 0), Number(column ?? 0)];
+  };
+  return [...problems].sort((one, other) => {
+    const [a, b] = [rank(one), rank(other)];
+    return a[0] !== b[0] ? (a[0] < b[0] ? -1 : 1) : a[1] - b[1] || a[2] - b[2];
+  });
 }
 
 type Path = readonly PropertyKey[];
@@ -120,9 +151,10 @@ function readTree(text: string, name: string, env: Environment): ReadTree {
   if (text.trim() === '') return { tree: {}, yaml: null, problems: [] };
   const { yaml, problems } = readYaml(text, name, env);
   if (yaml === null) return { tree: {}, yaml, problems };
+  if (yaml.data === null) return { tree: {}, yaml, problems };
   if (!isTree(yaml.data)) {
     const problem = { where: `${name}:1:1`, key: '', message: 'expected a map of settings' };
-    return { tree: {}, yaml: null, problems: [problem] };
+    return { tree: {}, yaml: null, problems: [...problems, problem] };
   }
   return { tree: yaml.data, yaml, problems };
 }

@@ -1,22 +1,31 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
-import { UNRULED_FIELDS } from '../model/field-rules.ts';
+import { AGENT, NETWORK } from './forms.ts';
 import {
+  absolutePath,
   agentAddress,
   balance,
   count,
   duration,
+  fieldName,
+  fieldValue,
   flag,
   hedge,
+  hostName,
+  hostPattern,
   listenAddress,
   listOf,
+  location,
   network,
   oneOf,
   orList,
+  pathPrefix,
+  requestId,
   share,
   size,
   staticEndpoint,
+  statusOrKind,
   statusRanges,
 } from './values.ts';
 
@@ -40,7 +49,7 @@ export const fromSchema = z.strictObject({
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
   peer: z.string().default('').meta({ description: 'Consul cluster peer.' }),
-  accept: listOf(z.enum(accept))
+  accept: listOf(z.enum(accept), accept.join('|'))
     .prefault(['passing', 'warning'])
     .meta({ description: 'Registry statuses that get traffic.' }),
 });
@@ -50,7 +59,7 @@ export const healthSchema = z.strictObject({
     description:
       'What is asked: http asks for a path, tcp only connects; by default what fits the service.',
   }),
-  path: z.string().startsWith('/').default('/').meta({ description: 'Path of an HTTP check.' }),
+  path: absolutePath.prefault('/').meta({ description: 'Path of an HTTP check.' }),
   host: z
     .string()
     .default('')
@@ -151,9 +160,8 @@ const retryOn = z
     const statuses: number[] = [];
     for (const item of list) {
       const kind = RETRY_ON.find((known) => known === item);
-      const status = Number(item);
       if (kind !== undefined) kinds.push(kind);
-      else if (Number.isInteger(status) && status >= 400 && status <= 599) statuses.push(status);
+      else if (/^[45]\d\d$/.test(String(item))) statuses.push(Number(item));
       else {
         context.addIssue({
           code: 'custom',
@@ -163,7 +171,8 @@ const retryOn = z
       }
     }
     return { kinds, statuses };
-  });
+  })
+  .meta({ form: statusOrKind(RETRY_ON) });
 
 export const retrySchema = z.strictObject({
   attempts: count(1, 20).prefault(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
@@ -190,6 +199,35 @@ export const retrySchema = z.strictObject({
   }),
 });
 
+/** What belongs to a listener: of a service that has one, or of a router. */
+const listenerTimeouts = {
+  client_header: duration(1)
+    .prefault('10s')
+    .meta({ description: 'From the first byte of a request head to its last.' }),
+  keep_alive: duration(1)
+    .prefault('1m')
+    .meta({ description: 'How long a client connection may wait for its next request.' }),
+};
+
+const listenerLimits = {
+  header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
+  header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
+  target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
+  keep_alive_requests: count(0, 1_000_000_000)
+    .prefault(0)
+    .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
+  pipelined: count(0, 1_000_000).prefault(0).meta({
+    description:
+      'Requests that a client may have sent ahead of their answers; 0 is what fits into one read (64 KiB).',
+  }),
+};
+
+/** Paths of the keys of a service that mean nothing where only routers lead to it. */
+export const LISTENER_KEYS: readonly (readonly string[])[] = [
+  ...Object.keys(listenerTimeouts).map((key) => ['timeouts', key]),
+  ...Object.keys(listenerLimits).map((key) => ['limits', key]),
+];
+
 export const timeoutsSchema = z.strictObject({
   connect: duration(1).prefault('5s').meta({ description: 'To connect to an endpoint.' }),
   response: duration(1)
@@ -210,12 +248,7 @@ export const timeoutsSchema = z.strictObject({
     'x-default': '1h',
     description: 'A TCP session without a byte either way; 0 is no limit.',
   }),
-  client_header: duration(1)
-    .prefault('10s')
-    .meta({ description: 'From the first byte of a request head to its last.' }),
-  keep_alive: duration(1)
-    .prefault('1m')
-    .meta({ description: 'How long a client connection may wait for its next request.' }),
+  ...listenerTimeouts,
   request: duration().prefault('0s').meta({
     description:
       'From the request head to the end of the response, with all attempts; 0 is no limit.',
@@ -248,22 +281,14 @@ export const limitsSchema = z.strictObject({
       'How long requests wait for an endpoint to come up when there is none; 0 answers 503 at once.',
   }),
   requests: count(0, 1_000_000).prefault(0).meta({
-    description: 'Requests in flight per worker, those that wait included; 0 is no limit.',
+    description:
+      'Requests in flight of the service, over all workers; more wait in the queue. 0 is no limit.',
   }),
   adaptive: flag.prefault(false).meta({
     description: 'Find such a limit from response times, and answer 503 early above it.',
   }),
-  header_bytes: size.prefault('32KiB').meta({ description: 'Size of a request head.' }),
-  header_count: count(1, 1000).prefault(100).meta({ description: 'Fields of a request head.' }),
-  target_bytes: size.prefault('8KiB').meta({ description: 'Length of a request target.' }),
+  ...listenerLimits,
   body: size.prefault('0').meta({ description: 'Size of a request body; 0 is no limit.' }),
-  keep_alive_requests: count(0, 1_000_000_000)
-    .prefault(0)
-    .meta({ description: 'Requests on one client connection; 0 is no limit.' }),
-  pipelined: count(0, 1_000_000).prefault(0).meta({
-    description:
-      'Requests that a client may have sent ahead of their answers; 0 is what fits into one read (64 KiB).',
-  }),
   idle_upstream: count(0, 100_000)
     .prefault(100)
     .meta({ description: 'Idle upstream connections kept per endpoint and worker.' }),
@@ -273,16 +298,9 @@ export const limitsSchema = z.strictObject({
     .meta({ description: 'How long an upstream connection gets new requests; 0 is no limit.' }),
 });
 
-const fieldName = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a field name')
-  .refine((name) => !UNRULED_FIELDS.has(name.toLowerCase()), {
-    error: 'expected a field that does not frame the message or belong to the connection',
-  });
-
 const headerRules = z
-  .record(fieldName, z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a field value'))
-  .default({})
+  .record(fieldName, fieldValue)
+  .prefault({})
   .meta({ description: 'Fields to set; an empty value removes the field.' });
 
 const renameRules = z
@@ -291,7 +309,7 @@ const renameRules = z
   .meta({ description: 'Fields to rename, new name by old one; done before fields are set.' });
 
 export const httpSchema = z.strictObject({
-  trusted_proxies: listOf(network).prefault([]).meta({
+  trusted_proxies: listOf(network, NETWORK).prefault([]).meta({
     description:
       "Networks whose X-Forwarded-* are believed and extended; all others' are replaced.",
   }),
@@ -299,12 +317,12 @@ export const httpSchema = z.strictObject({
   via: flag
     .prefault(false)
     .meta({ description: 'Add Via, and refuse requests that passed through here before.' }),
-  request_id: flag
-    .prefault(false)
-    .meta({ description: 'Add X-Request-Id to requests that bring none.' }),
-  server: z
-    .string()
-    .default('')
+  request_id: requestId.prefault(false).meta({
+    description:
+      "Give every request an X-Request-Id: sent to the endpoint, returned to the client, and in the logs. true takes the id of trusted proxies, keep that of any client; else it is a new one, in place of the client's.",
+  }),
+  server: fieldValue
+    .prefault('')
     .meta({ description: 'Server field of our own replies; none by default.' }),
   request_headers: headerRules,
   response_headers: headerRules,
@@ -347,29 +365,44 @@ export const serviceSchema = z.strictObject({
 });
 
 export const routeSchema = z.strictObject({
-  host: z
-    .string()
-    .default('')
-    .transform((host) => host.toLowerCase())
-    .meta({ description: 'Host, or *.example.com; any by default.' }),
-  path: z
-    .string()
-    .startsWith('/')
-    .default('/')
-    .meta({ description: 'Path prefix, by whole segments.' }),
+  host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
+  path: absolutePath.prefault('/').meta({ description: 'Path prefix, by whole segments.' }),
   service: z.string().default('').meta({ description: 'The service that answers.' }),
-  strip: z.string().default('').meta({ description: 'Prefix taken off the path.' }),
-  prefix: z.string().default('').meta({ description: 'Prefix put before the path.' }),
-  rewrite_host: z.string().default('').meta({ description: 'Host sent to the endpoint.' }),
+  strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
+  prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
+  rewrite_host: hostName.prefault('').meta({ description: 'Host sent to the endpoint.' }),
   redirect: z
     .strictObject({
       status: oneOf([301, 302, 303, 307, 308])
         .prefault(302)
         .meta({ description: 'Status of the redirect.' }),
-      location: z.string().min(1).meta({ description: 'Where to: its Location field.' }),
+      location: location.meta({
+        description:
+          'Where to: its Location field, with $host, $path and $request_uri of the request.',
+      }),
     })
     .optional()
     .meta({ description: 'Answer with this redirect instead.' }),
+});
+
+export const routerSchema = z.strictObject({
+  listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
+  routes: z
+    .array(routeSchema)
+    .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
+  limits: z
+    .strictObject(listenerLimits)
+    .prefault({})
+    .meta({ description: 'What its clients may send.' }),
+  timeouts: z
+    .strictObject({
+      ...listenerTimeouts,
+      idle_body: duration().prefault('1m').meta({
+        description: 'How long a client may take nothing of an answer; 0 is no limit.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'How long its clients may take.' }),
 });
 
 const tlsSchema = z.strictObject({
@@ -384,7 +417,7 @@ const tlsSchema = z.strictObject({
 });
 
 export const consulSchema = z.strictObject({
-  address: listOf(agentAddress)
+  address: listOf(agentAddress, AGENT)
     .prefault(['http://127.0.0.1:8500'])
     .meta({ description: 'Agents, in fail-over order.' }),
   token: z.string().default('').meta({ description: 'ACL token.' }),
@@ -419,6 +452,18 @@ export const consulSchema = z.strictObject({
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
 });
 
+export const statsSchema = z.strictObject({
+  listen: z
+    .union([listenAddress, z.literal('off').transform(() => null)], {
+      error: 'expected a port, address:port, the path of a unix socket, or off',
+    })
+    .prefault(':1936')
+    .meta({ description: 'Address of the stats port; off for none.' }),
+  admin_token: z.string().default('').meta({
+    description: 'Token for changes from other machines; without, only loopback may.',
+  }),
+});
+
 export const configSchema = z.strictObject({
   registries: z
     .strictObject({
@@ -438,30 +483,10 @@ export const configSchema = z.strictObject({
     .default({})
     .meta({ description: 'Services by name.' }),
   routers: z
-    .array(
-      z.strictObject({
-        listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
-        routes: z
-          .array(routeSchema)
-          .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
-      }),
-    )
+    .array(routerSchema)
     .default([])
     .meta({ description: 'Several services behind one port, by host and path.' }),
-  stats: z
-    .strictObject({
-      listen: z
-        .union([listenAddress, z.literal('off').transform(() => null)], {
-          error: 'expected a port, address:port, the path of a unix socket, or off',
-        })
-        .prefault(':1936')
-        .meta({ description: 'Address of the stats port; off for none.' }),
-      admin_token: z.string().default('').meta({
-        description: 'Token for changes from other machines; without, only loopback may.',
-      }),
-    })
-    .prefault({})
-    .meta({ description: 'Dashboard, metrics and API.' }),
+  stats: statsSchema.prefault({}).meta({ description: 'Dashboard, metrics and API.' }),
   guard: z
     .strictObject({
       enabled: flag

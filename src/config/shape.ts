@@ -22,6 +22,19 @@ export function knownKeys(path: readonly PropertyKey[], root: unknown): string[]
   return Object.keys(unwrap(node)?.shape ?? {});
 }
 
+/** Dotted paths, from `path` on, of the keys of that name further below; the nearest first. */
+export function keysBelow(path: readonly PropertyKey[], name: string, root: unknown): string[] {
+  const found: string[] = [];
+  const look = (at: readonly PropertyKey[], below: readonly string[]): void => {
+    for (const key of knownKeys(at, root)) {
+      if (key === name && below.length > 0) found.push([...below, key].join('.'));
+      else look([...at, key], [...below, key]);
+    }
+  };
+  look(path, []);
+  return found.sort((a, b) => a.split('.').length - b.split('.').length);
+}
+
 /** `value` with maps and lists in place of nothing: `services:` alone says that there are none. */
 export function fillEmpty(root: unknown, value: unknown): unknown {
   return walk(root as Node, value, (node, found) => {

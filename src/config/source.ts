@@ -94,7 +94,12 @@ export class ConfigSource {
       return;
     }
     const isSame = hash === this.loadedHash;
+    const wasRefused = this.current.error !== '';
     this.accept(hash);
+    if (wasRefused) {
+      const which = isSame ? 'the one that runs' : 'another than the one that ran';
+      log.info({ why }, `configuration is valid again: ${which}`);
+    }
     if (isSame) return;
     log.info({ why, at: clock.wallMs() }, 'configuration applied');
     onSettings(result.settings, why);

@@ -39,3 +39,11 @@ export function hasPath(tree: unknown, path: readonly PropertyKey[]): boolean {
   }
   return true;
 }
+
+/** The tree without what stands at `path`. */
+export function withoutPath(tree: Tree, [first = '', ...rest]: readonly string[]): Tree {
+  if (!Object.hasOwn(tree, first)) return tree;
+  const { [first]: value, ...others } = tree;
+  if (rest.length === 0) return others;
+  return isTree(value) ? { ...tree, [first]: withoutPath(value, rest) } : tree;
+}

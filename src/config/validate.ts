@@ -2,22 +2,26 @@
 import type { z } from 'zod';
 import { closest } from '../base/closest.ts';
 import { contradictions } from './consistency.ts';
+import { counterpartOf } from './foreign-keys.ts';
 import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 import { showValue } from './secrets.ts';
-import { knownKeys } from './shape.ts';
+import { keysBelow, knownKeys } from './shape.ts';
+import type { Tree } from './tree.ts';
 import { orList } from './values.ts';
 
 export type Where = (path: readonly PropertyKey[], isKey: boolean) => string;
 
+/** The configuration that `data` is, or every problem with it. */
 export function validate(
-  data: unknown,
+  data: Tree,
   where: Where,
 ): { readonly input: ConfigInput | null; readonly problems: readonly Problem[] } {
   const { output, problems } = parse({ data, where, schema: configSchema });
-  if (output === null) return { input: null, problems };
-  const found = contradictions(output, (path) => where(path, false));
-  return { input: found.length > 0 ? null : output, problems: found };
+  const found = contradictions(data, (path) => where(path, false));
+  // A value that is wrong by itself is told as that alone.
+  const all = [...problems, ...found.filter(({ key }) => !problems.some((one) => one.key === key))];
+  return { input: all.length > 0 ? null : output, problems: all };
 }
 
 /** What is parsed, by which schema, and where its parts stand. */
@@ -43,7 +47,7 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
       const full = [...path, key];
-      const message = unknownKey(key, knownKeys(path, parsed.schema));
+      const message = unknownKey(key, path, parsed.schema);
       return { where: where(full, true), key: dotted(full), message };
     });
   }
@@ -98,11 +102,23 @@ function typeName({ expected, input }: z.core.$ZodRawIssue<z.core.$ZodIssueInval
   return isScalar ? 'a text: put it in quotes' : 'a text';
 }
 
-function unknownKey(key: string, known: readonly string[]): string {
-  const meant = closest(key, known);
-  return meant === null
+/** Says what the key may have been meant to be: written otherwise, another program's, or elsewhere. */
+function unknownKey(key: string, path: readonly PropertyKey[], schema: unknown): string {
+  const known = knownKeys(path, schema);
+  const foreign = counterpartOf(key);
+  const spelt = known.find((one) => plain(one) === plain(key));
+  const meant = spelt ?? (foreign === null ? closest(key, known) : null);
+  if (meant !== null) return `unknown key; did you mean ${meant}?`;
+  if (foreign === '') return 'unknown key; this version has nothing of the kind';
+  if (foreign !== null) return `unknown key; its counterpart is ${foreign}`;
+  const [below] = keysBelow(path, key, schema);
+  return below === undefined
     ? `unknown key; known are ${known.join(', ')}`
-    : `unknown key; did you mean ${meant}?`;
+    : `unknown key; did you mean ${below}?`;
+}
+
+function plain(key: string): string {
+  return key.toLowerCase().replace(/[_-]/g, '');
 }
 
 function dotted(path: readonly PropertyKey[]): string {

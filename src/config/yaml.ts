@@ -19,7 +19,10 @@ export interface YamlText {
   where(path: readonly PropertyKey[], isKey: boolean): string;
 }
 
-/** Parses `text`; `name` is what places are called by. Variables come from `env`. */
+/**
+ * Parses `text`; `name` is what places are called by. Variables come from `env`: one that is not set
+ * is a problem, and nothing in the data. Without data (`yaml` is null) there is a problem.
+ */
 export function readYaml(
   text: string,
   name: string,
@@ -44,11 +47,12 @@ export function readYaml(
       error.code === 'MULTIPLE_DOCS' ? 'expected one document; take out the ---' : error.message,
   }));
   if (problems.length > 0) return { yaml: null, problems };
+  const unset: Problem[] = [];
   visit(document, {
     Scalar: (_, node) => {
       const problem = interpolate(node, env);
       if (problem !== '')
-        problems.push({ where: at(node.range?.[0] ?? 0), key: '', message: problem });
+        unset.push({ where: at(node.range?.[0] ?? 0), key: '', message: problem });
     },
   });
   visit(document, {
@@ -71,11 +75,11 @@ export function readYaml(
   };
   if (problems.length > 0) return { yaml: null, problems };
   try {
-    return { yaml: { data: document.toJS() ?? {}, where }, problems };
+    return { yaml: { data: document.toJS(), where }, problems: unset };
   } catch (error) {
     // Aliases of aliases that stand for more than memory holds.
     const message = messageOf(error);
-    return { yaml: null, problems: [{ where: `${name}:1:1`, key: '', message }] };
+    return { yaml: null, problems: [...unset, { where: `${name}:1:1`, key: '', message }] };
   }
 }
 
@@ -83,7 +87,7 @@ export function readYaml(
 function interpolate(node: Scalar, env: Readonly<Record<string, string | undefined>>): string {
   if (typeof node.value !== 'string' || !node.value.includes('$')) return '';
   let problem = '';
-  const pattern = /\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\})/g;
+  const pattern = /\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\}|\{)/g;
   node.value = node.value.replace(
     pattern,
     (
@@ -92,7 +96,11 @@ function interpolate(node: Scalar, env: Readonly<Record<string, string | undefin
       operator: string | undefined,
       rest: string | undefined,
     ) => {
-      if (variable === undefined) return whole === '$$' ? '$' : whole;
+      if (whole === '$$') return '$';
+      if (variable === undefined) {
+        problem = `expected \${NAME}, \${NAME:-default} or \${NAME:?message} at '${whole}'; for a dollar sign write $$`;
+        return '';
+      }
       const value = env[variable];
       if (value !== undefined && value !== '') return value;
       if (operator === '-') return rest ?? '';

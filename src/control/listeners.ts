@@ -3,7 +3,7 @@
 // themselves; among equals, the one that has it keeps it, or else the first gets it. The other is
 // told. Pure.
 import { formatListen, type ListenAddress } from '../model/listener.ts';
-import type { Route } from '../model/route.ts';
+import { routesInOrder } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
@@ -54,16 +54,24 @@ function byPrecedence({ routers, configured, described, before }: ListenerWishes
   return [...routers.flatMap(routerWishes), ...ownersFirst(configured), ...ownersFirst(described)];
 }
 
-function wishesOf({ name, protocol, listen }: Service): ListenerSnapshot[] {
+function wishesOf({ name, protocol, listen, limits, timeouts }: Service): ListenerSnapshot[] {
+  const { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined } = limits;
+  const { clientHeaderMs, keepAliveMs, idleBodyMs } = timeouts;
+  // No more than these: a change of the others is none of the listeners.
+  const policy = {
+    limits: { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined },
+    timeouts: { clientHeaderMs, keepAliveMs, idleBodyMs },
+  };
   return listen.map((address) => {
-    return { key: formatListen(address), address, protocol, service: name, routes: [] };
+    return { key: formatListen(address), address, protocol, service: name, routes: [], ...policy };
   });
 }
 
 function routerWishes(router: RouterSettings): ListenerSnapshot[] {
-  const routes = routesInOrder(router.routes);
+  const { limits, timeouts } = router;
+  const policy = { routes: routesInOrder(router.routes), limits, timeouts };
   return router.listen.map((address) => {
-    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+    return { key: formatListen(address), address, protocol: 'http', service: '', ...policy };
   });
 }
 
@@ -75,12 +83,4 @@ function ownerName({ service }: ListenerSnapshot): string {
 function doOverlap(a: ListenAddress, b: ListenAddress): boolean {
   if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
   return a.port === b.port && (a.host === '' || b.host === '' || a.host === b.host);
-}
-
-/** Exact hosts before wildcards before any host; longer paths before shorter ones. */
-function routesInOrder(routes: readonly Route[]): Route[] {
-  const rank = (route: Route) => (route.host === '' ? 2 : route.host.startsWith('*') ? 1 : 0);
-  return [...routes].sort(
-    (a, b) => rank(a) - rank(b) || b.host.length - a.host.length || b.path.length - a.path.length,
-  );
 }

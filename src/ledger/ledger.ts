@@ -162,7 +162,7 @@ export class WorkerLedger {
     this.services[serviceSlot * SERVICE_WIDTH + column]! += amount;
   }
 
-  /** An exchange of the service ended with this status, `us` microseconds after its first byte. */
+  /** An exchange of the service ended with this status, `us` microseconds after its complete head. */
   addExchange(serviceSlot: number, status: number, us: number): void {
     const row = serviceSlot * SERVICE_WIDTH;
     this.services[row + ServiceColumn.requests]! += 1;

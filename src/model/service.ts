@@ -167,6 +167,13 @@ export interface TcpPolicy {
   readonly earlyFailureMs: number;
 }
 
+/** What a listener holds its clients to, before a request is routed and between two of them. */
+export type ListenerLimits = Pick<
+  Limits,
+  'headerBytes' | 'headerCount' | 'targetBytes' | 'keepAliveRequests' | 'pipelined'
+>;
+export type ListenerTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleBodyMs'>;
+
 /** What happens to the fields of a head. Names are lower case. */
 export interface HeaderRules {
   /** Set (replacing) or, with an empty value, removed. */
@@ -175,6 +182,12 @@ export interface HeaderRules {
   readonly rename: Readonly<Record<string, string>>;
 }
 
+/**
+ * X-Request-Id. `off`: none is made, and an untrusted client's is taken away; `on`: every request has
+ * one, a trusted proxy's own or else a new one; `keep`: any client's own or else a new one.
+ */
+export type RequestIdPolicy = 'off' | 'on' | 'keep';
+
 export interface HttpPolicy {
   /** Peers (CIDR) whose X-Forwarded-* are extended; everyone else's are replaced. */
   readonly trustedProxies: readonly string[];
@@ -182,8 +195,7 @@ export interface HttpPolicy {
   readonly forwarded: boolean;
   /** Adds Via on both sides and refuses a request that carries our own (508). */
   readonly via: boolean;
-  /** Makes an X-Request-Id where the (trusted) client sent none. */
-  readonly requestId: boolean;
+  readonly requestId: RequestIdPolicy;
   /** Server field put into our own replies; '' for none. */
   readonly serverName: string;
   readonly headers: { readonly request: HeaderRules; readonly response: HeaderRules };

@@ -3,7 +3,7 @@
 import type { LogLevel } from '../base/log.ts';
 import type { ListenAddress } from './listener.ts';
 import type { Route } from './route.ts';
-import type { Service } from './service.ts';
+import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
 
 export interface TlsSettings {
   readonly caFile: string;
@@ -59,6 +59,8 @@ export interface StaticEndpoint {
 export interface RouterSettings {
   readonly listen: readonly ListenAddress[];
   readonly routes: readonly Route[];
+  readonly limits: ListenerLimits;
+  readonly timeouts: ListenerTimeouts;
 }
 
 export interface StatsSettings {

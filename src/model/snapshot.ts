@@ -4,7 +4,7 @@
 import type { EffectiveEndpoint } from './endpoint.ts';
 import type { ListenAddress } from './listener.ts';
 import type { Route } from './route.ts';
-import type { Protocol, Service } from './service.ts';
+import type { ListenerLimits, ListenerTimeouts, Protocol, Service } from './service.ts';
 
 export interface ServiceSnapshot {
   readonly service: Service;
@@ -25,6 +25,9 @@ export interface ListenerSnapshot {
   readonly service: string;
   /** In order of precedence, first match wins; empty when `service` is set. */
   readonly routes: readonly Route[];
+  /** Those of the service behind it, or of the router. */
+  readonly limits: ListenerLimits;
+  readonly timeouts: ListenerTimeouts;
 }
 
 export interface SnapshotDelta {

@@ -98,7 +98,7 @@ const serviceFamilies: readonly Family[] = [
   {
     name: 'upriver_request_duration_seconds',
     type: 'histogram',
-    help: 'From the first byte of a request to the end of its response.',
+    help: 'From the complete head of a request to the end of its response; of a TCP session, all of it.',
     labels: ['service', 'le'],
     *read({ services, ledger }) {
       for (const { service, slot } of services) {

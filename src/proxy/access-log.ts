@@ -14,13 +14,15 @@ export interface AccessRecord {
   readonly method: string;
   readonly target: string;
   readonly host: string;
+  /** '' where http.request_id is off, and for TCP. */
+  readonly requestId: string;
   readonly status: number;
   /** Code of model/reason.ts, or ''. */
   readonly reason: string;
   readonly attempts: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** First byte of the request to the end of the response. */
+  /** The complete request head to the end of the response. */
   readonly totalMs: number;
 }
 

@@ -3,7 +3,7 @@
 import { codeOf } from '../base/coded-error.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { HeadLimits } from '../http1/head-parser.ts';
-import type { Limits, Timeouts } from '../model/service.ts';
+import type { ListenerLimits, ListenerTimeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import type { WorkerContext } from './context.ts';
 import { type Evictable, evictSome } from './eviction.ts';
@@ -19,21 +19,15 @@ export interface Drainable extends Evictable {
   abort(): void;
 }
 
-/** Before a request is routed there is no service whose policy could apply. */
-const UNROUTED = {
-  head: { headBytes: 32 * 1024, fieldCount: 100, targetBytes: 8192 },
-  timeouts: { clientHeaderMs: 10_000, keepAliveMs: 60_000, idleBodyMs: 60_000 },
-} as const;
-
 /** How long it is not looked again for connections to evict, after there were none. */
 const EVICTION_PAUSE_MS = 250;
-
-type ClientTimeouts = Pick<Timeouts, 'clientHeaderMs' | 'keepAliveMs' | 'idleBodyMs'>;
 
 type Outside = Pick<WorkerContext, 'network' | 'wheel'>;
 
 export class LiveListener {
   snapshot: ListenerSnapshot;
+  /** Limits of the heads of requests that come in here. */
+  headLimits: HeadLimits;
   /** The one service behind it; null where routes decide. */
   service: LiveService | null = null;
   router: Router | null = null;
@@ -42,7 +36,6 @@ export class LiveListener {
   private readonly connections = new Set<Drainable>();
   private server: WireServer | null = null;
   private isDraining = false;
-  private headLimitsOf: { limits: Limits; head: HeadLimits } | null = null;
   private onEmpty: (() => void) | null = null;
   private noneToEvictUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -50,6 +43,7 @@ export class LiveListener {
     this.network = network;
     this.wheel = wheel;
     this.snapshot = snapshot;
+    this.headLimits = headLimitsOf(snapshot.limits);
   }
 
   /** What it leads to from now on. */
@@ -58,6 +52,7 @@ export class LiveListener {
       this.router = snapshot.routes.length > 0 ? new Router(snapshot.routes) : null;
     }
     this.snapshot = snapshot;
+    this.headLimits = headLimitsOf(snapshot.limits);
     this.service = services.get(snapshot.service) ?? null;
   }
 
@@ -104,22 +99,12 @@ export class LiveListener {
     return this.connections.size;
   }
 
-  /** Limits of the heads of requests that come in here. */
-  get headLimits(): HeadLimits {
-    const limits = this.service?.service.limits;
-    if (limits === undefined) return UNROUTED.head;
-    if (this.headLimitsOf?.limits !== limits) {
-      const { headerBytes, headerCount, targetBytes } = limits;
-      this.headLimitsOf = {
-        limits,
-        head: { headBytes: headerBytes, fieldCount: headerCount, targetBytes },
-      };
-    }
-    return this.headLimitsOf.head;
+  get limits(): ListenerLimits {
+    return this.snapshot.limits;
   }
 
-  get timeouts(): ClientTimeouts {
-    return this.service?.service.timeouts ?? UNROUTED.timeouts;
+  get timeouts(): ListenerTimeouts {
+    return this.snapshot.timeouts;
   }
 
   /**
@@ -171,4 +156,8 @@ export class LiveListener {
     for (const connection of [...this.connections]) connection.abort();
     return size;
   }
+}
+
+function headLimitsOf({ headerBytes, headerCount, targetBytes }: ListenerLimits): HeadLimits {
+  return { headBytes: headerBytes, fieldCount: headerCount, targetBytes };
 }

@@ -2,7 +2,7 @@
 // puts the most specific first. Matching works on a normalised copy of the path, so that an encoded
 // slash or dot segment can't pass a rule and mean another path behind it; what is forwarded is what
 // was received.
-import type { Route } from '../model/route.ts';
+import { matchRoute, type Route } from '../model/route.ts';
 
 export class Router {
   private readonly routes: readonly Route[];
@@ -16,13 +16,8 @@ export class Router {
    * can't be normalised without a doubt matches nothing.
    */
   match(host: string, path: string): Route | null {
-    const name = hostName(host);
     const normal = normalisePath(path);
-    if (normal === null) return null;
-    for (const route of this.routes) {
-      if (matchesHost(route.host, name) && matchesPath(route.path, normal)) return route;
-    }
-    return null;
+    return normal === null ? null : matchRoute(this.routes, hostName(host), normal);
   }
 }
 
@@ -31,20 +26,6 @@ export function hostName(host: string): string {
   const end = host.startsWith('[') ? host.indexOf(']') + 1 : host.indexOf(':');
   const name = (end > 0 ? host.slice(0, end) : host).toLowerCase();
   return name.endsWith('.') ? name.slice(0, -1) : name;
-}
-
-function matchesHost(pattern: string, name: string): boolean {
-  if (pattern === '' || pattern === name) return true;
-  return (
-    pattern.startsWith('*.') && name.endsWith(pattern.slice(1)) && name.length >= pattern.length
-  );
-}
-
-/** Prefixes match whole segments: /api is /api and /api/x, not /apix. */
-function matchesPath(prefix: string, path: string): boolean {
-  if (prefix === '/' || prefix === '') return true;
-  if (!path.startsWith(prefix)) return false;
-  return prefix.endsWith('/') || path.length === prefix.length || path[prefix.length] === '/';
 }
 
 /**

@@ -118,8 +118,29 @@ describe('check', () => {
 
   it('says that a file is not there', async () => {
     const { code, stderr } = await upriver(['check', '--config', join(folder, 'none.yaml')]);
-    expect(code).toBe(1);
-    expect(stderr).toContain('none.yaml: ENOENT');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/can't read .*none\.yaml: ENOENT/);
+  });
+
+  it('says that an empty file, or a variable that nothing reads, is none', async () => {
+    const empty = await upriver(['check', '--config', fileOf('# later\n')]);
+    expect(empty).toMatchObject({ code: 1, stdout: '' });
+    expect(empty.stderr).toContain('upriver.yaml:1:1: the file is empty: expected settings');
+    const path = fileOf('{}');
+    expect((await upriver(['check', '--config', path])).code).toBe(0);
+    const misspelt = await upriver(['check', '--config', path], { UPRIVER_LOG_LEVL: 'debug' });
+    expect(misspelt).toMatchObject({ code: 1, stdout: '' });
+    expect(misspelt.stderr).toContain(
+      'UPRIVER_LOG_LEVL: unknown variable; did you mean UPRIVER_LOG_',
+    );
+  });
+
+  it('without anything to check ends with 2, but prints the defaults', async () => {
+    const { code, stderr } = await upriver(['check']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('nothing to check: name a file by --config or UPRIVER_CONFIG');
+    expect(await upriver(['check', '--print'])).toMatchObject({ code: 0, stderr: '' });
+    expect((await upriver(['check', '--service', 'web=80'])).code).toBe(0);
   });
 
   it('prints what is in force, without secrets', async () => {
@@ -136,7 +157,11 @@ describe('check', () => {
   });
 
   it('prints what loads again, to the same settings', async () => {
-    const path = fileOf('services: { web: { listen: [8080, 8081], health: { path: /up } } }');
+    const path = fileOf(
+      'services: { web: { listen: [8080, 8081], health: { path: /up }, ' +
+        'from: { tag: $$5 }, http: { response_headers: { a: "$$$$b" } } }, api: {} }\n' +
+        'routers: [{ listen: 80, routes: [{ service: api }] }]',
+    );
     const args = ['check', '--print', '--static', 'db=a:1', '--service', 'db=9000,protocol=tcp'];
     const { code, stdout } = await upriver([...args, '--config', path]);
     expect(code).toBe(0);

@@ -68,7 +68,7 @@ const bad: [string, string, string][] = [
   ['from.peer', '1', '1: expected a text: put it in quotes'],
   ['http.server', '1', '1: expected a text: put it in quotes'],
   ['http.forwarded', '1', '1: expected true or false'],
-  ['http.request_id', 'yes', '"yes": expected true or false'],
+  ['http.request_id', 'yes', '"yes": expected true, false or keep'],
   ['http.trusted_proxies', '10.0.0.0/33', '"10.0.0.0/33": expected an address or a network'],
   ['http.trusted_proxies', '["::1/129"]', '"::1/129": expected an address or a network'],
   ['http.trusted_proxies', '[999.1.1.1]', '"999.1.1.1": expected an address or a network'],
@@ -170,7 +170,7 @@ describe('a bad value', () => {
       'upriver.yaml:1:37: registries.consul.tag_prefix: "": expected a text that is not empty',
     ],
     [
-      'routers: [{ listen: 80, routes: [{ redirect: { status: 200, location: / } }] }]',
+      "routers: [{ listen: 80, routes: [{ redirect: { status: 200, location: 'https://b/' } }] }]",
       'upriver.yaml:1:56: routers.0.routes.0.redirect.status: 200: expected 301, 302, 303, 307 or 308',
     ],
     [
@@ -201,7 +201,7 @@ describe('a bad value', () => {
 
   it('of one layer is not blamed on another', () => {
     const file = 'services:\n  web: { balance: fastest }\n  api: { listen: x }\n';
-    const given = { file, flags: { service: ['web=80'] }, env: { SERVICE: 'simple' } };
+    const given = { file, flags: { service: ['web=81'] }, env: { SERVICE: 'simple' } };
     expect(problemsOf(given).map((text) => text.split(': ')[0])).toEqual([
       'upriver.yaml:2:19',
       'upriver.yaml:3:18',
@@ -307,7 +307,7 @@ describe('problems', () => {
       'upriver.yaml:1:34: routers.0.routes.0.service: is missing: expected the name of a service, or a redirect',
     ],
     [
-      'routers: [{ listen: 80, routes: [{ service: a, redirect: { location: / } }] }]',
+      "routers: [{ listen: 80, routes: [{ service: a, redirect: { location: 'https://b/' } }] }]",
       'upriver.yaml:1:45: routers.0.routes.0.service: a route leads to a service or redirects, not both',
     ],
     [

@@ -21,12 +21,14 @@ let path: string;
 let source: ConfigSource;
 let applied: { readonly settings: Settings; readonly why: string }[];
 let errors: string[];
+let infos: string[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'upriver-config-'));
   path = join(folder, 'upriver.yaml');
   applied = [];
   errors = [];
+  infos = [];
 });
 afterEach(() => {
   source.close();
@@ -41,7 +43,11 @@ function open(text: string): void {
 function openAt(file: string, flags = {}): void {
   source = new ConfigSource({
     ...{ flags, env: {}, path: file, clock: systemClock },
-    log: { ...silentLogger, error: (_, message) => errors.push(message) },
+    log: {
+      ...silentLogger,
+      error: (_, message) => errors.push(message),
+      info: (_, message) => infos.push(message),
+    },
     onSettings: (settings, why) => applied.push({ settings, why }),
   });
   source.loadFirst();
@@ -117,6 +123,29 @@ describe('a bad file', () => {
     writeFileSync(path, 'workers: 1');
     await expect.poll(() => source.status.error).toBe('');
     expect(workers()).toEqual([]);
+    expect(infos).toEqual(['configuration is valid again: the one that runs']);
+  });
+
+  it('that another good one replaces is said to be valid again, and applied', async () => {
+    open('workers: 1');
+    writeFileSync(path, 'workers: many');
+    await expect.poll(() => errors).toHaveLength(1);
+    writeFileSync(path, 'workers: 3');
+    await expect.poll(workers).toEqual([3]);
+    expect(infos).toEqual([
+      'configuration is valid again: another than the one that ran',
+      'configuration applied',
+    ]);
+  });
+
+  it('is one that is empty, as while it is written', async () => {
+    open('workers: 1');
+    writeFileSync(path, '');
+    await expect.poll(() => errors).toHaveLength(1);
+    expect(errors[0]).toContain('upriver.yaml:1:1: the file is empty: expected settings');
+    expect(workers()).toEqual([]);
+    writeFileSync(path, 'workers: 1');
+    await expect.poll(() => source.status.error).toBe('');
   });
 
   it('is one that is gone, until it comes back', async () => {

@@ -4,6 +4,7 @@ import { type ListenerWishes, planListeners } from '../../src/control/listeners.
 import { formatListen, type ListenAddress } from '../../src/model/listener.ts';
 import { makeListener, makeService } from '../support/service.ts';
 
+const { limits, timeouts } = makeService();
 const at = (port: number, host = ''): ListenAddress => ({ kind: 'tcp', host, port });
 const plan = (wishes: Partial<ListenerWishes>) =>
   planListeners({ routers: [], configured: [], described: [], stats: null, before: [], ...wishes });
@@ -27,13 +28,30 @@ describe('an address that two want', () => {
   });
 
   it('goes to a router before any service', () => {
-    const planned = plan({ configured: [a], routers: [{ listen: [at(80)], routes: [] }] });
+    const planned = plan({
+      configured: [a],
+      routers: [{ listen: [at(80)], routes: [], limits, timeouts }],
+    });
     expect(keys(planned)).toEqual([':80 ']);
     expect([...planned.conflicts]).toEqual([['a', ['listener :80 is taken by a router']]]);
   });
 
+  it('has the limits and timeouts of what is behind it', () => {
+    const own = { ...limits, headerBytes: 1 };
+    const service = makeService({ name: 'c', listen: [at(82)], limits: own });
+    const router = { listen: [at(80)], routes: [], limits: { ...limits, pipelined: 7 }, timeouts };
+    const { listeners } = plan({ configured: [service], routers: [router] });
+    expect(listeners[0]!.limits.pipelined).toBe(7);
+    expect(listeners[1]!.limits).toMatchObject({ headerBytes: 1, pipelined: 0 });
+    expect(Object.keys(listeners[1]!.timeouts)).toEqual([
+      'clientHeaderMs',
+      'keepAliveMs',
+      'idleBodyMs',
+    ]);
+  });
+
   it('goes to one router, and the other is told', () => {
-    const router = { listen: [at(80)], routes: [] };
+    const router = { listen: [at(80)], routes: [], limits, timeouts };
     const planned = plan({ routers: [router, router] });
     expect(keys(planned)).toEqual([':80 ']);
     expect([...planned.conflicts]).toEqual([['', ['listener :80 is taken by a router']]]);

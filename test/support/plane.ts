@@ -18,6 +18,7 @@ import type {
   Timeouts,
 } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
+import { AccessLog } from '../../src/proxy/access-log.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
@@ -47,25 +48,41 @@ export function serviceOf({ retry, timeouts, limits, http, ...parts }: Policy = 
   };
 }
 
+const LINES_MAX = 1000;
+
 export class Plane {
   readonly port: number;
   readonly context: WorkerContext;
   readonly worker: Worker;
   readonly ledger: Ledger;
   readonly wheel: TimerWheel;
+  readonly accessLog: AccessLog;
   /** Errors that the worker logged: a broken rule of ours is one. */
   readonly errors: unknown[] = [];
+  /** What else it logged, fields and message together. */
+  readonly lines: Readonly<Record<string, unknown>>[] = [];
+  /** Lines of the access log. */
+  readonly access: Readonly<Record<string, unknown>>[] = [];
   readonly reports: FromWorker[] = [];
+  /** What it was opened with. */
+  listener: ListenerSnapshot | null = null;
 
   constructor(port: number) {
     this.port = port;
     this.ledger = new Ledger();
     this.wheel = new TimerWheel(systemClock.nowMs);
     this.wheel.start(systemClock);
+    this.accessLog = new AccessLog({
+      wheel: this.wheel,
+      wallMs: () => 0,
+      send: (lines) => {
+        for (const line of lines.trimEnd().split('\n')) this.access.push(JSON.parse(line));
+      },
+    });
     const log: Logger = {
       debug() {},
-      info() {},
-      warn() {},
+      info: (fields, message) => this.tell({ ...fields, message }),
+      warn: (fields, message) => this.tell({ ...fields, message }),
       error: (fields) => this.errors.push(fields),
     };
     const services: WorkerContext['services'] = new Map();
@@ -78,7 +95,7 @@ export class Plane {
       services,
       random: seededRandom(1),
       log,
-      accessLog: null,
+      accessLog: this.accessLog,
       report: (message) => this.reports.push(message),
       memory: new Memory(this.wheel),
       room: new Room(services, this.wheel, log),
@@ -86,6 +103,11 @@ export class Plane {
     this.worker = new Worker(this.context, (listenErrors) =>
       this.reports.push({ type: 'listeners', listenErrors }),
     );
+  }
+
+  /** Keeps what is logged, as long as it is not a flood. */
+  private tell(line: Readonly<Record<string, unknown>>): void {
+    if (this.lines.length < LINES_MAX) this.lines.push(line);
   }
 
   client(): Promise<Peer> {
@@ -103,6 +125,13 @@ export class Plane {
 
   async apply(services: readonly ServiceSnapshot[]): Promise<void> {
     await this.worker.apply({ version: 2, upsert: services, remove: [], listeners: null });
+  }
+
+  /** Gives its listener other limits and timeouts. */
+  async relisten(policy: Pick<Policy, 'limits' | 'timeouts'>): Promise<void> {
+    const { limits, timeouts } = serviceOf(policy);
+    const listeners = [{ ...this.listener!, limits, timeouts }];
+    await this.worker.apply({ version: 2, upsert: [], remove: [], listeners });
   }
 
   /** Requests of the first service that wait for a place, or for an endpoint. */
@@ -143,7 +172,8 @@ async function open(
   const [port] = await freePorts(1);
   const plane = new Plane(port!);
   planes.push(plane);
-  const listeners = [listenerOf(port!)];
+  plane.listener = listenerOf(port!);
+  const listeners = [plane.listener];
   const errors = await plane.worker.apply({ version: 1, upsert: services, remove: [], listeners });
   expect(errors).toEqual([]);
   return plane;
@@ -155,18 +185,24 @@ export function openPlane(ports: readonly number[], policy: Policy = {}): Promis
   return open([makeSnapshot(service, ports)], (port) => makeListener(service, loopback(port)));
 }
 
-/** A plane whose listener is a router. Services have the slots of their order. */
+/**
+ * A plane whose listener is a router, with the limits and timeouts of `policy`; its services have
+ * plain ones. Services have the slots of their order.
+ */
 export function openRouter(
   routes: readonly Route[],
   services: Readonly<Record<string, number>>,
+  policy: Pick<Policy, 'limits' | 'timeouts'> = {},
 ): Promise<Plane> {
   const snapshots = Object.entries(services).map(([name, port], slot): ServiceSnapshot => {
     const snapshot = makeSnapshot(serviceOf({ name }), [port]);
     return { ...snapshot, slot, endpoints: snapshot.endpoints.map((one) => ({ ...one, slot })) };
   });
   return open(snapshots, (port) => {
+    const { limits, timeouts } = serviceOf(policy);
     const address = loopback(port);
-    return { key: formatListen(address), address, protocol: 'http', service: '', routes };
+    const behind = { service: '', routes, limits, timeouts };
+    return { key: formatListen(address), address, protocol: 'http', ...behind };
   });
 }
 

@@ -70,7 +70,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       trustedProxies: [],
       forwarded: false,
       via: false,
-      requestId: false,
+      requestId: 'off',
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
@@ -120,8 +120,9 @@ export function makeSnapshot(
 
 /** A listener that leads to the service alone. */
 export function makeListener(service: Service, address: ListenAddress): ListenerSnapshot {
-  const { name, protocol } = service;
-  return { key: formatListen(address), address, protocol, service: name, routes: [] };
+  const { name, protocol, limits, timeouts } = service;
+  const policy = { routes: [], limits, timeouts };
+  return { key: formatListen(address), address, protocol, service: name, ...policy };
 }
 
 /** A TCP port on loopback; 0 is any that is free. */

@@ -14,6 +14,8 @@ export interface Accountable {
   readonly live: LiveService;
   readonly client: { readonly address: string; readonly listenerKey: string };
   readonly method: string;
+  /** '' for none. */
+  readonly requestId: string;
   readonly attemptCount: number;
   /** Body bytes, counted at the end. */
   readonly bodyIn: number;
@@ -75,14 +77,17 @@ export class Account {
 
   /** One line per failure, at the level of whose fault it is. */
   private logFailure(
-    { live, method, attemptCount: attempts }: Accountable,
+    { live, client, method, attemptCount: attempts, requestId }: Accountable,
     why: Reason,
     detail: string,
     { log }: WorkerContext,
   ): void {
     const { endpointId: endpoint, status } = this;
     const { code } = why;
-    const fields = { service: live.name, endpoint, method, status, reason: code, attempts, detail };
+    const id = requestId === '' ? {} : { requestId };
+    const { listenerKey: listener } = client;
+    const asked = { listener, service: live.name, endpoint, method, ...id };
+    const fields = { ...asked, status, reason: code, attempts, detail };
     if (why === CLIENT_CLOSED) log.debug(fields, why.text);
     else if (why.side === 'client') log.info(fields, why.text);
     else log.warn(fields, why.text);
@@ -94,7 +99,7 @@ export class Account {
     totalMs: number,
     accessLog: NonNullable<WorkerContext['accessLog']>,
   ): void {
-    const { live, client, method, attemptCount: attempts } = ended;
+    const { live, client, method, requestId, attemptCount: attempts } = ended;
     accessLog.add({
       client: client.address,
       listener: client.listenerKey,
@@ -103,6 +108,7 @@ export class Account {
       method,
       target: this.target,
       host: this.host,
+      requestId,
       status: this.status,
       reason: why?.code ?? '',
       attempts,

@@ -15,23 +15,33 @@ import { isPersistent } from '../../http1/framing.ts';
 import { type Head, HeadFlag } from '../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
-import type { Route } from '../../model/route.ts';
+import type { Redirect, Route } from '../../model/route.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Rest, type Rested } from '../rest.ts';
+import { askedOf, whyLoop, whyNoService } from './asked.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import type { Http1Request } from './http1-request.ts';
 import { hopsOf } from './max-forwards.ts';
 import { optionsReply, ownReply, redirectReply } from './own-reply.ts';
 import type { HttpPlane } from './plane.ts';
 import type { ClientFacts } from './request-head.ts';
-import { hidesPrefix, hostOf, pathOf } from './target.ts';
+import { hidesPrefix, hostOf, locationOf, pathOf } from './target.ts';
 import type { Tunnel } from './tunnel.ts';
 import { isLoop } from './via.ts';
 
 type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
+
+/** An answer of our own. */
+export interface ReplyOptions {
+  /** More for people after the reason's sentence; ''. */
+  readonly detail: string;
+  readonly mayKeepAlive: boolean;
+  /** '' for none. */
+  readonly requestId: string;
+}
 
 /** How long, and for how many bytes, a client that was answered may go on sending. */
 const LINGER_MS = 2000;
@@ -51,6 +61,7 @@ const STASH_ROOM = 64;
 const NO_SERVICE = reason('no-service');
 const METHOD_NOT_ALLOWED = reason('method-not-allowed');
 const BAD_HEADER = reason('bad-header');
+const BAD_HOST = reason('bad-host');
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
@@ -306,13 +317,15 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
       route === null
         ? this.listener.service
         : (this.plane.context.services.get(route.service) ?? null);
-    if (live === null || isHidden) return this.refuse(NO_SERVICE, head);
+    if (live === null || isHidden) {
+      return this.refuse(NO_SERVICE, head, whyNoService(head, route, this.listener.snapshot));
+    }
     if (this.service === null) {
       const refused = this.place.take(live, this.listener, this.address);
       if (refused !== null) return this.refuse(refused, null);
     }
     if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) {
-      return this.refuse(LOOP, head);
+      return this.refuse(LOOP, head, whyLoop(live.name, this.listenerKey));
     }
     const isCounted = method === 'OPTIONS' && head.has(HeadFlag.maxForwards);
     return isCounted && hopsOf(head) <= 0 ? this.answerOptions(head) : live;
@@ -320,22 +333,31 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
 
   // Answers of our own
 
-  /** Answers what no exchange was begun for. `head`: the request, where its length is known. */
-  private refuse(why: Reason, head: Head | null): null {
+  /**
+   * Answers what no exchange was begun for. `head`: the request, where its length is known. `detail`
+   * is for the log; where there is one, the client is told what it asked for.
+   */
+  private refuse(why: Reason, head: Head | null, detail = ''): null {
     const { ledger, log } = this.plane.context;
     if (this.service !== null) ledger.addReason(this.service.slot, why.index);
     this.record(why.status, why.code, head);
-    const fields = { client: this.address, status: why.status, reason: why.code };
+    const asked = head === null ? null : askedOf(head);
+    const where = { client: this.address, listener: this.listenerKey, ...asked };
+    const fields = { ...where, status: why.status, reason: why.code, detail };
     if (why.side === 'client') log.info(fields, why.text);
     else log.warn(fields, why.text);
-    this.reply(why, '', this.mayKeepAfter(head));
+    const told = detail === '' || asked === null ? '' : `${asked.host}${asked.path}`;
+    this.reply(why, { detail: told, mayKeepAlive: this.mayKeepAfter(head), requestId: '' });
     return null;
   }
 
-  private redirect(head: Head, { status, location }: NonNullable<Route['redirect']>): null {
+  private redirect(head: Head, redirect: Redirect): null {
+    const { status } = redirect;
+    const location = locationOf(head, redirect.location);
+    if (location === null) return this.refuse(BAD_HOST, head);
     this.record(status, '', head);
     const isKept = this.mayKeepAfter(head);
-    this.send(redirectReply(status, location, this.replyOptions('', isKept)), isKept);
+    this.send(redirectReply(status, location, this.replyOptions(isKept)), isKept);
     return null;
   }
 
@@ -344,7 +366,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     if (hopsOf(head) < 0) return this.refuse(BAD_HEADER, head);
     this.record(200, '', head);
     const isKept = this.mayKeepAfter(head);
-    this.send(optionsReply(this.replyOptions('', isKept)), isKept);
+    this.send(optionsReply(this.replyOptions(isKept)), isKept);
     return null;
   }
 
@@ -361,6 +383,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
       method: head === null ? '' : head.method,
       target: head === null ? '' : head.text(head.targetStart, head.targetEnd),
       host: head === null ? '' : hostOf(head),
+      requestId: '',
       status,
       reason: code,
       attempts: 0,
@@ -377,7 +400,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   }
 
   /** Sends an answer of our own. It closes afterwards unless the whole request has been read. */
-  reply(why: Reason, detail: string, mayKeepAlive: boolean): void {
+  reply(why: Reason, { detail, mayKeepAlive, requestId }: ReplyOptions): void {
     if (this.state === 'closed') return;
     // Of a request that was not understood, or not read, more may come.
     if (!mayKeepAlive) this.isLast = false;
@@ -386,12 +409,13 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
       return;
     }
     const isKept = mayKeepAlive && this.mayKeepAlive();
-    this.send(ownReply(why, this.replyOptions(detail, isKept)), isKept);
+    this.send(ownReply(why, this.replyOptions(isKept, detail, requestId)), isKept);
   }
 
-  private replyOptions(detail: string, mayKeepAlive: boolean) {
+  private replyOptions(mayKeepAlive: boolean, detail = '', requestId = '') {
     return {
       detail,
+      requestId,
       isHead: this.isHead,
       mayKeepAlive,
       isOldClient: this.isOldClient,
@@ -410,9 +434,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** Whether the connection may serve another request after this one. */
   mayKeepAlive(): boolean {
     if (this.isDraining || this.hasEnded) return false;
-    const { service } = this.listener;
-    if (service === null) return true;
-    const { keepAliveRequests, pipelined } = service.service.limits;
+    const { keepAliveRequests, pipelined } = this.listener.limits;
     if (pipelined > 0 && this.ahead >= pipelined) return false;
     return keepAliveRequests === 0 || this.requests < keepAliveRequests;
   }

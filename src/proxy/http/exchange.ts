@@ -54,6 +54,8 @@ export interface Request {
   readonly route: Route | null;
   readonly client: ClientFacts;
   readonly policy: HeaderPolicy;
+  /** What it goes by in heads and logs; '' where that is off. */
+  readonly requestId: string;
   /** It asks for an upgrade that is passed on. */
   readonly isUpgrade: boolean;
   /** It has a body, of `announced` bytes where that is known (0: it is not). */
@@ -69,6 +71,7 @@ export class Exchange implements Roles {
   readonly client: ClientSide;
   live!: LiveService;
   method = '';
+  requestId = '';
   private state: State = 'free';
   private readonly plane: HttpPlane;
   /** The policy that it began with. */
@@ -100,13 +103,14 @@ export class Exchange implements Roles {
   /** The head is complete: takes everything that is needed of it, for its bytes won't stay. */
   begin(head: Head, request: Request): void {
     assert(this.state === 'free', 'an exchange serves one request at a time');
-    const { live, client, policy, route, isUpgrade } = request;
+    const { live, client, policy, route, isUpgrade, requestId } = request;
     const { service } = live;
     const { context } = this.plane;
     this.state = 'placing';
     this.live = live;
     this.service = service;
     this.method = head.method;
+    this.requestId = requestId;
     this.isRepeatable = isIdempotent(head.method);
     this.isUpgrade = isUpgrade;
     this.requestBytes = 0;
@@ -126,9 +130,8 @@ export class Exchange implements Roles {
       this.deadline.set(requestMs);
     }
     const { copy } = this;
-    const { makeRequestId } = this.plane;
     copy.reset();
-    writeRequestHead(copy.writer, { head, client, policy, route, isUpgrade, makeRequestId });
+    writeRequestHead(copy.writer, { head, client, policy, route, isUpgrade, requestId });
     copy.headWritten(head.isChunked, !request.hasBody);
   }
 

@@ -2,7 +2,7 @@
 // its rules take out, the lines they put in, and which of our own fields a rule replaces.
 import type { Head } from '../../http1/head.ts';
 import { UNRULED_FIELDS } from '../../model/field-rules.ts';
-import type { HeaderRules, HttpPolicy } from '../../model/service.ts';
+import type { HeaderRules, HttpPolicy, RequestIdPolicy } from '../../model/service.ts';
 import { type TrustedProxies, trustedProxies } from './trusted-proxies.ts';
 
 export class HeaderRuleSet {
@@ -26,6 +26,11 @@ export class HeaderRuleSet {
 
   has(name: string): boolean {
     return this.names.includes(name);
+  }
+
+  /** Whether a rule says what this field is to be. */
+  writes(name: string): boolean {
+    return this.has(name) || this.renames.some(([, to]) => to === name);
   }
 
   /**
@@ -60,8 +65,10 @@ export class HeaderPolicy {
   readonly isForwardedPlain: boolean;
   readonly forwarded: boolean;
   readonly via: boolean;
-  /** X-Request-Id is ours to make. */
-  readonly requestId: boolean;
+  /** Off where a rule says what X-Request-Id is. */
+  readonly requestId: RequestIdPolicy;
+  /** The client is told the id: no rule is about X-Request-Id in responses. */
+  readonly returnsRequestId: boolean;
   readonly serverName: string;
 
   private constructor(policy: HttpPolicy) {
@@ -71,7 +78,8 @@ export class HeaderPolicy {
     this.isForwardedPlain = !this.request.names.some((name) => name.startsWith('x-forwarded-'));
     this.forwarded = policy.forwarded;
     this.via = policy.via;
-    this.requestId = policy.requestId && !this.request.has('x-request-id');
+    this.requestId = this.request.writes('x-request-id') ? 'off' : policy.requestId;
+    this.returnsRequestId = !this.response.writes('x-request-id');
     this.serverName = policy.serverName;
   }
 

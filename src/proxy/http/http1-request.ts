@@ -19,6 +19,7 @@ import type { ClientSide } from './client-side.ts';
 import { Exchange } from './exchange.ts';
 import { HeaderPolicy } from './header-policy.ts';
 import type { HttpPlane } from './plane.ts';
+import { requestIdOf } from './request-id.ts';
 import { writeResponseHead } from './response-head.ts';
 import type { Tunnel } from './tunnel.ts';
 import { acceptedProtocol, writeSwitch } from './upgrade.ts';
@@ -43,6 +44,8 @@ export class Http1Request implements ClientSide {
   private mayKeepAlive = false;
   /** What an upgrade asks for; '' where it is none that is passed on. */
   private upgrade = '';
+  /** What it goes by in heads and logs; '' where that is off. */
+  private requestId = '';
   /** The connection serves another request when the response is done. */
   private isKept = false;
   /** The frame of the response tells when it is whole. */
@@ -70,15 +73,29 @@ export class Http1Request implements ClientSide {
     this.isKept = false;
     this.isFramed = false;
     this.request.begin(requestBody(head), head.contentLength);
+    const client = connection.factsFor(this.policy);
+    this.requestId = this.idOf(head, client.isTrusted);
     this.exchange.begin(head, {
       live,
       route,
-      client: connection.factsFor(this.policy),
+      client,
       policy: this.policy,
+      requestId: this.requestId,
       isUpgrade: this.upgrade !== '',
       hasBody: !this.request.isLast,
       announced: Math.max(0, head.contentLength),
     });
+  }
+
+  private idOf(head: Head, isTrusted: boolean): string {
+    const { requestId: policy } = this.policy;
+    if (policy === 'off') return '';
+    return requestIdOf(head, { policy, isTrusted, make: this.plane.makeRequestId });
+  }
+
+  /** What the client is told of it. */
+  private get returnedId(): string {
+    return this.policy.returnsRequestId ? this.requestId : '';
   }
 
   // What the connection tells
@@ -145,7 +162,8 @@ export class Http1Request implements ClientSide {
     if (this.isOldClient) return;
     const { responseWriter: writer } = this.plane;
     const { policy } = this;
-    writeResponseHead(writer, { head, policy, isChunked: false, connection: '', upgrade: '' });
+    const plain = { isChunked: false, connection: '', upgrade: '', requestId: '' } as const;
+    writeResponseHead(writer, { head, policy, ...plain });
     if (!this.connection!.wire.write(writer.view())) writer.abandonBuffer();
   }
 
@@ -162,7 +180,8 @@ export class Http1Request implements ClientSide {
     const sayKept = this.isOldClient ? 'keep-alive' : '';
     const connection = this.isKept ? sayKept : 'close';
     // The head is written before the body is framed, for that may write over where it was read.
-    writeResponseHead(writer, { head, policy, isChunked, connection, upgrade: '' });
+    const requestId = this.returnedId;
+    writeResponseHead(writer, { head, policy, isChunked, connection, upgrade: '', requestId });
     response.begin(isChunked);
     response.frame(piece);
     this.hasBegun = true;
@@ -220,7 +239,8 @@ export class Http1Request implements ClientSide {
 
   switchProtocols(head: Head): boolean {
     const { responseWriter: writer } = this.plane;
-    if (!writeSwitch(writer, head, this.policy, this.upgrade)) return false;
+    const { policy, upgrade: asked, returnedId: requestId } = this;
+    if (!writeSwitch(writer, head, { policy, asked, requestId })) return false;
     this.hasBegun = true;
     this.isFramed = true;
     if (!this.connection!.wire.write(writer.view())) writer.abandonBuffer();
@@ -241,8 +261,9 @@ export class Http1Request implements ClientSide {
   }
 
   reply(why: Reason, detail: string, mayKeep: boolean): void {
-    const isKept = mayKeep && this.request.isLast && this.mayKeepAlive;
-    this.leave().reply(why, detail, isKept);
+    const mayKeepAlive = mayKeep && this.request.isLast && this.mayKeepAlive;
+    const requestId = this.returnedId;
+    this.leave().reply(why, { detail, mayKeepAlive, requestId });
   }
 
   cut(): void {

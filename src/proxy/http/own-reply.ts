@@ -43,12 +43,15 @@ export interface OwnReplyOptions {
   readonly wallMs: number;
   /** Value of Server; '' for none. */
   readonly serverName: string;
+  /** Value of X-Request-Id; '' for none. */
+  readonly requestId: string;
 }
 
 /** The whole reply for a failure. */
 export function ownReply(reason: Reason, options: OwnReplyOptions): Buffer {
-  const detail = options.detail === '' ? '' : `: ${options.detail}`;
-  const body = `${reason.text}${detail}\n`;
+  const { detail } = options;
+  const body =
+    detail === '' ? `${reason.text}\n` : `${reason.text.replace(/\.$/, '')}: ${detail}\n`;
   const more = reason.status === 405 ? ALLOW : reason.status === 503 ? RETRY_AFTER : '';
   return reply(reason.status, `X-Upriver-Reason: ${reason.code}\r\n${more}`, body, options);
 }
@@ -65,11 +68,12 @@ export function optionsReply(options: OwnReplyOptions): Buffer {
 
 function reply(status: number, fields: string, body: string, options: OwnReplyOptions): Buffer {
   const server = options.serverName === '' ? '' : `Server: ${options.serverName}\r\n`;
+  const id = options.requestId === '' ? '' : `X-Request-Id: ${options.requestId}\r\n`;
   const staysOpen = options.isOldClient ? 'Connection: keep-alive\r\n' : '';
   const connection = options.mayKeepAlive ? staysOpen : 'Connection: close\r\n';
   const head =
     `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n` +
-    `Date: ${new Date(options.wallMs).toUTCString()}\r\n${server}${fields}${connection}` +
+    `Date: ${new Date(options.wallMs).toUTCString()}\r\n${server}${id}${fields}${connection}` +
     `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return Buffer.from(options.isHead ? head : head + body);
 }

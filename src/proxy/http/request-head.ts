@@ -41,6 +41,8 @@ const FORWARDED = [
 const DROP_UNTRUSTED = idsOf(['host', 'content-length', ...FORWARDED, 'x-request-id']);
 DROP_UNTRUSTED[LOOKALIKE] = 1;
 const DROP_TRUSTED = idsOf(['host', 'content-length', 'forwarded', 'x-forwarded-for']);
+const DROP_TRUSTED_ID = DROP_TRUSTED.slice();
+DROP_TRUSTED_ID[FieldId['x-request-id']] = 1;
 
 export interface RequestHeadOptions {
   readonly head: Head;
@@ -49,8 +51,8 @@ export interface RequestHeadOptions {
   readonly route: Route | null;
   /** The request asks for an upgrade that is passed on. */
   readonly isUpgrade: boolean;
-  /** An id for requests that bring none. */
-  readonly makeRequestId: () => string;
+  /** What it goes by; '' leaves it to a trusted proxy's. */
+  readonly requestId: string;
 }
 
 /** Writes the whole head, empty line included. */
@@ -65,7 +67,8 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   out.text(' HTTP/1.1\r\nHost: ');
   writeHost(out, head, route);
   out.text('\r\n');
-  copyFields(out, head, client.isTrusted ? DROP_TRUSTED : DROP_UNTRUSTED);
+  const dropTrusted = options.requestId === '' ? DROP_TRUSTED : DROP_TRUSTED_ID;
+  copyFields(out, head, client.isTrusted ? dropTrusted : DROP_UNTRUSTED);
   writeFraming(out, head);
   if (maxForwards > 0) out.text(`Max-Forwards: ${maxForwards - 1}\r\n`);
   if (options.isUpgrade) {
@@ -77,9 +80,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   }
   writeForwarded(out, options);
   if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
-  if (policy.requestId && !(client.isTrusted && head.has(HeadFlag.requestId))) {
-    out.text(`X-Request-Id: ${options.makeRequestId()}\r\n`);
-  }
+  if (options.requestId !== '') out.text(`X-Request-Id: ${options.requestId}\r\n`);
   if (renamed !== '') out.text(renamed);
   out.text(policy.request.lines);
   out.text('\r\n');

@@ -9,6 +9,10 @@ const STATUS_OFFSET = 'HTTP/1.1 '.length;
 const DROP_NOTHING = new Uint8Array(FIELD_IDS);
 const DROP_LENGTH = new Uint8Array(FIELD_IDS);
 DROP_LENGTH[FieldId['content-length']] = 1;
+/** The request's id is ours to say: what an endpoint echoes would be a second one. */
+const DROP_ID = new Uint8Array(FIELD_IDS);
+const DROP_LENGTH_ID = DROP_LENGTH.slice();
+for (const drop of [DROP_ID, DROP_LENGTH_ID]) drop[FieldId['x-request-id']] = 1;
 
 export interface ResponseHeadOptions {
   readonly head: Head;
@@ -19,6 +23,8 @@ export interface ResponseHeadOptions {
   readonly connection: '' | 'close' | 'keep-alive';
   /** The protocol that a 101 switches to, or ''. */
   readonly upgrade: string;
+  /** What the client is told that the request goes by; '' for nothing. */
+  readonly requestId: string;
 }
 
 /** Writes the whole head, empty line included. */
@@ -32,7 +38,13 @@ export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions)
   out.text(head.reasonEnd === head.start + STATUS_OFFSET + 3 ? ' \r\n' : '\r\n');
   // RFC 9110 section 8.6: no Content-Length in 1xx and 204.
   const hasNoLength = head.status < 200 || head.status === 204;
-  copyFields(out, head, hasNoLength ? DROP_LENGTH : DROP_NOTHING);
+  const isFinal = head.status >= 200 || options.upgrade !== '';
+  const requestId = isFinal ? options.requestId : '';
+  if (requestId === '') copyFields(out, head, hasNoLength ? DROP_LENGTH : DROP_NOTHING);
+  else {
+    copyFields(out, head, hasNoLength ? DROP_LENGTH_ID : DROP_ID);
+    out.text(`X-Request-Id: ${requestId}\r\n`);
+  }
   if (options.isChunked) out.text('Transfer-Encoding: chunked\r\n');
   if (options.upgrade !== '') {
     out.text(`Connection: upgrade\r\nUpgrade: ${options.upgrade}\r\n`);

@@ -14,18 +14,26 @@ export function acceptedProtocol(head: Head): string {
   return protocolsOf(asked).some((name) => name.startsWith('h2c')) ? '' : asked;
 }
 
-/** Writes the 101 for the client. False where it is none that was asked for (`asked`). */
+export interface SwitchOptions {
+  readonly policy: HeaderPolicy;
+  /** What the client's Upgrade asked for. */
+  readonly asked: string;
+  /** What the request goes by; '' for none. */
+  readonly requestId: string;
+}
+
+/** Writes the 101 for the client. False where it is none that was asked for. */
 export function writeSwitch(
   out: HeadWriter,
   head: Head,
-  policy: HeaderPolicy,
-  asked: string,
+  { policy, asked, requestId }: SwitchOptions,
 ): boolean {
   const upgrade = head.valueOf(FieldId.upgrade) ?? '';
   const offered = protocolsOf(asked);
   const chosen = protocolsOf(upgrade);
   if (!chosen.some((name) => offered.includes(name))) return false;
-  writeResponseHead(out, { head, policy, isChunked: false, connection: '', upgrade });
+  const plain = { isChunked: false, connection: '' } as const;
+  writeResponseHead(out, { head, policy, ...plain, upgrade, requestId });
   return true;
 }
 

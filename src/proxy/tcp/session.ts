@@ -406,6 +406,7 @@ export class TcpSession implements Owner {
       method: '',
       target: '',
       host: '',
+      requestId: '',
       status: 0,
       reason: this.why?.code ?? '',
       attempts: this.placement.attempts,

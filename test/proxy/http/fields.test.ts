@@ -114,16 +114,6 @@ describe('the request head', () => {
     expect(head).toBe(`GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`);
   });
 
-  it('gets a request id of its own', async () => {
-    const policy = { http: { requestId: true } };
-    const fresh = /X-Request-Id: [0-9a-f]+-[0-9a-f]+-[0-9a-f]+\r\n/;
-    expect(await forwarded(request('GET /', 'X-Request-Id: mine\r\n'), policy)).toMatch(fresh);
-    const kept = await forwarded(request('GET /', 'X-Request-Id: mine\r\n'), {
-      http: { requestId: true, ...trusting.http },
-    });
-    expect(kept.match(/X-Request-Id: (.*)/g)).toEqual(['X-Request-Id: mine']);
-  });
-
   it('counts Max-Forwards down for OPTIONS, and leaves it alone elsewhere', async () => {
     expect(await forwarded(request('OPTIONS /', 'Max-Forwards: 2\r\n'))).toContain(
       'Max-Forwards: 1\r\n',
@@ -243,6 +233,20 @@ describe('requests answered here', () => {
     expect(await upstream.head()).toContain(`Via: 1.1 ${VIA_NAME}\r\n`);
     upstream.send(answer('x'));
     expect((await client.message()).body).toBe('x');
+    await plane.quiet();
+  });
+
+  it('a loop is told in words', async () => {
+    const { plane } = await openPair({ http: { via: true } });
+    const { body } = await plane.ask(request('GET /x?y', `Via: 1.1 ${VIA_NAME}\r\n`));
+    expect(body).toBe('The request passed through this balancer before: a/x\n');
+    const listener = `127.0.0.1:${plane.port}`;
+    expect(plane.lines).toEqual([
+      expect.objectContaining({
+        ...{ listener, host: 'a', path: '/x', reason: 'loop' },
+        detail: expect.stringContaining(`service web leads back to ${listener}`),
+      }),
+    ]);
     await plane.quiet();
   });
 

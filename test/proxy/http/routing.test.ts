@@ -1,30 +1,29 @@
 // Routers: which service answers for a host and path, and what becomes of the target.
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Route } from '../../../src/model/route.ts';
 import { listenEndpoint } from '../../support/peer.ts';
 import { answer, closePlanes, openRouter, request } from '../../support/plane.ts';
+import { makeRoute } from '../../support/route.ts';
 
 afterEach(closePlanes);
 
-const route = (parts: Partial<Route>): Route => ({
-  host: '',
-  path: '/',
-  service: 'web',
-  stripPrefix: '',
-  addPrefix: '',
-  rewriteHost: '',
-  redirect: null,
-  ...parts,
-});
-
 const routes = [
-  route({ host: 'api.test', path: '/v1', service: 'api', stripPrefix: '/v1' }),
-  route({ host: 'api.test', path: '/v2', service: 'api', stripPrefix: '/v2', addPrefix: '/new' }),
-  route({ host: '*.any.test', service: 'api', rewriteHost: 'inner' }),
-  route({ path: '/old', service: '', redirect: { status: 308, location: 'https://new.test/' } }),
-  route({ host: 'gone.test', service: 'gone' }),
-  route({ host: 'web.test' }),
-  route({ host: 'add.test', addPrefix: '/pre' }),
+  makeRoute({ host: 'api.test', path: '/v1', service: 'api', stripPrefix: '/v1' }),
+  makeRoute({
+    host: 'api.test',
+    path: '/v2',
+    service: 'api',
+    stripPrefix: '/v2',
+    addPrefix: '/new',
+  }),
+  makeRoute({ host: '*.any.test', service: 'api', rewriteHost: 'inner' }),
+  makeRoute({
+    path: '/old',
+    service: '',
+    redirect: { status: 308, location: 'https://new.test/' },
+  }),
+  makeRoute({ host: 'gone.test', service: 'gone' }),
+  makeRoute({ host: 'web.test' }),
+  makeRoute({ host: 'add.test', addPrefix: '/pre' }),
 ];
 
 async function openBoth() {
@@ -77,6 +76,69 @@ describe('a router', () => {
     const { head } = await plane.ask(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     expect(head).toContain('HTTP/1.1 404 ');
     expect(head).toContain('X-Upriver-Reason: no-service\r\n');
+    await plane.quiet();
+  });
+
+  it.each([
+    ['other.test', '/a%2Fb', 'other.test/a%2Fb', 'the path can be read in two ways'],
+    ['other.test', '/x?q=1', 'other.test/x', 'none of the 7 routes of LISTENER matches'],
+    ['api.test', '/<b>"', 'api.test/%3Cb%3E%22', 'none of the 7 routes of LISTENER matches'],
+    ['api.test', '/%761/x', 'api.test/%761/x', "can't take /v1 off a path that spells it"],
+    ['gone.test', '/', 'gone.test/', 'the route for gone.test and / leads to service gone, which'],
+    ['a'.repeat(250), '/', `${'a'.repeat(200)}.../`, 'none of the 7 routes of LISTENER matches'],
+  ])('says in words why %s%s has no service', async (host, target, asked, why) => {
+    const plane = await openBoth();
+    const { body } = await plane.ask(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect(body).toBe(`No route matches this host and path: ${asked}\n`);
+    const at = asked.indexOf('/');
+    const listener = `127.0.0.1:${plane.port}`;
+    expect(plane.lines).toEqual([
+      {
+        client: '127.0.0.1',
+        listener,
+        host: asked.slice(0, at),
+        path: asked.slice(at),
+        status: 404,
+        reason: 'no-service',
+        detail: expect.stringContaining(why.replace('LISTENER', listener)),
+        message: 'No route matches this host and path.',
+      },
+    ]);
+    await plane.quiet();
+  });
+
+  it.each([
+    ['GET /p?q=1', 'a:81', 'https://a/p?q=1'],
+    ['GET http://b:82/p', 'a', 'https://b/p'],
+    ['GET http://b', 'a', 'https://b/'],
+    ['OPTIONS *', 'a', 'https://a/'],
+    ['GET /%0d%0a', 'a', 'https://a/%0d%0a'],
+  ])('redirects %s of %s with what was asked for', async (line, host, location) => {
+    const redirect = { status: 301, location: 'https://$host$request_uri' };
+    const plane = await openRouter([makeRoute({ service: '', redirect })], {});
+    const { head } = await plane.ask(`${line} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect(head).toContain(`Location: ${location}\r\n`);
+    await plane.quiet();
+  });
+
+  it.each([
+    ['$request_uri', '/x?y', '/x?y'],
+    ['$request_uri', '//evil.test/x', '/evil.test/x'],
+    ['$path', '//evil.test/x?y', '/evil.test/x'],
+    ['$$5$path', '/x', '$5/x'],
+  ])('redirects to %s on this host alone', async (location, target, expected) => {
+    const redirect = { status: 302, location };
+    const plane = await openRouter([makeRoute({ service: '', redirect })], {});
+    const { head } = await plane.ask(request(`GET ${target}`));
+    expect(head).toContain(`Location: ${expected}\r\n`);
+    await plane.quiet();
+  });
+
+  it('refuses a redirect that wants the host of a request without one', async () => {
+    const redirect = { status: 302, location: 'https://$host/' };
+    const plane = await openRouter([makeRoute({ service: '', redirect })], {});
+    const { head } = await plane.ask('GET / HTTP/1.0\r\n\r\n');
+    expect(head).toContain('X-Upriver-Reason: bad-host\r\n');
     await plane.quiet();
   });
 

@@ -1,0 +1,107 @@
+// The configuration as far as it can be read: every field by itself, so that one bad value hides no
+// contradiction between others. What is wrong with a value is said by the schema; here it is
+// undefined.
+import type { z } from 'zod';
+import type { ListenAddress } from '../model/listener.ts';
+import {
+  consulSchema,
+  fromSchema,
+  routerSchema,
+  routeSchema,
+  serviceSchema,
+  statsSchema,
+} from './schema.ts';
+import { isTree, type Tree } from './tree.ts';
+
+export interface DraftService {
+  readonly name: string;
+  readonly tree: Tree;
+  readonly listen: readonly ListenAddress[] | undefined;
+  readonly protocol: 'http' | 'tcp' | undefined;
+  readonly balance: z.output<typeof serviceSchema.shape.balance> | undefined;
+  readonly registry: string | undefined;
+  /** The name that it has in its registry. */
+  readonly source: string | undefined;
+}
+
+export interface DraftRoute extends Partial<z.output<typeof routeSchema>> {
+  /** It says something of a redirect, right or wrong. */
+  readonly isRedirect: boolean;
+}
+
+export interface DraftRouter {
+  readonly listen: readonly ListenAddress[] | undefined;
+  readonly routes: readonly DraftRoute[];
+}
+
+export interface Draft {
+  readonly services: ReadonlyMap<string, DraftService>;
+  readonly routers: readonly DraftRouter[];
+  /** Names with fixed endpoints. */
+  readonly fixed: ReadonlySet<string>;
+  /** The stats port; null where it is off. */
+  readonly stats: ListenAddress | null | undefined;
+  /** Services may come that no layer names. */
+  readonly isSelfDescribed: boolean;
+}
+
+export function draftOf(tree: Tree): Draft {
+  const services = Object.entries(treeOf(tree.services)).map(
+    ([name, service]) => [name, draftService(name, treeOf(service))] as const,
+  );
+  const { consul } = treeOf(tree.registries);
+  const isFollowed = isTree(consul) || consul === null;
+  return {
+    services: new Map(services),
+    routers: list(tree.routers).map((router) => draftRouter(treeOf(router))),
+    fixed: new Set(Object.keys(treeOf(tree.static))),
+    stats: field(statsSchema.shape.listen, treeOf(tree.stats).listen),
+    isSelfDescribed:
+      isFollowed &&
+      field(consulSchema.shape.self_described, treeOf(consul).self_described) === true,
+  };
+}
+
+function draftService(name: string, tree: Tree): DraftService {
+  const { shape } = serviceSchema;
+  const from = treeOf(tree.from);
+  return {
+    name,
+    tree,
+    listen: field(shape.listen, tree.listen),
+    protocol: field(shape.protocol, tree.protocol),
+    balance: field(shape.balance, tree.balance),
+    registry: field(fromSchema.shape.registry, from.registry),
+    source: from.service === undefined ? name : field(fromSchema.shape.service, from.service),
+  };
+}
+
+function draftRouter(tree: Tree): DraftRouter {
+  return {
+    listen: field(routerSchema.shape.listen, tree.listen),
+    routes: list(tree.routes).map((route) => draftRoute(treeOf(route))),
+  };
+}
+
+function draftRoute(tree: Tree): DraftRoute {
+  const fields = Object.entries(routeSchema.shape).map(([key, schema]) => [
+    key,
+    field<unknown>(schema, tree[key]),
+  ]);
+  const isRedirect = tree.redirect != null;
+  // Each value is what its own schema made of it.
+  return { ...(Object.fromEntries(fields) as Omit<DraftRoute, 'isRedirect'>), isRedirect };
+}
+
+function field<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
+  const result = schema.safeParse(value);
+  return result.success ? result.data : undefined;
+}
+
+function treeOf(value: unknown): Tree {
+  return isTree(value) ? value : {};
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,145 @@
+// Keys and values that HAProxy, nginx, Traefik, Envoy and Caddy know, and what they are called here.
+
+/** Their key, in lower case without separators -> our counterpart. */
+const KEYS: Readonly<Record<string, string>> = {
+  // HAProxy
+  acl: 'routers[].routes with host and path',
+  backend: 'services',
+  bind: 'listen',
+  check: 'health',
+  cookie: 'balance: hash(cookie:NAME)',
+  defaultbackend: 'a route without host and path (routers[].routes)',
+  errorlimit: 'passive.consecutive_failures',
+  fall: 'health.fall',
+  frontend: 'routers, or listen of a service',
+  hardstopafter: 'shutdown.grace',
+  httpcheck: 'health',
+  httprequest: 'http.request_headers, or routers[].routes',
+  httpresponse: 'http.response_headers',
+  inter: 'health.interval',
+  maxconn: 'limits.connections, or limits.per_endpoint for one endpoint',
+  maxqueue: 'limits.queue',
+  mode: 'protocol',
+  nbthread: 'workers',
+  option: 'keys of their own (health, http, retry)',
+  redirect: 'routers[].routes[].redirect',
+  retries: 'retry.attempts',
+  rise: 'health.rise',
+  server: 'static: { NAME: [host:port] } (the Server field of replies: http.server)',
+  servers: 'static: { NAME: [host:port] }',
+  slowstart: 'slow_start',
+  timeout: 'timeouts',
+  timeoutclient: 'timeouts.idle_body',
+  timeoutconnect: 'timeouts.connect',
+  timeoutqueue: 'limits.queue_timeout',
+  timeoutserver: 'timeouts.response and timeouts.idle_body',
+  timeouttunnel: 'timeouts.idle_tunnel',
+  usebackend: 'routers[].routes with host and path',
+  weight: 'a weight of the endpoint: host:port weight=N in static, or in the registry',
+  // nginx
+  accesslog: 'log.access',
+  clientheadertimeout: 'timeouts.client_header',
+  clientmaxbodysize: 'limits.body',
+  errorlog: 'log',
+  failtimeout: 'passive.ejection',
+  iphash: 'balance: hash(source)',
+  keepalive: 'limits.idle_upstream',
+  keepaliverequests: 'limits.keep_alive_requests',
+  keepalivetimeout: 'timeouts.keep_alive',
+  largeclientheaderbuffers: 'limits.header_bytes',
+  leastconn: 'balance: least-conn',
+  limitconn: 'limits.connections',
+  location: 'routers[].routes[].path',
+  locations: 'routers[].routes',
+  maxfails: 'passive.consecutive_failures',
+  proxyconnecttimeout: 'timeouts.connect',
+  proxynextupstream: 'retry.on',
+  proxynextupstreamtries: 'retry.attempts',
+  proxypass: 'routers[].routes[].service',
+  proxyreadtimeout: 'timeouts.response and timeouts.idle_body',
+  proxysetheader: 'http.request_headers',
+  rewrite: 'routers[].routes[].strip and prefix',
+  servername: 'routers[].routes[].host',
+  upstream: 'services, with fixed endpoints in static',
+  upstreams: 'services, with fixed endpoints in static',
+  workerprocesses: 'workers',
+  // Traefik
+  api: 'stats',
+  certificatesresolvers: '',
+  circuitbreaker: 'passive',
+  consulcatalog: 'registries.consul',
+  entrypoint: 'listen',
+  entrypoints: 'listen',
+  gracetimeout: 'shutdown.grace',
+  healthcheck: 'health',
+  loadbalancer: 'services, with balance',
+  metrics: 'stats',
+  middlewares: 'http, retry and limits of a service, or strip and prefix of a route',
+  passhostheader: "routers[].routes[].rewrite_host (the client's host is the default)",
+  ping: 'stats (/healthz)',
+  providers: 'registries',
+  rule: 'host and path',
+  sticky: 'balance: hash(cookie:NAME)',
+  stripprefix: 'strip',
+  addprefix: 'prefix',
+  // Envoy and Caddy
+  clusters: 'services',
+  cluster: 'service',
+  connecttimeout: 'timeouts.connect',
+  endpoints: 'static: { NAME: [host:port] }',
+  lbpolicy: 'balance',
+  listeners: 'listen',
+  outlierdetection: 'passive',
+  reverseproxy: 'routers[].routes[].service',
+  virtualhosts: 'routers[].routes with host',
+  // Words of nobody in particular
+  address: 'listen',
+  algorithm: 'balance',
+  hosts: 'host',
+  paths: 'path',
+  port: 'listen',
+  threads: 'workers',
+  // What there is not (yet).
+  http2: '',
+  h2: '',
+  http3: '',
+  ssl: '',
+  tls: '',
+  sni: '',
+  cache: '',
+  compress: '',
+  gzip: '',
+};
+
+const BALANCE: Readonly<Record<string, string>> = {
+  leastconn: 'least-conn',
+  leastconnections: 'least-conn',
+  leastrequest: 'least-conn',
+  rr: 'round-robin',
+  wrr: 'round-robin',
+  roundrobin: 'round-robin',
+  staticrr: 'round-robin',
+  weightedroundrobin: 'round-robin',
+  iphash: 'hash(source)',
+  source: 'hash(source)',
+  sourceip: 'hash(source)',
+  maglev: 'hash(header:NAME)',
+  ringhash: 'hash(header:NAME)',
+  poweroftwo: 'p2c',
+  randomtwo: 'p2c',
+  peakewma: 'ewma',
+};
+
+const plain = (word: string) => word.toLowerCase().replace(/[^a-z0-9]/g, '');
+
+/** What another program's key is called here; '' for what there is not; null where it is unknown. */
+export function counterpartOf(key: string): string | null {
+  const name = plain(key);
+  return Object.hasOwn(KEYS, name) ? KEYS[name]! : null;
+}
+
+/** The policy that another program's name of one means, or null. */
+export function policyMeant(text: string): string | null {
+  const name = plain(text);
+  return Object.hasOwn(BALANCE, name) ? BALANCE[name]! : null;
+}
