@@ -14,7 +14,13 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
     static: input.static,
     services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
     routers: input.routers.map(buildRouter),
-    stats: { listen: input.stats.listen, adminToken: input.stats.admin_token },
+    stats: {
+      listen: input.stats.listen,
+      adminToken: input.stats.admin_token,
+      read: input.stats.read,
+      readToken: input.stats.read_token,
+      hosts: input.stats.hosts,
+    },
     guard: {
       enabled: input.guard.enabled,
       holdMs: input.guard.hold,

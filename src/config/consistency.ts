@@ -13,6 +13,10 @@ export function contradictions(input: ConfigInput, where: Where): Problem[] {
   const found = [...duplicateListeners(input, where)];
   const tell = (path: Path, message: string) =>
     found.push({ where: where(path), key: path.map(String).join('.'), message });
+  const { read, read_token, admin_token } = input.stats;
+  if (read.includes('token') && read_token === '' && admin_token === '') {
+    tell(['stats', 'read'], 'there is no token: expected stats.read_token or stats.admin_token');
+  }
   for (const [name, { protocol, balance, from }] of Object.entries(input.services)) {
     if (protocol === 'tcp' && balance.hash !== null && balance.hash.on !== 'source') {
       const message = `a tcp service has no ${balance.hash.on}: expected hash(source)`;

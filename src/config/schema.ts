@@ -9,15 +9,18 @@ import {
   duration,
   flag,
   hedge,
+  hostName,
   listenAddress,
   listOf,
   network,
   oneOf,
   orList,
+  reader,
   share,
   size,
   staticEndpoint,
   statusRanges,
+  token,
 } from './values.ts';
 
 const one = <T extends z.ZodType>(type: T) => z.union([z.array(type), type.transform((v) => [v])]);
@@ -453,8 +456,19 @@ export const configSchema = z.strictObject({
         })
         .prefault(':1936')
         .meta({ description: 'Address of the stats port; off for none.' }),
-      admin_token: z.string().default('').meta({
+      admin_token: token.default('').meta({
         description: 'Token for changes from other machines; without, only loopback may.',
+      }),
+      read: listOf(reader).prefault(['any']).meta({
+        description:
+          'Who may read: any, loopback, token, addresses and networks; health checks are open to all.',
+      }),
+      read_token: token.default('').meta({
+        description: 'Token for reading where read says token; the admin token reads as well.',
+      }),
+      hosts: listOf(hostName).prefault([]).meta({
+        description:
+          'Names under which the port is served, beside addresses, names of this machine and private names: a page of another site may borrow an address, not a name.',
       }),
     })
     .prefault({})

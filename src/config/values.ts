@@ -157,6 +157,24 @@ export const network = parsed((text) => {
   return bitsMax > 0 && isBits && others.length === 0 ? text : null;
 }, 'an address or a network such as 10.0.0.0/8');
 
+/** Who may read the stats port. */
+export const reader = parsed(
+  (text) =>
+    ['any', 'loopback', 'token'].includes(text) || network.safeParse(text).success ? text : null,
+  'any, loopback, token, an address or a network such as 10.0.0.0/8',
+);
+
+/** A host name, or `*.` and a domain, in lower case. */
+export const hostName = parsed((text) => {
+  const name = text.toLowerCase();
+  return /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name) ? name : null;
+}, 'a host name such as lb.example.com or *.example.com');
+
+/** A secret that fits into an Authorization field (RFC 6750, section 2.1, and other printed ASCII). */
+export const token = z.string().regex(/^[\x21-\x7e]*$/, {
+  error: 'expected printed ASCII characters without white space: others do not fit into a field',
+});
+
 /** Where an agent answers: `host:port`, a URL without a path, or a unix socket. */
 export const agentAddress = parsed((text) => {
   if (text.startsWith('unix://')) return text.length > 'unix://'.length ? text : null;

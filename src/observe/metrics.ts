@@ -2,7 +2,8 @@
 // read, so the series of an endpoint that has left are gone with it. The registry is our own, never
 // the client library's global one.
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
-import { type Family, families, type Scrape } from './families.ts';
+import { safeLabel } from '../base/safe-text.ts';
+import { type Family, families, type Labels, type Scrape } from './families.ts';
 import type { StatsSources } from './sources.ts';
 
 export type MetricsFormat = 'prometheus' | 'openmetrics';
@@ -17,12 +18,13 @@ export class Metrics {
   private readonly registry = new Registry();
   private scrape: Scrape | null = null;
   private running: Promise<string> | null = null;
+  private readonly labels = new SafeLabels();
 
   constructor(sources: StatsSources) {
     this.sources = sources;
     collectDefaultMetrics({ register: this.registry });
     for (const family of families) {
-      this.registry.registerMetric(metricOf(family, () => this.scrape));
+      this.registry.registerMetric(metricOf(family, () => this.scrape, this.labels));
     }
   }
 
@@ -40,6 +42,7 @@ export class Metrics {
     } finally {
       this.scrape = null;
       this.running = null;
+      this.labels.forget();
     }
   }
 }
@@ -60,8 +63,36 @@ function scrapeOf(sources: StatsSources): Scrape {
   };
 }
 
+/** Label values that are safe to show, each looked at once a scrape. */
+class SafeLabels {
+  private readonly known = new Map<string, string>();
+
+  of(labels: Labels): Labels {
+    const safe: Record<string, string> = {};
+    for (const name in labels) safe[name] = this.value(labels[name]!);
+    return safe;
+  }
+
+  forget(): void {
+    this.known.clear();
+  }
+
+  private value(text: string): string {
+    let safe = this.known.get(text);
+    if (safe === undefined) {
+      safe = safeLabel(text);
+      this.known.set(text, safe);
+    }
+    return safe;
+  }
+}
+
 /** What the client library asks of a metric: a name and a way to get plain values. */
-function metricOf({ name, type, help, read }: Family, scrape: () => Scrape | null): Metric {
+function metricOf(
+  { name, type, help, read }: Family,
+  scrape: () => Scrape | null,
+  safe: SafeLabels,
+): Metric {
   const get = () => {
     const now = scrape();
     const values = now === null ? [] : [...read(now)];
@@ -71,7 +102,9 @@ function metricOf({ name, type, help, read }: Family, scrape: () => Scrape | nul
       type,
       aggregator: 'sum',
       values: values.map(({ labels, value, suffix }) =>
-        suffix === undefined ? { labels, value } : { labels, value, metricName: name + suffix },
+        suffix === undefined
+          ? { labels: safe.of(labels), value }
+          : { labels: safe.of(labels), value, metricName: name + suffix },
       ),
     });
   };
