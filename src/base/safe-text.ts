@@ -57,6 +57,13 @@ export function safeLabel(text: string): string {
   return safeLine(text);
 }
 
+/** Asterisks for the user and password of every URL in the text. */
+export function hideUserinfo(text: string): string {
+  return text.includes('@')
+    ? text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"']*@/gi, '$1***@')
+    : text;
+}
+
 /** All texts of JSON data as `safeLine` has them, also the names. */
 export function safeData(json: string): unknown {
   return JSON.parse(json, (_, value: unknown) =>

@@ -6,7 +6,7 @@ import type { RunFlags } from '../config/flags.ts';
 import { loadSettings } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
-import { redact } from '../config/secrets.ts';
+import { hideVariables, redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
 
 export function check(options: { flags: RunFlags; path: string; isPrinted: boolean }): number {
@@ -26,7 +26,9 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
     return 1;
   }
   const effective = fillDefaults(configSchema, { ...tree, workers: settings.workers });
-  if (isPrinted) console.log(stringify(redact(effective), { lineWidth: 0 }).trimEnd());
-  else console.log('configuration is valid');
+  if (isPrinted) {
+    const printed = stringify(redact(effective), { lineWidth: 0 }).trimEnd();
+    console.log(hideVariables(printed, process.env));
+  } else console.log('configuration is valid');
   return 0;
 }

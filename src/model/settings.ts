@@ -21,6 +21,8 @@ export interface ConsulSettings {
   readonly tokenFile: string;
   /** user:password for HTTP basic authentication. */
   readonly httpAuth: string;
+  /** user:password of an agent, by its address; for those that are not here it is `httpAuth`. */
+  readonly addressAuth?: Readonly<Record<string, string>>;
   readonly datacenter: string;
   readonly namespace: string;
   readonly partition: string;

@@ -27,12 +27,17 @@ export interface PageModel {
 export const rowKey = {
   process: ':process',
   summary: ':summary',
-  registry: (name: string) => `:registry/${encodeURIComponent(name)}`,
-  service: (name: string) => encodeURIComponent(name),
-  clients: (name: string) => `${encodeURIComponent(name)}?clients`,
-  total: (name: string) => `${encodeURIComponent(name)}?total`,
-  endpoint: (name: string, id: string) => `${encodeURIComponent(name)}/${encodeURIComponent(id)}`,
+  registry: (name: string) => `:registry/${escaped(name)}`,
+  service: (name: string) => escaped(name),
+  clients: (name: string) => `${escaped(name)}?clients`,
+  total: (name: string) => `${escaped(name)}?total`,
+  endpoint: (name: string, id: string) => `${escaped(name)}/${escaped(id)}`,
 };
+
+/** Half of a surrogate pair has no escape. */
+function escaped(name: string): string {
+  return encodeURIComponent(name.toWellFormed());
+}
 
 export function rowsOf(model: PageModel): Map<string, Cells> {
   const { services, status } = model;

@@ -95,7 +95,8 @@ describe('requests ahead of their answers', () => {
     );
     await Promise.all(all.map(closed));
     expect((await port.ask('/healthz')).status).toBe(200);
-    expect(count.reads).toBeLessThanOrEqual(2);
+    // One page per client at the most, of 4000 that were asked for.
+    expect(count.reads).toBeLessThanOrEqual(10);
   });
 });
 
