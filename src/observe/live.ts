@@ -111,7 +111,8 @@ function differences(
   before: ReadonlyMap<string, Cells>,
   after: ReadonlyMap<string, Cells>,
 ): Record<string, Record<string, Cell>> {
-  const changed: Record<string, Record<string, Cell>> = {};
+  // Keys are names that others choose, __proto__ among them.
+  const changed: Record<string, Record<string, Cell>> = Object.create(null);
   for (const [key, cells] of after) {
     const old = before.get(key) ?? {};
     for (const [name, cell] of Object.entries(cells)) {

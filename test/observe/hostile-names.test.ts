@@ -79,3 +79,21 @@ it.each(['/api/v1/events', '/stats/live'])('%s streams no event that was not one
     expect(looksHarmless(line)).toBe(true);
   }
 });
+
+it('a service called __proto__ is a name like any other', async () => {
+  const response = await fetch(`${port.url}/stats/live`);
+  const reader = response.body!.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  const until = async (mark: RegExp): Promise<void> => {
+    while (!mark.test(text)) text += decoder.decode((await reader.read()).value, { stream: true });
+  };
+  await until(/event: cells/);
+  const index = port.services.findIndex(({ service }) => service.name === '__proto__');
+  const endpoints = [makeEndpointView('other', { state: 'up' })];
+  port.services[index] = makeServiceView('__proto__', { endpoints });
+  await until(/event: cells[^]*event: cells/);
+  await reader.cancel();
+  expect(Object.keys(Object.prototype)).toEqual([]);
+  expect(({} as Record<string, unknown>).up).toBeUndefined();
+});
