@@ -10,13 +10,24 @@ const RETRY_MS = 2000;
 const HEARTBEAT_MS = 15_000;
 /** A client that has left so much unread is cut: it comes back and asks for what it missed. */
 const UNREAD_BYTES_MAX = 256 * 1024;
-/** Of all streams together: then the one that has left the most unread is cut. */
-const UNREAD_BYTES_ALL = 8 * 1024 * 1024;
+/** ... beside so many of the largest message so far: a large table has large messages. */
+const UNREAD_MESSAGES_MAX = 2;
+/** A client that has read nothing of what there is for so long is cut. */
+const UNREAD_MS_MAX = 10_000;
+/** First messages that are being read, of all streams: what comes later they share. */
+const FIRST_BYTES_MAX = 16 * 1024 * 1024;
+
+interface Stream {
+  /** Of its first message, until that has been read. */
+  firstBytes: number;
+  /** Since when something is unread; 0: nothing is. */
+  behindSinceMs: number;
+}
 
 export class StreamSet {
-  /** With how many unread bytes each may lag: more until its first message has been read. */
-  private readonly streams = new Map<ServerResponse, number>();
+  private readonly streams = new Map<ServerResponse, Stream>();
   private readonly heartbeat: NodeJS.Timeout;
+  private largestBytes = 0;
 
   constructor() {
     this.heartbeat = setInterval(() => this.sendAll(': alive\n\n'), HEARTBEAT_MS).unref();
@@ -35,7 +46,7 @@ export class StreamSet {
    * owns the response from now on. False when there are too many; it is then the caller's still.
    */
   add(response: ServerResponse, first: Buffer): boolean {
-    if (this.isFull) return false;
+    if (this.isFull || !this.hasRoom(first)) return false;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -48,49 +59,54 @@ export class StreamSet {
       response.end();
       return true;
     }
-    response.write(`retry: ${RETRY_MS}\n\n`);
-    if (first.length > 0) response.write(first);
-    this.streams.set(response, UNREAD_BYTES_MAX + first.length);
-    response.once('drain', () => {
-      if (this.streams.has(response)) this.streams.set(response, UNREAD_BYTES_MAX);
-    });
+    const stream: Stream = { firstBytes: 0, behindSinceMs: 0 };
+    this.streams.set(response, stream);
     response.on('close', () => this.streams.delete(response));
+    response.on('drain', () => {
+      stream.firstBytes = 0;
+      stream.behindSinceMs = 0;
+    });
+    this.largestBytes = Math.max(this.largestBytes, first.length);
+    write(response, stream, `retry: ${RETRY_MS}\n\n`);
+    if (first.length === 0) return true;
+    stream.firstBytes = first.length;
+    write(response, stream, first);
     return true;
   }
 
   sendAll(text: string): void {
     if (this.streams.size === 0) return;
     const bytes = Buffer.from(text);
-    let unread = 0;
-    for (const [stream, unreadMax] of this.streams) {
-      if (stream.writableLength > unreadMax) this.cut(stream);
-      else stream.write(bytes);
-      unread += stream.writableLength;
+    this.largestBytes = Math.max(this.largestBytes, bytes.length);
+    const unreadMax = UNREAD_BYTES_MAX + UNREAD_MESSAGES_MAX * this.largestBytes;
+    const lateMs = performance.now() - UNREAD_MS_MAX;
+    for (const [response, stream] of this.streams) {
+      const isLate = stream.behindSinceMs > 0 && stream.behindSinceMs < lateMs;
+      if (isLate || response.writableLength > unreadMax) this.cut(response);
+      else write(response, stream, bytes);
     }
-    // One alone has the bound of its own: its first message may be large.
-    while (unread > UNREAD_BYTES_ALL && this.streams.size > 1) unread -= this.cutSlowest();
-  }
-
-  /** Cuts the stream that has left the most unread; returns how much that was. */
-  private cutSlowest(): number {
-    let slowest: ServerResponse | null = null;
-    for (const stream of this.streams.keys()) {
-      if (slowest === null || stream.writableLength > slowest.writableLength) slowest = stream;
-    }
-    const unread = slowest?.writableLength ?? Infinity;
-    if (slowest !== null) this.cut(slowest);
-    return unread;
-  }
-
-  private cut(stream: ServerResponse): void {
-    this.streams.delete(stream);
-    stream.destroy();
   }
 
   close(): void {
     clearInterval(this.heartbeat);
-    for (const stream of this.streams.keys()) stream.destroy();
+    for (const response of this.streams.keys()) response.destroy();
   }
+
+  private hasRoom({ length }: Buffer): boolean {
+    let held = 0;
+    for (const { firstBytes } of this.streams.values()) held += firstBytes;
+    return held === 0 || held + length <= FIRST_BYTES_MAX;
+  }
+
+  private cut(response: ServerResponse): void {
+    this.streams.delete(response);
+    response.destroy();
+  }
+}
+
+function write(response: ServerResponse, stream: Stream, data: string | Buffer): void {
+  if (response.write(data)) stream.firstBytes = 0;
+  else if (stream.behindSinceMs === 0) stream.behindSinceMs = performance.now();
 }
 
 export class EventStreams {
@@ -114,10 +130,6 @@ export class EventStreams {
     const isOurs = lastId <= (kept.at(-1)?.id ?? 0);
     const missed = isOurs ? kept.filter(({ id }) => id > lastId) : kept;
     return this.streams.add(response, Buffer.from(missed.map(formatEvent).join('')));
-  }
-
-  get isFull(): boolean {
-    return this.streams.isFull;
   }
 
   close(): void {

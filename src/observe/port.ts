@@ -141,9 +141,8 @@ export class StatsPort {
     }
     const given = call.request.headers['last-event-id'];
     const lastId = typeof given === 'string' && /^\d+$/.test(given) ? Number(given) : null;
-    if (this.eventStreams.isFull) return sendError(call, 503, TOO_MANY);
     call.hold();
-    this.eventStreams.add(call.response, lastId);
+    if (!this.eventStreams.add(call.response, lastId)) return sendError(call, 503, TOO_MANY);
   }
 
   async change(call: Call, [service = '', endpoint = '', verb = '']: readonly string[]) {

@@ -92,7 +92,7 @@ it('a service called __proto__ is a name like any other', async () => {
   const index = port.services.findIndex(({ service }) => service.name === '__proto__');
   const endpoints = [makeEndpointView('other', { state: 'up' })];
   port.services[index] = makeServiceView('__proto__', { endpoints });
-  await until(/event: cells[^]*event: cells/);
+  await until(/event: cells[\s\S]*event: cells/);
   await reader.cancel();
   expect(Object.keys(Object.prototype)).toEqual([]);
   expect(({} as Record<string, unknown>).up).toBeUndefined();
