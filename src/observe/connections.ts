@@ -27,6 +27,13 @@ export interface Places {
   readonly isLocal?: (socket: Socket) => boolean;
 }
 
+interface Group {
+  readonly isReserved: boolean;
+  size: number;
+  /** The longest idle first. */
+  readonly idle: Set<Connection>;
+}
+
 export class Connection {
   readonly socket: Socket;
   readonly address: string;
@@ -39,14 +46,17 @@ export class Connection {
   /** An open stream of events: it has no end, and is bounded by its unread bytes. */
   isStream = false;
   readonly waiting: (() => void)[] = [];
+  /** Those of the same address, with the same kind of place. */
+  readonly group: Group;
 
   /** It comes from this machine. */
   readonly isLocal: boolean;
 
-  constructor(socket: Socket, parts: { isReserved: boolean; isLocal: boolean }) {
+  constructor(socket: Socket, parts: { group: Group; isLocal: boolean }) {
     this.socket = socket;
     this.isLocal = parts.isLocal;
-    this.isReserved = parts.isReserved;
+    this.group = parts.group;
+    this.isReserved = parts.group.isReserved;
     this.address = socket.remoteAddress ?? '';
   }
 
@@ -66,6 +76,8 @@ export class Connections {
   private readonly reserved: number;
   private readonly isLocal: (socket: Socket) => boolean;
   private readonly open = new Map<Socket, Connection>();
+  private readonly groups = new Map<string, Group>();
+  private ordinary = 0;
   private readonly looking: NodeJS.Timeout;
 
   constructor(places: Places = { places: PLACES, reserved: RESERVED }) {
@@ -77,16 +89,20 @@ export class Connections {
 
   /** Gives a new connection a place, or closes it. */
   add(socket: Socket): void {
-    const used = this.count((one) => !one.isReserved);
-    const isReserved = used >= this.places && !this.makeRoom(false);
-    const left = this.reserved - this.count((one) => one.isReserved);
+    const isReserved = this.ordinary >= this.places && !this.makeRoom(false);
+    const left = this.reserved - (this.open.size - this.ordinary);
     if (isReserved && left <= 0 && !this.makeRoom(true)) {
       socket.destroy();
       return;
     }
+    const group = this.groupOf(socket.remoteAddress ?? '', isReserved);
     const isLocal = this.isLocal(socket);
-    this.open.set(socket, new Connection(socket, { isReserved, isLocal }));
-    socket.once('close', () => this.open.delete(socket));
+    const connection = new Connection(socket, { group, isLocal });
+    this.open.set(socket, connection);
+    group.size += 1;
+    group.idle.add(connection);
+    if (!isReserved) this.ordinary += 1;
+    socket.once('close', () => this.remove(connection));
   }
 
   /**
@@ -99,6 +115,7 @@ export class Connections {
     if (connection === undefined || socket.destroyed) return;
     const begin = (): void => {
       connection.response = response;
+      connection.group.idle.delete(connection);
       connection.progressMs = performance.now();
       response.once('close', () => this.next(connection));
       run(connection);
@@ -123,36 +140,58 @@ export class Connections {
     connection.response = null;
     connection.isStream = false;
     connection.progressMs = performance.now();
+    if (connection.socket.destroyed) return;
     const begin = connection.waiting.shift();
-    if (begin !== undefined && !connection.socket.destroyed) begin();
+    if (begin === undefined) connection.group.idle.add(connection);
+    else begin();
   }
 
   /** Closes a connection that has such a place and does nothing with it; false where all do. */
   private makeRoom(isReserved: boolean): boolean {
-    const candidates = [...this.open.values()].filter((one) => one.isReserved === isReserved);
-    const held = new Map<string, number>();
-    for (const { address } of candidates) held.set(address, (held.get(address) ?? 0) + 1);
-    const holds = (one: Connection): number => held.get(one.address) ?? 0;
-    const rank = (a: Connection, b: Connection): number =>
-      holds(b) - holds(a) || a.progressMs - b.progressMs;
-    const idle = candidates.filter((one) => one.isIdle);
-    const free = idle.length > 0 ? idle : candidates.filter((one) => one.isStalled(STALLED_MS));
-    const victim = free.sort(rank)[0];
-    if (victim === undefined) return false;
-    this.open.delete(victim.socket);
+    let largest: Group | null = null;
+    for (const group of this.groups.values()) {
+      if (group.isReserved !== isReserved || group.idle.size === 0) continue;
+      if (largest === null || group.size > largest.size) largest = group;
+    }
+    const [idle] = largest?.idle ?? [];
+    const victim = idle ?? this.slowest(isReserved);
+    if (victim === null) return false;
+    this.remove(victim);
     victim.socket.destroy();
     return true;
+  }
+
+  private slowest(isReserved: boolean): Connection | null {
+    let slowest: Connection | null = null;
+    for (const one of this.open.values()) {
+      if (one.isReserved !== isReserved || !one.isStalled(STALLED_MS)) continue;
+      if (slowest === null || one.progressMs < slowest.progressMs) slowest = one;
+    }
+    return slowest;
+  }
+
+  private remove(connection: Connection): void {
+    if (!this.open.delete(connection.socket)) return;
+    const { group, address, isReserved } = connection;
+    group.idle.delete(connection);
+    group.size -= 1;
+    if (group.size === 0) this.groups.delete(`${isReserved} ${address}`);
+    if (!isReserved) this.ordinary -= 1;
+  }
+
+  private groupOf(address: string, isReserved: boolean): Group {
+    const key = `${isReserved} ${address}`;
+    let group = this.groups.get(key);
+    if (group === undefined) {
+      group = { isReserved, size: 0, idle: new Set() };
+      this.groups.set(key, group);
+    }
+    return group;
   }
 
   private cutStalled(): void {
     for (const one of [...this.open.values()]) {
       if (one.isStalled(STALLED_MS_MAX)) one.socket.destroy();
     }
-  }
-
-  private count(has: (one: Connection) => boolean): number {
-    let total = 0;
-    for (const one of this.open.values()) if (has(one)) total += 1;
-    return total;
   }
 }
