@@ -65,9 +65,9 @@ const worker = new Worker(context, (listenErrors) => report({ type: 'listeners',
 // Not by a message of the main thread: what is short of memory may be what keeps that busy.
 const level = new MemoryLevel();
 let { memoryMaxBytes } = init;
-setInterval(() => {
+clock.setTicker(MEMORY_LOOK_MS, () => {
   if (level.look(memoryMaxBytes)) worker.setMemory(level.isShort);
-}, MEMORY_LOOK_MS).unref();
+});
 
 const unpacker = new DeltaUnpacker();
 port.on('message', (message: ToWorker) => {
