@@ -3,7 +3,7 @@
 // the client library's global one.
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { safeLabel } from '../base/safe-text.ts';
-import { type Family, families, type Labels, type Scrape } from './families.ts';
+import { type Family, families, type Labels, type Sample, type Scrape } from './families.ts';
 import type { StatsSources } from './sources.ts';
 
 export type MetricsFormat = 'prometheus' | 'openmetrics';
@@ -19,12 +19,13 @@ export class Metrics {
   private scrape: Scrape | null = null;
   private running: Promise<string> | null = null;
   private readonly labels = new SafeLabels();
+  private turns: Promise<void> = Promise.resolve();
 
   constructor(sources: StatsSources) {
     this.sources = sources;
     collectDefaultMetrics({ register: this.registry });
     for (const family of families) {
-      this.registry.registerMetric(metricOf(family, () => this.scrape, this.labels));
+      this.registry.registerMetric(metricOf(family, () => this.read(family)));
     }
   }
 
@@ -33,6 +34,16 @@ export class Metrics {
     this.running ??= this.collect();
     const text = await this.running;
     return format === 'openmetrics' ? toOpenMetrics(text) : text;
+  }
+
+  /** The samples of a family, each in a turn of its own: a health check need not wait for all. */
+  private async read(family: Family): Promise<readonly Sample[]> {
+    const turn = this.turns.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    this.turns = turn;
+    await turn;
+    if (this.scrape === null) return [];
+    const samples = [...family.read(this.scrape)];
+    return samples.map((sample) => ({ ...sample, labels: this.labels.of(sample.labels) }));
   }
 
   private async collect(): Promise<string> {
@@ -88,26 +99,16 @@ class SafeLabels {
 }
 
 /** What the client library asks of a metric: a name and a way to get plain values. */
-function metricOf(
-  { name, type, help, read }: Family,
-  scrape: () => Scrape | null,
-  safe: SafeLabels,
-): Metric {
-  const get = () => {
-    const now = scrape();
-    const values = now === null ? [] : [...read(now)];
-    return Promise.resolve({
-      name,
-      help,
-      type,
-      aggregator: 'sum',
-      values: values.map(({ labels, value, suffix }) =>
-        suffix === undefined
-          ? { labels: safe.of(labels), value }
-          : { labels: safe.of(labels), value, metricName: name + suffix },
-      ),
-    });
-  };
+function metricOf({ name, type, help }: Family, read: () => Promise<readonly Sample[]>): Metric {
+  const get = async () => ({
+    name,
+    help,
+    type,
+    aggregator: 'sum',
+    values: (await read()).map(({ labels, value, suffix }) =>
+      suffix === undefined ? { labels, value } : { labels, value, metricName: name + suffix },
+    ),
+  });
   const metric = { name, help, type, aggregator: 'sum', get, reset() {} };
   // The library takes any object of this shape; its types know its own classes alone.
   return metric as unknown as Metric;

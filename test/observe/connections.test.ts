@@ -32,6 +32,8 @@ function closed(socket: Socket): Promise<void> {
   });
 }
 
+/** Pages are made at a pace of their own. */
+const PATIENT = { timeout: 10_000 };
 const PAGE = '/api/v1/events?format=json';
 
 /** Counts how often the page of events is made. */
@@ -65,7 +67,7 @@ describe('requests ahead of their answers', () => {
       text += part;
     });
     socket.resume();
-    await expect.poll(() => text).toContain('nothing is served');
+    await expect.poll(() => text, PATIENT).toContain('nothing is served');
     expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 404']);
   });
 
@@ -74,11 +76,11 @@ describe('requests ahead of their answers', () => {
     fill();
     const count = counting();
     const socket = await client(get(PAGE).repeat(8));
-    await expect.poll(() => count.pages).toBe(1);
+    await expect.poll(() => count.pages, PATIENT).toBe(1);
     for (let i = 0; i < 5; i += 1) expect((await port.ask('/healthz')).status).toBe(200);
     expect(count.pages).toBe(1);
     socket.resume();
-    await expect.poll(() => count.pages, { timeout: 10_000 }).toBe(8);
+    await expect.poll(() => count.pages, PATIENT).toBe(8);
   });
 
   it('cost a client its connection when there are hundreds', async () => {
@@ -102,10 +104,10 @@ describe('pages', () => {
     for (let i = 1; i <= 3; i += 1) {
       silent.push(await client(get(PAGE)));
       // Each has a page of its own.
-      await expect.poll(() => count.pages).toBe(i);
+      await expect.poll(() => count.pages, PATIENT).toBe(i);
     }
     // A client counts as silent after a second.
-    await expect.poll(async () => (await port.ask(PAGE)).status, { timeout: 5000 }).toBe(200);
+    await expect.poll(async () => (await port.ask(PAGE)).status, PATIENT).toBe(200);
     await Promise.race(silent.map(closed));
   });
 });

@@ -186,3 +186,20 @@ describe('the format', () => {
     expect(families).toContain('upriver_requests');
   });
 });
+
+it('a large table keeps no health check waiting until all of it is written', async () => {
+  const endpoints = Array.from({ length: 5000 }, (_, i) => makeEndpointView(`node-${i}/web`));
+  port.services = [makeServiceView('web', { endpoints })];
+  let isDone = false;
+  const scrape = port.ask('/metrics').then(() => {
+    isDone = true;
+  });
+  let checks = 0;
+  while (!isDone) {
+    expect((await port.ask('/healthz')).status).toBe(200);
+    checks += 1;
+  }
+  await scrape;
+  // In one piece it would be the one before and the one after.
+  expect(checks).toBeGreaterThan(5);
+});
