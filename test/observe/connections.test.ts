@@ -75,12 +75,12 @@ describe('requests ahead of their answers', () => {
     await start();
     fill();
     const count = counting();
-    const socket = await client(get(PAGE).repeat(8));
+    const socket = await client(get(PAGE).repeat(3));
     await expect.poll(() => count.pages, PATIENT).toBe(1);
     for (let i = 0; i < 5; i += 1) expect((await port.ask('/healthz')).status).toBe(200);
     expect(count.pages).toBe(1);
     socket.resume();
-    await expect.poll(() => count.pages, PATIENT).toBe(8);
+    await expect.poll(() => count.pages, PATIENT).toBe(3);
   });
 
   it('cost a client its connection when there are hundreds', async () => {
