@@ -56,7 +56,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       static: {},
       services,
       routers: [],
-      stats: { listen: null, adminToken: '' },
+      stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
       guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
       state: { file: '' },
       memoryMaxBytes: 0,
