@@ -5,7 +5,7 @@
 //   --trace       prints what happens, line by line
 // Exits 1 when an oracle found something.
 import { parseArgs } from 'node:util';
-import { runOrderlyWorld } from './data/orderly-world.ts';
+import { runWorld } from './data/world.ts';
 import { Trace } from './kernel/trace.ts';
 
 const { values } = parseArgs({
@@ -42,7 +42,7 @@ function refuse(message: string): number {
 async function runSeed(seed: number): Promise<boolean> {
   const print = values.trace ? (line: string) => console.log(line) : null;
   const trace = new Trace({ keep: false, print });
-  const { exchanges, events, faults } = await runOrderlyWorld(seed, trace);
+  const { exchanges, events, faults } = await runWorld(seed, { trace });
   console.log(`seed ${seed}: ${exchanges} exchanges, ${events} events, ${faults.length} faults`);
   for (const fault of faults) console.log(`  ${fault}`);
   return faults.length === 0;
@@ -56,7 +56,7 @@ async function runFresh(seconds: number): Promise<number> {
   let exchanges = 0;
   let seed = first;
   for (; tookMs() < seconds * 1000; seed += 1) {
-    const result = await runOrderlyWorld(seed);
+    const result = await runWorld(seed);
     exchanges += result.exchanges;
     if (result.faults.length === 0) continue;
     await runSeed(seed);
