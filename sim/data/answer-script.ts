@@ -56,9 +56,11 @@ export function drawAnswer(
   const isCutShort = fault === 'stalls' || fault === 'resets' || fault === 'closes';
   const body = mayHaveBody ? marked(isCutShort ? size + 20 : size, `<${tag}.`) : marked(0, '');
   const saysClose = framing === 'close' || (!AFTERWARDS.has(fault) && chance.happens(0.05));
-  const sent = { tag, status, framing, body, saysClose, isHead: request.method === 'HEAD' };
+  const isHead = request.method === 'HEAD';
+  const mayBeginEarly = !IN_BODY.has(fault);
+  const sent = { tag, status, framing, body, saysClose, isHead, mayBeginEarly };
   const whole = switches ? switching(tag) : answerBytes(chance, sent);
-  const { thinkMs, pieces, pauseMs } = drawPace(chance, habits);
+  const { thinkMs, pieces, pauseMs } = drawPace(chance, habits, fault);
   return {
     status,
     body,
@@ -97,9 +99,9 @@ function drawFraming(chance: Chance, fault: AnswerFault): AnswerFraming {
   return chance.pick(['length', 'length', 'length', 'chunked', 'chunked', 'close']);
 }
 
-function drawPace(chance: Chance, habits: EndpointHabits) {
+function drawPace(chance: Chance, habits: EndpointHabits, fault: AnswerFault) {
   const isSlow = chance.happens(habits.slowShare);
-  const isPieced = chance.happens(0.15);
+  const isPieced = chance.happens(0.15) && fault !== 'surplus';
   return {
     thinkMs: isSlow
       ? chance.between(0, habits.slowMs)
@@ -118,13 +120,15 @@ interface Sent {
   readonly body: Buffer;
   readonly saysClose: boolean;
   readonly isHead: boolean;
+  /** Interim responses may come first. */
+  readonly mayBeginEarly: boolean;
 }
 
 function answerBytes(
   chance: Chance,
-  { tag, status, framing, body, saysClose, isHead }: Sent,
+  { tag, status, framing, body, saysClose, isHead, mayBeginEarly }: Sent,
 ): Buffer {
-  const interim = chance.happens(0.05) ? 'HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n' : '';
+  const interim = chance.happens(0.05) && mayBeginEarly ? 'HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n' : '';
   const length = isHead ? chance.int(0, 5000) : body.length;
   const line =
     framing === 'length' || (framing === 'none' && isHead)

@@ -115,11 +115,12 @@ export class Audit {
     for (const { code, index, status } of reasons) {
       const count = requests.filter(({ reason }) => reason === code).length;
       const told = ledger.reasonTotal(slot, index);
-      const least = status >= 400 && status < 500 ? count - nobodys : count;
+      const least = status >= 400 ? count - nobodys : count;
       // A connection that is refused before its first request counts as well.
       const isEarly = code === 'too-many-connections' || code === 'client-header-timeout';
       const cut = requests.filter(({ end }) => end === 'cut').length;
-      const most = status === 0 ? cut + unknown : count + unknown;
+      const mayCut = status === 0 || code === 'request-timeout';
+      const most = count + unknown + (mayCut ? cut : 0);
       this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
     }
   }

@@ -50,7 +50,7 @@ export interface Attempt {
 
 /** Whether what the client gets of this attempt may be whole. */
 export function mayBeWhole({ fault, doneMs }: Attempt): boolean {
-  return HARMLESS.has(fault) && doneMs >= 0;
+  return HARMLESS.has(fault) && (doneMs >= 0 || fault === 'surplus');
 }
 
 export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' | 'unanswered';

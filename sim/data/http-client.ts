@@ -128,7 +128,8 @@ export class HttpClient {
   }
 }
 
-const GOOD = Buffer.from('good');
+/** What a body that goes wrong begins with. */
+const GOOD = Buffer.from('goodabcde');
 
 export class HttpClientConnection implements MessageSink {
   private readonly client: HttpClient;
@@ -195,7 +196,7 @@ export class HttpClientConnection implements MessageSink {
     if (script.expects && fault === '') {
       this.end.write(bytes.subarray(0, headBytes));
       const rest = (): void => {
-        if (this.continueBody === null) return;
+        if (this.continueBody !== rest) return;
         this.continueBody = null;
         this.sendPieces(bytes.subarray(headBytes), done);
       };
@@ -275,6 +276,7 @@ export class HttpClientConnection implements MessageSink {
     const { chance, manner, setting } = this.client;
     if (this.isOver) return;
     this.gotBytes += bytes.length;
+    if (setting.kernel.trace.isOn) this.note(`reads ${bytes.length} bytes: ${preview(bytes)}`);
     try {
       this.reader.feed(bytes);
     } catch (error) {
@@ -434,6 +436,7 @@ export class HttpClientConnection implements MessageSink {
   // Ends
 
   private peerEnded(): void {
+    if (this.isOver) return;
     if (this.talk !== null) return this.talk.onEnd();
     try {
       this.reader.end();

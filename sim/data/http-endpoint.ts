@@ -119,7 +119,7 @@ export class HttpEndpointConnection implements MessageSink {
     const at = this.bodyBytes;
     this.bodyBytes += bytes.length;
     if (!bytes.equals(body.subarray(at, this.bodyBytes)))
-      throw new Error(`body of ${id} that differs from byte ${at} on`);
+      throw new Error(`body of ${id} that differs in ${at} to ${this.bodyBytes}: ${show(bytes)}`);
   }
 
   onMessage(trailers: string): void {
@@ -189,18 +189,25 @@ export class HttpEndpointConnection implements MessageSink {
       case 'closes':
         return this.leave(() => this.end.end());
       case 'closes-idle':
-        kernel.after(chance.between(0, 400), () => this.leave(() => this.end.close()));
+        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.close()));
         break;
       case 'resets-idle':
-        kernel.after(chance.between(0, 400), () => this.leave(() => this.end.reset()));
+        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.reset()));
         break;
       case 'surplus-idle':
-        kernel.after(chance.between(0, 400), () => this.end.write(Buffer.from(SURPLUS)));
+        kernel.after(chance.between(0, 400), () =>
+          this.whileIdle(() => this.end.write(Buffer.from(SURPLUS))),
+        );
         break;
     }
     if (script.closes) this.end.end();
     if (attempt.hasWhole) this.between();
     if (kernel.trace.isOn) this.setting.book.note(`endpoint ${name} has answered ${attempt.tag}`);
+  }
+
+  /** As far as the endpoint knows: a request may be on its way. */
+  private whileIdle(how: () => void): void {
+    if (this.attempt === null) this.leave(how);
   }
 
   private leave(how: () => void): void {
@@ -230,4 +237,8 @@ export class HttpEndpointConnection implements MessageSink {
 /** What a client sends in the tunnel of this request. */
 export function tunnelBytes({ id }: Request): Buffer {
   return marked((id.length * 7919) % 3000, `>${id}.`);
+}
+
+function show(bytes: Buffer): string {
+  return JSON.stringify(bytes.toString('latin1', 0, 60));
 }

@@ -268,6 +268,8 @@ export class Judge {
     const lasted = request.endMs - request.startMs;
     const last = request.attempts.find((attempt) => isCutting(attempt));
     if (last !== undefined) return last.fault;
+    // The reset of a connection on which the answer is still on its way may destroy that.
+    if (request.attempts.some(({ endpoint }) => this.resetsIdle(endpoint))) return 'resets-idle';
     if (this.periods.overlaps('grace over', one.fromMs, one.toMs)) return 'grace';
     if (policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs))
       return 'request-timeout';
@@ -276,6 +278,11 @@ export class Judge {
       return 'slow';
     if (request.reason !== '') return this.explainReason(one, request.reason as ReasonCode);
     return '';
+  }
+
+  private resetsIdle(endpoint: string): boolean {
+    const { habits } = this.options.table.endpoints.get(endpoint)!.plan;
+    return habits.faultShare > 0 && habits.faults.includes('resets-idle');
   }
 
   private explainSession(one: Case): string {

@@ -72,10 +72,13 @@ export class InstantOracles implements LedgerWatch {
     const loadOf = ({ plan, weight }: EndpointEntry, more: number): number =>
       ((this.inFlight.get(plan.slot) ?? 0) + more) / weight;
     const load = loadOf(chosen, 0);
+    const most = service.policy.limits.perEndpoint;
     for (const other of this.table.endpointsOf(service.plan.name)) {
-      if (other === chosen || !isUsed(other, service)) continue;
+      const isFull = most > 0 && (this.inFlight.get(other.plan.slot) ?? 0) >= most;
+      if (other === chosen || isFull || !isUsed(other, service)) continue;
       if (loadOf(other, 1) < load - 1e-9) {
-        this.book.fault(`${chosen.plan.name} is chosen, though ${other.plan.name} has less to do`);
+        const loads = `${load} for each weight there, ${loadOf(other, 1)} here`;
+        this.book.fault(`${chosen.plan.name} is chosen, not ${other.plan.name}: ${loads}`);
         return;
       }
     }

@@ -134,7 +134,9 @@ export class Table {
     this.version += 1;
     const delta: SnapshotDelta = {
       version: this.version,
-      upsert: names.filter((name) => !removed.includes(name)).map((name) => this.snapshotOf(name)),
+      upsert: names
+        .filter((name) => this.services.get(name)!.isThere)
+        .map((name) => this.snapshotOf(name)),
       remove: removed,
       listeners: this.listeners(),
     };

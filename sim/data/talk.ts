@@ -74,7 +74,15 @@ export class Talk {
     if (this.hasEnded) return;
     this.hasEnded = true;
     this.options.end.end();
-    if (this.hasPeerEnded) this.options.onDone();
+    if (this.hasPeerEnded) this.finish();
+  }
+
+  /** Both have ended; what was written last may still have to be sent. */
+  private finish(): void {
+    const { kernel, end } = this.options;
+    if (end.isClosed) return;
+    if (end.isFlushed) this.options.onDone();
+    else kernel.after(10, () => this.finish());
   }
 
   onBytes(bytes: Buffer): void {
@@ -94,6 +102,6 @@ export class Talk {
       this.options.onWrong(`ended in order after ${this.got} of ${expected.length} bytes`);
     }
     if (this.isSent) this.endNow();
-    if (this.hasEnded) this.options.onDone();
+    if (this.hasEnded) this.finish();
   }
 }
