@@ -42,6 +42,8 @@ export interface Manner {
 /** A client that expects 100 sends the body all the same after so long. */
 const EXPECT_MS = 200;
 const RETRIES_MAX = 20;
+/** A product that waits so long for the rest of a request waits for ever. */
+const STALLED_MS = 30_000;
 
 export class HttpClient {
   isDone = false;
@@ -144,8 +146,10 @@ export class HttpClientConnection implements MessageSink {
   private gotBytes = 0;
   private talk: Talk | null = null;
   private isOver = false;
-  /** The product said that it closes, or the client has asked for that. */
+  /** Nothing is asked on it any more. */
   private isLast = false;
+  /** The product said that it closes. */
+  private isClosing = false;
   private isSending = false;
   private isAsking = false;
   private answered = 0;
@@ -243,7 +247,7 @@ export class HttpClientConnection implements MessageSink {
         return;
       case 'stops':
         // It waits for the product to lose patience; what it answers is read.
-        kernel.after(20_000, () => this.stalled());
+        kernel.after(STALLED_MS, () => this.stalled());
         return;
     }
     if (request.isUpgrade && this.client.chance.happens(0.3)) this.earlyTunnelBytes(request);
@@ -259,7 +263,7 @@ export class HttpClientConnection implements MessageSink {
   private stalled(): void {
     if (this.isOver) return;
     const { request } = this.open[0] ?? {};
-    if (request !== undefined) this.fault(`${request.id}: the product waits for the rest for 20 s`);
+    if (request !== undefined) this.fault(`${request.id}: the product waits for the rest for ${STALLED_MS} ms`);
     this.quit(() => this.end.reset());
   }
 
@@ -308,7 +312,10 @@ export class HttpClientConnection implements MessageSink {
     request.status = status;
     request.answeredBy = this.attempt?.tag ?? '';
     request.reason = head.get('x-upriver-reason');
-    if (head.get('connection').includes('close')) this.isLast = true;
+    if (head.get('connection').includes('close')) {
+      this.isLast = true;
+      this.isClosing = true;
+    }
     if (this.attempt !== null && this.attempt.status !== status)
       throw new Error(`status ${status}, not ${this.attempt.status}`);
     if (status === 101) return this.beginTalk(request);
@@ -455,21 +462,17 @@ export class HttpClientConnection implements MessageSink {
     this.note(`is done with a connection: ${text}`);
     const [first, ...others] = this.open;
     if (first !== undefined) {
-      const isCut = how === 'cut' && this.head === null && this.gotBytes === 0;
-      this.ended(
-        first.request,
-        isCut ? 'gone' : how,
-        this.answered > 0 && this.isLast && !first.script.isUpgrade,
-      );
+      const end = how === 'cut' && this.head === null ? 'gone' : how;
+      this.ended(first.request, end === 'gone' && this.isClosing ? 'unanswered' : end);
     }
     for (const { request } of others) this.ended(request, 'unanswered');
     this.open.length = 0;
     this.client.left(isFailure);
   }
 
-  private ended(request: Request, end: RequestEnd, wasClosing = false): void {
+  private ended(request: Request, end: RequestEnd): void {
     const { kernel, judge } = this.client.setting;
-    request.end = wasClosing && end === 'gone' ? 'unanswered' : end;
+    request.end = end;
     request.endMs = kernel.nowMs;
     if (kernel.trace.isOn)
       this.note(`${request.id} ends: ${request.end} ${request.status} ${request.reason}`);

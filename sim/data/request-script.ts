@@ -105,7 +105,7 @@ export function drawRequest(chance: Chance, options: RequestOptions): RequestScr
     expects,
     hasTrailers,
     fault,
-    faultAt: chance.int(0, fault === 'leaves-answer' ? 400 : bytes.length),
+    faultAt: chance.int(fault === 'stops' ? 1 : 0, fault === 'leaves-answer' ? 400 : bytes.length),
     isForbidden: wrong !== null && !wrong.isInBody,
     isBroken: wrong?.isInBody === true,
   };
