@@ -60,9 +60,12 @@ export class HttpClient {
     this.plan = plan;
     const chance = setting.kernel.chance(`client ${plan.name}`);
     this.chance = chance;
+    const isOld = chance.happens(0.07);
+    const depth = chance.happens(0.25) ? chance.int(2, 6) : 1;
     this.manner = {
-      depth: chance.happens(0.25) ? chance.int(2, 6) : 1,
-      isOld: chance.happens(0.07),
+      // Without keep-alive a second request is nothing that an orderly client sends.
+      depth: isOld ? 1 : depth,
+      isOld,
       isSlowWriter: chance.happens(0.08),
       isSlowReader: chance.happens(0.08),
       thinkMs: chance.pick([0, 0, 5, 50]),

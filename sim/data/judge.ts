@@ -259,7 +259,8 @@ export class Judge {
     // It was sent when the connection had lain idle for so long that it was closed just then.
     const idleMs = request.startMs - request.idleSinceMs;
     if (idleMs >= keepAliveMs - LINK_SLACK_MS) return 'keep-alive';
-    return '';
+    // A reset that cuts an answer may destroy its head on the way.
+    return request.attempts.some((attempt) => isCutting(attempt)) ? this.explainCut(one) : '';
   }
 
   /** It ended in mid-answer. */
