@@ -128,7 +128,8 @@ function answerBytes(
   chance: Chance,
   { tag, status, framing, body, saysClose, isHead, mayBeginEarly }: Sent,
 ): Buffer {
-  const interim = chance.happens(0.05) && mayBeginEarly ? 'HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n' : '';
+  const interim =
+    chance.happens(0.05) && mayBeginEarly ? 'HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n' : '';
   const length = isHead ? chance.int(0, 5000) : body.length;
   const line =
     framing === 'length' || (framing === 'none' && isHead)

@@ -9,6 +9,9 @@ import type { Attempt, Book, Request } from './book.ts';
 import { ROUTER_PORT, type WorldPlan } from './plan.ts';
 import type { ServiceEntry, Table } from './table.ts';
 
+/** What a connection may be told before its first request. */
+const EARLY = ['too-many-connections', 'client-header-timeout', 'client-connections'];
+
 export interface AuditOptions {
   readonly ledger: Ledger;
   readonly plan: WorldPlan;
@@ -58,9 +61,7 @@ export class Audit {
     const known = requests.length - unknown;
     // What was malformed behind a router is nobody's; a refused connection is counted with no request.
     const nobodys = requests.filter((one) => one.port === ROUTER_PORT && !one.isOrderly).length;
-    const refused =
-      ledger.reasonTotal(slot, indexOf('too-many-connections')) +
-      ledger.reasonTotal(slot, indexOf('client-header-timeout'));
+    const refused = EARLY.reduce((sum, code) => sum + ledger.reasonTotal(slot, indexOf(code)), 0);
     this.between(`requests of ${name}`, total(ServiceColumn.requests), [
       known - nobodys,
       requests.length + refused,
@@ -101,7 +102,11 @@ export class Audit {
       const isOurs = status >= 400;
       this.between(`answers ${status} of ${name}`, told, [
         isOurs ? count - nobodys : count,
-        count + unknown + (isOurs ? unknown + 1000 * Number(status === 503 || status === 408) : 0),
+        count +
+          unknown +
+          (isOurs
+            ? unknown + 1000 * Number(status === 503 || status === 408 || status === 429)
+            : 0),
       ]);
     }
   }
@@ -117,7 +122,7 @@ export class Audit {
       const told = ledger.reasonTotal(slot, index);
       const least = status >= 400 ? count - nobodys : count;
       // A connection that is refused before its first request counts as well.
-      const isEarly = code === 'too-many-connections' || code === 'client-header-timeout';
+      const isEarly = EARLY.includes(code);
       const cut = requests.filter(({ end }) => end === 'cut').length;
       const mayCut = status === 0 || code === 'request-timeout';
       const most = count + unknown + (mayCut ? cut : 0);

@@ -73,7 +73,7 @@ export interface Request {
   /** Its body never becomes whole. */
   readonly isBroken: boolean;
   /** The client behaves: whatever happens to the request is the product's or an endpoint's doing. */
-  readonly isOrderly: boolean;
+  isOrderly: boolean;
   startMs: number;
   /** When the last byte was written; -1: it was not. */
   wholeMs: number;

@@ -191,6 +191,8 @@ export class HttpClientConnection implements MessageSink {
       `asks ${request.method} ${request.id}${script.fault === '' ? '' : `, and ${script.fault}`}`,
     );
     if (script.isUpgrade || script.fault !== '') this.isLast = true;
+    // What the client does wrong with one request, it does to all on the connection.
+    if (script.fault !== '') for (const other of this.open) other.request.isOrderly = false;
     this.isSending = true;
     this.send(request, script);
   }
@@ -266,7 +268,8 @@ export class HttpClientConnection implements MessageSink {
   private stalled(): void {
     if (this.isOver) return;
     const { request } = this.open[0] ?? {};
-    if (request !== undefined) this.fault(`${request.id}: the product waits for the rest for ${STALLED_MS} ms`);
+    if (request !== undefined)
+      this.fault(`${request.id}: the product waits for the rest for ${STALLED_MS} ms`);
     this.quit(() => this.end.reset());
   }
 
@@ -499,6 +502,7 @@ function preview(bytes: Buffer): string {
 
 const UNASKED: ReadonlySet<string> = new Set([
   'too-many-connections',
+  'client-connections',
   'out-of-descriptors',
   'client-header-timeout',
 ]);

@@ -148,6 +148,8 @@ export class Judge {
         return if_(this.options.plan.descriptors < 65_536);
       case 'too-many-connections':
         return if_(policies.some(({ limits }) => limits.connections < 10_000));
+      case 'client-connections':
+        return if_(policies.some(({ limits }) => limits.connectionsPerClient > 0));
       case 'request-timeout':
         return if_(
           policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs),
@@ -255,7 +257,7 @@ export class Judge {
     if (this.during(one, 'memory') || this.periods.overlaps('memory', one.fromMs - 1500, one.toMs))
       return 'memory';
     if (this.options.plan.descriptors < 65_536) return 'descriptors';
-    if (policies.some(({ limits }) => limits.connections < 10_000)) return 'connections';
+    if (policies.some((policy) => limitsConnections(policy))) return 'connections';
     // It was sent when the connection had lain idle for so long that it was closed just then.
     const idleMs = request.startMs - request.idleSinceMs;
     if (idleMs >= keepAliveMs - LINK_SLACK_MS) return 'keep-alive';
@@ -306,6 +308,7 @@ export class Judge {
     if (policies.some(({ timeouts }) => lasted >= timeouts.idleTcpMs)) return 'idle';
     const isLimited = policies.some(
       ({ limits }) =>
+        limits.connectionsPerClient > 0 ||
         limits.connections < 10_000 ||
         limits.perEndpoint > 0 ||
         limits.requests > 0 ||
@@ -343,6 +346,10 @@ function boundOf({ retry, timeouts, limits }: Service, endpoints: number): numbe
   const waits = limits.queueTimeoutMs + limits.parkMs;
   const all = waits + tries * each + 2 * timeouts.idleBodyMs;
   return timeouts.requestMs > 0 ? Math.min(all, timeouts.requestMs + TICK_SLACK_MS) : all;
+}
+
+function limitsConnections({ limits }: Service): boolean {
+  return limits.connections < 10_000 || limits.connectionsPerClient > 0;
 }
 
 function isCutting({ fault }: Attempt): boolean {

@@ -53,6 +53,8 @@ function drawRetry(chance: Chance): RetryPolicy {
   const kinds = ALL_KINDS.filter(() => isGenerous || chance.happens(0.7));
   return {
     attempts: isGenerous ? 8 : chance.int(1, 4),
+    connectAttempts: isGenerous ? 32 : chance.int(1, 6),
+    connectTimeMs: isGenerous ? 30_000 : chance.int(500, 5000),
     on: new Set(kinds),
     onStatus: new Set(chance.happens(0.2) ? [503] : []),
     budgetShare: isGenerous ? 1 : 0.2,
@@ -80,6 +82,7 @@ function drawLimits(chance: Chance, isPlain: boolean): Limits {
     !isPlain && chance.happens(share) ? chance.int(least, most) : otherwise;
   return {
     connections: sometimes(0.1, 3, 20, 10_000),
+    connectionsPerClient: sometimes(0.1, 3, 20, 0),
     perEndpoint: sometimes(0.3, 1, 4, 0),
     queue: sometimes(0.3, 0, 8, 1000),
     queueTimeoutMs: chance.int(300, 2000),
