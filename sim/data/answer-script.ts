@@ -34,6 +34,8 @@ export interface EndpointHabits {
   /** Share of answers 503. */
   readonly busyShare: number;
   readonly bodyMax: number;
+  /** It closes connections that were idle for so long, which any server may; 0: it does not. */
+  readonly idleCloseMs: number;
 }
 
 const STATUSES = [200, 200, 200, 200, 201, 204, 304, 404, 500];

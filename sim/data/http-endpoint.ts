@@ -31,6 +31,8 @@ export class HttpEndpointConnection implements MessageSink {
   private bodyBytes = 0;
   private isAnswering = false;
   private isOver = false;
+  /** Answers so far. */
+  private rounds = 0;
 
   constructor(setting: EndpointSetting, end: ActorEnd) {
     this.setting = setting;
@@ -140,7 +142,15 @@ export class HttpEndpointConnection implements MessageSink {
 
   /** Answered and read: the next request may come. */
   private between(): void {
+    const { kernel, habits } = this.setting;
+    const { idleCloseMs } = habits;
     this.attempt = null;
+    if (idleCloseMs === 0 || this.isOver) return;
+    this.rounds += 1;
+    const round = this.rounds;
+    kernel.after(idleCloseMs, () => {
+      if (this.attempt === null && this.rounds === round) this.leave(() => this.end.end());
+    });
   }
 
   private answerLater(): void {
@@ -189,7 +199,7 @@ export class HttpEndpointConnection implements MessageSink {
       case 'closes':
         return this.leave(() => this.end.end());
       case 'closes-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.close()));
+        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.end()));
         break;
       case 'resets-idle':
         kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.reset()));

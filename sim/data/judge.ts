@@ -113,6 +113,12 @@ export class Judge {
       .some(({ plan }) => plan.rejectShare > 0 || plan.habits.faultShare > 0);
   }
 
+  private closesIdle({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan }) => plan.habits.idleCloseMs > 0);
+  }
+
   private explainOwn(one: Case): string {
     const { reason, status } = one.request;
     const row = reasonOf(reason as ReasonCode);
@@ -190,8 +196,8 @@ export class Judge {
         return if_(this.isUnreliable(one));
       case 'stale-connection':
       case 'reset':
-        // An idle connection may be closed by an orderly endpoint as well: with Connection: close.
-        return if_(this.isUnreliable(one));
+        // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
+        return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
       case 'response-timeout':
         return if_(
           (this.has(one, NO_ANSWER) || this.isUnreliable(one) || this.options.isNarrow) &&

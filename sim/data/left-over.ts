@@ -10,7 +10,11 @@ import type { Table } from './table.ts';
 import type { WatchedBuffers } from './watched.ts';
 
 /** Longer than any timer of a world. */
-const QUIET_MS = 15_000;
+const QUIET_MS = 7_000;
+/** The system gives up connections that nobody answers. */
+const TCP_MS = 200_000;
+/** What may wait for one peer that does not read: two reads, a kept request, heads (docs/limits.md). */
+const BUFFERED_MAX = 400 * 1024;
 
 export interface Remains {
   readonly kernel: Kernel;
@@ -42,14 +46,24 @@ export async function leftOver(remains: Remains): Promise<void> {
       remains.book.fault(`timers of worker ${context.index} are set: ${owners}`);
   }
   for (const host of hosts) host.stop();
-  const end = await kernel.run(kernel.nowMs + 10 * QUIET_MS);
+  const end = await kernel.run(kernel.nowMs + TCP_MS);
   if (end !== 'idle') remains.book.fault(`${kernel.pendingCount} events are left`);
   checkGone(remains);
 }
 
 /** Places that requests took while they lasted are free, before anything is torn down. */
-function checkServing({ hosts, book, oracles }: Remains): void {
+function checkServing({ hosts, book, oracles, network, table }: Remains): void {
   const { leftOver } = oracles;
+  const { mostBuffered, usedCount } = network.descriptors;
+  if (mostBuffered > BUFFERED_MAX) book.fault(`${mostBuffered} bytes wait for one peer`);
+  // Every client is gone; upstream connections that may not lie idle for so long are, too.
+  const longestMs = Math.max(
+    ...[...table.services.values()].flatMap(({ policies }) =>
+      policies.map(({ limits }) => limits.idleUpstreamMs),
+    ),
+  );
+  if (longestMs < QUIET_MS / 2 && usedCount > 0)
+    book.fault(`${usedCount} connections are open when all is quiet`);
   if (leftOver.length > 0) book.fault(`in flight when all is quiet, by slot: ${leftOver}`);
   for (const { context } of hosts) {
     for (const live of context.services.values()) {

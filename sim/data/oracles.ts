@@ -1,4 +1,5 @@
 // What must hold at the moment in which an attempt begins: limits, the table, and least connections.
+import type { Kernel } from '../kernel/kernel.ts';
 import type { Book } from './book.ts';
 import type { EndpointEntry, ServiceEntry, Table } from './table.ts';
 import { isUsed } from './table.ts';
@@ -10,7 +11,24 @@ export class InstantOracles implements LedgerWatch {
   private readonly book: Book;
   private readonly table: Table;
 
-  constructor(book: Book, table: Table) {
+  private readonly kernel: Kernel;
+  private readonly waitingAt: (worker: number, service: string) => number;
+
+  /** `waitingAt`: how many wait in a worker's queue of this service. */
+  constructor(
+    kernel: Kernel,
+    {
+      book,
+      table,
+      waitingAt,
+    }: {
+      book: Book;
+      table: Table;
+      waitingAt: (worker: number, service: string) => number;
+    },
+  ) {
+    this.kernel = kernel;
+    this.waitingAt = waitingAt;
     this.book = book;
     this.table = table;
   }
@@ -31,8 +49,28 @@ export class InstantOracles implements LedgerWatch {
     if (this.isCalm(service)) this.checkLeast(entry, service);
   }
 
-  onRelease(_worker: number, slot: number): void {
+  onRelease(worker: number, slot: number): void {
     this.inFlight.set(slot, (this.inFlight.get(slot) ?? 0) - 1);
+    const entry = this.table.bySlot.get(slot);
+    if (entry === undefined) return;
+    const service = this.table.services.get(entry.plan.service)!;
+    if (this.isSettledFor(service) && isUsed(entry, service)) {
+      this.kernel.tick(() => this.checkPlace(worker, entry, service));
+    }
+  }
+
+  /** A place has become free: who waits for one has it now. */
+  private checkPlace(worker: number, { plan }: EndpointEntry, service: ServiceEntry): void {
+    const { perEndpoint, requests } = service.policy.limits;
+    const waiting = this.waitingAt(worker, service.plan.name);
+    if (waiting === 0) return;
+    const count = this.inFlight.get(plan.slot) ?? 0;
+    let sum = 0;
+    for (const { plan: other } of this.table.endpointsOf(plan.service))
+      sum += this.inFlight.get(other.slot) ?? 0;
+    const isFree = (perEndpoint === 0 || count < perEndpoint) && (requests === 0 || sum < requests);
+    if (isFree)
+      this.book.fault(`${waiting} wait for ${service.plan.name}, though ${plan.name} has a place`);
   }
 
   private checkLimits(
@@ -52,10 +90,13 @@ export class InstantOracles implements LedgerWatch {
   }
 
   /** Nothing has failed or changed: the choice is among all, and known. */
-  private isCalm({ plan, policy, policies }: ServiceEntry): boolean {
+  private isCalm(service: ServiceEntry): boolean {
+    return service.policy.balance.policy === 'least-conn' && this.isSettledFor(service);
+  }
+
+  private isSettledFor({ plan, policy, policies }: ServiceEntry): boolean {
     const { book, table } = this;
     return (
-      policy.balance.policy === 'least-conn' &&
       policies.length === 1 &&
       policy.retry.hedge === null &&
       policy.retry.onStatus.size === 0 &&

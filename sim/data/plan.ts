@@ -130,7 +130,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     endpointFaults: chance.pick([0, 0, 0.05, 0.3]),
     changes: chance.pick([0, 0, 4, 16]),
     isPlain: chance.happens(0.4),
-    bodyMax: isFair ? 300_000 : isNarrow ? 3000 : 30_000,
+    bodyMax: isFair ? 600_000 : isNarrow ? 3000 : 30_000,
   };
   const descriptors = chance.happens(0.08) ? chance.int(20, 60) : 65_536;
   const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
@@ -198,6 +198,7 @@ function drawEndpoints(
       slowMs: chance.pick([50, 300]),
       busyShare: chance.happens(0.2) ? 0.2 : 0,
       bodyMax: mood.bodyMax,
+      idleCloseMs: chance.pick([0, 0, 20, 200]),
     };
     const rejects = chance.happens(0.2) ? 0.2 : 0;
     return {

@@ -66,7 +66,12 @@ class World {
     const ledger = cleanLedger(plan.workers);
     this.hosts = [];
     this.table = new Table(kernel, plan, this.hosts, new Periods(), without.has('limits'));
-    this.oracles = new InstantOracles(this.book, this.table);
+    this.oracles = new InstantOracles(kernel, {
+      book: this.book,
+      table: this.table,
+      waitingAt: (worker, name) =>
+        this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0,
+    });
     for (let index = 0; index < plan.workers; index += 1) {
       const setting = { ledger, index, watch: this.oracles };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
