@@ -170,7 +170,11 @@ export class Audit {
       const toldConnects = total(EndpointColumn.connects);
       if (protocol === 'http')
         this.between(`connects of ${plan.name}`, toldConnects, [connects, connects]);
-      else this.between(`connects of ${plan.name}`, toldConnects, [mine.length, connects]);
+      else
+        this.between(`connects of ${plan.name}`, toldConnects, [
+          hadTrouble ? 0 : mine.length,
+          connects,
+        ]);
       this.checkFailures(entry, plan, total);
       if (protocol === 'http') this.checkClasses(plan.name, total, mine);
     }

@@ -109,6 +109,7 @@ export class HttpClient {
       isOrderly: fault === '',
       startMs: kernel.nowMs,
       wholeMs: -1,
+      turnMs: 0,
       attempts: [],
       end: 'open',
       status: 0,
@@ -383,6 +384,8 @@ export class HttpClientConnection implements MessageSink {
     this.attempt = null;
     this.answered += 1;
     this.idleSinceMs = this.client.setting.kernel.nowMs;
+    const [next] = this.open;
+    if (next !== undefined) next.request.turnMs = this.idleSinceMs;
     if (attempt === null) this.ended(request, 'own');
     else {
       this.checkWhole(request, attempt);
@@ -469,7 +472,12 @@ export class HttpClientConnection implements MessageSink {
     const [first, ...others] = this.open;
     if (first !== undefined) {
       const end = how === 'cut' && this.head === null ? 'gone' : how;
-      this.ended(first.request, end === 'gone' && this.isClosing ? 'unanswered' : end);
+      // The reset that cuts a later answer may destroy the one before it on the way.
+      const isOverrun = others.some(({ request }) =>
+        request.attempts.some((one) => one.fault !== ''),
+      );
+      const isExpected = end === 'gone' && (this.isClosing || isOverrun);
+      this.ended(first.request, isExpected || (isOverrun && end === 'cut') ? 'unanswered' : end);
     }
     for (const { request } of others) this.ended(request, 'unanswered');
     this.open.length = 0;

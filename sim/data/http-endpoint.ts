@@ -149,7 +149,7 @@ export class HttpEndpointConnection implements MessageSink {
     this.rounds += 1;
     const round = this.rounds;
     kernel.after(idleCloseMs, () => {
-      if (this.attempt === null && this.rounds === round) this.leave(() => this.end.end());
+      if (this.attempt === null && this.rounds === round) this.leaveInOrder();
     });
   }
 
@@ -199,7 +199,7 @@ export class HttpEndpointConnection implements MessageSink {
       case 'closes':
         return this.leave(() => this.end.end());
       case 'closes-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.end()));
+        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.leaveInOrder()));
         break;
       case 'resets-idle':
         kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.reset()));
@@ -218,6 +218,12 @@ export class HttpEndpointConnection implements MessageSink {
   /** As far as the endpoint knows: a request may be on its way. */
   private whileIdle(how: () => void): void {
     if (this.attempt === null) this.leave(how);
+  }
+
+  /** Ends its side, and reads nothing that crosses that. */
+  private leaveInOrder(): void {
+    this.isOver = true;
+    this.leave(() => this.end.end());
   }
 
   private leave(how: () => void): void {

@@ -340,7 +340,7 @@ export class Judge {
       (sum, one) => sum + Math.max(0, one.doneMs - one.atMs),
       0,
     );
-    const lasted = request.endMs - request.wholeMs;
+    const lasted = request.endMs - Math.max(request.wholeMs, request.turnMs);
     if (lasted > most + answering + 1000)
       this.fault(request, `took ${Math.round(lasted)} ms, more than ${Math.round(most)}`);
   }

@@ -197,15 +197,21 @@ export class Table {
 export function isUsed(entry: EndpointEntry, service: ServiceEntry): boolean {
   if (!entry.isThere || entry.weight === 0 || !service.isThere) return false;
   if (entry.state === 'up' || entry.state === 'slow-start') return true;
-  return service.isPanicking && isOut(entry);
+  return service.isPanicking && isOut(stateOf(entry));
 }
 
-function isOut({ state }: EndpointEntry): boolean {
+/** As reconcile decides: without a weight it drains, whatever its health. */
+function stateOf({ state, weight }: EndpointEntry): EndpointState {
+  return weight === 0 && state !== 'maint' ? 'drain' : state;
+}
+
+function isOut(state: EndpointState): boolean {
   return state === 'down' || state === 'ejected';
 }
 
 function effective(entry: EndpointEntry): EffectiveEndpoint {
-  const { plan, state, weight, slowStartFromMs } = entry;
+  const { plan, weight, slowStartFromMs } = entry;
+  const state = stateOf(entry);
   return {
     id: plan.name,
     address: '127.0.0.1',
@@ -215,7 +221,7 @@ function effective(entry: EndpointEntry): EffectiveEndpoint {
     reason: '',
     sinceMs: 0,
     slot: plan.slot,
-    isSpare: isOut(entry),
+    isSpare: isOut(state),
     slowStartFromMs: state === 'slow-start' ? slowStartFromMs : 0,
   };
 }

@@ -171,6 +171,7 @@ function makeSession(
     isOrderly,
     startMs: nowMs,
     wholeMs: nowMs,
+    turnMs: 0,
     attempts: [],
     end: 'open',
     status: 0,
