@@ -8,6 +8,8 @@ import { marked, REQUEST_TRAILER } from './request-script.ts';
 import { Talk } from './talk.ts';
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
+/** What was sent so long ago has arrived, but on a narrow link. */
+const ARRIVED_MS = 150;
 const FLOOD_MAX = 200;
 const INTERIM = Buffer.from('HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n');
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
@@ -18,6 +20,8 @@ export interface EndpointSetting {
   readonly name: string;
   readonly service: string;
   readonly habits: EndpointHabits;
+  /** What is sent may take seconds to arrive. */
+  readonly isNarrow: boolean;
 }
 
 /** One connection of the product's to an endpoint. */
@@ -31,6 +35,8 @@ export class HttpEndpointConnection implements MessageSink {
   private bodyBytes = 0;
   private isAnswering = false;
   private isOver = false;
+  /** When bytes were sent that belong to no answer. */
+  private surplusMs = Number.POSITIVE_INFINITY;
   /** Answers so far. */
   private rounds = 0;
 
@@ -80,6 +86,8 @@ export class HttpEndpointConnection implements MessageSink {
       throw new Error(`${request.method} ${request.id} a second time`);
     const isUpgrade = head.get('upgrade') !== '';
     if (isUpgrade && !request.isUpgrade) throw new Error(`${request.id} with an upgrade`);
+    if (this.setting.kernel.nowMs > this.surplusMs + ARRIVED_MS)
+      throw new Error(`${request.id} on a connection with surplus bytes`);
     const script = this.draw(request, name);
     const expects = head.get('expect') !== '';
     if (expects && script.sends100 && script.fault === '') this.end.write(CONTINUE);
@@ -190,6 +198,7 @@ export class HttpEndpointConnection implements MessageSink {
     attempt.doneMs = kernel.nowMs;
     if (script.switches) return this.beginTalk(attempt);
     const chance = kernel.chance(`after ${attempt.tag}`);
+    if (script.fault === 'surplus' && !this.setting.isNarrow) this.surplusMs = kernel.nowMs;
     switch (script.fault) {
       case 'silent':
       case 'stalls':

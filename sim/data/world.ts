@@ -69,8 +69,9 @@ class World {
     this.oracles = new InstantOracles(kernel, {
       book: this.book,
       table: this.table,
+      // What another worker frees is seen with the next tick only.
       waitingAt: (worker, name) =>
-        this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0,
+        plan.workers > 1 ? 0 : (this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0),
     });
     for (let index = 0; index < plan.workers; index += 1) {
       const setting = { ledger, index, watch: this.oracles };
@@ -109,7 +110,8 @@ class World {
     if (!isListening) return;
     const { kernel, book, network } = this;
     const { habits, service, rejectShare } = endpoint;
-    const setting = { kernel, book, name, service, habits };
+    const { isNarrow } = this.plan;
+    const setting = { kernel, book, name, service, habits, isNarrow };
     const close = network.serve(port, (end) => {
       const count = (this.accepted.get(name) ?? 0) + 1;
       this.accepted.set(name, count);

@@ -52,8 +52,8 @@ export async function runMutants({ plane, only }: MutantOptions): Promise<number
   return missed === 0 ? 0 : 1;
 }
 
-/** The text of the file with the fault. */
-function mutated({ name, file, find, replace }: Mutant): string {
+/** The text of the file with the fault; throws where the file has moved. */
+export function mutated({ name, file, find, replace }: Mutant): string {
   const text = readFileSync(join(root, file), 'utf8');
   const count = text.split(find).length - 1;
   if (count !== 1) throw new Error(`mutant ${name}: ${file} has its text ${count} times, not once`);
