@@ -9,6 +9,7 @@ import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
+import type { SharedLedger } from './ledgers.ts';
 import { type LedgerWatch, WatchedLedger, WatchedWheel } from './watched.ts';
 
 /** An error of the system's, which some worlds mean to cause. */
@@ -25,22 +26,22 @@ export class WorkerHost {
 
   readonly wheel: WatchedWheel;
 
-  /** `ledger` is the process's, which workers share; this one is number `index` of it. */
+  /** `shared` is the process's, which workers share; this one is number `index` of it. */
   constructor(
     kernel: Kernel,
     network: SimNetwork,
-    { ledger, index, watch }: { ledger: Ledger; index: number; watch: LedgerWatch },
+    { shared, index, watch }: { shared: SharedLedger; index: number; watch: LedgerWatch },
   ) {
     const { clock } = kernel;
     const wheel = new WatchedWheel(clock.nowMs);
     this.wheel = wheel;
     wheel.start(clock);
-    this.ledger = ledger;
+    this.ledger = shared.ledger;
     const services: WorkerContext['services'] = new Map();
     const log = this.makeLogger(kernel);
     this.context = {
       index,
-      ledger: new WatchedLedger(ledger.buffersFor(index), index, watch),
+      ledger: new WatchedLedger(shared.buffers[index]!, index, watch),
       clock,
       network,
       wheel,

@@ -62,11 +62,18 @@ const FREED = 0x7f;
 export class WatchedBuffers extends ReadBuffers {
   /** Buffers that were taken and not given back. */
   readonly out = new Set<ReadBuffer>();
-  private readonly onFault: (text: string) => void;
+  private onFault: (text: string) => void;
 
-  constructor(onFault: (text: string) => void) {
+  private constructor(onFault: (text: string) => void) {
     super();
     this.onFault = onFault;
+  }
+
+  /** Buffers of which none is in use: those of the world before, where that left none. */
+  static clean(onFault: (text: string) => void): WatchedBuffers {
+    if (last === null || last.out.size > 0) last = new WatchedBuffers(onFault);
+    last.onFault = onFault;
+    return last;
   }
 
   override take(): ReadBuffer {
@@ -84,6 +91,9 @@ export class WatchedBuffers extends ReadBuffers {
     super.give(buffer);
   }
 }
+
+/** Making them anew for each world costs as much as a hundred exchanges. */
+let last: WatchedBuffers | null = null;
 
 /** Enough to be seen: filling all of it would take longer than the exchange. */
 const FREED_BYTES = 8192;

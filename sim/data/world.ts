@@ -60,10 +60,10 @@ class World {
     this.kernel = new Kernel(plan.seed, trace);
     const { kernel } = this;
     this.book = new Book(kernel);
-    this.buffers = new WatchedBuffers((text) => this.book.fault(text));
+    this.buffers = WatchedBuffers.clean((text) => this.book.fault(text));
     const { descriptors, weather: weatherOf } = plan;
     this.network = new SimNetwork(kernel, { weatherOf, descriptors, buffers: this.buffers });
-    const ledger = cleanLedger(plan.workers);
+    const shared = cleanLedger(plan.workers);
     this.hosts = [];
     this.table = new Table(kernel, plan, this.hosts, new Periods(), without.has('limits'));
     this.oracles = new InstantOracles(kernel, {
@@ -74,7 +74,7 @@ class World {
         plan.workers > 1 ? 0 : (this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0),
     });
     for (let index = 0; index < plan.workers; index += 1) {
-      const setting = { ledger, index, watch: this.oracles };
+      const setting = { shared, index, watch: this.oracles };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
     }
     for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
