@@ -6,7 +6,7 @@ import { formatListen } from '../../src/model/listener.ts';
 import type { Route } from '../../src/model/route.ts';
 import type { Protocol, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
-import { loopback } from '../../test/support/service.ts';
+import { loopback, makeListener, makeService } from '../../test/support/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { WorkerHost } from './host.ts';
 import type { Periods } from './periods.ts';
@@ -16,6 +16,9 @@ import { drawPolicy } from './policy.ts';
 /** After so long every worker has applied a change, and what it did to a request has shown, ms. */
 export const SETTLE_MS = 100;
 const MESSAGE_MS_MAX = 15;
+const { limits, timeouts } = makeService();
+/** A client of the router must not keep it waiting either. */
+const ROUTER_POLICY = { limits, timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 } };
 
 export interface ServiceEntry {
   readonly plan: ServicePlan;
@@ -178,17 +181,15 @@ export class Table {
 
   private listeners(): ListenerSnapshot[] {
     const list: ListenerSnapshot[] = [];
-    for (const { plan, protocol, isThere, isListening } of this.services.values()) {
-      if (!isThere || !isListening) continue;
-      const address = loopback(plan.port);
-      list.push({ key: formatListen(address), address, protocol, service: plan.name, routes: [] });
+    for (const { plan, policy, isThere, isListening } of this.services.values()) {
+      if (isThere && isListening) list.push(makeListener(policy, loopback(plan.port)));
     }
     const address = loopback(ROUTER_PORT);
     const routes = [...this.services.values()]
       .filter(({ plan }) => plan.protocol === 'http')
       .map(({ plan }) => routeTo(plan.name));
     const key = formatListen(address);
-    list.push({ key, address, protocol: 'http', service: '', routes });
+    list.push({ key, address, protocol: 'http', service: '', routes, ...ROUTER_POLICY });
     return list;
   }
 }
