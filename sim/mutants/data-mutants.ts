@@ -34,9 +34,9 @@ const rows: readonly Row[] = [
   ],
   [
     'kept bytes are one too few',
-    `${http}/client-connection.ts`,
-    '    this.stashEnd = STASH_ROOM + before + end - start;',
-    '    this.stashEnd = STASH_ROOM + before + end - start - 1;',
+    `${http}/stash.ts`,
+    '    this.end = ROOM + before + end - start;',
+    '    this.end = ROOM + before + end - start - 1;',
   ],
   [
     'a body takes a byte of what follows',
