@@ -11,6 +11,7 @@ import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
+import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
@@ -214,7 +215,7 @@ export class Upriver {
       workers: this.settings.workers,
       liveness: () => this.supervisor.liveness(),
       readiness: () => this.readiness(),
-      providers: () => providers.statuses(),
+      providers: () => this.registries(),
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
@@ -228,6 +229,12 @@ export class Upriver {
       throw new CodedError('listen', message, { cause: error });
     }
     log.info({ stats: this.stats.address }, 'stats port open');
+  }
+
+  /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
+  private registries(): ProviderStatus[] {
+    const overlay = this.overlay === null ? [] : [this.overlay.status()];
+    return [...this.providers.statuses(), ...overlay];
   }
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {

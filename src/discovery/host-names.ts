@@ -23,6 +23,8 @@ export interface HostNamesOptions {
   /** A name resolves differently, for the first time, or not at all. */
   readonly onChange: () => void;
   readonly onError: (name: string, why: string) => void;
+  /** A name that could not be resolved can be again. */
+  readonly onRecovery?: (name: string) => void;
   readonly resolve?: Resolve;
 }
 
@@ -37,6 +39,7 @@ interface Name {
 export class HostNames {
   private readonly options: HostNamesOptions;
   private readonly names = new Map<string, Name>();
+  private failures = 0;
 
   constructor(options: HostNamesOptions) {
     this.options = options;
@@ -62,6 +65,22 @@ export class HostNames {
     return [...this.names.values()].every((name) => name.isTried);
   }
 
+  /** `NAME: why`, for a name that could not be resolved when it was last tried; '' for none. */
+  get error(): string {
+    for (const [host, { error }] of this.names) if (error !== '') return `${host}: ${error}`;
+    return '';
+  }
+
+  /** Tries that failed, in all. */
+  get errors(): number {
+    return this.failures;
+  }
+
+  /** Why this name could not be resolved when it was last tried; '' where it could. */
+  errorOf(host: string): string {
+    return this.names.get(host)?.error ?? '';
+  }
+
   /** Forgets every name but these. */
   keepOnly(hosts: ReadonlySet<string>): void {
     for (const [host, { timer }] of this.names) {
@@ -76,7 +95,7 @@ export class HostNames {
   }
 
   private async refresh(host: string, name: Name): Promise<void> {
-    const { clock, onChange, onError, resolve = resolveName } = this.options;
+    const { clock, onChange, onError, onRecovery, resolve = resolveName } = this.options;
     const before = name.isTried ? name.addresses.join() : null;
     let ttlMs = TTL_MS_MIN;
     let error = '';
@@ -86,14 +105,17 @@ export class HostNames {
       ttlMs = Math.min(TTL_MS_MAX, Math.max(TTL_MS_MIN, resolved.ttlMs));
     } catch (failure) {
       error = messageOf(failure);
+      this.failures += 1;
     }
     if (this.names.get(host) !== name) return;
     name.isTried = true;
     name.timer = clock.setTimer(ttlMs, () => void this.refresh(host, name));
     // Said once, not at each try.
     if (error !== '' && name.error === '') onError(host, error);
+    const hasRecovered = error === '' && name.error !== '';
     name.error = error;
-    if (name.addresses.join() !== before) onChange();
+    if (hasRecovered) onRecovery?.(host);
+    if (name.addresses.join() !== before || hasRecovered) onChange();
   }
 }
 

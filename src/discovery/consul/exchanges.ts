@@ -8,6 +8,7 @@ import type { SecondRead } from './brake.ts';
  * registry that is away is said once in the log, not once per question and attempt.
  */
 export class Exchanges {
+  private readonly registry: string;
   private readonly clock: Clock;
   private readonly log: Logger;
   /** Questions whose last exchange failed, and why. */
@@ -23,7 +24,8 @@ export class Exchanges {
     unconfirmed: 0,
   };
 
-  constructor(options: { clock: Clock; log: Logger }) {
+  constructor(options: { registry?: string; clock: Clock; log: Logger }) {
+    this.registry = options.registry ?? 'consul';
     this.clock = options.clock;
     this.log = options.log;
   }
@@ -37,7 +39,7 @@ export class Exchanges {
   answered(what: string, address: string): void {
     this.lastSyncMs = this.clock.nowMs();
     if (!this.failing.delete(what) || this.failing.size > 0) return;
-    this.log.info({ registry: 'consul', address }, 'the registry answers again');
+    this.log.info({ registry: this.registry, address }, 'the registry answers again');
   }
 
   failed(what: string, error: ConsulError, address: string): void {
@@ -45,7 +47,7 @@ export class Exchanges {
     const before = this.failing.get(what);
     const isFirst = this.failing.size === 0;
     this.failing.set(what, error.message);
-    const fields = { registry: 'consul', what, address, code: error.code };
+    const fields = { registry: this.registry, what, address, code: error.code };
     const text = `the registry fails: ${error.message}; the last known table stays`;
     // A refusal is about this question, so it is said whatever else fails.
     if (isFirst || (error.isRefusal && before !== error.message)) this.log.warn(fields, text);
@@ -55,7 +57,7 @@ export class Exchanges {
   /** The registry was asked a second time; `text` is for people, '' where all is well. */
   secondRead(what: string, result: SecondRead, text: string): void {
     this.secondReads[result] += 1;
-    if (text !== '') this.log.warn({ registry: 'consul', what }, text);
+    if (text !== '') this.log.warn({ registry: this.registry, what }, text);
   }
 
   /** The question is asked no more. */
