@@ -205,7 +205,7 @@ export class Upriver {
 
   private async openStats({ listen, adminToken }: StatsSettings): Promise<void> {
     if (listen === null) return;
-    const { controller, ledger, clock, log, providers } = this;
+    const { controller, ledger, clock, log } = this;
     const sources: StatsSources = {
       view: controller,
       ledger,

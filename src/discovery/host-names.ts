@@ -7,6 +7,10 @@ import { messageOf } from '../base/coded-error.ts';
 
 const TTL_MS_MIN = 5_000;
 const TTL_MS_MAX = 300_000;
+/** Names at a time, of one service; what is more has no address. Each is asked for again and again. */
+const NAMES_MAX = 500;
+/** Addresses of one name that are used, the lowest ones. */
+const ADDRESSES_MAX = 64;
 /** Where the system's resolver answers (hosts file), which tells no time to live. */
 const TTL_MS_UNKNOWN = 30_000;
 
@@ -53,6 +57,7 @@ export class HostNames {
     if (isIP(host) !== 0) return [host];
     let name = this.names.get(host);
     if (name === undefined) {
+      if (this.names.size >= NAMES_MAX) return [];
       name = { addresses: [], isTried: false, error: '', timer: null };
       this.names.set(host, name);
       void this.refresh(host, name);
@@ -78,7 +83,8 @@ export class HostNames {
 
   /** Why this name could not be resolved when it was last tried; '' where it could. */
   errorOf(host: string): string {
-    return this.names.get(host)?.error ?? '';
+    if (isIP(host) !== 0) return '';
+    return this.names.get(host)?.error ?? `more than ${NAMES_MAX} host names`;
   }
 
   /** Forgets every name but these. */
@@ -101,7 +107,7 @@ export class HostNames {
     let error = '';
     try {
       const resolved = await resolve(host);
-      name.addresses = [...new Set(resolved.addresses)].sort();
+      name.addresses = [...new Set(resolved.addresses)].sort().slice(0, ADDRESSES_MAX);
       ttlMs = Math.min(TTL_MS_MAX, Math.max(TTL_MS_MIN, resolved.ttlMs));
     } catch (failure) {
       error = messageOf(failure);
@@ -112,10 +118,10 @@ export class HostNames {
     name.timer = clock.setTimer(ttlMs, () => void this.refresh(host, name));
     // Said once, not at each try.
     if (error !== '' && name.error === '') onError(host, error);
-    const hasRecovered = error === '' && name.error !== '';
+    const hasTurned = (error === '') !== (name.error === '');
     name.error = error;
-    if (hasRecovered) onRecovery?.(host);
-    if (name.addresses.join() !== before || hasRecovered) onChange();
+    if (hasTurned && error === '') onRecovery?.(host);
+    if (name.addresses.join() !== before || hasTurned) onChange();
   }
 }
 

@@ -171,7 +171,10 @@ export class BlockingQuery<T> {
     const { receivedMs } = answer;
     const isFresh = isBackwards || !hasWaited;
     const doubtKind = answer.doubt !== '' ? 'answer' : isBackwards ? 'fall' : 'outage';
-    if (!this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs })) return;
+    // Only what a wait has ended with is news. A registry whose index falls again and again would
+    // have us ask as fast as it answers.
+    const isNews = this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs });
+    if (!isNews || isFresh) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));
   }

@@ -246,3 +246,18 @@ describe('the end', () => {
     expect(calls).toBe(1);
   });
 });
+
+it('is not hurried by an index that falls again and again', async () => {
+  // Each answer is another one, and what the index says is never to be relied upon.
+  let n = 0;
+  const { agent } = await follow(() => {
+    n += 1;
+    return { index: n % 2 === 0 ? 5 : 500, body: [{ n }] };
+  });
+  await agent.askedTimes(4);
+  const from = { count: agent.asked.length, ms: performance.now() };
+  await agent.askedTimes(from.count + 40);
+  const seconds = ((performance.now() - from.ms) * FACTOR) / 1000;
+  // 40 questions at 5 a second take 8 s, less what was saved up.
+  expect(seconds).toBeGreaterThan(6);
+});
