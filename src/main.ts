@@ -46,6 +46,8 @@ export interface UpriverOptions {
   readonly writeAccess: ((lines: string) => void) | null;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: ControllerOptions['describe'];
+  /** Whether such a setting may have this value. */
+  readonly isGoodSetting: (key: string, value: string) => boolean;
   /** The overlay of the configuration in the registry is this text now; null when it is gone. */
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
@@ -66,6 +68,7 @@ export class Upriver {
   private readonly keeper: StateKeeper;
   private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
+  private readonly isGoodSetting: UpriverOptions['isGoodSetting'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
   private stats: StatsServer | null = null;
@@ -82,6 +85,7 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.onOverlay = options.onOverlay;
+    this.isGoodSetting = options.isGoodSetting;
     this.configStatus = options.configStatus;
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
@@ -238,9 +242,9 @@ export class Upriver {
   }
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
-    const { clock, random, log } = this;
+    const { clock, random, log, isGoodSetting } = this;
     const guard = () => this.settings.guard;
-    return new ConsulProvider({ settings, clock, random, log, guard });
+    return new ConsulProvider({ settings, clock, random, log, guard, isGoodSetting });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {

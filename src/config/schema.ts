@@ -432,7 +432,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
   services: z
     .record(
-      z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),
+      z.string().regex(/^(?!\.{1,2}$)[^\s/\0]+$/, 'expected a name without white space or slash'),
       serviceSchema,
     )
     .default({})
