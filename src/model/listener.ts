@@ -1,3 +1,5 @@
+import { canonicalHost } from '../base/ip-address.ts';
+
 /** Where we listen: a TCP port on one or all addresses, or a unix socket. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -11,7 +13,8 @@ export function formatListen(address: ListenAddress): string {
 }
 
 /**
- * Reads `80`, `:80`, `10.0.0.1:80`, `[::1]:80` or an absolute path of a unix socket.
+ * Reads `80`, `:80`, `10.0.0.1:80`, `[::1]:80` or an absolute path of a unix socket. The host is in
+ * its one spelling: '' for every address, an IP address, or a name in lower case.
  * Returns null where the text is none of them or the port isn't 1-65535.
  */
 export function parseListen(text: string): ListenAddress | null {
@@ -20,8 +23,8 @@ export function parseListen(text: string): ListenAddress | null {
   if (match === null) return null;
   const port = Number(match[2]);
   if (port < 1 || port > 65535) return null;
-  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
-  return { kind: 'tcp', host: host === '*' || host === '0.0.0.0' ? '' : host, port };
+  const host = canonicalHost((match[1] ?? '').replace(/^\[|\]$/g, ''));
+  return host === null ? null : { kind: 'tcp', host, port };
 }
 
 /** A listener that could not be opened. */
