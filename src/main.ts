@@ -4,6 +4,7 @@
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { type Clock, systemClock } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
@@ -11,13 +12,14 @@ import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
+import { addressesOfNames } from './discovery/listen-names.ts';
 import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import { formatListen, type ListenError } from './model/listener.ts';
+import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
 import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
@@ -26,6 +28,7 @@ import type { StatsSources } from './observe/sources.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
+import { probeAddress } from './supervisor/port-probe.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
@@ -101,6 +104,8 @@ export class Upriver {
       send: (delta) => this.send(delta),
       makeChecker: (onChange) => new Checker({ clock, random, onChange }),
       describe: options.describe,
+      probe: probeAddress,
+      localAddresses,
     });
     this.providers = new ProviderSet({
       clock,
@@ -165,7 +170,8 @@ export class Upriver {
     if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
-    this.controller.setSettings(settings, { kind: 'start', text: 'start' });
+    const names = await namesOf(settings);
+    this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
     this.watchOverlay(settings.consul);
@@ -287,7 +293,8 @@ export class Upriver {
 
   private awaitReady(): void {
     if (this.state !== 'starting') return;
-    const isLive = this.appliedVersion === this.controller.version;
+    const { controller } = this;
+    const isLive = this.appliedVersion === controller.version && !controller.isLooking;
     if ((this.providers.unsynced === '' || this.keeper.reason !== '') && isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
@@ -322,7 +329,7 @@ export class Upriver {
       this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
-    this.controller.setSettings(settings, cause);
+    this.controller.setSettings(settings, cause, await namesOf(settings));
     this.providers.follow(this.followed());
   }
 
@@ -388,4 +395,18 @@ export function programVersion(): string {
 /** What the services of the configuration follow. */
 function sourcesOf(settings: Settings): ServiceSource[] {
   return settings.services.map((service) => service.from);
+}
+
+/** The addresses of the host names on which the configuration listens. */
+function namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
+  const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
+  if (stats.listen !== null) listens.push(stats.listen);
+  return addressesOfNames(listens.map((address) => (address.kind === 'tcp' ? address.host : '')));
+}
+
+/** Every address of this machine. */
+function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list = []) =>
+    list.map(({ address }) => address),
+  );
 }

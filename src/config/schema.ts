@@ -10,6 +10,7 @@ import {
   flag,
   hedge,
   listenAddress,
+  listenRule,
   listOf,
   network,
   oneOf,
@@ -383,6 +384,16 @@ const tlsSchema = z.strictObject({
   verify: flag.prefault(true).meta({ description: "Check the agent's certificate." }),
 });
 
+/**
+ * Where no endpoint is, and a request does harm: this network, link-local addresses with the
+ * metadata services of clouds among them, those that have one elsewhere (AWS and GCP by IPv6, Azure,
+ * Alibaba, Oracle), multicast, broadcast.
+ */
+const DENIED = [
+  ...['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254', 'fd20:ce::254', '168.63.129.16'],
+  ...['100.100.100.200', '192.0.0.192', '224.0.0.0/4', 'ff00::/8', '255.255.255.255'],
+];
+
 export const consulSchema = z.strictObject({
   address: listOf(agentAddress)
     .prefault(['http://127.0.0.1:8500'])
@@ -413,8 +424,19 @@ export const consulSchema = z.strictObject({
     .min(1)
     .default('upriver')
     .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
+  listen_allow: listOf(listenRule).prefault(['80', '443', '1024-65535']).meta({
+    description:
+      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
+  }),
+  endpoint_deny: listOf(network).prefault(DENIED).meta({
+    description:
+      'Networks in which no endpoint of the registry may be; by default link-local, metadata and multicast addresses. Add 127.0.0.0/8 and ::1 where no endpoint runs on this host.',
+  }),
   kv_key: z
     .string()
+    .refine((key) => key.split('/').every((part) => part !== '.' && part !== '..'), {
+      error: 'expected a key without segments . and ..',
+    })
     .default('upriver/config')
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
 });

@@ -4,7 +4,12 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseBytes } from '../base/bytes.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
-import { type ListenAddress, parseListen } from '../model/listener.ts';
+import {
+  type ListenAddress,
+  type ListenRule,
+  parseListen,
+  parseListenRule,
+} from '../model/listener.ts';
 import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 
 /** Makes a type of text (or number) by a parser that returns null for what it does not know. */
@@ -93,6 +98,11 @@ export const size = parsed(parseBytes, 'a size such as 512, 32KiB or 2MB');
 export const listenAddress = parsed<ListenAddress>(
   parseListen,
   'a port, address:port or the path of a unix socket',
+);
+
+export const listenRule = parsed<ListenRule>(
+  parseListenRule,
+  'a port, a range such as 1024-65535, either after an address or network and a colon, or a folder for unix sockets such as /run/upriver/',
 );
 
 /** A share of one: 20% or 0.2. */

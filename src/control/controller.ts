@@ -8,15 +8,18 @@ import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
-import type { ListenError } from '../model/listener.ts';
-import { type Service, sourceKey } from '../model/service.ts';
+import { formatListen, type ListenError } from '../model/listener.ts';
+import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
+import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { type ListenerPlan, planListeners } from './listeners.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
+import { PortClaims, type Probe } from './port-claims.ts';
+import { ProblemLog } from './problem-log.ts';
 import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
@@ -34,7 +37,14 @@ export interface ControllerOptions {
   readonly makeChecker: (onChange: (key: string) => void) => Checker;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: Describe;
+  /** Who has an address that a service wants for itself; without, nobody has. */
+  readonly probe?: Probe;
+  /** Every address of this machine; without, loopback alone. */
+  readonly localAddresses?: () => readonly string[];
 }
+
+/** Endpoints of a service that are refused: so many are named. */
+const REFUSALS_MAX = 10;
 
 export class Controller implements TableView {
   readonly events = new EventLog();
@@ -43,6 +53,10 @@ export class Controller implements TableView {
   private readonly sources: Sources;
   private readonly endpoints: Endpoints;
   private readonly successRates: SuccessRates;
+  private readonly policy: EndpointPolicy;
+  /** Null where addresses are not looked at before they are opened. */
+  private readonly ports: PortClaims | null;
+  private readonly problemLog: ProblemLog;
   private readonly operator = new OperatorWords();
   private readonly publisher: Publisher;
   private readonly checker: Checker;
@@ -54,12 +68,19 @@ export class Controller implements TableView {
   private settings: Settings | null = null;
   private plan: ListenerPlan = { listeners: [], conflicts: new Map() };
   private listenErrors: readonly ListenError[] = [];
+  /** Addresses of the host names that the configuration listens on. */
+  private names: ReadonlyMap<string, readonly string[]> = new Map();
   private isClosed = false;
 
   constructor(options: ControllerOptions) {
     this.options = options;
     const { clock, log, ledger, send } = options;
     this.table = new Table(options.describe);
+    const { probe, localAddresses = () => [] } = options;
+    this.policy = new EndpointPolicy({ clock, localAddresses });
+    this.problemLog = new ProblemLog({ clock, log });
+    const onChange = () => this.publisher.changeListeners();
+    this.ports = probe === undefined ? null : new PortClaims({ clock, probe, onChange });
     this.sources = new Sources({
       clock,
       guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
@@ -106,6 +127,8 @@ export class Controller implements TableView {
       slots: this.endpointSlots,
       operator: this.operator,
       events: this.events,
+      refusal: ({ service }, endpoint) =>
+        this.policy.refusal(service.from.registry, endpoint, service.health?.port ?? 0),
       nextVersion: () => this.publisher.nextVersion,
       onChange: (service) => this.publisher.change(service.name),
     });
@@ -113,11 +136,21 @@ export class Controller implements TableView {
 
   // What it is told
 
-  /** The configuration, at the start and after each reload. */
-  setSettings(settings: Settings, cause: Cause): void {
+  /**
+   * The configuration, at the start and after each reload. `names` are the addresses of the host
+   * names that it listens on.
+   */
+  setSettings(
+    settings: Settings,
+    cause: Cause,
+    names: ReadonlyMap<string, readonly string[]> = new Map(),
+  ): void {
     this.settings = settings;
+    this.names = names;
     this.publisher.changeListeners();
+    const isOther = this.policy.deny(settings.consul?.endpointDeny ?? []);
     this.settle(this.table.configure(settings.services), cause);
+    if (isOther) this.reviewRefusals(cause);
   }
 
   /** A registry has said something. */
@@ -129,10 +162,12 @@ export class Controller implements TableView {
     const settings = update.kind === 'upsert' ? update.service.settings : null;
     if (update.kind === 'upsert') this.sources.take(update.service);
     else this.sources.forget(key);
-    const change = this.table.describeSource(source, settings);
+    const order = update.kind === 'upsert' ? update.service.order : undefined;
+    const change = this.table.describeSource(source, settings, order || undefined);
     const hasSettled = this.settle(change, cause);
     const hasApplied = this.applySource(key, cause);
     if (hasSettled || hasApplied) this.publisher.receivedAt(receivedMs);
+    this.reviewProblems(source);
   }
 
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */
@@ -169,11 +204,13 @@ export class Controller implements TableView {
       if (!known.has(error.message)) this.options.log.error({ ...error }, error.message);
     }
     this.listenErrors = errors;
+    for (const { code, listener } of errors) if (code === 'EADDRINUSE') this.ports?.doubt(listener);
   }
 
   close(): void {
     this.isClosed = true;
     this.checker.close();
+    this.ports?.close();
     this.sources.close();
     this.endpoints.close();
     this.successRates.close();
@@ -195,8 +232,7 @@ export class Controller implements TableView {
   private setService(name: string, cause: Cause): void {
     const desired = this.table.get(name);
     if (desired === null) return;
-    const { service, problems } = desired;
-    for (const problem of problems) this.options.log.warn({ service: name }, problem);
+    const { service } = desired;
     const known = this.records.get(name);
     const record = known ?? this.addService(service);
     if (record === null) return;
@@ -254,25 +290,71 @@ export class Controller implements TableView {
   }
 
   private planListeners(): readonly ListenerSnapshot[] {
-    const { settings, records } = this;
+    const { settings, names, ports } = this;
     if (settings === null) return [];
-    const served = [...records.values()].map(({ service }) => service);
-    const isConfigured = ({ name }: Service) => this.table.get(name)?.isConfigured === true;
-    const { listeners: before, conflicts: known } = this.plan;
+    const { conflicts: known } = this.plan;
+    const asked = new Set<string>();
     this.plan = planListeners({
+      ...this.wishes(),
       routers: settings.routers,
-      configured: served.filter(isConfigured),
-      described: served.filter((service) => !isConfigured(service)),
       stats: settings.stats.listen,
-      before,
+      allowed: settings.consul?.listenAllow ?? [],
+      names,
+      holderOf: (address) => {
+        asked.add(formatListen(address));
+        return ports === null ? '' : ports.holderOf(address);
+      },
     });
+    ports?.keepOnly(asked);
     for (const [service, conflicts] of this.plan.conflicts) {
       for (const conflict of conflicts) {
         if (known.get(service)?.includes(conflict)) continue;
         this.options.log.error({ service }, conflict);
       }
     }
+    this.policy.setOwn(settings.stats.listen, this.plan.listeners, names);
+    this.reviewRefusals({ kind: 'reload', text: 'listeners' });
     return this.plan.listeners;
+  }
+
+  /** The services that want listeners, each kind in the order in which they get them. */
+  private wishes(): { configured: readonly Service[]; described: readonly Service[] } {
+    const { table, settings } = this;
+    const configured = (settings?.services ?? []).flatMap(
+      ({ name }) => this.records.get(name)?.service ?? [],
+    );
+    const described = [...this.records.values()]
+      .filter(({ name }) => table.get(name)?.isConfigured === false)
+      .map(({ service }) => ({ service, order: table.orderOf(service.name) }))
+      .sort((a, b) => a.order - b.order || (a.service.name < b.service.name ? -1 : 1));
+    return { configured, described: described.map(({ service }) => service) };
+  }
+
+  /** What may be sent where has changed. */
+  private reviewRefusals(cause: Cause): void {
+    for (const { name } of this.endpoints.reviewRefusals(cause)) this.logProblems(name);
+  }
+
+  /** What is wrong with the services of this source, in the log. */
+  private reviewProblems(source: ServiceSource): void {
+    const served = this.table.servedBy(sourceKey(source));
+    for (const name of new Set([source.service, ...served])) this.logProblems(name);
+  }
+
+  private logProblems(name: string): void {
+    const record = this.records.get(name);
+    const own = record === undefined ? [] : this.ownProblems(record);
+    this.problemLog.review(name, [...own, ...this.unservedOf(name)]);
+  }
+
+  /** What is wrong with what it says of itself, and with its endpoints. */
+  private ownProblems({ name, service, refusals }: ServiceRecord): string[] {
+    const refused = [...refusals].map(([id, why]) => `endpoint ${id}: ${why}`);
+    return [
+      ...(this.table.get(name)?.problems ?? []),
+      ...this.sources.problemsOf(sourceKey(service.from)),
+      ...shortened(refused, REFUSALS_MAX),
+    ];
   }
 
   /** An event about a service as a whole. */
@@ -297,6 +379,11 @@ export class Controller implements TableView {
     return this.publisher.convergence;
   }
 
+  /** Who has an address that a service wants is not known yet. */
+  get isLooking(): boolean {
+    return this.ports?.isPending === true;
+  }
+
   /** Everything that is live, for a worker that starts. */
   full(): SnapshotDelta {
     return this.publisher.full();
@@ -318,7 +405,13 @@ export class Controller implements TableView {
     });
     const isChecked = ({ up, down }: KeptChecks) => up.length + down.length > 0;
     // What is configured is no registry's word.
-    const sources = this.sources.kept().filter(({ source }) => source.registry !== 'static');
+    const sources = this.sources
+      .kept()
+      .filter(({ source }) => source.registry !== 'static')
+      .map((kept) => {
+        const order = this.table.orderOfSource(sourceKey(kept.source));
+        return order === null ? kept : { ...kept, order };
+      });
     return { sources, checks: checks.filter(isChecked) };
   }
 
@@ -327,11 +420,29 @@ export class Controller implements TableView {
     return record === undefined ? null : this.viewOf(record);
   }
 
+  unserved(): ReadonlyMap<string, readonly string[]> {
+    const withProblems = [...this.sources.withProblems()].map(({ source }) => source.service);
+    const names = new Set([...this.table.describedNames, ...withProblems]);
+    const problems = [...names].map((name) => [name, this.unservedOf(name)] as const);
+    return new Map(problems.filter(([, list]) => list.length > 0));
+  }
+
+  /** What is wrong with descriptions of this name that are not in use. */
+  private unservedOf(name: string): readonly string[] {
+    const sources = this.sources.withProblems().filter(({ source }) => source.service === name);
+    const isServed = (source: ServiceSource) =>
+      [...this.table.servedBy(sourceKey(source))].length > 0;
+    const own = sources.flatMap(({ source, problems }) => (isServed(source) ? [] : problems));
+    return [...this.table.unservedOf(name), ...own];
+  }
+
   problems(): readonly string[] {
     const leftOut = [...this.leftOut].map((name) => `service ${name}: too many services`);
     const refused = this.listenErrors.map((error) => error.message);
     return [
-      ...this.table.problems(),
+      ...[...this.unserved()].flatMap(([name, list]) =>
+        list.map((one) => `service ${name}: ${one}`),
+      ),
       ...leftOut,
       ...(this.plan.conflicts.get('') ?? []),
       ...refused,
@@ -359,7 +470,7 @@ export class Controller implements TableView {
     }
     const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
-      ...(this.table.get(name)?.problems ?? []),
+      ...this.ownProblems(record),
       ...(this.plan.conflicts.get(name) ?? []),
       ...refused.map((error) => error.message),
       ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
@@ -367,4 +478,8 @@ export class Controller implements TableView {
     const { isPanicking, ejections } = record;
     return { service, slot, endpoints, isPanicking, ejections, problems };
   }
+}
+
+function shortened(texts: readonly string[], max: number): readonly string[] {
+  return texts.length <= max ? texts : [...texts.slice(0, max), `and ${texts.length - max} more`];
 }

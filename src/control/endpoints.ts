@@ -39,6 +39,8 @@ export interface EndpointsOptions {
   readonly slots: Slots;
   readonly operator: OperatorWords;
   readonly events: EventLog;
+  /** Why nothing may be sent to this endpoint; '' where it may. */
+  readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
   /** The version of the table that the changes made now will be part of. */
   readonly nextVersion: () => number;
   /** An endpoint of this service is new, gone, or not what it was. */
@@ -84,10 +86,34 @@ export class Endpoints {
   /** Decides anew about every endpoint: the service is to be served in another way. */
   reconsider(service: ServiceRecord, cause: Cause): void {
     for (const record of service.endpoints.values()) {
+      this.setRefusal({ service, record });
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
     this.reviewPanic(service, cause);
+  }
+
+  /** What may be sent where has changed: decides anew about the endpoints that this concerns. */
+  reviewRefusals(cause: Cause): Set<ServiceRecord> {
+    const concerned = new Set<ServiceRecord>();
+    for (const place of this.bySlot.values()) {
+      if (!this.setRefusal(place)) continue;
+      this.watch(place);
+      this.decide(place, cause);
+      concerned.add(place.service);
+    }
+    for (const service of concerned) this.reviewPanic(service, cause);
+    return concerned;
+  }
+
+  /** True where it is refused, or not any more, for another reason than before. */
+  private setRefusal({ service, record }: Place): boolean {
+    const refused = this.options.refusal(service, record.endpoint);
+    if (refused === record.refused) return false;
+    record.refused = refused;
+    if (refused === '') service.refusals.delete(record.endpoint.id);
+    else service.refusals.set(record.endpoint.id, refused);
+    return true;
   }
 
   /** The service is gone. */
@@ -191,6 +217,7 @@ export class Endpoints {
     if (known !== undefined) this.remove({ service, record: known }, cause);
     const record = this.add(service, endpoint, held);
     if (record === null) return known !== undefined;
+    this.setRefusal({ service, record });
     this.watch({ service, record });
     return this.decide({ service, record }, cause);
   }
@@ -210,6 +237,7 @@ export class Endpoints {
       endpoint,
       slot,
       held,
+      refused: '',
       ejection: null,
       lastEjection: null,
       ejections: 0,
@@ -225,6 +253,7 @@ export class Endpoints {
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion, onChange } = this.options;
     service.endpoints.delete(record.endpoint.id);
+    service.refusals.delete(record.endpoint.id);
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.unwatch(checkKey(service, record.endpoint.id));
@@ -238,7 +267,7 @@ export class Endpoints {
     const { service, record } = place;
     const { health } = service.service;
     const key = checkKey(service, record.endpoint.id);
-    if (health === null) {
+    if (health === null || record.refused !== '') {
       this.unwatch(key);
       return;
     }
@@ -259,11 +288,12 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, ejection, hasWorked, effective: before } = record;
+    const { endpoint, slot, held, refused, ejection, hasWorked, effective: before } = record;
     const after = reconcile(service.service, {
       endpoint,
       slot,
       held,
+      refused,
       ejection,
       hasWorked,
       before,

@@ -10,6 +10,7 @@ import { type Admitted, Guard, type Moment } from './guard.ts';
 interface Source {
   readonly source: ServiceSource;
   readonly settings: ServiceSettings | null;
+  readonly problems: readonly string[];
   readonly guard: Guard;
   admitted: Admitted;
   timer: Timer | null;
@@ -28,6 +29,8 @@ export interface SourcesOptions {
 export class Sources {
   private readonly options: SourcesOptions;
   private readonly sources = new Map<string, Source>();
+  /** Keys of those with problems. */
+  private readonly wrong = new Set<string>();
 
   constructor(options: SourcesOptions) {
     this.options = options;
@@ -40,14 +43,26 @@ export class Sources {
 
   /** Takes an answer of a registry. */
   take(service: ProvidedService): void {
-    const { source, settings } = service;
+    const { source, settings, problems = [] } = service;
     const key = sourceKey(source);
     const guard = this.sources.get(key)?.guard ?? new Guard();
     const admitted = guard.answer(service, this.moment(key));
     this.sources.get(key)?.timer?.cancel();
-    const taken = { source, settings, guard, admitted, timer: null };
+    const taken = { source, settings, problems, guard, admitted, timer: null };
     this.sources.set(key, taken);
+    if (problems.length > 0) this.wrong.add(key);
+    else this.wrong.delete(key);
     this.awaitRelease(key, taken);
+  }
+
+  /** What its instances say that is wrong. */
+  problemsOf(key: string): readonly string[] {
+    return this.sources.get(key)?.problems ?? [];
+  }
+
+  /** Sources whose instances say something that is wrong. */
+  withProblems(): readonly { source: ServiceSource; problems: readonly string[] }[] {
+    return [...this.wrong].flatMap((key) => this.sources.get(key) ?? []);
   }
 
   /** All that is admitted now, what is held included. */
@@ -60,6 +75,7 @@ export class Sources {
   forget(key: string): void {
     this.sources.get(key)?.timer?.cancel();
     this.sources.delete(key);
+    this.wrong.delete(key);
   }
 
   close(): void {

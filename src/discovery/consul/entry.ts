@@ -22,7 +22,6 @@ export interface Entry {
     readonly Tags?: readonly string[] | null;
     readonly Meta?: Readonly<Record<string, string>> | null;
     readonly Weights?: { readonly Passing?: number; readonly Warning?: number } | null;
-    readonly CreateIndex?: number;
     readonly ModifyIndex?: number;
   } | null;
   readonly Checks?: readonly Check[] | null;

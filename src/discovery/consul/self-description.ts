@@ -8,8 +8,9 @@ import { type Entry, WEIGHT_MAX } from './entry.ts';
 export interface SelfDescription {
   readonly settings: ServiceSettings | null;
   /**
-   * The registry's index at which the oldest of the instances that say where to listen was
-   * created; 0 where none does. What described itself earlier has the lower one.
+   * The lowest index of a last change among the instances that say where to listen: since then at
+   * the latest it is wanted. 0 where none says so. An instance keeps the index of its creation when
+   * it is given another listener, so that one says nothing of who came first.
    */
   readonly order: number;
   readonly problems: readonly string[];
@@ -70,7 +71,7 @@ export function ownWeight(entry: Entry, prefix: string): number | null {
 
 interface Vote {
   readonly count: number;
-  /** The latest change, and the earliest creation, of the instances that say so. */
+  /** The latest and the earliest of the last changes of the instances that say so. */
   readonly newest: number;
   readonly oldest: number;
 }
@@ -84,11 +85,11 @@ interface Saying {
 function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Saying): void {
   const values = votes.get(key) ?? new Map<string, Vote>();
   const { count = 0, newest = 0, oldest = Number.POSITIVE_INFINITY } = values.get(value) ?? {};
-  const { ModifyIndex, CreateIndex } = entry.Service ?? {};
+  const index = indexOf(entry.Service?.ModifyIndex);
   values.set(value, {
     count: count + 1,
-    newest: Math.max(newest, indexOf(ModifyIndex) ?? 0),
-    oldest: Math.min(oldest, indexOf(CreateIndex) ?? oldest),
+    newest: Math.max(newest, index ?? 0),
+    oldest: Math.min(oldest, index ?? oldest),
   });
   votes.set(key, values);
 }

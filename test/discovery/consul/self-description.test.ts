@@ -76,11 +76,11 @@ describe('settings of its own', () => {
     expect(described.problems).toHaveLength(1);
   });
 
-  it('are as old as the oldest instance that says where to listen', () => {
+  it('are as old as the instance that says the longest where to listen', () => {
     const entries = [
-      entry({ Tags: ['upriver.listen=1'], CreateIndex: 30 }),
-      entry({ Tags: ['upriver.listen=1'], CreateIndex: 20 }),
-      entry({ Tags: ['upriver.balance=random'], CreateIndex: 10 }),
+      entry({ Tags: ['upriver.listen=1'], ModifyIndex: 30 }),
+      entry({ Tags: ['upriver.listen=1'], ModifyIndex: 20 }),
+      entry({ Tags: ['upriver.balance=random'], ModifyIndex: 10 }),
     ];
     expect(describeEntries(entries, reading).order).toBe(20);
     expect(describeEntries([tagged('upriver.listen=1')], reading).order).toBe(0);
