@@ -43,6 +43,8 @@ export interface ControllerOptions {
   readonly localAddresses?: () => readonly string[];
 }
 
+/** Rows of the ledger that only configured services get. */
+const RESERVED_SERVICES = SERVICE_SLOTS / 8;
 /** Endpoints of a service that are refused: so many are named. */
 const REFUSALS_MAX = 10;
 
@@ -221,7 +223,8 @@ export class Controller implements TableView {
   /** Brings services up to the table; true if any was concerned. */
   private settle({ changed, removed }: TableChange, cause: Cause): boolean {
     for (const name of removed) this.removeService(name, cause);
-    for (const name of changed) this.setService(name, cause);
+    for (const name of changed) if (this.isConfigured(name)) this.setService(name, cause);
+    for (const name of changed) if (!this.isConfigured(name)) this.setService(name, cause);
     if (changed.length === 0 && removed.length === 0) return false;
     // What was left out for want of a row in the ledger may have one now.
     for (const name of this.leftOut) this.setService(name, cause);
@@ -244,9 +247,15 @@ export class Controller implements TableView {
     if (known !== undefined) this.endpoints.reconsider(record, cause);
   }
 
+  private isConfigured(name: string): boolean {
+    return this.table.get(name)?.isConfigured === true;
+  }
+
   private addService(service: Service): ServiceRecord | null {
     const { name } = service;
-    const slot = this.serviceSlots.take();
+    // Services that describe themselves leave room for those that are configured.
+    const isGreedy = !this.isConfigured(name) && this.serviceSlots.room <= RESERVED_SERVICES;
+    const slot = isGreedy ? null : this.serviceSlots.take();
     if (slot === null) {
       if (!this.leftOut.has(name)) {
         this.options.log.error({ service: name }, 'too many services: this one is left out');

@@ -10,7 +10,7 @@ import { eject } from '../health/ejection.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Outlier } from '../health/success-rate.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
@@ -22,6 +22,10 @@ import type { OperatorWords } from './operator.ts';
 import { reconcile } from './reconcile.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 import type { Slots } from './slots.ts';
+
+/** The last rows of the ledger are kept from a service that has so many endpoints already. */
+const RESERVED = ENDPOINT_SLOTS / 8;
+const OWN_MIN = 256;
 
 /** What is asked of the health checks; keys are ours. */
 export interface Checks {
@@ -224,7 +228,9 @@ export class Endpoints {
 
   private add(service: ServiceRecord, endpoint: Endpoint, held: string): EndpointRecord | null {
     const { id } = endpoint;
-    const slot = this.options.slots.take();
+    const { slots } = this.options;
+    const isGreedy = service.endpoints.size >= OWN_MIN && slots.room <= RESERVED;
+    const slot = isGreedy ? null : slots.take();
     if (slot === null) {
       if (service.leftOut.has(id)) return null;
       service.leftOut.add(id);

@@ -682,6 +682,28 @@ describe('what a registry may not', () => {
     expect(warnings().length).toBeLessThan(210);
   });
 
+  it('take every row of the ledger: some are for what is configured', () => {
+    configure();
+    for (let i = 0; i < 4200; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    expect(controller.services()).toHaveLength(3584);
+    expect(controller.problems()).toContain('service s4199: too many services');
+    const web = makeService();
+    configure(web);
+    expect(controller.service('web')).not.toBeNull();
+  });
+
+  it('take every endpoint row for one service', () => {
+    const [web, api] = [makeService(), named('api')];
+    configure(web, api);
+    provide(
+      api,
+      Array.from({ length: 33_000 }, (_, i) => `${i}`),
+    );
+    expect(controller.service('api')!.endpoints).toHaveLength(28_672);
+    provide(web, ['a']);
+    expect(states()).toEqual({ a: 'up' });
+  });
+
   it('hide what is wrong with a service that is not served', () => {
     configure();
     provide(named('..'), [], { problems: ["can't be asked for"] });
