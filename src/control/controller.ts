@@ -8,7 +8,7 @@ import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
-import { formatListen, type ListenError } from '../model/listener.ts';
+import type { ListenError } from '../model/listener.ts';
 import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
@@ -16,9 +16,9 @@ import type { StreakReport } from '../model/streak.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
-import { type ListenerPlan, planListeners } from './listeners.ts';
+import { Listening, type Wanting } from './listening.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
-import { PortClaims, type Probe } from './port-claims.ts';
+import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
 import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
@@ -56,8 +56,7 @@ export class Controller implements TableView {
   private readonly endpoints: Endpoints;
   private readonly successRates: SuccessRates;
   private readonly policy: EndpointPolicy;
-  /** Null where addresses are not looked at before they are opened. */
-  private readonly ports: PortClaims | null;
+  private readonly listening: Listening;
   private readonly problemLog: ProblemLog;
   private readonly operator = new OperatorWords();
   private readonly publisher: Publisher;
@@ -68,10 +67,6 @@ export class Controller implements TableView {
   /** Services for which there was no row in the ledger. */
   private readonly leftOut = new Set<string>();
   private settings: Settings | null = null;
-  private plan: ListenerPlan = { listeners: [], conflicts: new Map() };
-  private listenErrors: readonly ListenError[] = [];
-  /** Addresses of the host names that the configuration listens on. */
-  private names: ReadonlyMap<string, readonly string[]> = new Map();
   private isClosed = false;
 
   constructor(options: ControllerOptions) {
@@ -82,7 +77,7 @@ export class Controller implements TableView {
     this.policy = new EndpointPolicy({ clock, localAddresses });
     this.problemLog = new ProblemLog({ clock, log });
     const onChange = () => this.publisher.changeListeners();
-    this.ports = probe === undefined ? null : new PortClaims({ clock, probe, onChange });
+    this.listening = new Listening({ clock, log, probe, onChange });
     this.sources = new Sources({
       clock,
       guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
@@ -148,7 +143,7 @@ export class Controller implements TableView {
     names: ReadonlyMap<string, readonly string[]> = new Map(),
   ): void {
     this.settings = settings;
-    this.names = names;
+    this.listening.names = names;
     this.publisher.changeListeners();
     const isOther = this.policy.deny(settings.consul?.endpointDeny ?? []);
     this.settle(this.table.configure(settings.services), cause);
@@ -201,18 +196,13 @@ export class Controller implements TableView {
 
   /** Which listeners can't be opened, as the workers see it now. */
   onListenErrors(errors: readonly ListenError[]): void {
-    const known = new Set(this.listenErrors.map((error) => error.message));
-    for (const error of errors) {
-      if (!known.has(error.message)) this.options.log.error({ ...error }, error.message);
-    }
-    this.listenErrors = errors;
-    for (const { code, listener } of errors) if (code === 'EADDRINUSE') this.ports?.doubt(listener);
+    this.listening.onErrors(errors);
   }
 
   close(): void {
     this.isClosed = true;
     this.checker.close();
-    this.ports?.close();
+    this.listening.close();
     this.sources.close();
     this.endpoints.close();
     this.successRates.close();
@@ -299,35 +289,16 @@ export class Controller implements TableView {
   }
 
   private planListeners(): readonly ListenerSnapshot[] {
-    const { settings, names, ports } = this;
+    const { settings, listening } = this;
     if (settings === null) return [];
-    const { conflicts: known } = this.plan;
-    const asked = new Set<string>();
-    this.plan = planListeners({
-      ...this.wishes(),
-      routers: settings.routers,
-      stats: settings.stats.listen,
-      allowed: settings.consul?.listenAllow ?? [],
-      names,
-      holderOf: (address) => {
-        asked.add(formatListen(address));
-        return ports === null ? '' : ports.holderOf(address);
-      },
-    });
-    ports?.keepOnly(asked);
-    for (const [service, conflicts] of this.plan.conflicts) {
-      for (const conflict of conflicts) {
-        if (known.get(service)?.includes(conflict)) continue;
-        this.options.log.error({ service }, conflict);
-      }
-    }
-    this.policy.setOwn(settings.stats.listen, this.plan.listeners, names);
+    const listeners = listening.plan(settings, this.wanting());
+    this.policy.setOwn(settings.stats.listen, listeners, listening.names);
     this.reviewRefusals({ kind: 'reload', text: 'listeners' });
-    return this.plan.listeners;
+    return listeners;
   }
 
   /** The services that want listeners, each kind in the order in which they get them. */
-  private wishes(): { configured: readonly Service[]; described: readonly Service[] } {
+  private wanting(): Wanting {
     const { table, settings } = this;
     const configured = (settings?.services ?? []).flatMap(
       ({ name }) => this.records.get(name)?.service ?? [],
@@ -390,7 +361,7 @@ export class Controller implements TableView {
 
   /** Who has an address that a service wants is not known yet. */
   get isLooking(): boolean {
-    return this.ports?.isPending === true;
+    return this.listening.isLooking;
   }
 
   /** Everything that is live, for a worker that starts. */
@@ -447,14 +418,12 @@ export class Controller implements TableView {
 
   problems(): readonly string[] {
     const leftOut = [...this.leftOut].map((name) => `service ${name}: too many services`);
-    const refused = this.listenErrors.map((error) => error.message);
     return [
       ...[...this.unserved()].flatMap(([name, list]) =>
         list.map((one) => `service ${name}: ${one}`),
       ),
       ...leftOut,
-      ...(this.plan.conflicts.get('') ?? []),
-      ...refused,
+      ...this.listening.problems(),
     ];
   }
 
@@ -477,11 +446,9 @@ export class Controller implements TableView {
       const view = this.viewOfEndpoint(record, one);
       if (view !== null) endpoints.push(view);
     }
-    const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
       ...this.ownProblems(record),
-      ...(this.plan.conflicts.get(name) ?? []),
-      ...refused.map((error) => error.message),
+      ...this.listening.problemsOf(name),
       ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
     ];
     const { isPanicking, ejections } = record;

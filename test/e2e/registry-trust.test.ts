@@ -121,6 +121,21 @@ describe.skipIf(!hasConsul)('whoever may register a service', () => {
     await expect.poll(() => answerers(other, 1).catch(() => null)).toEqual({ thief: 1 });
   });
 
+  it('is served by the process that an upgrade starts beside the old one, without a gap', async () => {
+    const web = await endpoint('web');
+    const [port] = (await freePorts(1)) as [number];
+    await register('self', web.port, `upriver.listen=${port}`);
+    const old = await start('--workers', '1');
+    await settled(old);
+    const next = await start('--workers', '1');
+    await settled(next);
+    // Both have it: told by neither, and served on when the old one goes.
+    expect([await problemsOf(old, 'self'), await problemsOf(next, 'self')]).toEqual([[], []]);
+    old.signal('SIGTERM');
+    expect(await old.exited).toBe(0);
+    expect(await answerers(port, 20)).toEqual({ web: 20 });
+  });
+
   it('decides by coming first, before and after a restart', async () => {
     const [port] = (await freePorts(1)) as [number];
     const folder = mkdtempSync(join(tmpdir(), 'upriver-trust-'));

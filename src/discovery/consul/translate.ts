@@ -20,6 +20,8 @@ export interface Instance {
 }
 
 const TEXT_MAX = 200;
+/** ... of so much at the most. */
+const READ_MAX = 4096;
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
 
 /** A list of objects; what is no object is left out. Throws ConsulError for anything else. */
@@ -101,7 +103,9 @@ function statusOf({ CheckID, Status }: Check): RegistryStatus {
 function outputOf(check: Check, status: RegistryStatus): string {
   const [output, notes] = [textOf(check.Output), textOf(check.Notes)];
   const told = status === 'maintenance' ? notes || output : output || notes;
+  // White space is looked through again and again, so there must not be much of it.
   const text = (told || textOf(check.Name) || textOf(check.CheckID))
+    .slice(0, READ_MAX)
     .trim()
     .replaceAll(/\s*\n\s*/g, ' ');
   return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}...` : text;
