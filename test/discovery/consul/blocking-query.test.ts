@@ -210,9 +210,11 @@ describe('the pace', () => {
   });
 
   it('follows real changes at once, and faster', async () => {
-    const run = await follow((_, n) => (n < 12 ? { index: n + 1 } : null));
+    // In real time: at fifty times its speed a busy machine is too slow to tell.
+    const changes = (_: Asked, n: number) => (n < 12 ? { index: n + 1 } : null);
+    const run = await follow(changes, () => true, 1);
     await run.agent.askedTimes(10);
-    const tookMs = (run.agent.asked[9]!.atMs - run.agent.asked[0]!.atMs) * FACTOR;
+    const tookMs = run.agent.asked[9]!.atMs - run.agent.asked[0]!.atMs;
     // At the pace of useless answers these alone would take more than 1.5 s.
     expect(tookMs).toBeLessThan(1500);
   });
