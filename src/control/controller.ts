@@ -235,6 +235,7 @@ export class Controller implements TableView {
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
     this.endpoints.apply(record, this.sources.admitted(sourceKey(service.from)), cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
+    this.logProblems(name);
   }
 
   private isConfigured(name: string): boolean {
@@ -265,6 +266,7 @@ export class Controller implements TableView {
     if (record === undefined) return;
     this.endpoints.removeAll(record, cause);
     this.records.delete(name);
+    this.problemLog.forget(name);
     this.publisher.change(name);
     this.serviceSlots.leave(record.slot, this.publisher.nextVersion);
     this.tell(name, { from: 'served', to: '', cause });

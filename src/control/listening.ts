@@ -46,6 +46,9 @@ export class Listening {
   plan(settings: Settings, wanting: Wanting): readonly ListenerSnapshot[] {
     const { ports, names, current: before } = this;
     const asked = new Set<string>();
+    // What is open already is ours, whoever it was opened for.
+    const open = new Set(before.listeners.map(({ key }) => key));
+    for (const { listener } of this.errors) open.delete(listener);
     this.current = planListeners({
       ...wanting,
       routers: settings.routers,
@@ -53,8 +56,9 @@ export class Listening {
       allowed: settings.consul?.listenAllow ?? [],
       names,
       holderOf: (address) => {
-        asked.add(formatListen(address));
-        return ports === null ? '' : ports.holderOf(address);
+        const key = formatListen(address);
+        asked.add(key);
+        return ports === null || open.has(key) ? '' : ports.holderOf(address);
       },
     });
     ports?.keepOnly(asked);

@@ -40,6 +40,11 @@ export class ProblemLog {
     }
   }
 
+  /** The service is gone. */
+  forget(service: string): void {
+    this.known.delete(service);
+  }
+
   private say(level: 'info' | 'warn', service: string, text: string): void {
     if (this.bucket.take(this.clock.nowMs()) > 0) {
       this.suppressed += 1;
