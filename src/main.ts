@@ -5,7 +5,7 @@
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { type Clock, systemClock } from './base/clock.ts';
+import { type Clock, systemClock, type Timer } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
@@ -36,6 +36,8 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+/** How often the addresses of this machine are looked at. */
+const ADDRESSES_LOOK_MS = 5000;
 const STATE_MS_MAX = 2000;
 /** ... and when there is a table to serve from meanwhile. */
 const WARM_SYNC_MS = 1000;
@@ -75,6 +77,7 @@ export class Upriver {
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
   private stats: StatsServer | null = null;
+  private looking: Timer | null = null;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -175,6 +178,7 @@ export class Upriver {
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
     this.watchOverlay(settings.consul);
+    this.watchAddresses();
     this.awaitReady();
   }
 
@@ -291,6 +295,13 @@ export class Upriver {
     return { ready: false, reason };
   }
 
+  private watchAddresses(): void {
+    this.looking = this.clock.setTimer(ADDRESSES_LOOK_MS, () => {
+      this.controller.reviewAddresses();
+      this.watchAddresses();
+    });
+  }
+
   private awaitReady(): void {
     if (this.state !== 'starting') return;
     const { controller } = this;
@@ -371,6 +382,7 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.looking?.cancel();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

@@ -74,7 +74,7 @@ export class Controller implements TableView {
     const { clock, log, ledger, send } = options;
     this.table = new Table(options.describe);
     const { probe, localAddresses = () => [] } = options;
-    this.policy = new EndpointPolicy({ clock, localAddresses });
+    this.policy = new EndpointPolicy({ localAddresses });
     this.problemLog = new ProblemLog({ clock, log });
     const onChange = () => this.publisher.changeListeners();
     this.listening = new Listening({ clock, log, probe, onChange });
@@ -170,6 +170,13 @@ export class Controller implements TableView {
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */
   remember(checks: readonly KeptChecks[]): void {
     this.endpoints.remember(checks);
+  }
+
+  /** Addresses of this machine may have come or gone: with them endpoints become our own. */
+  reviewAddresses(): void {
+    if (!this.isClosed && this.policy.readLocal()) {
+      this.reviewRefusals({ kind: 'reload', text: 'addresses of this machine' });
+    }
   }
 
   /** A worker reports failures in a row on an endpoint. */
@@ -294,8 +301,9 @@ export class Controller implements TableView {
     const { settings, listening } = this;
     if (settings === null) return [];
     const listeners = listening.plan(settings, this.wanting());
-    this.policy.setOwn(settings.stats.listen, listeners, listening.names);
-    this.reviewRefusals({ kind: 'reload', text: 'listeners' });
+    if (this.policy.setOwn(settings.stats.listen, listeners, listening.names)) {
+      this.reviewRefusals({ kind: 'reload', text: 'listeners' });
+    }
     return listeners;
   }
 
@@ -403,18 +411,17 @@ export class Controller implements TableView {
   }
 
   unserved(): ReadonlyMap<string, readonly string[]> {
-    const withProblems = [...this.sources.withProblems()].map(({ source }) => source.service);
-    const names = new Set([...this.table.describedNames, ...withProblems]);
+    const names = new Set([...this.table.describedNames, ...this.sources.wrongNames]);
     const problems = [...names].map((name) => [name, this.unservedOf(name)] as const);
     return new Map(problems.filter(([, list]) => list.length > 0));
   }
 
   /** What is wrong with descriptions of this name that are not in use. */
   private unservedOf(name: string): readonly string[] {
-    const sources = this.sources.withProblems().filter(({ source }) => source.service === name);
-    const isServed = (source: ServiceSource) =>
-      [...this.table.servedBy(sourceKey(source))].length > 0;
-    const own = sources.flatMap(({ source, problems }) => (isServed(source) ? [] : problems));
+    const isServed = (key: string) => [...this.table.servedBy(key)].length > 0;
+    const own = this.sources
+      .wrongOf(name)
+      .flatMap((key) => (isServed(key) ? [] : this.sources.problemsOf(key)));
     return [...this.table.unservedOf(name), ...own];
   }
 

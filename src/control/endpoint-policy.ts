@@ -1,18 +1,15 @@
 // Where no endpoint may be, whoever registers it: Upriver's own stats port and listeners, where a
 // request would come from this host and go round for ever, and the networks that configuration
 // denies to the registry. Looked at after names are resolved, by the address that is connected to.
-import type { Clock } from '../base/clock.ts';
 import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 
-/** Addresses of this machine may come and go; they are read so often at most. */
-const LOCAL_MS = 5000;
+const VERDICTS_MAX = 65_536;
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 export interface EndpointPolicyOptions {
-  readonly clock: Clock;
   /** Every address of this machine. */
   readonly localAddresses: () => readonly string[];
 }
@@ -30,11 +27,15 @@ export class EndpointPolicy {
   private own: ReadonlyMap<number, readonly Own[]> = new Map();
   private denied: readonly string[] = [];
   private deniedNetworks = new Networks([]);
-  private local = new Networks(LOOPBACK);
-  private localMs = Number.NEGATIVE_INFINITY;
+  /** What was found out about addresses: thousands are looked at again when a listener comes. */
+  private readonly verdicts = new Map<string, boolean>();
+  private ownKeys = '';
+  private local = new Networks([]);
+  private localKeys = '';
 
   constructor(options: EndpointPolicyOptions) {
     this.options = options;
+    this.readLocal();
   }
 
   /** Networks denied to the endpoints of the registry; true where they are others than before. */
@@ -42,15 +43,22 @@ export class EndpointPolicy {
     if (networks.join() === this.denied.join()) return false;
     this.denied = networks;
     this.deniedNetworks = new Networks(networks);
+    this.verdicts.clear();
     return true;
   }
 
-  /** What Upriver itself listens on; `names` are the addresses of the host names among that. */
+  /**
+   * What Upriver itself listens on; `names` are the addresses of the host names among that. True
+   * where it is something else than before.
+   */
   setOwn(
     stats: ListenAddress | null,
     listeners: readonly ListenerSnapshot[],
     names: ReadonlyMap<string, readonly string[]>,
-  ): void {
+  ): boolean {
+    const keys = JSON.stringify([stats, listeners.map(({ key }) => key), [...names]]);
+    if (keys === this.ownKeys) return false;
+    this.ownKeys = keys;
     const own = new Map<number, Own[]>();
     const add = (address: ListenAddress, name: string): void => {
       if (address.kind === 'unix') return;
@@ -61,31 +69,42 @@ export class EndpointPolicy {
     if (stats !== null) add(stats, 'the stats port');
     for (const { address } of listeners) add(address, `the listener ${formatListen(address)}`);
     this.own = own;
+    return true;
   }
 
   /** Why this endpoint of a registry may not be used; '' where it may. */
   refusal(registry: string, endpoint: Pick<Endpoint, 'address' | 'port'>, checkPort = 0): string {
     const { address, port } = endpoint;
-    const mayBeOwn = this.own.has(port) || this.own.has(checkPort);
-    const isDeniable = registry !== 'static' && this.denied.length > 0;
-    if (!mayBeOwn && !isDeniable) return '';
-    const ip = parseIp(address);
-    if (ip === null) return '';
-    const own = this.ownAt(ip, port) || this.ownAt(ip, checkPort);
+    const own = this.ownAt(address, port) || this.ownAt(address, checkPort);
     if (own !== '') return `refused: it is ${own} of Upriver itself`;
-    return isDeniable && this.isDenied(ip)
+    return registry !== 'static' && this.isDenied(address)
       ? `refused: ${address} is denied by registries.${registry}.endpoint_deny`
       : '';
   }
 
+  private isDenied(address: string): boolean {
+    if (this.denied.length === 0) return false;
+    let verdict = this.verdicts.get(address);
+    if (verdict === undefined) {
+      const ip = parseIp(address);
+      verdict = ip !== null && this.isIpDenied(ip);
+      if (this.verdicts.size >= VERDICTS_MAX) this.verdicts.clear();
+      this.verdicts.set(address, verdict);
+    }
+    return verdict;
+  }
+
   /** Connecting to the unspecified address connects to loopback. */
-  private isDenied(ip: IpBytes): boolean {
+  private isIpDenied(ip: IpBytes): boolean {
     if (this.deniedNetworks.has(ip)) return true;
     return isUnspecified(ip) && this.deniedNetworks.has(parseIp('127.0.0.1')!);
   }
 
-  private ownAt(ip: IpBytes, port: number): string {
-    for (const { hosts, name } of this.own.get(port) ?? []) {
+  private ownAt(address: string, port: number): string {
+    const near = this.own.get(port);
+    const ip = near === undefined ? null : parseIp(address);
+    if (near === undefined || ip === null) return '';
+    for (const { hosts, name } of near) {
       const isAny = isUnspecified(ip);
       const isHit = hosts === null ? isAny || this.isLocal(ip) : isAny || hosts.has(ip);
       if (isHit) return name;
@@ -93,12 +112,17 @@ export class EndpointPolicy {
     return '';
   }
 
+  /** Reads the addresses of this machine; true where they are others than before. */
+  readLocal(): boolean {
+    const addresses = this.options.localAddresses();
+    const keys = [...addresses].sort().join();
+    if (keys === this.localKeys) return false;
+    this.localKeys = keys;
+    this.local = new Networks(addresses);
+    return true;
+  }
+
   private isLocal(ip: IpBytes): boolean {
-    const { clock, localAddresses } = this.options;
-    if (clock.nowMs() - this.localMs > LOCAL_MS) {
-      this.localMs = clock.nowMs();
-      this.local = new Networks(localAddresses());
-    }
     return this.loopback.has(ip) || this.local.has(ip);
   }
 }

@@ -29,8 +29,8 @@ export interface SourcesOptions {
 export class Sources {
   private readonly options: SourcesOptions;
   private readonly sources = new Map<string, Source>();
-  /** Keys of those with problems. */
-  private readonly wrong = new Set<string>();
+  /** Keys of those with problems, by the name in the registry. */
+  private readonly wrong = new Map<string, Set<string>>();
 
   constructor(options: SourcesOptions) {
     this.options = options;
@@ -50,8 +50,7 @@ export class Sources {
     this.sources.get(key)?.timer?.cancel();
     const taken = { source, settings, problems, guard, admitted, timer: null };
     this.sources.set(key, taken);
-    if (problems.length > 0) this.wrong.add(key);
-    else this.wrong.delete(key);
+    this.setWrong(source, key, problems.length > 0);
     this.awaitRelease(key, taken);
   }
 
@@ -60,9 +59,22 @@ export class Sources {
     return this.sources.get(key)?.problems ?? [];
   }
 
-  /** Sources whose instances say something that is wrong. */
-  withProblems(): readonly { source: ServiceSource; problems: readonly string[] }[] {
-    return [...this.wrong].flatMap((key) => this.sources.get(key) ?? []);
+  /** Names in the registry of sources whose instances say something that is wrong. */
+  get wrongNames(): Iterable<string> {
+    return this.wrong.keys();
+  }
+
+  /** Keys of the sources of this name whose instances say something that is wrong. */
+  wrongOf(name: string): readonly string[] {
+    return [...(this.wrong.get(name) ?? [])];
+  }
+
+  private setWrong({ service }: ServiceSource, key: string, isWrong: boolean): void {
+    const keys = this.wrong.get(service) ?? new Set();
+    if (isWrong) keys.add(key);
+    else keys.delete(key);
+    if (keys.size > 0) this.wrong.set(service, keys);
+    else this.wrong.delete(service);
   }
 
   /** All that is admitted now, what is held included. */
@@ -73,9 +85,10 @@ export class Sources {
   }
 
   forget(key: string): void {
-    this.sources.get(key)?.timer?.cancel();
+    const known = this.sources.get(key);
+    known?.timer?.cancel();
     this.sources.delete(key);
-    this.wrong.delete(key);
+    if (known !== undefined) this.setWrong(known.source, key, false);
   }
 
   close(): void {

@@ -33,6 +33,7 @@ let deltas: SnapshotDelta[];
 let isHealthy: boolean;
 let controller: Controller;
 let lines: Logged[];
+let local: string[];
 
 beforeEach(() => {
   clock = new ManualClock();
@@ -42,10 +43,12 @@ beforeEach(() => {
   isHealthy = true;
   const kept = keepingLogger();
   lines = kept.lines;
+  local = [];
   controller = new Controller({
     clock,
     log: kept.log,
     ledger,
+    localAddresses: () => local,
     send: (delta) => {
       deltas.push(delta);
       return Promise.resolve([]);
@@ -648,6 +651,20 @@ describe('what a registry may not', () => {
     expect(states()).toEqual({ a: 'up' });
     expect(controller.service('web')!.problems).toEqual([]);
     expect(lines.at(-1)!.message).not.toContain('refused');
+  });
+
+  it('lead to an address that this machine got later', async () => {
+    const web = makeService({ listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    configure(web);
+    provide(web, ['a'], { address: '10.0.0.77', port: 8000 });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    local = ['10.0.0.77'];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'down' });
+    local = [];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'up' });
   });
 
   it('decide by who speaks first who gets a port', async () => {
