@@ -296,6 +296,7 @@ export class Upriver {
   }
 
   private watchAddresses(): void {
+    if (this.state === 'stopped') return;
     this.looking = this.clock.setTimer(ADDRESSES_LOOK_MS, () => {
       this.controller.reviewAddresses();
       this.watchAddresses();

@@ -301,9 +301,8 @@ export class Controller implements TableView {
     const { settings, listening } = this;
     if (settings === null) return [];
     const listeners = listening.plan(settings, this.wanting());
-    if (this.policy.setOwn(settings.stats.listen, listeners, listening.names)) {
-      this.reviewRefusals({ kind: 'reload', text: 'listeners' });
-    }
+    const ports = this.policy.setOwn(settings.stats.listen, listeners, listening.names);
+    if (ports.size > 0) this.reviewRefusals({ kind: 'reload', text: 'listeners' }, ports);
     return listeners;
   }
 
@@ -313,16 +312,19 @@ export class Controller implements TableView {
     const configured = (settings?.services ?? []).flatMap(
       ({ name }) => this.records.get(name)?.service ?? [],
     );
-    const described = [...this.records.values()]
-      .filter(({ name }) => table.get(name)?.isConfigured === false)
-      .map(({ service }) => ({ service, order: table.orderOf(service.name) }))
-      .sort((a, b) => a.order - b.order || (a.service.name < b.service.name ? -1 : 1));
+    const described: { service: Service; order: number }[] = [];
+    for (const { name, service } of this.records.values()) {
+      if (table.get(name)?.isConfigured === true) continue;
+      described.push({ service, order: table.orderOf(name) });
+    }
+    described.sort((a, b) => a.order - b.order || (a.service.name < b.service.name ? -1 : 1));
     return { configured, described: described.map(({ service }) => service) };
   }
 
   /** What may be sent where has changed. */
-  private reviewRefusals(cause: Cause): void {
-    for (const { name } of this.endpoints.reviewRefusals(cause)) this.logProblems(name);
+  private reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null = null): void {
+    const concerned = this.endpoints.reviewRefusals(cause, ports);
+    for (const { name } of concerned) this.logProblems(name);
   }
 
   /** What is wrong with the services of this source, in the log. */

@@ -6,6 +6,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 
+const NO_PORTS: ReadonlySet<number> = new Set();
 const VERDICTS_MAX = 65_536;
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 
@@ -29,7 +30,9 @@ export class EndpointPolicy {
   private deniedNetworks = new Networks([]);
   /** What was found out about addresses: thousands are looked at again when a listener comes. */
   private readonly verdicts = new Map<string, boolean>();
-  private ownKeys = '';
+  private addresses: readonly ListenAddress[] = [];
+  private stats: ListenAddress | null = null;
+  private names: ReadonlyMap<string, readonly string[]> = new Map();
   private local = new Networks([]);
   private localKeys = '';
 
@@ -48,17 +51,25 @@ export class EndpointPolicy {
   }
 
   /**
-   * What Upriver itself listens on; `names` are the addresses of the host names among that. True
-   * where it is something else than before.
+   * What Upriver itself listens on; `names` are the addresses of the host names among that. Returns
+   * the ports at which something is else than before.
    */
   setOwn(
     stats: ListenAddress | null,
     listeners: readonly ListenerSnapshot[],
     names: ReadonlyMap<string, readonly string[]>,
-  ): boolean {
-    const keys = JSON.stringify([stats, listeners.map(({ key }) => key), [...names]]);
-    if (keys === this.ownKeys) return false;
-    this.ownKeys = keys;
+  ): ReadonlySet<number> {
+    const addresses = [...(stats === null ? [] : [stats]), ...listeners.map(addressOf)];
+    const isSame = names === this.names && stats === this.stats;
+    const before = new Set(isSame ? this.addresses : []);
+    const after = new Set(addresses);
+    const changed = [...before.symmetricDifference(after)];
+    if (isSame && changed.length === 0) return NO_PORTS;
+    this.names = names;
+    this.stats = stats;
+    const others = isSame ? changed : [...this.addresses, ...addresses];
+    this.addresses = addresses;
+    const ports = new Set(others.flatMap((one) => (one.kind === 'tcp' ? [one.port] : [])));
     const own = new Map<number, Own[]>();
     const add = (address: ListenAddress, name: string): void => {
       if (address.kind === 'unix') return;
@@ -69,7 +80,7 @@ export class EndpointPolicy {
     if (stats !== null) add(stats, 'the stats port');
     for (const { address } of listeners) add(address, `the listener ${formatListen(address)}`);
     this.own = own;
-    return true;
+    return ports;
   }
 
   /** Why this endpoint of a registry may not be used; '' where it may. */
@@ -125,4 +136,8 @@ export class EndpointPolicy {
   private isLocal(ip: IpBytes): boolean {
     return this.loopback.has(ip) || this.local.has(ip);
   }
+}
+
+function addressOf({ address }: ListenerSnapshot): ListenAddress {
+  return address;
 }

@@ -97,10 +97,16 @@ export class Endpoints {
     this.reviewPanic(service, cause);
   }
 
-  /** What may be sent where has changed: decides anew about the endpoints that this concerns. */
-  reviewRefusals(cause: Cause): Set<ServiceRecord> {
+  /**
+   * What may be sent where has changed, at these ports alone if they are given: decides anew about
+   * the endpoints that this concerns.
+   */
+  reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null): Set<ServiceRecord> {
     const concerned = new Set<ServiceRecord>();
     for (const place of this.bySlot.values()) {
+      const { record, service } = place;
+      const checkPort = service.service.health?.port ?? 0;
+      if (ports?.has(record.endpoint.port) === false && !ports.has(checkPort)) continue;
       if (!this.setRefusal(place)) continue;
       this.watch(place);
       this.decide(place, cause);

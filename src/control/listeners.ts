@@ -22,7 +22,7 @@ export interface ListenerWishes {
   /** The addresses of the host names that the configuration listens on. */
   readonly names: ReadonlyMap<string, readonly string[]>;
   /** '' where nobody else has the address, null while that is being found out, else who has it. */
-  readonly holderOf: (address: ListenAddress) => string | null;
+  readonly holderOf: (wish: ListenerSnapshot) => string | null;
 }
 
 export interface ListenerPlan {
@@ -57,13 +57,14 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
 type Rules = Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> & { readonly places: Places };
 
 /** Why a service that describes itself does not get its address; null while that is not known. */
-function objection({ address }: ListenerSnapshot, rules: Rules): string | null {
+function objection(wish: ListenerSnapshot, rules: Rules): string | null {
   const { allowed, stats, holderOf, places } = rules;
+  const { address } = wish;
   if (!mayListen(allowed, address)) return 'is not allowed by registries.consul.listen_allow';
   if (stats !== null && places.doOverlap(stats, address)) return 'is taken by the stats port';
   const owner = places.overlapping(address);
   if (owner !== null) return `is taken by ${ownerName(owner)}`;
-  const holder = holderOf(address);
+  const holder = holderOf(wish);
   return holder === '' || holder === null ? holder : `is taken by ${holder}`;
 }
 
@@ -82,7 +83,9 @@ class Places {
     const place = placeOf(listener.address);
     this.all.push(listener);
     this.byKey.set(listener.key, listener);
-    this.byPort.set(place, [...(this.byPort.get(place) ?? []), listener]);
+    const near = this.byPort.get(place);
+    if (near === undefined) this.byPort.set(place, [listener]);
+    else near.push(listener);
   }
 
   /** Who has exactly this address; '' for nobody. */
@@ -100,8 +103,9 @@ class Places {
   doOverlap(a: ListenAddress, b: ListenAddress): boolean {
     if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
     if (a.port !== b.port) return false;
+    if (a.host === '' || b.host === '') return true;
     const [one, other] = [this.hostsOf(a.host), this.hostsOf(b.host)];
-    return one.includes('') || other.includes('') || one.some((host) => other.includes(host));
+    return one.some((host) => other.includes(host));
   }
 
   private hostsOf(host: string): readonly string[] {
@@ -114,7 +118,19 @@ function placeOf(address: ListenAddress): number | string {
   return address.kind === 'unix' ? address.path : address.port;
 }
 
-function wishesOf({ name, protocol, listen }: Service): ListenerSnapshot[] {
+/** Services are immutable, and thousands are planned for again when one of them changes. */
+const wishes = new WeakMap<Service, ListenerSnapshot[]>();
+
+function wishesOf(service: Service): ListenerSnapshot[] {
+  let known = wishes.get(service);
+  if (known === undefined) {
+    known = makeWishes(service);
+    wishes.set(service, known);
+  }
+  return known;
+}
+
+function makeWishes({ name, protocol, listen }: Service): ListenerSnapshot[] {
   return listen.map((address) => {
     return { key: formatListen(address), address, protocol, service: name, routes: [] };
   });

@@ -2,7 +2,7 @@
 // have the addresses that services want for themselves. Who gets what is decided in listeners.ts.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { formatListen, type ListenError } from '../model/listener.ts';
+import type { ListenError } from '../model/listener.ts';
 import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
@@ -28,6 +28,8 @@ export class Listening {
   private readonly log: Logger;
   private readonly ports: PortClaims | null;
   private current: ListenerPlan = { listeners: [], conflicts: new Map() };
+  /** Keys of the listeners of the current plan. */
+  private planned = new Set<string>();
   private errors: readonly ListenError[] = [];
   /** Addresses of the host names that the configuration listens on. */
   names: ReadonlyMap<string, readonly string[]> = new Map();
@@ -46,21 +48,22 @@ export class Listening {
   plan(settings: Settings, wanting: Wanting): readonly ListenerSnapshot[] {
     const { ports, names, current: before } = this;
     const asked = new Set<string>();
-    // What is open already is ours, whoever it was opened for.
-    const open = new Set(before.listeners.map(({ key }) => key));
-    for (const { listener } of this.errors) open.delete(listener);
+    const refused = new Set(this.errors.map(({ listener }) => listener));
     this.current = planListeners({
       ...wanting,
       routers: settings.routers,
       stats: settings.stats.listen,
       allowed: settings.consul?.listenAllow ?? [],
       names,
-      holderOf: (address) => {
-        const key = formatListen(address);
+      holderOf: (wish) => {
+        const { key } = wish;
         asked.add(key);
-        return ports === null || open.has(key) ? '' : ports.holderOf(address);
+        // What is open already is ours, whoever it was opened for.
+        const isOpen = this.planned.has(key) && !refused.has(key);
+        return ports === null || isOpen ? '' : ports.holderOf(wish);
       },
     });
+    this.planned = new Set(this.current.listeners.map(({ key }) => key));
     ports?.keepOnly(asked);
     for (const [service, conflicts] of this.current.conflicts) {
       for (const conflict of conflicts) {

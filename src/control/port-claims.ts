@@ -2,7 +2,8 @@
 // listeners share their addresses among the workers and with the process that is upgraded, and so
 // would share them with anyone of the same user; so it is asked before, by opening them alone.
 import type { Clock, Timer } from '../base/clock.ts';
-import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { ListenAddress } from '../model/listener.ts';
+import type { ListenerSnapshot } from '../model/snapshot.ts';
 
 /** Who has the address, human-readable; '' for nobody, or for another Upriver. */
 export type Probe = (address: ListenAddress) => Promise<string>;
@@ -15,6 +16,7 @@ const CONCURRENT_MAX = 16;
 const GATHER_MS = 5;
 
 interface Claim {
+  readonly key: string;
   readonly address: ListenAddress;
   /** Null before it was looked at. */
   holder: string | null;
@@ -45,11 +47,10 @@ export class PortClaims {
   }
 
   /** Who has the address: '' for nobody else, null while that is being found out. */
-  holderOf(address: ListenAddress): string | null {
-    const key = formatListen(address);
+  holderOf({ key, address }: Pick<ListenerSnapshot, 'key' | 'address'>): string | null {
     let claim = this.claims.get(key);
     if (claim === undefined) {
-      claim = { address, holder: null, timer: null };
+      claim = { key, address, holder: null, timer: null };
       this.claims.set(key, claim);
       this.look(claim);
     }
@@ -103,7 +104,7 @@ export class PortClaims {
   }
 
   private isWanted(claim: Claim): boolean {
-    return this.claims.get(formatListen(claim.address)) === claim;
+    return this.claims.get(claim.key) === claim;
   }
 
   private tell(claim: Claim, holder: string): void {

@@ -107,7 +107,7 @@ describe('a service that describes itself', () => {
     const holders = [null, 'another process', ''];
     const planned = plan({
       described,
-      holderOf: (address) => holders[address.kind === 'tcp' ? address.port - 80 : 0]!,
+      holderOf: ({ address }) => holders[address.kind === 'tcp' ? address.port - 80 : 0]!,
     });
     expect(keys(planned)).toEqual([':82 c']);
     expect([...planned.conflicts]).toEqual([['b', ['listener :81 is taken by another process']]]);

@@ -20,7 +20,7 @@ function make() {
       changes += 1;
     },
   });
-  const holderOf = (text: string) => claims.holderOf(parseListen(text)!);
+  const holderOf = (key: string) => claims.holderOf({ key, address: parseListen(key)! });
   return { clock, holders, probed, claims, holderOf, changes: () => changes };
 }
 
