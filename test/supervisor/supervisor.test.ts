@@ -259,8 +259,8 @@ describe('a worker that dies', () => {
     expect(String(logged('worker died')[0]!.fields.err)).toContain('crashed as told');
     expect(supervisor.liveness().ok).toBe(false);
 
-    await expect.poll(() => supervisor.liveness().ok).toBe(true);
-    await expect.poll(() => echo(dial({ port }), 'b')).toBe('b');
+    await expect.poll(() => supervisor.liveness().ok, { timeout: 15_000 }).toBe(true);
+    await expect.poll(() => echo(dial({ port }), 'b'), { timeout: 15_000 }).toBe('b');
   });
 
   it('at its start ends the start', async () => {
@@ -286,7 +286,7 @@ describe('a worker that dies', () => {
     for (let i = 0; i < 18; i += 1) await tick();
     await expect.poll(() => logged('worker died').length).toBe(1);
     clock.advance(200);
-    await expect.poll(() => supervisor.liveness().ok).toBe(true);
+    await expect.poll(() => supervisor.liveness().ok, { timeout: 15_000 }).toBe(true);
   });
 });
 
