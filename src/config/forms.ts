@@ -68,6 +68,15 @@ export const NETWORK =
   `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` +
   `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(?:%[^/]+)?${bits(128)}`;
 
+const ZERO_OCTET = `(?:${OCTET}|0\\d{1,2})`;
+const FOUR = `(?:${ZERO_OCTET}\\.){3}${ZERO_OCTET}`;
+const SIX = '\\[[0-9a-fA-F:.]+(?:%[^\\]]*)?\\]';
+
+/** Whether a range is the right way round, only the parser knows. */
+export const LISTEN_RULE =
+  '(?![\\s\\S]*/\\.{0,2}/)/(?:[\\s\\S]*/)?|' +
+  `(?:(?:\\*|${FOUR}${bits(32)}|${SIX}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
+
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
 
 const HOST = `[0-9A-Za-z._~-]+|${BRACKETED}`;

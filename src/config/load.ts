@@ -1,16 +1,15 @@
 // Puts the configuration together: flags over environment over registry overlay over file over
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
-import type { Service, ServiceSource } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
-import { buildService, buildSettings } from './build.ts';
+import { buildSettings } from './build.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
-import { fromFlags, fromPairs, portlessServices, type RunFlags } from './flags.ts';
+import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import type { Problem } from './problem.ts';
-import { configSchema, serviceSchema } from './schema.ts';
+import { configSchema } from './schema.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
-import { parse, validate } from './validate.ts';
+import { validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
 const CONSUL = ['registries', 'consul'];
@@ -215,29 +214,4 @@ function originOf(path: Path, origins: ReadonlyMap<string, string>): string | nu
     if (origin !== undefined) return origin;
   }
   return null;
-}
-
-/** Reads the settings that a service gives itself in the registry: `listen`, `health.path`, ... */
-export function describeService(
-  source: ServiceSource,
-  settings: Readonly<Record<string, string>>,
-): { readonly service: Service | null; readonly problems: readonly string[] } {
-  const tree = fromPairs(Object.entries(settings));
-  const { accept, registry, service: name } = source;
-  const where = (path: Path) => `tag ${path.map(String).join('.')}`;
-  const data = { ...tree, from: { registry, service: name, accept } };
-  const { output, problems } = parse({ data, where, schema: serviceSchema });
-  if (output === null) {
-    return {
-      service: null,
-      problems: problems.map(({ where, message }) => `${where}: ${message}`),
-    };
-  }
-  const service = { ...buildService(name, output), from: source };
-  return service.listen.length > 0
-    ? { service, problems: [] }
-    : {
-        service: null,
-        problems: ['tag listen: is missing: expected a port to serve the service on'],
-      };
 }

@@ -6,7 +6,12 @@ import { parseBytes } from '../base/bytes.ts';
 import { closest } from '../base/closest.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { UNRULED_FIELDS } from '../model/field-rules.ts';
-import { type ListenAddress, parseListen } from '../model/listener.ts';
+import {
+  type ListenAddress,
+  type ListenRule,
+  parseListen,
+  parseListenRule,
+} from '../model/listener.ts';
 import { REDIRECT_VARIABLES } from '../model/route.ts';
 import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 import { policyMeant } from './foreign-keys.ts';
@@ -20,6 +25,7 @@ import {
   HOST_PATTERN,
   HOST_PORT,
   LISTEN,
+  LISTEN_RULE,
   listForm,
   NETWORK,
   numberForm,
@@ -160,6 +166,13 @@ export const listenAddress = parsed<ListenAddress>({
   parse: parseListen,
   expected: 'a port, address:port or the path of a unix socket',
   form: anyForm(numberForm(1, 65535), textForm(LISTEN)),
+});
+
+export const listenRule = parsed<ListenRule>({
+  parse: parseListenRule,
+  expected:
+    'a port, a range such as 1024-65535, either after an address or network and a colon, or a folder for unix sockets such as /run/upriver/',
+  form: anyForm(numberForm(1, 65535), textForm(LISTEN_RULE)),
 });
 
 /** A share of one: 20% or 0.2. */

@@ -10,7 +10,7 @@ import { eject } from '../health/ejection.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Outlier } from '../health/success-rate.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
@@ -22,6 +22,10 @@ import type { OperatorWords } from './operator.ts';
 import { reconcile } from './reconcile.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 import type { Slots } from './slots.ts';
+
+/** The last rows of the ledger are kept from a service that has so many endpoints already. */
+const RESERVED = ENDPOINT_SLOTS / 8;
+const OWN_MIN = 256;
 
 /** What is asked of the health checks; keys are ours. */
 export interface Checks {
@@ -39,6 +43,8 @@ export interface EndpointsOptions {
   readonly slots: Slots;
   readonly operator: OperatorWords;
   readonly events: EventLog;
+  /** Why nothing may be sent to this endpoint; '' where it may. */
+  readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
   /** The version of the table that the changes made now will be part of. */
   readonly nextVersion: () => number;
   /** An endpoint of this service is new, gone, or not what it was. */
@@ -84,10 +90,40 @@ export class Endpoints {
   /** Decides anew about every endpoint: the service is to be served in another way. */
   reconsider(service: ServiceRecord, cause: Cause): void {
     for (const record of service.endpoints.values()) {
+      this.setRefusal({ service, record });
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
     this.reviewPanic(service, cause);
+  }
+
+  /**
+   * What may be sent where has changed, at these ports alone if they are given: decides anew about
+   * the endpoints that this concerns.
+   */
+  reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null): Set<ServiceRecord> {
+    const concerned = new Set<ServiceRecord>();
+    for (const place of this.bySlot.values()) {
+      const { record, service } = place;
+      const checkPort = service.service.health?.port ?? 0;
+      if (ports?.has(record.endpoint.port) === false && !ports.has(checkPort)) continue;
+      if (!this.setRefusal(place)) continue;
+      this.watch(place);
+      this.decide(place, cause);
+      concerned.add(place.service);
+    }
+    for (const service of concerned) this.reviewPanic(service, cause);
+    return concerned;
+  }
+
+  /** True where it is refused, or not any more, for another reason than before. */
+  private setRefusal({ service, record }: Place): boolean {
+    const refused = this.options.refusal(service, record.endpoint);
+    if (refused === record.refused) return false;
+    record.refused = refused;
+    if (refused === '') service.refusals.delete(record.endpoint.id);
+    else service.refusals.set(record.endpoint.id, refused);
+    return true;
   }
 
   /** The service is gone. */
@@ -191,13 +227,16 @@ export class Endpoints {
     if (known !== undefined) this.remove({ service, record: known }, cause);
     const record = this.add(service, endpoint, held);
     if (record === null) return known !== undefined;
+    this.setRefusal({ service, record });
     this.watch({ service, record });
     return this.decide({ service, record }, cause);
   }
 
   private add(service: ServiceRecord, endpoint: Endpoint, held: string): EndpointRecord | null {
     const { id } = endpoint;
-    const slot = this.options.slots.take();
+    const { slots } = this.options;
+    const isGreedy = service.endpoints.size >= OWN_MIN && slots.room <= RESERVED;
+    const slot = isGreedy ? null : slots.take();
     if (slot === null) {
       if (service.leftOut.has(id)) return null;
       service.leftOut.add(id);
@@ -210,6 +249,7 @@ export class Endpoints {
       endpoint,
       slot,
       held,
+      refused: '',
       ejection: null,
       lastEjection: null,
       ejections: 0,
@@ -225,6 +265,7 @@ export class Endpoints {
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion, onChange } = this.options;
     service.endpoints.delete(record.endpoint.id);
+    service.refusals.delete(record.endpoint.id);
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.unwatch(checkKey(service, record.endpoint.id));
@@ -238,7 +279,7 @@ export class Endpoints {
     const { service, record } = place;
     const { health } = service.service;
     const key = checkKey(service, record.endpoint.id);
-    if (health === null) {
+    if (health === null || record.refused !== '') {
       this.unwatch(key);
       return;
     }
@@ -259,11 +300,12 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, ejection, hasWorked, effective: before } = record;
+    const { endpoint, slot, held, refused, ejection, hasWorked, effective: before } = record;
     const after = reconcile(service.service, {
       endpoint,
       slot,
       held,
+      refused,
       ejection,
       hasWorked,
       before,

@@ -20,8 +20,8 @@ export interface State extends Kept {
 export function* linesOf(state: State): Generator<string> {
   const { writtenMs, fingerprint, sources, checks } = state;
   yield line({ format: FORMAT, version: VERSION, writtenMs, fingerprint });
-  for (const { source, settings, endpoints } of sources)
-    yield line({ source, settings, endpoints });
+  for (const { source, settings, endpoints, order } of sources)
+    yield line({ source, settings, endpoints, order });
   for (const { service, up, down } of checks) yield line({ service, up, down });
   yield line({ lines: sources.length + checks.length });
 }
@@ -81,7 +81,8 @@ function isTime(value: unknown): value is number {
 const SOURCE_TEXTS = ['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace'];
 
 function isSource(value: Fields): value is Fields & KeptSource {
-  const { source, settings, endpoints } = value;
+  const { source, settings, endpoints, order = 0 } = value;
+  if (typeof order !== 'number' || order < 0) return false;
   if (!isFields(source) || !Array.isArray(endpoints)) return false;
   const texts = [...SOURCE_TEXTS, 'partition', 'peer'];
   if (texts.some((key) => typeof source[key] !== 'string') || !isTexts(source.accept)) return false;

@@ -151,7 +151,7 @@ export class Supervisor implements ThreadOwner {
 
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
-    if (full !== null) void thread.apply(full);
+    if (full !== null) void thread.apply(full).then(() => this.tellListenErrors());
     if (this.isShortOfMemory) thread.tellMemory(true);
     this.options.log.debug({ worker: thread.index }, 'worker ready');
     if (this.starting === null || !this.seats.every((seat) => seat.thread.state === 'live')) return;
@@ -177,9 +177,13 @@ export class Supervisor implements ThreadOwner {
         this.options.onSuspect(message.slot, message.reason);
         return;
       case 'listeners':
-        this.options.onListenErrors?.(this.listenErrors);
+        this.tellListenErrors();
         return;
     }
+  }
+
+  private tellListenErrors(): void {
+    if (!this.isStopping) this.options.onListenErrors?.(this.listenErrors);
   }
 
   onGone(thread: WorkerThread, end: { exitCode: number; error: Error | null }): void {

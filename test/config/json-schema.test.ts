@@ -80,6 +80,7 @@ const texts = [
   ...['passing, critical', 'passing,', 'connect', 'connect, 502', '502', '200', '200-399,404'],
   ...[':80', '127.0.0.1:81', '[::1]:82', '/run/a.sock', 'a:0', 'a:99999', 'a:1 weight=3'],
   ...['10.0.0.0/8', '10.0.0.0/33', '::1/128', '999.1.1.1', 'http://a:1', 'https://a:1/', 'a:1/x'],
+  ...['1024-65535', '*:80', '10.0.0.0/8:80-90', '[::1]:80', '/run/x/', '/run//x/', '..', 'a/./b'],
   ...['a.example.com', '*.example.com', 'a.*.com', 'a:b', 'GET', 'tcp', 'http', 'info', 'json'],
   ...['a b', 'a\r\nb', 'ü', '€', '%[src]', '{host}', '100%', 'https://b/x'],
   ...['§A', '§§A', '§§§A', '§§§§A', '§5', '§host', 'https://§host§path', '§hosts'].map(dollars),

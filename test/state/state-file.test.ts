@@ -32,7 +32,7 @@ const state: State = {
   fingerprint: 'abc',
   sources: [
     { source: source('web'), settings: null, endpoints: [endpoint('n/a'), endpoint('n/b')] },
-    { source: source('own'), settings: { listen: '8000' }, endpoints: [] },
+    { source: source('own'), settings: { listen: '8000' }, endpoints: [], order: 7 },
   ],
   checks: [{ service: 'web', up: ['n/a'], down: ['n/b'] }],
 };
@@ -57,6 +57,7 @@ describe('the format', () => {
     ['{"some":"thing"}\n', 'no state file'],
     [textOf(state).replace('"version":1', '"version":9'), 'version 9; version 1 is read'],
     [textOf(state).replace('"port":80', '"port":0'), 'line 2 is odd'],
+    [textOf(state).replace('"order":7', '"order":"7"'), 'line 3 is odd'],
     [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
     [textOf(state).replace('"lines":3', '"lines":4'), 'its end is missing'],
   ])('refuses %j', (text, why) => {

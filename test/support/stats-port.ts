@@ -59,6 +59,7 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
         version: 7,
         events,
         problems: () => port.problems,
+        unserved: () => new Map(),
         convergence: { bounds: [0.01, 0.1], counts: [3, 2, 1], sumSeconds: 0.5 },
       },
       liveness: () => port.live,

@@ -6,6 +6,7 @@ import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
+import { isAskable } from './service-query.ts';
 import { listOf } from './translate.ts';
 
 const DEADLINE_MS = 10_000;
@@ -107,7 +108,9 @@ export class Inventory {
 
   private async readNodes() {
     const list = listOf<{ Node?: string }>(await this.get('/v1/catalog/nodes'));
-    const names = list.flatMap(({ Node }) => (typeof Node === 'string' ? [Node] : []));
+    const names = list.flatMap(({ Node }) =>
+      typeof Node === 'string' && isAskable(Node) ? [Node] : [],
+    );
     const nodes = new Map<string, NodeItems>();
     const described = new Set<string>();
     const left = [...names];

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../../src/base/log.ts';
 import { KvWatch } from '../../../src/discovery/consul/kv-watch.ts';
-import { consulSettings } from '../../support/discovery.ts';
+import { consulSettings, keepingLogger } from '../../support/discovery.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { type Scripted, startScriptedAgent } from '../../support/scripted-agent.ts';
 
@@ -17,13 +16,18 @@ const missing = (index: number): Scripted => ({ status: 404, index, body: '' });
 
 /** Watches until the script is at its end; resolves with the values that were told. */
 async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
+  return (await watched(script)).values;
+}
+
+async function watched(script: readonly Scripted[]) {
   const agent = await startScriptedAgent((_, n) => script[n] ?? null);
   const values: (string | null)[] = [];
+  const { log, lines } = keepingLogger();
   const kv = new KvWatch({
     settings: consulSettings(agent.url),
     clock: fastClock(50),
     random: () => 0.5,
-    log: silentLogger,
+    log,
     onValue: (text) => values.push(text),
   });
   ends.push(() => agent.stop());
@@ -31,7 +35,7 @@ async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
   kv.start();
   await agent.askedTimes(script.length + 1);
   expect(agent.asked[0]!.path).toBe('/v1/kv/upriver/config');
-  return values;
+  return { values, kv, lines };
 }
 
 describe('a watched key', () => {
@@ -59,5 +63,24 @@ describe('a watched key', () => {
     expect(await watch([start, failed, missing(3)])).toEqual(['x']);
     expect(await watch([start, missing(3), missing(3)])).toEqual(['x']);
     expect(await watch([start, failed, missing(3), missing(4)])).toEqual(['x', null]);
+  });
+
+  it('that may not be read is an error of a registry, said once', async () => {
+    const denied: Scripted = { status: 403, index: 1, body: 'Permission denied' };
+    const { kv, lines } = await watched([denied, denied]);
+    expect(kv.status()).toMatchObject({
+      name: 'consul-kv',
+      isSynced: false,
+      errors: 2,
+      lastError: 'key upriver/config: answered 403: Permission denied',
+    });
+    const warnings = lines.filter(({ level }) => level === 'warn');
+    expect(warnings).toMatchObject([{ fields: { registry: 'consul-kv', code: 'http-403' } }]);
+  });
+
+  it('that can be read again is no error any more', async () => {
+    const denied: Scripted = { status: 403, index: 1, body: 'Permission denied' };
+    const { kv } = await watched([denied, { index: 5, body: value('x') }]);
+    expect(kv.status()).toMatchObject({ isSynced: true, errors: 1, lastError: '' });
   });
 });
