@@ -67,6 +67,8 @@ export class Upriver {
   private readonly onOverlay: UpriverOptions['onOverlay'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
+  /** What the overlay said last; null where there is none. */
+  private overlayText: string | null = null;
   private stats: StatsServer | null = null;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
@@ -239,10 +241,15 @@ export class Upriver {
   private watchOverlay(settings: ConsulSettings | null): void {
     void this.overlay?.stop();
     this.overlay = null;
-    if (settings === null || settings.kvKey === '') return;
-    const { clock, random, log } = this;
-    const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, log, onValue });
+    const { clock, random, log, overlayText: known } = this;
+    const kvKey = settings?.kvKey ?? '';
+    const onValue = (text: string | null): void => {
+      this.overlayText = text;
+      this.onOverlay(kvKey, text);
+    };
+    // What an overlay did is undone with it, also where it is not followed any more.
+    if (settings === null || kvKey === '') return known === null ? undefined : onValue(null);
+    this.overlay = new KvWatch({ settings, clock, random, log, onValue, known });
     this.overlay.start();
   }
 

@@ -1,5 +1,4 @@
 // `upriver check`: tells every problem of the configuration at once, or that there is none.
-import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { messageOf } from '../base/coded-error.ts';
 import type { RunFlags } from '../config/flags.ts';
@@ -8,12 +7,13 @@ import { formatProblem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import { redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
+import { readConfigFile } from '../config/source.ts';
 
 export function check(options: { flags: RunFlags; path: string; isPrinted: boolean }): number {
   const { flags, path, isPrinted } = options;
   let text = '';
   try {
-    if (path !== '') text = readFileSync(path, 'utf8');
+    if (path !== '') text = readConfigFile(path);
   } catch (error) {
     console.error(`upriver: ${path}: ${messageOf(error)}`);
     return 1;

@@ -1,6 +1,7 @@
 // What no single value can get wrong: listeners that two want, policies that don't fit the
 // protocol, routes that lead nowhere.
 import { closest } from '../base/closest.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { Problem } from './problem.ts';
 import type { ConfigInput } from './schema.ts';
@@ -26,6 +27,8 @@ export function contradictions(input: ConfigInput, where: Where): Problem[] {
   }
   for (const [i, { routes }] of input.routers.entries()) {
     for (const [j, route] of routes.entries()) {
+      // Looking for what was meant takes a while; no more are reported.
+      if (found.length > BOUNDS.configProblems.max) return found;
       const message = routeProblem(route, input);
       if (message !== '') tell(['routers', i, 'routes', j, 'service'], message);
     }

@@ -1,16 +1,18 @@
 // Puts the configuration together: flags over environment over registry overlay over file over
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
+import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import type { Service, ServiceSource } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildService, buildSettings } from './build.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, fromPairs, portlessServices, type RunFlags } from './flags.ts';
+import { overlayProblems } from './overlay-keys.ts';
 import type { Problem } from './problem.ts';
 import { configSchema, serviceSchema } from './schema.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
-import { parse, validate } from './validate.ts';
+import { firstOf, parse, validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
 const CONSUL = ['registries', 'consul'];
@@ -36,8 +38,8 @@ export interface LoadResult {
 }
 
 export function loadSettings(input: LoadInput): LoadResult {
-  const file = readTree(input.file?.text ?? '', basename(input.file?.path ?? ''), input.env);
-  const kv = readTree(input.kv?.text ?? '', `kv ${input.kv?.key ?? ''}`, input.env);
+  const file = readFile(input.file, input.env);
+  const kv = readOverlay(input.kv);
   const environment = fromEnvironment(input.env);
   const flags = fromFlags(input.flags);
   const problems = [...file.problems, ...kv.problems, ...environment.problems, ...flags.problems];
@@ -54,7 +56,8 @@ export function loadSettings(input: LoadInput): LoadResult {
   const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
   const whole = withRegistry(withPorts(fill(laid), input.flags), isNamed);
   const tree = withTls(whole, environment.isTls);
-  if (problems.length > 0) return { settings: null, problems, tree };
+  problems.push(...excessOf(tree));
+  if (problems.length > 0) return { settings: null, problems: firstOf(problems), tree };
   const where = (path: Path, isKey: boolean) => placeOf(layers.toReversed(), path, isKey);
   const checked = validate(tree, where);
   if (checked.input === null) return { settings: null, problems: checked.problems, tree };
@@ -96,11 +99,8 @@ function fill(tree: Tree): Tree {
 
 /** `--service NAME` without a port means port 80, unless another layer or a router serves it. */
 function withPorts(tree: Tree, flags: RunFlags): Tree {
-  const routed = new Set(
-    list(tree.routers).flatMap((router) =>
-      list(isTree(router) ? router.routes : []).map((route) => isTree(route) && route.service),
-    ),
-  );
+  const routes = list(tree.routers).flatMap(routesOf);
+  const routed = new Set(routes.map((route) => isTree(route) && route.service));
   return portlessServices(flags)
     .filter((name) => !routed.has(name) && !hasPath(tree, ['services', name, 'listen']))
     .reduce((under, name) => overlay(under, { services: { [name]: { listen: PORT } } }), tree);
@@ -110,13 +110,56 @@ function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+function readFile(file: LoadInput['file'], env: Environment): ReadTree {
+  const { text, path } = file ?? { text: '', path: '' };
+  const name = basename(path);
+  return tooLong(text, name, BOUNDS.configFile) ?? readTree(text, name, env);
+}
+
+/** Null where the text is no longer than the bound. */
+function tooLong(text: string, name: string, bound: Bound): ReadTree | null {
+  if (Buffer.byteLength(text) <= bound.max) return null;
+  const message = `expected at most ${formatBound(bound)}`;
+  return { tree: {}, yaml: null, problems: [{ where: name, key: '', message }] };
+}
+
+/** The overlay: nothing of the environment goes in, and it sets what an overlay may, no more. */
+function readOverlay(kv: LoadInput['kv']): ReadTree {
+  if (kv === null) return { tree: {}, yaml: null, problems: [] };
+  const name = `kv ${kv.key}`;
+  const excess = tooLong(kv.text, name, BOUNDS.overlay);
+  const read = excess ?? readTree(kv.text, name, null);
+  const { tree, yaml } = read;
+  const problems =
+    yaml === null ? [] : overlayProblems(tree, (path, isKey) => yaml.where(path, isKey));
+  return problems.length > 0 ? { ...read, problems } : read;
+}
+
+/** More services or routes than there may be, over all layers. */
+function excessOf({ services, routers }: Tree): Problem[] {
+  const counts = [
+    ['services', BOUNDS.configServices, isTree(services) ? Object.keys(services).length : 0],
+    ['routers', BOUNDS.configRoutes, list(routers).flatMap(routesOf).length],
+  ] as const;
+  return counts
+    .filter(([, bound, count]) => count > bound.max)
+    .map(([key, bound, count]) => {
+      const message = `${count} ${bound.what}: expected at most ${formatBound(bound)}`;
+      return { where: 'configuration', key, message };
+    });
+}
+
+function routesOf(router: unknown): readonly unknown[] {
+  return isTree(router) ? list(router.routes) : [];
+}
+
 interface ReadTree {
   readonly tree: Tree;
   readonly yaml: YamlText | null;
   readonly problems: readonly Problem[];
 }
 
-function readTree(text: string, name: string, env: Environment): ReadTree {
+function readTree(text: string, name: string, env: Environment | null): ReadTree {
   if (text.trim() === '') return { tree: {}, yaml: null, problems: [] };
   const { yaml, problems } = readYaml(text, name, env);
   if (yaml === null) return { tree: {}, yaml, problems };

@@ -1,6 +1,7 @@
 // Checks plain data against the schema, and turns what zod says into problems for people.
 import type { z } from 'zod';
 import { closest } from '../base/closest.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import { contradictions } from './consistency.ts';
 import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
@@ -17,7 +18,7 @@ export function validate(
   const { output, problems } = parse({ data, where, schema: configSchema });
   if (output === null) return { input: null, problems };
   const found = contradictions(output, (path) => where(path, false));
-  return { input: found.length > 0 ? null : output, problems: found };
+  return { input: found.length > 0 ? null : output, problems: firstOf(found) };
 }
 
 /** What is parsed, by which schema, and where its parts stand. */
@@ -33,15 +34,28 @@ export function parse<T extends z.ZodType>(
 ): { readonly output: z.output<T> | null; readonly problems: readonly Problem[] } {
   const result = parsed.schema.safeParse(parsed.data, { error: wording });
   if (result.success) return { output: result.data, problems: [] };
-  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, parsed));
-  return { output: null, problems };
+  const { max } = BOUNDS.configProblems;
+  const problems: Problem[] = [];
+  for (const issue of result.error.issues) {
+    if (problems.length > max) break;
+    problems.push(...problemsOf(issue, parsed));
+  }
+  return { output: null, problems: firstOf(problems) };
+}
+
+/** As many problems as are reported, and that there are more. */
+export function firstOf(problems: readonly Problem[]): readonly Problem[] {
+  const { max } = BOUNDS.configProblems;
+  if (problems.length <= max) return problems;
+  const message = `more than ${max} problems; the others are not listed`;
+  return [...problems.slice(0, max), { where: 'configuration', key: '', message }];
 }
 
 function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   const { path } = issue;
   const { data, where } = parsed;
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
+    return issue.keys.slice(0, BOUNDS.configProblems.max + 1).map((key) => {
       const full = [...path, key];
       const message = unknownKey(key, knownKeys(path, parsed.schema));
       return { where: where(full, true), key: dotted(full), message };

@@ -9,8 +9,10 @@ import {
   parseDocument,
   type Scalar,
   visit,
+  type YAMLMap,
 } from 'yaml';
 import { messageOf } from '../base/coded-error.ts';
+import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Problem } from './problem.ts';
 
 export interface YamlText {
@@ -19,17 +21,35 @@ export interface YamlText {
   where(path: readonly PropertyKey[], isKey: boolean): string;
 }
 
-/** Parses `text`; `name` is what places are called by. Variables come from `env`. */
-export function readYaml(
-  text: string,
-  name: string,
-  env: Readonly<Record<string, string | undefined>>,
-): { readonly yaml: YamlText | null; readonly problems: readonly Problem[] } {
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+interface Read {
+  readonly yaml: YamlText | null;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Parses `text`; `name` is what places are called by. Variables come from `env`; where that is
+ * null, a reference to one is a problem.
+ */
+export function readYaml(text: string, name: string, env: Variables | null): Read {
+  try {
+    return readDocument(text, name, env);
+  } catch (error) {
+    // The parser recurses: what is nested deeper than its stack ends in a RangeError. Aliases of
+    // aliases that stand for more than memory holds end here too.
+    const message = error instanceof RangeError ? tooDeep() : messageOf(error);
+    return refusal(`${name}:1:1`, message);
+  }
+}
+
+function readDocument(text: string, name: string, env: Variables | null): Read {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
-    uniqueKeys: true,
+    // Looked at below: the parser compares each key with each other.
+    uniqueKeys: false,
   });
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
@@ -44,64 +64,120 @@ export function readYaml(
       error.code === 'MULTIPLE_DOCS' ? 'expected one document; take out the ---' : error.message,
   }));
   if (problems.length > 0) return { yaml: null, problems };
+  const tell = (node: Node, message: string): void => {
+    problems.push({ where: at(node.range?.[0] ?? 0), key: '', message });
+  };
+  const variables = new Interpolation(env);
   visit(document, {
     Scalar: (_, node) => {
-      const problem = interpolate(node, env);
-      if (problem !== '')
-        problems.push({ where: at(node.range?.[0] ?? 0), key: '', message: problem });
+      const problem = variables.replaceIn(node);
+      if (problem !== '') tell(node, problem);
+      return problem === TOO_LONG ? visit.BREAK : undefined;
     },
   });
   visit(document, {
     Alias: (_, node) => {
-      if (node.resolve(document) !== undefined) return;
-      const message = `the anchor ${node.source} is not known`;
-      problems.push({ where: at(node.range?.[0] ?? 0), key: '', message });
+      if (node.resolve(document) === undefined)
+        tell(node, `the anchor ${node.source} is not known`);
     },
   });
+  visit(document, {
+    Map: (_, map) => {
+      for (const key of repeatedKeys(map)) tell(key, 'Map keys must be unique');
+    },
+  });
+  if (problems.length > 0) return { yaml: null, problems };
+  const data: unknown = document.toJS() ?? {};
+  const excess = excessOf(data);
+  if (excess !== '') return refusal(`${name}:1:1`, excess);
   const where = (path: readonly PropertyKey[], isKey: boolean): string => {
     for (let length = path.length; length >= 0; length -= 1) {
-      const node = nodeAt(
-        document.contents,
-        path.slice(0, length),
-        isKey && length === path.length,
-      );
+      const isThisKey = isKey && length === path.length;
+      const node = nodeAt(document.contents, path.slice(0, length), isThisKey);
       if (node?.range) return at(node.range[0]);
     }
     return name;
   };
-  if (problems.length > 0) return { yaml: null, problems };
-  try {
-    return { yaml: { data: document.toJS() ?? {}, where }, problems };
-  } catch (error) {
-    // Aliases of aliases that stand for more than memory holds.
-    const message = messageOf(error);
-    return { yaml: null, problems: [{ where: `${name}:1:1`, key: '', message }] };
+  return { yaml: { data, where }, problems };
+}
+
+/** Keys that stand in the map before, as the data will have them: 1 and "1" are the same. */
+function repeatedKeys({ items }: YAMLMap<unknown, unknown>): Node[] {
+  const known = new Set<string>();
+  return items.flatMap(({ key }) => {
+    if (!isScalar(key)) return [];
+    const name = String(key.value);
+    if (known.has(name)) return [key];
+    known.add(name);
+    return [];
+  });
+}
+
+function refusal(where: string, message: string): Read {
+  return { yaml: null, problems: [{ where, key: '', message }] };
+}
+
+function tooDeep(): string {
+  return `nested deeper than ${formatBound(BOUNDS.configDepth)} levels`;
+}
+
+/** What is too much in the data; '' where nothing is. Aliases count as what they stand for. */
+function excessOf(data: unknown): string {
+  let left: number = BOUNDS.configItems.max;
+  // Its own stack: data may be nested deeper than calls may be.
+  const open: { value: unknown; depth: number }[] = [{ value: data, depth: 0 }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { value, depth } = next;
+    left -= 1;
+    if (left < 0) return `more than ${formatBound(BOUNDS.configItems)} keys and values`;
+    if (typeof value !== 'object' || value === null) continue;
+    if (depth >= BOUNDS.configDepth.max) return tooDeep();
+    for (const child of Object.values(value)) open.push({ value: child, depth: depth + 1 });
+  }
+  return '';
+}
+
+const TOO_LONG = `variables put in more than ${formatBound(BOUNDS.configVariables)}`;
+const NO_VARIABLES = 'a text: environment references are not allowed in the overlay';
+
+/** `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, `$$` in the scalars of one document. */
+class Interpolation {
+  private readonly env: Variables | null;
+  private leftBytes: number = BOUNDS.configVariables.max;
+
+  constructor(env: Variables | null) {
+    this.env = env;
+  }
+
+  /** Returns what is wrong, or ''. */
+  replaceIn(node: Scalar): string {
+    if (typeof node.value !== 'string' || !node.value.includes('$')) return '';
+    let problem = '';
+    const pattern = /\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\})/g;
+    node.value = node.value.replace(pattern, (whole, ...[variable, operator, rest]: Parts) => {
+      if (variable === undefined) return whole === '$$' ? '$' : whole;
+      const found = this.valueOf(variable, operator, rest);
+      if (found.problem !== '') problem = found.problem;
+      return found.text;
+    });
+    return problem;
+  }
+
+  private valueOf(variable: string, operator = '', rest = ''): { text: string; problem: string } {
+    if (this.env === null) return { text: '', problem: NO_VARIABLES };
+    const value = Object.hasOwn(this.env, variable) ? this.env[variable] : undefined;
+    const text = value !== undefined && value !== '' ? value : operator === '-' ? rest : null;
+    if (text === null) {
+      const problem = `the variable ${variable} is not set${operator === '?' ? `: ${rest}` : ''}`;
+      return { text: '', problem };
+    }
+    this.leftBytes -= Buffer.byteLength(text);
+    return this.leftBytes < 0 ? { text: '', problem: TOO_LONG } : { text, problem: '' };
   }
 }
 
-/** `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, `$$`; returns what is wrong, or ''. */
-function interpolate(node: Scalar, env: Readonly<Record<string, string | undefined>>): string {
-  if (typeof node.value !== 'string' || !node.value.includes('$')) return '';
-  let problem = '';
-  const pattern = /\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\})/g;
-  node.value = node.value.replace(
-    pattern,
-    (
-      whole,
-      variable: string | undefined,
-      operator: string | undefined,
-      rest: string | undefined,
-    ) => {
-      if (variable === undefined) return whole === '$$' ? '$' : whole;
-      const value = env[variable];
-      if (value !== undefined && value !== '') return value;
-      if (operator === '-') return rest ?? '';
-      problem = `the variable ${variable} is not set${operator === '?' ? `: ${rest}` : ''}`;
-      return '';
-    },
-  );
-  return problem;
-}
+/** The groups of the pattern. */
+type Parts = [variable: string | undefined, operator: string | undefined, rest: string | undefined];
 
 function nodeAt(root: Node | null, path: readonly PropertyKey[], isKey: boolean): Node | null {
   let node: unknown = root;

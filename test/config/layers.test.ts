@@ -4,14 +4,17 @@ import { load, problemsOf, serviceOf, settingsOf } from '../support/config.ts';
 
 describe('the layers', () => {
   it('are: flag over environment over overlay over file over default', () => {
-    const file = 'workers: 2';
-    const kv = 'workers: 3';
+    const file = 'workers: 2\nservices: { web: { listen: 82 } }';
+    const kv = 'services: { web: { listen: 83 } }';
     const env = { UPRIVER_WORKERS: '4' };
-    const flags = { workers: '5' };
+    const flags = { workers: '5', service: ['web=85'] };
+    const portOf = (given: Parameters<typeof serviceOf>[0]) => serviceOf(given).listen[0];
     expect(settingsOf({ file }).workers).toBe(2);
-    expect(settingsOf({ file, kv }).workers).toBe(3);
-    expect(settingsOf({ file, kv, env }).workers).toBe(4);
-    expect(settingsOf({ file, kv, env, flags }).workers).toBe(5);
+    expect(portOf({ file })).toMatchObject({ port: 82 });
+    expect(portOf({ file, kv })).toMatchObject({ port: 83 });
+    expect(portOf({ file, kv, flags })).toMatchObject({ port: 85 });
+    expect(settingsOf({ file, env }).workers).toBe(4);
+    expect(settingsOf({ file, env, flags }).workers).toBe(5);
     expect(settingsOf({}).workers).toBeGreaterThan(0);
   });
 
@@ -26,7 +29,7 @@ describe('the layers', () => {
 
   it('that say nothing of a map leave it as it is', () => {
     const file = 'services: { web: { listen: 80, health: { path: /a } } }';
-    const web = serviceOf({ file, kv: 'services: { web: { health: } }\nlog:\n' });
+    const web = serviceOf({ file, kv: 'services: { web: { health: } }\nrouters:\n' });
     expect(web.health).toMatchObject({ path: '/a' });
     expect(settingsOf({ file: 'services:\nstatic:\nrouters:\nlog:\n' }).services).toEqual([]);
     expect(serviceOf({ file: 'services: { web: { health: } }' }).health).not.toBeNull();

@@ -12,6 +12,8 @@ export interface KvWatchOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** The value that is in force: what another watch told last. Null for none. */
+  readonly known?: string | null;
   /** The value as text, or null where the key does not exist; only when it has changed. */
   readonly onValue: (text: string | null) => void;
 }
@@ -21,10 +23,11 @@ export class KvWatch {
   private readonly onValue: KvWatchOptions['onValue'];
   private readonly client: ConsulClient;
   private readonly query: BlockingQuery<string | null>;
-  private last: string | null = null;
+  private last: string | null;
 
-  constructor({ settings, clock, random, log, onValue }: KvWatchOptions) {
+  constructor({ settings, clock, random, log, onValue, known = null }: KvWatchOptions) {
     this.onValue = onValue;
+    this.last = known;
     const client = new ConsulClient(settings, clock);
     this.client = client;
     this.query = new BlockingQuery({

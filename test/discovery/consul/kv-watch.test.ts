@@ -16,7 +16,10 @@ const value = (text: string | null) => [
 const missing = (index: number): Scripted => ({ status: 404, index, body: '' });
 
 /** Watches until the script is at its end; resolves with the values that were told. */
-async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
+async function watch(
+  script: readonly Scripted[],
+  known: string | null = null,
+): Promise<(string | null)[]> {
   const agent = await startScriptedAgent((_, n) => script[n] ?? null);
   const values: (string | null)[] = [];
   const kv = new KvWatch({
@@ -24,6 +27,7 @@ async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
     clock: fastClock(50),
     random: () => 0.5,
     log: silentLogger,
+    known,
     onValue: (text) => values.push(text),
   });
   ends.push(() => agent.stop());
@@ -47,6 +51,12 @@ describe('a watched key', () => {
   it('that is missing is nothing to tell, until it is there and goes', async () => {
     const script = [missing(1), { index: 6, body: value('x') }, missing(9)];
     expect(await watch(script)).toEqual(['x', null]);
+  });
+
+  it('that is in force and missing where it is looked for now is taken back', async () => {
+    expect(await watch([missing(1)], 'x')).toEqual([null]);
+    expect(await watch([{ index: 5, body: value('x') }], 'x')).toEqual([]);
+    expect(await watch([{ index: 5, body: value('y') }], 'x')).toEqual(['y']);
   });
 
   it('without a value is an empty text', async () => {
