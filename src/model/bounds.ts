@@ -17,6 +17,7 @@ export interface Bound {
   readonly beyond: string;
 }
 
+const STAYS = 'refused; the last known table stays';
 const KEEPS = 'refused; the running configuration stays';
 
 export const BOUNDS = {
@@ -83,6 +84,90 @@ export const BOUNDS = {
     max: 512 * 1024 ** 2,
     unit: 'bytes',
     beyond: KEEPS,
+  },
+  consulAnswer: {
+    input: 'answer of Consul',
+    what: 'size',
+    max: 64 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
+  consulItems: {
+    input: 'answer of Consul',
+    what: 'services, nodes or checks',
+    max: 50_000,
+    unit: 'items',
+    beyond: STAYS,
+  },
+  consulItem: {
+    input: 'answer of Consul',
+    what: 'size of one instance, check, or list of a node',
+    max: 8 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
+  consulInstances: {
+    input: 'answer of Consul about a service',
+    what: 'instances',
+    max: 10_000,
+    unit: 'items',
+    beyond: STAYS,
+  },
+  consulKey: {
+    input: 'answer of Consul about the KV overlay',
+    what: 'size, in base64',
+    max: 1024 ** 2,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
+  consulError: {
+    input: 'answer of Consul other than 200',
+    what: 'size that is read',
+    max: 4096,
+    unit: 'bytes',
+    beyond: 'the rest is not read',
+  },
+  consulName: {
+    input: 'instance in Consul',
+    what: 'length of its id, node and address',
+    max: 512,
+    unit: 'bytes',
+    beyond: 'the instance is left out',
+  },
+  consulTags: {
+    input: 'instance in Consul',
+    what: 'tags, and keys of Meta',
+    max: 256,
+    unit: 'items',
+    beyond: 'the others are not read',
+  },
+  consulTag: {
+    input: 'instance in Consul',
+    what: 'length of a tag, or of a key or value of Meta',
+    max: 4096,
+    unit: 'bytes',
+    beyond: 'it is not read',
+  },
+  consulChecks: {
+    input: 'instance in Consul',
+    what: 'checks',
+    max: 256,
+    unit: 'items',
+    beyond: 'the instance is left out',
+  },
+  consulOutput: {
+    input: 'check in Consul',
+    what: 'length of its output and notes that is read',
+    max: 1024,
+    unit: 'bytes',
+    beyond: 'the rest is not read',
+  },
+  problems: {
+    input: 'table',
+    what: 'problems of one kind that are shown',
+    max: 10,
+    unit: 'items',
+    beyond: 'the others are counted',
   },
   tokenFile: {
     input: 'files of tokens',

@@ -3,6 +3,8 @@ import type { Logger } from '../../base/log.ts';
 import type { ConsulError } from './answer.ts';
 import type { SecondRead } from './brake.ts';
 
+const EXCESSES_MAX = 1000;
+
 /**
  * How well it goes with the registry: every question reports here how its last exchange ended. A
  * registry that is away is said once in the log, not once per question and attempt.
@@ -12,6 +14,8 @@ export class Exchanges {
   private readonly log: Logger;
   /** Questions whose last exchange failed, and why. */
   private readonly failing = new Map<string, string>();
+  /** What was left out of the last answer, by path. */
+  private readonly excesses = new Map<string, string>();
   /** Exchanges that failed, in all. */
   errors = 0;
   /** Clock.nowMs() of the last good answer; 0 before the first. */
@@ -56,6 +60,18 @@ export class Exchanges {
   secondRead(what: string, result: SecondRead, text: string): void {
     this.secondReads[result] += 1;
     if (text !== '') this.log.warn({ registry: 'consul', what }, text);
+  }
+
+  /** Something was left out of an answer to this path, or with '' nothing was; told once. */
+  tellExcess(path: string, excess: string): void {
+    if ((this.excesses.get(path) ?? '') === excess) return;
+    if (excess === '') this.excesses.delete(path);
+    else {
+      // Of services that came and went.
+      if (this.excesses.size >= EXCESSES_MAX) this.excesses.clear();
+      this.excesses.set(path, excess);
+      this.log.warn({ registry: 'consul', path }, excess);
+    }
   }
 
   /** The question is asked no more. */
