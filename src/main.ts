@@ -9,6 +9,7 @@ import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
+import { UpdateQueue } from './control/update-queue.ts';
 import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
@@ -63,6 +64,7 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
+  private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
   private readonly configStatus: UpriverOptions['configStatus'];
@@ -99,12 +101,13 @@ export class Upriver {
       makeChecker: (onChange) => new Checker({ clock, random, onChange }),
       describe: options.describe,
     });
+    this.updates = new UpdateQueue((update) => {
+      this.controller.onUpdate(this.keeper.pass(update));
+      this.keeper.touch();
+    });
     this.providers = new ProviderSet({
       clock,
-      onUpdate: (update) => {
-        this.controller.onUpdate(this.keeper.pass(update));
-        this.keeper.touch();
-      },
+      onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
     this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
@@ -159,7 +162,9 @@ export class Upriver {
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
     if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
-    if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
+    const hasAnswers = await this.firstAnswers();
+    await this.updates.drained();
+    if (!hasAnswers) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     this.controller.setSettings(settings, { kind: 'start', text: 'start' });
@@ -318,6 +323,7 @@ export class Upriver {
       this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
+    await this.updates.drained();
     this.controller.setSettings(settings, cause);
     this.providers.follow(this.followed());
   }
@@ -360,6 +366,7 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.updates.close();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
@@ -17,6 +18,7 @@ import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { type ListenerPlan, planListeners } from './listeners.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
+import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
@@ -187,7 +189,10 @@ export class Controller implements TableView {
     for (const name of changed) this.setService(name, cause);
     if (changed.length === 0 && removed.length === 0) return false;
     // What was left out for want of a row in the ledger may have one now.
-    for (const name of this.leftOut) this.setService(name, cause);
+    for (const name of this.leftOut) {
+      this.setService(name, cause);
+      if (this.leftOut.has(name)) break;
+    }
     this.publisher.changeListeners();
     return true;
   }
@@ -212,7 +217,7 @@ export class Controller implements TableView {
     const { name } = service;
     const slot = this.serviceSlots.take();
     if (slot === null) {
-      if (!this.leftOut.has(name)) {
+      if (!this.leftOut.has(name) && this.leftOut.size <= BOUNDS.problems.max) {
         this.options.log.error({ service: name }, 'too many services: this one is left out');
       }
       this.leftOut.add(name);
@@ -328,13 +333,12 @@ export class Controller implements TableView {
   }
 
   problems(): readonly string[] {
-    const leftOut = [...this.leftOut].map((name) => `service ${name}: too many services`);
     const refused = this.listenErrors.map((error) => error.message);
     return [
-      ...this.table.problems(),
-      ...leftOut,
-      ...(this.plan.conflicts.get('') ?? []),
-      ...refused,
+      ...firstProblems(this.table.problems()),
+      ...firstProblems(this.leftOut, (name) => `service ${name}: too many services`),
+      ...firstProblems(this.plan.conflicts.get('') ?? []),
+      ...firstProblems(refused),
     ];
   }
 
@@ -359,10 +363,10 @@ export class Controller implements TableView {
     }
     const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
-      ...(this.table.get(name)?.problems ?? []),
-      ...(this.plan.conflicts.get(name) ?? []),
-      ...refused.map((error) => error.message),
-      ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
+      ...firstProblems(this.table.get(name)?.problems ?? []),
+      ...firstProblems(this.plan.conflicts.get(name) ?? []),
+      ...firstProblems(refused.map((error) => error.message)),
+      ...firstProblems(leftOut, (id) => `endpoint ${id}: too many endpoints`),
     ];
     const { isPanicking, ejections } = record;
     return { service, slot, endpoints, isPanicking, ejections, problems };

@@ -190,6 +190,20 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the file is ignored, and that is logged',
   },
+  stateLines: {
+    input: 'state file',
+    what: 'sources and checks',
+    max: 100_000,
+    unit: 'items',
+    beyond: 'the file is ignored, and that is logged',
+  },
+  adminBody: {
+    input: 'request to the stats port',
+    what: 'size of its body that is kept',
+    max: 1024,
+    unit: 'bytes',
+    beyond: '413',
+  },
 } as const satisfies Readonly<Record<string, Bound>>;
 
 /** The bound as people write it: `4MiB`, `4,096`, `30s`. */

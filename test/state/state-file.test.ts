@@ -39,15 +39,17 @@ const state: State = {
 const textOf = (one: State) => [...linesOf(one)].join('');
 
 describe('the format', () => {
-  it('gives back what was put in', () => {
-    expect(parseState(textOf(state))).toEqual(state);
+  const read = (text: string) => parseState(text, new ManualClock());
+
+  it('gives back what was put in', async () => {
+    expect(await read(textOf(state))).toEqual(state);
   });
 
-  it('is refused with a reason wherever the file was cut', () => {
+  it('is refused with a reason wherever the file was cut', async () => {
     const text = textOf(state);
-    fc.assert(
-      fc.property(fc.nat(text.length - 2), (length) => {
-        expect(() => parseState(text.slice(0, length))).toThrow();
+    await fc.assert(
+      fc.asyncProperty(fc.nat(text.length - 2), async (length) => {
+        await expect(read(text.slice(0, length))).rejects.toThrow();
       }),
     );
   });
@@ -59,8 +61,10 @@ describe('the format', () => {
     [textOf(state).replace('"port":80', '"port":0'), 'line 2 is odd'],
     [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
     [textOf(state).replace('"lines":3', '"lines":4'), 'its end is missing'],
-  ])('refuses %j', (text, why) => {
-    expect(() => parseState(text)).toThrow(why);
+    [textOf(state).replace('"weight":1', '"weight":1e999'), 'line 2 is odd'],
+    ['{}\n'.repeat(100_002), 'it has more than 100,000 lines'],
+  ])('refuses one that says other things: %#', async (text, why) => {
+    await expect(read(text)).rejects.toThrow(why);
   });
 });
 
@@ -112,7 +116,7 @@ describe('the file', () => {
   it('is written when it is closed, and not where there is nothing to write', async () => {
     const { file, path } = make();
     await file.close();
-    expect(parseState(readFileSync(path, 'utf8'))).toEqual(state);
+    expect(await parseState(readFileSync(path, 'utf8'), new ManualClock())).toEqual(state);
     rmSync(path);
     const { file: empty } = make(() => null);
     await empty.close();

@@ -1,6 +1,7 @@
 // How much of an answer of Consul is taken, by what was asked; and instances brought within bounds
 // one by one, so that a strange one spoils nothing for the others. Pure.
 import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
+import { translateEarly } from './translate.ts';
 
 export interface AnswerBounds {
   readonly bytes: Bound;
@@ -10,8 +11,8 @@ export interface AnswerBounds {
   readonly shape: (item: unknown, tell: (excess: string) => void) => unknown;
 }
 
-/** The bounds of the answer to a question for this path. */
-export function boundsOf(path: string): AnswerBounds {
+/** The bounds of the answer to a question for this path; `tagPrefix` as in translate.ts. */
+export function boundsOf(path: string, tagPrefix: string): AnswerBounds {
   const plain: AnswerBounds = {
     bytes: BOUNDS.consulAnswer,
     items: BOUNDS.consulItems,
@@ -22,7 +23,12 @@ export function boundsOf(path: string): AnswerBounds {
     return { ...plain, bytes: BOUNDS.consulKey, itemBytes: BOUNDS.consulKey };
   }
   if (path.startsWith('/v1/health/service/')) {
-    return { ...plain, items: BOUNDS.consulInstances, shape: boundedInstance };
+    const shape: AnswerBounds['shape'] = (item, tell) => {
+      const instance = boundedInstance(item, tell);
+      translateEarly(instance, tagPrefix);
+      return instance;
+    };
+    return { ...plain, items: BOUNDS.consulInstances, shape };
   }
   return plain;
 }

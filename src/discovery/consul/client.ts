@@ -139,7 +139,7 @@ export class ConsulClient {
       });
       const { statusCode: status, headers: fields } = response;
       const isGood = status === 200;
-      const bounds = boundsOf(question.path);
+      const bounds = boundsOf(question.path, this.settings.tagPrefix);
       const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
       const text = isGood ? '' : await readText(response.body, BOUNDS.consulError);
       return { status, headers: fields, text, body, receivedMs: clock.nowMs() };

@@ -1,6 +1,7 @@
 // What Consul's health answers mean for us: pure. One entry is one instance with its node and all
 // its checks (Consul API, /v1/health/service/:service). Every field is looked at before it is used:
 // one odd instance is left out, and spoils nothing for the others.
+import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
 import type { ServiceSettings } from '../provider.ts';
 import { ConsulError } from './answer.ts';
@@ -49,6 +50,7 @@ export interface Entry {
 }
 
 const TEXT_MAX = 200;
+const READ_MAX = BOUNDS.consulOutput.max;
 /** The one setting that concerns an instance and not its service. */
 const WEIGHT = 'weight';
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
@@ -66,7 +68,7 @@ export function listOf<T extends object>(body: unknown): readonly T[] {
  */
 export function instancesOf(entries: readonly Entry[], prefix: string): Instance[] {
   return entries
-    .flatMap((entry) => instanceOf(entry, prefix) ?? [])
+    .flatMap((entry) => translated(entry, prefix).instance ?? [])
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
@@ -79,7 +81,7 @@ export function settingsOf(entries: readonly Entry[], prefix: string): SelfDescr
   const votes = new Map<string, Map<string, Vote>>();
   for (const entry of entries) {
     const changed = entry.Service?.ModifyIndex ?? 0;
-    for (const [key, value] of Object.entries(settingsOfEntry(entry, prefix))) {
+    for (const [key, value] of translated(entry, prefix).settings) {
       if (key === WEIGHT) continue;
       const values = votes.get(key) ?? new Map<string, Vote>();
       const { count = 0, newest = 0 } = values.get(value) ?? {};
@@ -95,6 +97,38 @@ export function settingsOf(entries: readonly Entry[], prefix: string): SelfDescr
     if (ranked.length > 1) conflicts.push(`${key}: ${told}`);
   }
   return { settings: votes.size === 0 ? null : settings, conflicts };
+}
+
+/** The ids of the instances of a health answer. */
+export function idsOf(entries: readonly Entry[]): Set<string> {
+  return new Set(entries.flatMap((entry) => known.get(entry)?.instance?.id ?? idOf(entry) ?? []));
+}
+
+/** Translates an entry as it arrives, so that it need not be done for all of them at one go. */
+export function translateEarly(entry: unknown, prefix: string): void {
+  if (typeof entry === 'object' && entry !== null) translated(entry, prefix);
+}
+
+interface Translated {
+  readonly prefix: string;
+  readonly instance: Instance | null;
+  readonly settings: readonly (readonly [string, string])[];
+}
+
+/** An answer is looked at several times, and its entries do not change. */
+const known = new WeakMap<Entry, Translated>();
+
+function translated(entry: Entry, prefix: string): Translated {
+  const before = known.get(entry);
+  if (before?.prefix === prefix) return before;
+  const settings = Object.entries(settingsOfEntry(entry, prefix));
+  const made = { prefix, instance: instanceOf(entry, prefix), settings };
+  known.set(entry, made);
+  return made;
+}
+
+function idOf(entry: Entry): string | null {
+  return instanceOf(entry, '')?.id ?? null;
 }
 
 interface Vote {
@@ -167,7 +201,9 @@ function statusOf({ CheckID = '', Status = '' }: Check): RegistryStatus {
 
 function textOf(check: Check, status: RegistryStatus): string {
   const told = status === 'maintenance' ? check.Notes || check.Output : check.Output || check.Notes;
-  const text = (told || check.Name || check.CheckID || '').trim().replaceAll(/\s*\n\s*/g, ' ');
+  // White space is looked through again and again: so there must not be much of it.
+  const read = String(told || check.Name || check.CheckID || '').slice(0, READ_MAX);
+  const text = read.trim().replaceAll(/\s*\n\s*/g, ' ');
   return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}...` : text;
 }
 
