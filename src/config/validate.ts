@@ -43,12 +43,22 @@ export function parse<T extends z.ZodType>(
   return { output: null, problems: firstOf(problems) };
 }
 
-/** As many problems as are reported, and that there are more. */
+/** As many problems as are reported, each no longer than that is of use, and that there are more. */
 export function firstOf(problems: readonly Problem[]): readonly Problem[] {
   const { max } = BOUNDS.configProblems;
-  if (problems.length <= max) return problems;
+  const first = problems.slice(0, max).map(shortened);
+  if (problems.length <= max) return first;
   const message = `more than ${max} problems; the others are not listed`;
-  return [...problems.slice(0, max), { where: 'configuration', key: '', message }];
+  return [...first, { where: 'configuration', key: '', message }];
+}
+
+/** Values and keys may be long, and stand in a problem more than once. */
+function shortened({ where, key, message }: Problem): Problem {
+  const cut = (text: string): string => {
+    const { max } = BOUNDS.configProblem;
+    return text.length > max ? `${text.slice(0, max)}...` : text;
+  };
+  return { where: cut(where), key: cut(key), message: cut(message) };
 }
 
 function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {

@@ -1,9 +1,11 @@
 // Reads a YAML text into plain data, and finds the place of any key in it again, so that a problem
 // can be told with its line and column.
 import {
+  isAlias,
   isMap,
   isPair,
   isScalar,
+  isSeq,
   LineCounter,
   type Node,
   parseDocument,
@@ -33,6 +35,8 @@ interface Read {
  * null, a reference to one is a problem.
  */
 export function readYaml(text: string, name: string, env: Variables | null): Read {
+  // The parser takes a time that grows with the square of what is left open.
+  if (leavesOpen(text, OPEN_MAX)) return refusal(`${name}:1:1`, tooDeep());
   try {
     return readDocument(text, name, env);
   } catch (error) {
@@ -75,15 +79,28 @@ function readDocument(text: string, name: string, env: Variables | null): Read {
       return problem === TOO_LONG ? visit.BREAK : undefined;
     },
   });
+  // An anchor stands before its aliases. Not by `resolve`, which looks through the whole document.
+  const anchors = new Set<string>();
+  let aliases = 0;
   visit(document, {
-    Alias: (_, node) => {
-      if (node.resolve(document) === undefined)
-        tell(node, `the anchor ${node.source} is not known`);
+    Node: (_, node) => {
+      if (!isAlias(node)) {
+        if (node.anchor !== undefined) anchors.add(node.anchor);
+        return;
+      }
+      aliases += 1;
+      if (!anchors.has(node.source)) tell(node, `the anchor ${node.source} is not known`);
+      if (aliases <= BOUNDS.configAliases.max) return;
+      tell(node, `more than ${formatBound(BOUNDS.configAliases)} aliases`);
+      return visit.BREAK;
     },
   });
   visit(document, {
     Map: (_, map) => {
       for (const key of repeatedKeys(map)) tell(key, 'Map keys must be unique');
+      for (const { key } of map.items) {
+        if (isMap(key) || isSeq(key)) tell(key, 'expected a text as key');
+      }
     },
   });
   if (problems.length > 0) return { yaml: null, problems };
@@ -111,6 +128,19 @@ function repeatedKeys({ items }: YAMLMap<unknown, unknown>): Node[] {
     known.add(name);
     return [];
   });
+}
+
+/** So many brackets stand in no text that is meant, also not in quotes. */
+const OPEN_MAX = 1000;
+
+/** Whether more brackets are opened than closed, by so many. */
+function leavesOpen(text: string, max: number): boolean {
+  let open = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    open += bracket === '[' || bracket === '{' ? 1 : -1;
+    if (open > max) return true;
+  }
+  return false;
 }
 
 function refusal(where: string, message: string): Read {

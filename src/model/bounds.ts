@@ -43,6 +43,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: KEEPS,
   },
+  configAliases: {
+    input: 'configuration file, KV overlay',
+    what: 'aliases',
+    max: 1000,
+    unit: 'items',
+    beyond: KEEPS,
+  },
   configVariables: {
     input: 'configuration file',
     what: 'values of variables put in, in all',
@@ -70,6 +77,13 @@ export const BOUNDS = {
     max: 100,
     unit: 'items',
     beyond: 'the others are counted',
+  },
+  configProblem: {
+    input: 'configuration, tags of a service',
+    what: 'length of a problem',
+    max: 1000,
+    unit: 'items',
+    beyond: 'it is cut',
   },
   configTime: {
     input: 'configuration, all layers',

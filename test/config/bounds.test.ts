@@ -56,6 +56,11 @@ describe('a configuration is refused that', () => {
     expect(wide).toBe('upriver.yaml:1:1: more than 250,000 keys and values');
   });
 
+  it('has thousands of aliases', () => {
+    const file = `k: &a x\n${lines(20_000, (i) => `k${i}: *a`)}`;
+    expect(quicklyOf({ file })[0]).toMatch(/^upriver\.yaml:1002:\d+: more than 1,000 aliases$/);
+  });
+
   it('repeats variables until they are much', () => {
     const env = { BIG: 'x'.repeat(100_000) };
     const file = lines(1000, (i) => `k${i}: ${variable('BIG')}${variable('BIG')}`);

@@ -1,7 +1,8 @@
 // How much of an answer of Consul is taken, by what was asked; and instances brought within bounds
-// one by one, so that a strange one spoils nothing for the others. Pure.
+// one by one, so that a strange one spoils nothing for the others. What passes here has the types that
+// translate.ts says. Pure.
 import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
-import { translateEarly } from './translate.ts';
+import { type Check, type Entry, translateEarly } from './translate.ts';
 
 export interface AnswerBounds {
   readonly bytes: Bound;
@@ -30,74 +31,126 @@ export function boundsOf(path: string, tagPrefix: string): AnswerBounds {
     };
     return { ...plain, items: BOUNDS.consulInstances, shape };
   }
+  if (path.startsWith('/v1/health/state/')) return { ...plain, shape: boundedCheck };
   return plain;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
+type Tell = (excess: string) => void;
 
-/** An instance with what is too much taken out; null where it is too much as a whole. */
-export function boundedInstance(item: unknown, tell: (excess: string) => void): unknown {
-  if (!isFields(item)) return item;
-  const { Node, Service, Checks } = item;
-  const node = isFields(Node) ? Node : {};
-  const service = isFields(Service) ? Service : {};
-  const names = [node.Node, node.Address, service.ID, service.Address];
-  const label = `instance ${short(service.ID)}`;
-  if (names.some((name) => isLong(name, BOUNDS.consulName))) {
-    tell(`${label}: left out: its id, node or address is longer than ${BOUNDS.consulName.max}`);
+/**
+ * An instance with what is of another type than it should be, or too much, taken out; null where it
+ * is too much as a whole.
+ */
+export function boundedInstance(item: unknown, tell: Tell): Entry | null {
+  const { Node, Service, Checks } = fieldsOf(item);
+  const node = textsOf(fieldsOf(Node), ['Node', 'Address']);
+  const service = fieldsOf(Service);
+  const names = textsOf(service, ['ID', 'Address']);
+  const label = `instance ${(names.ID ?? '').slice(0, LABEL_CHARS)}`;
+  if ([...Object.values(node), ...Object.values(names)].some((name) => name.length > NAME.max)) {
+    tell(`${label}: left out: its id, node or address is longer than ${NAME.max}`);
     return null;
   }
-  if (Array.isArray(Checks) && Checks.length > BOUNDS.consulChecks.max) {
+  const checks = listOf(Checks);
+  if (checks.length > BOUNDS.consulChecks.max) {
     tell(`${label}: left out: it has more than ${BOUNDS.consulChecks.max} checks`);
     return null;
   }
+  const weights = numbersOf(fieldsOf(service.Weights), ['Passing', 'Warning']);
   const cut = (what: string, bound: Bound): void => {
     tell(`${label}: ${what} are not all read: at most ${formatBound(bound)}`);
   };
   return {
-    ...item,
-    ...(isFields(Service) ? { Service: boundedService(Service, cut) } : {}),
-    ...(Array.isArray(Checks) ? { Checks: Checks.map(boundedCheck) } : {}),
+    Node: node,
+    Service: {
+      ...names,
+      ...numbersOf(service, ['Port', 'ModifyIndex']),
+      ...tagsOf(service, cut),
+      Weights: weights,
+    },
+    // What is no check says nothing.
+    Checks: checks.filter(isFields).map(boundedCheck),
   };
 }
 
-function boundedService(service: Fields, cut: (what: string, bound: Bound) => void): Fields {
-  const { Tags, Meta } = service;
-  const tags = Array.isArray(Tags) ? (Tags as readonly unknown[]) : [];
-  const meta = isFields(Meta) ? Object.entries(Meta) : [];
+const NAME = BOUNDS.consulName;
+const LABEL_CHARS = 64;
+
+function tagsOf({ Tags, Meta }: Fields, cut: (what: string, bound: Bound) => void) {
   const { consulTags: many, consulTag: long } = BOUNDS;
+  const tags = listOf(Tags).filter(isText);
+  const meta = Object.entries(fieldsOf(Meta)).filter((pair) => pair.every(isText));
   if (tags.length > many.max || meta.length > many.max) cut('its tags or Meta', many);
-  const isShort = (text: unknown) => !isLong(text, long);
-  const keptTags = tags.slice(0, many.max).filter(isShort);
-  const keptMeta = meta.slice(0, many.max).filter((pair) => pair.every(isShort));
-  const dropped = Math.min(tags.length, many.max) + Math.min(meta.length, many.max);
-  if (keptTags.length + keptMeta.length < dropped) cut('its long tags or Meta', long);
-  return {
-    ...service,
-    ...(Array.isArray(Tags) ? { Tags: keptTags } : {}),
-    ...(isFields(Meta) ? { Meta: Object.fromEntries(keptMeta) } : {}),
+  const isShort = (text: string) => text.length <= long.max;
+  const firstTags = tags.slice(0, many.max);
+  const firstMeta = meta.slice(0, many.max) as [string, string][];
+  const kept = {
+    tags: firstTags.filter(isShort),
+    meta: firstMeta.filter((one) => one.every(isShort)),
   };
+  const before = firstTags.length + firstMeta.length;
+  if (kept.tags.length + kept.meta.length < before) cut('its long tags or Meta', long);
+  return { Tags: kept.tags, Meta: Object.fromEntries(kept.meta) };
 }
 
-/** A long output is cut: its beginning tells what is wrong. */
-function boundedCheck(check: unknown): unknown {
-  if (!isFields(check)) return check;
-  const { Output, Notes } = check;
+const CHECK_TEXTS = [
+  'Node',
+  'CheckID',
+  'Name',
+  'Status',
+  'Output',
+  'Notes',
+  'ServiceName',
+] as const;
+
+/** A check with texts that are some. A long output is cut: its beginning tells what is wrong. */
+export function boundedCheck(item: unknown): Check {
+  const check = fieldsOf(item);
   const { max } = BOUNDS.consulOutput;
-  const isFine = [Output, Notes].every((text) => typeof text !== 'string' || text.length <= max);
-  if (isFine) return check;
-  const start = (text: unknown) => (typeof text === 'string' ? text.slice(0, max) : text);
-  return { ...check, Output: start(Output), Notes: start(Notes) };
+  const texts = textsOf(check, CHECK_TEXTS);
+  const { Output = '', Notes = '' } = texts;
+  const isLong = Output.length > max || Notes.length > max;
+  const cut = isLong ? { Output: Output.slice(0, max), Notes: Notes.slice(0, max) } : {};
+  return { ...texts, ...cut, ...numbersOf(check, ['ModifyIndex']) };
 }
 
-function isLong(text: unknown, { max }: Bound): boolean {
-  return typeof text === 'string' && text.length > max;
+function textsOf<K extends string>(fields: Fields, keys: readonly K[]): Partial<Record<K, string>> {
+  return only(fields, keys, isText);
 }
 
-function short(text: unknown): string {
-  return typeof text === 'string' ? text.slice(0, 64) : '';
+function numbersOf<K extends string>(
+  fields: Fields,
+  keys: readonly K[],
+): Partial<Record<K, number>> {
+  return only(fields, keys, (value) => typeof value === 'number');
+}
+
+function only<K extends string, T>(
+  fields: Fields,
+  keys: readonly K[],
+  is: (value: unknown) => value is T,
+): Partial<Record<K, T>> {
+  const found: Partial<Record<K, T>> = {};
+  for (const key of keys) {
+    const value = Object.hasOwn(fields, key) ? fields[key] : undefined;
+    if (is(value)) found[key] = value;
+  }
+  return found;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
 function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fieldsOf(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }

@@ -149,7 +149,7 @@ export class JsonItems {
     const text = this.take();
     const count = this.list.length + this.members.length;
     // `[]` and `{}`; a comma must have something on both sides.
-    if (isLast && count === 0 && text.trim() === '') return;
+    if (isLast && count === 0 && /^[ \t\r\n]*$/.test(text)) return;
     if (count >= this.bounds.items) throw new CodedError('too-many', 'too many');
     if (this.state === 'list') {
       this.list.push(this.shape(parse(text)));

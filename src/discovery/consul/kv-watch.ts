@@ -36,7 +36,7 @@ export class KvWatch {
       query: {},
       // A missing key is 404 with an index, which is worth waiting on.
       mayBeMissing: true,
-      decode: (body) => (body === null ? null : textOf(body)),
+      decode: (body) => (body === null ? null : keyText(body)),
       onAnswer: (answer) => this.take(answer),
       onError: () => {},
     });
@@ -60,8 +60,8 @@ export class KvWatch {
   }
 }
 
-/** One entry, its value in base64; a key without a value is ''. */
-function textOf(body: unknown): string | null {
+/** One entry, its value in base64; a key without a value is ''. Throws ConsulError for no list. */
+export function keyText(body: unknown): string | null {
   const [entry] = listOf<{ Value?: string | null }>(body);
   if (entry === undefined) return null;
   return typeof entry.Value === 'string' ? Buffer.from(entry.Value, 'base64').toString('utf8') : '';

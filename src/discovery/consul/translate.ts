@@ -167,7 +167,8 @@ function instanceWeight(
 ): number {
   const { Passing, Warning } = entry.Service?.Weights ?? {};
   const told = settingsOfEntry(entry, prefix)[WEIGHT];
-  const own = told !== undefined && /^\d+(\.\d+)?$/.test(told) ? Number(told) : null;
+  const value = told !== undefined && /^\d+(\.\d+)?$/.test(told) ? Number(told) : Number.NaN;
+  const own = Number.isFinite(value) ? value : null;
   if (own === null) return weightOf(isWarning ? Warning : Passing);
   return isWarning ? Math.min(own, weightOf(Warning)) : own;
 }

@@ -162,31 +162,40 @@ describe('an instance', () => {
   it('that is usual is as it was', () => {
     const usual = {
       Node: { Node: 'n', Address: 'a' },
-      Service: { ID: 'i', Tags: ['a', 'b'], Meta: { k: 'v' } },
+      Service: { ID: 'i', Port: 8, Tags: ['a', 'b'], Meta: { k: 'v' }, Weights: { Passing: 1 } },
       Checks: [{ CheckID: 'c', Output: 'fine', Notes: '' }],
     };
     expect(bounded(usual)).toEqual({ item: usual, told: [] });
   });
 
-  it.each([
-    null,
-    5,
-    'x',
-    [],
-    {},
-    { Service: null, Checks: null },
-    { Service: { Tags: 5, Meta: [] } },
-  ])('that is none is as it was: %j', (item) => {
-    expect(bounded(item)).toEqual({ item, told: [] });
+  it.each([null, 5, 'x', [], {}, { Service: null }, { Service: { Tags: 5, Meta: [] } }])(
+    'that is none has nothing: %j',
+    (item) => {
+      const nothing = { Tags: [], Meta: {}, Weights: {} };
+      expect(bounded(item)).toEqual({ item: { Node: {}, Service: nothing, Checks: [] }, told: [] });
+    },
+  );
+
+  it('loses what is of another type', () => {
+    const odd = {
+      Node: { Node: 5, Address: { toString: 1 } },
+      Service: { ID: 'i', Port: '80', Tags: ['a', null, 5], Meta: { k: 1, l: 'v' }, Weights: [] },
+      Checks: [null, 'x', { Status: {}, CheckID: 'c', ModifyIndex: {} }],
+    };
+    expect(bounded(odd).item).toEqual({
+      Node: {},
+      Service: { ID: 'i', Tags: ['a'], Meta: { l: 'v' }, Weights: {} },
+      Checks: [{ CheckID: 'c' }],
+    });
   });
 
   it('loses the rest of a long output, long tags, and odd Meta', () => {
     const { item, told } = bounded({
       Service: { ID: 'i', Tags: ['x'.repeat(5000), 'ok'], Meta: { k: 'x'.repeat(5000), l: 'v' } },
-      Checks: [{ Output: 'x'.repeat(5000) }, null],
+      Checks: [{ Output: 'x'.repeat(5000) }],
     });
     expect(item).toMatchObject({ Service: { Tags: ['ok'], Meta: { l: 'v' } } });
-    expect((item as { Checks: { Output: string }[] }).Checks[0]!.Output).toHaveLength(1024);
+    expect(item?.Checks?.[0]?.Output).toHaveLength(1024);
     expect(told).toEqual(['instance i: its long tags or Meta are not all read: at most 4KiB']);
   });
 
