@@ -28,7 +28,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'services.NAME.retry': ['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge'],
   'services.NAME.timeouts': [
     ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
+    ...['idle_body', 'idle_tunnel', 'idle_tcp'],
   ],
+  'services.NAME.tcp': ['early_failure'],
   'services.NAME.limits': [
     ...['connections', 'per_endpoint', 'queue', 'queue_timeout', 'park', 'requests', 'adaptive'],
     ...['header_bytes', 'header_count', 'target_bytes', 'body', 'keep_alive_requests', 'pipelined'],
