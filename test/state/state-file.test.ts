@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -156,6 +158,20 @@ describe('the file', () => {
     expect(lines.map(({ message }) => message)).toEqual([
       'the state file is ignored: it is of another configuration',
       'the state file is ignored: line 1 is no JSON object',
+    ]);
+  });
+
+  it('that is none, or is larger than any, is said and ignored', async () => {
+    const { file, path, lines } = make();
+    execFileSync('mkfifo', [path]);
+    expect(await file.read('abc')).toBeNull();
+    rmSync(path);
+    writeFileSync(path, '');
+    truncateSync(path, 2 ** 40);
+    expect(await file.read('abc')).toBeNull();
+    expect(lines.map(({ message }) => message)).toEqual([
+      `the state file is ignored: ${path} is a FIFO: expected a regular file`,
+      `the state file is ignored: ${path} is larger than 128MiB`,
     ]);
   });
 });
