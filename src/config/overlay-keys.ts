@@ -25,7 +25,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'services.NAME.passive.success_rate': ['enabled', 'window', 'min_requests', 'min_endpoints'],
   'services.NAME.panic': ['threshold', 'spread'],
-  'services.NAME.retry': ['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge'],
+  'services.NAME.retry': [
+    ...['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge', 'connect_attempts'],
+    ...['connect_time'],
+  ],
   'services.NAME.timeouts': [
     ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
     ...['idle_body', 'idle_tunnel', 'idle_tcp'],
