@@ -63,7 +63,7 @@ async function startAgent(): Promise<string> {
 }
 
 describe('50,000 instances at once', () => {
-  it('do not hold up the main thread', async () => {
+  it('do not hold up the main thread', { timeout: 60_000 }, async () => {
     const url = await startAgent();
     const file = `registries: { consul: {} }\nservices:\n${Array.from({ length: SERVICES }, (_, i) => `  s${i}: { listen: ${9000 + i} }\n`).join('')}`;
     const { settings } = loadSettings({
@@ -100,7 +100,7 @@ describe('50,000 instances at once', () => {
     expect(turnMs).toBeLessThan(TURN_CPU_MS_MAX);
     // What is too much for the table is counted, not listed.
     const all = SERVICES * INSTANCES;
-    await expect.poll(() => leftOut(controller), { timeout: 10_000 }).toBe(all - ENDPOINT_SLOTS);
+    await expect.poll(() => leftOut(controller), { timeout: 30_000 }).toBe(all - ENDPOINT_SLOTS);
     expect(controller.services().every(({ problems }) => problems.length <= 11)).toBe(true);
   });
 });
