@@ -10,6 +10,7 @@ import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
+import { UpdateQueue } from './control/update-queue.ts';
 import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
 import { addressesOfNames } from './discovery/listen-names.ts';
@@ -71,11 +72,14 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
+  private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
   private readonly isGoodSetting: UpriverOptions['isGoodSetting'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
+  /** What the overlay said last; null where there is none. */
+  private overlayText: string | null = null;
   private stats: StatsServer | null = null;
   private looking: Timer | null = null;
   private settings: Settings;
@@ -110,12 +114,13 @@ export class Upriver {
       probe: probeAddress,
       localAddresses,
     });
+    this.updates = new UpdateQueue((update) => {
+      this.controller.onUpdate(this.keeper.pass(update));
+      this.keeper.touch();
+    });
     this.providers = new ProviderSet({
       clock,
-      onUpdate: (update) => {
-        this.controller.onUpdate(this.keeper.pass(update));
-        this.keeper.touch();
-      },
+      onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
     this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
@@ -170,7 +175,9 @@ export class Upriver {
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
     if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
-    if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
+    const hasAnswers = await this.firstAnswers();
+    await this.updates.drained();
+    if (!hasAnswers) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     const names = await namesOf(settings);
@@ -260,10 +267,15 @@ export class Upriver {
   private watchOverlay(settings: ConsulSettings | null): void {
     void this.overlay?.stop();
     this.overlay = null;
-    if (settings === null || settings.kvKey === '') return;
-    const { clock, random, log } = this;
-    const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, log, onValue });
+    const { clock, random, log, overlayText: known } = this;
+    const kvKey = settings?.kvKey ?? '';
+    const onValue = (text: string | null): void => {
+      this.overlayText = text;
+      this.onOverlay(kvKey, text);
+    };
+    // What an overlay did is undone with it, also where it is not followed any more.
+    if (settings === null || kvKey === '') return known === null ? undefined : onValue(null);
+    this.overlay = new KvWatch({ settings, clock, random, log, onValue, known });
     this.overlay.start();
   }
 
@@ -341,7 +353,9 @@ export class Upriver {
       this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
-    this.controller.setSettings(settings, cause, await namesOf(settings));
+    const names = await namesOf(settings);
+    await this.updates.drained();
+    this.controller.setSettings(settings, cause, names);
     this.providers.follow(this.followed());
   }
 
@@ -384,6 +398,7 @@ export class Upriver {
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
     this.looking?.cancel();
+    this.updates.close();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

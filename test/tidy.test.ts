@@ -179,7 +179,8 @@ describe('imports', () => {
       reached.add(file);
       for (const target of imports.get(file)?.files ?? []) visit(target);
     };
-    for (const entry of ['src/cli/upriver.ts', 'src/worker/entry.ts']) visit(entry);
+    const threads = ['src/worker/entry.ts', 'src/config/load-entry.ts'];
+    for (const entry of ['src/cli/upriver.ts', ...threads]) visit(entry);
     expect(sources.filter((file) => !reached.has(file))).toEqual([]);
   });
 });

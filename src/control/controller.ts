@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
@@ -20,6 +21,7 @@ import { Listening, type Wanting } from './listening.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
+import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
@@ -224,9 +226,23 @@ export class Controller implements TableView {
     for (const name of changed) if (!this.isConfigured(name)) this.setService(name, cause);
     if (changed.length === 0 && removed.length === 0) return false;
     // What was left out for want of a row in the ledger may have one now.
-    for (const name of this.leftOut) this.setService(name, cause);
+    this.retryLeftOut(cause);
     this.publisher.changeListeners();
     return true;
+  }
+
+  /** There may be thousands: once one of a kind gets no row, the others of it get none either. */
+  private retryLeftOut(cause: Cause): void {
+    let isFull = false;
+    for (const name of this.leftOut) {
+      const isConfigured = this.isConfigured(name);
+      if (isFull && !isConfigured) continue;
+      this.setService(name, cause);
+      if (!this.leftOut.has(name)) continue;
+      // Some rows are for configured services alone.
+      if (isConfigured) return;
+      isFull = true;
+    }
   }
 
   private setService(name: string, cause: Cause): void {
@@ -255,7 +271,7 @@ export class Controller implements TableView {
     const isGreedy = !this.isConfigured(name) && this.serviceSlots.room <= RESERVED_SERVICES;
     const slot = isGreedy ? null : this.serviceSlots.take();
     if (slot === null) {
-      if (!this.leftOut.has(name)) {
+      if (!this.leftOut.has(name) && this.leftOut.size <= BOUNDS.problems.max) {
         this.options.log.error({ service: name }, 'too many services: this one is left out');
       }
       this.leftOut.add(name);
@@ -428,12 +444,12 @@ export class Controller implements TableView {
   }
 
   problems(): readonly string[] {
-    const leftOut = [...this.leftOut].map((name) => `service ${name}: too many services`);
+    const unserved = [...this.unserved()].flatMap(([name, list]) =>
+      list.map((one) => `service ${name}: ${one}`),
+    );
     return [
-      ...[...this.unserved()].flatMap(([name, list]) =>
-        list.map((one) => `service ${name}: ${one}`),
-      ),
-      ...leftOut,
+      ...firstProblems(unserved),
+      ...firstProblems(this.leftOut, (name) => `service ${name}: too many services`),
       ...this.listening.problems(),
     ];
   }
@@ -460,7 +476,7 @@ export class Controller implements TableView {
     const problems = [
       ...this.ownProblems(record),
       ...this.listening.problemsOf(name),
-      ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
+      ...firstProblems(leftOut, (id) => `endpoint ${id}: too many endpoints`),
     ];
     const { isPanicking, ejections } = record;
     return { service, slot, endpoints, isPanicking, ejections, problems };

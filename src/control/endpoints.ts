@@ -11,6 +11,7 @@ import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Outlier } from '../health/success-rate.ts';
 import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
@@ -57,9 +58,15 @@ interface Place {
   readonly record: EndpointRecord;
 }
 
+/** A long change is made in turns of so long, looked at after so many endpoints. */
+const TURN_MS = 10;
+const TURN_ENDPOINTS = 256;
+
 export class Endpoints {
   private readonly options: EndpointsOptions;
   private readonly bySlot = new Map<number, Place>();
+  /** What was not done within a turn. */
+  private readonly unfinished = new Map<ServiceRecord, object>();
   private readonly byCheck = new Map<string, Place>();
   /** What checks had come to before a restart, until they are begun again. */
   private readonly remembered = new Map<string, boolean>();
@@ -70,21 +77,59 @@ export class Endpoints {
 
   /** Brings the endpoints of a service up to what its source has; true if that changed anything. */
   apply(service: ServiceRecord, admitted: Admitted | null, cause: Cause): boolean {
+    this.unfinished.delete(service);
     const endpoints = admitted?.endpoints ?? [];
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
-    let hasChanged = false;
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
-    for (const record of [...service.endpoints.values()]) {
-      if (ids.has(record.endpoint.id)) continue;
-      this.remove({ service, record }, cause);
-      hasChanged = true;
-    }
+    const gone = [...service.endpoints.values()].filter(({ endpoint }) => !ids.has(endpoint.id));
+    const untilMs = this.options.clock.nowMs() + TURN_MS;
+    // In turns, those that come must be there before those that go are gone.
+    const isLong = gone.length + endpoints.length > TURN_ENDPOINTS;
+    const removed = isLong ? 0 : this.removeSome(service, { gone, cause, untilMs });
+    let added = 0;
+    const { leftOut } = service;
     for (const endpoint of endpoints) {
       const held = admitted?.held.get(endpoint.id) ?? '';
-      if (this.set(service, { endpoint, held }, cause)) hasChanged = true;
+      const before = leftOut.size;
+      const isChanged = this.set(service, { endpoint, held }, cause);
+      // What is as it was, is no work: each turn gets further than the one before.
+      if (!isChanged && leftOut.size === before) continue;
+      added += 1;
+      if (isLong && added % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) {
+        this.goOn(service, admitted, cause);
+        return true;
+      }
     }
-    this.reviewPanic(service, cause);
-    return hasChanged;
+    const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
+    if (isLong && removedLast < gone.length) this.goOn(service, admitted, cause);
+    else this.reviewPanic(service, cause);
+    return removed + added + removedLast > 0;
+  }
+
+  /** Removes as many as there is time for; returns how many. */
+  private removeSome(
+    service: ServiceRecord,
+    what: { gone: readonly EndpointRecord[]; cause: Cause; untilMs: number },
+  ): number {
+    const { gone, cause, untilMs } = what;
+    for (const [i, record] of gone.entries()) {
+      if (i > 0 && i % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) return i;
+      this.remove({ service, record }, cause);
+    }
+    return gone.length;
+  }
+
+  private isLate(untilMs: number): boolean {
+    return this.options.clock.nowMs() >= untilMs;
+  }
+
+  /** The rest of a long change has a turn of its own, unless a later one takes its place. */
+  private goOn(service: ServiceRecord, admitted: Admitted | null, cause: Cause): void {
+    const rest = { admitted };
+    this.unfinished.set(service, rest);
+    setImmediate(() => {
+      if (this.unfinished.get(service) === rest) this.apply(service, admitted, cause);
+    });
   }
 
   /** Decides anew about every endpoint: the service is to be served in another way. */
@@ -128,6 +173,7 @@ export class Endpoints {
 
   /** The service is gone. */
   removeAll(service: ServiceRecord, cause: Cause): void {
+    this.unfinished.delete(service);
     for (const record of [...service.endpoints.values()]) this.remove({ service, record }, cause);
   }
 
@@ -206,6 +252,7 @@ export class Endpoints {
   }
 
   close(): void {
+    this.unfinished.clear();
     for (const { record } of this.bySlot.values()) record.timer?.cancel();
   }
 
@@ -241,7 +288,9 @@ export class Endpoints {
       if (service.leftOut.has(id)) return null;
       service.leftOut.add(id);
       const fields = { service: service.name, endpoint: id };
-      this.options.log.error(fields, 'too many endpoints: this one is left out');
+      const text = 'too many endpoints: this one is left out';
+      // Past some of them only the service's problems count them.
+      if (service.leftOut.size <= BOUNDS.problems.max) this.options.log.error(fields, text);
       return null;
     }
     service.leftOut.delete(id);

@@ -8,6 +8,7 @@ import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import { type ListenerPlan, planListeners } from './listeners.ts';
 import { PortClaims, type Probe } from './port-claims.ts';
+import { firstProblems } from './problems.ts';
 
 export interface ListeningOptions {
   readonly clock: Clock;
@@ -89,16 +90,16 @@ export class Listening {
   problemsOf(service: string): string[] {
     const refused = this.errors.filter((error) => error.service === service);
     return [
-      ...(this.current.conflicts.get(service) ?? []),
-      ...refused.map((error) => error.message),
+      ...firstProblems(this.current.conflicts.get(service) ?? []),
+      ...firstProblems(refused.map((error) => error.message)),
     ];
   }
 
   /** What routers did not get, and everything that can't be opened. */
   problems(): string[] {
     return [
-      ...(this.current.conflicts.get('') ?? []),
-      ...this.errors.map((error) => error.message),
+      ...firstProblems(this.current.conflicts.get('') ?? []),
+      ...firstProblems(this.errors.map((error) => error.message)),
     ];
   }
 

@@ -6,8 +6,9 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import type { OperatorCommand } from '../control/view.ts';
+import { BOUNDS } from '../model/bounds.ts';
 
-const BODY_BYTES_MAX = 1024;
+const BODY_BYTES_MAX = BOUNDS.adminBody.max;
 const WEIGHT_MAX = 65_535;
 const PROXIED = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'];
 

@@ -703,10 +703,27 @@ describe('what a registry may not', () => {
     configure();
     for (let i = 0; i < 4200; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
     expect(controller.services()).toHaveLength(3584);
-    expect(controller.problems()).toContain('service s4199: too many services');
+    const problems = controller.problems();
+    expect(problems).toContain('service s3584: too many services');
+    expect(problems).toContain('and 606 more of the kind');
     const web = makeService();
     configure(web);
     expect(controller.service('web')).not.toBeNull();
+  });
+
+  it('keep a configured service waiting for a row behind those that get none', async () => {
+    configure();
+    for (let i = 0; i < 3600; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    const own = Array.from({ length: 520 }, (_, i) => named(`own${i}`));
+    configure(...own);
+    expect(controller.service('own519')).toBeNull();
+    configure(...own.slice(10));
+    // A row is free when no worker has it any more.
+    await turn();
+    await turn();
+    provide(named('late'), [], { settings: { listen: '9001' } });
+    expect(controller.service('own519')).not.toBeNull();
+    expect(controller.service('s3599')).toBeNull();
   });
 
   it('take every endpoint row for one service', () => {

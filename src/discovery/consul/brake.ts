@@ -11,7 +11,7 @@ import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
-import { type Entry, instancesOf, listOf } from './translate.ts';
+import { type Entry, idsOf, listOf } from './translate.ts';
 
 /** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
 const AGAIN_MS = 5000;
@@ -208,7 +208,6 @@ export class Brake {
 
 /** Which of these ids the answer leaves out. */
 function missingIn(entries: readonly Entry[], ids: readonly string[]): string[] {
-  // The prefix is for their weights, which don't matter here.
-  const there = new Set(instancesOf(entries, '').map(({ id }) => id));
+  const there = idsOf(entries);
   return ids.filter((id) => !there.has(id));
 }

@@ -5,6 +5,7 @@ import type { SecondRead } from './brake.ts';
 
 /** So often in a row a question has failed before it is told from an outage. */
 const TIMES_MIN = 3;
+const EXCESSES_MAX = 1000;
 
 interface Failure {
   readonly why: string;
@@ -37,6 +38,8 @@ export class Exchanges {
   private readonly log: Logger;
   /** Questions whose last exchange failed, and why. */
   private readonly failing = new Map<string, Failure>();
+  /** What was left out of the last answer, by path. */
+  private readonly excesses = new Map<string, string>();
   /** Exchanges that failed, in all. */
   errors = 0;
   /** Clock.nowMs() of the last good answer; 0 before the first. */
@@ -96,6 +99,18 @@ export class Exchanges {
   secondRead(what: string, result: SecondRead, text: string): void {
     this.secondReads[result] += 1;
     if (text !== '') this.log.warn({ registry: this.registry, what }, text);
+  }
+
+  /** Something was left out of an answer to this path, or with '' nothing was; told once. */
+  tellExcess(path: string, excess: string): void {
+    if ((this.excesses.get(path) ?? '') === excess) return;
+    if (excess === '') this.excesses.delete(path);
+    else {
+      // Of services that came and went.
+      if (this.excesses.size >= EXCESSES_MAX) this.excesses.clear();
+      this.excesses.set(path, excess);
+      this.log.warn({ registry: this.registry, path }, excess);
+    }
   }
 
   /** The question is asked no more. */

@@ -14,6 +14,8 @@ export interface KvWatchOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** The value that is in force: what another watch told last. Null for none. */
+  readonly known?: string | null;
   /** The value as text, or null where the key does not exist; only when it has changed. */
   readonly onValue: (text: string | null) => void;
 }
@@ -26,10 +28,11 @@ export class KvWatch {
   private readonly client: ConsulClient;
   private readonly query: BlockingQuery<string | null>;
   private readonly exchanges: Exchanges;
-  private last: string | null = null;
+  private last: string | null;
 
-  constructor({ settings, clock, random, log, onValue }: KvWatchOptions) {
+  constructor({ settings, clock, random, log, onValue, known = null }: KvWatchOptions) {
     this.onValue = onValue;
+    this.last = known;
     const client = new ConsulClient(settings, clock);
     this.client = client;
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
@@ -40,7 +43,7 @@ export class KvWatch {
       query: {},
       // A missing key is 404 with an index, which is worth waiting on.
       mayBeMissing: true,
-      decode: (body) => (body === null ? null : textOf(body)),
+      decode: (body) => (body === null ? null : keyText(body)),
       onAnswer: (answer) => {
         this.exchanges.answered(what, client.address);
         return this.take(answer);
@@ -80,8 +83,8 @@ function keyPath(key: string): string {
   return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** One entry, its value in base64; a key without a value is ''. */
-function textOf(body: unknown): string | null {
+/** One entry, its value in base64; a key without a value is ''. Throws ConsulError for no list. */
+export function keyText(body: unknown): string | null {
   const [entry] = listOf<{ Value?: string | null }>(body);
   if (entry === undefined) return null;
   return typeof entry.Value === 'string' ? Buffer.from(entry.Value, 'base64').toString('utf8') : '';

@@ -89,6 +89,7 @@ export class ConsulProvider implements Provider {
     report();
     this.client.onTokenChange.add(report);
     this.client.onProtocol = () => this.rearrange();
+    this.client.onExcess = (path, excess) => this.exchanges.tellExcess(path, excess);
     this.arrange();
     if (this.options.settings.selfDescribed) {
       const catalog = this.catalogOf({});

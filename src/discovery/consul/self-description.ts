@@ -76,13 +76,13 @@ interface Vote {
   readonly oldest: number;
 }
 
-interface Saying {
+interface Cast {
   readonly key: string;
   readonly value: string;
   readonly entry: Entry;
 }
 
-function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Saying): void {
+function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Cast): void {
   const values = votes.get(key) ?? new Map<string, Vote>();
   const { count = 0, newest = 0, oldest = Number.POSITIVE_INFINITY } = values.get(value) ?? {};
   const index = indexOf(entry.Service?.ModifyIndex);
@@ -126,8 +126,26 @@ function parseWeight(text: string): number | null {
   return weight <= WEIGHT_MAX ? weight : null;
 }
 
+interface Saying {
+  readonly prefix: string;
+  readonly settings: ReadonlyMap<string, string>;
+  /** What was left out; '' for nothing. */
+  readonly problem: string;
+}
+
+/** An answer is looked at several times, and its entries do not change. */
+const known = new WeakMap<Entry, Saying>();
+
+function settingsOfEntry(entry: Entry, prefix: string): Saying {
+  const before = known.get(entry);
+  if (before?.prefix === prefix) return before;
+  const made = { prefix, ...readSettings(entry, prefix) };
+  known.set(entry, made);
+  return made;
+}
+
 /** The settings of one instance; what is too much is left out, and told. */
-function settingsOfEntry({ Service }: Entry, prefix: string) {
+function readSettings({ Service }: Entry, prefix: string) {
   const settings = new Map<string, string>();
   let problem = '';
   const put = (key: string, value: string): void => {

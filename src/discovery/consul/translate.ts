@@ -1,6 +1,7 @@
 // What Consul's health answers mean for us: pure. One entry is one instance with its node and all
 // its checks (Consul API, /v1/health/service/:service). Every field is looked at before it is used:
 // one odd instance is left out, and spoils nothing for the others.
+import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
 import { ConsulError } from './answer.ts';
 import { type Check, type Entry, WEIGHT_MAX } from './entry.ts';
@@ -20,8 +21,7 @@ export interface Instance {
 }
 
 const TEXT_MAX = 200;
-/** ... of so much at the most. */
-const READ_MAX = 4096;
+const READ_MAX = BOUNDS.consulOutput.max;
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
 
 /** A list of objects; what is no object is left out. Throws ConsulError for anything else. */
@@ -37,8 +37,39 @@ export function listOf<T extends object>(body: unknown): readonly T[] {
  */
 export function instancesOf(entries: readonly Entry[], prefix: string): Instance[] {
   return entries
-    .flatMap((entry) => instanceOf(entry, prefix) ?? [])
+    .flatMap((entry) => translated(entry, prefix).instance ?? [])
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+/** The ids of the instances of a health answer. */
+export function idsOf(entries: readonly Entry[]): Set<string> {
+  return new Set(entries.flatMap((entry) => known.get(entry)?.instance?.id ?? idOf(entry) ?? []));
+}
+
+/** Translates an entry as it arrives, so that it need not be done for all of them at one go. */
+export function translateEarly(entry: unknown, prefix: string): void {
+  if (isObject(entry)) translated(entry, prefix);
+}
+
+interface Translated {
+  readonly prefix: string;
+  readonly instance: Instance | null;
+}
+
+/** An answer is looked at several times, and its entries do not change. */
+const known = new WeakMap<Entry, Translated>();
+
+/** Also what the entry says of itself is read, and kept in self-description.ts. */
+function translated(entry: Entry, prefix: string): Translated {
+  const before = known.get(entry);
+  if (before?.prefix === prefix) return before;
+  const made = { prefix, instance: instanceOf(entry, prefix) };
+  known.set(entry, made);
+  return made;
+}
+
+function idOf(entry: Entry): string | null {
+  return instanceOf(entry, '')?.id ?? null;
 }
 
 function instanceOf(entry: Entry, prefix: string): Instance | null {

@@ -15,11 +15,14 @@ const value = (text: string | null) => [
 const missing = (index: number): Scripted => ({ status: 404, index, body: '' });
 
 /** Watches until the script is at its end; resolves with the values that were told. */
-async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
-  return (await watched(script)).values;
+async function watch(
+  script: readonly Scripted[],
+  known: string | null = null,
+): Promise<(string | null)[]> {
+  return (await watched(script, known)).values;
 }
 
-async function watched(script: readonly Scripted[]) {
+async function watched(script: readonly Scripted[], known: string | null = null) {
   const agent = await startScriptedAgent((_, n) => script[n] ?? null);
   const values: (string | null)[] = [];
   const { log, lines } = keepingLogger();
@@ -28,6 +31,7 @@ async function watched(script: readonly Scripted[]) {
     clock: fastClock(50),
     random: () => 0.5,
     log,
+    known,
     onValue: (text) => values.push(text),
   });
   ends.push(() => agent.stop());
@@ -51,6 +55,12 @@ describe('a watched key', () => {
   it('that is missing is nothing to tell, until it is there and goes', async () => {
     const script = [missing(1), { index: 6, body: value('x') }, missing(9)];
     expect(await watch(script)).toEqual(['x', null]);
+  });
+
+  it('that is in force and missing where it is looked for now is taken back', async () => {
+    expect(await watch([missing(1)], 'x')).toEqual([null]);
+    expect(await watch([{ index: 5, body: value('x') }], 'x')).toEqual([]);
+    expect(await watch([{ index: 5, body: value('y') }], 'x')).toEqual(['y']);
   });
 
   it('without a value is an empty text', async () => {
