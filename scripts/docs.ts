@@ -80,6 +80,8 @@ services and routers, and no registry, file, unix socket, secret, log or environ
   refused as a whole. The error names the KV key, line and column; the running configuration stays, and
   changes of the file are applied with the last good overlay.
 - Delete the key, and what it did is undone.
+- A listener that the other layers do not have must be within \`registries.consul.listen_allow\`, as one of
+  a tag.
 - A \`routers\` list in the overlay replaces the list of the file.
 
 ${tableOf(['key', 'meaning'], rows)}`;
