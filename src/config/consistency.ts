@@ -27,8 +27,16 @@ export function contradictions(tree: Tree, where: Where): Problem[] {
 /** One after the other: looking for what was meant takes a while, and only the first are reported. */
 function* allContradictions(draft: Draft, where: Where): Generator<Contradiction, void> {
   yield* duplicateListeners(draft, where);
+  yield* unreadable(draft);
   for (const service of draft.services.values()) yield* misfits(service, draft);
   yield* routeContradictions(draft, where);
+}
+
+/** A stats port that asks for a token, where none is set. */
+function unreadable({ readers, hasToken }: Draft): Contradiction[] {
+  if (readers?.includes('token') !== true || hasToken) return [];
+  const message = 'there is no token: expected stats.read_token or stats.admin_token';
+  return [{ path: ['stats', 'read'], message }];
 }
 
 /** What a service says that can't apply to it. */

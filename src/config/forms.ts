@@ -68,6 +68,8 @@ export const NETWORK =
   `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` +
   `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(?:%[^/]+)?${bits(128)}`;
 
+export const READER = `any|loopback|token|${NETWORK}`;
+
 const ZERO_OCTET = `(?:${OCTET}|0\\d{1,2})`;
 const FOUR = `(?:${ZERO_OCTET}\\.){3}${ZERO_OCTET}`;
 const SIX = '\\[[0-9a-fA-F:.]+(?:%[^\\]]*)?\\]';
@@ -78,6 +80,9 @@ export const LISTEN_RULE =
   `(?:(?:\\*|${FOUR}${bits(32)}|${SIX}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
 
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
+
+/** A name that the stats port is served under. */
+export const SERVED_NAME = '(?:\\*\\.)?[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+)*';
 
 const HOST = `[0-9A-Za-z._~-]+|${BRACKETED}`;
 export const HOST_NAME = `(?:(?:${HOST})(?::\\d{1,5})?)?`;

@@ -1,6 +1,7 @@
 // Puts the configuration together: flags over environment over registry overlay over file over
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
+import { hideUserinfo } from '../base/safe-text.ts';
 import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import { formatListen, mayListen } from '../model/listener.ts';
 import type { Settings } from '../model/settings.ts';
@@ -11,6 +12,7 @@ import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import { overlayProblems } from './overlay-keys.ts';
 import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
+import { hideVariables } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
 import { firstOf, validate } from './validate.ts';
@@ -39,6 +41,15 @@ export interface LoadResult {
 }
 
 export function loadSettings(input: LoadInput): LoadResult {
+  const result = loadUnhidden(input);
+  const problems = result.problems.map((problem) => ({
+    ...problem,
+    message: hideUserinfo(hideVariables(problem.message, input.env)),
+  }));
+  return { ...result, problems };
+}
+
+function loadUnhidden(input: LoadInput): LoadResult {
   const file = readFile(input);
   const kv = readOverlay(input.kv);
   const environment = fromEnvironment(input.env);

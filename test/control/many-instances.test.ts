@@ -76,7 +76,8 @@ describe('50,000 instances at once', () => {
     const packer = new DeltaPacker();
     const controller = new Controller({
       ...{ clock: systemClock, log: silentLogger, ledger: new Ledger(), describe: describeService },
-      makeChecker: (onChange) => new Checker({ clock: systemClock, random: () => 0.5, onChange }),
+      makeChecker: (onChange) =>
+        new Checker({ clock: systemClock, log: silentLogger, random: () => 0.5, onChange }),
       send: (delta) => {
         structuredClone(packer.pack(delta));
         return Promise.resolve([]);

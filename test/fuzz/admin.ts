@@ -54,7 +54,7 @@ const MORSELS = [
 let starting: Promise<StatsPort> | null = null;
 
 async function start(): Promise<StatsPort> {
-  const port = await startStatsPort(TOKEN);
+  const port = await startStatsPort({ access: { adminToken: TOKEN } });
   port.services = [makeServiceView('web', { endpoints: [makeEndpointView('node-1/web-1')] })];
   return port;
 }

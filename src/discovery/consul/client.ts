@@ -118,7 +118,7 @@ export class ConsulClient {
   ): Promise<Response & { receivedMs: number }> {
     const { clock } = this;
     const dispatcher = this.dispatchers.for(address);
-    const headers = this.headers();
+    const headers = this.headers(address);
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
     let isLate = false;
@@ -169,9 +169,9 @@ export class ConsulClient {
     return url;
   }
 
-  private headers(): Record<string, string> {
+  private headers(address: string): Record<string, string> {
     const token = this.token.read();
-    const { httpAuth } = this.settings;
+    const httpAuth = this.settings.addressAuth?.[address] ?? this.settings.httpAuth;
     return {
       accept: 'application/json',
       ...(token === '' ? {} : { 'x-consul-token': token }),
