@@ -68,6 +68,8 @@ export class Controller implements TableView {
   private readonly records = new Map<string, ServiceRecord>();
   /** Services for which there was no row in the ledger. */
   private readonly leftOut = new Set<string>();
+  /** Of them those that are configured. */
+  private readonly ownLeftOut = new Set<string>();
   private settings: Settings | null = null;
   private isClosed = false;
 
@@ -231,17 +233,14 @@ export class Controller implements TableView {
     return true;
   }
 
-  /** There may be thousands: once one of a kind gets no row, the others of it get none either. */
+  /** There may be thousands: where one gets no row, those behind it get none either. */
   private retryLeftOut(cause: Cause): void {
-    let isFull = false;
-    for (const name of this.leftOut) {
-      const isConfigured = this.isConfigured(name);
-      if (isFull && !isConfigured) continue;
-      this.setService(name, cause);
-      if (!this.leftOut.has(name)) continue;
-      // Some rows are for configured services alone.
-      if (isConfigured) return;
-      isFull = true;
+    // Some rows are for configured services alone.
+    for (const names of [this.ownLeftOut, this.leftOut]) {
+      for (const name of names) {
+        this.setService(name, cause);
+        if (names.has(name)) break;
+      }
     }
   }
 
@@ -275,9 +274,11 @@ export class Controller implements TableView {
         this.options.log.error({ service: name }, 'too many services: this one is left out');
       }
       this.leftOut.add(name);
+      if (this.isConfigured(name)) this.ownLeftOut.add(name);
       return null;
     }
     this.leftOut.delete(name);
+    this.ownLeftOut.delete(name);
     const record = new ServiceRecord(service, slot);
     this.records.set(name, record);
     return record;
@@ -285,6 +286,7 @@ export class Controller implements TableView {
 
   private removeService(name: string, cause: Cause): void {
     this.leftOut.delete(name);
+    this.ownLeftOut.delete(name);
     const record = this.records.get(name);
     if (record === undefined) return;
     this.endpoints.removeAll(record, cause);
