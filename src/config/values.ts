@@ -290,11 +290,14 @@ export const reader = parsed({
 });
 
 /** A name that the stats port is served under, or `*.` and a domain; lower case. */
-export const servedName = parsed({
-  parse: (text) => (new RegExp(`^${SERVED_NAME}$`).test(text) ? text.toLowerCase() : null),
-  expected: 'a host name such as lb.example.com or *.example.com',
-  form: textForm(SERVED_NAME),
-});
+export const servedName = z
+  .string()
+  .regex(
+    new RegExp(`^(?:${SERVED_NAME})$`),
+    'expected a host name such as lb.example.com or *.example.com',
+  )
+  .meta({ form: textForm(SERVED_NAME) })
+  .transform((text) => text.toLowerCase());
 
 /** A secret that fits into an Authorization field (RFC 6750, section 2.1, and other printed ASCII). */
 export const token = z.string().regex(/^[\x21-\x7e]*$/, {
