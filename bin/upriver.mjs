@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 // Taken before anything else: with a handler Node leaves the signal to us.
 process.on('SIGUSR1', () => {});
 
+const LOADER_FAILED = 127;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
@@ -55,12 +56,22 @@ function runOn(node) {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2', 'SIGQUIT']) {
     process.on(signal, () => child.kill(signal));
   }
+  child.on('error', (error) => void explain(error.message));
   child.on('exit', (code, signal) => {
-    if (signal !== null) {
+    // The loader's own code for a library that is missing, said on stderr; none of ours.
+    if (code === LOADER_FAILED) void explain('see above');
+    else if (signal !== null) {
       process.removeAllListeners(signal);
       process.kill(process.pid, signal);
     } else {
       process.exit(code ?? 1);
     }
   });
+}
+
+/** Says what the bundled Node needs to start, and ends. */
+async function explain(why) {
+  const { runtimeHint } = await import('../scripts/check-runtime.mjs');
+  console.error(runtimeHint(why));
+  process.exit(LOADER_FAILED);
 }

@@ -4,19 +4,23 @@
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
-import { type Clock, systemClock } from './base/clock.ts';
+import { networkInterfaces } from 'node:os';
+import { type Clock, systemClock, type Timer } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
+import { UpdateQueue } from './control/update-queue.ts';
 import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
+import { addressesOfNames } from './discovery/listen-names.ts';
+import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import { formatListen, type ListenError } from './model/listener.ts';
+import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
 import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
@@ -25,6 +29,7 @@ import type { StatsSources } from './observe/sources.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
+import { probeAddress } from './supervisor/port-probe.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
@@ -32,6 +37,8 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+/** How often the addresses of this machine are looked at. */
+const ADDRESSES_LOOK_MS = 5000;
 const STATE_MS_MAX = 2000;
 /** ... and when there is a table to serve from meanwhile. */
 const WARM_SYNC_MS = 1000;
@@ -45,6 +52,8 @@ export interface UpriverOptions {
   readonly writeAccess: ((lines: string) => void) | null;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: ControllerOptions['describe'];
+  /** Whether such a setting may have this value. */
+  readonly isGoodSetting: (key: string, value: string) => boolean;
   /** The overlay of the configuration in the registry is this text now; null when it is gone. */
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
@@ -63,11 +72,16 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
+  private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
+  private readonly isGoodSetting: UpriverOptions['isGoodSetting'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
+  /** What the overlay said last; null where there is none. */
+  private overlayText: string | null = null;
   private stats: StatsServer | null = null;
+  private looking: Timer | null = null;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -81,6 +95,7 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.onOverlay = options.onOverlay;
+    this.isGoodSetting = options.isGoodSetting;
     this.configStatus = options.configStatus;
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
@@ -98,13 +113,16 @@ export class Upriver {
       send: (delta) => this.send(delta),
       makeChecker: (onChange) => new Checker({ clock, random, log, onChange }),
       describe: options.describe,
+      probe: probeAddress,
+      localAddresses,
+    });
+    this.updates = new UpdateQueue((update) => {
+      this.controller.onUpdate(this.keeper.pass(update));
+      this.keeper.touch();
     });
     this.providers = new ProviderSet({
       clock,
-      onUpdate: (update) => {
-        this.controller.onUpdate(this.keeper.pass(update));
-        this.keeper.touch();
-      },
+      onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
     this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
@@ -160,13 +178,17 @@ export class Upriver {
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
     if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
-    if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
+    const hasAnswers = await this.firstAnswers();
+    await this.updates.drained();
+    if (!hasAnswers) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
-    this.controller.setSettings(settings, { kind: 'start', text: 'start' });
+    const names = await namesOf(settings);
+    this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
     this.watchOverlay(settings.consul);
+    this.watchAddresses();
     this.awaitReady();
   }
 
@@ -208,7 +230,7 @@ export class Upriver {
   private async openStats(settings: StatsSettings): Promise<void> {
     const { listen } = settings;
     if (listen === null) return;
-    const { controller, ledger, clock, log, providers } = this;
+    const { controller, ledger, clock, log } = this;
     const sources: StatsSources = {
       view: controller,
       ledger,
@@ -218,7 +240,7 @@ export class Upriver {
       workers: this.settings.workers,
       liveness: () => this.supervisor.liveness(),
       readiness: () => this.readiness(),
-      providers: () => providers.statuses(),
+      providers: () => this.registries(),
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
@@ -234,19 +256,30 @@ export class Upriver {
     log.info({ stats: this.stats.address }, 'stats port open');
   }
 
+  /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
+  private registries(): ProviderStatus[] {
+    const overlay = this.overlay === null ? [] : [this.overlay.status()];
+    return [...this.providers.statuses(), ...overlay];
+  }
+
   private makeConsul(settings: ConsulSettings): ConsulProvider {
-    const { clock, random, log } = this;
+    const { clock, random, log, isGoodSetting } = this;
     const guard = () => this.settings.guard;
-    return new ConsulProvider({ settings, clock, random, log, guard });
+    return new ConsulProvider({ settings, clock, random, log, guard, isGoodSetting });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {
     void this.overlay?.stop();
     this.overlay = null;
-    if (settings === null || settings.kvKey === '') return;
-    const { clock, random, log } = this;
-    const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, log, onValue });
+    const { clock, random, log, overlayText: known } = this;
+    const kvKey = settings?.kvKey ?? '';
+    const onValue = (text: string | null): void => {
+      this.overlayText = text;
+      this.onOverlay(kvKey, text);
+    };
+    // What an overlay did is undone with it, also where it is not followed any more.
+    if (settings === null || kvKey === '') return known === null ? undefined : onValue(null);
+    this.overlay = new KvWatch({ settings, clock, random, log, onValue, known });
     this.overlay.start();
   }
 
@@ -278,9 +311,18 @@ export class Upriver {
     return { ready: false, reason };
   }
 
+  private watchAddresses(): void {
+    if (this.state === 'stopped') return;
+    this.looking = this.clock.setTimer(ADDRESSES_LOOK_MS, () => {
+      this.controller.reviewAddresses();
+      this.watchAddresses();
+    });
+  }
+
   private awaitReady(): void {
     if (this.state !== 'starting') return;
-    const isLive = this.appliedVersion === this.controller.version;
+    const { controller } = this;
+    const isLive = this.appliedVersion === controller.version && !controller.isLooking;
     if ((this.providers.unsynced === '' || this.keeper.reason !== '') && isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
@@ -316,7 +358,9 @@ export class Upriver {
       this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
-    this.controller.setSettings(settings, cause);
+    const names = await namesOf(settings);
+    await this.updates.drained();
+    this.controller.setSettings(settings, cause, names);
     this.providers.follow(this.followed());
   }
 
@@ -358,6 +402,8 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.looking?.cancel();
+    this.updates.close();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),
@@ -382,4 +428,18 @@ export function programVersion(): string {
 /** What the services of the configuration follow. */
 function sourcesOf(settings: Settings): ServiceSource[] {
   return settings.services.map((service) => service.from);
+}
+
+/** The addresses of the host names on which the configuration listens. */
+function namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
+  const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
+  if (stats.listen !== null) listens.push(stats.listen);
+  return addressesOfNames(listens.map((address) => (address.kind === 'tcp' ? address.host : '')));
+}
+
+/** Every address of this machine. */
+function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list = []) =>
+    list.map(({ address }) => address),
+  );
 }

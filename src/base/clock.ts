@@ -45,3 +45,8 @@ export const systemClock: WorkerClock = {
   },
   nextTurn: (run) => void setImmediate(run),
 };
+
+/** Resolves in the next turn of the event loop: timers and sockets come before. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

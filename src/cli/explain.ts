@@ -2,7 +2,7 @@
 import { safeLine } from '../base/safe-text.ts';
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
-import type { ServiceAnswer } from './status.ts';
+import type { ServiceAnswer, StatusAnswer } from './status.ts';
 
 interface EventAnswer {
   readonly atMs: number;
@@ -27,6 +27,7 @@ export async function explain(given: ParsedArguments): Promise<number> {
   const path = `/api/v1/services/${encodeURIComponent(asked)}`;
   const service = await ask<ServiceAnswer>(given, path);
   const events = await ask<readonly EventAnswer[]>(given, '/api/v1/events?format=json');
+  if ('problem' in service && (await explainUnserved(given, name))) return 1;
   if ('problem' in service || 'problem' in events) {
     console.error(`upriver: ${'problem' in service ? service.problem : 'no events'}`);
     return 1;
@@ -48,6 +49,17 @@ export async function explain(given: ParsedArguments): Promise<number> {
     console.log(describe(endpoint, history.slice(-EVENTS_SHOWN)));
   }
   return 0;
+}
+
+/** Why a service that describes itself is not served; false where nothing is known of it. */
+async function explainUnserved(given: ParsedArguments, name: string): Promise<boolean> {
+  const asked = await ask<StatusAnswer>(given, '/api/v1/status');
+  if ('problem' in asked) return false;
+  const start = `service ${name}: `;
+  const problems = asked.body.problems.filter((problem) => problem.startsWith(start));
+  for (const problem of problems) console.log(`! ${problem.slice(start.length)}`);
+  if (problems.length > 0) console.log(`${name} is not served`);
+  return problems.length > 0;
 }
 
 function describe(

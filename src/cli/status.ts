@@ -23,10 +23,17 @@ export interface ServiceAnswer {
   }[];
 }
 
+/** As far as the commands read it. */
+export interface StatusAnswer {
+  readonly problems: readonly string[];
+  readonly registries: readonly { readonly name: string; readonly last_error: string }[];
+}
+
 export async function status(given: ParsedArguments): Promise<number> {
   const asked = await ask<readonly ServiceAnswer[]>(given, '/api/v1/services');
-  if ('problem' in asked) {
-    console.error(`upriver: ${asked.problem}`);
+  const process = await ask<StatusAnswer>(given, '/api/v1/status');
+  if ('problem' in asked || 'problem' in process) {
+    console.error(`upriver: ${'problem' in asked ? asked.problem : 'no status'}`);
     return 1;
   }
   const rows = asked.body.flatMap((service) => {
@@ -47,6 +54,10 @@ export async function status(given: ParsedArguments): Promise<number> {
   console.log(rows.length === 0 ? 'no service' : table([head, ...rows]));
   for (const { name, problems } of asked.body) {
     for (const problem of problems) console.log(`! ${name}: ${problem}`);
+  }
+  for (const problem of process.body.problems) console.log(`! ${problem}`);
+  for (const { name, last_error: error } of process.body.registries) {
+    if (error !== '') console.log(`! registry ${name}: ${error}`);
   }
   return 0;
 }

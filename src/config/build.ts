@@ -163,6 +163,8 @@ function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): C
     },
     selfDescribed: input.self_described,
     tagPrefix: input.tag_prefix,
+    listenAllow: input.listen_allow,
+    endpointDeny: input.endpoint_deny,
     kvKey: input.kv_key,
   };
 }

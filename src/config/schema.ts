@@ -1,7 +1,7 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
-import { AGENT, NETWORK, READER, SERVED_NAME } from './forms.ts';
+import { AGENT, LISTEN_RULE, NETWORK, READER, SERVED_NAME } from './forms.ts';
 import {
   absolutePath,
   agentAddress,
@@ -15,6 +15,7 @@ import {
   hostName,
   hostPattern,
   listenAddress,
+  listenRule,
   listOf,
   location,
   network,
@@ -421,6 +422,16 @@ const tlsSchema = z.strictObject({
   verify: flag.prefault(true).meta({ description: "Check the agent's certificate." }),
 });
 
+/**
+ * Where no endpoint is, and a request does harm: this network, link-local addresses with the
+ * metadata services of clouds among them, those that have one elsewhere (AWS and GCP by IPv6, Azure,
+ * Alibaba, Oracle), multicast, broadcast.
+ */
+const DENIED = [
+  ...['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254', 'fd20:ce::254', '168.63.129.16'],
+  ...['100.100.100.200', '192.0.0.192', '224.0.0.0/4', 'ff00::/8', '255.255.255.255'],
+];
+
 export const consulSchema = z.strictObject({
   address: listOf(agentAddress, AGENT)
     .prefault(['http://127.0.0.1:8500'])
@@ -451,8 +462,17 @@ export const consulSchema = z.strictObject({
     .min(1)
     .default('upriver')
     .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
+  listen_allow: listOf(listenRule, LISTEN_RULE).prefault(['80', '443', '1024-65535']).meta({
+    description:
+      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
+  }),
+  endpoint_deny: listOf(network, NETWORK).prefault(DENIED).meta({
+    description:
+      'Networks in which no endpoint of the registry may be; by default link-local, metadata and multicast addresses. Add 127.0.0.0/8 and ::1 where no endpoint runs on this host.',
+  }),
   kv_key: z
     .string()
+    .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
     .default('upriver/config')
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
 });
@@ -493,7 +513,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
   services: z
     .record(
-      z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),
+      z.string().regex(/^(?!\.{1,2}$)[^\s/\0]+$/, 'expected a name without white space or slash'),
       serviceSchema,
     )
     .default({})

@@ -10,7 +10,8 @@ import { eject } from '../health/ejection.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Outlier } from '../health/success-rate.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
@@ -22,6 +23,10 @@ import type { OperatorWords } from './operator.ts';
 import { reconcile } from './reconcile.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 import type { Slots } from './slots.ts';
+
+/** The last rows of the ledger are kept from a service that has so many endpoints already. */
+const RESERVED = ENDPOINT_SLOTS / 8;
+const OWN_MIN = 256;
 
 /** What is asked of the health checks; keys are ours. */
 export interface Checks {
@@ -39,6 +44,8 @@ export interface EndpointsOptions {
   readonly slots: Slots;
   readonly operator: OperatorWords;
   readonly events: EventLog;
+  /** Why nothing may be sent to this endpoint; '' where it may. */
+  readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
   /** The version of the table that the changes made now will be part of. */
   readonly nextVersion: () => number;
   /** An endpoint of this service is new, gone, or not what it was. */
@@ -51,9 +58,15 @@ interface Place {
   readonly record: EndpointRecord;
 }
 
+/** A long change is made in turns of so long, looked at after so many endpoints. */
+const TURN_MS = 10;
+const TURN_ENDPOINTS = 256;
+
 export class Endpoints {
   private readonly options: EndpointsOptions;
   private readonly bySlot = new Map<number, Place>();
+  /** What was not done within a turn. */
+  private readonly unfinished = new Map<ServiceRecord, object>();
   private readonly byCheck = new Map<string, Place>();
   /** What checks had come to before a restart, until they are begun again. */
   private readonly remembered = new Map<string, boolean>();
@@ -64,34 +77,103 @@ export class Endpoints {
 
   /** Brings the endpoints of a service up to what its source has; true if that changed anything. */
   apply(service: ServiceRecord, admitted: Admitted | null, cause: Cause): boolean {
+    this.unfinished.delete(service);
     const endpoints = admitted?.endpoints ?? [];
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
-    let hasChanged = false;
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
-    for (const record of [...service.endpoints.values()]) {
-      if (ids.has(record.endpoint.id)) continue;
-      this.remove({ service, record }, cause);
-      hasChanged = true;
-    }
+    const gone = [...service.endpoints.values()].filter(({ endpoint }) => !ids.has(endpoint.id));
+    const untilMs = this.options.clock.nowMs() + TURN_MS;
+    // In turns, those that come must be there before those that go are gone.
+    const isLong = gone.length + endpoints.length > TURN_ENDPOINTS;
+    const removed = isLong ? 0 : this.removeSome(service, { gone, cause, untilMs });
+    let added = 0;
+    const { leftOut } = service;
     for (const endpoint of endpoints) {
       const held = admitted?.held.get(endpoint.id) ?? '';
-      if (this.set(service, { endpoint, held }, cause)) hasChanged = true;
+      const before = leftOut.size;
+      const isChanged = this.set(service, { endpoint, held }, cause);
+      // What is as it was, is no work: each turn gets further than the one before.
+      if (!isChanged && leftOut.size === before) continue;
+      added += 1;
+      if (isLong && added % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) {
+        this.goOn(service, admitted, cause);
+        return true;
+      }
     }
-    this.reviewPanic(service, cause);
-    return hasChanged;
+    const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
+    if (isLong && removedLast < gone.length) this.goOn(service, admitted, cause);
+    else this.reviewPanic(service, cause);
+    return removed + added + removedLast > 0;
+  }
+
+  /** Removes as many as there is time for; returns how many. */
+  private removeSome(
+    service: ServiceRecord,
+    what: { gone: readonly EndpointRecord[]; cause: Cause; untilMs: number },
+  ): number {
+    const { gone, cause, untilMs } = what;
+    for (const [i, record] of gone.entries()) {
+      if (i > 0 && i % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) return i;
+      this.remove({ service, record }, cause);
+    }
+    return gone.length;
+  }
+
+  private isLate(untilMs: number): boolean {
+    return this.options.clock.nowMs() >= untilMs;
+  }
+
+  /** The rest of a long change has a turn of its own, unless a later one takes its place. */
+  private goOn(service: ServiceRecord, admitted: Admitted | null, cause: Cause): void {
+    const rest = { admitted };
+    this.unfinished.set(service, rest);
+    setImmediate(() => {
+      if (this.unfinished.get(service) === rest) this.apply(service, admitted, cause);
+    });
   }
 
   /** Decides anew about every endpoint: the service is to be served in another way. */
   reconsider(service: ServiceRecord, cause: Cause): void {
     for (const record of service.endpoints.values()) {
+      this.setRefusal({ service, record });
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
     this.reviewPanic(service, cause);
   }
 
+  /**
+   * What may be sent where has changed, at these ports alone if they are given: decides anew about
+   * the endpoints that this concerns.
+   */
+  reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null): Set<ServiceRecord> {
+    const concerned = new Set<ServiceRecord>();
+    for (const place of this.bySlot.values()) {
+      const { record, service } = place;
+      const checkPort = service.service.health?.port ?? 0;
+      if (ports?.has(record.endpoint.port) === false && !ports.has(checkPort)) continue;
+      if (!this.setRefusal(place)) continue;
+      this.watch(place);
+      this.decide(place, cause);
+      concerned.add(place.service);
+    }
+    for (const service of concerned) this.reviewPanic(service, cause);
+    return concerned;
+  }
+
+  /** True where it is refused, or not any more, for another reason than before. */
+  private setRefusal({ service, record }: Place): boolean {
+    const refused = this.options.refusal(service, record.endpoint);
+    if (refused === record.refused) return false;
+    record.refused = refused;
+    if (refused === '') service.refusals.delete(record.endpoint.id);
+    else service.refusals.set(record.endpoint.id, refused);
+    return true;
+  }
+
   /** The service is gone. */
   removeAll(service: ServiceRecord, cause: Cause): void {
+    this.unfinished.delete(service);
     for (const record of [...service.endpoints.values()]) this.remove({ service, record }, cause);
   }
 
@@ -170,6 +252,7 @@ export class Endpoints {
   }
 
   close(): void {
+    this.unfinished.clear();
     for (const { record } of this.bySlot.values()) record.timer?.cancel();
   }
 
@@ -191,18 +274,23 @@ export class Endpoints {
     if (known !== undefined) this.remove({ service, record: known }, cause);
     const record = this.add(service, endpoint, held);
     if (record === null) return known !== undefined;
+    this.setRefusal({ service, record });
     this.watch({ service, record });
     return this.decide({ service, record }, cause);
   }
 
   private add(service: ServiceRecord, endpoint: Endpoint, held: string): EndpointRecord | null {
     const { id } = endpoint;
-    const slot = this.options.slots.take();
+    const { slots } = this.options;
+    const isGreedy = service.endpoints.size >= OWN_MIN && slots.room <= RESERVED;
+    const slot = isGreedy ? null : slots.take();
     if (slot === null) {
       if (service.leftOut.has(id)) return null;
       service.leftOut.add(id);
       const fields = { service: service.name, endpoint: id };
-      this.options.log.error(fields, 'too many endpoints: this one is left out');
+      const text = 'too many endpoints: this one is left out';
+      // Past some of them only the service's problems count them.
+      if (service.leftOut.size <= BOUNDS.problems.max) this.options.log.error(fields, text);
       return null;
     }
     service.leftOut.delete(id);
@@ -210,6 +298,7 @@ export class Endpoints {
       endpoint,
       slot,
       held,
+      refused: '',
       ejection: null,
       lastEjection: null,
       ejections: 0,
@@ -225,6 +314,7 @@ export class Endpoints {
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion, onChange } = this.options;
     service.endpoints.delete(record.endpoint.id);
+    service.refusals.delete(record.endpoint.id);
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.unwatch(checkKey(service, record.endpoint.id));
@@ -238,7 +328,7 @@ export class Endpoints {
     const { service, record } = place;
     const { health } = service.service;
     const key = checkKey(service, record.endpoint.id);
-    if (health === null) {
+    if (health === null || record.refused !== '') {
       this.unwatch(key);
       return;
     }
@@ -259,11 +349,12 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, ejection, hasWorked, effective: before } = record;
+    const { endpoint, slot, held, refused, ejection, hasWorked, effective: before } = record;
     const after = reconcile(service.service, {
       endpoint,
       slot,
       held,
+      refused,
       ejection,
       hasWorked,
       before,

@@ -15,6 +15,8 @@ export interface EndpointRecord {
   readonly slot: number;
   /** Why it is kept although the registry left it out; '' where it didn't. */
   held: string;
+  /** Why nothing may be sent to it; '' where it may. */
+  refused: string;
   /** Null while it is not ejected. */
   ejection: Ejection | null;
   /** The last one, over or not: it says how long the next will be. */
@@ -41,6 +43,8 @@ export class ServiceRecord {
   readonly ejections = new Map<EjectionKind, number>();
   /** Ids of endpoints for which there was no row in the ledger. */
   readonly leftOut = new Set<string>();
+  /** Why endpoints may not be used, by id. */
+  readonly refusals = new Map<string, string>();
 
   /** Endpoints that take work, and those that a panic would use besides. */
   working = 0;

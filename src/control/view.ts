@@ -33,7 +33,9 @@ export interface TableView {
   service(name: string): ServiceView | null;
   readonly version: number;
   readonly events: EventLog;
-  /** Problems of no one service. */
+  /** What is wrong with services that are not served, by name. */
+  unserved(): ReadonlyMap<string, readonly string[]>;
+  /** Problems of no one service that is served. */
   problems(): readonly string[];
   /** Seconds from a registry's answer to live in all workers, one bucket bound each, and counts. */
   readonly convergence: Convergence;

@@ -13,6 +13,10 @@ export interface ProvidedService {
   readonly endpoints: readonly Endpoint[];
   /** From tags `upriver.KEY=VALUE` or Meta; null where the service says nothing about itself. */
   readonly settings: ServiceSettings | null;
+  /** Who described himself earlier has the lower one; 0 or none where the registry can't tell. */
+  readonly order?: number;
+  /** What is wrong with what instances say of themselves, human-readable. */
+  readonly problems?: readonly string[];
   /**
    * Why this answer is doubtful (no known leader, index went backwards, filtered by ACLs), or ''.
    * The guard decides what a doubtful answer may remove.

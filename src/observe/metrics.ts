@@ -62,6 +62,7 @@ function scrapeOf(sources: StatsSources): Scrape {
   const { view, ledger, version, workers } = sources;
   return {
     services: view.services(),
+    unserved: view.unserved(),
     ledger,
     convergence: view.convergence,
     registries: sources.providers(),

@@ -1,10 +1,12 @@
 // The state file on the disk: read once at the start, and written anew as a whole when something
 // has changed, at most once a second. A reader finds the old one or the new one, never a part: a
 // file beside it is written, synced, and takes its name. What goes wrong is said and no more.
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import { linesOf, parseState, type State } from './state-format.ts';
 
 const APART_MS = 1000;
@@ -36,13 +38,13 @@ export class StateFile {
 
   /** What the file holds; null where there is none, or none that is of use here, which is said. */
   async read(fingerprint: string): Promise<State | null> {
-    const { path, log } = this.options;
+    const { path, log, clock } = this.options;
     const ignore = (why: string): null => {
       log.warn({ file: path }, `the state file is ignored: ${why}`);
       return null;
     };
     try {
-      const state = parseState(await readFile(path, 'utf8'));
+      const state = await parseState(readRegularFile(path, BOUNDS.stateFile.max).toString(), clock);
       if (state.fingerprint !== fingerprint) return ignore('it is of another configuration');
       return state;
     } catch (error) {

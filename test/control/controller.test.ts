@@ -1,6 +1,5 @@
 // The control plane as a whole, with time turned by hand and checks that answer as told.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { Controller } from '../../src/control/controller.ts';
 import { Checker } from '../../src/health/checker.ts';
@@ -10,6 +9,7 @@ import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { ManualClock } from '../support/clock.ts';
+import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
 import { makePassive, makeService } from '../support/service.ts';
 
 const health = {
@@ -32,6 +32,8 @@ let worker: WorkerLedger;
 let deltas: SnapshotDelta[];
 let isHealthy: boolean;
 let controller: Controller;
+let lines: Logged[];
+let local: string[];
 
 beforeEach(() => {
   clock = new ManualClock();
@@ -39,10 +41,14 @@ beforeEach(() => {
   worker = new WorkerLedger(ledger.buffersFor(0));
   deltas = [];
   isHealthy = true;
+  const kept = keepingLogger();
+  lines = kept.lines;
+  local = [];
   controller = new Controller({
     clock,
-    log: silentLogger,
+    log: kept.log,
     ledger,
+    localAddresses: () => local,
     send: (delta) => {
       deltas.push(delta);
       return Promise.resolve([]);
@@ -51,7 +57,7 @@ beforeEach(() => {
       new Checker({
         clock,
         random: seededRandom(1),
-        log: silentLogger,
+        log: kept.log,
         onChange,
         probe: () =>
           Promise.resolve({ isGood: isHealthy, text: isHealthy ? 'ok' : 'answered 500' }),
@@ -71,7 +77,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function settingsOf(...services: Service[]): Settings {
   return {
-    consul: null,
+    consul: consulSettings('http://127.0.0.1:8500'),
     static: {},
     services,
     routers: [],
@@ -98,13 +104,20 @@ function configure(...services: Service[]): void {
 function provide(
   service: Service,
   ids: string[],
-  parts: { doubt?: string; settings?: Record<string, string> } = {},
+  parts: {
+    doubt?: string;
+    settings?: Record<string, string>;
+    order?: number;
+    problems?: readonly string[];
+    address?: string;
+    port?: number;
+  } = {},
 ): void {
   const endpoints = ids.map(
     (id): Endpoint => ({
       id,
-      address: '10.0.0.1',
-      port: 8000 + id.charCodeAt(0),
+      address: parts.address ?? '10.0.0.1',
+      port: parts.port ?? 8000 + id.charCodeAt(0),
       weight: 1,
       status: 'passing',
       statusText: '',
@@ -118,6 +131,8 @@ function provide(
       endpoints,
       settings: parts.settings ?? null,
       doubt: parts.doubt ?? '',
+      order: parts.order ?? 0,
+      problems: parts.problems ?? [],
     },
     cause: { kind: 'registry', text: 'test' },
     receivedMs: clock.nowMs(),
@@ -581,5 +596,155 @@ describe('Controller', () => {
     provide(web, [], { doubt: 'index went backwards' });
     controller.close();
     expect(clock.waiting).toBe(0);
+  });
+});
+
+describe('what a registry may not', () => {
+  const warnings = () =>
+    lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+  const named = (name: string) =>
+    makeService({ name, from: { ...makeService().from, registry: 'consul', service: name } });
+  const listeners = () =>
+    controller.full().listeners!.map(({ key, service }) => `${key} ${service}`);
+
+  it('lead to a listener of ours: such an endpoint is down, told, and never checked', async () => {
+    const web = makeService({ health, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    configure(web);
+    provide(web, ['a'], { address: '127.0.0.1', port: 8000 });
+    provide(web, ['a', 'b'], { address: '127.0.0.1', port: 8000 });
+    await turn();
+    clock.advance(5000);
+    await turn();
+    expect(states()).toEqual({ a: 'down', b: 'down' });
+    const reason = 'refused: it is the listener :8000 of Upriver itself';
+    const view = controller.service('web')!;
+    expect(view.endpoints[0]).toMatchObject({ reason, check: null, isSpare: false });
+    expect(view.isPanicking).toBe(false);
+    expect(view.problems).toEqual([`endpoint a: ${reason}`, `endpoint b: ${reason}`]);
+    expect(warnings().filter((text) => text === `endpoint a: ${reason}`)).toHaveLength(1);
+    // An operator can't have it either.
+    controller.operate('web', 'a', { kind: 'ready' });
+    expect(states()).toMatchObject({ a: 'down' });
+  });
+
+  it('lead to a listener that is opened later, and only while it is there', async () => {
+    configure(makeService());
+    provide(makeService(), ['a'], { address: '127.0.0.1', port: 8000 });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    const late = named('late');
+    provide(late, ['x'], { settings: { listen: '8000' } });
+    await turn();
+    expect(listeners()).toEqual([':8000 late']);
+    expect(states()).toEqual({ a: 'down' });
+    // The workers learn both with one delta.
+    const delta = deltas.find((one) => one.listeners?.some(({ key }) => key === ':8000'))!;
+    const sent = delta.upsert.find(({ service }) => service.name === 'web')!;
+    expect(sent.endpoints[0]!.state).toBe('down');
+    controller.onUpdate({
+      kind: 'remove',
+      provider: 'consul',
+      source: late.from,
+      cause: { kind: 'registry', text: '' },
+      receivedMs: 0,
+    });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    expect(controller.service('web')!.problems).toEqual([]);
+    expect(lines.at(-1)!.message).not.toContain('refused');
+  });
+
+  it('lead to an address that this machine got later', async () => {
+    const web = makeService({ listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    configure(web);
+    provide(web, ['a'], { address: '10.0.0.77', port: 8000 });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    local = ['10.0.0.77'];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'down' });
+    local = [];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'up' });
+  });
+
+  it('decide by who speaks first who gets a port', async () => {
+    configure();
+    provide(named('b'), ['x'], { settings: { listen: '8000' }, order: 20 });
+    await turn();
+    expect(listeners()).toEqual([':8000 b']);
+    // It came earlier, and is heard of later.
+    provide(named('c'), ['x'], { settings: { listen: '8000' }, order: 10 });
+    await turn();
+    expect(listeners()).toEqual([':8000 c']);
+    // One that asks later gets nothing, whatever its name; nor when all of c is replaced.
+    provide(named('a'), ['x'], { settings: { listen: '8000' }, order: 30 });
+    provide(named('c'), ['y'], { settings: { listen: '8000' }, order: 40 });
+    await turn();
+    expect(listeners()).toEqual([':8000 c']);
+    expect(controller.service('a')!.problems).toEqual(['listener :8000 is taken by service c']);
+    const kept = controller.kept().sources.map(({ source, order }) => [source.service, order]);
+    expect(Object.fromEntries(kept)).toEqual({ a: 30, b: 20, c: 10 });
+  });
+
+  it('fill the log: a problem is said once, and when all are over', () => {
+    const web = makeService();
+    configure(web);
+    for (let i = 0; i < 5; i += 1) provide(web, [`${i}`], { problems: ['odd'] });
+    provide(web, ['a'], { problems: ['odd', 'odder'] });
+    expect(warnings()).toEqual(['odd', 'odder']);
+    expect(controller.service('web')!.problems).toEqual(['odd', 'odder']);
+    provide(web, ['a']);
+    expect(lines.at(-1)).toMatchObject({ level: 'info', fields: { service: 'web' } });
+    for (let i = 0; i < 1000; i += 1) provide(web, ['a'], { problems: [`p${i}`] });
+    expect(warnings().length).toBeLessThan(210);
+  });
+
+  it('take every row of the ledger: some are for what is configured', () => {
+    configure();
+    for (let i = 0; i < 4200; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    expect(controller.services()).toHaveLength(3584);
+    const problems = controller.problems();
+    expect(problems).toContain('service s3584: too many services');
+    expect(problems).toContain('and 606 more of the kind');
+    const web = makeService();
+    configure(web);
+    expect(controller.service('web')).not.toBeNull();
+  });
+
+  it('keep a configured service waiting for a row behind those that get none', async () => {
+    configure();
+    for (let i = 0; i < 3600; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    const own = Array.from({ length: 520 }, (_, i) => named(`own${i}`));
+    configure(...own);
+    expect(controller.service('own519')).toBeNull();
+    configure(...own.slice(10));
+    // A row is free when no worker has it any more.
+    await turn();
+    await turn();
+    provide(named('late'), [], { settings: { listen: '9001' } });
+    expect(controller.service('own519')).not.toBeNull();
+    expect(controller.service('s3599')).toBeNull();
+  });
+
+  it('take every endpoint row for one service', () => {
+    const [web, api] = [makeService(), named('api')];
+    configure(web, api);
+    provide(
+      api,
+      Array.from({ length: 33_000 }, (_, i) => `${i}`),
+    );
+    expect(controller.service('api')!.endpoints).toHaveLength(28_672);
+    provide(web, ['a']);
+    expect(states()).toEqual({ a: 'up' });
+  });
+
+  it('hide what is wrong with a service that is not served', () => {
+    configure();
+    provide(named('..'), [], { problems: ["can't be asked for"] });
+    expect(controller.service('..')).toBeNull();
+    expect([...controller.unserved()]).toEqual([['..', ["can't be asked for"]]]);
+    expect(controller.problems()).toEqual(["service ..: can't be asked for"]);
+    expect(warnings()).toEqual(["can't be asked for"]);
   });
 });

@@ -22,6 +22,8 @@ export function consulSettings(
     tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
     selfDescribed: false,
     tagPrefix: 'upriver',
+    listenAllow: [{ kind: 'tcp', network: '', from: 1, to: 65_535 }],
+    endpointDeny: [],
     kvKey: 'upriver/config',
     ...more,
   };

@@ -69,6 +69,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
         version: 7,
         events,
         problems: () => port.problems,
+        unserved: () => new Map(),
         convergence: { bounds: [0.01, 0.1], counts: [3, 2, 1], sumSeconds: 0.5 },
       },
       liveness: () => port.live,

@@ -21,6 +21,7 @@ export class FakeTable implements TableView {
   readonly convergence = { bounds: [0.005, 0.05], counts: [3, 2, 1], sumSeconds: 0.5 };
   version = 1;
   general: string[] = [];
+  readonly wrong = new Map<string, readonly string[]>();
 
   services(): readonly ServiceView[] {
     return [...this.all.values()];
@@ -28,6 +29,10 @@ export class FakeTable implements TableView {
 
   service(name: string): ServiceView | null {
     return this.all.get(name) ?? null;
+  }
+
+  unserved(): ReadonlyMap<string, readonly string[]> {
+    return this.wrong;
   }
 
   problems(): readonly string[] {

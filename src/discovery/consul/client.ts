@@ -3,8 +3,11 @@
 import { request } from 'undici';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
+import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
-import { type Answer, ConsulError, readAnswer } from './answer.ts';
+import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
+import { boundsOf } from './answer-bounds.ts';
+import { readJson, readText } from './body.ts';
 import { Dispatchers } from './dispatchers.ts';
 import { Token } from './token.ts';
 
@@ -41,6 +44,8 @@ export class ConsulClient {
   readonly onTokenChange = new Set<() => void>();
   /** Called when the agent turns out to need a connection for each open query. */
   onProtocol: () => void = () => {};
+  /** Called with each answer: what was left out of it, for people; '' where nothing was. */
+  onExcess: (path: string, excess: string) => void = () => {};
 
   constructor(settings: ConsulSettings, clock: Clock) {
     this.settings = settings;
@@ -91,11 +96,13 @@ export class ConsulClient {
   async getFrom(address: string, question: Question): Promise<Answer> {
     const response = await this.exchange(address, question);
     const { clock } = this;
-    return readAnswer(response, {
+    const answer = readAnswer(response, {
       mayBeMissing: question.mayBeMissing ?? false,
       nowMs: response.receivedMs,
       wallMs: clock.wallMs(),
     });
+    this.onExcess(question.path, response.body?.excess ?? '');
+    return answer;
   }
 
   async close(): Promise<void> {
@@ -105,7 +112,10 @@ export class ConsulClient {
     await this.dispatchers.close();
   }
 
-  private async exchange(address: string, question: Question) {
+  private async exchange(
+    address: string,
+    question: Question,
+  ): Promise<Response & { receivedMs: number }> {
     const { clock } = this;
     const dispatcher = this.dispatchers.for(address);
     const headers = this.headers(address);
@@ -127,9 +137,12 @@ export class ConsulClient {
         headersTimeout: 0,
         bodyTimeout: 0,
       });
-      const text = await response.body.text();
-      const receivedMs = clock.nowMs();
-      return { status: response.statusCode, headers: response.headers, text, receivedMs };
+      const { statusCode: status, headers: fields } = response;
+      const isGood = status === 200;
+      const bounds = boundsOf(question.path, this.settings.tagPrefix);
+      const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
+      const text = isGood ? '' : await readText(response.body, BOUNDS.consulError);
+      return { status, headers: fields, text, body, receivedMs: clock.nowMs() };
     } catch (error) {
       if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
@@ -194,8 +207,8 @@ export class ConsulClient {
       signal: this.closed.signal,
     };
     try {
-      const { status, text } = await this.exchange(address, question);
-      return status === 200 && /^\s*"[^"]+"\s*$/.test(text);
+      const { body } = await this.exchange(address, question);
+      return typeof body?.value === 'string' && body.value !== '';
     } catch {
       return false;
     }

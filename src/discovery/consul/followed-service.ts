@@ -3,12 +3,22 @@
 // index may rise without a change that concerns us).
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/service.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
-import type { ServiceSettings, Update } from '../provider.ts';
+import type { Update } from '../provider.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
-import { type Entry, type Instance, instancesOf, settingsOf } from './translate.ts';
+import { describeEntries, type SelfDescription } from './self-description.ts';
+import { type Instance, instancesOf } from './translate.ts';
+
+/**
+ * An answer that says what the one before the last did is a flap. So many in a row are followed as
+ * fast as they come, and then so many a second.
+ */
+const FLAPS = { burst: 200, ratePerSecond: 5 };
+/** Host names that can't be resolved: so many are shown. */
+const UNRESOLVED_MAX = 10;
 
 /** An answer without its instances. */
 type Word = Omit<Verdict, 'entries'>;
@@ -19,6 +29,8 @@ export interface FollowedServiceOptions {
   readonly source: ServiceSource;
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
+  /** Whether a setting may have this value. */
+  readonly isGood?: (key: string, value: string) => boolean;
   readonly resolve?: Resolve;
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
   readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
@@ -28,12 +40,14 @@ export class FollowedService {
   private readonly options: FollowedServiceOptions;
   private readonly names: HostNames;
   private instances: readonly Instance[] = [];
-  private settings: ServiceSettings | null = null;
-  private conflicts = '';
+  private described: SelfDescription = { settings: null, order: 0, problems: [] };
   /** What came with the instances. */
   private word: Word = { doubt: '', change: '', receivedMs: 0 };
   /** What was sent last, whole, and by instance. */
   private sent = '';
+  /** What was sent before that. */
+  private sentBefore = '';
+  private readonly flaps: TokenBucket;
   private sentById = new Map<string, readonly Endpoint[]>();
   private isAnswered = false;
   private readonly brake: Brake | null;
@@ -41,6 +55,7 @@ export class FollowedService {
   constructor(options: FollowedServiceOptions) {
     this.options = options;
     const { clock, resolve, source, log } = options;
+    this.flaps = new TokenBucket({ ...FLAPS, nowMs: clock.nowMs() });
     this.names = new HostNames({
       clock,
       onChange: () => {
@@ -71,9 +86,19 @@ export class FollowedService {
     return this.isAnswered && this.names.isSettled;
   }
 
-  /** Takes an answer; true where it made an update, or may when the registry was asked again. */
+  /**
+   * Takes an answer; true where it made an update that is worth asking on at once, or may when the
+   * registry was asked again.
+   */
   take(health: Health): boolean {
     return this.brake === null ? this.accept(health) : this.brake.take(health);
+  }
+
+  /** It can't be asked for, and never will: it has no instances, and the reason is its problem. */
+  refuse(why: string): void {
+    this.isAnswered = true;
+    this.described = { settings: null, order: 0, problems: [why] };
+    this.emit({ doubt: '', change: why, receivedMs: this.options.clock.nowMs() });
   }
 
   close(): void {
@@ -94,32 +119,27 @@ export class FollowedService {
     this.isAnswered = true;
     this.instances = instancesOf(entries, this.options.tagPrefix);
     // The last instance takes no settings along: where it listened, it is missed with a 503.
-    if (this.instances.length > 0 || this.settings === null) this.describe(entries);
+    if (this.instances.length > 0 || this.described.settings === null) {
+      const { tagPrefix: prefix, isGood } = this.options;
+      const reading = isGood === undefined ? { prefix } : { prefix, isGood };
+      this.described = describeEntries(entries, reading);
+    }
     this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
     this.word = verdict;
     return this.emit(verdict);
   }
 
-  private describe(entries: readonly Entry[]): void {
-    const { source, log, tagPrefix } = this.options;
-    const { settings, conflicts } = settingsOf(entries, tagPrefix);
-    this.settings = settings;
-    const told = conflicts.join('; ');
-    if (told !== '' && told !== this.conflicts) {
-      const fields = { service: source.service, conflicts };
-      log.warn(fields, `instances disagree about their settings; in use is the first: ${told}`);
-    }
-    this.conflicts = told;
-  }
-
   private emit(word: Word): boolean {
     const byId = new Map(this.instances.map((one) => [one.id, this.endpointsOf(one)]));
     const endpoints = [...byId.values()].flat();
-    const { settings } = this;
+    const { settings, order } = this.described;
+    const problems = this.problems();
     const { change, receivedMs, doubt, isConfirmed = false, isForced = false } = word;
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
-    const content = JSON.stringify([endpoints, settings, [...kept]]);
+    const content = JSON.stringify([endpoints, settings, order, problems, [...kept]]);
     if (content === this.sent && !isForced) return false;
+    const isFlap = content === this.sentBefore;
+    this.sentBefore = this.sent;
     this.sent = content;
     this.sentById = byId;
     const { source, onUpdate } = this.options;
@@ -128,13 +148,25 @@ export class FollowedService {
       provider: 'consul',
       service: {
         ...{ source, endpoints, settings, doubt },
+        ...(order === 0 ? {} : { order }),
+        ...(problems.length === 0 ? {} : { problems }),
         ...(kept.size === 0 ? {} : { kept }),
         ...(isConfirmed ? { isConfirmed } : {}),
       },
       cause: { kind: 'registry', text: `consul: ${change}` },
       receivedMs,
     });
-    return true;
+    // Too many flaps are told, and are no reason to ask again at once.
+    return !isFlap || this.flaps.take(this.options.clock.nowMs()) === 0;
+  }
+
+  private problems(): string[] {
+    const hosts = new Set(this.instances.map(({ host }) => host));
+    const unresolved = [...hosts].flatMap((host) => {
+      const why = this.names.errorOf(host);
+      return why === '' ? [] : [`host name ${host} can't be resolved: ${why}`];
+    });
+    return [...this.described.problems, ...unresolved.slice(0, UNRESOLVED_MAX)];
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */

@@ -16,7 +16,7 @@ import { ConsulClient } from './client.ts';
 import { DirectWatch } from './direct-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { FollowedService } from './followed-service.ts';
-import { consistentQuery, healthPath, scopeOf } from './service-query.ts';
+import { consistentQuery, healthPath, isAskable, scopeOf } from './service-query.ts';
 import { WideWatch } from './wide-watch.ts';
 
 /**
@@ -40,6 +40,8 @@ export interface ConsulProviderOptions {
   readonly log: Logger;
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
+  /** Whether a setting that a service gives itself may have this value. */
+  readonly isGoodSetting?: (key: string, value: string) => boolean;
   /** For tests. */
   readonly resolve?: Resolve;
   readonly directMax?: number;
@@ -87,6 +89,7 @@ export class ConsulProvider implements Provider {
     report();
     this.client.onTokenChange.add(report);
     this.client.onProtocol = () => this.rearrange();
+    this.client.onExcess = (path, excess) => this.exchanges.tellExcess(path, excess);
     this.arrange();
     if (this.options.settings.selfDescribed) {
       const catalog = this.catalogOf({});
@@ -103,7 +106,7 @@ export class ConsulProvider implements Provider {
     return {
       name: this.name,
       isSynced:
-        following.every(({ service }) => service.isSynced) &&
+        following.every(({ service }) => this.isSettled(service)) &&
         (!selfDescribed || catalog?.isReady === true),
       lastSyncMs: this.exchanges.lastSyncMs,
       errors: this.exchanges.errors,
@@ -112,6 +115,16 @@ export class ConsulProvider implements Provider {
       secondReads: this.exchanges.secondReads,
       watches: direct + this.catalogs.size + wide,
     };
+  }
+
+  /**
+   * Answered, or it fails alone: one service that can't be followed does not hold up the others. A
+   * configured one is waited for longer, since its listener is open without it.
+   */
+  private isSettled(service: FollowedService): boolean {
+    const key = sourceKey(service.source);
+    const isConfigured = this.configured.some((source) => sourceKey(source) === key);
+    return service.isSynced || this.exchanges.failsAlone(service.label, isConfigured);
   }
 
   async stop(): Promise<void> {
@@ -164,7 +177,7 @@ export class ConsulProvider implements Provider {
   }
 
   private followOne(source: ServiceSource): Following {
-    const { clock, log, resolve, settings } = this.options;
+    const { clock, log, resolve, settings, isGoodSetting } = this.options;
     const service: FollowedService = new FollowedService({
       clock,
       log,
@@ -178,7 +191,9 @@ export class ConsulProvider implements Provider {
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
       ...(resolve === undefined ? {} : { resolve }),
+      ...(isGoodSetting === undefined ? {} : { isGood: isGoodSetting }),
     });
+    if (!isAskable(source.service)) return this.followNone(service);
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
     const isDirect = direct < this.directMaxOf(source);
     const stop = isDirect ? this.followDirectly(service) : this.followWidely(service);
@@ -187,6 +202,14 @@ export class ConsulProvider implements Provider {
       service.close();
     };
     return { service, isDirect, stop: stopAll };
+  }
+
+  /** A service of this name can't be asked for; what follows it learns so once this turn is over. */
+  private followNone(service: FollowedService): Following {
+    const name = JSON.stringify(service.source.service);
+    const why = `Consul can't be asked for a service named ${name}: its path would be another`;
+    queueMicrotask(() => service.refuse(why));
+    return { service, isDirect: false, stop: () => service.close() };
   }
 
   /** Of the agent that answered before; no other knows more. */
