@@ -9,8 +9,8 @@ import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
-import { KvWatch } from './discovery/consul/kv-watch.ts';
-import { ConsulProvider } from './discovery/consul/provider.ts';
+import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { ConsulProvider } from './discovery/consul/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
@@ -156,14 +156,14 @@ export class Upriver {
     await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
-    if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
+    if (settings.consul !== null) this.providers.add(await this.makeConsul(settings.consul));
     if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     this.controller.setSettings(settings, { kind: 'start', text: 'start' });
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
-    this.watchOverlay(settings.consul);
+    await this.watchOverlay(settings.consul);
     this.awaitReady();
   }
 
@@ -230,16 +230,20 @@ export class Upriver {
     log.info({ stats: this.stats.address }, 'stats port open');
   }
 
-  private makeConsul(settings: ConsulSettings): ConsulProvider {
+  // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
+  private async makeConsul(settings: ConsulSettings): Promise<ConsulProvider> {
+    const { ConsulProvider } = await import('./discovery/consul/provider.ts');
     const { clock, random, log } = this;
     const guard = () => this.settings.guard;
     return new ConsulProvider({ settings, clock, random, log, guard });
   }
 
-  private watchOverlay(settings: ConsulSettings | null): void {
+  private async watchOverlay(settings: ConsulSettings | null): Promise<void> {
     void this.overlay?.stop();
     this.overlay = null;
     if (settings === null || settings.kvKey === '') return;
+    const { KvWatch } = await import('./discovery/consul/kv-watch.ts');
+    if (this.state === 'stopped') return;
     const { clock, random, log } = this;
     const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
     this.overlay = new KvWatch({ settings, clock, random, log, onValue });
@@ -307,8 +311,8 @@ export class Upriver {
     this.providers.follow([...sourcesOf(before), ...this.followed()]);
     if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
       const { consul } = settings;
-      this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
-      this.watchOverlay(consul);
+      this.providers.replace('consul', consul === null ? null : await this.makeConsul(consul));
+      await this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
     this.controller.setSettings(settings, cause);
