@@ -16,15 +16,18 @@ import { StaticProvider } from './discovery/static.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import { formatListen, type ListenError } from './model/listener.ts';
+import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
 import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
+import type { Sibling } from './observe/succession.ts';
+import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
+import { listenerPid, SharedPorts } from './supervisor/shared-ports.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
@@ -49,6 +52,8 @@ export interface UpriverOptions {
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
   readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
+  /** Start beside an older process on the same addresses, and take its stats port when it drains. */
+  readonly takeover?: boolean;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -68,6 +73,9 @@ export class Upriver {
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
   private stats: StatsServer | null = null;
+  private readonly mayTakeOver: boolean;
+  private takeover: Takeover | null = null;
+  private readonly sharedPorts: SharedPorts;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -82,6 +90,11 @@ export class Upriver {
     this.random = random;
     this.onOverlay = options.onOverlay;
     this.configStatus = options.configStatus;
+    this.mayTakeOver = options.takeover ?? false;
+    this.sharedPorts = new SharedPorts(
+      () => (this.controller.full().listeners ?? []).map(({ address }) => address),
+      log,
+    );
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
       clock,
@@ -202,10 +215,38 @@ export class Upriver {
     return [...sourcesOf(this.settings), ...this.keeper.followed];
   }
 
-  private async openStats({ listen, adminToken }: StatsSettings): Promise<void> {
+  private async openStats(settings: StatsSettings): Promise<void> {
+    const { listen, adminToken } = settings;
     if (listen === null) return;
+    const open = async (takenFrom?: Sibling): Promise<StatsServer> => {
+      const sources = this.statsSources();
+      this.stats = await startStatsServer({
+        ...{ listen, adminToken, sources },
+        ...(takenFrom === undefined ? {} : { takenFrom }),
+      });
+      if (this.state === 'draining') this.stats.drain();
+      return this.stats;
+    };
+    const { clock, log } = this;
+    try {
+      const { address } = await open();
+      log.info({ stats: address }, 'stats port open');
+    } catch (error) {
+      if (codeOf(error) !== 'EADDRINUSE') throw cannotListen(listen, messageOf(error), error);
+      const holder = await holderOf(listen);
+      if (holder === null || !(this.mayTakeOver || holder.isDraining)) {
+        throw cannotListen(listen, whoHolds(listen, holder), error);
+      }
+      const fields = { stats: formatListen(listen), pid: holder.pid, version: holder.version };
+      log.info(fields, 'waiting for the stats port: another process serves there until it drains');
+      const version = programVersion();
+      this.takeover = new Takeover({ listen, adminToken, version, holder, clock, log, open });
+    }
+  }
+
+  private statsSources(): StatsSources {
     const { controller, ledger, clock, log, providers } = this;
-    const sources: StatsSources = {
+    return {
       view: controller,
       ledger,
       clock,
@@ -218,16 +259,9 @@ export class Upriver {
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
+      sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
-    try {
-      this.stats = await startStatsServer({ listen, adminToken, sources });
-    } catch (error) {
-      const why = codeOf(error) === 'EADDRINUSE' ? 'the address is in use' : messageOf(error);
-      const message = `stats can't listen on ${formatListen(listen)}: ${why}`;
-      throw new CodedError('listen', message, { cause: error });
-    }
-    log.info({ stats: this.stats.address }, 'stats port open');
   }
 
   // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
@@ -286,6 +320,8 @@ export class Upriver {
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
       this.log.info(fields, 'ready');
+      this.sharedPorts.look(this.takeover !== null);
+      this.takeover?.ready();
       return;
     }
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
@@ -344,6 +380,7 @@ export class Upriver {
     const graceMs = this.settings.shutdownGraceMs;
     const hint = migrationHint();
     this.log.info({ graceMs, ...(hint === '' ? {} : { hint }) }, 'draining');
+    this.stats?.drain();
     const cut = await this.supervisor.drain(graceMs);
     if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
     await this.stop();
@@ -357,6 +394,8 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.takeover?.stop();
+    await this.takeover?.server;
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),
@@ -376,6 +415,22 @@ export function programVersion(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   // Our own file.
   return (JSON.parse(text) as { version: string }).version;
+}
+
+function cannotListen(listen: ListenAddress, why: string, cause: unknown): CodedError {
+  return new CodedError('listen', `stats can't listen on ${formatListen(listen)}: ${why}`, {
+    cause,
+  });
+}
+
+/** Who has the address of the stats port, and what can be done about it. */
+function whoHolds(listen: ListenAddress, holder: Holder | null): string {
+  if (holder === null) {
+    const pid = listenerPid(listen);
+    return `the address is in use${pid === null ? '' : ` by process ${pid}`}`;
+  }
+  const { pid, version } = holder;
+  return `Upriver ${version} (process ${pid}) serves there; --takeover upgrades it, --stats gives this process an address of its own`;
 }
 
 /** What the services of the configuration follow. */

@@ -75,6 +75,13 @@ const CONFIG_FLAGS: readonly Flag[] = [
   },
 ];
 
+const TAKEOVER_FLAG: Flag = {
+  name: 'takeover',
+  value: '',
+  environment: 'UPRIVER_TAKEOVER',
+  help: 'upgrade: start beside the process that serves, and take its stats port when it drains',
+};
+
 const STATS_FLAG: Flag = {
   name: 'stats',
   value: 'ADDR:PORT',
@@ -102,10 +109,11 @@ export const commands: readonly Command[] = [
     name: 'run',
     words: '',
     help: 'the load balancer, in the foreground (the default)',
-    flags: CONFIG_FLAGS,
+    flags: [...CONFIG_FLAGS, TAKEOVER_FLAG],
     run: async ({ flags }) => {
       const { run } = await import('./run.ts');
-      return run({ flags, env: process.env, path: configPath(flags) });
+      const takeover = flags.takeover === true || isSet(process.env.UPRIVER_TAKEOVER);
+      return run({ flags, env: process.env, path: configPath(flags), takeover });
     },
   },
   {
@@ -176,4 +184,9 @@ export const commands: readonly Command[] = [
 
 function configPath(flags: ParsedArguments['flags']): string {
   return typeof flags.config === 'string' ? flags.config : (process.env.UPRIVER_CONFIG ?? '');
+}
+
+/** Whether a variable that is a switch is on. */
+function isSet(value = ''): boolean {
+  return !['', '0', 'false', 'no', 'off'].includes(value.toLowerCase());
 }

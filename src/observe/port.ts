@@ -11,7 +11,8 @@ import type { PageModel } from './page-model.ts';
 import { type Call, HTML, PLAIN, send, sendError, sendJson, sendText } from './reply.ts';
 import { Sampler } from './sampler.ts';
 import type { StatsSources } from './sources.ts';
-import { statusOf } from './status.ts';
+import { type Status, statusOf } from './status.ts';
+import { type Sibling, Succession } from './succession.ts';
 
 const EVENTS_SHOWN = 50;
 const TOO_MANY = 'too many event streams are open';
@@ -19,8 +20,18 @@ const TOO_MANY = 'too many event streams are open';
 const POLICY =
   "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+export interface StatsPortOptions {
+  readonly adminToken: string;
+  /** The process that handed its port over. */
+  readonly takenFrom: Sibling | null;
+  /** Stops listening. */
+  readonly release: () => void;
+}
+
 export class StatsPort {
+  readonly succession: Succession;
   private readonly sources: StatsSources;
+  private readonly takenFrom: Sibling | null;
   private readonly adminToken: string;
   private readonly sampler: Sampler;
   private readonly scraper: Metrics;
@@ -28,10 +39,12 @@ export class StatsPort {
   private readonly dashboards: Live;
   private readonly startedMs: number;
 
-  constructor(sources: StatsSources, adminToken: string) {
+  constructor(sources: StatsSources, { adminToken, takenFrom, release }: StatsPortOptions) {
     const { clock, view } = sources;
     this.sources = sources;
     this.adminToken = adminToken;
+    this.takenFrom = takenFrom;
+    this.succession = new Succession({ adminToken, release, wallMs: () => clock.wallMs() });
     this.sampler = new Sampler(sources);
     this.scraper = new Metrics(sources);
     this.eventStreams = new EventStreams(view.events);
@@ -89,7 +102,7 @@ export class StatsPort {
   }
 
   status(call: Call): Promise<void> {
-    return sendJson(call, 200, statusOf(this.sources, this.startedMs));
+    return sendJson(call, 200, this.statusNow());
   }
 
   services(call: Call): Promise<void> {
@@ -127,6 +140,11 @@ export class StatsPort {
     return sendJson(call, 200, { ok: true, endpoint: this.endpoint(service, endpoint) });
   }
 
+  private statusNow(): Status {
+    const { takenFrom, startedMs, succession } = this;
+    return statusOf(this.sources, { startedMs, takenFrom, successor: succession.successor });
+  }
+
   private endpoint(service: string, id: string) {
     const view = this.sources.view.service(service);
     if (view === null) return null;
@@ -145,7 +163,7 @@ export class StatsPort {
   private model(): PageModel {
     const { view, clock } = this.sources;
     return {
-      status: statusOf(this.sources, this.startedMs),
+      status: this.statusNow(),
       services: view.services().map((service) => ({
         figures: this.figuresOf(service),
         trend: this.sampler.service(service.service.name, service.slot).trend,

@@ -3,11 +3,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import { listenAlone } from './listening.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
 import { sendError } from './reply.ts';
 import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
+import type { Sibling } from './succession.ts';
 
 /** For a request to arrive whole. */
 const REQUEST_MS = 10_000;
@@ -22,11 +24,15 @@ export interface StatsOptions {
   /** '' allows changes from loopback alone. */
   readonly adminToken: string;
   readonly sources: StatsSources;
+  /** The process that had the address before, where it handed it over. */
+  readonly takenFrom?: Sibling;
 }
 
 export interface StatsServer {
   /** Where it listens, with the port that was given for port 0. */
   readonly address: string;
+  /** The process drains: who waits for the port gets it now, or as soon as it asks. */
+  drain(): void;
   /** Ends streams and connections; resolves when the port is free. */
   close(): Promise<void>;
 }
@@ -34,7 +40,14 @@ export interface StatsServer {
 /** Opens the stats port. Rejects with the system's error when it can't. */
 export async function startStatsServer(options: StatsOptions): Promise<StatsServer> {
   const { listen, sources } = options;
-  const port = new StatsPort(sources, options.adminToken);
+  const port = new StatsPort(sources, {
+    adminToken: options.adminToken,
+    takenFrom: options.takenFrom ?? null,
+    release: () => {
+      port.close();
+      server.close();
+    },
+  });
   const assets = loadAssets();
   const server = createServer(
     {
@@ -56,13 +69,14 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
   );
   server.maxConnections = CONNECTIONS_MAX;
   try {
-    await listenOn(server, listen);
+    await listenAlone(server, listen);
   } catch (error) {
     port.close();
     throw error;
   }
   return {
     address: addressOf(server, listen),
+    drain: () => port.succession.drain(),
     close: () => {
       port.close();
       return new Promise((resolve) => {
@@ -79,20 +93,6 @@ function giveTime(response: ServerResponse<IncomingMessage>): () => void {
   const hold = (): void => clearTimeout(timer);
   response.once('close', hold);
   return hold;
-}
-
-function listenOn(server: Server, listen: ListenAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    const done = (): void => {
-      server.off('error', reject);
-      resolve();
-    };
-    if (listen.kind === 'unix') server.listen(listen.path, done);
-    // reusePort lets a new process stand beside the old one while that drains.
-    else if (listen.host === '') server.listen({ port: listen.port, reusePort: true }, done);
-    else server.listen({ port: listen.port, host: listen.host, reusePort: true }, done);
-  });
 }
 
 function addressOf(server: Server, listen: ListenAddress): string {

@@ -65,6 +65,7 @@ export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
       readiness: () => port.ready,
       state: () => null,
       memory: () => ({ isShort: false, resident: 1, max: 2 }),
+      sharedPorts: () => [],
       providers: () => port.providers,
       config: () => port.config,
       operate: (service, endpoint, command) => {
