@@ -1,6 +1,7 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
+import { endpointNamed } from './endpoint-name.ts';
 import type { ServiceAnswer } from './status.ts';
 
 interface EventAnswer {
@@ -28,22 +29,27 @@ export async function explain(given: ParsedArguments): Promise<number> {
     console.error(`upriver: ${'problem' in service ? service.problem : 'no events'}`);
     return 1;
   }
-  const endpoints = service.body.endpoints.filter(({ id }) => wanted === '' || id === wanted);
-  if (wanted !== '' && endpoints.length === 0) {
-    console.error(`upriver: service ${name} has no endpoint '${wanted}'`);
+  const one = wanted === '' ? null : endpointNamed(service.body, wanted);
+  if (typeof one === 'string') {
+    console.error(`upriver: ${one}`);
     return 1;
+  }
+  const endpoints = one === null ? service.body.endpoints : [one];
+  const historyOf = (id: string) =>
+    events.body
+      .filter((event) => event.service === name && event.endpoint === id)
+      .slice(-EVENTS_SHOWN);
+  if (given.flags.json === true) {
+    const told = endpoints.map((endpoint) => ({ ...endpoint, history: historyOf(endpoint.id) }));
+    console.log(JSON.stringify({ ...service.body, endpoints: told }, null, 2));
+    return 0;
   }
   for (const problem of service.body.problems) console.log(`! ${problem}`);
   if (service.body.panic)
     console.log('! panic: too few endpoints work, those that checks took out are used too');
   if (endpoints.length === 0)
     console.log(`${name} has no endpoint: requests are answered with 503`);
-  for (const endpoint of endpoints) {
-    const history = events.body.filter(
-      (one) => one.service === name && one.endpoint === endpoint.id,
-    );
-    console.log(describe(endpoint, history.slice(-EVENTS_SHOWN)));
-  }
+  for (const endpoint of endpoints) console.log(describe(endpoint, historyOf(endpoint.id)));
   return 0;
 }
 

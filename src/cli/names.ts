@@ -1,0 +1,17 @@
+// `upriver names [SERVICE]`: one name per line, for completion scripts. Silent where nothing answers: a
+// message in the middle of a command line helps nobody.
+import { ask } from './admin-client.ts';
+import type { ParsedArguments } from './command.ts';
+import type { ServiceAnswer } from './status.ts';
+
+export async function names(given: ParsedArguments): Promise<number> {
+  const [service = ''] = given.words;
+  const asked = await ask<readonly ServiceAnswer[]>(given, '/api/v1/services');
+  if ('problem' in asked) return 1;
+  const found =
+    service === ''
+      ? asked.body.map(({ name }) => name)
+      : (asked.body.find(({ name }) => name === service)?.endpoints ?? []).map(({ id }) => id);
+  for (const name of found) console.log(name);
+  return 0;
+}
