@@ -237,7 +237,7 @@ export class Upriver {
       if (holder === null || !(this.mayTakeOver || holder.isDraining)) {
         throw cannotListen(listen, whoHolds(listen, holder), error);
       }
-      const fields = { stats: formatListen(listen), pid: holder.pid, version: holder.version };
+      const fields = { stats: formatListen(listen), by: holder.pid, version: holder.version };
       log.info(fields, 'waiting for the stats port: another process serves there until it drains');
       const version = programVersion();
       this.takeover = new Takeover({ listen, adminToken, version, holder, clock, log, open });

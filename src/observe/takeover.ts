@@ -9,8 +9,8 @@ import type { ListenAddress } from '../model/listener.ts';
 import type { StatsServer } from './server.ts';
 import type { Sibling } from './succession.ts';
 
-/** For the holder to say who it is. */
-const ANSWER_MS = 2000;
+/** For the holder to say who it is: on a machine that is busy with the upgrade it may take a while. */
+const ANSWER_MS = 10_000;
 /** Between attempts, where the holder does not know how to hand its port over. */
 const RETRY_MS = 200;
 const ANSWER_BYTES_MAX = 1024 * 1024;

@@ -69,8 +69,10 @@ export class SharedPorts {
       const key = `${listen} ${pid}`;
       if (this.told.has(key)) continue;
       this.told.add(key);
-      if (isUpgrade) this.log.info({ listen, pid }, 'the port is shared while the upgrade lasts');
-      else this.log.warn({ listen, pid }, 'another process listens on this port and gets a share');
+      if (isUpgrade)
+        this.log.info({ listen, by: pid }, 'the port is shared while the upgrade lasts');
+      else
+        this.log.warn({ listen, by: pid }, 'another process listens on this port and gets a share');
     }
     return found;
   }

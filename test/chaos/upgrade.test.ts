@@ -30,6 +30,7 @@ it('upgrades twenty times without losing a request', { timeout: 120_000 }, async
   const startNext = async () => {
     const next = await startUpriver({ args: [...args, '--takeover'], statsPort, isReady: false });
     endings.push(() => next.stop());
+    await next.waitForLog(({ msg }) => msg === 'ready', 'that it is ready');
     // The old process answers there until it drains, and knows who waits.
     const isReady = async () => (await fetch(`${current.statsUrl}/api/v1/takeover`)).status;
     await expect.poll(isReady).toBe(200);

@@ -143,7 +143,7 @@ it.runIf(process.platform === 'linux')('says that another process shares a port'
     ({ msg }) => msg === 'another process listens on this port and gets a share',
     'that the port is shared',
   );
-  expect(line).toMatchObject({ level: 'warn', listen: `127.0.0.1:${port}`, pid: first.pid });
+  expect(line).toMatchObject({ level: 'warn', listen: `127.0.0.1:${port}`, by: first.pid });
   expect((await status(second)).shared_ports).toEqual([
     { listen: `127.0.0.1:${port}`, pid: first.pid },
   ]);

@@ -70,10 +70,10 @@ it('says it once, and in an upgrade as no warning', () => {
   const { logged, ports } = looking([':8000']);
   ports.look(false);
   ports.look(false);
-  expect(logged).toEqual([expect.stringMatching(/^warn .*"pid":7.* another process listens/)]);
+  expect(logged).toEqual([expect.stringMatching(/^warn .*"by":7.* another process listens/)]);
   const upgrade = looking([':8000']);
   upgrade.ports.look(true);
-  expect(upgrade.logged).toEqual([expect.stringMatching(/^info .*"pid":7/)]);
+  expect(upgrade.logged).toEqual([expect.stringMatching(/^info .*"by":7/)]);
 });
 
 it.runIf(process.platform === 'linux')(
