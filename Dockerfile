@@ -9,14 +9,14 @@ COPY package.json package-lock.json ./
 COPY scripts/check-runtime.mjs scripts/
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build && npm prune --omit=dev --omit=optional --no-audit --no-fund
+RUN npm run build
 # The file capability lets the non-root user open ports below 1024 on the host's network, where
 # Docker's own relaxation of that limit does not reach. See "In a container" in the README.
 RUN mkdir -p /image/app /image/usr/local/bin \
   && cp /usr/local/bin/node /image/usr/local/bin/node \
   && cp --parents /usr/lib/*-linux-gnu/libatomic.so.1* /image/ \
   && setcap cap_net_bind_service=+ep /image/usr/local/bin/node \
-  && cp -r bin dist node_modules package.json LICENSE config.example.yaml config.schema.json /image/app/
+  && cp -r bin dist package.json LICENSE config.example.yaml config.schema.json /image/app/
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /image/ /

@@ -2,11 +2,32 @@
 // it starts. On a bare Debian its one missing library is libatomic, which is installed here when
 // we may, and named where we may not.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
-const node = join(import.meta.dirname, '..', 'node_modules', '.bin', 'node');
-if (existsSync(node)) check();
+const require = createRequire(import.meta.url);
+const node = bundledNode();
+if (node !== null) {
+  check();
+  // Headers for building add-ons, which nothing here does: a third of what it takes on disk.
+  rmSync(join(dirname(dirname(node)), 'include'), { recursive: true, force: true });
+}
+
+/** The Node that came as a platform package, or null. */
+function bundledNode() {
+  for (const name of ['node', 'node-bin']) {
+    try {
+      const folder = dirname(
+        require.resolve(`${name}-${process.platform}-${process.arch}/package.json`),
+      );
+      return join(folder, 'bin', 'node');
+    } catch {
+      // Not this name; the next may be there.
+    }
+  }
+  return null;
+}
 
 function check() {
   const first = tryToRun();

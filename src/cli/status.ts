@@ -1,5 +1,5 @@
 // `upriver status`: what runs where, in a table.
-import { ask, table } from './admin-client.ts';
+import { ask, printJson, table } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 
 /** As far as this command reads it (docs/reference/admin-api.md). */
@@ -23,13 +23,71 @@ export interface ServiceAnswer {
   }[];
 }
 
+/** As far as this command reads it. */
+interface ProcessAnswer {
+  readonly problems: readonly string[];
+  readonly shared_ports?: readonly { readonly listen: string; readonly pid: number | null }[];
+  readonly takeover?: {
+    readonly successor: { readonly pid: number; readonly ready: boolean } | null;
+  };
+}
+
+const WATCH_MS = 1000;
+const CLEAR = '\u001b[H\u001b[2J';
+
+/** Once, or every second until it is ended. An instance that stops answering ends no watch. */
 export async function status(given: ParsedArguments): Promise<number> {
-  const asked = await ask<readonly ServiceAnswer[]>(given, '/api/v1/services');
-  if ('problem' in asked) {
-    console.error(`upriver: ${asked.problem}`);
-    return 1;
+  if (given.flags.watch !== true) return show(given, '');
+  const clear = process.stdout.isTTY ? CLEAR : '';
+  for (;;) {
+    await show(given, clear);
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
   }
-  const rows = asked.body.flatMap((service) => {
+}
+
+async function show(given: ParsedArguments, clear: string): Promise<number> {
+  const isRaw = given.flags.json === true;
+  const [services, about] = await Promise.all([
+    ask<readonly ServiceAnswer[]>(given, { path: '/api/v1/services', isRaw }),
+    ask<ProcessAnswer>(given, { path: '/api/v1/status', isRaw }),
+  ]);
+  if ('problem' in services) return fail(services.problem);
+  if ('problem' in about) return fail(about.problem);
+  if (isRaw) {
+    const all = { status: about.body, services: services.body };
+    // A watch prints a document per line.
+    printJson(all, given.flags.watch === true ? 0 : 2);
+    return 0;
+  }
+  console.log(clear + tableOf(services.body));
+  for (const line of remarks(about.body)) console.log(`! ${line}`);
+  for (const { name, problems } of services.body) {
+    for (const problem of problems) console.log(`! ${name}: ${problem}`);
+  }
+  return 0;
+}
+
+function fail(problem: string): number {
+  console.error(`upriver: ${problem}`);
+  return 1;
+}
+
+function remarks({ problems, shared_ports = [], takeover }: ProcessAnswer): string[] {
+  const next = takeover?.successor ?? null;
+  return [
+    ...problems,
+    ...shared_ports.map(({ listen, pid }) => {
+      const who = pid === null ? 'another process' : `process ${pid}`;
+      return `${who} listens on ${listen} as well and gets a share of the connections`;
+    }),
+    ...(next === null
+      ? []
+      : [`process ${next.pid} waits to take over${next.ready ? ', and is ready' : ''}`]),
+  ];
+}
+
+function tableOf(services: readonly ServiceAnswer[]): string {
+  const rows = services.flatMap((service) => {
     const listen = service.listen.join(' ');
     if (service.endpoints.length === 0)
       return [[service.name, listen, '(no endpoint)', '', '', '', '']];
@@ -44,9 +102,5 @@ export async function status(given: ParsedArguments): Promise<number> {
     ]);
   });
   const head = ['SERVICE', 'LISTEN', 'ENDPOINT', 'STATE', 'ACTIVE', 'REQUESTS', 'REASON'];
-  console.log(rows.length === 0 ? 'no service' : table([head, ...rows]));
-  for (const { name, problems } of asked.body) {
-    for (const problem of problems) console.log(`! ${name}: ${problem}`);
-  }
-  return 0;
+  return rows.length === 0 ? 'no service' : table([head, ...rows]);
 }

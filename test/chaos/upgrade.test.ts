@@ -1,5 +1,5 @@
-// Twenty upgrades under load: a new process beside the old one on the same port, then SIGTERM to
-// the old one.
+// Twenty upgrades under load: a new process beside the old one on the same ports, the stats port among
+// them, then SIGTERM to the old one.
 // Must not fail: a request on a kept connection. May fail: a new connection that arrives in the very
 // moment in which a listener closes, and only where the kernel does not hand it on to another
 // (net.ipv4.tcp_migrate_req, docs/guides/upgrade.md); of those no more than one in two hundred.
@@ -22,22 +22,28 @@ afterEach(async () => {
 it('upgrades twenty times without losing a request', { timeout: 120_000 }, async () => {
   const endpoints = [await startEndpoint('a'), await startEndpoint('b')];
   endings.push(() => Promise.all(endpoints.map((endpoint) => endpoint.kill())));
-  const [port = 0, ...statsPorts] = await freePorts(3);
+  const [port = 0, statsPort = 0] = await freePorts(2);
   const addresses = endpoints.map((endpoint) => `127.0.0.1:${endpoint.port}`).join(',');
   const args = ['--static', `web=${addresses}`, '--service', `web=127.0.0.1:${port}`];
-  const start = async (turn: number) => {
-    const upriver = await startUpriver({ args, statsPort: statsPorts[turn % 2]! });
-    endings.push(() => upriver.stop());
-    return upriver;
+  let current = await startUpriver({ args, statsPort });
+  endings.push(() => current.stop());
+  const startNext = async () => {
+    const next = await startUpriver({ args: [...args, '--takeover'], statsPort, isReady: false });
+    endings.push(() => next.stop());
+    await next.waitForLog(({ msg }) => msg === 'ready', 'that it is ready');
+    // The old process answers there until it drains, and knows who waits.
+    const isReady = async () => (await fetch(`${current.statsUrl}/api/v1/takeover`)).status;
+    await expect.poll(isReady).toBe(200);
+    return next;
   };
-  let current = await start(0);
   const url = `http://127.0.0.1:${port}/`;
   const kept = startLoad({ url, perSecond: 200, timeoutMs: 5000 });
   const fresh = startLoad({ url, perSecond: 200, timeoutMs: 5000, keepAlive: false });
   await kept.next(100);
-  for (let turn = 1; turn <= UPGRADES; turn += 1) {
-    const next = await start(turn);
+  for (let turn = 0; turn < UPGRADES; turn += 1) {
+    const next = await startNext();
     current.signal('SIGTERM');
+    await next.waitForLog(({ msg }) => msg === 'stats port taken over', 'that it has the port');
     expect(await current.exited).toBe(0);
     current = next;
     await fresh.next(20);
