@@ -57,6 +57,11 @@ export const flag = z.union(
   { error: 'expected true or false' },
 );
 
+/** A switch whose default depends on other settings. */
+export const autoFlag = z.union([z.literal('auto'), flag], {
+  error: 'expected auto, true or false',
+});
+
 /** One of these numbers. */
 export function oneOf<T extends number>(values: readonly T[]) {
   return parsed<T>(

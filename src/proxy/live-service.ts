@@ -15,6 +15,7 @@ import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import {
   isGatewayError,
+  isServerFault,
   STREAKS_WITHOUT_ANSWER,
   Streak,
   streakKinds,
@@ -229,6 +230,9 @@ export class LiveService implements TimerOwner {
     ledger.addEndpoint(slot, EndpointColumn.failures, 1);
     const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
     if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
+    // What broke after the answer had begun has its outcome already.
+    if (reason.status > 0) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
+    if (status === 0 || isServerFault(status)) ledger.addEndpoint(slot, EndpointColumn.faults, 1);
     if (status > 0) {
       this.noteError(endpoint, status);
       return;
@@ -255,6 +259,8 @@ export class LiveService implements TimerOwner {
    */
   attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
     const { ledger, wheel } = this.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
+    if (isServerFault(status)) ledger.addEndpoint(endpoint.slot, EndpointColumn.faults, 1);
     if (status < 500) {
       ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
       ledger.endStreaks(endpoint.slot);

@@ -113,6 +113,8 @@ export function makeEndpointView(id: string, parts: Partial<EndpointView> = {}):
       slowStartFromMs: 0,
       check: null,
       ejections: 0,
+      stay: null,
+      compared: () => null,
     },
     ...parts,
   };
