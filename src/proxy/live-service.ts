@@ -230,8 +230,9 @@ export class LiveService implements TimerOwner {
     ledger.addEndpoint(slot, EndpointColumn.failures, 1);
     const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
     if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
-    // What broke after the answer had begun has its outcome already.
-    if (reason.status > 0) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
+    // What broke after the answer had begun has its outcome already; a session has a single one.
+    const isFirst = reason.status > 0 || this.service.protocol === 'tcp';
+    if (isFirst) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
     if (status === 0 || isServerFault(status)) ledger.addEndpoint(slot, EndpointColumn.faults, 1);
     if (status > 0) {
       this.noteError(endpoint, status);
@@ -274,6 +275,7 @@ export class LiveService implements TimerOwner {
   /** A TCP session is served: whatever failed in a row ends. */
   attemptServed(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
     ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
     ledger.endStreaks(endpoint.slot);
   }
