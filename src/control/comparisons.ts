@@ -12,6 +12,8 @@ import { takesWork } from '../model/endpoint.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 
 const TICK_MS = 50;
+/** Endpoints that may be read in a tick; after a look at more, as many ticks more are waited. */
+const READ_MAX = 500;
 /** Histograms are large: they are read in every tenth tick. */
 const LATENCY_TICKS = 10;
 /** Window of a service that compares response times alone, ms. */
@@ -65,15 +67,19 @@ export class Comparisons {
     this.timer?.cancel();
   }
 
-  private schedule(): Timer {
-    return this.options.clock.setTimer(TICK_MS, () => {
+  private schedule(delayMs = TICK_MS): Timer {
+    const { clock } = this.options;
+    return clock.setTimer(delayMs, () => {
       this.ticks += 1;
-      for (const [service, followed] of this.followed) this.look(service, followed);
-      this.timer = this.followed.size > 0 ? this.schedule() : null;
+      let read = 0;
+      for (const [service, followed] of this.followed) read += this.look(service, followed);
+      const restMs = TICK_MS * Math.max(1, read / READ_MAX);
+      this.timer = this.followed.size > 0 ? this.schedule(restMs) : null;
     });
   }
 
-  private look(service: ServiceRecord, followed: Followed): void {
+  /** Returns how many endpoints were read. */
+  private look(service: ServiceRecord, followed: Followed): number {
     const { clock, ledger, onOutlier } = this.options;
     const { passive } = service.service;
     const activity =
@@ -93,6 +99,7 @@ export class Comparisons {
         : [];
     const slow = this.slow(service, followed);
     for (const outlier of [...found, ...slow]) onOutlier(outlier);
+    return working.length;
   }
 
   private readFaults(

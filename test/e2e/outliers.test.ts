@@ -108,22 +108,55 @@ async function explain(): Promise<string> {
   return told.output();
 }
 
+/** Requests one after the other, at most 250 a second. */
+function startPace(url: string) {
+  let answered = 0;
+  let failed = 0;
+  let isOver = false;
+  const run = async (): Promise<void> => {
+    for (; !isOver; answered += 1) {
+      const slot = new Promise((resolve) => setTimeout(resolve, 4));
+      const response = await fetch(url);
+      await response.arrayBuffer();
+      if (!response.ok) failed += 1;
+      await slot;
+    }
+  };
+  const running = run();
+  return {
+    async next(count: number): Promise<void> {
+      const until = answered + count;
+      await expect.poll(() => answered, { interval: 5, timeout: 20_000 }).toBeGreaterThan(until);
+    },
+    /** Returns how many failed. */
+    async stop(): Promise<number> {
+      isOver = true;
+      await running;
+      return failed;
+    },
+  };
+}
+
 describe('an endpoint that answers 500 to everything while its check is green', () => {
   it('is out after 30 failures at the most, one of four at 250 requests a second', async () => {
     const stage = await open(4);
     const [bad] = stage.endpoints as [Endpoint];
+    // From here on nothing is caught up on: where the machine stalls, no burst of requests follows.
+    await stage.load.stop();
+    const pace = startPace(stage.url);
+    await pace.next(250);
     bad.status = () => 500;
     const { reason } = await ejected(bad);
     // What was under way when it was decided.
-    await stage.load.next(20);
+    await pace.next(20);
     const { failed } = bad;
     expect(failed).toBeLessThanOrEqual(30);
     expect(reason).toMatch(
       /^\d+ of \d+ requests failed within \d\.\d s, 0 of \d+ of its 3 peers' \(evidence 10\^\d+\)$/,
     );
-    await stage.load.next(250);
+    await pace.next(250);
     expect(bad.failed).toBe(failed);
-    expect(stage.load.failures).toHaveLength(failed);
+    expect(await pace.stop()).toBe(failed);
     expect(await explain()).toContain(`state     ejected (${String(reason)})`);
   });
 
