@@ -3,7 +3,7 @@ import { safeLine } from '../base/safe-text.ts';
 import { ask, printJson } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import { endpointNamed } from './endpoint-name.ts';
-import type { ServiceAnswer } from './status.ts';
+import type { ComparisonAnswer, ServiceAnswer } from './status.ts';
 
 interface EventAnswer {
   readonly atMs: number;
@@ -72,11 +72,25 @@ function describe(
     `  weight    ${endpoint.weight}`,
     `  traffic   ${endpoint.active} active, ${endpoint.requests} requests, ${endpoint.failures} failures`,
     `  check     ${check === null ? 'none' : `${check.text} at ${time(check.at)}`}`,
+    ...comparisonLines(endpoint.comparison),
+    ...(endpoint.stays === '' ? [] : [`  stays     ${endpoint.stays}`]),
     ...history.map(
       (one) =>
         `  ${time(one.atMs)}  ${one.from || 'new'} -> ${one.to || 'gone'}  ${one.reason}  [${one.cause.kind}: ${one.cause.text}]`,
     ),
   ].join('\n');
+}
+
+/** The numbers by which an endpoint is ejected, or is not. */
+function comparisonLines(comparison: ComparisonAnswer | null): string[] {
+  if (comparison === null) return [];
+  const { requests, failures, peers, evidence } = comparison;
+  const whose = peers === 1 ? 'its peer' : `its ${peers} peers`;
+  const theirs = `${comparison.peer_failures} of ${comparison.peer_requests} of ${whose}`;
+  const sure = `evidence 10^${Math.floor(evidence)}, ejected from 10^${comparison.evidence_needed} on`;
+  return [
+    `  compared  ${failures} of ${requests} requests failed within ${comparison.span_seconds} s, ${theirs}; ${sure}`,
+  ];
 }
 
 function time(ms: number): string {

@@ -2,6 +2,18 @@
 import { ask, printJson, table } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 
+/** The failures of an endpoint beside those of its peers. */
+export interface ComparisonAnswer {
+  readonly requests: number;
+  readonly failures: number;
+  readonly peers: number;
+  readonly peer_requests: number;
+  readonly peer_failures: number;
+  readonly span_seconds: number;
+  readonly evidence: number;
+  readonly evidence_needed: number;
+}
+
 /** As far as this command reads it (docs/reference/admin-api.md). */
 export interface ServiceAnswer {
   readonly name: string;
@@ -20,6 +32,8 @@ export interface ServiceAnswer {
     readonly requests: number;
     readonly failures: number;
     readonly check: { readonly text: string; readonly at: number } | null;
+    readonly comparison: ComparisonAnswer | null;
+    readonly stays: string;
   }[];
 }
 

@@ -3,7 +3,7 @@ import { endpointNamed } from '../../src/cli/endpoint-name.ts';
 
 const endpoint = (id: string, address: string, port: number) => ({
   ...{ id, address, port, state: 'up', reason: '', since: 0, weight: 1 },
-  ...{ active: 0, requests: 0, failures: 0, check: null },
+  ...{ active: 0, requests: 0, failures: 0, check: null, comparison: null, stays: '' },
 });
 const service = {
   name: 'api',

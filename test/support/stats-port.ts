@@ -125,6 +125,8 @@ export function makeEndpointView(id: string, parts: Partial<EndpointView> = {}):
       slowStartFromMs: 0,
       check: null,
       ejections: 0,
+      stay: null,
+      compared: () => null,
     },
     ...parts,
   };

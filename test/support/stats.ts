@@ -73,6 +73,8 @@ export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): End
     slowStartFromMs: 0,
     check: null,
     ejections: 0,
+    stay: null,
+    compared: () => null,
     ...parts,
   };
 }
