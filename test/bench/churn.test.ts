@@ -30,6 +30,7 @@ describe('bench:churn', () => {
         failures: [{ atMs: 1, why: '502 ' }],
         byEndpoint: new Map(),
         latenciesMs: [900, 1, 2, 3],
+        repeated: 0,
       },
       1,
     );
