@@ -37,10 +37,12 @@ it('upgrades twenty times without losing a request', { timeout: 300_000 }, async
   const addresses = endpoints.map((endpoint) => `127.0.0.1:${endpoint.port}`).join(',');
   const args = ['--static', `web=${addresses}`, '--service', `web=127.0.0.1:${port}`];
   let current = await startUpriver({ args, statsPort });
+  const processes = [current];
   endings.push(() => current.stop());
   const startNext = async () => {
     const next = await startUpriver({ args: [...args, '--takeover'], statsPort, isReady: false });
     endings.push(() => next.stop());
+    processes.push(next);
     await next.waitForLog(({ msg }) => msg === 'ready', 'that it is ready');
     // The old process answers there until it drains, and knows who waits.
     const isReady = async () => (await fetch(`${current.statsUrl}/api/v1/takeover`)).status;
@@ -60,7 +62,8 @@ it('upgrades twenty times without losing a request', { timeout: 300_000 }, async
     await fresh.next(20);
   }
   const [onKept, onFresh] = await Promise.all([kept.stop(), fresh.stop()]);
-  expect(onKept.failures).toEqual([]);
+  const told = processes.flatMap(({ log }) => log.filter(({ level }) => Number(level) >= 40));
+  expect(onKept.failures, JSON.stringify(told)).toEqual([]);
   expect(onKept.ok).toBeGreaterThan(1000);
   expect(onKept.repeated).toBeLessThanOrEqual(onKept.ok / 200);
   expect(await requestsAt(endpoints)).toBe(onKept.ok + onFresh.ok);

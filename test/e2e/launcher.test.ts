@@ -128,16 +128,23 @@ describe.each(callers)('called with $name', (caller) => {
     await expect(fetch(url)).rejects.toThrow();
   });
 
-  it('SIGTERM and the exit code pass through', async () => {
+  it('SIGTERM and the exit code pass through, and SIGUSR1 opens no inspector', async () => {
     const [port, stats] = await freePorts(2);
     const running = start(caller, [
       ...['run', '--workers', '1', '--stats', `127.0.0.1:${stats}`],
       ...['--static', 'web=127.0.0.1:1', '--service', `web=127.0.0.1:${port}`],
     ]);
     pids.push(running.pid);
-    await running.logged('ready');
+    const { pid } = await running.logged('ready');
+    pids.push(pid);
+    // To the launcher, and to the program where that is another process.
+    for (const one of new Set([running.pid, pid])) process.kill(one, 'SIGUSR1');
+    const answer = await fetch(`http://127.0.0.1:${stats}/healthz`);
+    expect(answer.status).toBe(200);
     process.kill(running.pid, 'SIGTERM');
-    expect(await running.output).toContain('"msg":"stopped"');
+    const output = await running.output;
+    expect(output).toContain('"msg":"stopped"');
+    expect(output).not.toContain('Debugger');
     const [file = '', ...rest] = caller.command;
     const env = { PATH: process.env.PATH, ...caller.env };
     expect(() =>

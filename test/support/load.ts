@@ -24,6 +24,10 @@ export interface Failure {
   readonly atMs: number;
   /** `503 no-endpoint`, `ECONNRESET`, `timeout`. */
   readonly why: string;
+  /** Since the request was sent first, ms. */
+  readonly tookMs: number;
+  /** Whether its connection had served another request before. */
+  readonly isReused: boolean;
 }
 
 export interface LoadResult {
@@ -59,11 +63,13 @@ export function startLoad(options: LoadOptions): Load {
   let isStopped = false;
   let waiters: { at: number; resolve: () => void }[] = [];
 
-  const endOne = (beganMs: number, why: string): void => {
+  const endOne = (beganMs: number, why: string, isReused: boolean): void => {
+    const nowMs = performance.now();
     ended += 1;
-    latenciesMs.push(performance.now() - beganMs);
+    latenciesMs.push(nowMs - beganMs);
+    const [atMs, tookMs] = [Math.round(nowMs - startMs), Math.round(nowMs - beganMs)];
     if (why === '') ok += 1;
-    else failures.push({ atMs: Math.round(performance.now() - startMs), why });
+    else failures.push({ atMs, why, tookMs, isReused });
     for (const waiter of waiters.filter((one) => one.at <= ended)) waiter.resolve();
     waiters = waiters.filter((one) => one.at > ended);
   };
@@ -75,7 +81,7 @@ export function startLoad(options: LoadOptions): Load {
     let isOver = false;
     let isAnswered = false;
     const over = (why: string): void => {
-      if (!isOver) endOne(beganMs, why);
+      if (!isOver) endOne(beganMs, why, sent.reusedSocket);
       isOver = true;
     };
     const { url, timeoutMs, method = 'GET' } = options;
