@@ -46,7 +46,8 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       sent = delta.upsert.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
       return Promise.resolve([]);
     },
-    makeChecker: (onChange) => new Checker({ clock, random: seededRandom(1), onChange }),
+    makeChecker: (onChange) =>
+      new Checker({ clock, random: seededRandom(1), log: silentLogger, onChange }),
     describe: () => ({ service: null, problems: [] }),
   });
   const services = Array.from({ length: serviceCount }, (_, i) => makeService({ name: `s${i}` }));

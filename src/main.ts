@@ -109,7 +109,7 @@ export class Upriver {
       log,
       ledger: this.ledger,
       send: (delta) => this.send(delta),
-      makeChecker: (onChange) => new Checker({ clock, random, onChange }),
+      makeChecker: (onChange) => new Checker({ clock, random, log, onChange }),
       describe: options.describe,
     });
     this.providers = new ProviderSet({

@@ -75,7 +75,9 @@ export const healthSchema = z.strictObject({
   port: count(0, 65535)
     .prefault(0)
     .meta({ description: "Port to check; 0 is the endpoint's own." }),
-  interval: duration(1).prefault('2s').meta({ description: 'Time between two checks.' }),
+  interval: duration(100)
+    .prefault('2s')
+    .meta({ description: 'Time between two checks, 100ms at least.' }),
   timeout: duration(1)
     .prefault('1s')
     .meta({ description: 'A check without an answer for so long is bad.' }),

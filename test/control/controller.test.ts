@@ -52,6 +52,7 @@ beforeEach(() => {
       new Checker({
         clock,
         random: seededRandom(1),
+        log: silentLogger,
         onChange,
         probe: () =>
           Promise.resolve({ isGood: isHealthy, text: isHealthy ? 'ok' : 'answered 500' }),
