@@ -215,7 +215,8 @@ describe('an endpoint that turns slow', () => {
   it('is found where that is asked for', async () => {
     const stage = await open(4, ',passive.latency.enabled=true,balance=round-robin');
     const bad = stage.endpoints[3]!;
-    bad.delayMs = 300;
+    // Far above three times what its peers take on a machine that is busy with other programs.
+    bad.delayMs = 2000;
     const { reason } = await ejected(bad);
     expect(reason).toMatch(/^\d+ of \d+ answers took longer than \d+ ms within/);
     expect(stage.load.failures).toEqual([]);
