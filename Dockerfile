@@ -15,13 +15,13 @@ COPY package.json package-lock.json ./
 COPY scripts/check-runtime.mjs scripts/
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build && npm prune --omit=dev --omit=optional --no-audit --no-fund
+RUN npm run build
 RUN mkdir -p /image/app /image/usr/local/bin /low-ports/usr/local/bin \
   && cp /usr/local/bin/node /image/usr/local/bin/node \
   && cp /usr/local/bin/node /low-ports/usr/local/bin/node \
   && cp --parents /usr/lib/*-linux-gnu/libatomic.so.1* /image/ \
   && setcap cap_net_bind_service=+ep /low-ports/usr/local/bin/node \
-  && cp -r bin dist node_modules package.json LICENSE config.example.yaml config.schema.json /image/app/
+  && cp -r bin dist package.json LICENSE config.example.yaml config.schema.json /image/app/
 
 FROM ${RUNTIME_IMAGE} AS runtime
 COPY --from=build /image/ /

@@ -3,13 +3,27 @@
 // on, it warns: a package that is being installed changes nothing of the system and does not fail
 // for what can be installed later.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
-// import.meta.dirname is not there before Node 20.11.
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-export const bundledNode = join(root, 'node_modules', '.bin', 'node');
+export const bundledNode = findBundledNode();
+
+/** The Node that came as a platform package; '' where there is none. */
+function findBundledNode() {
+  const require = createRequire(import.meta.url);
+  for (const name of ['node', 'node-bin']) {
+    try {
+      const folder = dirname(
+        require.resolve(`${name}-${process.platform}-${process.arch}/package.json`),
+      );
+      return join(folder, 'bin', 'node');
+    } catch {
+      // Not this name; the next may be there.
+    }
+  }
+  return '';
+}
 
 /** '' when this Node runs, otherwise what it said. */
 export function whyNotRunning(node) {
@@ -30,4 +44,6 @@ export function runtimeHint(why) {
 if (process.env.npm_lifecycle_event === 'postinstall' && existsSync(bundledNode)) {
   const why = whyNotRunning(bundledNode);
   if (why !== '') console.warn(runtimeHint(why));
+  // Headers for building add-ons, which nothing here does: a third of what it takes on disk.
+  rmSync(join(dirname(dirname(bundledNode)), 'include'), { recursive: true, force: true });
 }

@@ -11,8 +11,8 @@ import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
-import { KvWatch } from './discovery/consul/kv-watch.ts';
-import { ConsulProvider } from './discovery/consul/provider.ts';
+import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { ConsulProvider } from './discovery/consul/provider.ts';
 import { addressesOfNames } from './discovery/listen-names.ts';
 import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
@@ -26,10 +26,13 @@ import type { ConsulSettings, Settings, StatsSettings } from './model/settings.t
 import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
+import type { Sibling } from './observe/succession.ts';
+import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
 import { probeAddress } from './supervisor/port-probe.ts';
+import { listenerPid, SharedPorts } from './supervisor/shared-ports.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
@@ -58,6 +61,8 @@ export interface UpriverOptions {
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
   readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
+  /** Start beside an older process on the same addresses, and take its stats port when it drains. */
+  readonly takeover?: boolean;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -82,6 +87,9 @@ export class Upriver {
   private overlayText: string | null = null;
   private stats: StatsServer | null = null;
   private looking: Timer | null = null;
+  private readonly mayTakeOver: boolean;
+  private takeover: Takeover | null = null;
+  private readonly sharedPorts: SharedPorts;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -97,6 +105,11 @@ export class Upriver {
     this.onOverlay = options.onOverlay;
     this.isGoodSetting = options.isGoodSetting;
     this.configStatus = options.configStatus;
+    this.mayTakeOver = options.takeover ?? false;
+    this.sharedPorts = new SharedPorts(
+      () => (this.controller.full().listeners ?? []).map(({ address }) => address),
+      log,
+    );
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
       clock,
@@ -177,7 +190,7 @@ export class Upriver {
     await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
-    if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
+    if (settings.consul !== null) this.providers.add(await this.makeConsul(settings.consul));
     const hasAnswers = await this.firstAnswers();
     await this.updates.drained();
     if (!hasAnswers) this.beginWithout(this.providers.unsynced);
@@ -187,7 +200,7 @@ export class Upriver {
     this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
-    this.watchOverlay(settings.consul);
+    await this.watchOverlay(settings.consul);
     this.watchAddresses();
     this.awaitReady();
   }
@@ -230,8 +243,35 @@ export class Upriver {
   private async openStats(settings: StatsSettings): Promise<void> {
     const { listen } = settings;
     if (listen === null) return;
+    const open = async (takenFrom?: Sibling): Promise<StatsServer> => {
+      const sources = this.statsSources();
+      this.stats = await startStatsServer({
+        ...{ listen, access: settings, sources },
+        ...(takenFrom === undefined ? {} : { takenFrom }),
+      });
+      if (this.state === 'draining') this.stats.drain();
+      return this.stats;
+    };
+    const { clock, log } = this;
+    try {
+      const { address } = await open();
+      log.info({ stats: address }, 'stats port open');
+    } catch (error) {
+      if (codeOf(error) !== 'EADDRINUSE') throw cannotListen(listen, messageOf(error), error);
+      const holder = await holderOf(listen, settings);
+      if (holder === null || !(this.mayTakeOver || holder.isDraining)) {
+        throw cannotListen(listen, whoHolds(listen, holder), error);
+      }
+      const fields = { stats: formatListen(listen), by: holder.pid, version: holder.version };
+      log.info(fields, 'waiting for the stats port: another process serves there until it drains');
+      const version = programVersion();
+      this.takeover = new Takeover({ settings, listen, version, holder, clock, log, open });
+    }
+  }
+
+  private statsSources(): StatsSources {
     const { controller, ledger, clock, log } = this;
-    const sources: StatsSources = {
+    return {
       view: controller,
       ledger,
       clock,
@@ -244,16 +284,9 @@ export class Upriver {
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
+      sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
-    try {
-      this.stats = await startStatsServer({ listen, access: settings, sources });
-    } catch (error) {
-      const why = codeOf(error) === 'EADDRINUSE' ? 'the address is in use' : messageOf(error);
-      const message = `stats can't listen on ${formatListen(listen)}: ${why}`;
-      throw new CodedError('listen', message, { cause: error });
-    }
-    log.info({ stats: this.stats.address }, 'stats port open');
   }
 
   /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
@@ -262,13 +295,15 @@ export class Upriver {
     return [...this.providers.statuses(), ...overlay];
   }
 
-  private makeConsul(settings: ConsulSettings): ConsulProvider {
+  // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
+  private async makeConsul(settings: ConsulSettings): Promise<ConsulProvider> {
+    const { ConsulProvider } = await import('./discovery/consul/provider.ts');
     const { clock, random, log, isGoodSetting } = this;
     const guard = () => this.settings.guard;
     return new ConsulProvider({ settings, clock, random, log, guard, isGoodSetting });
   }
 
-  private watchOverlay(settings: ConsulSettings | null): void {
+  private async watchOverlay(settings: ConsulSettings | null): Promise<void> {
     void this.overlay?.stop();
     this.overlay = null;
     const { clock, random, log, overlayText: known } = this;
@@ -278,7 +313,12 @@ export class Upriver {
       this.onOverlay(kvKey, text);
     };
     // What an overlay did is undone with it, also where it is not followed any more.
-    if (settings === null || kvKey === '') return known === null ? undefined : onValue(null);
+    if (settings === null || kvKey === '') {
+      if (known !== null) onValue(null);
+      return;
+    }
+    const { KvWatch } = await import('./discovery/consul/kv-watch.ts');
+    if (this.state === 'stopped') return;
     this.overlay = new KvWatch({ settings, clock, random, log, onValue, known });
     this.overlay.start();
   }
@@ -328,6 +368,8 @@ export class Upriver {
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
       this.log.info(fields, 'ready');
+      this.sharedPorts.look(this.takeover !== null);
+      this.takeover?.ready();
       return;
     }
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
@@ -354,8 +396,8 @@ export class Upriver {
     this.providers.follow([...sourcesOf(before), ...this.followed()]);
     if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
       const { consul } = settings;
-      this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
-      this.watchOverlay(consul);
+      this.providers.replace('consul', consul === null ? null : await this.makeConsul(consul));
+      await this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
     const names = await namesOf(settings);
@@ -389,6 +431,7 @@ export class Upriver {
     const graceMs = this.settings.shutdownGraceMs;
     const hint = migrationHint();
     this.log.info({ graceMs, ...(hint === '' ? {} : { hint }) }, 'draining');
+    this.stats?.drain();
     const cut = await this.supervisor.drain(graceMs);
     if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
     await this.stop();
@@ -404,6 +447,8 @@ export class Upriver {
     this.memory.stop();
     this.looking?.cancel();
     this.updates.close();
+    this.takeover?.stop();
+    await this.takeover?.server;
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),
@@ -423,6 +468,22 @@ export function programVersion(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   // Our own file.
   return (JSON.parse(text) as { version: string }).version;
+}
+
+function cannotListen(listen: ListenAddress, why: string, cause: unknown): CodedError {
+  return new CodedError('listen', `stats can't listen on ${formatListen(listen)}: ${why}`, {
+    cause,
+  });
+}
+
+/** Who has the address of the stats port, and what can be done about it. */
+function whoHolds(listen: ListenAddress, holder: Holder | null): string {
+  if (holder === null) {
+    const pid = listenerPid(listen);
+    return `the address is in use${pid === null ? '' : ` by process ${pid}`}`;
+  }
+  const { pid, version } = holder;
+  return `Upriver ${version} (process ${pid}) serves there; --takeover upgrades it, --stats gives this process an address of its own`;
 }
 
 /** What the services of the configuration follow. */

@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly env: Environment;
   /** The configuration file; '' for none. */
   readonly path: string;
+  /** Start beside an older process, and take its stats port over. */
+  readonly takeover?: boolean;
   /** Called when listeners are open, with what is in force. */
   readonly onStarted?: (settings: Settings) => void;
 }
@@ -53,6 +55,7 @@ export async function run(options: RunOptions): Promise<number> {
     isGoodSetting,
     onOverlay: (key, text) => config.setOverlay(key, text),
     configStatus: () => config.status,
+    takeover: options.takeover ?? false,
   });
   const code = await live(upriver, { config, output, onStarted: options.onStarted, settings });
   config.close();

@@ -5,6 +5,7 @@ import { AGENT, LISTEN_RULE, NETWORK, READER, SERVED_NAME } from './forms.ts';
 import {
   absolutePath,
   agentAddress,
+  autoFlag,
   balance,
   count,
   duration,
@@ -93,16 +94,35 @@ export const healthSchema = z.strictObject({
 });
 
 const successRateSchema = z.strictObject({
-  enabled: flag.prefault(false).meta({
-    description: 'Eject endpoints that fail markedly more often than their peers.',
+  enabled: autoFlag.prefault('auto').meta({
+    description:
+      'Eject endpoints that fail while their peers do not; auto: unless balance is hash(...) or consecutive_failures is 0.',
   }),
-  window: duration(1000).prefault('10s').meta({ description: 'How long is counted.' }),
+  window: duration(1000).prefault('1m').meta({
+    description: 'Longest evaluation window; clear evidence ejects as soon as it is there.',
+  }),
   min_requests: count(1, 1_000_000)
-    .prefault(100)
-    .meta({ description: 'Requests in a window that an endpoint needs to be judged.' }),
+    .prefault(10)
+    .meta({ description: 'Minimum number of requests to an endpoint for a comparison.' }),
   min_endpoints: count(2, 10_000)
-    .prefault(5)
-    .meta({ description: 'Endpoints with so many, or nobody is judged.' }),
+    .prefault(2)
+    .meta({ description: 'Minimum number of endpoints with requests for a comparison.' }),
+  excess: share.prefault('1%').meta({
+    description:
+      "Share of failures above that of the peers that is tolerated; twice the peers' odds are tolerated as well.",
+  }),
+});
+
+const latencySchema = z.strictObject({
+  enabled: flag.prefault(false).meta({
+    description: 'Eject endpoints whose p99 is above `factor` times that of their peers.',
+  }),
+  factor: count(2, 1000)
+    .prefault(3)
+    .meta({ description: "Multiple of the peers' p99 that is tolerated." }),
+  min: duration()
+    .prefault('20ms')
+    .meta({ description: 'Response times below this are never slow.' }),
 });
 
 export const passiveSchema = z.strictObject({
@@ -129,7 +149,10 @@ export const passiveSchema = z.strictObject({
   }),
   success_rate: successRateSchema
     .prefault({})
-    .meta({ description: 'Comparison with the other endpoints.' }),
+    .meta({ description: 'Comparison with the other endpoints by failures.' }),
+  latency: latencySchema
+    .prefault({})
+    .meta({ description: 'Comparison with the other endpoints by response times.' }),
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),

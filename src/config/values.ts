@@ -117,6 +117,11 @@ export const requestId = z
   )
   .meta({ form: { enum: [...SWITCH, 'keep'] } });
 
+/** A switch whose default depends on other settings. */
+export const autoFlag = z
+  .union([z.literal('auto'), flag], { error: 'expected auto, true or false' })
+  .meta({ form: { enum: [...SWITCH, 'auto'] } });
+
 /** One of these numbers. */
 export function oneOf<T extends number>(values: readonly T[]) {
   return parsed<T>({

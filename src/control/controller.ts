@@ -14,6 +14,7 @@ import { type Service, type ServiceSource, sourceKey } from '../model/service.ts
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
+import { Comparisons } from './comparisons.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
@@ -26,7 +27,6 @@ import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
-import { SuccessRates } from './success-rates.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
 import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
@@ -56,7 +56,7 @@ export class Controller implements TableView {
   private readonly table: Table;
   private readonly sources: Sources;
   private readonly endpoints: Endpoints;
-  private readonly successRates: SuccessRates;
+  private readonly comparisons: Comparisons;
   private readonly policy: EndpointPolicy;
   private readonly listening: Listening;
   private readonly problemLog: ProblemLog;
@@ -110,10 +110,9 @@ export class Controller implements TableView {
       clear: (slot) => ledger.clearService(slot),
     });
     this.endpoints = this.makeEndpoints();
-    this.successRates = new SuccessRates({
+    this.comparisons = new Comparisons({
       clock,
       ledger,
-      services: () => this.records.values(),
       onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
     });
   }
@@ -216,7 +215,7 @@ export class Controller implements TableView {
     this.listening.close();
     this.sources.close();
     this.endpoints.close();
-    this.successRates.close();
+    this.comparisons.close();
   }
 
   // What comes of it
@@ -252,7 +251,6 @@ export class Controller implements TableView {
     const record = known ?? this.addService(service);
     if (record === null) return;
     record.service = service;
-    this.successRates.review(record);
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
     this.endpoints.apply(record, this.sources.admitted(sourceKey(service.from)), cause);
@@ -281,6 +279,7 @@ export class Controller implements TableView {
     this.ownLeftOut.delete(name);
     const record = new ServiceRecord(service, slot);
     this.records.set(name, record);
+    this.comparisons.follow(record);
     return record;
   }
 
@@ -292,6 +291,7 @@ export class Controller implements TableView {
     this.endpoints.removeAll(record, cause);
     this.records.delete(name);
     this.problemLog.forget(name);
+    this.comparisons.forget(record);
     this.publisher.change(name);
     this.serviceSlots.leave(record.slot, this.publisher.nextVersion);
     this.tell(name, { from: 'served', to: '', cause });
@@ -458,13 +458,14 @@ export class Controller implements TableView {
 
   /** The same object while nothing has changed: all of them are looked at every second. */
   private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
-    const { effective, ejections, view = null } = record;
+    const { effective, ejections, stay, view = null } = record;
     if (effective === null) return null;
     const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
-    const isSame = view?.check === check && view.ejections === ejections;
+    const isSame = view?.check === check && view.ejections === ejections && view.stay === stay;
     if (isSame && record.viewed === effective) return view;
     record.viewed = effective;
-    record.view = { ...effective, check, ejections };
+    const compared = () => this.comparisons.compared(service, effective.slot);
+    record.view = { ...effective, check, ejections, stay, compared };
     return record.view;
   }
 

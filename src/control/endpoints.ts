@@ -6,10 +6,10 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { CheckRun } from '../health/checker.ts';
-import { eject } from '../health/ejection.ts';
+import { type Ejection, eject, type Refusal } from '../health/ejection.ts';
+import type { Outlier } from '../health/fault-history.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
-import type { Outlier } from '../health/success-rate.ts';
 import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
@@ -51,6 +51,9 @@ export interface EndpointsOptions {
   /** An endpoint of this service is new, gone, or not what it was. */
   readonly onChange: (service: ServiceRecord) => void;
 }
+
+/** How long it counts that an endpoint was to be ejected and was not, ms. */
+const STAY_MS = 30_000;
 
 /** An endpoint, and whose it is. */
 interface Place {
@@ -220,16 +223,29 @@ export class Endpoints {
   }
 
   /** An endpoint did markedly worse than its peers. */
-  onOutlier({ slot, text }: Outlier): void {
+  onOutlier({ slot, kind, text }: Outlier): void {
     const place = this.bySlot.get(slot);
-    if (place !== undefined) this.eject(place, 'success-rate', text);
+    if (place !== undefined) this.eject(place, kind, text);
   }
 
   private eject(place: Place, kind: EjectionKind, text: string): void {
     const { service, record } = place;
     if (record.ejection !== null) return;
+    const verdict = this.verdictOn(place, text);
+    if ('refusal' in verdict) {
+      this.letStay(place, text, verdict.refusal);
+      return;
+    }
+    record.ejection = verdict;
+    record.lastEjection = verdict;
+    record.ejections += 1;
+    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
+    this.decideAlone(place, { kind: 'ejection', text });
+  }
+
+  private verdictOn({ service, record }: Place, text: string): Ejection | Refusal {
     const others = [...service.endpoints.values()].filter((one) => one !== record);
-    const ejection = eject(service.service.passive, {
+    return eject(service.service.passive, {
       peers: service.endpoints.size,
       ejected: others.filter((one) => one.ejection !== null).length,
       othersWorking: others.filter(({ effective }) => effective !== null && takesWork(effective))
@@ -238,12 +254,25 @@ export class Endpoints {
       nowMs: this.options.clock.nowMs(),
       text,
     });
-    if (ejection === null) return;
-    record.ejection = ejection;
-    record.lastEjection = ejection;
-    record.ejections += 1;
-    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
-    this.decideAlone(place, { kind: 'ejection', text });
+  }
+
+  /** Told once for each reason and span of trouble; what is kept of it says when it was last. */
+  private letStay({ service, record }: Place, text: string, why: string): void {
+    const { clock, events, log } = this.options;
+    const atMs = clock.wallMs();
+    const { effective, stay } = record;
+    if (effective === null || !takesWork(effective)) return;
+    record.stay = { text, why, atMs, untilMs: atMs + STAY_MS };
+    if (stay?.why === why && atMs < stay.untilMs) return;
+    const names = { service: service.name, endpoint: record.endpoint.id };
+    const { state } = effective;
+    const reason = `not ejected: ${why}`;
+    const cause = { kind: 'ejection', text } as const;
+    events.add({ atMs, ...names, from: state, to: state, reason, cause });
+    log.warn(
+      { ...names, reason, cause: `ejection: ${text}` },
+      'endpoint fails, but is not ejected',
+    );
   }
 
   /** The operator said something about this endpoint. */
@@ -300,6 +329,7 @@ export class Endpoints {
       held,
       refused: '',
       ejection: null,
+      stay: null,
       lastEjection: null,
       ejections: 0,
       hasWorked: false,
@@ -365,6 +395,7 @@ export class Endpoints {
     record.effective = after;
     this.setTimer(place);
     if (before === after) return false;
+    if (!takesWork(after)) record.stay = null;
     record.hasWorked ||= takesWork(after);
     service.recount(before, after);
     this.tell(place, { before, after, cause });

@@ -10,6 +10,17 @@ import type { ServiceSnapshot } from '../model/snapshot.ts';
 import type { EjectionKind } from '../model/streak.ts';
 import type { EndpointView } from './view.ts';
 
+/** Passive health wanted an endpoint out, and policy let it stay. */
+export interface Stay {
+  /** What speaks against the endpoint, and why it stays. Human-readable. */
+  readonly text: string;
+  readonly why: string;
+  /** When that was last, ms since the epoch. */
+  readonly atMs: number;
+  /** Until when it counts if it does not come again. */
+  readonly untilMs: number;
+}
+
 export interface EndpointRecord {
   endpoint: Endpoint;
   readonly slot: number;
@@ -19,6 +30,8 @@ export interface EndpointRecord {
   refused: string;
   /** Null while it is not ejected. */
   ejection: Ejection | null;
+  /** The last refusal to eject it; null when there was none in this state. */
+  stay: Stay | null;
   /** The last one, over or not: it says how long the next will be. */
   lastEjection: Ejection | null;
   ejections: number;

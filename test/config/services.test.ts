@@ -74,6 +74,28 @@ describe('passive', () => {
     });
   });
 
+  it('compares endpoints by default, but for hash balancing and where ejection is off', () => {
+    const compares = (text: string) =>
+      settingsOf({ file: `services: { a: { ${text} } }` }).services[0]!.passive.successRate;
+    expect(compares('listen: 80')).toEqual({
+      ...{ windowMs: 60_000, minRequests: 10, minEndpoints: 2, excess: 0.01 },
+    });
+    for (const off of ['balance: hash(source)', 'passive: { consecutive_failures: 0 }']) {
+      expect(compares(off)).toBeNull();
+    }
+    expect(compares('passive: { success_rate: { enabled: false } }')).toBeNull();
+    const asked = 'balance: hash(source), passive: { success_rate: { enabled: true, excess: 3% } }';
+    expect(compares(asked)).toMatchObject({ excess: 0.03 });
+    const file = 'services: { a: { passive: { success_rate: { enabled: 1 } } } }';
+    expect(problemsOf({ file })[0]).toMatch(/enabled: 1: expected auto, true or false$/);
+  });
+
+  it('compares response times where that is asked for', () => {
+    expect(passiveOf('{}').latency).toBeNull();
+    const latency = '{ latency: { enabled: true, factor: 5, min: 50ms } }';
+    expect(passiveOf(latency).latency).toEqual({ factor: 5, minMs: 50 });
+  });
+
   it('has none of them where ejection is off, but those that are asked for', () => {
     expect(passiveOf('{ consecutive_failures: 0, server_errors: 9 }')).toMatchObject({
       consecutiveFailures: 0,

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/base/prng.ts';
 import { Controller } from '../../src/control/controller.ts';
 import { Checker } from '../../src/health/checker.ts';
+import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Service } from '../../src/model/service.ts';
@@ -72,6 +73,9 @@ beforeEach(() => {
     }),
   });
 });
+
+/** Timers that always wait: the next look at how endpoints do beside their peers. */
+const TICKING = 1;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -232,30 +236,91 @@ describe('Controller', () => {
     expect(Object.values(states()).filter((state) => state === 'ejected').length).toBe(2);
   });
 
-  it('ejects an endpoint that fails more often than its peers, where it is to compare them', () => {
-    const successRate = { windowMs: 10_000, minRequests: 100, minEndpoints: 5 };
-    const web = makeService({ passive: makePassive({ successRate }) });
-    configure(web);
-    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
-    provide(web, ids);
+  /** Requests of the last moment: so many to each, and so many of them that failed. */
+  function answers(requests: Record<string, [count: number, faults: number]>): void {
+    worker.addService(0, ServiceColumn.requests, 1);
+    for (const [id, [count, faults]] of Object.entries(requests)) {
+      worker.addEndpoint(slotOf(id), EndpointColumn.outcomes, count);
+      worker.addEndpoint(slotOf(id), EndpointColumn.faults, faults);
+    }
+  }
+  const successRate = { windowMs: 60_000, minRequests: 10, minEndpoints: 2, excess: 0.01 };
+
+  it('ejects an endpoint that fails while its peers do not, and tells the numbers', () => {
+    configure(makeService({ passive: makePassive({ successRate }) }));
+    provide(makeService(), ['a', 'b', 'c', 'd']);
     clock.advance(1000);
-    for (const id of ids) {
-      for (let i = 0; i < 100; i += 1) {
-        worker.addResponse(slotOf(id), id === 'c' && i % 2 === 0 ? 500 : 200, 1000);
+    answers({ a: [20, 0], b: [20, 0], c: [20, 20], d: [20, 0] });
+    clock.advance(50);
+    expect(states()).toEqual({ a: 'up', b: 'up', c: 'ejected', d: 'up' });
+    const { endpoints, ejections } = controller.service('web')!;
+    const text =
+      /^20 of 20 requests failed within 0\.1 s, 0 of 60 of its 3 peers' \(evidence 10\^1\d\)$/;
+    expect(endpoints[2]!.reason).toMatch(text);
+    expect([...ejections]).toEqual([['success-rate', 1]]);
+    expect(controller.events.since(0).at(-1)).toMatchObject({
+      ...{ endpoint: 'c', from: 'up', to: 'ejected', cause: { kind: 'ejection' } },
+      reason: expect.stringMatching(text),
+    });
+    // What it failed before is not held against it when it is back.
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+    answers({ a: [20, 0], b: [20, 0], c: [20, 0], d: [20, 0] });
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+  });
+
+  it('ejects nobody where all fail alike, or where endpoints are not to be compared', () => {
+    configure(makeService({ passive: makePassive({ successRate }) }));
+    provide(makeService(), ['a', 'b', 'c']);
+    clock.advance(1000);
+    answers({ a: [100, 100], b: [100, 100], c: [100, 100] });
+    clock.advance(1000);
+    expect(Object.values(states())).toEqual(['up', 'up', 'up']);
+    configure(makeService());
+    answers({ a: [100, 0], b: [100, 100], c: [100, 0] });
+    clock.advance(1000);
+    expect(Object.values(states())).toEqual(['up', 'up', 'up']);
+    // The numbers are there all the same.
+    expect(controller.service('web')!.endpoints[1]!.compared()).toMatchObject({
+      own: { requests: 200, faults: 200 },
+      peers: { requests: 400, faults: 200 },
+    });
+  });
+
+  it('says why an endpoint stays that fails everything, once for as long as it does', () => {
+    configure(makeService({ passive: makePassive({ successRate, maxEjectedShare: 0.25 }) }));
+    provide(makeService(), ['a', 'b', 'c', 'd']);
+    clock.advance(1000);
+    for (let second = 0; second < 5; second += 1) {
+      answers({ a: [60, 60], b: [60, 60], c: [60, 0], d: [60, 0] });
+      clock.advance(1000);
+    }
+    expect(states()).toEqual({ a: 'ejected', b: 'up', c: 'up', d: 'up' });
+    const why = 'passive.max_ejected is 25%: 1 of 4 endpoints are ejected';
+    const { stay } = controller.service('web')!.endpoints[1]!;
+    expect(stay).toMatchObject({ why, text: expect.stringMatching(/^\d+ of \d+ requests failed/) });
+    const told = controller.events
+      .since(0)
+      .filter(({ reason }) => reason === `not ejected: ${why}`);
+    expect(told).toMatchObject([{ endpoint: 'b', from: 'up', to: 'up' }]);
+  });
+
+  it('ejects an endpoint that is slow beside its peers, where that is asked for', () => {
+    const latency = { factor: 3, minMs: 20 };
+    configure(makeService({ passive: makePassive({ latency }) }));
+    provide(makeService(), ['a', 'b', 'c']);
+    for (let tick = 0; tick < 4; tick += 1) {
+      clock.advance(500);
+      for (const id of ['a', 'b', 'c']) {
+        for (let i = 0; i < 50; i += 1) {
+          worker.addResponse(slotOf(id), 200, id === 'b' ? 400_000 : 10_000 + i * 100);
+        }
       }
     }
-    clock.advance(9_000);
-    expect(states().c).toBe('up');
-    clock.advance(1000);
-    expect(states()).toEqual({ a: 'up', b: 'up', c: 'ejected', d: 'up', e: 'up', f: 'up' });
-    const { endpoints } = controller.service('web')!;
-    expect(endpoints[2]!.reason).toBe('50 % of its requests went well, 92 % of all');
-    expect([...controller.service('web')!.ejections]).toEqual([['success-rate', 1]]);
-    // The errors of that window are not held against it in the next.
-    clock.advance(10_000);
-    expect(states().c).toBe('up');
-    clock.advance(10_000);
-    expect(states().c).toBe('up');
+    clock.advance(500);
+    expect(states()).toEqual({ a: 'up', b: 'ejected', c: 'up' });
+    expect([...controller.service('web')!.ejections]).toEqual([['latency', 1]]);
   });
 
   it('ends an ejection when the check went down meanwhile and came back', async () => {
@@ -437,7 +502,7 @@ describe('Controller', () => {
     expect(states()).toEqual({ a: 'down' });
     configure(makeService());
     expect(states()).toEqual({ a: 'up' });
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
   });
 
   it('publishes only the services that a reload concerns', async () => {
@@ -528,7 +593,7 @@ describe('Controller', () => {
     expect(states()).toEqual({ a: 'slow-start' });
     clock.advance(1);
     expect(states()).toEqual({ a: 'up' });
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
   });
 
   it('does not eject the last that takes work', () => {
@@ -546,7 +611,7 @@ describe('Controller', () => {
     provide(web, ['a', 'b']);
     fail('a', 5);
     provide(web, ['b']);
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
     provide(web, ['a', 'b']);
     expect(states()).toEqual({ a: 'up', b: 'up' });
   });

@@ -78,6 +78,8 @@ export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): End
     slowStartFromMs: 0,
     check: null,
     ejections: 0,
+    stay: null,
+    compared: () => null,
     ...parts,
   };
 }
@@ -135,6 +137,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     config: () => ({ error: say.config, loadedMs }),
     state: () => null,
     memory: () => ({ isShort: false, resident: 1, max: 2 }),
+    sharedPorts: () => [],
     operate(service, endpoint, command) {
       const found = table.service(service);
       if (found === null) return `no service '${service}'`;

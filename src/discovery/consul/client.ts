@@ -1,6 +1,5 @@
 // Asks Consul agents over HTTP: a list of agents in fail-over order, a token that may change, and
 // a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
-import { request } from 'undici';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
 import { BOUNDS } from '../../model/bounds.ts';
@@ -129,8 +128,11 @@ export class ConsulClient {
     question.signal.addEventListener('abort', abort, { once: true });
     try {
       question.signal.throwIfAborted();
-      const response = await request(this.urlOf(address, question), {
-        dispatcher,
+      const url = this.urlOf(address, question);
+      const response = await dispatcher.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: 'GET',
         headers,
         signal: aborter.signal,
         // The deadline bounds both; undici's own timers are coarse.

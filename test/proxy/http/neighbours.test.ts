@@ -118,6 +118,7 @@ const NO_EJECTION = {
   gatewayErrors: 0,
   serverErrors: 0,
   successRate: null,
+  latency: null,
   ejectionMs: 10_000,
   maxEjectedShare: 0.5,
 } as const;
