@@ -309,6 +309,9 @@ export class HttpClientConnection implements MessageSink {
       chance: kernel.chance(`talk ${request.id}`),
       out: tunnelBytes(request).subarray(this.earlyBytes),
       expected: () => attempt.body,
+      onEnded: () => {
+        request.endedMs = kernel.nowMs;
+      },
       mayBeShort: () => false,
       onWrong: (text) =>
         book.fault(`tunnel of ${attempt.tag}, at the client: ${text}`, request.service),

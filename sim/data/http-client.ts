@@ -101,6 +101,7 @@ export class HttpClient {
       startMs: kernel.nowMs,
       wholeMs: -1,
       turnMs: 0,
+      endedMs: -1,
       attempts: [],
       end: 'open',
       status: 0,

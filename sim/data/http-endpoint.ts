@@ -197,8 +197,8 @@ export class HttpEndpointConnection implements MessageSink {
     const script = this.script!;
     attempt.doneMs = kernel.nowMs;
     if (script.switches) return this.beginTalk(attempt);
-    const chance = kernel.chance(`after ${attempt.tag}`);
-    if (script.fault === 'surplus' && !this.setting.isNarrow) this.surplusMs = kernel.nowMs;
+    const delayMs = (): number => kernel.chance(`after ${attempt.tag}`).between(0, 400);
+    if (script.fault === 'surplus') this.noteSurplus();
     switch (script.fault) {
       case 'silent':
       case 'stalls':
@@ -208,20 +208,28 @@ export class HttpEndpointConnection implements MessageSink {
       case 'closes':
         return this.leave(() => this.end.end());
       case 'closes-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.leaveInOrder()));
+        kernel.after(delayMs(), () => this.whileIdle(() => this.leaveInOrder()));
         break;
       case 'resets-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.reset()));
+        kernel.after(delayMs(), () => this.whileIdle(() => this.end.reset()));
         break;
       case 'surplus-idle':
-        kernel.after(chance.between(0, 400), () =>
-          this.whileIdle(() => this.end.write(Buffer.from(SURPLUS))),
-        );
+        kernel.after(delayMs(), () => this.whileIdle(() => this.sendSurplus()));
         break;
     }
     if (script.closes) this.end.end();
     if (attempt.hasWhole) this.between();
     if (kernel.trace.isOn) this.setting.book.note(`endpoint ${name} has answered ${attempt.tag}`);
+  }
+
+  private sendSurplus(): void {
+    this.noteSurplus();
+    this.end.write(Buffer.from(SURPLUS));
+  }
+
+  private noteSurplus(): void {
+    const { isNarrow, kernel } = this.setting;
+    if (!isNarrow) this.surplusMs = kernel.nowMs;
   }
 
   /** As far as the endpoint knows: a request may be on its way. */
@@ -250,6 +258,7 @@ export class HttpEndpointConnection implements MessageSink {
       chance: kernel.chance(`talk ${attempt.tag}`),
       out: attempt.body,
       expected: () => tunnelBytes(attempt.request!),
+      peerEndedMs: () => (this.setting.isNarrow ? -1 : attempt.request!.endedMs),
       mayBeShort: () => !attempt.request!.isOrderly,
       onWrong: (text) =>
         book.fault(`tunnel of ${attempt.tag}, at the endpoint: ${text}`, attempt.request!.service),
