@@ -140,8 +140,9 @@ export class HttpEndpointConnection implements MessageSink {
     if (trailers !== '' && trailers.toLowerCase() !== REQUEST_TRAILER.toLowerCase())
       throw new Error(`trailers ${JSON.stringify(trailers)}`);
     attempt.hasWhole = true;
-    if (attempt.doneMs >= 0) this.between();
-    else this.answerLater();
+    const isStalled = attempt.fault === 'stalls' || attempt.fault === 'silent';
+    if (attempt.doneMs < 0) this.answerLater();
+    else if (!isStalled) this.between();
   }
 
   onTunnel(bytes: Buffer): void {
