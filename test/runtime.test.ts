@@ -20,15 +20,19 @@ vi.setConfig({ testTimeout: 60_000 });
 const root = join(import.meta.dirname, '..');
 const MISSING =
   'node: error while loading shared libraries: libatomic.so.1: cannot open shared object file';
-/** The launcher looks at the version of the Node that it runs on. */
+/** The launcher looks at the version of the Node that it runs on, which has no execve yet. */
 const AS_NODE_20 =
-  "data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.1.0'}})";
+  "data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.1.0'}});process.execve=undefined";
+
+const PACKAGE = `node_modules/node-${process.platform}-${process.arch}`;
+const NODE = `${PACKAGE}/bin/node`;
 
 let folder = '';
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'upriver-runtime-'));
   for (const file of [
     'bin/upriver.mjs',
+    'bin/sources.mjs',
     'scripts/check-runtime.mjs',
     'scripts/install-runtime.mjs',
   ])
@@ -45,11 +49,8 @@ function write(file: string, text: string): void {
 
 /** A bundled Node that says this, and ends as the loader of the system does. */
 function fakeNode(text: string): void {
-  const name = `node_modules/node-${process.platform}-${process.arch}`;
-  const script = `#!/bin/sh\necho '${text}' >&2\nexit 127\n`;
-  write(`${name}/package.json`, '{}');
-  write(`${name}/bin/node`, script);
-  write('node_modules/.bin/node', script);
+  write(`${PACKAGE}/package.json`, '{}');
+  write(NODE, `#!/bin/sh\necho '${text}' >&2\nexit 127\n`);
 }
 
 function run(args: readonly string[], env: Record<string, string> = {}) {
@@ -78,10 +79,7 @@ it('is told by the launcher what is missing', () => {
 
 it('gets the library before the checks and tests, as root on Debian', () => {
   // In place of the real one: writes down what it is asked for, and makes the bundled Node run.
-  write(
-    'path/apt-get',
-    `#!/bin/sh\necho "$@" >> asked\nprintf '#!/bin/sh\\n' > node_modules/.bin/node\n`,
-  );
+  write('path/apt-get', `#!/bin/sh\necho "$@" >> asked\nprintf '#!/bin/sh\\n' > ${NODE}\n`);
   const PATH = `${join(folder, 'path')}:${process.env.PATH}`;
   const { status, stderr } = run(['scripts/install-runtime.mjs'], { PATH });
   const mayInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');

@@ -173,7 +173,7 @@ const rows: readonly Row[] = [
   [
     'least connections forget the weight',
     'src/balance/least-conn.ts',
-    'const load = (active + 1) / choice.weight;',
+    'const load = (active + 1) * costs[index]!;',
     'const load = active + 1;',
   ],
   [
