@@ -263,7 +263,7 @@ export class Exchange implements Roles {
     const isLeftToSpare = this.attempts.hasSpare;
     const mayGoAgain = !isLeftToSpare && this.mayGoAgain(why);
     if (mayGoAgain) live.outcomes.retried(endpoint, why);
-    this.attempts.drop(attempt);
+    this.attempts.drop(attempt, this.isUnopened);
     this.copy.rescue();
     if (isLeftToSpare) this.goOnWithSpare();
     else if (mayGoAgain) this.goAgain(why);
@@ -280,6 +280,14 @@ export class Exchange implements Roles {
     if (why === STALE || why === ENDPOINT_DOWN) this.placement.forgetAttempt();
     this.state = 'placing';
     this.placement.find();
+  }
+
+  /**
+   * A tunnel was asked for and did not begin. What the client sent into it was not passed on: to the
+   * endpoint, which may see it begun, it must not look complete.
+   */
+  private get isUnopened(): boolean {
+    return this.isUpgrade && this.tunnel === null;
   }
 
   private goOnWithSpare(): void {
@@ -527,7 +535,7 @@ export class Exchange implements Roles {
     const { context } = this.plane;
     this.state = 'free';
     this.endLimits();
-    this.attempts.drop(this.attempt);
+    this.attempts.drop(this.attempt, this.isUnopened);
     this.placement.end(this.answerUs);
     this.account.close(this, why, detail, context);
     this.copy.letGo();
