@@ -55,7 +55,7 @@ export const rows: readonly Row[] = [
     principal: 'client',
     what: 'endless chunks of one byte to another service, 2 connections',
     victim: REQUESTS,
-    defence: 'open',
+    defence: 'built',
     start: tinyChunks,
   },
   {
@@ -63,7 +63,7 @@ export const rows: readonly Row[] = [
     principal: 'endpoint',
     what: 'endless 103 responses on another service, 2 requests',
     victim: REQUESTS,
-    defence: 'open',
+    defence: 'built',
     start: endlessInformational,
   },
   {
@@ -71,7 +71,7 @@ export const rows: readonly Row[] = [
     principal: 'client',
     what: 'one GET at a time against thousands of dead endpoints',
     victim: REQUESTS,
-    defence: 'open',
+    defence: 'built',
     start: deadEndpoints,
   },
 ];
