@@ -7,6 +7,7 @@ import { silentLogger } from '../src/base/log.ts';
 import { seededRandom } from '../src/base/prng.ts';
 import { Controller } from '../src/control/controller.ts';
 import { Checker } from '../src/health/checker.ts';
+import { probe } from '../src/health/probe.ts';
 import { Ledger } from '../src/ledger/ledger.ts';
 import type { Endpoint } from '../src/model/endpoint.ts';
 import type { Service } from '../src/model/service.ts';
@@ -46,7 +47,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       sent = delta.upsert.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
       return Promise.resolve([]);
     },
-    makeChecker: (onChange) => new Checker({ clock, random: seededRandom(1), onChange }),
+    makeChecker: (onChange) => new Checker({ clock, random: seededRandom(1), probe, onChange }),
     describe: () => ({ service: null, problems: [] }),
   });
   const services = Array.from({ length: serviceCount }, (_, i) => makeService({ name: `s${i}` }));

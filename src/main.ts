@@ -4,7 +4,7 @@
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
-import { type Clock, systemClock } from './base/clock.ts';
+import type { Clock } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
@@ -13,6 +13,7 @@ import { KvWatch } from './discovery/consul/kv-watch.ts';
 import { ConsulProvider } from './discovery/consul/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
+import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
@@ -49,16 +50,19 @@ export interface UpriverOptions {
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
   readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
-  readonly clock?: Clock;
-  readonly random?: Random;
+  /** The ways to the outside; those of the program where none are given. */
+  readonly doors?: Doors;
+  /** Made where none is given. */
+  readonly ledger?: Ledger;
 }
 
 export class Upriver {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly controller: Controller;
   readonly supervisor: Supervisor;
   readonly providers: ProviderSet;
   private readonly log: Logger;
+  private readonly doors: Doors;
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
@@ -75,7 +79,10 @@ export class Upriver {
   private reloading: Promise<void> = Promise.resolve();
 
   constructor(options: UpriverOptions) {
-    const { settings, log, clock = systemClock, random = Math.random } = options;
+    const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
+    const { clock, random, probe, resolve } = doors;
+    this.doors = doors;
+    this.ledger = ledger;
     this.settings = settings;
     this.log = log;
     this.clock = clock;
@@ -87,6 +94,7 @@ export class Upriver {
       clock,
       log,
       max: () => this.settings.memoryMaxBytes,
+      resident: doors.residentBytes,
       onChange: (isShort) => this.supervisor.tellMemory(isShort),
     });
     this.controller = new Controller({
@@ -94,7 +102,7 @@ export class Upriver {
       log,
       ledger: this.ledger,
       send: (delta) => this.send(delta),
-      makeChecker: (onChange) => new Checker({ clock, random, onChange }),
+      makeChecker: (onChange) => new Checker({ clock, random, probe, onChange }),
       describe: options.describe,
     });
     this.providers = new ProviderSet({
@@ -105,7 +113,7 @@ export class Upriver {
       },
     });
     this.keeper = this.makeKeeper();
-    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
+    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log, resolve });
   }
 
   private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
@@ -115,6 +123,7 @@ export class Upriver {
       clock: this.clock,
       random: this.random,
       log: this.log,
+      startThread: this.doors.startThread,
       writeAccess,
       full: () => (this.controller.version === 0 ? null : this.controller.full()),
       onStreak: (streak) => this.controller.onStreak(streak),
@@ -131,6 +140,7 @@ export class Upriver {
       path: this.settings.state.file,
       clock,
       log,
+      disk: this.doors.disk,
       settings: () => this.settings,
       kept: () => controller.kept(),
       isSynced: () => providers.unsynced === '',
@@ -232,8 +242,9 @@ export class Upriver {
 
   private makeConsul(settings: ConsulSettings): ConsulProvider {
     const { clock, random, log } = this;
+    const { openConsul: open, resolve } = this.doors;
     const guard = () => this.settings.guard;
-    return new ConsulProvider({ settings, clock, random, log, guard });
+    return new ConsulProvider({ settings, clock, random, log, open, resolve, guard });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {
@@ -241,15 +252,16 @@ export class Upriver {
     this.overlay = null;
     if (settings === null || settings.kvKey === '') return;
     const { clock, random, log } = this;
+    const { openConsul: open } = this.doors;
     const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, log, onValue });
+    this.overlay = new KvWatch({ settings, clock, random, log, open, onValue });
     this.overlay.start();
   }
 
   /** The first version is live; at once when there is nothing to be made live. */
   private async firstApplied(): Promise<void> {
     // The controller publishes at the end of this turn.
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.clock.nextTurn(resolve));
     while (this.appliedVersion < this.controller.version) {
       await new Promise<void>((resolve) => this.clock.setTimer(1, resolve));
     }

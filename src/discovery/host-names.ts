@@ -23,7 +23,7 @@ export interface HostNamesOptions {
   /** A name resolves differently, for the first time, or not at all. */
   readonly onChange: () => void;
   readonly onError: (name: string, why: string) => void;
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
 }
 
 interface Name {
@@ -76,7 +76,7 @@ export class HostNames {
   }
 
   private async refresh(host: string, name: Name): Promise<void> {
-    const { clock, onChange, onError, resolve = resolveName } = this.options;
+    const { clock, onChange, onError, resolve } = this.options;
     const before = name.isTried ? name.addresses.join() : null;
     let ttlMs = TTL_MS_MIN;
     let error = '';
@@ -101,7 +101,7 @@ export class HostNames {
  * DNS first, since it tells the time to live; the system's resolver (hosts file) where DNS knows
  * nothing. IPv4 addresses where there are any, else IPv6: one endpoint must not count twice.
  */
-async function resolveName(name: string): Promise<Resolved> {
+export async function resolveName(name: string): Promise<Resolved> {
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
   for (const ask of [
     () => resolver.resolve4(name, { ttl: true }),

@@ -15,8 +15,7 @@ export interface StaticProviderOptions {
   readonly clock: Clock;
   readonly endpoints: StaticEndpoints;
   readonly log?: Logger;
-  /** For tests. */
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
 }
 
 const RELOAD: Cause = { kind: 'reload', text: 'configuration' };
@@ -42,7 +41,7 @@ export class StaticProvider implements Provider {
         this.lastError = `${name}: ${why}`;
         log.warn({ name }, `host name can't be resolved: ${why}`);
       },
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
     });
   }
 
@@ -64,7 +63,7 @@ export class StaticProvider implements Provider {
 
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.hasBegun = true;
       this.upsertAll(RELOAD);
     });

@@ -7,7 +7,6 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Random } from '../base/prng.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
-import { probe } from './probe.ts';
 import { type CheckState, initialState, observe } from './rise-fall.ts';
 
 /** First checks of many endpoints at once are spread over so long, ms. */
@@ -34,7 +33,7 @@ export interface CheckerOptions {
   readonly random: Random;
   /** The state of this endpoint's check has changed, or has its first result. */
   readonly onChange: (key: string, state: CheckState) => void;
-  readonly probe?: Probe;
+  readonly probe: Probe;
 }
 
 /** What is checked, and how it begins. */
@@ -158,7 +157,7 @@ export class Checker {
   /** Never rejects: a check that can't even be made is a bad one. */
   private async probe({ check, target }: Watch, signal: AbortSignal): Promise<CheckOutcome> {
     try {
-      return await (this.options.probe ?? probe)(check, target, signal);
+      return await this.options.probe(check, target, signal);
     } catch (error) {
       return failed(error);
     }

@@ -1,12 +1,11 @@
 // Asks Consul agents over HTTP: a list of agents in fail-over order, a token that may change, and
 // a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
-import { request } from 'undici';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
 import { type Answer, ConsulError, readAnswer } from './answer.ts';
-import { Dispatchers } from './dispatchers.ts';
 import { Token } from './token.ts';
+import type { ConsulTransport, OpenConsul } from './transport.ts';
 
 /** How often an agent that is preferred to the current one is looked at. */
 const RETURN_MS = 30_000;
@@ -30,7 +29,7 @@ export class ConsulClient {
   private readonly settings: ConsulSettings;
   private readonly clock: Clock;
   private readonly token: Token;
-  private readonly dispatchers: Dispatchers;
+  private readonly transport: ConsulTransport;
   private readonly closed = new AbortController();
   /** How many exchanges with an agent have broken, by address. */
   private readonly breaks = new Map<string, number>();
@@ -42,11 +41,11 @@ export class ConsulClient {
   /** Called when the agent turns out to need a connection for each open query. */
   onProtocol: () => void = () => {};
 
-  constructor(settings: ConsulSettings, clock: Clock) {
+  constructor(settings: ConsulSettings, clock: Clock, open: OpenConsul) {
     this.settings = settings;
     this.clock = clock;
     this.token = new Token(settings);
-    this.dispatchers = new Dispatchers(settings.tls, () => this.onProtocol());
+    this.transport = open(settings.tls, () => this.onProtocol());
     if (this.token.isFile) this.lookAtToken(this.readToken());
   }
 
@@ -57,7 +56,7 @@ export class ConsulClient {
 
   /** Whether open queries share a connection: HTTP/2, which Consul speaks over TLS. */
   get isMultiplexed(): boolean {
-    return this.dispatchers.isMultiplexed(this.address);
+    return this.transport.isMultiplexed(this.address);
   }
 
   /**
@@ -102,12 +101,12 @@ export class ConsulClient {
     this.closed.abort();
     this.returning?.cancel();
     this.tokenLook?.cancel();
-    await this.dispatchers.close();
+    await this.transport.close();
   }
 
   private async exchange(address: string, question: Question) {
     const { clock } = this;
-    const dispatcher = this.dispatchers.for(address);
+    const channel = this.transport.to(address);
     const headers = this.headers();
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
@@ -119,21 +118,15 @@ export class ConsulClient {
     question.signal.addEventListener('abort', abort, { once: true });
     try {
       question.signal.throwIfAborted();
-      const response = await request(this.urlOf(address, question), {
-        dispatcher,
-        headers,
-        signal: aborter.signal,
-        // The deadline bounds both; undici's own timers are coarse.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      const text = await response.body.text();
+      const path = this.pathOf(question);
+      const response = await channel.get({ path, headers, signal: aborter.signal });
+      const text = await textOf(response.body);
       const receivedMs = clock.nowMs();
-      return { status: response.statusCode, headers: response.headers, text, receivedMs };
+      return { status: response.status, headers: response.headers, text, receivedMs };
     } catch (error) {
       if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
-      this.dispatchers.recycle(address, dispatcher);
+      channel.recycle();
       throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);
     } finally {
       deadline.cancel();
@@ -141,8 +134,7 @@ export class ConsulClient {
     }
   }
 
-  private urlOf(address: string, { path, query, isConsistent }: Question): URL {
-    const url = new URL(path, address.startsWith('unix:') ? 'http://localhost' : address);
+  private pathOf({ path, query, isConsistent }: Question): string {
     const { datacenter, namespace, partition, stale } = this.settings;
     const standing = {
       ...(datacenter === '' ? {} : { dc: datacenter }),
@@ -150,10 +142,8 @@ export class ConsulClient {
       ...(partition === '' ? {} : { partition }),
       ...(stale && isConsistent !== true ? { stale: '' } : {}),
     };
-    for (const [name, value] of Object.entries({ ...standing, ...query })) {
-      url.searchParams.set(name, value);
-    }
-    return url;
+    const text = new URLSearchParams({ ...standing, ...query }).toString();
+    return text === '' ? path : `${path}?${text}`;
   }
 
   private headers(): Record<string, string> {
@@ -217,6 +207,12 @@ export class ConsulClient {
       return '';
     }
   }
+}
+
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function whyOf(error: unknown): string {

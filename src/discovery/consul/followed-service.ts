@@ -19,7 +19,7 @@ export interface FollowedServiceOptions {
   readonly source: ServiceSource;
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
   readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
 }
@@ -50,7 +50,7 @@ export class FollowedService {
       },
       onError: (name, why) =>
         log.warn({ service: source.service, name }, `host name can't be resolved: ${why}`),
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
     });
     this.brake = options.brake === undefined ? null : this.makeBrake(options.brake);
   }

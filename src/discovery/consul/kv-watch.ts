@@ -6,12 +6,14 @@ import type { ConsulSettings } from '../../model/settings.ts';
 import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
 import { ConsulClient } from './client.ts';
 import { listOf } from './translate.ts';
+import type { OpenConsul } from './transport.ts';
 
 export interface KvWatchOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly open: OpenConsul;
   /** The value as text, or null where the key does not exist; only when it has changed. */
   readonly onValue: (text: string | null) => void;
 }
@@ -23,9 +25,9 @@ export class KvWatch {
   private readonly query: BlockingQuery<string | null>;
   private last: string | null = null;
 
-  constructor({ settings, clock, random, log, onValue }: KvWatchOptions) {
+  constructor({ settings, clock, random, log, open, onValue }: KvWatchOptions) {
     this.onValue = onValue;
-    const client = new ConsulClient(settings, clock);
+    const client = new ConsulClient(settings, clock, open);
     this.client = client;
     this.query = new BlockingQuery({
       context: { client, clock, random, log, waitMs: settings.waitMs },

@@ -17,6 +17,7 @@ import { DirectWatch } from './direct-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { FollowedService } from './followed-service.ts';
 import { consistentQuery, healthPath, scopeOf } from './service-query.ts';
+import type { OpenConsul } from './transport.ts';
 import { WideWatch } from './wide-watch.ts';
 
 /**
@@ -38,10 +39,11 @@ export interface ConsulProviderOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly open: OpenConsul;
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
+  readonly resolve: Resolve;
   /** For tests. */
-  readonly resolve?: Resolve;
   readonly directMax?: number;
 }
 
@@ -68,8 +70,8 @@ export class ConsulProvider implements Provider {
 
   constructor(options: ConsulProviderOptions) {
     this.options = options;
-    const { settings, clock, random, log } = options;
-    this.client = new ConsulClient(settings, clock);
+    const { settings, clock, random, log, open } = options;
+    this.client = new ConsulClient(settings, clock, open);
     this.context = { client: this.client, clock, random, log, waitMs: settings.waitMs };
     this.exchanges = new Exchanges({ clock, log });
   }
@@ -177,7 +179,7 @@ export class ConsulProvider implements Provider {
         askAgain: () => this.askAgain(source),
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
     });
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
     const isDirect = direct < this.directMaxOf(source);

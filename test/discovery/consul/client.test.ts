@@ -8,6 +8,7 @@ import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import type { ServiceSource } from '../../../src/model/service.ts';
 import type { ConsulSettings } from '../../../src/model/settings.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -54,6 +55,7 @@ function start(
   const { factor = 50, sources = [source('web')] } = options;
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
+    ...consulDoors,
     guard: guardSettings,
     settings,
     clock: fastClock(factor),

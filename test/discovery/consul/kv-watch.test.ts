@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../../src/base/log.ts';
 import { KvWatch } from '../../../src/discovery/consul/kv-watch.ts';
-import { consulSettings } from '../../support/discovery.ts';
+import { consulDoors, consulSettings } from '../../support/discovery.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { type Scripted, startScriptedAgent } from '../../support/scripted-agent.ts';
 
@@ -20,6 +20,7 @@ async function watch(script: readonly Scripted[]): Promise<(string | null)[]> {
   const agent = await startScriptedAgent((_, n) => script[n] ?? null);
   const values: (string | null)[] = [];
   const kv = new KvWatch({
+    open: consulDoors.open,
     settings: consulSettings(agent.url),
     clock: fastClock(50),
     random: () => 0.5,
