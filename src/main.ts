@@ -54,6 +54,8 @@ export interface UpriverOptions {
   readonly doors?: Doors;
   /** Made where none is given. */
   readonly ledger?: Ledger;
+  /** How many services Consul is asked for one by one; a simulation gives less. */
+  readonly consulDirectMax?: number;
 }
 
 export class Upriver {
@@ -63,6 +65,7 @@ export class Upriver {
   readonly providers: ProviderSet;
   private readonly log: Logger;
   private readonly doors: Doors;
+  private readonly directMax: { readonly directMax?: number };
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
@@ -82,6 +85,8 @@ export class Upriver {
     const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
     const { clock, random, probe, resolve } = doors;
     this.doors = doors;
+    const { consulDirectMax: directMax } = options;
+    this.directMax = directMax === undefined ? {} : { directMax };
     this.ledger = ledger;
     this.settings = settings;
     this.log = log;
@@ -244,7 +249,8 @@ export class Upriver {
     const { clock, random, log } = this;
     const { openConsul: open, resolve } = this.doors;
     const guard = () => this.settings.guard;
-    return new ConsulProvider({ settings, clock, random, log, open, resolve, guard });
+    const ways = { clock, random, log, open, resolve };
+    return new ConsulProvider({ settings, ...ways, guard, ...this.directMax });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {

@@ -43,7 +43,7 @@ export interface ConsulProviderOptions {
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
   readonly resolve: Resolve;
-  /** For tests. */
+  /** Services that are followed each by a query of its own; less in tests. */
   readonly directMax?: number;
 }
 
