@@ -96,8 +96,6 @@ async function runFresh(seconds: number): Promise<number> {
     return 1;
   }
   const perSecond = Math.round(exchanges / (tookMs() / 1000));
-  console.log(
-    `${runs} seeds from ${first}: ${exchanges} exchanges, ${perSecond}/s, no fault`,
-  );
+  console.log(`${runs} seeds from ${first}: ${exchanges} exchanges, ${perSecond}/s, no fault`);
   return 0;
 }

@@ -1,8 +1,9 @@
 // A failing run of the control plane, made short and told in sentences.
-import { noTrace } from '../kernel/trace.ts';
-import { shrink } from '../kernel/shrink.ts';
+
 import { Kernel } from '../kernel/kernel.ts';
-import { planOf, sentenceOf, type Step } from './plan.ts';
+import { shrink } from '../kernel/shrink.ts';
+import { noTrace } from '../kernel/trace.ts';
+import { planOf, type Step, sentenceOf } from './plan.ts';
 import { runControlWorld } from './world.ts';
 
 const RUNS_MAX = 150;

@@ -145,6 +145,10 @@ export class ControlWorld {
       universe.configText(this.variant, this.shape),
     );
     this.process = process;
+    // A registry that answers without them is believed by a process that is new.
+    const { instances } = this.consul.state;
+    this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
+    if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
     this.configs = [];
     this.noteConfig();
     process.upriver.controller.events.subscribe((event) => {
@@ -238,7 +242,10 @@ export class ControlWorld {
     const { process, kernel } = this;
     if (process === null) return;
     const { settings } = process;
-    for (const one of this.configs) one.untilMs = Math.min(one.untilMs, kernel.nowMs + RELOAD_MS);
+    for (const one of this.configs) {
+      if (one.settings === settings) one.untilMs = Number.POSITIVE_INFINITY;
+      else one.untilMs = Math.min(one.untilMs, kernel.nowMs + RELOAD_MS);
+    }
     this.configs = this.configs.filter(({ untilMs }) => untilMs > kernel.nowMs);
     const isKnown = this.configs.some((one) => one.settings === settings);
     if (!isKnown) this.configs.push({ settings, untilMs: Number.POSITIVE_INFINITY });

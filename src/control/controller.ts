@@ -204,7 +204,9 @@ export class Controller implements TableView {
     this.successRates.review(record);
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
-    this.endpoints.apply(record, this.sources.admitted(sourceKey(service.from)), cause);
+    const admitted = this.sources.admitted(sourceKey(service.from));
+    // A new source that has not answered yet takes nothing away; what it says then does.
+    if (admitted !== null || known === undefined) this.endpoints.apply(record, admitted, cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
   }
 

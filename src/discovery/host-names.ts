@@ -57,6 +57,16 @@ export class HostNames {
     return name.isTried ? name.addresses : null;
   }
 
+  /** Why addresses of these hosts may be missing, or ''. */
+  doubtAbout(hosts: Iterable<string>): string {
+    for (const host of hosts) {
+      const name = this.names.get(host);
+      if (name === undefined || name.addresses.length > 0) continue;
+      return name.isTried ? `${host} can't be resolved` : `${host} is not resolved yet`;
+    }
+    return '';
+  }
+
   /** No name waits for its first answer. */
   get isSettled(): boolean {
     return [...this.names.values()].every((name) => name.isTried);

@@ -27,6 +27,8 @@ export class StaticProvider implements Provider {
   private endpoints: StaticEndpoints;
   private sources = new Map<string, ServiceSource>();
   private onUpdate: ((update: Update) => void) | null = null;
+  /** Services with a host name that had no address when they were sent last. */
+  private readonly unresolved = new Set<string>();
   private hasBegun = false;
   private lastError = '';
 
@@ -92,11 +94,23 @@ export class StaticProvider implements Provider {
   }
 
   private upsert(source: ServiceSource, cause: Cause): void {
-    const endpoints = (this.endpoints[source.service] ?? []).flatMap((one) => this.resolved(one));
+    const configured = this.endpoints[source.service] ?? [];
+    const endpoints = configured.flatMap((one) => this.resolved(one));
+    // What a name that is not resolved leaves out must not be taken for gone.
+    const doubt = this.names.doubtAbout(configured.map(({ address }) => address));
+    const wasUnresolved = this.unresolved.delete(source.service);
+    if (doubt !== '') this.unresolved.add(source.service);
+    const isConfirmed = wasUnresolved && doubt === '';
     this.onUpdate?.({
       kind: 'upsert',
       provider: this.name,
-      service: { source, endpoints, settings: null, doubt: '' },
+      service: {
+        source,
+        endpoints,
+        settings: null,
+        doubt,
+        ...(isConfirmed ? { isConfirmed } : {}),
+      },
       cause,
       receivedMs: this.clock.nowMs(),
     });

@@ -35,6 +35,8 @@ export class FollowedService {
   /** What was sent last, whole, and by instance. */
   private sent = '';
   private sentById = new Map<string, readonly Endpoint[]>();
+  /** Some host name had no address when it was sent last. */
+  private hadNoAddress = false;
   private isAnswered = false;
   private readonly brake: Brake | null;
 
@@ -115,12 +117,17 @@ export class FollowedService {
   private emit(word: Word): boolean {
     const byId = new Map(this.instances.map((one) => [one.id, this.endpointsOf(one)]));
     const endpoints = [...byId.values()].flat();
-    const { settings } = this;
-    const { change, receivedMs, doubt, isConfirmed = false, isForced = false } = word;
+    const { settings, hadNoAddress } = this;
+    const { change, receivedMs, isForced = false } = word;
+    // What a name that is not resolved leaves out must not be taken for gone.
+    const unresolved = this.names.doubtAbout(this.instances.map(({ host }) => host));
+    const doubt = word.doubt || unresolved;
+    const isConfirmed = word.isConfirmed === true || (hadNoAddress && doubt === '');
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
     const content = JSON.stringify([endpoints, settings, [...kept]]);
     if (content === this.sent && !isForced) return false;
     this.sent = content;
+    this.hadNoAddress = unresolved !== '';
     this.sentById = byId;
     const { source, onUpdate } = this.options;
     onUpdate({
