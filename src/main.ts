@@ -4,7 +4,7 @@
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
-import type { Clock } from './base/clock.ts';
+import type { Clock, Timer } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
@@ -80,6 +80,7 @@ export class Upriver {
   private appliedVersion = 0;
   private firstErrors: readonly ListenError[] = [];
   private reloading: Promise<void> = Promise.resolve();
+  private awaiting: Timer | null = null;
 
   constructor(options: UpriverOptions) {
     const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
@@ -205,7 +206,7 @@ export class Upriver {
   /** What described itself before the restart is asked for until it had time to come back. */
   private awaitRegistry(): void {
     const isBack = this.providers.unsynced === '';
-    this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
+    this.awaiting = this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
       if (this.state !== 'starting' && this.state !== 'ready') return;
       if (!isBack) return this.awaitRegistry();
       this.keeper.endFollowing();
@@ -250,7 +251,8 @@ export class Upriver {
     const { openConsul: open, resolve } = this.doors;
     const guard = () => this.settings.guard;
     const ways = { clock, random, log, open, resolve };
-    return new ConsulProvider({ settings, ...ways, guard, ...this.directMax });
+    const known = (source: ServiceSource) => this.controller.endpointsOf(source);
+    return new ConsulProvider({ settings, ...ways, guard, known, ...this.directMax });
   }
 
   private watchOverlay(settings: ConsulSettings | null): void {
@@ -371,6 +373,7 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.awaiting?.cancel();
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),

@@ -140,7 +140,9 @@ export class Judge implements ThreadWatcher {
       .filter(([place]) => place.endsWith(`|${key}`))
       .reduce((first, [, ms]) => Math.min(first, ms), Number.POSITIVE_INFINITY);
     const isLeftOut = leftOutMs !== Number.POSITIVE_INFINITY;
-    if (isLeftOut && (!isGuarded || now - leftOutMs >= holdMs - 10)) return;
+    // Without the guard nothing is held: not for names that are not resolved yet either.
+    const isHeld = isGuarded || !endpoint.includes('@');
+    if (!isHeld || (isLeftOut && (!isGuarded || now - leftOutMs >= holdMs - 10))) return;
     const was = isLeftOut
       ? `was left out for ${((now - leftOutMs) / 1000).toFixed(1)} s alone`
       : 'was left out by no answer';

@@ -328,7 +328,8 @@ class Question {
     const { draws, now } = consul;
     this.isWaiting = false;
     const isGood = answered.status === 200;
-    const isPartial = isGood && trouble.partialUntilMs > now && !this.search.has('consistent');
+    // The leader's own answers are whole.
+    const isPartial = isGood && trouble.partialUntilMs > now && this.isStale;
     const body = isPartial ? this.partOf(answered.body) : answered.body;
     const isDoubtful = isPartial && trouble.isDoubtful;
     const isIndexless = trouble.indexlessUntilMs > now && draws.happens(0.5);

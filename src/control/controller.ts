@@ -7,9 +7,10 @@ import type { Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
-import { type Service, sourceKey } from '../model/service.ts';
+import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
@@ -322,6 +323,11 @@ export class Controller implements TableView {
     // What is configured is no registry's word.
     const sources = this.sources.kept().filter(({ source }) => source.registry !== 'static');
     return { sources, checks: checks.filter(isChecked) };
+  }
+
+  /** The endpoints that a registry, or the state file, last gave this source. */
+  endpointsOf(source: ServiceSource): readonly Endpoint[] {
+    return this.sources.admitted(sourceKey(source))?.endpoints ?? [];
   }
 
   service(name: string): ServiceView | null {

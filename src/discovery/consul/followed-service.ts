@@ -20,6 +20,8 @@ export interface FollowedServiceOptions {
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
   readonly resolve: Resolve;
+  /** What is served of it before its first answer; none unless given. */
+  readonly known?: () => readonly Endpoint[];
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
   readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
 }
@@ -87,9 +89,15 @@ export class FollowedService {
     return new Brake({
       ...how,
       clock: this.options.clock,
-      present: () => this.instances.map(({ id }) => id),
+      present: () => this.present(),
       pass: (verdict) => this.accept(verdict),
     });
+  }
+
+  /** Ids of the instances that are served now: also those of a provider before this one. */
+  private present(): readonly string[] {
+    if (this.isAnswered) return this.instances.map(({ id }) => id);
+    return [...new Set((this.options.known?.() ?? []).map(instanceOf))];
   }
 
   private accept({ entries, ...verdict }: Verdict): boolean {
@@ -151,6 +159,11 @@ export class FollowedService {
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];
     return addresses.map((address) => ({ id: `${id}@${address}`, address, ...rest }));
   }
+}
+
+/** The id of the endpoint's instance; those of host names have their address in it. */
+function instanceOf({ id, address }: Endpoint): string {
+  return id.endsWith(`@${address}`) ? id.slice(0, -address.length - 1) : id;
 }
 
 function withWhy(endpoints: readonly Endpoint[] = [], why: string): [string, string][] {

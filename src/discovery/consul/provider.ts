@@ -4,6 +4,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import { type ServiceSource, sourceKey } from '../../model/service.ts';
 import type { ConsulSettings, GuardSettings } from '../../model/settings.ts';
 import type { Resolve } from '../host-names.ts';
@@ -43,6 +44,8 @@ export interface ConsulProviderOptions {
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
   readonly resolve: Resolve;
+  /** The endpoints of a source as they are served before this provider first answers. */
+  readonly known?: (source: ServiceSource) => readonly Endpoint[];
   /** Services that are followed each by a query of its own; less in tests. */
   readonly directMax?: number;
 }
@@ -166,13 +169,14 @@ export class ConsulProvider implements Provider {
   }
 
   private followOne(source: ServiceSource): Following {
-    const { clock, log, resolve, settings } = this.options;
+    const { clock, log, resolve, settings, known = () => [] } = this.options;
     const service: FollowedService = new FollowedService({
       clock,
       log,
       source,
       tagPrefix: settings.tagPrefix,
       onUpdate: (update) => this.onUpdate?.(update),
+      known: () => known(source),
       brake: {
         random: this.options.random,
         guard: this.options.guard,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
+import type { Endpoint } from '../../../src/model/endpoint.ts';
 import type { ServiceSource } from '../../../src/model/service.ts';
 import type { ConsulSettings } from '../../../src/model/settings.ts';
 import {
@@ -50,12 +51,13 @@ const health = (agent: ScriptedAgent) =>
 
 function start(
   settings: ConsulSettings,
-  options: { factor?: number; sources?: ServiceSource[] } = {},
+  options: { factor?: number; sources?: ServiceSource[]; known?: () => Endpoint[] } = {},
 ) {
-  const { factor = 50, sources = [source('web')] } = options;
+  const { factor = 50, sources = [source('web')], known = () => [] } = options;
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
     ...consulDoors,
+    known,
     guard: guardSettings,
     settings,
     clock: fastClock(factor),
@@ -241,6 +243,22 @@ describe('updates', () => {
       () => 'a later sync',
     );
     expect(run.receiver.all).toHaveLength(1);
+  });
+
+  it('of a new provider are confirmed where they leave out most of what is served', async () => {
+    let lies = true;
+    const agent = await startScriptedAgent(({ path, query }) => {
+      if (!path.startsWith('/v1/health')) return { status: 404 };
+      if (query.has('consistent')) return { index: 7, body: instance('a') };
+      return query.has('index') ? null : { index: 7, body: lies ? [] : instance('a') };
+    });
+    ends.push(() => agent.stop());
+    const served = [{ id: 'n/a', address: '10.0.0.1' }] as unknown as Endpoint[];
+    const run = start(consulSettings(agent.url), { known: () => served });
+    await run.receiver.until(() => run.receiver.about('web').length > 0, 'first update');
+    expect(run.receiver.ids('web')).toEqual(['n/a']);
+    expect(run.provider.status().secondReads).toMatchObject({ contradicted: 1 });
+    lies = false;
   });
 
   it('stop when the provider stops, and a source that is not wanted ends with a remove', async () => {
