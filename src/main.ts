@@ -251,7 +251,7 @@ export class Upriver {
     const { openConsul: open, resolve } = this.doors;
     const guard = () => this.settings.guard;
     const ways = { clock, random, log, open, resolve };
-    const known = (source: ServiceSource) => this.controller.endpointsOf(source);
+    const known = (source: ServiceSource) => this.controller.knownOf(source);
     return new ConsulProvider({ settings, ...ways, guard, known, ...this.directMax });
   }
 

@@ -135,7 +135,7 @@ export class Judge implements ThreadWatcher {
     const now = nowMs();
     const sinceMs = this.sinceMs.get(key);
     if (sinceMs === undefined || now - sinceMs < RECENT_MS) return;
-    if (!isWanted(service, endpoint)) return;
+    if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
     const leftOutMs = [...this.leftOutMs]
       .filter(([place]) => place.endsWith(`|${key}`))
       .reduce((first, [, ms]) => Math.min(first, ms), Number.POSITIVE_INFINITY);
@@ -151,6 +151,15 @@ export class Judge implements ThreadWatcher {
       `${endpoint} of ${service} is lost (${to || 'gone'}; ${cause.kind}: ${cause.text}): ` +
         `it has been there for ${since} s, and ${was}`,
     );
+  }
+
+  /** The workers know it at another port than it has now: what is lost is another endpoint. */
+  private hasMoved(service: string, endpoint: string): boolean {
+    const port = this.instances.get(endpoint)?.port;
+    return this.around.threads().some(({ services }) => {
+      const shown = services.get(service)?.endpoints.find(({ id }) => id === endpoint);
+      return shown !== undefined && port !== undefined && shown.port !== port;
+    });
   }
 
   private judgeEjection({ service, endpoint }: TableEvent, told: Map<string, string>): void {

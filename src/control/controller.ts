@@ -3,11 +3,10 @@
 // It decides nothing itself (table.ts, guard.ts, reconcile.ts do), and answers those who look on.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { Update } from '../discovery/provider.ts';
+import type { Known, Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
-import type { Endpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
 import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
@@ -325,9 +324,10 @@ export class Controller implements TableView {
     return { sources, checks: checks.filter(isChecked) };
   }
 
-  /** The endpoints that a registry, or the state file, last gave this source. */
-  endpointsOf(source: ServiceSource): readonly Endpoint[] {
-    return this.sources.admitted(sourceKey(source))?.endpoints ?? [];
+  /** What is served of a source, as a registry or the state file gave it. */
+  knownOf(source: ServiceSource): Known {
+    const admitted = this.sources.admitted(sourceKey(source));
+    return { endpoints: admitted?.endpoints ?? [], isHeld: (admitted?.held.size ?? 0) > 0 };
   }
 
   service(name: string): ServiceView | null {

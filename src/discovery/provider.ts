@@ -24,6 +24,13 @@ export interface ProvidedService {
   readonly isConfirmed?: boolean;
 }
 
+/** What is served of a source before a provider that is new has said anything of it. */
+export interface Known {
+  readonly endpoints: readonly Endpoint[];
+  /** Some are there although the registry did not just say so. */
+  readonly isHeld: boolean;
+}
+
 /** The receiver diffs: an Update that changes nothing changes nothing. */
 export type Update =
   | {

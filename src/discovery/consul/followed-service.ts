@@ -6,9 +6,11 @@ import type { Logger } from '../../base/log.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/service.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
-import type { ServiceSettings, Update } from '../provider.ts';
+import type { Known, ServiceSettings, Update } from '../provider.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
 import { type Entry, type Instance, instancesOf, settingsOf } from './translate.ts';
+
+const FIRST = 'first answer while endpoints are held';
 
 /** An answer without its instances. */
 type Word = Omit<Verdict, 'entries'>;
@@ -20,8 +22,8 @@ export interface FollowedServiceOptions {
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
   readonly resolve: Resolve;
-  /** What is served of it before its first answer; none unless given. */
-  readonly known?: () => readonly Endpoint[];
+  /** What is served of it before its first answer; nothing unless given. */
+  readonly known?: () => Known;
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
   readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
 }
@@ -77,7 +79,11 @@ export class FollowedService {
 
   /** Takes an answer; true where it made an update, or may when the registry was asked again. */
   take(health: Health): boolean {
-    return this.brake === null ? this.accept(health) : this.brake.take(health);
+    if (this.brake === null) return this.accept(health);
+    // What a provider before this one held, for want of a registry that knows, is held on.
+    const isHeld = !this.isAnswered && this.options.known?.().isHeld === true;
+    const doubted: Health = { ...health, doubt: FIRST, doubtKind: 'outage' };
+    return this.brake.take(isHeld && health.doubt === '' ? doubted : health);
   }
 
   close(): void {
@@ -97,7 +103,7 @@ export class FollowedService {
   /** Ids of the instances that are served now: also those of a provider before this one. */
   private present(): readonly string[] {
     if (this.isAnswered) return this.instances.map(({ id }) => id);
-    return [...new Set((this.options.known?.() ?? []).map(instanceOf))];
+    return [...new Set((this.options.known?.().endpoints ?? []).map(instanceOf))];
   }
 
   private accept({ entries, ...verdict }: Verdict): boolean {

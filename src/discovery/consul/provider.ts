@@ -4,11 +4,10 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
 import { type ServiceSource, sourceKey } from '../../model/service.ts';
 import type { ConsulSettings, GuardSettings } from '../../model/settings.ts';
 import type { Resolve } from '../host-names.ts';
-import type { Provider, ProviderStatus, Update } from '../provider.ts';
+import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { reportMissingRights } from './access.ts';
 import type { Answer } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
@@ -44,8 +43,8 @@ export interface ConsulProviderOptions {
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
   readonly resolve: Resolve;
-  /** The endpoints of a source as they are served before this provider first answers. */
-  readonly known?: (source: ServiceSource) => readonly Endpoint[];
+  /** What is served of a source before this provider has said anything of it. */
+  readonly known?: (source: ServiceSource) => Known;
   /** Services that are followed each by a query of its own; less in tests. */
   readonly directMax?: number;
 }
@@ -169,14 +168,13 @@ export class ConsulProvider implements Provider {
   }
 
   private followOne(source: ServiceSource): Following {
-    const { clock, log, resolve, settings, known = () => [] } = this.options;
+    const { clock, log, resolve, settings, known } = this.options;
     const service: FollowedService = new FollowedService({
       clock,
       log,
       source,
       tagPrefix: settings.tagPrefix,
       onUpdate: (update) => this.onUpdate?.(update),
-      known: () => known(source),
       brake: {
         random: this.options.random,
         guard: this.options.guard,
@@ -184,6 +182,7 @@ export class ConsulProvider implements Provider {
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
       resolve,
+      ...(known === undefined ? {} : { known: () => known(source) }),
     });
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
     const isDirect = direct < this.directMaxOf(source);
