@@ -251,7 +251,12 @@ export class Upriver {
     const { openConsul: open, resolve } = this.doors;
     const guard = () => this.settings.guard;
     const ways = { clock, random, log, open, resolve };
-    const known = (source: ServiceSource) => this.controller.knownOf(source);
+    // What a registry that fails now says first, it may say for want of knowing better.
+    const isFailing = this.providers.statuses().some((one) => one.lastError !== '');
+    const known = (source: ServiceSource) => {
+      const { endpoints, isHeld } = this.controller.knownOf(source);
+      return { endpoints, isHeld: isHeld || isFailing };
+    };
     return new ConsulProvider({ settings, ...ways, guard, known, ...this.directMax });
   }
 
@@ -331,8 +336,14 @@ export class Upriver {
       this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
+    // It may have been asked to end meanwhile.
+    if (this.hasEnded) return;
     this.controller.setSettings(settings, cause);
     this.providers.follow(this.followed());
+  }
+
+  private get hasEnded(): boolean {
+    return this.state === 'draining' || this.state === 'stopped';
   }
 
   private warnOfRestart(before: Settings, after: Settings): void {

@@ -59,15 +59,18 @@ function endpointsOf(facts: Facts, name: string, service: Service | null): Map<s
     for (const address of addresses) {
       const id = isName ? `${key}@${address}` : key;
       const { port } = one;
-      const weight = weightOf(one);
       const barred = barredBy(one, facts.maintained);
+      const weight = weightOf(one, barred === 'maint');
       found.set(id, shown(facts, { name, id, address, port, weight, barred, service }));
     }
   }
   return found;
 }
 
-function weightOf({ tags, status, weight }: Instance): number {
+function weightOf(one: Instance, isMaintained: boolean): number {
+  const { tags, weight } = one;
+  // Maintenance is worse than a warning.
+  const status = isMaintained ? 'critical' : one.status;
   const tag = tags.find((one) => one.startsWith('upriver.weight='));
   if (tag === undefined) return status === 'warning' ? 1 : weight;
   const own = Number(tag.slice('upriver.weight='.length));

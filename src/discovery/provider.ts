@@ -18,6 +18,8 @@ export interface ProvidedService {
    * The guard decides what a doubtful answer may remove.
    */
   readonly doubt: string;
+  /** No second read can clear the doubt: services may be yet to register again. */
+  readonly isLasting?: boolean;
   /** Why an endpoint is there although the registry did not just say so, by id. */
   readonly kept?: ReadonlyMap<string, string>;
   /** Asked a second time, it said the same: what was held for want of that goes at once. */

@@ -25,7 +25,7 @@ export interface FollowedServiceOptions {
   /** What is served of it before its first answer; nothing unless given. */
   readonly known?: () => Known;
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
-  readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
+  readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'epoch' | 'askAgain' | 'onSecondRead'>;
 }
 
 export class FollowedService {
@@ -50,9 +50,9 @@ export class FollowedService {
     this.names = new HostNames({
       clock,
       onChange: () => {
-        const { doubt } = this.word;
         const change = 'a host name resolves differently';
-        this.emit({ change, doubt, receivedMs: clock.nowMs() });
+        const { doubt, doubtKind = 'answer' } = this.word;
+        this.emit({ change, doubt, doubtKind, receivedMs: clock.nowMs() });
       },
       onError: (name, why) =>
         log.warn({ service: source.service, name }, `host name can't be resolved: ${why}`),
@@ -151,6 +151,7 @@ export class FollowedService {
         ...{ source, endpoints, settings, doubt },
         ...(kept.size === 0 ? {} : { kept }),
         ...(isConfirmed ? { isConfirmed } : {}),
+        ...(word.doubt !== '' && word.doubtKind === 'outage' ? { isLasting: true } : {}),
       },
       cause: { kind: 'registry', text: `consul: ${change}` },
       receivedMs,

@@ -178,6 +178,7 @@ export class ConsulProvider implements Provider {
       brake: {
         random: this.options.random,
         guard: this.options.guard,
+        epoch: () => `${this.client.address} ${this.client.breaksOf(this.client.address)}`,
         askAgain: () => this.askAgain(source),
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
