@@ -2,6 +2,8 @@
 //   --seed N      that seed alone; without it, fresh seeds, each printed when it fails
 //   --seconds S   how long fresh seeds are tried, of real time; 10 unless it is said
 //   --plane P     data, control, or both: seeds of either in turn
+//   --mutants     puts faults into a copy of the sources and tells after how many seeds each is found
+//   --only TEXT   the mutants whose names contain this
 //   --trace       prints what happens, line by line
 // Exits 1 when an oracle found something.
 import { parseArgs } from 'node:util';
@@ -9,6 +11,7 @@ import { shortStory } from './control/story.ts';
 import { runControlWorld } from './control/world.ts';
 import { runOrderlyWorld } from './data/orderly-world.ts';
 import { Trace } from './kernel/trace.ts';
+import { runMutants } from './mutants/runner.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +19,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '10' },
     plane: { type: 'string', default: 'data' },
     trace: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -25,6 +30,7 @@ async function main(): Promise<number> {
   if (!['data', 'control', 'both'].includes(values.plane)) {
     return refuse(`--plane ${values.plane}: expected data, control or both`);
   }
+  if (values.mutants) return runMutants(values);
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse(`--seconds ${values.seconds}: expected a number above 0`);
   if (values.seed === undefined) return runFresh(seconds);

@@ -191,7 +191,8 @@ export class Upriver {
       const isFailing = this.providers.statuses().some((one) => !one.isSynced && one.errors > 0);
       if (isFailing || this.clock.nowMs() >= untilMs) return false;
     }
-    return true;
+    // What it could not say may be in the table: services that describe themselves by Meta.
+    return this.providers.statuses().every(({ lastError }) => lastError === '');
   }
 
   private beginWithout(registry: string): void {

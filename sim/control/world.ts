@@ -24,7 +24,8 @@ const LOOK_MS = 500;
 const RETRY_AFTER_MAX = 20;
 /** Configurations of the last so long are regarded: a reload takes its time. */
 const RELOAD_MS = 15_000;
-/** A worker whose messages hang. */
+/** Beyond so many events a run goes round in circles. */
+const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
 
 export interface ControlResult {
@@ -111,7 +112,7 @@ export class ControlWorld {
     for (const step of this.steps) kernel.at(step.atMs, () => this.take(step));
     let settledMs = -1;
     try {
-      await kernel.run(FAULTS_END_MS);
+      await this.pass(FAULTS_END_MS);
       this.endFaults();
       settledMs = await this.settle();
       await this.finish();
@@ -121,6 +122,12 @@ export class ControlWorld {
     const { eventCount: events } = kernel;
     const { questions } = this.consul;
     return { events, questions, steps: this.steps.length, settledMs, faults: judge.faults };
+  }
+
+  private async pass(untilMs: number): Promise<void> {
+    const { kernel } = this;
+    await kernel.run(untilMs, () => kernel.eventCount > EVENTS_MAX);
+    if (kernel.eventCount > EVENTS_MAX) throw new Error(`more than ${EVENTS_MAX} events`);
   }
 
   // Processes
@@ -574,7 +581,7 @@ export class ControlWorld {
     const startMs = kernel.nowMs;
     let wrong: string[] = [];
     while (kernel.nowMs < startMs + boundMs) {
-      await kernel.run(kernel.nowMs + LOOK_MS);
+      await this.pass(kernel.nowMs + LOOK_MS);
       this.quiet();
       const { process } = this;
       if (process?.isStarted !== true) continue;
@@ -594,7 +601,7 @@ export class ControlWorld {
   /** Once it equals the truth it must stay so, as what holds things ends. */
   private async staysSettled(boundMs: number): Promise<void> {
     const { kernel, judge } = this;
-    await kernel.run(kernel.nowMs + boundMs / 2);
+    await this.pass(kernel.nowMs + boundMs / 2);
     const process = this.process!;
     const { controller, providers, supervisor } = process.upriver;
     const shown = shownTable(controller);

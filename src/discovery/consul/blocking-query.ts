@@ -171,7 +171,8 @@ export class BlockingQuery<T> {
     this.backoff.reset();
     const { receivedMs } = answer;
     const isFresh = isBackwards || !hasWaited;
-    const doubtKind = answer.doubt !== '' ? 'answer' : isBackwards ? 'fall' : 'outage';
+    // After an outage no second read knows better, whatever else is doubtful.
+    const doubtKind = isBackwards ? 'fall' : this.break !== '' ? 'outage' : 'answer';
     if (!this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs })) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));

@@ -43,6 +43,8 @@ export interface BrakeOptions {
   readonly guard: () => GuardSettings;
   /** Another one when a connection to the agent broke, or another agent is asked: it may know less. */
   readonly epoch?: () => string;
+  /** Something is held of it: a doubt must come to an end, also where it leaves nothing out. */
+  readonly isHolding?: () => boolean;
   /** The second read, bounded in time. Rejects where it can't be had. */
   readonly askAgain: () => Promise<Answer>;
   /** Ids of the instances that were passed on last. */
@@ -80,6 +82,7 @@ export class Brake {
     const health = { ...given, doubt: this.withoutUsual(given.doubt) };
     const why = this.objection(health);
     if (why === '') {
+      if (health.doubt !== '' && this.options.isHolding?.() === true) this.lookAgain('outage');
       if (this.open === '') this.isFilteredAsEver = given.doubt === FILTERED;
       return this.options.pass({ ...health, doubt: health.doubt || this.open });
     }

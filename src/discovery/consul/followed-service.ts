@@ -96,6 +96,7 @@ export class FollowedService {
       ...how,
       clock: this.options.clock,
       present: () => this.present(),
+      isHolding: () => this.options.known?.().isHeld === true,
       pass: (verdict) => this.accept(verdict),
     });
   }

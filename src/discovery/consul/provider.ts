@@ -68,6 +68,8 @@ export class ConsulProvider implements Provider {
   private configured: readonly ServiceSource[] = [];
   /** Services that describe themselves; with a timer when they are gone from the catalog. */
   private readonly described = new Map<string, Timer | null>();
+  /** Until then what the catalog lacks may be yet to register again, clock.nowMs(). */
+  private doubtfulUntilMs = 0;
   private onUpdate: ((update: Update) => void) | null = null;
 
   constructor(options: ConsulProviderOptions) {
@@ -258,13 +260,16 @@ export class ConsulProvider implements Provider {
   private onCatalog(catalog: Catalog, doubt: string): void {
     const { clock } = this.options;
     const now = catalog.described;
+    const nowMs = clock.nowMs();
+    if (doubt !== '') this.doubtfulUntilMs = nowMs + DOUBTFUL_LINGER_MS;
+    const lingerMs = Math.max(LINGER_MS, this.doubtfulUntilMs - nowMs);
     for (const name of now) {
       this.described.get(name)?.cancel();
       this.described.set(name, null);
     }
     for (const [name, absence] of this.described) {
       if (now.has(name) || absence !== null) continue;
-      const timer = clock.setTimer(doubt === '' ? LINGER_MS : DOUBTFUL_LINGER_MS, () => {
+      const timer = clock.setTimer(lingerMs, () => {
         this.described.delete(name);
         this.arrange();
       });
