@@ -37,6 +37,9 @@ export interface ControlResult {
   readonly faults: readonly string[];
 }
 
+/** Without a stack: it would be another one where the run is started in another way. */
+const BUG = Object.assign(new Error('a bug'), { stack: 'a bug' });
+
 interface Server {
   how: ServerTrouble | null;
   /** Since when it answers well. */
@@ -417,7 +420,7 @@ export class ControlWorld {
         return;
       }
       case 'worker-dies':
-        return this.process?.threads[step.worker]?.die(1, new Error('a bug'));
+        return this.process?.threads[step.worker]?.die(1, BUG);
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
         if (thread !== undefined) thread.hungUntilMs = untilMs;

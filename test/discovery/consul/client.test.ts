@@ -274,7 +274,7 @@ describe('updates', () => {
     ends.push(() => agent.stop());
     const served = [{ id: 'n/a', address: '10.0.0.1' }] as unknown as Endpoint[];
     const known = () => ({ endpoints: served, isHeld: true });
-    const run = start(consulSettings(agent.url), { known });
+    const run = start(consulSettings(agent.url), { factor: 1, known });
     await run.receiver.until(() => run.receiver.about('web').length > 0, 'first update');
     const { doubt, isConfirmed } = run.receiver.last('web')!.service;
     expect(doubt).toBe('first answer while endpoints are held');
