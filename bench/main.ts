@@ -3,18 +3,19 @@
 //   --case NAME     (repeatable) of bench/cases.ts, or idle; default all
 //   --against NAME  (repeatable) a program to compare with; default all. HAProxy is always there
 //   --rounds N      5;  --seconds N  of each round, 4
+//   --before DIR    another checkout of this project, to compare with as `before`
 //   --json FILE     everything measured, here as well
 // Prints Markdown, and writes it with everything measured into bench/results/.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { caddy } from './against/caddy.ts';
 import { haproxy } from './against/haproxy.ts';
 import { httpProxy } from './against/http-proxy.ts';
 import { nginx } from './against/nginx.ts';
 import type { Program, Setup } from './against/program.ts';
-import { upriver } from './against/upriver.ts';
+import { upriver, upriverIn } from './against/upriver.ts';
 import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
 import { idleConnections, measureIdle } from './idle.ts';
 import { findWrk, runLoad } from './load.ts';
@@ -84,6 +85,7 @@ function readFlags() {
       against: { type: 'string', multiple: true },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
+      before: { type: 'string', default: '' },
       json: { type: 'string', default: '' },
     },
   });
@@ -97,7 +99,10 @@ function readFlags() {
     cases: cases.filter(({ name }) => wantedCases.includes(name)),
     hasIdle: wantedCases.includes(IDLE),
     json: values.json,
-    programs: PROGRAMS.filter(({ name }) => [upriver.name, BASE, ...against].includes(name)),
+    programs: [
+      ...PROGRAMS.filter(({ name }) => [upriver.name, BASE, ...against].includes(name)),
+      ...(values.before === '' ? [] : [upriverIn(resolve(values.before), 'before')]),
+    ],
   };
 }
 

@@ -47,7 +47,8 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       sent = delta.upsert.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
       return Promise.resolve([]);
     },
-    makeChecker: (onChange) => new Checker({ clock, random: seededRandom(1), probe, onChange }),
+    makeChecker: (onChange) =>
+      new Checker({ clock, random: seededRandom(1), log: silentLogger, probe, onChange }),
     describe: () => ({ service: null, problems: [] }),
   });
   const services = Array.from({ length: serviceCount }, (_, i) => makeService({ name: `s${i}` }));
@@ -57,7 +58,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       static: {},
       services,
       routers: [],
-      stats: { listen: null, adminToken: '' },
+      stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
       guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
       state: { file: '' },
       memoryMaxBytes: 0,

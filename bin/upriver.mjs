@@ -7,6 +7,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+// SIGUSR1 would open Node's inspector, which runs whatever code is sent to it, to every local user.
+// Taken before anything else: with a handler Node leaves the signal to us.
+process.on('SIGUSR1', () => {});
+
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
@@ -44,7 +48,8 @@ function runOn(node) {
     );
     process.exit(2);
   }
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+  const launcher = fileURLToPath(import.meta.url);
+  const child = spawn(node, ['--disable-sigusr1', launcher, ...process.argv.slice(2)], {
     stdio: 'inherit',
   });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2', 'SIGQUIT']) {

@@ -2,14 +2,14 @@
 //   --seed N      that seed alone; without it, fresh seeds, each printed when it fails
 //   --seconds S   how long fresh seeds are tried, of real time; 10 unless it is said
 //   --plane P     data, control, or both: seeds of either in turn
-//   --mutants     puts faults into a copy of the sources and tells after how many seeds each is found
-//   --only TEXT   the mutants whose names contain this
 //   --trace       prints what happens, line by line
+//   --mutants     puts known faults into a copy of the sources and says how soon each is found
 // Exits 1 when an oracle found something.
 import { parseArgs } from 'node:util';
-import { shortStory } from './control/story.ts';
+import { shortStory as controlStory } from './control/story.ts';
 import { runControlWorld } from './control/world.ts';
-import { runOrderlyWorld } from './data/orderly-world.ts';
+import { shortStory } from './data/story.ts';
+import { runWorld } from './data/world.ts';
 import { Trace } from './kernel/trace.ts';
 import { runMutants } from './mutants/runner.ts';
 
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     plane: { type: 'string', default: 'data' },
     trace: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
+    mutant: { type: 'string' },
   },
 });
 
@@ -30,9 +30,9 @@ async function main(): Promise<number> {
   if (!['data', 'control', 'both'].includes(values.plane)) {
     return refuse(`--plane ${values.plane}: expected data, control or both`);
   }
-  if (values.mutants) return runMutants(values);
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse(`--seconds ${values.seconds}: expected a number above 0`);
+  if (values.mutants) return runMutants({ plane: values.plane, only: values.mutant ?? '' });
   if (values.seed === undefined) return runFresh(seconds);
   const seed = Number(values.seed);
   if (!isSeed(seed)) return refuse(`--seed ${values.seed}: expected a whole number from 0`);
@@ -63,9 +63,10 @@ async function runSeed(plane: Plane, seed: number): Promise<boolean> {
   const { done, events, faults } = await runPlane(plane, seed, trace);
   console.log(`${plane} seed ${seed}: ${done}, ${events} events, ${faults.length} faults`);
   for (const fault of faults) console.log(`  ${fault}`);
-  if (plane === 'control' && faults.length > 0) {
+  if (faults.length > 0 && !values.trace) {
     console.log('in short:');
-    for (const line of (await shortStory(seed)).lines) console.log(`  ${line}`);
+    const story = plane === 'data' ? shortStory(seed) : controlStory(seed);
+    for (const line of (await story).lines) console.log(`  ${line}`);
   }
   return faults.length === 0;
 }
@@ -78,7 +79,7 @@ async function runPlane(plane: Plane, seed: number, trace?: Trace) {
     const done = `${steps} steps, ${questions} questions, settled in ${settledMs / 1000} s`;
     return { ...result, done, exchanges: 0 };
   }
-  const result = await runOrderlyWorld(seed, trace);
+  const result = await runWorld(seed, trace === undefined ? {} : { trace });
   return { ...result, done: `${result.exchanges} exchanges` };
 }
 

@@ -101,14 +101,16 @@ export class Upriver {
       log,
       max: () => this.settings.memoryMaxBytes,
       resident: doors.residentBytes,
-      onChange: (isShort) => this.supervisor.tellMemory(isShort),
+      onChange: (isShort) => {
+        if (isShort) this.stats?.shed();
+      },
     });
     this.controller = new Controller({
       clock,
       log,
       ledger: this.ledger,
       send: (delta) => this.send(delta),
-      makeChecker: (onChange) => new Checker({ clock, random, probe, onChange }),
+      makeChecker: (onChange) => new Checker({ clock, random, log, probe, onChange }),
       describe: options.describe,
     });
     this.providers = new ProviderSet({
@@ -131,6 +133,7 @@ export class Upriver {
       log: this.log,
       startThread: this.doors.startThread,
       writeAccess,
+      memoryMax: this.settings.memoryMaxBytes,
       full: () => (this.controller.version === 0 ? null : this.controller.full()),
       onStreak: (streak) => this.controller.onStreak(streak),
       onSuspect: (slot) => this.controller.onSuspect(slot),
@@ -219,7 +222,8 @@ export class Upriver {
     return [...sourcesOf(this.settings), ...this.keeper.followed];
   }
 
-  private async openStats({ listen, adminToken }: StatsSettings): Promise<void> {
+  private async openStats(settings: StatsSettings): Promise<void> {
+    const { listen } = settings;
     if (listen === null) return;
     const { controller, ledger, clock, log, providers } = this;
     const sources: StatsSources = {
@@ -238,7 +242,7 @@ export class Upriver {
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
     try {
-      this.stats = await startStatsServer({ listen, adminToken, sources });
+      this.stats = await startStatsServer({ listen, access: settings, sources });
     } catch (error) {
       const why = codeOf(error) === 'EADDRINUSE' ? 'the address is in use' : messageOf(error);
       const message = `stats can't listen on ${formatListen(listen)}: ${why}`;
@@ -328,6 +332,7 @@ export class Upriver {
     if (this.state !== 'ready' && this.state !== 'starting') return;
     const before = this.settings;
     this.settings = settings;
+    this.supervisor.setMemoryMax(settings.memoryMaxBytes);
     this.warnOfRestart(before, settings);
     this.staticProvider.setEndpoints(settings.static);
     this.providers.follow([...sourcesOf(before), ...this.followed()]);

@@ -3,10 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Program } from './program.ts';
 
-const root = join(import.meta.dirname, '..', '..');
-
-export const upriver: Program = {
-  name: 'upriver',
+/** The program as it lies in a checkout of its own, which has its dependencies installed. */
+export const upriverIn = (root: string, name: string): Program => ({
+  name,
   hasWorkers: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
@@ -26,4 +25,6 @@ export const upriver: Program = {
     ];
     return { file: path, args, metricsUrl: `http://127.0.0.1:${statsPort}/metrics` };
   },
-};
+});
+
+export const upriver: Program = upriverIn(join(import.meta.dirname, '..', '..'), 'upriver');

@@ -95,7 +95,7 @@ export class SimProcess {
       },
       configStatus: () => ({ error: '', loadedMs: 0 }),
       doors,
-      ledger: cleanLedger(2),
+      ledger: cleanLedger(2).ledger,
       consulDirectMax: around.directMax,
     });
   }

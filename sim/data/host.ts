@@ -1,8 +1,7 @@
 // One worker of the product over a simulated network and clock: what src/worker/entry.ts is in a
 // thread.
 import type { Logger } from '../../src/base/log.ts';
-import { TimerWheel } from '../../src/base/timer-wheel.ts';
-import { type Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
@@ -10,6 +9,11 @@ import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
+import type { SharedLedger } from './ledgers.ts';
+import { type LedgerWatch, WatchedLedger, WatchedWheel } from './watched.ts';
+
+/** An error of the system's, which some worlds mean to cause. */
+const NO_ROOM = 'no descriptor or port is left';
 
 export class WorkerHost {
   readonly worker: Worker;
@@ -20,17 +24,24 @@ export class WorkerHost {
   /** Records of level error: a broken rule of the product's own is one. */
   readonly errors: string[] = [];
 
-  /** `ledger` is the process's, which workers share; this one is number `index` of it. */
-  constructor(kernel: Kernel, network: SimNetwork, ledger: Ledger, index = 0) {
+  readonly wheel: WatchedWheel;
+
+  /** `shared` is the process's, which workers share; this one is number `index` of it. */
+  constructor(
+    kernel: Kernel,
+    network: SimNetwork,
+    { shared, index, watch }: { shared: SharedLedger; index: number; watch: LedgerWatch },
+  ) {
     const { clock } = kernel;
-    const wheel = new TimerWheel(clock.nowMs);
+    const wheel = new WatchedWheel(clock.nowMs);
+    this.wheel = wheel;
     wheel.start(clock);
-    this.ledger = ledger;
+    this.ledger = shared.ledger;
     const services: WorkerContext['services'] = new Map();
     const log = this.makeLogger(kernel);
     this.context = {
       index,
-      ledger: new WorkerLedger(ledger.buffersFor(index)),
+      ledger: new WatchedLedger(shared.buffers[index]!, index, watch),
       clock,
       network,
       wheel,
@@ -49,7 +60,8 @@ export class WorkerHost {
 
   private makeLogger(kernel: Kernel): Logger {
     const at = (level: string) => (fields: object, message: string) => {
-      if (level === 'error') this.errors.push(`${message} ${JSON.stringify(fields)}`);
+      if (level === 'error' && !message.startsWith(NO_ROOM))
+        this.errors.push(`${message} ${JSON.stringify(fields)}`);
       if (kernel.trace.isOn) {
         kernel.trace.add(kernel.nowMs, `worker ${level}: ${message} ${JSON.stringify(fields)}`);
       }

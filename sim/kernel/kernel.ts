@@ -9,6 +9,12 @@ import { noTrace, type Trace } from './trace.ts';
 /** Simulated runs begin on this day: dates in their answers are the same whenever they run. */
 const WALL_START_MS = Date.UTC(2026, 0, 1);
 
+interface Ticker {
+  atMs: number;
+  readonly everyMs: number;
+  readonly run: () => void;
+}
+
 /** How a run came to its end. */
 export type RunEnd = 'done' | 'idle' | 'time';
 
@@ -28,6 +34,8 @@ export class Kernel {
     nextTurn: (run) => void this.after(0, run),
   };
   private readonly queue = new EventQueue();
+  /** What happens again and again is kept apart: it costs no event each time. */
+  private readonly tickers = new Set<Ticker>();
   private ticks: (() => void)[] = [];
 
   constructor(seed: number, trace: Trace = noTrace) {
@@ -76,7 +84,19 @@ export class Kernel {
         }
         if (isDone()) return 'done';
         const next = this.queue.peek();
-        if (next === null) return 'idle';
+        const ticker = this.firstTicker();
+        if (ticker !== null && ticker.atMs <= Math.min(next?.atMs ?? untilMs, untilMs)) {
+          this.nowMs = ticker.atMs;
+          ticker.atMs += ticker.everyMs;
+          this.eventCount += 1;
+          ticker.run();
+          continue;
+        }
+        if (next === null) {
+          if (ticker === null) return 'idle';
+          this.nowMs = untilMs;
+          return 'time';
+        }
         if (next.atMs > untilMs) {
           this.nowMs = untilMs;
           return 'time';
@@ -99,13 +119,17 @@ export class Kernel {
     }
   }
 
+  /** The one that is due first; they come before events of the same moment. */
+  private firstTicker(): Ticker | null {
+    let first: Ticker | null = null;
+    for (const ticker of this.tickers)
+      if (first === null || ticker.atMs < first.atMs) first = ticker;
+    return first;
+  }
+
   private every(everyMs: number, run: () => void): Timer {
-    let timer: Timer;
-    const again = (): void => {
-      timer = this.after(everyMs, again);
-      run();
-    };
-    timer = this.after(everyMs, again);
-    return { cancel: () => timer.cancel() };
+    const ticker = { atMs: this.nowMs + everyMs, everyMs, run };
+    this.tickers.add(ticker);
+    return { cancel: () => void this.tickers.delete(ticker) };
   }
 }

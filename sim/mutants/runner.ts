@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { controlMutants } from './control-mutants.ts';
+import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
 
 const SECONDS_MAX = 60;
@@ -33,7 +34,7 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = controlMutants.filter(
+  const mutants = [...dataMutants, ...controlMutants].filter(
     (one) => (plane === 'both' || plane === one.plane) && one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);

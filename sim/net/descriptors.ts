@@ -1,6 +1,8 @@
 /** File descriptors of the simulated process: the lowest free number is given out, as Linux does. */
 export class Descriptors {
   readonly max: number;
+  /** The most that one socket had to keep, for its system did not take it, bytes. */
+  mostBuffered = 0;
   private readonly used = new Set<number>();
   private lowest = 0;
 
@@ -18,6 +20,10 @@ export class Descriptors {
     if (this.lowest >= this.max) return -1;
     this.used.add(this.lowest);
     return this.lowest;
+  }
+
+  noteBuffered(bytes: number): void {
+    if (bytes > this.mostBuffered) this.mostBuffered = bytes;
   }
 
   give(descriptor: number): void {

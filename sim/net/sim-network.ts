@@ -11,7 +11,7 @@ import type {
   WireTarget,
 } from '../../src/proxy/network.ts';
 import { firstOfReserve } from '../../src/proxy/wire/descriptors.ts';
-import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { SocketWire } from '../../src/proxy/wire/socket-wire.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -33,13 +33,19 @@ export interface NetworkOptions {
   readonly weatherOf?: (chance: Chance) => Weather;
   /** Descriptors that the product may have open. */
   readonly descriptors?: number;
+  /** Where the product's reads land; plain ones unless it is said. */
+  readonly buffers?: ReadBuffers;
 }
 
 export class SimNetwork implements Network {
   readonly descriptors: Descriptors;
+  /** Connections that the product has begun to open, by port. */
+  readonly connects = new Map<number, number>();
+  /** Read buffers that a wire could not remember to give back: the garbage collector has them. */
+  forfeited = 0;
   private readonly kernel: Kernel;
   private readonly weatherOf: (chance: Chance) => Weather;
-  private readonly buffers = new ReadBuffers();
+  private readonly buffers: ReadBuffers;
   /** By `host:port`, or the path of a unix socket. */
   private readonly listening = new Map<string, Accept[]>();
   /** Addresses that swallow every packet. */
@@ -50,6 +56,7 @@ export class SimNetwork implements Network {
 
   constructor(kernel: Kernel, options: NetworkOptions = {}) {
     this.kernel = kernel;
+    this.buffers = options.buffers ?? new ReadBuffers();
     this.weatherOf = options.weatherOf ?? drawWeather;
     this.descriptors = new Descriptors(options.descriptors ?? 65_536);
   }
@@ -57,9 +64,10 @@ export class SimNetwork implements Network {
   // The product's side
 
   connect(target: WireTarget, handler: ConnectHandler, readBuffer: ReadBufferKind): Wire {
-    const { buffers, descriptors, kernel } = this;
+    const { connects, descriptors, kernel } = this;
+    connects.set(target.port, (connects.get(target.port) ?? 0) + 1);
     const socket = new SimSocket(kernel, descriptors, target, true);
-    const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), 0);
+    const wire = this.makeWire(socket, readBuffer, 0);
     socket.wire = wire;
     wire.handler = handler;
     // Node opens the socket in the next tick.
@@ -105,16 +113,24 @@ export class SimNetwork implements Network {
     end: TcpEnd,
     from: SocketAddress | null,
   ): void {
-    const { buffers, descriptors, kernel } = this;
+    const { descriptors, kernel } = this;
     const descriptor = descriptors.take();
     // libuv keeps one descriptor back: with it, it accepts what it can't serve, and closes it.
     if (descriptor < 0) return end.close();
     const socket = new SimSocket(kernel, descriptors, from, false);
     socket.open(descriptor);
-    const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
+    const wire = this.makeWire(socket, readBuffer, port);
     socket.wire = wire;
     socket.attach(end);
     onWire(wire);
+  }
+
+  private makeWire(socket: SimSocket, readBuffer: ReadBufferKind, port: number): SocketWire {
+    const { buffers } = this;
+    const forfeit = (): void => {
+      this.forfeited += 1;
+    };
+    return new WatchedWire(socket, buffers, { buffer: buffers.of(readBuffer), port, forfeit });
   }
 
   removeStaleSocket(): Promise<boolean> {
@@ -207,6 +223,29 @@ export class SimNetwork implements Network {
   /** Addresses on which somebody listens. */
   get listeningKeys(): string[] {
     return [...this.listening.keys()];
+  }
+}
+
+interface WatchedWireOptions {
+  readonly buffer: ReadBuffer;
+  readonly port: number;
+  readonly forfeit: () => void;
+}
+
+/** The product's wire, which tells when it borrows a second buffer: that one is never given back. */
+class WatchedWire extends SocketWire {
+  private readonly forfeit: () => void;
+  private hasBorrowed = false;
+
+  constructor(socket: SimSocket, buffers: ReadBuffers, options: WatchedWireOptions) {
+    super(socket, buffers, options.buffer, options.port);
+    this.forfeit = options.forfeit;
+  }
+
+  override borrow(buffer: ReadBuffer): void {
+    if (this.hasBorrowed && !this.isFlushed) this.forfeit();
+    this.hasBorrowed = true;
+    super.borrow(buffer);
   }
 }
 

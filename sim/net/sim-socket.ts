@@ -92,6 +92,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
       return false;
     }
     this.writableLength += bytes.length;
+    this.descriptors.noteBuffered(this.writableLength);
     if (this.writing !== null) this.buffered.push({ bytes, flushed });
     else this.begin(bytes, flushed === undefined ? [] : [flushed]);
     return true;

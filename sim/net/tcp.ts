@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Weather } from './weather.ts';
 
 /** Pieces that one write is cut into at most. */
-const PIECES_MAX = 6;
+const PIECES_MAX = 4;
 
 /** Who reads and writes at an end. */
 export interface TcpOwner {

@@ -31,7 +31,7 @@ export function drawWeather(chance: Chance): Weather {
     latencyMs: [leastMs, leastMs + chance.between(0, 20)],
     windowBytes: chance.size(64, 256 * 1024),
     partialShare: chance.pick([0, 0.1, 0.5]),
-    splitShare: chance.pick([0, 0.1, 0.5, 1]),
+    splitShare: chance.pick([0, 0.1, 0.1, 0.5, 1]),
     lossyResetShare: 0.5,
   };
 }

@@ -1,5 +1,6 @@
 // Asks a running instance over its stats port.
 import { messageOf } from '../base/coded-error.ts';
+import { safeData, safeLine } from '../base/safe-text.ts';
 import type { ParsedArguments } from './command.ts';
 
 const TIMEOUT_MS = 5000;
@@ -27,7 +28,10 @@ export function noStatsUrl(flags: ParsedArguments['flags']): string {
   return `${where}: '${value}': expected the port or address:port of a running instance`;
 }
 
-/** Asks `path`; T is the shape that docs/reference/admin-api.md gives it. */
+/**
+ * Asks `path`; T is the shape that docs/reference/admin-api.md gives it. All texts of the answer are
+ * made safe for a terminal here: what registries and endpoints say is in it.
+ */
 export async function ask<T>(
   given: ParsedArguments,
   path: string,
@@ -36,7 +40,9 @@ export async function ask<T>(
   const base = statsUrl(given.flags);
   if (base === null) return { problem: noStatsUrl(given.flags) };
   const { token } = given.flags;
-  const secret = typeof token === 'string' ? token : process.env.UPRIVER_ADMIN_TOKEN;
+  const { UPRIVER_ADMIN_TOKEN, UPRIVER_READ_TOKEN } = process.env;
+  const known = UPRIVER_ADMIN_TOKEN || (method === 'GET' ? UPRIVER_READ_TOKEN : '');
+  const secret = typeof token === 'string' ? token : known;
   try {
     const response = await fetch(base + path, {
       method,
@@ -44,18 +50,18 @@ export async function ask<T>(
       headers: secret ? { authorization: `Bearer ${secret}` } : {},
     });
     const text = await response.text();
-    if (response.ok) return { body: JSON.parse(text) as T };
+    if (response.ok) return { body: safeData(text) as T };
     return { problem: errorIn(text) || `${path} answered ${response.status}` };
   } catch (error) {
     const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
-    return { problem: `no answer from ${base}: ${cause}` };
+    return { problem: safeLine(`no answer from ${base}: ${cause}`) };
   }
 }
 
 function errorIn(text: string): string {
   try {
     // The API's errors: {"error": "..."}.
-    return (JSON.parse(text) as { error?: string }).error ?? '';
+    return (safeData(text) as { error?: string }).error ?? '';
   } catch {
     return '';
   }

@@ -9,7 +9,7 @@ import { fromFlags, type RunFlags } from '../config/flags.ts';
 import { loadSettings } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
-import { redact } from '../config/secrets.ts';
+import { hideVariables, redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
 import type { Tree } from '../config/tree.ts';
 
@@ -34,8 +34,10 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
     console.error(`${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`);
     return 1;
   }
-  if (isPrinted) console.log(effective({ ...tree, workers: settings.workers }));
-  else console.log('configuration is valid');
+  if (isPrinted) {
+    const printed = effective({ ...tree, workers: settings.workers });
+    console.log(hideVariables(printed, process.env));
+  } else console.log('configuration is valid');
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
+import { safeLine } from '../base/safe-text.ts';
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import type { ServiceAnswer } from './status.ts';
@@ -16,12 +17,14 @@ interface EventAnswer {
 const EVENTS_SHOWN = 10;
 
 export async function explain(given: ParsedArguments): Promise<number> {
-  const [name = '', wanted = ''] = given.words;
+  const [asked = ''] = given.words;
+  // Texts of the answer are shown, and compared, as they are safe to show.
+  const [name = '', wanted = ''] = given.words.map((word) => safeLine(word));
   if (name === '') {
     console.error('upriver: explain: expected SERVICE [ENDPOINT]');
     return 2;
   }
-  const path = `/api/v1/services/${encodeURIComponent(name)}`;
+  const path = `/api/v1/services/${encodeURIComponent(asked)}`;
   const service = await ask<ServiceAnswer>(given, path);
   const events = await ask<readonly EventAnswer[]>(given, '/api/v1/events?format=json');
   if ('problem' in service || 'problem' in events) {

@@ -2,10 +2,16 @@
 // for people (`pretty`).
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { pino, stdTimeFunctions } from 'pino';
-import type { Logger, LogLevel } from '../base/log.ts';
+import { type LogFn, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import { hideUserinfo, safeJson, safeLine, safeLines } from '../base/safe-text.ts';
 import type { LogSettings } from '../model/settings.ts';
 import { LineFile } from './line-file.ts';
+
+/** Longest text of a record, in UTF-16 units. */
+const TEXT_MAX = 8192;
+/** Most items of a list in a record. */
+const LIST_MAX = 200;
 
 export interface LogOutput {
   readonly log: Logger;
@@ -30,14 +36,16 @@ export function openLog(settings: LogSettings): LogOutput {
       level: settings.level,
       base: { pid: process.pid },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: bounded },
+      hooks: { logMethod: boundMessage },
     },
-    { write: (line) => stdout.write(isPretty ? formatLine(line) : line) },
+    { write: (line) => stdout.write(isPretty ? formatLine(line) : safeRecord(line)) },
   );
   const access = openAccess(settings.access, stdout, log);
   return {
     log,
-    writeAccess: access === null ? null : (lines) => access.write(lines),
+    // A batch has line ends between its records alone: JSON has none within.
+    writeAccess: access === null ? null : (lines) => access.write(safeJson(lines)),
     setLevel: (level) => {
       log.level = level;
     },
@@ -59,20 +67,51 @@ function openAccess(path: string, stdout: LineFile, log: Logger): LineFile | nul
   });
 }
 
+/** Texts that others wrote have a length of their own choice; a list may have any number of them. */
+function bounded(fields: LogFields): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, boundedValue(value)]),
+  );
+}
+
+function boundedValue(value: unknown): unknown {
+  if (typeof value === 'string') return boundedText(value);
+  if (!Array.isArray(value) || value.length <= LIST_MAX) return value;
+  return [...value.slice(0, LIST_MAX), `... ${value.length - LIST_MAX} more`];
+}
+
+function boundedText(text: string): string {
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
+}
+
+/** pino's hook: arguments are the fields and the message. */
+function boundMessage(this: PinoLogger, args: Parameters<LogFn>, method: LogFn): void {
+  const [fields, message] = args as unknown as [LogFields, string];
+  method.call(this, fields, boundedText(message));
+}
+
+/** A record as JSON that shows no password of an address and does nothing where it is looked at. */
+function safeRecord(line: string): string {
+  return safeJson(hideUserinfo(line));
+}
+
 /** One JSON record as a line for people: time, level, message, and the rest as key=value. */
 export function formatLine(line: string): string {
   // Our own pino wrote it.
-  const record = JSON.parse(line) as Record<string, unknown>;
+  const record = JSON.parse(hideUserinfo(line)) as Record<string, unknown>;
   const { time, level, msg, pid, ...rest } = record;
   const fields = Object.entries(rest)
     .filter(([, value]) => value !== '')
-    .map(([name, value]) => `${name}=${formatValue(value)}`);
-  const head = `${String(time).slice(11, 23)} ${String(level).toUpperCase().padEnd(5)} ${String(msg)}`;
+    .map(([name, value]) => `${safeLine(name)}=${formatValue(name, value)}`);
+  const head = `${String(time).slice(11, 23)} ${String(level).toUpperCase().padEnd(5)} ${safeLine(String(msg), TEXT_MAX)}`;
   return `${[head, ...fields].join('  ')}\n`;
 }
 
-function formatValue(value: unknown): string {
+function formatValue(name: string, value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  // Stack traces keep their lines.
-  return /\s/.test(text) && !text.includes('\n') ? JSON.stringify(text) : text;
+  // Stack traces keep their lines, set in, so that none passes for a record.
+  if (name === 'err' && text.includes('\n')) return safeLines(text, TEXT_MAX);
+  const line = safeLine(text, TEXT_MAX);
+  // What could pass for a field of ours is quoted.
+  return typeof value === 'string' && /[\s="]/.test(line) ? JSON.stringify(line) : line;
 }

@@ -14,7 +14,13 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
     static: input.static,
     services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
     routers: input.routers.map(buildRouter),
-    stats: { listen: input.stats.listen, adminToken: input.stats.admin_token },
+    stats: {
+      listen: input.stats.listen,
+      adminToken: input.stats.admin_token,
+      read: input.stats.read,
+      readToken: input.stats.read_token,
+      hosts: input.stats.hosts,
+    },
     guard: {
       enabled: input.guard.enabled,
       holdMs: input.guard.hold,
@@ -136,10 +142,13 @@ function buildSource(name: string, from: ServiceInput['from']): ServiceSource {
 function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): ConsulSettings {
   const { tls } = input;
   return {
-    addresses: input.address.map(consulUrl),
+    addresses: input.address.map((address) => agentOf(address).url),
     token: input.token,
     tokenFile: input.token_file,
     httpAuth: input.http_auth,
+    addressAuth: Object.fromEntries(
+      input.address.map(agentOf).flatMap(({ url, auth }) => (auth === '' ? [] : [[url, auth]])),
+    ),
     datacenter: input.datacenter,
     namespace: input.namespace,
     partition: input.partition,
@@ -156,6 +165,24 @@ function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): C
     tagPrefix: input.tag_prefix,
     kvKey: input.kv_key,
   };
+}
+
+/** An agent's URL, and the user:password that stood in it: they are sent, and never shown. */
+function agentOf(address: string): { url: string; auth: string } {
+  const whole = consulUrl(address);
+  const url = whole.startsWith('unix:') ? null : URL.parse(whole);
+  if (url === null || (url.username === '' && url.password === '')) return { url: whole, auth: '' };
+  const auth = `${unescaped(url.username)}:${unescaped(url.password)}`;
+  return { url: `${url.protocol}//${url.host}`, auth };
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that stands for itself.
+    return text;
+  }
 }
 
 /** `host:port` as Consul's own CLI takes it, or a URL as it is. */

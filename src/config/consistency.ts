@@ -20,12 +20,20 @@ export function contradictions(tree: Tree, where: Where): Problem[] {
   const draft = draftOf(tree);
   const found = [
     ...duplicateListeners(draft, where),
+    ...unreadable(draft),
     ...[...draft.services.values()].flatMap((service) => misfits(service, draft)),
     ...routeContradictions(draft, where),
   ];
   return found.map(({ path, message }) => {
     return { where: where(path), key: path.map(String).join('.'), message };
   });
+}
+
+/** A stats port that asks for a token, where none is set. */
+function unreadable({ readers, hasToken }: Draft): Contradiction[] {
+  if (readers?.includes('token') !== true || hasToken) return [];
+  const message = 'there is no token: expected stats.read_token or stats.admin_token';
+  return [{ path: ['stats', 'read'], message }];
 }
 
 /** What a service says that can't apply to it. */

@@ -41,6 +41,10 @@ export interface Draft {
   readonly fixed: ReadonlySet<string>;
   /** The stats port; null where it is off. */
   readonly stats: ListenAddress | null | undefined;
+  /** Who may read the stats port. */
+  readonly readers: readonly string[] | undefined;
+  /** A token for the stats port is set. */
+  readonly hasToken: boolean;
   /** Services may come that no layer names. */
   readonly isSelfDescribed: boolean;
 }
@@ -50,12 +54,15 @@ export function draftOf(tree: Tree): Draft {
     ([name, service]) => [name, draftService(name, treeOf(service))] as const,
   );
   const { consul } = treeOf(tree.registries);
+  const stats = treeOf(tree.stats);
   const isFollowed = isTree(consul) || consul === null;
   return {
     services: new Map(services),
     routers: list(tree.routers).map((router) => draftRouter(treeOf(router))),
     fixed: new Set(Object.keys(treeOf(tree.static))),
-    stats: field(statsSchema.shape.listen, treeOf(tree.stats).listen),
+    stats: field(statsSchema.shape.listen, stats.listen),
+    readers: field(statsSchema.shape.read, stats.read),
+    hasToken: [stats.read_token, stats.admin_token].some((one) => one !== undefined && one !== ''),
     isSelfDescribed:
       isFollowed &&
       field(consulSchema.shape.self_described, treeOf(consul).self_described) === true,

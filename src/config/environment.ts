@@ -10,6 +10,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const VARIABLES: Readonly<Record<string, string>> = {
   UPRIVER_STATS: 'stats.listen',
   UPRIVER_ADMIN_TOKEN: 'stats.admin_token',
+  UPRIVER_READ_TOKEN: 'stats.read_token',
   UPRIVER_WORKERS: 'workers',
   UPRIVER_LOG_LEVEL: 'log.level',
   UPRIVER_LOG_FORMAT: 'log.format',

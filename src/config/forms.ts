@@ -68,7 +68,12 @@ export const NETWORK =
   `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` +
   `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(?:%[^/]+)?${bits(128)}`;
 
+export const READER = `any|loopback|token|${NETWORK}`;
+
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
+
+/** A name that the stats port is served under. */
+export const SERVED_NAME = '(?:\\*\\.)?[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+)*';
 
 const HOST = `[0-9A-Za-z._~-]+|${BRACKETED}`;
 export const HOST_NAME = `(?:(?:${HOST})(?::\\d{1,5})?)?`;

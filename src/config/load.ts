@@ -1,6 +1,7 @@
 // Puts the configuration together: flags over environment over registry overlay over file over
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
+import { hideUserinfo } from '../base/safe-text.ts';
 import type { Service, ServiceSource } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildService, buildSettings } from './build.ts';
@@ -8,6 +9,7 @@ import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, fromPairs, portlessServices, type RunFlags } from './flags.ts';
 import type { Problem } from './problem.ts';
 import { configSchema, serviceSchema } from './schema.ts';
+import { hideVariables } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
 import { parse, validate } from './validate.ts';
@@ -36,6 +38,15 @@ export interface LoadResult {
 }
 
 export function loadSettings(input: LoadInput): LoadResult {
+  const result = loadUnhidden(input);
+  const problems = result.problems.map((problem) => ({
+    ...problem,
+    message: hideUserinfo(hideVariables(problem.message, input.env)),
+  }));
+  return { ...result, problems };
+}
+
+function loadUnhidden(input: LoadInput): LoadResult {
   const file = readFile(input);
   const kv = readTree(input.kv?.text ?? '', `kv ${input.kv?.key ?? ''}`, input.env);
   const environment = fromEnvironment(input.env);

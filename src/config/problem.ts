@@ -1,6 +1,8 @@
 // What is wrong with a configuration, said so that it can be found: where, what is there, and what
 // was expected.
 
+import { safeLines } from '../base/safe-text.ts';
+
 export interface Problem {
   /** `upriver.yaml:5:11`, `--service`, `UPRIVER_WORKERS`, `tag upriver.listen`. */
   readonly where: string;
@@ -9,6 +11,10 @@ export interface Problem {
   readonly message: string;
 }
 
+/** One line, or several where a message has them, and nothing that acts in a terminal. */
 export function formatProblem({ where, key, message }: Problem): string {
-  return [where, key, message].filter((part) => part !== '').join(': ');
+  return [where, key, message]
+    .filter((part) => part !== '')
+    .map((part) => safeLines(part))
+    .join(': ');
 }

@@ -1,7 +1,7 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
-import { AGENT, NETWORK } from './forms.ts';
+import { AGENT, NETWORK, READER, SERVED_NAME } from './forms.ts';
 import {
   absolutePath,
   agentAddress,
@@ -21,12 +21,15 @@ import {
   oneOf,
   orList,
   pathPrefix,
+  reader,
   requestId,
+  servedName,
   share,
   size,
   staticEndpoint,
   statusOrKind,
   statusRanges,
+  token,
 } from './values.ts';
 
 const one = <T extends z.ZodType>(type: T) => z.union([z.array(type), type.transform((v) => [v])]);
@@ -71,7 +74,9 @@ export const healthSchema = z.strictObject({
   port: count(0, 65535)
     .prefault(0)
     .meta({ description: "Port to check; 0 is the endpoint's own." }),
-  interval: duration(1).prefault('2s').meta({ description: 'Time between two checks.' }),
+  interval: duration(100)
+    .prefault('2s')
+    .meta({ description: 'Time between two checks, 100ms at least.' }),
   timeout: duration(1)
     .prefault('1s')
     .meta({ description: 'A check without an answer for so long is bad.' }),
@@ -459,8 +464,19 @@ export const statsSchema = z.strictObject({
     })
     .prefault(':1936')
     .meta({ description: 'Address of the stats port; off for none.' }),
-  admin_token: z.string().default('').meta({
+  admin_token: token.default('').meta({
     description: 'Token for changes from other machines; without, only loopback may.',
+  }),
+  read: listOf(reader, READER).prefault(['any']).meta({
+    description:
+      'Who may read: any, loopback, token, addresses and networks; health checks are open to all.',
+  }),
+  read_token: token.default('').meta({
+    description: 'Token for reading where read says token; the admin token reads as well.',
+  }),
+  hosts: listOf(servedName, SERVED_NAME).prefault([]).meta({
+    description:
+      'Names under which the port is served, beside addresses, names of this machine and private names: a page of another site may borrow an address, not a name.',
   }),
 });
 

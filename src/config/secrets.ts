@@ -1,19 +1,45 @@
 // Keeps tokens and passwords out of what is printed: problems, and the effective configuration.
+import { hideUserinfo } from '../base/safe-text.ts';
+import type { Environment } from './environment.ts';
 
 const SECRET_KEY = /(^|_)(token|http_auth)$/;
+/** Fields of a message that carry credentials, among `request_headers` and the like. */
+const SECRET_FIELD = /auth|token|secret|passw|credential|cookie|api-?key/i;
+const FIELDS_KEY = /^(request|response)_headers$/;
+/** Variables whose values are secrets, by the names that people give them. */
+const SECRET_VARIABLE = /TOKEN|SECRET|PASS|AUTH|CREDENTIAL|PRIVATE|API_?KEY|_KEY$/i;
+/** What is shorter is found in texts where it is no secret. */
+const SECRET_LENGTH_MIN = 4;
 
 /** A value for people, as JSON; asterisks where it is secret. */
 export function showValue(path: readonly PropertyKey[], value: unknown): string {
-  return JSON.stringify(redact(value, String(path.findLast((key) => typeof key === 'string'))));
+  const names = path.filter((key) => typeof key === 'string');
+  const isField = FIELDS_KEY.test(names.at(-2) ?? '') && SECRET_FIELD.test(names.at(-1) ?? '');
+  return JSON.stringify(isField ? '***' : redact(value, names.at(-1)));
 }
 
 /** The same data with asterisks for what is secret: values of secret keys, users in addresses. */
 export function redact(value: unknown, key = ''): unknown {
   if (SECRET_KEY.test(key) && value !== '') return '***';
-  if (typeof value === 'string') return value.replace(/^([a-z]+:\/\/)[^/@]*@/, '$1***@');
+  if (typeof value === 'string') return hideUserinfo(value);
   if (Array.isArray(value)) return value.map((item) => redact(item, key));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, item]) => [name, redact(item, name)]),
+    Object.entries(value).map(([name, item]) => [
+      name,
+      FIELDS_KEY.test(key) && SECRET_FIELD.test(name) && item !== '' ? '***' : redact(item, name),
+    ]),
   );
+}
+
+/** The text with asterisks for the values of variables that hold secrets by their name. */
+export function hideVariables(text: string, env: Environment): string {
+  let hidden = text;
+  for (const [name, value = ''] of Object.entries(env)) {
+    if (value.length < SECRET_LENGTH_MIN || !SECRET_VARIABLE.test(name)) continue;
+    hidden = hidden.replaceAll(value, '***');
+    // As it stands within quotes.
+    hidden = hidden.replaceAll(JSON.stringify(value).slice(1, -1), '***');
+  }
+  return hidden;
 }

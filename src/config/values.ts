@@ -24,6 +24,8 @@ import {
   NETWORK,
   numberForm,
   outgoingForm,
+  READER,
+  SERVED_NAME,
   SHARE,
   SIZE,
   SOME_DURATION,
@@ -264,6 +266,26 @@ export const network = parsed({
   },
   expected: 'an address or a network such as 10.0.0.0/8',
   form: textForm(NETWORK),
+});
+
+/** Who may read the stats port. */
+export const reader = parsed({
+  parse: (text) =>
+    ['any', 'loopback', 'token'].includes(text) || network.safeParse(text).success ? text : null,
+  expected: 'any, loopback, token, an address or a network such as 10.0.0.0/8',
+  form: textForm(READER),
+});
+
+/** A name that the stats port is served under, or `*.` and a domain; lower case. */
+export const servedName = parsed({
+  parse: (text) => (new RegExp(`^${SERVED_NAME}$`).test(text) ? text.toLowerCase() : null),
+  expected: 'a host name such as lb.example.com or *.example.com',
+  form: textForm(SERVED_NAME),
+});
+
+/** A secret that fits into an Authorization field (RFC 6750, section 2.1, and other printed ASCII). */
+export const token = z.string().regex(/^[\x21-\x7e]*$/, {
+  error: 'expected printed ASCII characters without white space: others do not fit into a field',
 });
 
 /** Where an agent answers: `host:port`, a URL without a path, or a unix socket. */

@@ -1,10 +1,12 @@
 // Schedules the active checks: each endpoint of a service with a check is asked at its interval,
 // first at once (spread over a little time), sooner while its state is in doubt. A bounded number
-// runs at a time; the others wait for their turn. It reports states; what they mean for traffic is
+// runs at a time, and begins in a second; the others wait for their turn. It reports states; what they mean for traffic is
 // reconcile's to say.
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { type CheckState, initialState, observe } from './rise-fall.ts';
@@ -21,6 +23,10 @@ const APART_MS_MIN = 100;
 const COMING_UP_MS = 30_000;
 /** Checks that run at a time: each holds a socket. */
 const RUNNING_MAX = 256;
+/** Checks that begin in a second: each costs the main thread some tenths of a millisecond. */
+const RATE_MAX = 1000;
+/** How often it is logged that checks come late. */
+const LATE_LOG_MS = 60_000;
 
 export type Probe = (
   check: HealthCheck,
@@ -31,6 +37,7 @@ export type Probe = (
 export interface CheckerOptions {
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Logger;
   /** The state of this endpoint's check has changed, or has its first result. */
   readonly onChange: (key: string, state: CheckState) => void;
   readonly probe: Probe;
@@ -67,9 +74,15 @@ export class Checker {
   /** Due, but as many run as may. */
   private readonly waiting = new Set<Watch>();
   private runningCount = 0;
+  private readonly rate: TokenBucket;
+  /** Set while checks wait for the rate alone. */
+  private nextTurn: Timer | null = null;
+  private loggedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: CheckerOptions) {
     this.options = options;
+    const nowMs = options.clock.nowMs();
+    this.rate = new TokenBucket({ burst: RATE_MAX, ratePerSecond: RATE_MAX, nowMs });
   }
 
   /**
@@ -129,6 +142,7 @@ export class Checker {
   }
 
   close(): void {
+    this.nextTurn?.cancel();
     for (const key of [...this.watches.keys()]) this.unwatch(key);
   }
 
@@ -136,8 +150,8 @@ export class Checker {
     watch.timer?.cancel();
     watch.timer = this.options.clock.setTimer(Math.max(0, delayMs), () => {
       watch.timer = null;
-      if (this.runningCount < RUNNING_MAX) void this.run(watch);
-      else this.waiting.add(watch);
+      this.waiting.add(watch);
+      this.runNext();
     });
   }
 
@@ -174,12 +188,32 @@ export class Checker {
     if (watch.state.isUp !== before.isUp || !before.isKnown) onChange(watch.key, watch.state);
   }
 
+  /** Begins the checks that are due, in their order, as far as the bounds allow. */
   private runNext(): void {
+    if (this.nextTurn !== null) return;
     for (const watch of this.waiting) {
       if (this.runningCount >= RUNNING_MAX) return;
+      const waitMs = this.rate.take(this.options.clock.nowMs());
+      if (waitMs > 0) {
+        this.waitForRate(waitMs);
+        return;
+      }
       this.waiting.delete(watch);
       void this.run(watch);
     }
+  }
+
+  private waitForRate(waitMs: number): void {
+    const { clock, log } = this.options;
+    this.nextTurn = clock.setTimer(waitMs, () => {
+      this.nextTurn = null;
+      this.runNext();
+    });
+    const nowMs = clock.nowMs();
+    if (nowMs < this.loggedMs + LATE_LOG_MS) return;
+    this.loggedMs = nowMs;
+    const fields = { endpoints: this.watches.size, perSecond: RATE_MAX };
+    log.warn(fields, 'health checks come later than their intervals ask; raise health.interval');
   }
 
   private nextMs(watch: Watch): number {

@@ -21,6 +21,8 @@ export interface ConsulSettings {
   readonly tokenFile: string;
   /** user:password for HTTP basic authentication. */
   readonly httpAuth: string;
+  /** user:password of an agent, by its address; for those that are not here it is `httpAuth`. */
+  readonly addressAuth?: Readonly<Record<string, string>>;
   readonly datacenter: string;
   readonly namespace: string;
   readonly partition: string;
@@ -68,6 +70,12 @@ export interface StatsSettings {
   readonly listen: ListenAddress | null;
   /** Bearer token for mutating calls; '' allows them from loopback alone. */
   readonly adminToken: string;
+  /** Who may read: any, loopback, token, networks and addresses; one that fits is enough. */
+  readonly read: readonly string[];
+  /** What `token` in `read` asks for; the admin token does as well. */
+  readonly readToken: string;
+  /** Names under which the port is served beside those of this machine and of private networks. */
+  readonly hosts: readonly string[];
 }
 
 export interface LogSettings {

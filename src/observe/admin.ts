@@ -1,39 +1,48 @@
 // Changes by the API: who may make them, and what they are.
 // A page in somebody's browser is the danger: it can send requests from loopback, by a form or by a
 // name of its own that it lets resolve to 127.0.0.1. Both are told by what the browser adds.
-import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import { hostname } from 'node:os';
 import type { OperatorCommand } from '../control/view.ts';
+import {
+  type AccessSettings,
+  bearerIn,
+  hostOf,
+  isLoopback,
+  isProxied,
+  isSecret,
+  isTrustedName,
+} from './access.ts';
 
 const BODY_BYTES_MAX = 1024;
 const WEIGHT_MAX = 65_535;
-const PROXIED = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'];
+
+type ChangeAccess = Pick<AccessSettings, 'adminToken' | 'hosts'>;
 
 /** Why this request may change nothing, or ''. */
-export function refusal(request: IncomingMessage, adminToken: string): string {
-  return isCrossSite(request) ? 'cross-site requests are refused' : objection(request, adminToken);
+export function refusal(request: IncomingMessage, access: ChangeAccess): string {
+  return isCrossSite(request) ? 'cross-site requests are refused' : objection(request, access);
 }
 
 /**
  * Why who sent this request may change nothing, or '': with a token, who knows it may; without one,
  * loopback may, unless a proxy passed the request on.
  */
-export function objection(request: IncomingMessage, adminToken: string): string {
+export function objection(request: IncomingMessage, access: ChangeAccess): string {
   const { headers } = request;
+  const { adminToken, hosts } = access;
   if (adminToken !== '') {
-    const given = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
-    return isEqual(given, adminToken) ? '' : 'the admin token is missing or wrong';
+    // Not as a password: browsers add that to what pages of other sites send, too.
+    const given = bearerIn(headers.authorization);
+    return isSecret(given, adminToken) ? '' : 'the admin token is missing or wrong';
   }
-  if (!isLocal(request)) {
+  if (!isLoopback(request.socket)) {
     return 'changes are allowed from loopback alone unless an admin token is configured';
   }
-  if (PROXIED.some((name) => headers[name] !== undefined)) {
+  if (isProxied(headers)) {
     return 'changes through a proxy need an admin token';
   }
   const host = hostOf(headers.host ?? '');
-  return isOwnName(host) ? '' : `changes are not allowed under the name ${host}`;
+  return isTrustedName(host, hosts) ? '' : `changes are not allowed under the name ${host}`;
 }
 
 /** Whether a page of another site in somebody's browser made this request. */
@@ -81,33 +90,4 @@ function weightIn(body: string): string {
   } catch {
     return body.trim();
   }
-}
-
-function hostOf(header: string): string {
-  if (header.startsWith('[')) return header.slice(1, header.indexOf(']'));
-  return header.replace(/:\d*$/, '').toLowerCase();
-}
-
-/** A name that nobody else can give an address to; '' comes from no browser. */
-function isOwnName(host: string): boolean {
-  return (
-    host === '' ||
-    isIP(host) !== 0 ||
-    host === 'localhost' ||
-    host.endsWith('.localhost') ||
-    host === hostname().toLowerCase()
-  );
-}
-
-/** From this machine: over loopback, or over a unix socket, which has no address at all. */
-function isLocal({ socket }: IncomingMessage): boolean {
-  const { remoteAddress } = socket;
-  if (remoteAddress === undefined) return !socket.destroyed && socket.localPort === undefined;
-  return remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
-}
-
-/** In a time that does not tell how much of it was right. */
-function isEqual(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }

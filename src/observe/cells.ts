@@ -1,6 +1,7 @@
 // The columns of the dashboard's tables and the text of each cell. The server renders the page from
 // these and the live stream sends the ones that changed, so the script in the browser formats
 // nothing but durations.
+import { safeLine } from '../base/safe-text.ts';
 import type { EndpointFigures, ServiceFigures } from './figures.ts';
 import * as text from './text.ts';
 import { type Totals, totalsOf } from './totals.ts';
@@ -55,9 +56,9 @@ const nothing: Cell = [''];
 export function endpointCells(one: EndpointFigures): Cells {
   const { bytes, latency_ms, responses } = one;
   return {
-    endpoint: [one.id],
+    endpoint: [safeLine(one.id)],
     state: [one.state],
-    reason: [one.reason],
+    reason: [safeLine(one.reason)],
     since: ['', one.since],
     weight: counted(one.weight),
     active: counted(one.active),
@@ -149,5 +150,5 @@ function timed(ms: number): Cell {
 function checked({ check }: EndpointFigures): Cell {
   if (check === null) return ['none'];
   const took = `${text.milliseconds(check.duration_ms) || '0'} ms`;
-  return [check.good ? `good, ${took}` : `bad: ${check.text}`];
+  return [check.good ? `good, ${took}` : `bad: ${safeLine(check.text)}`];
 }

@@ -1,6 +1,7 @@
 // HAProxy 2.6's statistics in its CSV layout (management guide, section 9.1), so that what scrapes
 // HAProxy can scrape this: for each service a FRONTEND row, a row per endpoint and a BACKEND row.
 // Columns that we have no figure for stay empty, as HAProxy leaves those that don't apply.
+import { safeCell } from '../base/safe-text.ts';
 import type { ServiceView } from '../control/view.ts';
 import type { HealthCheck, Service } from '../model/service.ts';
 import type { EndpointFigures, ServiceFigures } from './figures.ts';
@@ -43,10 +44,9 @@ function formatRow(row: Row): string {
   return `${CSV_COLUMNS.map((column) => cell(row[column] ?? '')).join(',')},`;
 }
 
-/** A value with a comma, a quote or a line end is quoted (RFC 4180); lines stay lines. */
+/** Numbers may be negative; texts are foreign. */
 function cell(value: string | number): string {
-  const text = String(value).replace(/[\r\n]+/g, ' ');
-  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return typeof value === 'number' ? String(value) : safeCell(value);
 }
 
 function rowsOf({ view, figures }: CsvService, at: { iid: number; nowMs: number }): Row[] {

@@ -2,21 +2,39 @@
 // and on top of it the changes of the table as they happen. A client that comes back is first told
 // what it has missed.
 import type { ServerResponse } from 'node:http';
+import { safeJson } from '../base/safe-text.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
 
 const STREAMS_MAX = 100;
 const RETRY_MS = 2000;
 const HEARTBEAT_MS = 15_000;
 /** A client that has left so much unread is cut: it comes back and asks for what it missed. */
-const UNREAD_BYTES_MAX = 1024 * 1024;
+const UNREAD_BYTES_MAX = 256 * 1024;
+/** ... beside so many of the largest message so far: a large table has large messages. */
+const UNREAD_MESSAGES_MAX = 2;
+/** A client that has read nothing of what there is for so long is cut. */
+const UNREAD_MS_MAX = 10_000;
+/** First messages that are being read, of all streams: what comes later they share. */
+const FIRST_BYTES_MAX = 16 * 1024 * 1024;
+
+interface Stream {
+  /** Of its first message, until that has been read. */
+  firstBytes: number;
+  /** Since when something is unread; 0: nothing is. */
+  behindSinceMs: number;
+}
 
 export class StreamSet {
-  /** With how many unread bytes each may lag: more where its first message was large. */
-  private readonly streams = new Map<ServerResponse, number>();
+  private readonly streams = new Map<ServerResponse, Stream>();
   private readonly heartbeat: NodeJS.Timeout;
+  private largestBytes = 0;
 
   constructor() {
     this.heartbeat = setInterval(() => this.sendAll(': alive\n\n'), HEARTBEAT_MS).unref();
+  }
+
+  get isFull(): boolean {
+    return this.streams.size >= STREAMS_MAX;
   }
 
   get size(): number {
@@ -24,11 +42,11 @@ export class StreamSet {
   }
 
   /**
-   * Makes a stream of the response and sends `first` on it. The set owns it from now on. False
-   * when there are too many; the response is then the caller's still.
+   * Makes a stream of the response and sends `first` on it, a body that others may share. The set
+   * owns the response from now on. False when there are too many; it is then the caller's still.
    */
-  add(response: ServerResponse, first: string): boolean {
-    if (this.streams.size >= STREAMS_MAX) return false;
+  add(response: ServerResponse, first: Buffer): boolean {
+    if (this.isFull || !this.hasRoom(first)) return false;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -41,23 +59,54 @@ export class StreamSet {
       response.end();
       return true;
     }
-    response.write(`retry: ${RETRY_MS}\n\n${first}`);
-    this.streams.set(response, UNREAD_BYTES_MAX + first.length);
+    const stream: Stream = { firstBytes: 0, behindSinceMs: 0 };
+    this.streams.set(response, stream);
     response.on('close', () => this.streams.delete(response));
+    response.on('drain', () => {
+      stream.firstBytes = 0;
+      stream.behindSinceMs = 0;
+    });
+    this.largestBytes = Math.max(this.largestBytes, first.length);
+    write(response, stream, `retry: ${RETRY_MS}\n\n`);
+    if (first.length === 0) return true;
+    stream.firstBytes = first.length;
+    write(response, stream, first);
     return true;
   }
 
   sendAll(text: string): void {
-    for (const [stream, unreadMax] of this.streams) {
-      if (stream.writableLength > unreadMax) stream.destroy();
-      else stream.write(text);
+    if (this.streams.size === 0) return;
+    const bytes = Buffer.from(text);
+    this.largestBytes = Math.max(this.largestBytes, bytes.length);
+    const unreadMax = UNREAD_BYTES_MAX + UNREAD_MESSAGES_MAX * this.largestBytes;
+    const lateMs = performance.now() - UNREAD_MS_MAX;
+    for (const [response, stream] of this.streams) {
+      const isLate = stream.behindSinceMs > 0 && stream.behindSinceMs < lateMs;
+      if (isLate || response.writableLength > unreadMax) this.cut(response);
+      else write(response, stream, bytes);
     }
   }
 
   close(): void {
     clearInterval(this.heartbeat);
-    for (const stream of this.streams.keys()) stream.destroy();
+    for (const response of this.streams.keys()) response.destroy();
   }
+
+  private hasRoom({ length }: Buffer): boolean {
+    let held = 0;
+    for (const { firstBytes } of this.streams.values()) held += firstBytes;
+    return held === 0 || held + length <= FIRST_BYTES_MAX;
+  }
+
+  private cut(response: ServerResponse): void {
+    this.streams.delete(response);
+    response.destroy();
+  }
+}
+
+function write(response: ServerResponse, stream: Stream, data: string | Buffer): void {
+  if (response.write(data)) stream.firstBytes = 0;
+  else if (stream.behindSinceMs === 0) stream.behindSinceMs = performance.now();
 }
 
 export class EventStreams {
@@ -76,11 +125,11 @@ export class EventStreams {
    * False when there are too many streams.
    */
   add(response: ServerResponse, lastId: number | null): boolean {
-    if (lastId === null) return this.streams.add(response, '');
+    if (lastId === null) return this.streams.add(response, Buffer.alloc(0));
     const kept = this.events.since(0);
     const isOurs = lastId <= (kept.at(-1)?.id ?? 0);
     const missed = isOurs ? kept.filter(({ id }) => id > lastId) : kept;
-    return this.streams.add(response, missed.map(formatEvent).join(''));
+    return this.streams.add(response, Buffer.from(missed.map(formatEvent).join('')));
   }
 
   close(): void {
@@ -90,5 +139,5 @@ export class EventStreams {
 }
 
 function formatEvent(event: TableEvent): string {
-  return `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`;
+  return `id: ${event.id}\ndata: ${safeJson(JSON.stringify(event))}\n\n`;
 }

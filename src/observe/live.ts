@@ -3,10 +3,12 @@
 // nobody looks.
 import type { ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../base/clock.ts';
+import { safeData, safeJson } from '../base/safe-text.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
 import type { Cell, Cells } from './cells.ts';
 import { StreamSet } from './event-streams.ts';
 import { layoutOf, type PageModel, rowsOf } from './page-model.ts';
+import type { Body } from './renderer.ts';
 
 const TICK_MS = 1000;
 /** After a change of the table; changes come in bursts. */
@@ -41,16 +43,24 @@ export class Live {
     this.unsubscribe = sources.events.subscribe((event) => this.onEvent(event));
   }
 
-  /** Streams to a page, all cells first. False when there are too many streams. */
-  add(response: ServerResponse): boolean {
+  get isFull(): boolean {
+    return this.streams.isFull;
+  }
+
+  /** The first message to new pages: all cells. Those that ask at the same time share it. */
+  first(): Body {
     const model = this.sources.model();
     const rows = rowsOf(model);
-    const first = message('cells', { now: model.nowMs, rows: Object.fromEntries(rows) });
-    if (!this.streams.add(response, first)) return false;
-    // The others have yet to get what differs; for the new one it is sent twice.
+    // The others have yet to get what differs; for the new ones it is sent twice.
     this.sent ??= { rows, layout: layoutOf(model, rows) };
     if (this.timer === null) this.schedule(TICK_MS);
-    return true;
+    const text = message('cells', { now: model.nowMs, rows: Object.fromEntries(rows) });
+    return { type: 'text/event-stream', text };
+  }
+
+  /** Streams to a page, `first` to begin with. False when there are too many streams. */
+  add(response: ServerResponse, first: Buffer): boolean {
+    return this.streams.add(response, first);
   }
 
   close(): void {
@@ -89,7 +99,8 @@ export class Live {
     const layout = layoutOf(model, rows);
     const changed = differences(sent.rows, rows);
     this.sent = { rows, layout };
-    this.streams.sendAll(message('cells', { now: model.nowMs, rows: changed, changes }));
+    const shown = safeData(JSON.stringify(changes));
+    this.streams.sendAll(message('cells', { now: model.nowMs, rows: changed, changes: shown }));
     // The page then asks for itself anew and takes the parts that are different.
     if (layout !== sent.layout) this.streams.sendAll(message('layout', {}));
     this.schedule(Math.max(TICK_MS, (clock.nowMs() - beganMs) / SHARE_MAX));
@@ -100,7 +111,8 @@ function differences(
   before: ReadonlyMap<string, Cells>,
   after: ReadonlyMap<string, Cells>,
 ): Record<string, Record<string, Cell>> {
-  const changed: Record<string, Record<string, Cell>> = {};
+  // Keys are names that others choose, __proto__ among them.
+  const changed: Record<string, Record<string, Cell>> = Object.create(null);
   for (const [key, cells] of after) {
     const old = before.get(key) ?? {};
     for (const [name, cell] of Object.entries(cells)) {
@@ -114,5 +126,5 @@ function differences(
 }
 
 function message(event: string, data: unknown): string {
-  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${event}\ndata: ${safeJson(JSON.stringify(data))}\n\n`;
 }

@@ -2,7 +2,8 @@
 // read, so the series of an endpoint that has left are gone with it. The registry is our own, never
 // the client library's global one.
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
-import { type Family, families, type Scrape } from './families.ts';
+import { safeLabel } from '../base/safe-text.ts';
+import { type Family, families, type Labels, type Sample, type Scrape } from './families.ts';
 import type { StatsSources } from './sources.ts';
 
 export type MetricsFormat = 'prometheus' | 'openmetrics';
@@ -17,12 +18,14 @@ export class Metrics {
   private readonly registry = new Registry();
   private scrape: Scrape | null = null;
   private running: Promise<string> | null = null;
+  private readonly labels = new SafeLabels();
+  private turns: Promise<void> = Promise.resolve();
 
   constructor(sources: StatsSources) {
     this.sources = sources;
     collectDefaultMetrics({ register: this.registry });
     for (const family of families) {
-      this.registry.registerMetric(metricOf(family, () => this.scrape));
+      this.registry.registerMetric(metricOf(family, () => this.read(family)));
     }
   }
 
@@ -33,6 +36,16 @@ export class Metrics {
     return format === 'openmetrics' ? toOpenMetrics(text) : text;
   }
 
+  /** The samples of a family, each in a turn of its own: a health check need not wait for all. */
+  private async read(family: Family): Promise<readonly Sample[]> {
+    const turn = this.turns.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    this.turns = turn;
+    await turn;
+    if (this.scrape === null) return [];
+    const samples = [...family.read(this.scrape)];
+    return samples.map((sample) => ({ ...sample, labels: this.labels.of(sample.labels) }));
+  }
+
   private async collect(): Promise<string> {
     this.scrape = scrapeOf(this.sources);
     try {
@@ -40,6 +53,7 @@ export class Metrics {
     } finally {
       this.scrape = null;
       this.running = null;
+      this.labels.forget();
     }
   }
 }
@@ -60,21 +74,41 @@ function scrapeOf(sources: StatsSources): Scrape {
   };
 }
 
+/** Label values that are safe to show, each looked at once a scrape. */
+class SafeLabels {
+  private readonly known = new Map<string, string>();
+
+  of(labels: Labels): Labels {
+    const safe: Record<string, string> = {};
+    for (const name in labels) safe[name] = this.value(labels[name]!);
+    return safe;
+  }
+
+  forget(): void {
+    this.known.clear();
+  }
+
+  private value(text: string): string {
+    let safe = this.known.get(text);
+    if (safe === undefined) {
+      safe = safeLabel(text);
+      this.known.set(text, safe);
+    }
+    return safe;
+  }
+}
+
 /** What the client library asks of a metric: a name and a way to get plain values. */
-function metricOf({ name, type, help, read }: Family, scrape: () => Scrape | null): Metric {
-  const get = () => {
-    const now = scrape();
-    const values = now === null ? [] : [...read(now)];
-    return Promise.resolve({
-      name,
-      help,
-      type,
-      aggregator: 'sum',
-      values: values.map(({ labels, value, suffix }) =>
-        suffix === undefined ? { labels, value } : { labels, value, metricName: name + suffix },
-      ),
-    });
-  };
+function metricOf({ name, type, help }: Family, read: () => Promise<readonly Sample[]>): Metric {
+  const get = async () => ({
+    name,
+    help,
+    type,
+    aggregator: 'sum',
+    values: (await read()).map(({ labels, value, suffix }) =>
+      suffix === undefined ? { labels, value } : { labels, value, metricName: name + suffix },
+    ),
+  });
   const metric = { name, help, type, aggregator: 'sum', get, reset() {} };
   // The library takes any object of this shape; its types know its own classes alone.
   return metric as unknown as Metric;

@@ -1,6 +1,7 @@
 // Everything the dashboard shows at one moment: gathered once, rendered whole by page.ts and, cell by
 // cell, sent to open pages by live.ts. A row is anything with cells: a table row, the caption of a
 // service, the figures on top.
+import { safeLine } from '../base/safe-text.ts';
 import type { TableEvent } from '../control/view.ts';
 import { type Cells, clientCells, endpointCells, totalCells, upText } from './cells.ts';
 import type { ServiceFigures } from './figures.ts';
@@ -26,12 +27,17 @@ export interface PageModel {
 export const rowKey = {
   process: ':process',
   summary: ':summary',
-  registry: (name: string) => `:registry/${encodeURIComponent(name)}`,
-  service: (name: string) => encodeURIComponent(name),
-  clients: (name: string) => `${encodeURIComponent(name)}?clients`,
-  total: (name: string) => `${encodeURIComponent(name)}?total`,
-  endpoint: (name: string, id: string) => `${encodeURIComponent(name)}/${encodeURIComponent(id)}`,
+  registry: (name: string) => `:registry/${escaped(name)}`,
+  service: (name: string) => escaped(name),
+  clients: (name: string) => `${escaped(name)}?clients`,
+  total: (name: string) => `${escaped(name)}?total`,
+  endpoint: (name: string, id: string) => `${escaped(name)}/${escaped(id)}`,
 };
+
+/** Half of a surrogate pair has no escape. */
+function escaped(name: string): string {
+  return encodeURIComponent(name.toWellFormed());
+}
 
 export function rowsOf(model: PageModel): Map<string, Cells> {
   const { services, status } = model;
@@ -87,7 +93,9 @@ export function processCells(status: Status): Cells {
   const { ready, config } = status;
   return {
     // Why it is ready after all is a reason too: it serves from the state file.
-    ready: [`${ready.ready ? 'ready' : 'not ready'}${ready.reason && `: ${ready.reason}`}`],
+    ready: [
+      safeLine(`${ready.ready ? 'ready' : 'not ready'}${ready.reason && `: ${ready.reason}`}`),
+    ],
     started: ['', status.started],
     config: [config.error === '' ? 'in force' : 'refused'],
     loaded: ['', config.loaded],
@@ -121,8 +129,8 @@ export function registryCells(registry: RegistryStatus): Cells {
   const age = registry.sync_age_seconds;
   const answered = registry.synced ? 'in sync' : 'no answer yet';
   return {
-    state: [registry.last_error === '' ? answered : registry.last_error],
-    address: [registry.address],
+    state: [registry.last_error === '' ? answered : safeLine(registry.last_error)],
+    address: [safeLine(registry.address)],
     age: [age === null ? 'never' : `${text.duration(age * 1000)} ago`],
     watches: [text.count(registry.watches)],
     errors: [text.count(registry.errors)],

@@ -3,6 +3,7 @@
 // page-model.ts), `data-key` (columns) and `data-cell`.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { safeHtml } from '../base/safe-text.ts';
 import type { TableEvent } from '../control/view.ts';
 import type { Cells } from './cells.ts';
 import {
@@ -15,7 +16,7 @@ import {
 } from './page-model.ts';
 import { serviceSection } from './service-section.ts';
 import type { RegistryStatus, Status } from './status.ts';
-import { clockTime, duration, escapeHtml } from './text.ts';
+import { clockTime, duration } from './text.ts';
 
 export interface Asset {
   readonly bytes: Buffer;
@@ -57,7 +58,7 @@ export function renderPage(model: PageModel, mayOperate: boolean): string {
 <body>
 <a class="skip" href="#services">Skip to the services</a>
 <header>
-<h1>Upriver <small>${escapeHtml(status.version)}</small></h1>
+<h1>Upriver <small>${safeHtml(status.version)}</small></h1>
 ${facts(status, nowMs)}
 <form class="tools" role="search" hidden>
 <label><span class="unseen">Filter</span><input type="search" id="filter" placeholder="Filter  ( / )" autocomplete="off" spellcheck="false"></label>
@@ -86,14 +87,14 @@ const EMPTY =
   '<p class="empty">No service yet. Name one with <code>--service NAME=PORT</code>, in the configuration file, or let it describe itself in the registry with the tag <code>upriver.listen=PORT</code>.</p>';
 
 function item(text: string): string {
-  return `<li>${escapeHtml(text)}</li>`;
+  return `<li>${safeHtml(text)}</li>`;
 }
 
 function facts(status: Status, nowMs: number): string {
   const { ready, config, started, loaded } = processCells(status);
   const age = (cell: Cells[string] | undefined) => duration(nowMs - (cell?.[1] ?? nowMs));
   return `<dl class="facts" data-row="${rowKey.process}">
-<div><dt>State</dt><dd data-cell="ready" data-state="${status.ready.ready ? 'ready' : 'not-ready'}">${escapeHtml(ready![0])}</dd></div>
+<div><dt>State</dt><dd data-cell="ready" data-state="${status.ready.ready ? 'ready' : 'not-ready'}">${safeHtml(ready![0])}</dd></div>
 <div><dt>Up for</dt><dd data-cell="started" data-since="${started![1]}">${age(started)}</dd></div>
 <div><dt>Workers</dt><dd>${status.workers}</dd></div>
 <div><dt>Configuration</dt><dd><span data-cell="config" data-state="${config![0]}">${config![0]}</span> for <span data-cell="loaded" data-since="${loaded![1]}">${age(loaded)}</span></dd></div>
@@ -121,10 +122,10 @@ function registries(all: readonly RegistryStatus[]): string {
   const rows = all.map((registry) => {
     const cells = registryCells(registry);
     const shown = ['state', 'age', 'watches', 'errors', 'address'].map(
-      (key) => `<td data-cell="${key}">${escapeHtml(cells[key]?.[0] ?? '')}</td>`,
+      (key) => `<td data-cell="${key}">${safeHtml(cells[key]?.[0] ?? '')}</td>`,
     );
     const isWell = registry.last_error === '' && registry.synced;
-    return `<tr data-row="${rowKey.registry(registry.name)}" data-state="${isWell ? 'well' : 'unwell'}"><th scope="row">${escapeHtml(registry.name)}</th>${shown.join('')}</tr>`;
+    return `<tr data-row="${rowKey.registry(registry.name)}" data-state="${isWell ? 'well' : 'unwell'}"><th scope="row">${safeHtml(registry.name)}</th>${shown.join('')}</tr>`;
   });
   const heads = ['Registry', 'State', 'Last answer', 'Watches', 'Errors', 'Asked at'];
   return `<section class="card registries"><div class="scroll"><table>
@@ -147,6 +148,6 @@ function change(event: TableEvent): string {
   const { from, to, cause } = event;
   const time = new Date(event.atMs).toISOString();
   const step = `${from === '' ? 'new' : from} → ${to === '' ? 'gone' : to}`;
-  const shown = [event.service, event.endpoint].map((text) => `<td>${escapeHtml(text)}</td>`);
-  return `<tr><td><time datetime="${time}">${clockTime(event.atMs)}</time></td>${shown.join('')}<td><span class="word" data-state="${escapeHtml(to === '' ? 'gone' : to)}">${escapeHtml(step)}</span></td><td>${escapeHtml(event.reason)}</td><td>${escapeHtml(`${cause.kind}: ${cause.text}`)}</td></tr>`;
+  const shown = [event.service, event.endpoint].map((text) => `<td>${safeHtml(text)}</td>`);
+  return `<tr><td><time datetime="${time}">${clockTime(event.atMs)}</time></td>${shown.join('')}<td><span class="word" data-state="${safeHtml(to === '' ? 'gone' : to)}">${safeHtml(step)}</span></td><td>${safeHtml(event.reason)}</td><td>${safeHtml(`${cause.kind}: ${cause.text}`)}</td></tr>`;
 }

@@ -1,5 +1,8 @@
 // What each path of the stats port answers. It reads everything through StatsSources and changes
 // things through the operator's door alone.
+import type { IncomingMessage } from 'node:http';
+import { safeLine } from '../base/safe-text.ts';
+import { type AccessSettings, ReadAccess, type Refusal } from './access.ts';
 import { commandOf, objection, readBody, refusal } from './admin.ts';
 import { formatCsv } from './csv.ts';
 import { EventStreams } from './event-streams.ts';
@@ -8,7 +11,17 @@ import { Live } from './live.ts';
 import { METRICS_TYPES, Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';
 import type { PageModel } from './page-model.ts';
-import { type Call, HTML, PLAIN, send, sendError, sendJson, sendText } from './reply.ts';
+import { Renderer } from './renderer.ts';
+import {
+  type Call,
+  HTML,
+  jsonBody,
+  PLAIN,
+  sendError,
+  sendJson,
+  sendRendering,
+  sendText,
+} from './reply.ts';
 import { Sampler } from './sampler.ts';
 import type { StatsSources } from './sources.ts';
 import { statusOf } from './status.ts';
@@ -21,17 +34,21 @@ const POLICY =
 
 export class StatsPort {
   private readonly sources: StatsSources;
-  private readonly adminToken: string;
+  private readonly access: AccessSettings;
+  private readonly reading: ReadAccess;
+  private readonly renderer: Renderer;
   private readonly sampler: Sampler;
   private readonly scraper: Metrics;
   private readonly eventStreams: EventStreams;
   private readonly dashboards: Live;
   private readonly startedMs: number;
 
-  constructor(sources: StatsSources, adminToken: string) {
+  constructor(sources: StatsSources, access: AccessSettings) {
     const { clock, view } = sources;
     this.sources = sources;
-    this.adminToken = adminToken;
+    this.access = access;
+    this.reading = new ReadAccess(access);
+    this.renderer = new Renderer(clock);
     this.sampler = new Sampler(sources);
     this.scraper = new Metrics(sources);
     this.eventStreams = new EventStreams(view.events);
@@ -46,46 +63,60 @@ export class StatsPort {
     this.dashboards.close();
   }
 
+  /** Why this request may read nothing, or null. */
+  readRefusal(request: IncomingMessage): Refusal | null {
+    return this.reading.refusal(request);
+  }
+
   redirect({ response }: Call): void {
     response.writeHead(302, { location: '/stats', 'content-length': 0 }).end();
   }
 
   page(call: Call): Promise<void> {
     // That a link of another site led here does not matter: the buttons ask for themselves.
-    const mayOperate = objection(call.request, this.adminToken) === '';
+    const mayOperate = objection(call.request, this.access) === '';
     call.response.setHeader('content-security-policy', POLICY);
     call.response.setHeader('referrer-policy', 'no-referrer');
-    return send(call, 200, { type: HTML, text: renderPage(this.model(), mayOperate) });
+    return this.render(call, `page ${mayOperate}`, () => ({
+      type: HTML,
+      text: renderPage(this.model(), mayOperate),
+    }));
   }
 
-  live(call: Call): Promise<void> | void {
+  async live(call: Call): Promise<void> {
+    if (this.dashboards.isFull) return sendError(call, 503, TOO_MANY);
+    const first = await this.renderer.take('live', () => this.dashboards.first());
+    if (call.response.destroyed) return;
     call.hold();
-    if (!this.dashboards.add(call.response)) return sendError(call, 503, TOO_MANY);
+    if (!this.dashboards.add(call.response, first.bytes)) return sendError(call, 503, TOO_MANY);
   }
 
   csv(call: Call): Promise<void> {
-    const { view } = this.sources;
-    const services = view.services().map((one) => ({ view: one, figures: this.figuresOf(one) }));
-    const text = formatCsv(services, this.sources.clock.wallMs());
-    return send(call, 200, { type: PLAIN, text });
+    return this.render(call, 'csv', () => {
+      const { view, clock } = this.sources;
+      const services = view.services().map((one) => ({ view: one, figures: this.figuresOf(one) }));
+      return { type: PLAIN, text: formatCsv(services, clock.wallMs()) };
+    });
   }
 
-  async metrics(call: Call): Promise<void> {
+  metrics(call: Call): Promise<void> {
     const isOpen = /\bapplication\/openmetrics-text\b/.test(call.request.headers.accept ?? '');
     const format = isOpen ? 'openmetrics' : 'prometheus';
-    const text = await this.scraper.text(format);
-    return send(call, 200, { type: METRICS_TYPES[format], text });
+    return this.render(call, `metrics ${format}`, async () => ({
+      type: METRICS_TYPES[format],
+      text: await this.scraper.text(format),
+    }));
   }
 
   health(call: Call): Promise<void> {
     const { ok, reason } = this.sources.liveness();
-    return sendText(call, ok ? 200 : 503, ok ? 'ok\n' : `${reason}\n`);
+    return sendText(call, ok ? 200 : 503, ok ? 'ok\n' : `${safeLine(reason)}\n`);
   }
 
   ready(call: Call): Promise<void> {
     const { ready, reason } = this.sources.readiness();
     const told = reason === '' ? 'ready' : `ready: ${reason}`;
-    return sendText(call, ready ? 200 : 503, `${ready ? told : reason}\n`);
+    return sendText(call, ready ? 200 : 503, `${safeLine(ready ? told : reason)}\n`);
   }
 
   status(call: Call): Promise<void> {
@@ -93,19 +124,21 @@ export class StatsPort {
   }
 
   services(call: Call): Promise<void> {
-    return sendJson(call, 200, this.figures());
+    return this.render(call, 'services', () => jsonBody(this.figures()));
   }
 
   service(call: Call, [name = '']: readonly string[]): Promise<void> {
     const view = this.sources.view.service(name);
     return view === null
       ? sendError(call, 404, `no service '${name}'`)
-      : sendJson(call, 200, this.figuresOf(view));
+      : this.render(call, `service ${name}`, () => jsonBody(this.figuresOf(view)));
   }
 
   events(call: Call): Promise<void> | void {
     const { events } = this.sources.view;
-    if (call.query.get('format') === 'json') return sendJson(call, 200, events.since(0));
+    if (call.query.get('format') === 'json') {
+      return this.render(call, 'events', () => jsonBody(events.since(0)));
+    }
     const given = call.request.headers['last-event-id'];
     const lastId = typeof given === 'string' && /^\d+$/.test(given) ? Number(given) : null;
     call.hold();
@@ -113,7 +146,7 @@ export class StatsPort {
   }
 
   async change(call: Call, [service = '', endpoint = '', verb = '']: readonly string[]) {
-    const why = refusal(call.request, this.adminToken);
+    const why = refusal(call.request, this.access);
     if (why !== '') return sendError(call, 403, why);
     const body = await readBody(call.request);
     if (body === null) return sendError(call, 413, 'the body is larger than any change');
@@ -125,6 +158,10 @@ export class StatsPort {
     const fields = { service, endpoint, from, ...command };
     this.sources.log.info(fields, 'changed by the operator');
     return sendJson(call, 200, { ok: true, endpoint: this.endpoint(service, endpoint) });
+  }
+
+  private async render(call: Call, key: string, make: Parameters<Renderer['take']>[1]) {
+    return sendRendering(call, 200, await this.renderer.take(key, make));
   }
 
   private endpoint(service: string, id: string) {

@@ -1,48 +1,69 @@
 // How the stats port answers: bodies with their length, never stored, never guessed at.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { safeJson } from '../base/safe-text.ts';
+import type { Connection } from './connections.ts';
+import type { Outbox } from './outbox.ts';
 import type { Asset } from './page.ts';
+import { type Body, Rendering } from './renderer.ts';
 
-/** Below this, packing costs more than it saves. */
-const GZIP_BYTES_MIN = 16 * 1024;
-const pack = promisify(gzip);
+const RETRY_AFTER_S = '5';
 
 /** One request with what is left of it to say. */
 export interface Call {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly connection: Connection;
+  readonly outbox: Outbox;
   readonly path: string;
   readonly query: URLSearchParams;
   /** The response stays open: it is given no time to end in. */
   readonly hold: () => void;
 }
 
-export interface Body {
-  readonly type: string;
-  readonly text: string;
-}
-
 export const PLAIN = 'text/plain; charset=utf-8';
 export const HTML = 'text/html; charset=utf-8';
 
+/** Sends what was made for this call alone. */
+export function send(call: Call, status: number, body: Body): Promise<void> {
+  return sendRendering(call, status, new Rendering(body));
+}
+
 /** Large bodies are packed for those who take that. */
-export async function send(call: Call, status: number, { type, text }: Body): Promise<void> {
+export async function sendRendering(
+  call: Call,
+  status: number,
+  rendering: Rendering,
+): Promise<void> {
   const { request, response } = call;
-  let bytes: Buffer = Buffer.from(text);
-  response.setHeader('content-type', type);
+  let { bytes } = rendering;
+  response.setHeader('content-type', rendering.type);
   response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
-  if (bytes.length >= GZIP_BYTES_MIN) {
+  if (rendering.isLarge) {
     response.setHeader('vary', 'accept-encoding');
     if (takesGzip(request)) {
-      bytes = await pack(bytes, { level: 1 });
+      bytes = await rendering.packed();
       response.setHeader('content-encoding', 'gzip');
     }
   }
-  response.writeHead(status, { 'content-length': bytes.length });
-  // Node leaves the body out where the method is HEAD.
-  response.end(bytes);
+  // The client may have gone meanwhile.
+  if (response.destroyed) return;
+  if (call.connection.isReserved) response.setHeader('connection', 'close');
+  response.statusCode = status;
+  response.setHeader('content-length', bytes.length);
+  if (request.method === 'HEAD') response.end();
+  else if (!call.outbox.send(response, bytes, call.connection)) refuseForRoom(response);
+}
+
+/** Too much is held for clients that don't read. */
+function refuseForRoom(response: ServerResponse): void {
+  for (const name of response.getHeaderNames()) response.removeHeader(name);
+  response.writeHead(503, {
+    'content-length': 0,
+    'retry-after': RETRY_AFTER_S,
+    connection: 'close',
+  });
+  response.end();
 }
 
 export function sendText(call: Call, status: number, text: string): Promise<void> {
@@ -50,8 +71,12 @@ export function sendText(call: Call, status: number, text: string): Promise<void
 }
 
 export function sendJson(call: Call, status: number, body: unknown): Promise<void> {
-  const text = `${JSON.stringify(body, null, 2)}\n`;
-  return send(call, status, { type: 'application/json; charset=utf-8', text });
+  return send(call, status, jsonBody(body));
+}
+
+export function jsonBody(body: unknown): Body {
+  const text = `${safeJson(JSON.stringify(body, null, 2))}\n`;
+  return { type: 'application/json; charset=utf-8', text };
 }
 
 export function sendError(call: Call, status: number, error: string): Promise<void> {

@@ -1,24 +1,26 @@
 // What is served on which path of the stats port, by which methods.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Asset } from './page.ts';
 import type { StatsPort } from './port.ts';
 import { type Call, sendAsset, sendError } from './reply.ts';
 
 interface Route {
   readonly method: 'GET' | 'POST';
+  /** A health check: open to everyone, and served from the places that are kept back. */
+  readonly isCheck?: true;
   readonly run: (port: StatsPort, call: Call, names: readonly string[]) => Promise<void> | void;
 }
 
 const get = (run: Route['run']): Route => ({ method: 'GET', run });
+const check = (run: Route['run']): Route => ({ method: 'GET', isCheck: true, run });
 
 const exact: Readonly<Record<string, Route>> = {
   '/': get((port, call) => port.redirect(call)),
   '/stats': get((port, call) => port.page(call)),
   '/stats/live': get((port, call) => port.live(call)),
   '/metrics': get((port, call) => port.metrics(call)),
-  '/healthz': get((port, call) => port.health(call)),
-  '/livez': get((port, call) => port.health(call)),
-  '/readyz': get((port, call) => port.ready(call)),
+  '/healthz': check((port, call) => port.health(call)),
+  '/livez': check((port, call) => port.health(call)),
+  '/readyz': check((port, call) => port.ready(call)),
   '/api/v1/status': get((port, call) => port.status(call)),
   '/api/v1/services': get((port, call) => port.services(call)),
   '/api/v1/events': get((port, call) => port.events(call)),
@@ -31,6 +33,10 @@ const patterns: readonly (readonly [RegExp, Route])[] = [
     { method: 'POST', run: (port, call, names) => port.change(call, names) },
   ],
 ];
+
+const NO_PLACE = { status: 503, error: 'all connections of the stats port are in use' } as const;
+/** A browser then asks for a password: the token. */
+const ASK_FOR_TOKEN = 'Basic realm="upriver", charset="UTF-8"';
 
 /** HAProxy's addresses of its page; `;csv` after any of them is the CSV. */
 const haproxyPages = new Set(['/', '/stats', '/haproxy', '/haproxy?stats', '/haproxy_stats']);
@@ -46,6 +52,11 @@ export async function serve(
   const { path, request } = call;
   const asset = assets.get(path);
   const found = asset === undefined ? routeOf(call) : { route: assetRoute(asset), names: [] };
+  const why = mayNot(port, call, found?.route ?? null);
+  if (why !== null) {
+    if (why.status === 401) call.response.setHeader('www-authenticate', ASK_FOR_TOKEN);
+    return sendError(call, why.status, why.error);
+  }
   if (found === null) return sendError(call, 404, `nothing is served on ${path}`);
   if (found.names === null)
     return sendError(call, 400, `${path} is not escaped as a path should be`);
@@ -58,14 +69,23 @@ export async function serve(
   return route.run(port, call, names);
 }
 
-/** Takes the request apart; `hold` keeps the response open. */
-export function callOf(request: IncomingMessage, response: ServerResponse, hold: () => void): Call {
+/** Why this call is not served to whom it comes from, or null. */
+function mayNot(port: StatsPort, { request, connection }: Call, route: Route | null) {
+  if (route?.isCheck === true) return null;
+  if (connection.isReserved && !connection.isLocal) return NO_PLACE;
+  // Who may change something is asked there.
+  return route?.method === 'POST' ? null : port.readRefusal(request);
+}
+
+/** Takes the request apart. */
+export function callOf(parts: Omit<Call, 'request' | 'path' | 'query'>): Call {
+  const { req: request } = parts.response;
   // A proxy may send the absolute form (RFC 9112 section 3.2.2).
   const target = (request.url ?? '/').replace(/^https?:\/\/[^/?]*/, '') || '/';
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
-  return { request, response, path, query, hold };
+  return { ...parts, request, path, query };
 }
 
 function assetRoute(asset: Asset): Route {

@@ -1,32 +1,40 @@
-// The stats port as a server: opens, bounds what one peer can hold, closes. Read-only for everyone
-// who can reach it; changes come from loopback, or with the admin token (admin.ts).
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+// The stats port as a server: opens, bounds what one peer can hold (connections.ts, outbox.ts,
+// renderer.ts), closes. Who may read is `stats.read` (access.ts); changes come from loopback, or with
+// the admin token (admin.ts).
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { AccessSettings } from './access.ts';
+import { Connections, type Places } from './connections.ts';
+import { Outbox } from './outbox.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
 import { sendError } from './reply.ts';
 import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
 
-/** For a request to arrive whole. */
+/** For a request to arrive whole, and for its head. */
 const REQUEST_MS = 10_000;
+const HEAD_MS = 5000;
 /** For a peer to have read the answer, streams apart. */
 const RESPONSE_MS = 30_000;
 const KEEP_ALIVE_MS = 5000;
-const CONNECTIONS_MAX = 512;
 const HEAD_BYTES_MAX = 16 * 1024;
 
 export interface StatsOptions {
   readonly listen: ListenAddress;
-  /** '' allows changes from loopback alone. */
-  readonly adminToken: string;
+  /** Who may read, and who may change something. */
+  readonly access: AccessSettings;
+  /** Given by tests. */
+  readonly places?: Places;
   readonly sources: StatsSources;
 }
 
 export interface StatsServer {
   /** Where it listens, with the port that was given for port 0. */
   readonly address: string;
+  /** Closes what lies idle and what is not read: memory is short. */
+  shed(): void;
   /** Ends streams and connections; resolves when the port is free. */
   close(): Promise<void>;
 }
@@ -34,37 +42,49 @@ export interface StatsServer {
 /** Opens the stats port. Rejects with the system's error when it can't. */
 export async function startStatsServer(options: StatsOptions): Promise<StatsServer> {
   const { listen, sources } = options;
-  const port = new StatsPort(sources, options.adminToken);
+  const port = new StatsPort(sources, options.access);
+  const connections = new Connections(options.places);
+  const outbox = new Outbox();
   const assets = loadAssets();
   const server = createServer(
     {
       requestTimeout: REQUEST_MS,
-      headersTimeout: REQUEST_MS,
+      headersTimeout: HEAD_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       // How often Node looks for those that are late; its default is half a minute.
       connectionsCheckingInterval: 1000,
       maxHeaderSize: HEAD_BYTES_MAX,
     },
     (request, response) => {
-      const call = callOf(request, response, giveTime(response));
-      serve(port, assets, call).catch((error: unknown) => {
-        sources.log.error({ url: request.url, err: messageOf(error) }, 'stats request failed');
-        if (response.headersSent) response.destroy();
-        else sendError(call, 500, 'internal error').catch(() => response.destroy());
+      connections.take(response, (connection) => {
+        const endTime = giveTime(response);
+        const hold = (): void => {
+          connection.isStream = true;
+          endTime();
+        };
+        const call = callOf({ response, connection, outbox, hold });
+        serve(port, assets, call).catch((error: unknown) => {
+          sources.log.error({ url: request.url, err: messageOf(error) }, 'stats request failed');
+          if (response.headersSent) response.destroy();
+          else sendError(call, 500, 'internal error').catch(() => response.destroy());
+        });
       });
     },
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  server.on('connection', (socket) => connections.add(socket));
   try {
     await listenOn(server, listen);
   } catch (error) {
     port.close();
+    connections.close();
     throw error;
   }
   return {
     address: addressOf(server, listen),
+    shed: () => connections.shed(),
     close: () => {
       port.close();
+      connections.close();
       return new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
@@ -74,7 +94,7 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
 }
 
 /** A peer that reads too slowly is cut. Returns what makes an exception of a response. */
-function giveTime(response: ServerResponse<IncomingMessage>): () => void {
+function giveTime(response: ServerResponse): () => void {
   const timer = setTimeout(() => response.destroy(), RESPONSE_MS).unref();
   const hold = (): void => clearTimeout(timer);
   response.once('close', hold);

@@ -1,4 +1,5 @@
 // One service in the dashboard: a table with a row for its clients, one per endpoint and the sum.
+import { safeHtml } from '../base/safe-text.ts';
 import {
   type Cell,
   type Cells,
@@ -11,7 +12,7 @@ import {
 } from './cells.ts';
 import type { EndpointFigures } from './figures.ts';
 import { rowKey, type ShownService, trendPoints } from './page-model.ts';
-import { duration, escapeHtml } from './text.ts';
+import { duration } from './text.ts';
 import { type Totals, totalsOf } from './totals.ts';
 
 /** Columns that hold no number. */
@@ -49,8 +50,8 @@ function caption({ figures, trend }: ShownService): string {
   const totals = totalsOf(figures);
   const where = listen.length === 0 ? 'behind a router' : listen.join(', ');
   const key = rowKey.service(name);
-  return `<div class="about" data-row="${key}"><h2 id="${key}">${escapeHtml(name)}</h2>
-<span class="where">${escapeHtml(where)}</span> <span>${protocol}</span> <span>${balance}</span> <span>from ${escapeHtml(registry)}</span>
+  return `<div class="about" data-row="${key}"><h2 id="${key}">${safeHtml(name)}</h2>
+<span class="where">${safeHtml(where)}</span> <span>${protocol}</span> <span>${balance}</span> <span>from ${safeHtml(registry)}</span>
 <span class="up" data-cell="up" data-up="${upOf(totals)}">${upText(totals)}</span>
 <svg class="trend" viewBox="0 0 60 16" preserveAspectRatio="none" aria-hidden="true"><polyline data-cell="trend" points="${trendPoints(trend)}"/></svg></div>`;
 }
@@ -119,7 +120,7 @@ interface Row {
 function row({ key, kind, cells, detail = '' }: Row, shown: Shown): string {
   const [name] = cells.endpoint ?? [''];
   const [state] = cells.state ?? [''];
-  const small = detail === '' ? '' : `<small>${escapeHtml(detail)}</small>`;
+  const small = detail === '' ? '' : `<small>${safeHtml(detail)}</small>`;
   const tds = shown.columns.slice(1).map((column) => {
     if (column.key === 'state') return stateCell(state, cells.reason?.[0] ?? '');
     return td(column.key, cells[column.key] ?? [''], {
@@ -130,11 +131,11 @@ function row({ key, kind, cells, detail = '' }: Row, shown: Shown): string {
   const actions = shown.mayOperate
     ? `<td class="act">${kind === 'endpoint' ? buttons(name) : ''}</td>`
     : '';
-  return `<tr class="${kind}" data-row="${key}" data-state="${kind === 'endpoint' ? state : kind}"><th scope="row">${escapeHtml(name)}${small}</th>${tds.join('')}${actions}</tr>`;
+  return `<tr class="${kind}" data-row="${key}" data-state="${kind === 'endpoint' ? state : kind}"><th scope="row">${safeHtml(name)}${small}</th>${tds.join('')}${actions}</tr>`;
 }
 
 function stateCell(state: string, reason: string): string {
-  return `<td class="text state"><span class="word" data-state="${state}">${state}</span> <span class="why">${escapeHtml(reason)}</span></td>`;
+  return `<td class="text state"><span class="word" data-state="${state}">${state}</span> <span class="why">${safeHtml(reason)}</span></td>`;
 }
 
 function td(
@@ -146,14 +147,14 @@ function td(
     return `<td data-since="${value}">${duration(nowMs - value)}</td>`;
   }
   const sorted = value === undefined ? '' : ` data-value="${value}"`;
-  return `<td${style}${sorted}>${escapeHtml(shown)}</td>`;
+  return `<td${style}${sorted}>${safeHtml(shown)}</td>`;
 }
 
 function buttons(endpoint: string): string {
   return ['drain', 'maint', 'ready']
     .map(
       (verb) =>
-        `<button type="button" data-verb="${verb}" aria-label="${verb} ${escapeHtml(endpoint)}">${verb}</button>`,
+        `<button type="button" data-verb="${verb}" aria-label="${verb} ${safeHtml(endpoint)}">${verb}</button>`,
     )
     .join('');
 }

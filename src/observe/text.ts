@@ -46,8 +46,3 @@ export function duration(ms: number): string {
 export function clockTime(ms: number): string {
   return new Date(ms).toISOString().slice(11, 19);
 }
-
-/** Safe in HTML text and in quoted attributes. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
-}

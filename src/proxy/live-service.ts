@@ -145,7 +145,7 @@ export class LiveService implements TimerOwner {
     const untried =
       tried.length === 0
         ? undefined
-        : this.avoided.find((endpoint) => !tried.includes(endpoint.slot));
+        : this.avoided.find((one) => !tried.includes(one.slot) && this.hasPlace(one));
     const other = untried ?? (this.spares.length === 0 ? null : this.pickSpare(tried));
     return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
   }

@@ -1,15 +1,9 @@
 // Watches how much memory the process has taken of what it may have: a balancer that is killed for
-// its memory loses everything, one that refuses some requests loses those. Between the two bounds it
-// stays as it is, so that it does not come and go with every buffer.
-import { totalmem } from 'node:os';
+// its memory loses everything, one that refuses some requests loses those. This one logs it, shows it
+// and lets the main thread shed what it holds; workers look for themselves (worker/entry.ts).
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-
-/** Memory is short from this share of what there may be ... */
-const SHORT_SHARE = 0.9;
-/** ... until it is below this one. */
-const ENOUGH_SHARE = 0.8;
-const LOOK_MS = 500;
+import { MEMORY_LOOK_MS, MemoryLevel, memoryMax } from '../base/memory-level.ts';
 
 export interface MemoryGuardOptions {
   readonly clock: Clock;
@@ -30,17 +24,16 @@ export interface MemoryStatus {
 
 export class MemoryGuard {
   private readonly options: MemoryGuardOptions;
-  private readonly resident: () => number;
+  private readonly level: MemoryLevel;
   private timer: Timer | null = null;
-  private isShort = false;
 
   constructor(options: MemoryGuardOptions) {
     this.options = options;
-    this.resident = options.resident;
+    this.level = new MemoryLevel(options.resident);
   }
 
   start(): void {
-    this.timer = this.options.clock.setTimer(LOOK_MS, () => {
+    this.timer = this.options.clock.setTimer(MEMORY_LOOK_MS, () => {
       this.look();
       this.start();
     });
@@ -51,28 +44,23 @@ export class MemoryGuard {
   }
 
   get status(): MemoryStatus {
-    return { isShort: this.isShort, resident: this.resident(), max: this.max };
+    const { isShort, resident } = this.level;
+    return { isShort, resident: resident(), max: this.max };
   }
 
   private get max(): number {
-    return this.options.max() || systemMax();
+    return memoryMax(this.options.max());
   }
 
   private look(): void {
-    const { max } = this;
-    const resident = this.resident();
-    const isShort = resident > max * (this.isShort ? ENOUGH_SHARE : SHORT_SHARE);
-    if (isShort === this.isShort) return;
-    this.isShort = isShort;
+    const { level, max } = this;
+    if (!level.look(max)) return;
+    const { isShort } = level;
+    const resident = level.resident();
     const { log, onChange } = this.options;
-    if (isShort) log.error({ resident, max }, 'memory is short: idle connections go, load is shed');
+    if (isShort)
+      log.error({ resident, max }, 'memory is short: closing idle connections, shedding load');
     else log.info({ resident, max }, 'memory is enough again');
     onChange(isShort);
   }
-}
-
-/** What the container, or else the machine, has; a container without a limit tells a huge number. */
-function systemMax(): number {
-  const constrained = process.constrainedMemory();
-  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

@@ -34,6 +34,8 @@ export interface SupervisorOptions {
   readonly log: Logger;
   /** Takes complete lines of the access log; null when it is off. */
   readonly writeAccess: ((lines: string) => void) | null;
+  /** What the process may take, bytes; 0: what container and machine allow. */
+  readonly memoryMax?: number;
   /** Everything there is to know, for a worker that starts late; null before the first publish. */
   readonly full: () => SnapshotDelta | null;
   /** Passive health: an endpoint failed too often in a row. */
@@ -57,12 +59,13 @@ export class Supervisor implements ThreadOwner {
   private readonly seats: Seat[] = [];
   private pinging: Timer | null = null;
   private isStopping = false;
-  private isShortOfMemory = false;
+  private memoryMaxBytes: number;
   /** Set while `start` waits. */
   private starting: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   constructor(options: SupervisorOptions) {
     this.options = options;
+    this.memoryMaxBytes = options.memoryMax ?? 0;
   }
 
   /** Starts the workers; resolves when all can take deltas, rejects when one can't even start. */
@@ -92,10 +95,10 @@ export class Supervisor implements ThreadOwner {
     return { listenErrors: this.listenErrors };
   }
 
-  /** Tells all workers, and those that start later, whether the process is short of memory. */
-  tellMemory(isShort: boolean): void {
-    this.isShortOfMemory = isShort;
-    for (const { thread } of this.seats) thread.tellMemory(isShort);
+  /** What the process may take from now on, bytes: each worker sees for itself when that is near. */
+  setMemoryMax(maxBytes: number): void {
+    this.memoryMaxBytes = maxBytes;
+    for (const { thread } of this.seats) thread.setMemoryMax(maxBytes);
   }
 
   /** Listeners that some worker could not open, each once. */
@@ -148,7 +151,8 @@ export class Supervisor implements ThreadOwner {
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
     if (full !== null) void thread.apply(full);
-    if (this.isShortOfMemory) thread.tellMemory(true);
+    // It may have changed while the thread started.
+    thread.setMemoryMax(this.memoryMaxBytes);
     this.options.log.debug({ worker: thread.index }, 'worker ready');
     if (this.starting === null || !this.seats.every((seat) => seat.thread.state === 'live')) return;
     this.starting.resolve();
@@ -206,11 +210,10 @@ export class Supervisor implements ThreadOwner {
   private startThread(index: number, ledger: LedgerBuffers): WorkerThread {
     const { random, writeAccess, startThread } = this.options;
     const seed = Math.floor(random() * 0x1_0000_0000);
-    return new WorkerThread(
-      startThread,
-      { index, ledger, seed, accessLog: writeAccess !== null },
-      this,
-    );
+    const { memoryMaxBytes } = this;
+    const accessLog = writeAccess !== null;
+    const init = { index, ledger, seed, accessLog, memoryMaxBytes };
+    return new WorkerThread(startThread, init, this);
   }
 
   private schedulePing(): void {

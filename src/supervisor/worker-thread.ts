@@ -68,8 +68,8 @@ export class WorkerThread {
     });
   }
 
-  tellMemory(isShort: boolean): void {
-    if (this.state === 'live') this.post({ type: 'memory', isShort });
+  setMemoryMax(maxBytes: number): void {
+    if (this.state === 'live') this.post({ type: 'memory-max', maxBytes });
   }
 
   /** Asks for a sign of life; counts where the last one has not come. */

@@ -3,6 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock as clock } from '../base/clock.ts';
 import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import { MEMORY_LOOK_MS, MemoryLevel } from '../base/memory-level.ts';
 import { seededRandom } from '../base/prng.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import { WorkerLedger } from '../ledger/ledger.ts';
@@ -61,6 +62,13 @@ const context: WorkerContext = {
 };
 const worker = new Worker(context, (listenErrors) => report({ type: 'listeners', listenErrors }));
 
+// Not by a message of the main thread: what is short of memory may be what keeps that busy.
+const level = new MemoryLevel();
+let { memoryMaxBytes } = init;
+clock.setTicker(MEMORY_LOOK_MS, () => {
+  if (level.look(memoryMaxBytes)) worker.setMemory(level.isShort);
+});
+
 const unpacker = new DeltaUnpacker();
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
@@ -74,8 +82,8 @@ port.on('message', (message: ToWorker) => {
     case 'drain':
       void worker.drain(message.graceMs).then((cut) => report({ type: 'drained', cut }));
       return;
-    case 'memory':
-      worker.setMemory(message.isShort);
+    case 'memory-max':
+      memoryMaxBytes = message.maxBytes;
       return;
     case 'ping':
       report({ type: 'pong', id: message.id });

@@ -13,14 +13,16 @@ export interface WorkerInit {
   /** Seed of the worker's random choices. */
   readonly seed: number;
   readonly accessLog: boolean;
+  /** What the process may take, bytes; 0: what container and machine allow. */
+  readonly memoryMaxBytes: number;
 }
 
 export type ToWorker =
   | { readonly type: 'apply'; readonly delta: PackedDelta }
   /** Stop accepting, finish what is in flight, answer `drained`; cut what is left after graceMs. */
   | { readonly type: 'drain'; readonly graceMs: number }
-  /** The process is short of memory, or no more. */
-  | { readonly type: 'memory'; readonly isShort: boolean }
+  /** What the process may take, bytes; 0: what container and machine allow. */
+  | { readonly type: 'memory-max'; readonly maxBytes: number }
   | { readonly type: 'ping'; readonly id: number }
   /** Exit now, whatever is in flight. */
   | { readonly type: 'stop' };

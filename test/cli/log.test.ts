@@ -24,5 +24,7 @@ it('a stack trace keeps its lines', () => {
     err: 'Error: x\n  at y',
     msg: 'm',
   };
-  expect(formatLine(JSON.stringify(record))).toBe('03:04:05.678 ERROR m  err=Error: x\n  at y\n');
+  expect(formatLine(JSON.stringify(record))).toBe(
+    '03:04:05.678 ERROR m  err=Error: x\n    |   at y\n',
+  );
 });

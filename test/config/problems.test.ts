@@ -55,7 +55,11 @@ const bad: [string, string, string][] = [
   ['timeouts.idle', '-1s', '"-1s": expected a duration'],
   ['timeouts.client_header', 'x', '"x": expected a duration'],
   ['timeouts.keep_alive', '0s', '"0s": expected a duration'],
-  ['health.interval', '0s', '"0s": expected a duration such as 500ms, 10s or 1m30s, 1ms at least'],
+  [
+    'health.interval',
+    '0s',
+    '"0s": expected a duration such as 500ms, 10s or 1m30s, 100ms at least',
+  ],
   ['health.timeout', '0s', '"0s": expected a duration'],
   ['health.host', '5', '5: expected a text: put it in quotes'],
   ['retry.budget_min', '-1', '-1: expected a whole number from 0 to 100000'],

@@ -51,6 +51,7 @@ beforeEach(() => {
       new Checker({
         clock,
         random: seededRandom(1),
+        log: silentLogger,
         onChange,
         probe: () =>
           Promise.resolve({ isGood: isHealthy, text: isHealthy ? 'ok' : 'answered 500' }),
@@ -74,7 +75,7 @@ function settingsOf(...services: Service[]): Settings {
     static: {},
     services,
     routers: [],
-    stats: { listen: null, adminToken: '' },
+    stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
     guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
     state: { file: '' },
     memoryMaxBytes: 0,

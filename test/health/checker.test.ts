@@ -1,5 +1,6 @@
 // The schedule of checks, with time turned by hand and checks that end when told to.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { Checker, type CheckRun } from '../../src/health/checker.ts';
 import type { CheckOutcome, CheckTarget } from '../../src/health/outcome.ts';
@@ -37,15 +38,19 @@ let checker: Checker;
 
 const good: CheckOutcome = { isGood: true, text: 'GET /health answered 200' };
 const bad: CheckOutcome = { isGood: false, text: 'GET /health answered 500' };
+let warnings: unknown[];
+
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 beforeEach(() => {
   clock = new ManualClock();
   runs = [];
   changes = [];
+  warnings = [];
   checker = new Checker({
     clock,
     random: seededRandom(1),
+    log: { ...silentLogger, warn: (fields) => warnings.push(fields) },
     onChange: (key, { isUp }) => changes.push(`${key} ${isUp ? 'up' : 'down'}`),
     probe: (given, target, signal) =>
       new Promise((resolve, reject) => {
@@ -260,3 +265,26 @@ function untilNextBoth(): void {
   clock.advance(0);
   expect(runs.length).toBe(2);
 }
+
+describe('checks that are asked for too often', () => {
+  it('come late, each in its turn, and it is logged once in a while', async () => {
+    const count = 1500;
+    const often = { ...check, intervalMs: 100 };
+    for (let i = 0; i < count; i += 1) checker.watch(`e${i}`, often, place);
+    const ended = new Set<number>();
+    for (let ms = 0; ms < 5000; ms += 5) {
+      clock.advance(5);
+      for (let i = 0; i < runs.length; i += 1) {
+        if (ended.has(i)) continue;
+        ended.add(i);
+        void runs[i]!.end(good);
+      }
+      await turn();
+    }
+    // A thousand at once, and a thousand a second: 75,000 were asked for.
+    expect(runs.length).toBeLessThanOrEqual(6000);
+    expect(runs.length).toBeGreaterThan(5500);
+    for (let i = 0; i < count; i += 1) expect(checker.state(`e${i}`)!.isKnown).toBe(true);
+    expect(warnings).toHaveLength(1);
+  });
+});

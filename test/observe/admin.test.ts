@@ -127,7 +127,10 @@ describe('without a token', () => {
       ['::ffff:10.0.0.1', false],
       ['fe80::1', false],
     ] as const) {
-      const why = refusal(requestFrom(address, { host: '10.0.0.5:1936' }), '');
+      const why = refusal(requestFrom(address, { host: '10.0.0.5:1936' }), {
+        adminToken: '',
+        hosts: [],
+      });
       expect(why === '', `${address}: ${why}`).toBe(isAllowed);
     }
   });
@@ -135,7 +138,7 @@ describe('without a token', () => {
 
 describe('with a token', () => {
   beforeEach(async () => {
-    port = await startStatsPort('s3cret');
+    port = await startStatsPort({ access: { adminToken: 's3cret' } });
   });
 
   it.each<[string, Record<string, string>, number]>([
@@ -156,7 +159,7 @@ describe('with a token', () => {
 
   it('another machine may, and reading needs none', async () => {
     const headers = { host: 'lb.example', authorization: 'Bearer s3cret' };
-    expect(refusal(requestFrom('10.0.0.1', headers), 's3cret')).toBe('');
+    expect(refusal(requestFrom('10.0.0.1', headers), { adminToken: 's3cret', hosts: [] })).toBe('');
     expect((await port.ask('/api/v1/services')).status).toBe(200);
     expect((await port.ask('/stats')).status).toBe(200);
   });

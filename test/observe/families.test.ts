@@ -141,7 +141,7 @@ describe('the families of metrics', () => {
   it('keep odd names apart from the format', async () => {
     stats.table.set(makeServiceView('a"b\\c\nd', []));
     const { samples } = await scrape();
-    expect(samples.get('upriver_connections_active{service="a\\"b\\\\c\\nd"}')).toBe(0);
+    expect(samples.get('upriver_connections_active{service="a\\"b\\\\c\\\\nd"}')).toBe(0);
   });
 
   it('are the same in OpenMetrics, where counters are named without _total', async () => {

@@ -36,7 +36,7 @@ describe('the live stream of the dashboard', () => {
     // Rates need no sampling here: what ticks is the stream alone.
     sampler.close();
     live = new Live({ events: stats.table.events, clock, model: () => model(sampler) });
-    server = createServer((_, response) => void live.add(response));
+    server = createServer((_, response) => void live.add(response, Buffer.from(live.first().text)));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
   afterEach(() => {

@@ -123,7 +123,7 @@ describe('the metrics', () => {
   it('escape what a label may not hold', async () => {
     port.services = [makeServiceView('a"b\\c\nd', { endpoints: [makeEndpointView('e')] })];
     const { text } = await port.ask('/metrics');
-    expect(text).toContain('service="a\\"b\\\\c\\nd"');
+    expect(text).toContain('service="a\\"b\\\\c\\\\nd"');
     for (const line of text.split('\n')) expect(line).toMatch(/^(?:#.*|[\w:]+(?:\{.*\})? \S+)?$/);
   });
 
@@ -185,4 +185,21 @@ describe('the format', () => {
     }
     expect(families).toContain('upriver_requests');
   });
+});
+
+it('a large table keeps no health check waiting until all of it is written', async () => {
+  const endpoints = Array.from({ length: 5000 }, (_, i) => makeEndpointView(`node-${i}/web`));
+  port.services = [makeServiceView('web', { endpoints })];
+  let isDone = false;
+  const scrape = port.ask('/metrics').then(() => {
+    isDone = true;
+  });
+  let checks = 0;
+  while (!isDone) {
+    expect((await port.ask('/healthz')).status).toBe(200);
+    checks += 1;
+  }
+  await scrape;
+  // In one piece it would be the one before and the one after.
+  expect(checks).toBeGreaterThan(5);
 });

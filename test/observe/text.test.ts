@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, count, duration, escapeHtml, milliseconds, rate } from '../../src/observe/text.ts';
+import { safeHtml } from '../../src/base/safe-text.ts';
+import { bytes, count, duration, milliseconds, rate } from '../../src/observe/text.ts';
 
 describe('text', () => {
   it.each([
@@ -43,6 +44,6 @@ describe('text', () => {
   ])('writes %d ms of time as %s', (value, text) => expect(duration(value)).toBe(text));
 
   it('leaves nothing of HTML in text', () => {
-    expect(escapeHtml(`<a b="c" d='e'>&`)).toBe('&#60;a b=&#34;c&#34; d=&#39;e&#39;&#62;&#38;');
+    expect(safeHtml(`<a b="c" d='e'>&`)).toBe('&#60;a b=&#34;c&#34; d=&#39;e&#39;&#62;&#38;');
   });
 });

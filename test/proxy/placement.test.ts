@@ -7,6 +7,7 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { EndpointState } from '../../src/model/endpoint.ts';
+import { reason } from '../../src/model/reason.ts';
 import type { ServiceSnapshot } from '../../src/model/snapshot.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Hold } from '../../src/proxy/hold.ts';
@@ -133,6 +134,26 @@ describe('a place', () => {
       seekers[index]!.end();
     }
     expect(order).toEqual([0, 1, 2, 3]);
+  });
+
+  it('is never one too many on an endpoint that was passed over for a failed connect', () => {
+    const live = open({ limits: { perEndpoint: 1, queueTimeoutMs: 1000 } }, 2);
+    const [holder, mover] = [new Seeker(live), new Seeker(live)];
+    holder.placement.find();
+    const [held, other] = holder.log[0] === 'e0' ? [0, 1] : [1, 0];
+    // The endpoint with the holder refuses a connection; then the other one fails the mover.
+    live.attemptFailed(holder.hold.endpoint!, reason('connect-refused'));
+    mover.placement.find();
+    expect(mover.log).toEqual([`e${other}`]);
+    mover.placement.noteTried(mover.hold.endpoint!);
+    const second = new Seeker(live);
+    mover.hold.leave();
+    second.placement.find();
+    mover.placement.find();
+    expect(ledger.inFlight(held)).toBe(1);
+    expect(ledger.inFlight(other)).toBe(1);
+    expect(mover.log).toHaveLength(1);
+    for (const seeker of [holder, second, mover]) seeker.end();
   });
 
   it('is sought once more when idle connections could be closed for want of a descriptor', () => {

@@ -6,6 +6,8 @@ import { EventLog } from '../../src/control/events.ts';
 import type { EndpointView, OperatorCommand, ServiceView } from '../../src/control/view.ts';
 import type { ProviderStatus } from '../../src/discovery/provider.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
+import type { AccessSettings } from '../../src/observe/access.ts';
+import type { Places } from '../../src/observe/connections.ts';
 import { startStatsServer } from '../../src/observe/server.ts';
 import { loopback, makeService } from './service.ts';
 
@@ -43,14 +45,22 @@ export interface StatsPort {
   close(): Promise<void>;
 }
 
-export async function startStatsPort(adminToken = ''): Promise<StatsPort> {
+/** With what access, and how many places, where a test is about those. */
+export interface StatsPortOptions {
+  readonly access?: Partial<AccessSettings>;
+  readonly places?: Places;
+}
+
+export async function startStatsPort(options: StatsPortOptions = {}): Promise<StatsPort> {
+  const { access = {}, places } = options;
   const ledger = new Ledger();
   const worker = new WorkerLedger(ledger.buffersFor(0));
   const events = new EventLog();
   const operated: (readonly [string, string, OperatorCommand])[] = [];
   const server = await startStatsServer({
     listen: loopback(),
-    adminToken,
+    access: { adminToken: '', readToken: '', read: ['any'], hosts: [], ...access },
+    ...(places === undefined ? {} : { places }),
     sources: {
       ...{ ledger, clock: systemClock, log: silentLogger, version: '1.2.3', workers: 2 },
       view: {

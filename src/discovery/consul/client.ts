@@ -107,7 +107,7 @@ export class ConsulClient {
   private async exchange(address: string, question: Question) {
     const { clock } = this;
     const channel = this.transport.to(address);
-    const headers = this.headers();
+    const headers = this.headers(address);
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
     let isLate = false;
@@ -146,9 +146,9 @@ export class ConsulClient {
     return text === '' ? path : `${path}?${text}`;
   }
 
-  private headers(): Record<string, string> {
+  private headers(address: string): Record<string, string> {
     const token = this.token.read();
-    const { httpAuth } = this.settings;
+    const httpAuth = this.settings.addressAuth?.[address] ?? this.settings.httpAuth;
     return {
       accept: 'application/json',
       ...(token === '' ? {} : { 'x-consul-token': token }),

@@ -12,25 +12,25 @@
 import { assert } from '../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { isPersistent } from '../../http1/framing.ts';
-import { type Head, HeadFlag } from '../../http1/head.ts';
+import type { Head } from '../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
-import type { Redirect, Route } from '../../model/route.ts';
+import type { Route } from '../../model/route.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Rest, type Rested } from '../rest.ts';
-import { askedOf, whyLoop, whyNoService } from './asked.ts';
+import { askedOf } from './asked.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import type { Http1Request } from './http1-request.ts';
-import { hopsOf } from './max-forwards.ts';
+import { judge, type OwnAnswer } from './judgement.ts';
 import { optionsReply, ownReply, redirectReply } from './own-reply.ts';
 import type { HttpPlane } from './plane.ts';
 import type { ClientFacts } from './request-head.ts';
-import { hidesPrefix, hostOf, locationOf, pathOf } from './target.ts';
+import { Stash } from './stash.ts';
+import { hostOf, pathOf } from './target.ts';
 import type { Tunnel } from './tunnel.ts';
-import { isLoop } from './via.ts';
 
 type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
 
@@ -55,17 +55,9 @@ const LEFT_MS = 1000;
 const DRAIN_IDLE_MS = 1000;
 /** Requests that are answered without an exchange in one turn; then the other connections come first. */
 const HEADS_MAX = 16;
-/** Room around stashed bytes, for chunk framing in place. */
-const STASH_ROOM = 64;
-
-const NO_SERVICE = reason('no-service');
-const METHOD_NOT_ALLOWED = reason('method-not-allowed');
-const BAD_HEADER = reason('bad-header');
-const BAD_HOST = reason('bad-host');
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
-const LOOP = reason('loop');
 const BUG = reason('bug');
 
 export class ClientConnection implements WireHandler, TimerOwner, Rested, Drainable {
@@ -85,11 +77,8 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   private facts: ClientFacts | null = null;
   private factsPolicy: HeaderPolicy | null = null;
   private readonly place: ConnectionPlace;
-  private stash: Buffer | null = null;
-  private stashStart = 0;
-  private stashEnd = 0;
-  /** The stash that is being taken: what is left of it stays where it is. */
-  private takenStash: Buffer | null = null;
+  /** What came before its turn. */
+  private readonly stash = new Stash();
   /** Made for the first body that costs too much at a time. */
   private rest: Rest | null = null;
   private requests = 0;
@@ -127,7 +116,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   }
 
   get leisure(): 'idle' | 'partial' | 'busy' {
-    if (this.state !== 'head' || this.stash !== null) return 'busy';
+    if (this.state !== 'head' || !this.stash.isEmpty) return 'busy';
     return this.parser === null ? 'idle' : 'partial';
   }
 
@@ -200,23 +189,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     return next;
   }
 
-  /** Keeps what came early: the next request, or tunnel bytes before the 101. */
   private keep(base: Buffer, start: number, end: number): void {
     this.wire.pause();
-    if (base === this.takenStash) {
-      this.stash = base;
-      this.stashStart = start;
-      this.stashEnd = end;
-      return;
-    }
-    const { stash, stashStart, stashEnd } = this;
-    const before = stash === null ? 0 : stashEnd - stashStart;
-    const grown = Buffer.allocUnsafe(before + end - start + 2 * STASH_ROOM);
-    stash?.copy(grown, STASH_ROOM, stashStart, stashEnd);
-    base.copy(grown, STASH_ROOM + before, start, end);
-    this.stash = grown;
-    this.stashStart = STASH_ROOM;
-    this.stashEnd = STASH_ROOM + before + end - start;
+    this.stash.keep(base, start, end);
   }
 
   /** Made for the few connections that need it. */
@@ -228,24 +203,24 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
 
   /** Goes on with what came early, as far as it leads, and then with what comes. */
   private goOn(): void {
-    const { stash } = this;
-    if (stash !== null && !this.isTaking) {
-      this.stash = null;
-      this.takenStash = stash;
+    if (!this.stash.isEmpty && !this.isTaking) {
       try {
-        this.take(stash, this.stashStart, this.stashEnd);
+        this.stash.empty(this.takeStashed);
       } catch (error) {
-        // Who called may be the endpoint's side, or another connection's.
+        // The caller may be the endpoint's side, or another connection's.
         this.onBug(error);
       }
-      this.takenStash = null;
     }
     this.read();
   }
 
+  private get takeStashed(): (base: Buffer, start: number, end: number) => void {
+    return (base, start, end) => this.take(base, start, end);
+  }
+
   private read(): void {
     const isResting = this.rest?.isOn ?? false;
-    if (this.stash === null && !this.isHeld && !isResting) this.wire.resume();
+    if (this.stash.isEmpty && !this.isHeld && !isResting) this.wire.resume();
   }
 
   /** What came cost much for little: the others come first (rest.ts). */
@@ -282,7 +257,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** Starts the exchange for a complete head; returns the offset after the body bytes it took. */
   private start(head: Head, base: Buffer, next: number, end: number): number {
     this.requests += 1;
-    this.ahead = this.takenStash === null ? 0 : this.ahead + 1;
+    this.ahead = this.stash.isTaken ? this.ahead + 1 : 0;
     this.isOldClient = head.minorVersion === 0;
     this.isHead = head.method === 'HEAD';
     this.isLast = !isPersistent(head);
@@ -308,27 +283,15 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
 
   /** The service that answers for this head; null when the request was answered here. */
   private serviceFor(head: Head, route: Route | null): LiveService | null {
-    const { method } = head;
-    if (method === 'CONNECT' || method === 'TRACE') return this.refuse(METHOD_NOT_ALLOWED, head);
-    if (route !== null && route.redirect !== null) return this.redirect(head, route.redirect);
-    // What is routed is what is forwarded: a prefix that only the normalised path has can't be cut.
-    const isHidden = route !== null && hidesPrefix(pathOf(head), route.stripPrefix);
-    const live =
-      route === null
-        ? this.listener.service
-        : (this.plane.context.services.get(route.service) ?? null);
-    if (live === null || isHidden) {
-      return this.refuse(NO_SERVICE, head, whyNoService(head, route, this.listener.snapshot));
-    }
-    if (this.service === null) {
-      const refused = this.place.take(live, this.listener, this.address);
+    const { listener, place } = this;
+    const judged = judge(head, route, listener, this.plane.context.services);
+    const isOwn = 'kind' in judged;
+    const live = isOwn ? judged.live : judged;
+    if (live !== null && place.service === null) {
+      const refused = place.take(live, listener, this.address);
       if (refused !== null) return this.refuse(refused, null);
     }
-    if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) {
-      return this.refuse(LOOP, head, whyLoop(live.name, this.listenerKey));
-    }
-    const isCounted = method === 'OPTIONS' && head.has(HeadFlag.maxForwards);
-    return isCounted && hopsOf(head) <= 0 ? this.answerOptions(head) : live;
+    return isOwn ? this.answer(head, judged) : judged;
   }
 
   // Answers of our own
@@ -351,22 +314,16 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     return null;
   }
 
-  private redirect(head: Head, redirect: Redirect): null {
-    const { status } = redirect;
-    const location = locationOf(head, redirect.location);
-    if (location === null) return this.refuse(BAD_HOST, head);
-    this.record(status, '', head);
+  private answer(head: Head, answer: OwnAnswer): null {
+    if (answer.kind === 'refuse') return this.refuse(answer.why, head, answer.detail);
+    const isRedirect = answer.kind === 'redirect';
+    this.record(isRedirect ? answer.status : 200, '', head);
     const isKept = this.mayKeepAfter(head);
-    this.send(redirectReply(status, location, this.replyOptions(isKept)), isKept);
-    return null;
-  }
-
-  /** RFC 9110 section 7.6.2: without a hop left, we are the one who is asked. */
-  private answerOptions(head: Head): null {
-    if (hopsOf(head) < 0) return this.refuse(BAD_HEADER, head);
-    this.record(200, '', head);
-    const isKept = this.mayKeepAfter(head);
-    this.send(optionsReply(this.replyOptions(isKept)), isKept);
+    const options = this.replyOptions(isKept);
+    const reply = isRedirect
+      ? redirectReply(answer.status, answer.location, options)
+      : optionsReply(options);
+    this.send(reply, isKept);
     return null;
   }
 
@@ -518,13 +475,13 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** Closes in order, after what was sent. */
   private close(): void {
     if (this.state === 'closed') return;
-    if (!this.hasEnded && !(this.isLast && this.stash === null)) {
+    if (!this.hasEnded && !(this.isLast && this.stash.isEmpty)) {
       this.linger();
       return;
     }
     // Nothing will come that could reset the connection before the answer has arrived.
     this.state = 'closing';
-    this.stash = null;
+    this.stash.clear();
     if (this.wire.isFlushed) this.wire.destroy();
     else this.setTimer(this.listener.timeouts.idleBodyMs);
   }
@@ -536,7 +493,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   private linger(): void {
     if (this.state === 'closed') return;
     this.state = 'lingering';
-    this.stash = null;
+    this.stash.clear();
     // Until the answer is taken it is the client's turn; then the client is given a moment to close.
     this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleBodyMs);
     this.wire.end();
@@ -576,7 +533,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
     this.rest?.end();
-    this.stash = null;
+    this.stash.clear();
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;
     request?.exchange.onClientGone(error === null && this.hasEnded);

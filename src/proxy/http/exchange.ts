@@ -451,6 +451,8 @@ export class Exchange implements Roles {
     if (attempt !== this.attempt) return;
     this.copy.takeBack();
     this.client.release();
+    // It is the client's turn again: what it keeps back is no delay of the endpoint's.
+    if (this.state === 'trying') this.awaitResponse();
   }
 
   onRested(attempt: EndpointSide): void {

@@ -264,7 +264,11 @@ export class TcpSession implements Owner {
   }
 
   onUpstreamEnd(): void {
-    if (this.wasRefused(false)) return this.connectFailed(SESSION_REFUSED, '');
+    if (this.wasRefused(false)) {
+      // What it was sent is not all that the client sends: it must not look complete.
+      this.upstream!.wire.reset();
+      return this.connectFailed(SESSION_REFUSED, '');
+    }
     this.hasUpstreamEnded = true;
     this.credit();
     this.client.end();

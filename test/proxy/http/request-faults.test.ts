@@ -64,6 +64,7 @@ describe('a malformed request', () => {
     ['a bad size', 'x\r\n', 'bad-chunk'],
     ['a bare LF', '3\nabc\r\n0\r\n\r\n', 'bad-chunk'],
     ['too much data', '3\r\nabcd\r\n0\r\n\r\n', 'bad-chunk'],
+    ['a bad end behind a good chunk', '4\r\ngood\r\n5\r\nabcdeXX', 'bad-chunk'],
     ['a bad trailer', '0\r\nX : 1\r\n\r\n', 'bad-trailer'],
   ];
   it.each(bodies)('body with %s is answered', async (_, sent, code) => {

@@ -480,6 +480,27 @@ describe('an endpoint that accepts and serves nobody', () => {
     expect(ledger.reasonTotal(0, reason('session-refused').index)).toBe(0);
   });
 
+  it('sees by a reset that a session which moves on is not complete', async () => {
+    const ends: string[] = [];
+    const half = await listenPeer((socket) => {
+      socket.on('error', (error: NodeJS.ErrnoException) => ends.push(error.code ?? ''));
+      socket.on('end', () => ends.push('end'));
+      socket.once('data', () => socket.end());
+    });
+    await serve([half, await echo()]);
+    for (let i = 0; i < 4; i += 1) {
+      const client = await dial();
+      client.write('some');
+      const [bytes] = (await once(client, 'data')) as [Buffer];
+      expect(bytes.toString()).toBe('some');
+      client.end();
+      expect(await ending(client)).toBe('end');
+    }
+    await quiet();
+    await expect.poll(() => ends.length).toBeGreaterThan(0);
+    expect(new Set(ends)).toEqual(new Set(['ECONNRESET']));
+  });
+
   it('is asked once where it is the only one, and the client sees that nothing is complete', async () => {
     await serve([await slamFirstBytes()]);
     const client = await dial();

@@ -1,0 +1,77 @@
+// Every attack, one row each. A new one is a file in attacks/ and a row here.
+import { CHECKS, FRESH_REQUESTS, REQUESTS, type Row } from './attack.ts';
+import { deadEndpoints } from './attacks/dead-endpoints.ts';
+import { endlessInformational } from './attacks/endless-informational.ts';
+import { idleConnections } from './attacks/idle-connections.ts';
+import { statsIdle } from './attacks/stats-idle.ts';
+import { statsPipelining } from './attacks/stats-pipelining.ts';
+import { statsScraping } from './attacks/stats-scraping.ts';
+import { statsSilentReaders } from './attacks/stats-silent-readers.ts';
+import { tinyChunks } from './attacks/tiny-chunks.ts';
+
+export const rows: readonly Row[] = [
+  {
+    name: 'stats-pipelining',
+    principal: 'reader',
+    what: '50 connections x 400 GET /metrics ahead of their answers, never read',
+    victim: REQUESTS,
+    defence: 'built',
+    start: statsPipelining,
+  },
+  {
+    name: 'stats-idle',
+    principal: 'reader',
+    what: '1000 idle connections to the stats port',
+    victim: CHECKS,
+    defence: 'built',
+    start: statsIdle,
+  },
+  {
+    name: 'stats-silent-readers',
+    principal: 'reader',
+    what: '400 pages and streams, never read',
+    victim: REQUESTS,
+    defence: 'built',
+    start: statsSilentReaders,
+  },
+  {
+    name: 'stats-scraping',
+    principal: 'reader',
+    what: '50 connections that ask for pages without a pause',
+    victim: REQUESTS,
+    defence: 'built',
+    start: statsScraping,
+  },
+  {
+    name: 'idle-connections',
+    principal: 'client',
+    what: 'more idle connections of one address than the service may have',
+    victim: FRESH_REQUESTS,
+    defence: 'open',
+    start: idleConnections,
+  },
+  {
+    name: 'tiny-chunks',
+    principal: 'client',
+    what: 'endless chunks of one byte to another service, 2 connections',
+    victim: REQUESTS,
+    defence: 'open',
+    start: tinyChunks,
+  },
+  {
+    name: 'endless-informational',
+    principal: 'endpoint',
+    what: 'endless 103 responses on another service, 2 requests',
+    victim: REQUESTS,
+    defence: 'open',
+    start: endlessInformational,
+  },
+  {
+    name: 'dead-endpoints',
+    principal: 'client',
+    what: 'one GET at a time against thousands of dead endpoints',
+    victim: REQUESTS,
+    defence: 'open',
+    start: deadEndpoints,
+  },
+];

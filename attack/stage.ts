@@ -1,0 +1,71 @@
+// What is attacked: an Upriver of its own on loopback with one worker, so that attacker and victim
+// meet, and a table that is large enough for its pages to weigh something.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEndpoint } from '../test/support/endpoint.ts';
+import { freePorts } from '../test/support/ports.ts';
+import { startUpriver } from '../test/support/upriver.ts';
+import type { Target } from './attack.ts';
+
+export interface Stage {
+  readonly pid: number;
+  readonly target: Target;
+  readonly stop: () => Promise<void>;
+}
+
+export interface StageOptions {
+  /** Endpoints of the service of which none listens. */
+  readonly deadEndpoints: number;
+  readonly connectionsMax: number;
+}
+
+export async function setStage(options: StageOptions): Promise<Stage> {
+  const { connectionsMax } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'upriver-attack-'));
+  const endpoints = [await startEndpoint('victim'), await startEndpoint('other')];
+  const [statsPort = 0, victimPort = 0, otherPort = 0, hostileServicePort = 0, ...more] =
+    await freePorts(6);
+  const [hostilePort = 0, deadServicePort = 0] = more;
+  const list = (ports: readonly number[]) => JSON.stringify(ports.map((one) => `127.0.0.1:${one}`));
+  const service = (port: number) =>
+    `{ listen: "127.0.0.1:${port}", from: { registry: static }, limits: { connections: ${connectionsMax} } }`;
+  const config = join(folder, 'upriver.yaml');
+  writeFileSync(
+    config,
+    `workers: 1
+log: { level: error }
+static:
+  victim: ${list([endpoints[0]!.port])}
+  other: ${list([endpoints[1]!.port])}
+  hostile: ${list([hostilePort])}
+  dead: ${JSON.stringify(deadAddresses(options.deadEndpoints))}
+services:
+  victim: ${service(victimPort)}
+  other: ${service(otherPort)}
+  hostile: ${service(hostileServicePort)}
+  dead: ${service(deadServicePort)}
+`,
+  );
+  const upriver = await startUpriver({ args: ['--config', config], statsPort });
+  return {
+    pid: upriver.pid,
+    target: {
+      ...{ statsPort, victimPort, otherPort, hostileServicePort, hostilePort },
+      ...{ deadServicePort, connectionsMax },
+    },
+    stop: async () => {
+      await upriver.stop();
+      for (const endpoint of endpoints) await endpoint.kill();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Addresses of loopback on which nobody listens: each refuses at once. */
+function deadAddresses(count: number): string[] {
+  return Array.from(
+    { length: count },
+    (_, i) => `127.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}:9`,
+  );
+}

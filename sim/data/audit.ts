@@ -1,0 +1,272 @@
+// The ledger's counters against what the actors saw, when all is quiet. A client that left can't tell
+// how its request ended: such requests make a span of what is right, all others make it exact.
+
+import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import { reasons } from '../../src/model/reason.ts';
+import type { SimNetwork } from '../net/sim-network.ts';
+import type { Attempt, Book, Request } from './book.ts';
+import { type EndpointPlan, ROUTER_PORT, type WorldPlan } from './plan.ts';
+import type { ServiceEntry, Table } from './table.ts';
+
+/** What a connection may be told before its first request. */
+const EARLY = ['too-many-connections', 'client-header-timeout', 'client-connections'];
+
+export interface AuditOptions {
+  readonly ledger: Ledger;
+  readonly plan: WorldPlan;
+  readonly book: Book;
+  readonly table: Table;
+  readonly network: SimNetwork;
+}
+
+/** What is known of one service's requests. */
+interface Seen {
+  readonly requests: readonly Request[];
+  readonly attempts: readonly Attempt[];
+  /** Requests of which nobody knows how they ended. */
+  readonly unknown: number;
+}
+
+export class Audit {
+  private readonly options: AuditOptions;
+
+  constructor(options: AuditOptions) {
+    this.options = options;
+  }
+
+  run(): void {
+    const { book, plan, table } = this.options;
+    if (book.hasForgiven) return;
+    for (const entry of table.services.values()) {
+      const requests = [...book.requests.values()].filter(
+        ({ service }) => service === entry.plan.name,
+      );
+      const names = new Set(table.endpointsOf(entry.plan.name).map(({ plan: { name } }) => name));
+      const attempts = [...book.attempts.values()].filter(({ endpoint }) => names.has(endpoint));
+      const unknown = requests.filter((request) => isUnknown(request)).length;
+      const seen = { requests, attempts, unknown };
+      // While the listener led nowhere, its requests were counted nowhere.
+      const hasGone = table.periods.has(`gone ${entry.plan.name}`);
+      if (!hasGone && plan.descriptors === 65_536) this.checkService(entry, seen);
+      this.checkEndpoints(entry, seen);
+    }
+  }
+
+  private checkService(entry: ServiceEntry, seen: Seen): void {
+    const { ledger } = this.options;
+    const { slot, name, protocol } = entry.plan;
+    const total = (column: number): number => ledger.serviceTotal(slot, column);
+    const { requests, unknown } = seen;
+    const known = requests.length - unknown;
+    // What was malformed behind a router is nobody's; a refused connection is counted with no request.
+    const nobodys = requests.filter((one) => one.port === ROUTER_PORT && !one.isOrderly).length;
+    const refused = EARLY.reduce((sum, code) => sum + ledger.reasonTotal(slot, indexOf(code)), 0);
+    this.between(`requests of ${name}`, total(ServiceColumn.requests), [
+      known - nobodys,
+      requests.length + refused,
+    ]);
+    const buckets = ledger.serviceBuckets(slot).reduce((sum, count) => sum + count, 0);
+    this.between(`durations of ${name}`, buckets, [
+      total(ServiceColumn.requests),
+      total(ServiceColumn.requests),
+    ]);
+    if (protocol === 'tcp') return;
+    this.checkStatuses(entry, seen, nobodys);
+    this.checkBytes(entry, seen);
+    this.checkReasons(entry, seen, nobodys);
+    const tunnels = requests.filter(({ status }) => status === 101).length;
+    this.between(`upgrades of ${name}`, total(ServiceColumn.upgrades), [
+      tunnels,
+      tunnels + unknown,
+    ]);
+    this.between(`hedges won of ${name}`, total(ServiceColumn.hedgesWon), [
+      0,
+      total(ServiceColumn.hedges),
+    ]);
+  }
+
+  private checkStatuses(
+    { plan: { slot, name } }: ServiceEntry,
+    { requests, unknown }: Seen,
+    nobodys: number,
+  ): void {
+    const { ledger } = this.options;
+    const counts = new Map<number, number>();
+    for (const { status } of requests)
+      if (status > 0) counts.set(status, (counts.get(status) ?? 0) + 1);
+    for (let status = 100; status < 600; status += 1) {
+      const told = ledger.statusTotal(slot, status);
+      const count = counts.get(status) ?? 0;
+      if (told === 0 && count === 0) continue;
+      const isOurs = status >= 400;
+      this.between(`answers ${status} of ${name}`, told, [
+        isOurs ? count - nobodys : count,
+        count +
+          unknown +
+          (isOurs
+            ? unknown + 1000 * Number(status === 503 || status === 408 || status === 429)
+            : 0),
+      ]);
+    }
+  }
+
+  private checkReasons(
+    { plan: { slot, name } }: ServiceEntry,
+    { requests, unknown }: Seen,
+    nobodys: number,
+  ): void {
+    const { ledger } = this.options;
+    for (const { code, index, status } of reasons) {
+      const count = requests.filter(({ reason }) => reason === code).length;
+      const told = ledger.reasonTotal(slot, index);
+      const least = status >= 400 ? count - nobodys : count;
+      // A connection that is refused before its first request counts as well.
+      const isEarly = EARLY.includes(code);
+      const cut = requests.filter(({ end }) => end === 'cut').length;
+      const mayCut = status === 0 || code === 'request-timeout';
+      const most = count + unknown + (mayCut ? cut : 0);
+      this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
+    }
+  }
+
+  private checkBytes({ plan: { slot, name } }: ServiceEntry, { requests, unknown }: Seen): void {
+    const { ledger } = this.options;
+    const isExact =
+      unknown === 0 && requests.every(({ end, isOrderly }) => isOrderly && end !== 'cut');
+    let out = 0;
+    let into = 0;
+    for (const request of requests) {
+      if (request.end !== 'answered' || request.isUpgrade) continue;
+      out += request.gotBytes;
+      if (request.attempts.some(({ hasWhole }) => hasWhole)) into += request.body.length;
+    }
+    const most = (least: number): number =>
+      isExact && requests.every(({ isUpgrade, end }) => !isUpgrade && end === 'answered')
+        ? least
+        : Number.POSITIVE_INFINITY;
+    const told = ledger.serviceTotal(slot, ServiceColumn.bytesOut);
+    this.between(`bytes out of ${name}`, told, [out, most(out)]);
+    const toldIn = ledger.serviceTotal(slot, ServiceColumn.bytesIn);
+    this.between(`bytes into ${name}`, toldIn, [into, Number.POSITIVE_INFINITY]);
+  }
+
+  private checkEndpoints(entry: ServiceEntry, seen: Seen): void {
+    const { ledger, network, table } = this.options;
+    const { name, protocol, slot: serviceSlot } = entry.plan;
+    let repeated = 0;
+    for (const { plan } of table.endpointsOf(name)) {
+      const { slot } = plan;
+      const total = (column: number): number => ledger.endpointTotal(slot, column);
+      const mine = seen.attempts.filter(({ endpoint }) => endpoint === plan.name);
+      const connects = network.connects.get(plan.port) ?? 0;
+      const attempts = total(EndpointColumn.attempts);
+      repeated += total(EndpointColumn.retries);
+      const hadTrouble = this.hadTrouble(entry, seen);
+      this.between(`attempts of ${plan.name}`, attempts, [
+        mine.length,
+        hadTrouble ? Number.POSITIVE_INFINITY : mine.length,
+      ]);
+      const toldConnects = total(EndpointColumn.connects);
+      if (protocol === 'http')
+        this.between(`connects of ${plan.name}`, toldConnects, [connects, connects]);
+      else
+        this.between(`connects of ${plan.name}`, toldConnects, [
+          hadTrouble ? 0 : mine.length,
+          connects,
+        ]);
+      this.checkFailures(entry, plan, total);
+      if (protocol === 'http') this.checkClasses(plan.name, total, mine);
+    }
+    let told = 0;
+    for (const { index } of reasons) told += ledger.retryTotal(serviceSlot, index);
+    this.between(`retries of ${name}`, repeated, [told, told]);
+  }
+
+  /** Something kept requests from arriving: attempts are then more than were seen. */
+  private hadTrouble(entry: ServiceEntry, { requests }: Seen): boolean {
+    const { book, table, plan } = this.options;
+    return (
+      plan.descriptors < 65_536 ||
+      table.periods.has('drain') ||
+      entry.policies.some(
+        ({ retry, timeouts }) => retry.hedge !== null || timeouts.requestMs > 0,
+      ) ||
+      table.periods.has(`down ${entry.plan.name}`) ||
+      requests.some(
+        ({ isOrderly, end }) => !isOrderly || end === 'quit' || end === 'cut' || end === 'gone',
+      ) ||
+      table
+        .endpointsOf(entry.plan.name)
+        .some(
+          ({ plan: one }) =>
+            one.habits.faultShare > 0 ||
+            one.habits.idleCloseMs > 0 ||
+            one.rejectShare > 0 ||
+            book.unsteady.has(one.name),
+        ) ||
+      // A kept connection may be closed in the moment of its reuse.
+      requests.some((request) => request.attempts.length > 1)
+    );
+  }
+
+  private checkFailures(
+    { policies }: ServiceEntry,
+    { name, habits, rejectShare, protocol }: EndpointPlan,
+    total: (column: number) => number,
+  ): void {
+    const parts =
+      total(EndpointColumn.connectFailures) +
+      total(EndpointColumn.resets) +
+      total(EndpointColumn.timeouts);
+    const { book, plan } = this.options;
+    const isBlameless =
+      protocol === 'http' &&
+      habits.faultShare === 0 &&
+      rejectShare === 0 &&
+      !book.unsteady.has(name) &&
+      !plan.isNarrow &&
+      plan.descriptors === 65_536 &&
+      policies.every(({ retry }) => retry.onStatus.size === 0);
+    const most = isBlameless ? 0 : Number.POSITIVE_INFINITY;
+    this.between(`failures of ${name}`, total(EndpointColumn.failures), [parts, most]);
+  }
+
+  private checkClasses(
+    name: string,
+    total: (column: number) => number,
+    mine: readonly Attempt[],
+  ): void {
+    const columns = [
+      EndpointColumn.responses1xx,
+      EndpointColumn.responses2xx,
+      EndpointColumn.responses3xx,
+      EndpointColumn.responses4xx,
+      EndpointColumn.responses5xx,
+    ];
+    columns.forEach((column, i) => {
+      const sent = mine.filter(
+        ({ status, answeredMs }) => answeredMs >= 0 && Math.floor(status / 100) === i + 1,
+      );
+      const got = sent.filter(({ request, tag }) => request!.answeredBy === tag);
+      this.between(`answers ${i + 1}xx of ${name}`, total(column), [got.length, sent.length]);
+    });
+  }
+
+  private between(what: string, told: number, [least, most]: readonly [number, number]): void {
+    if (told >= least && told <= most) return;
+    const expected = least === most ? `${least}` : `${least} to ${most}`;
+    this.options.book.fault(`${what}: the ledger says ${told}, ${expected} would be right`);
+  }
+}
+
+/** Nobody saw how it ended: the client left, or its connection did. */
+function isUnknown({ end, status, isOrderly }: Request): boolean {
+  return (
+    (status === 0 && end !== 'answered') || (!isOrderly && end !== 'own' && end !== 'answered')
+  );
+}
+
+function indexOf(code: string): number {
+  return reasons.findIndex((one) => one.code === code);
+}

@@ -1,0 +1,144 @@
+// What the actors of a run did and saw, in one place: every request that a client sent, every attempt
+// that an endpoint saw of it, and what is wrong. Oracles read it; nothing in it comes from the product.
+import type { Kernel } from '../kernel/kernel.ts';
+
+/** What an endpoint does wrong with an answer; '' is nothing. */
+export type AnswerFault =
+  | ''
+  | 'silent'
+  | 'stalls'
+  | 'resets'
+  | 'closes'
+  | 'surplus'
+  | 'junk'
+  | 'both-lengths'
+  | 'bad-length'
+  | 'bad-chunk'
+  | 'bad-switch'
+  | 'interim-flood'
+  | 'huge-head'
+  | 'closes-idle'
+  | 'resets-idle'
+  | 'surplus-idle';
+
+/** Faults after which the answer itself is whole and right all the same. */
+const HARMLESS: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
+  '',
+  'surplus',
+  'closes-idle',
+  'resets-idle',
+  'surplus-idle',
+]);
+
+/** One request as an endpoint saw it, or one TCP session. */
+export interface Attempt {
+  /** Unique; stands in every byte of the answer's body. */
+  readonly tag: string;
+  readonly endpoint: string;
+  /** Null until a session has said whose it is. */
+  request: Request | null;
+  readonly atMs: number;
+  readonly status: number;
+  readonly body: Buffer;
+  readonly fault: AnswerFault;
+  /** The whole request has arrived. */
+  hasWhole: boolean;
+  /** When the first and the last byte of the answer were written; -1: not. */
+  answeredMs: number;
+  doneMs: number;
+}
+
+/** Whether what the client gets of this attempt may be whole. */
+export function mayBeWhole({ fault, doneMs }: Attempt): boolean {
+  return HARMLESS.has(fault) && (doneMs >= 0 || fault === 'surplus');
+}
+
+export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' | 'unanswered';
+
+/** One request of a client, or one TCP session. */
+export interface Request {
+  readonly id: string;
+  readonly client: string;
+  /** The port that it was sent to. */
+  readonly port: number;
+  /** The service that it is for. */
+  readonly service: string;
+  /** Since when nothing has happened on its connection. */
+  readonly idleSinceMs: number;
+  readonly method: string;
+  readonly body: Buffer;
+  readonly isUpgrade: boolean;
+  /** No endpoint may ever see it. */
+  readonly isForbidden: boolean;
+  /** Its body never becomes whole. */
+  readonly isBroken: boolean;
+  /** The client behaves: whatever happens to the request is the product's or an endpoint's doing. */
+  isOrderly: boolean;
+  startMs: number;
+  /** When the last byte was written; -1: it was not. */
+  wholeMs: number;
+  /** When the request before it on the connection was answered; 0: it is the first. */
+  turnMs: number;
+  readonly attempts: Attempt[];
+  end: RequestEnd;
+  /** Of the answer that the client saw; 0: none. */
+  status: number;
+  /** X-Upriver-Reason of an answer of the product's own. */
+  reason: string;
+  /** Tag of the attempt that the client got, and how many bytes of its body; '': none. */
+  answeredBy: string;
+  gotBytes: number;
+  endMs: number;
+}
+
+export class Book {
+  readonly requests = new Map<string, Request>();
+  readonly attempts = new Map<string, Attempt>();
+  /** What is wrong with the product. */
+  readonly faults: string[] = [];
+  /** By port: client connections that the network opened. */
+  readonly dials = new Map<number, number>();
+  /** Endpoints that were out of order for a time. */
+  readonly unsteady = new Set<string>();
+  /** Services whose messages were read in another protocol for a time: nothing is said of those. */
+  private readonly forgiven = new Set<string>();
+  private readonly kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  /** `service`: the one that it happened to, where that is one. */
+  fault(text: string, service = ''): void {
+    if (this.forgiven.has(service)) return;
+    // One broken rule shows in many places; the first tell enough.
+    if (this.faults.length < 20) this.faults.push(`${this.kernel.nowMs.toFixed(3)} ms: ${text}`);
+    this.note(`FAULT: ${text}`);
+  }
+
+  note(text: string): void {
+    const { trace, nowMs } = this.kernel;
+    if (trace.isOn) trace.add(nowMs, text);
+  }
+
+  forgive(service: string): void {
+    this.forgiven.add(service);
+  }
+
+  isForgiven(service: string): boolean {
+    return this.forgiven.has(service);
+  }
+
+  get hasForgiven(): boolean {
+    return this.forgiven.size > 0;
+  }
+
+  open(request: Request): void {
+    this.requests.set(request.id, request);
+  }
+
+  see(attempt: Attempt): void {
+    this.attempts.set(attempt.tag, attempt);
+    attempt.request?.attempts.push(attempt);
+  }
+}

@@ -1,0 +1,373 @@
+// What may have become of a request. Each outcome but a whole answer needs a cause that the actors know
+// of: a fault of the endpoint in this very request, a limit, a time, a change. Written apart from the
+// product: from what its documents promise.
+import { type ReasonCode, reason as reasonOf } from '../../src/model/reason.ts';
+import type { Service } from '../../src/model/service.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { AnswerFault, Attempt, Book, Request } from './book.ts';
+import type { Periods } from './periods.ts';
+import type { WorldPlan } from './plan.ts';
+import { GENEROUS_PER_SECOND } from './policy.ts';
+import { type EndpointEntry, SETTLE_MS, type ServiceEntry, type Table } from './table.ts';
+
+/** Timers are late by two ticks at most. */
+const TICK_SLACK_MS = 60;
+/** Ways through the network and back. */
+const LINK_SLACK_MS = 200;
+
+const NO_ANSWER: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
+  'silent',
+  'stalls',
+  'interim-flood',
+]);
+const BAD_ANSWER: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
+  'junk',
+  'both-lengths',
+  'bad-length',
+  'bad-chunk',
+  'surplus',
+  'surplus-idle',
+]);
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
+
+export interface JudgeOptions {
+  readonly kernel: Kernel;
+  readonly plan: WorldPlan;
+  readonly book: Book;
+  readonly table: Table;
+  /** The network delays and cuts small: times are not judged. */
+  readonly isNarrow: boolean;
+}
+
+interface Case {
+  readonly request: Request;
+  readonly entry: ServiceEntry;
+  readonly policies: readonly Service[];
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export class Judge {
+  private readonly options: JudgeOptions;
+  private readonly periods: Periods;
+
+  constructor(options: JudgeOptions) {
+    this.options = options;
+    this.periods = options.table.periods;
+  }
+
+  readonly judge = (request: Request): void => {
+    const { book, table } = this.options;
+    const entry = table.services.get(request.service)!;
+    if (request.isForbidden && request.end === 'answered')
+      this.fault(request, 'is malformed, and was answered by an endpoint');
+    if (!request.isOrderly || book.isForgiven(entry.plan.name)) return;
+    const { policies } = entry;
+    const { startMs: fromMs, endMs: toMs } = request;
+    const one: Case = {
+      request,
+      entry,
+      policies,
+      fromMs: fromMs - SETTLE_MS,
+      toMs: toMs + SETTLE_MS,
+    };
+    this.judgeTime(one);
+    const why = request.method === 'TCP' ? this.explainSession(one) : this.explain(one);
+    if (why === '') this.fault(request, `has no reason to end as "${endText(request)}"`);
+    else if (why === 'saved') this.fault(request, `could have been saved: ${endText(request)}`);
+  };
+
+  private fault({ id, client, service }: Request, text: string): void {
+    this.options.book.fault(`request ${id} of ${client} ${text}`, service);
+  }
+
+  /** Why it may have ended so; '': there is no reason. */
+  private explain(one: Case): string {
+    const { request } = one;
+    switch (request.end) {
+      case 'answered':
+      case 'quit':
+      case 'unanswered':
+        return request.end;
+      case 'own':
+        return this.explainOwn(one);
+      case 'gone':
+        return this.explainGone(one);
+      default:
+        return this.explainCut(one);
+    }
+  }
+
+  private during(one: Case, key: string): boolean {
+    return this.periods.overlaps(key, one.fromMs, one.toMs);
+  }
+
+  private has(one: Case, faults: ReadonlySet<AnswerFault>): boolean {
+    return one.request.attempts.some(({ fault }) => faults.has(fault));
+  }
+
+  /** An endpoint of the service ends connections that no request is on, or that it has just accepted. */
+  private isUnreliable({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan }) => plan.rejectShare > 0 || plan.habits.faultShare > 0);
+  }
+
+  private closesIdle({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan }) => plan.habits.idleCloseMs > 0);
+  }
+
+  private explainOwn(one: Case): string {
+    const { reason, status } = one.request;
+    const row = reasonOf(reason as ReasonCode);
+    if (row === undefined || row.status !== status) return '';
+    const why = this.explainReason(one, reason as ReasonCode);
+    return why !== '' && row.side === 'upstream' && this.isSavable(one) ? 'saved' : why;
+  }
+
+  private explainReason(one: Case, code: ReasonCode): string {
+    const { request, policies, entry } = one;
+    const { name } = entry.plan;
+    const lasted = request.endMs - request.startMs;
+    const if_ = (is: boolean): string => (is ? code : '');
+    switch (code) {
+      case 'no-endpoint':
+        return if_(this.during(one, `none ${name}`) || this.during(one, `gone ${name}`));
+      case 'no-service':
+        return if_(
+          this.during(one, `gone ${name}`) || this.during(one, `listener ${entry.plan.port}`),
+        );
+      case 'queue-full':
+      case 'queue-timeout':
+        // What waits for a place may wait for an endpoint as well.
+        return if_(
+          policies.some(({ limits }) => limits.perEndpoint > 0 || limits.requests > 0) ||
+            (code === 'queue-full' && this.during(one, `none ${name}`)),
+        );
+      case 'overloaded':
+        return if_(policies.some(({ limits }) => limits.adaptive));
+      case 'out-of-memory':
+        return if_(this.during(one, 'memory'));
+      case 'out-of-descriptors':
+        return if_(this.options.plan.descriptors < 65_536);
+      case 'too-many-connections':
+        return if_(policies.some(({ limits }) => limits.connections < 10_000));
+      case 'client-connections':
+        return if_(policies.some(({ limits }) => limits.connectionsPerClient > 0));
+      case 'request-timeout':
+        return if_(
+          policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs),
+        );
+      case 'body-too-large':
+        return if_(
+          policies.some(
+            ({ limits: { bodyBytes } }) => bodyBytes > 0 && request.body.length > bodyBytes,
+          ),
+        );
+      case 'client-header-timeout':
+        return if_(
+          this.options.isNarrow &&
+            policies.some(({ timeouts }) => lasted >= timeouts.clientHeaderMs),
+        );
+      case 'client-body-timeout':
+        return if_(
+          this.options.isNarrow && policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs),
+        );
+      default:
+        return this.explainUpstream(one, code, lasted);
+    }
+  }
+
+  private explainUpstream(one: Case, code: ReasonCode, lasted: number): string {
+    const { request, policies, entry } = one;
+    const { name } = entry.plan;
+    const if_ = (is: boolean): string => (is ? code : '');
+    switch (code) {
+      case 'connect-refused':
+        return if_(this.during(one, `refuse ${name}`));
+      case 'connect-timeout':
+        return if_(
+          this.during(one, `mute ${name}`) &&
+            policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
+        );
+      case 'connect-failed':
+        return if_(this.isUnreliable(one));
+      case 'stale-connection':
+      case 'reset':
+        // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
+        return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
+      case 'response-timeout':
+        return if_(
+          (this.has(one, NO_ANSWER) || this.isUnreliable(one) || this.options.isNarrow) &&
+            policies.some(({ timeouts }) => lasted >= timeouts.responseMs),
+        );
+      case 'endpoint-down':
+        return if_(this.during(one, `down ${name}`));
+      case 'bad-response':
+        return if_(this.has(one, BAD_ANSWER) || this.isUnreliable(one));
+      case 'response-head-too-large':
+        return if_(this.has(one, new Set<AnswerFault>(['huge-head'])));
+      case 'unexpected-upgrade':
+        return if_(this.has(one, new Set<AnswerFault>(['bad-switch'])));
+      case 'retry-status':
+        return if_(request.attempts.some(({ status }) => status === 503));
+      default:
+        return '';
+    }
+  }
+
+  /**
+   * An endpoint that was fine all the time was there to be asked, and everything allowed to ask it:
+   * then no failure of another one may reach the client.
+   */
+  private isSavable(one: Case): boolean {
+    const { request, entry, policies } = one;
+    const { name } = entry.plan;
+    const [policy] = policies;
+    if (policies.length > 1 || !IDEMPOTENT.has(request.method) || request.isUpgrade) return false;
+    const { retry, limits, timeouts } = policy!;
+    const endpoints = this.options.table.endpointsOf(name);
+    const isGenerous =
+      retry.budgetMinPerSecond === GENEROUS_PER_SECOND &&
+      retry.on.size === 4 &&
+      retry.attempts > endpoints.length &&
+      retry.bodyBytesMax > request.body.length;
+    const isFree = limits.perEndpoint === 0 && limits.requests === 0 && timeouts.requestMs === 0;
+    if (!isGenerous || !isFree || this.options.isNarrow) return false;
+    if (request.reason === 'response-head-too-large' || request.reason === 'unexpected-upgrade')
+      return false;
+    if (this.during(one, `table ${name}`) || this.during(one, `gone ${name}`)) return false;
+    return endpoints.some((endpoint) => this.isSteady(endpoint));
+  }
+
+  private isSteady({ plan, state, isThere, weight }: EndpointEntry): boolean {
+    const isFine = plan.habits.faultShare === 0 && plan.rejectShare === 0;
+    return (
+      isFine &&
+      state === 'up' &&
+      isThere &&
+      weight > 0 &&
+      !this.options.book.unsteady.has(plan.name)
+    );
+  }
+
+  /** The connection ended before the first byte of an answer. */
+  private explainGone(one: Case): string {
+    const { request, entry, policies } = one;
+    const { port, name } = entry.plan;
+    const keepAliveMs = Math.min(...policies.map(({ timeouts }) => timeouts.keepAliveMs));
+    if (this.during(one, `listener ${port}`) || this.during(one, `gone ${name}`)) return 'listener';
+    if (this.during(one, 'drain')) return 'drain';
+    if (this.during(one, 'memory') || this.periods.overlaps('memory', one.fromMs - 1500, one.toMs))
+      return 'memory';
+    if (this.options.plan.descriptors < 65_536) return 'descriptors';
+    if (policies.some((policy) => limitsConnections(policy))) return 'connections';
+    // It was sent when the connection had lain idle for so long that it was closed just then.
+    const idleMs = request.startMs - request.idleSinceMs;
+    if (idleMs >= keepAliveMs - LINK_SLACK_MS) return 'keep-alive';
+    // A reset that cuts an answer may destroy its head on the way.
+    return request.attempts.some((attempt) => isCutting(attempt)) ? this.explainCut(one) : '';
+  }
+
+  /** It ended in mid-answer. */
+  private explainCut(one: Case): string {
+    const { request, policies } = one;
+    const lasted = request.endMs - request.startMs;
+    const last = request.attempts.find((attempt) => isCutting(attempt));
+    if (last !== undefined) return last.fault;
+    // The reset of a connection on which the answer is still on its way may destroy that.
+    if (request.attempts.some(({ endpoint }) => this.resetsIdle(endpoint))) return 'resets-idle';
+    if (this.periods.overlaps('grace over', one.fromMs, one.toMs)) return 'grace';
+    if (policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs))
+      return 'request-timeout';
+    // Who takes too long to read is cut.
+    if (policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs) && this.options.isNarrow)
+      return 'slow';
+    if (request.reason !== '') return this.explainReason(one, request.reason as ReasonCode);
+    return '';
+  }
+
+  private resetsIdle(endpoint: string): boolean {
+    const { habits } = this.options.table.endpoints.get(endpoint)!.plan;
+    return habits.faultShare > 0 && habits.faults.includes('resets-idle');
+  }
+
+  private explainSession(one: Case): string {
+    const { request, policies, entry } = one;
+    const { name } = entry.plan;
+    if (request.end === 'answered' || request.end === 'quit') return request.end;
+    for (const key of [`none ${name}`, `refuse ${name}`, `mute ${name}`, `gone ${name}`]) {
+      if (this.during(one, key)) return key;
+    }
+    const lasted = request.endMs - request.startMs;
+    if (this.during(one, `listener ${entry.plan.port}`) || this.during(one, 'memory'))
+      return 'change';
+    if (this.during(one, 'drain') || this.during(one, 'grace over')) return 'drain';
+    if (
+      request.end === 'cut'
+        ? request.attempts.some(({ fault }) => fault !== '')
+        : this.isUnreliable(one)
+    )
+      return 'endpoint';
+    if (policies.some(({ timeouts }) => lasted >= timeouts.idleTcpMs)) return 'idle';
+    const isLimited = policies.some(
+      ({ limits }) =>
+        limits.connectionsPerClient > 0 ||
+        limits.connections < 10_000 ||
+        limits.perEndpoint > 0 ||
+        limits.requests > 0 ||
+        limits.adaptive,
+    );
+    return isLimited || this.options.plan.descriptors < 65_536 ? 'limit' : '';
+  }
+
+  /** Ended within the sum of its timeouts. */
+  private judgeTime(one: Case): void {
+    const { request, entry, policies } = one;
+    if (
+      this.options.isNarrow ||
+      request.wholeMs < 0 ||
+      request.isUpgrade ||
+      request.method === 'TCP'
+    )
+      return;
+    const endpoints = this.options.table.endpointsOf(entry.plan.name).length;
+    const most = Math.max(...policies.map((policy) => boundOf(policy, endpoints)));
+    // An endpoint may take its time as long as it goes on.
+    const answering = request.attempts.reduce(
+      (sum, one) => sum + Math.max(0, one.doneMs - one.atMs),
+      0,
+    );
+    const lasted = request.endMs - Math.max(request.wholeMs, request.turnMs);
+    if (lasted > most + answering + 1000)
+      this.fault(request, `took ${Math.round(lasted)} ms, more than ${Math.round(most)}`);
+  }
+}
+
+function boundOf({ retry, timeouts, limits }: Service, endpoints: number): number {
+  const tries = retry.attempts + endpoints + 2;
+  const each = timeouts.connectMs + timeouts.responseMs + 2 * TICK_SLACK_MS + LINK_SLACK_MS;
+  const waits = limits.queueTimeoutMs + limits.parkMs;
+  const all = waits + tries * each + 2 * timeouts.idleBodyMs;
+  return timeouts.requestMs > 0 ? Math.min(all, timeouts.requestMs + TICK_SLACK_MS) : all;
+}
+
+function limitsConnections({ limits }: Service): boolean {
+  return limits.connections < 10_000 || limits.connectionsPerClient > 0;
+}
+
+function isCutting({ fault }: Attempt): boolean {
+  return (
+    fault === 'stalls' ||
+    fault === 'resets' ||
+    fault === 'closes' ||
+    fault === 'bad-chunk' ||
+    fault === 'surplus'
+  );
+}
+
+function endText({ end, status, reason }: Request): string {
+  return `${end} ${status === 0 ? '' : status} ${reason}`.trim();
+}

@@ -1,0 +1,288 @@
+// What a world consists of, drawn from its seed: services, endpoints, clients and changes, as plain
+// data. `without` names parts that are left out; all other draws stay what they were, so that a
+// failing world can be made smaller.
+import type { Protocol } from '../../src/model/service.ts';
+import { Chance } from '../kernel/chance.ts';
+import { drawWeather, fairWeather, type Weather } from '../net/weather.ts';
+import type { EndpointHabits } from './answer-script.ts';
+import type { AnswerFault } from './book.ts';
+import type { HttpClientPlan } from './http-client.ts';
+import type { TcpClientPlan } from './tcp-actors.ts';
+
+export const ROUTER_PORT = 8080;
+const FIRST_SERVICE_PORT = 8001;
+const FIRST_ENDPOINT_PORT = 9000;
+
+export interface ServicePlan {
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly slot: number;
+  readonly isPlain: boolean;
+}
+
+export interface EndpointPlan {
+  readonly name: string;
+  readonly service: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly slot: number;
+  readonly weight: number;
+  readonly habits: EndpointHabits;
+  /** Connections that it closes or resets as soon as it has accepted them. */
+  readonly rejectShare: number;
+}
+
+export type ChangeKind =
+  | 'state'
+  | 'weight'
+  | 'leave'
+  | 'policy'
+  | 'service'
+  | 'protocol'
+  | 'listener'
+  | 'panic'
+  | 'memory'
+  | 'refuse'
+  | 'mute'
+  | 'drain';
+
+export interface ChangePlan {
+  /** `change 3`: names its draws. */
+  readonly name: string;
+  readonly atMs: number;
+  readonly kind: ChangeKind;
+  /** How long until it is undone; everything is, but the end of a worker. */
+  readonly forMs: number;
+}
+
+export interface WorldPlan {
+  readonly seed: number;
+  readonly spanMs: number;
+  readonly workers: number;
+  readonly descriptors: number;
+  /** Links may be so slow that nothing can be said of how long things take. */
+  readonly isNarrow: boolean;
+  readonly weather: (chance: Chance) => Weather;
+  readonly services: readonly ServicePlan[];
+  readonly endpoints: readonly EndpointPlan[];
+  readonly httpClients: readonly HttpClientPlan[];
+  readonly tcpClients: readonly TcpClientPlan[];
+  readonly changes: readonly ChangePlan[];
+}
+
+const FAULTS: readonly AnswerFault[] = [
+  'silent',
+  'stalls',
+  'resets',
+  'resets',
+  'closes',
+  'closes',
+  'surplus',
+  'junk',
+  'both-lengths',
+  'bad-length',
+  'bad-chunk',
+  'bad-switch',
+  'interim-flood',
+  'huge-head',
+  'closes-idle',
+  'resets-idle',
+  'surplus-idle',
+];
+
+const CHANGES: readonly ChangeKind[] = [
+  'state',
+  'state',
+  'state',
+  'weight',
+  'leave',
+  'leave',
+  'policy',
+  'service',
+  'protocol',
+  'listener',
+  'panic',
+  'memory',
+  'refuse',
+  'refuse',
+  'mute',
+  'drain',
+];
+
+/** A world in which everything goes wrong tells as little as one in which nothing does. */
+interface Mood {
+  readonly clientFaults: number;
+  readonly endpointFaults: number;
+  readonly changes: number;
+  readonly isPlain: boolean;
+  readonly bodyMax: number;
+}
+
+export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan {
+  const chance = new Chance(seed, 'world');
+  const spanMs = chance.int(1000, 6000);
+  const workers = chance.happens(0.4) ? 2 : 1;
+  const isFair = chance.happens(0.4);
+  const isNarrow = !isFair && chance.happens(0.3);
+  const mood: Mood = {
+    clientFaults: chance.pick([0, 0, 0.03, 0.2]),
+    endpointFaults: chance.pick([0, 0, 0.05, 0.3]),
+    changes: chance.pick([0, 0, 4, 16]),
+    isPlain: chance.happens(0.4),
+    bodyMax: isFair ? 600_000 : isNarrow ? 3000 : 30_000,
+  };
+  const descriptors = chance.happens(0.08) ? chance.int(20, 60) : 65_536;
+  const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
+    list.filter(({ name }) => !without.has(name));
+  const services = drawServices(seed, mood);
+  const endpoints = services.flatMap((service, i) =>
+    drawEndpoints(seed, service, { mood, i, without }),
+  );
+  return {
+    seed,
+    spanMs,
+    workers: without.has('second worker') ? 1 : workers,
+    descriptors: without.has('few descriptors') ? 65_536 : descriptors,
+    weather:
+      isFair || without.has('weather') ? () => fairWeather : isNarrow ? drawWeather : drawWide,
+    isNarrow,
+    services,
+    endpoints: kept(endpoints),
+    httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without })),
+    tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without })),
+    changes: kept(drawChanges(seed, mood.changes, spanMs)),
+  };
+}
+
+/** Any weather through which 30 KB pass within a second. */
+function drawWide(chance: Chance): Weather {
+  const weather = drawWeather(chance);
+  const [least, most] = weather.latencyMs;
+  return {
+    ...weather,
+    latencyMs: [least, Math.min(most, 8)],
+    windowBytes: Math.max(weather.windowBytes, 1000),
+  };
+}
+
+function drawServices(seed: number, { isPlain }: Mood): ServicePlan[] {
+  const chance = new Chance(seed, 'services');
+  const count = chance.int(1, 3);
+  return Array.from({ length: count }, (_, i) => ({
+    name: `s${i + 1}`,
+    protocol: i > 0 && chance.happens(0.4) ? ('tcp' as const) : ('http' as const),
+    port: FIRST_SERVICE_PORT + i,
+    slot: i,
+    isPlain,
+  }));
+}
+
+function drawEndpoints(
+  seed: number,
+  service: ServicePlan,
+  { mood, i, without }: { mood: Mood; i: number; without: ReadonlySet<string> },
+): EndpointPlan[] {
+  const chance = new Chance(seed, `endpoints of ${service.name}`);
+  const count = chance.int(1, 5);
+  return Array.from({ length: count }, (_, k) => {
+    const slot = i * 8 + k;
+    const name = `e${slot}`;
+    const isBroken = mood.endpointFaults > 0 && chance.happens(0.5);
+    const faults = FAULTS.filter(() => chance.happens(0.4));
+    const hasFaults = isBroken && faults.length > 0 && !without.has(`faults of ${name}`);
+    const habits = {
+      faultShare: hasFaults ? mood.endpointFaults : 0,
+      faults,
+      slowShare: chance.pick([0, 0.1, 0.3]),
+      slowMs: chance.pick([50, 300]),
+      busyShare: chance.happens(0.2) ? 0.2 : 0,
+      bodyMax: mood.bodyMax,
+      idleCloseMs: chance.pick([0, 0, 20, 200]),
+    };
+    const rejects = chance.happens(0.2) ? 0.2 : 0;
+    return {
+      name,
+      service: service.name,
+      protocol: service.protocol,
+      port: FIRST_ENDPOINT_PORT + slot,
+      slot,
+      weight: chance.pick([1, 1, 1, 2, 5]),
+      habits,
+      rejectShare: hasFaults ? rejects : 0,
+    };
+  });
+}
+
+interface ClientOptions {
+  readonly mood: Mood;
+  readonly spanMs: number;
+  readonly without: ReadonlySet<string>;
+}
+
+/** `first 5 of c1`: the requests after those are left out. */
+function bounded(name: string, count: number, without: ReadonlySet<string>): number {
+  for (let kept = 1; kept < count; kept += 1)
+    if (without.has(`all but ${kept} of ${name}`)) return kept;
+  return count;
+}
+
+function drawHttpClients(
+  seed: number,
+  services: readonly ServicePlan[],
+  { mood, spanMs, without }: ClientOptions,
+): HttpClientPlan[] {
+  const chance = new Chance(seed, 'http clients');
+  const targets = services.filter(({ protocol }) => protocol === 'http');
+  return Array.from({ length: chance.int(10, 40) }, (_, i) => {
+    const name = `c${i}`;
+    const service = chance.pick(targets);
+    const isRouted = chance.happens(0.3);
+    const requests = chance.size(1, 60);
+    const faultShare = chance.happens(0.5) ? mood.clientFaults : 0;
+    return {
+      name,
+      port: isRouted ? ROUTER_PORT : service.port,
+      host: isRouted ? `${service.name}.sim` : 'sim',
+      service: service.name,
+      startMs: chance.between(20, spanMs),
+      requests: bounded(name, requests, without),
+      faultShare: without.has(`faults of ${name}`) ? 0 : faultShare,
+      bodyMax: mood.bodyMax,
+    };
+  });
+}
+
+function drawTcpClients(
+  seed: number,
+  services: readonly ServicePlan[],
+  { mood, spanMs, without }: ClientOptions,
+): TcpClientPlan[] {
+  const chance = new Chance(seed, 'tcp clients');
+  const targets = services.filter(({ protocol }) => protocol === 'tcp');
+  if (targets.length === 0) return [];
+  return Array.from({ length: chance.int(4, 12) }, (_, i) => {
+    const name = `t${i}`;
+    const sessions = chance.int(1, 10);
+    const { port, name: service } = chance.pick(targets);
+    return {
+      name,
+      port,
+      service,
+      startMs: chance.between(20, spanMs),
+      sessions: bounded(name, sessions, without),
+      faultShare: without.has(`faults of ${name}`) ? 0 : mood.clientFaults,
+      bodyMax: mood.bodyMax,
+    };
+  });
+}
+
+function drawChanges(seed: number, count: number, spanMs: number): ChangePlan[] {
+  const chance = new Chance(seed, 'changes');
+  return Array.from({ length: count }, (_, i) => ({
+    name: `change ${i}`,
+    atMs: chance.between(20, spanMs * 1.2),
+    kind: chance.pick(CHANGES),
+    forMs: chance.size(1, 2000),
+  }));
+}

@@ -1,0 +1,240 @@
+// The control plane's stand-in: the table of services and endpoints, changed as the plan says, and told
+// to each worker by deltas that take a moment, as messages do.
+
+import type { EffectiveEndpoint, EndpointState } from '../../src/model/endpoint.ts';
+import { formatListen } from '../../src/model/listener.ts';
+import type { Route } from '../../src/model/route.ts';
+import type { Protocol, Service } from '../../src/model/service.ts';
+import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
+import { loopback, makeListener, makeService } from '../../test/support/service.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { WorkerHost } from './host.ts';
+import type { Periods } from './periods.ts';
+import { type EndpointPlan, ROUTER_PORT, type ServicePlan, type WorldPlan } from './plan.ts';
+import { drawPolicy } from './policy.ts';
+
+/** After so long every worker has applied a change, and what it did to a request has shown, ms. */
+export const SETTLE_MS = 100;
+const MESSAGE_MS_MAX = 15;
+const { limits, timeouts } = makeService();
+/** A client of the router must not keep it waiting either. */
+const ROUTER_POLICY = { limits, timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 } };
+
+export interface ServiceEntry {
+  readonly plan: ServicePlan;
+  protocol: Protocol;
+  policy: Service;
+  /** Every policy that it had. */
+  readonly policies: Service[];
+  isThere: boolean;
+  isListening: boolean;
+  isPanicking: boolean;
+}
+
+export interface EndpointEntry {
+  readonly plan: EndpointPlan;
+  state: EndpointState;
+  weight: number;
+  isThere: boolean;
+  slowStartFromMs: number;
+}
+
+/** What one worker may be working with: the deltas that it has, and those it is applying. */
+interface View {
+  lastMs: number;
+  readonly usable: Set<number>[];
+}
+
+export class Table {
+  readonly services = new Map<string, ServiceEntry>();
+  readonly endpoints = new Map<string, EndpointEntry>();
+  readonly bySlot = new Map<number, EndpointEntry>();
+  readonly periods: Periods;
+  private readonly kernel: Kernel;
+  private readonly hosts: readonly WorkerHost[];
+  private readonly views: View[];
+  private version = 0;
+  private readonly without = new Map<string, { toMs: number }>();
+  /** Until when workers may differ. */
+  private unsettledMs = 0;
+
+  constructor(
+    kernel: Kernel,
+    plan: WorldPlan,
+    hosts: readonly WorkerHost[],
+    periods: Periods,
+    plain: boolean,
+  ) {
+    this.kernel = kernel;
+    this.hosts = hosts;
+    this.periods = periods;
+    this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, usable: [] }));
+    for (const service of plan.services) {
+      const { name, protocol, isPlain } = service;
+      const chance = kernel.chance(`policy of ${name}`);
+      const policy = drawPolicy(chance, { name, protocol, isPlain: isPlain || plain });
+      const flags = { isThere: true, isListening: true, isPanicking: false };
+      this.services.set(name, { plan: service, protocol, policy, policies: [policy], ...flags });
+    }
+    for (const endpoint of plan.endpoints) {
+      const entry: EndpointEntry = {
+        plan: endpoint,
+        state: 'up',
+        weight: endpoint.weight,
+        isThere: true,
+        slowStartFromMs: 0,
+      };
+      this.endpoints.set(endpoint.name, entry);
+      this.bySlot.set(endpoint.slot, entry);
+    }
+  }
+
+  endpointsOf(service: string): EndpointEntry[] {
+    return [...this.endpoints.values()].filter(({ plan }) => plan.service === service);
+  }
+
+  get isSettled(): boolean {
+    return this.kernel.nowMs > this.unsettledMs;
+  }
+
+  /** Whether worker `index` may give new work to this endpoint. */
+  mayUse(index: number, slot: number): boolean {
+    return this.views[index]!.usable.some((set) => set.has(slot));
+  }
+
+  /** Tells every worker everything; resolves when all have applied it. */
+  async start(): Promise<string[]> {
+    const all = await Promise.all(this.publish([...this.services.keys()], []));
+    return all.flat();
+  }
+
+  /** The table has changed in these services: tells the workers. */
+  changed(names: readonly string[], removed: readonly string[] = []): void {
+    const { kernel } = this;
+    for (const name of names) {
+      this.periods.add(`table ${name}`, kernel.nowMs, kernel.nowMs + SETTLE_MS);
+      this.notePlaces(name);
+    }
+    void Promise.all(this.publish(names, removed));
+  }
+
+  /** Notes the times in which a service has no endpoint that may take work. */
+  private notePlaces(name: string): void {
+    const { nowMs } = this.kernel;
+    const open = this.without.get(name);
+    const entry = this.services.get(name)!;
+    const isUsable = this.endpointsOf(name).some((one) => isUsed(one, entry));
+    if (!isUsable && open === undefined) {
+      this.without.set(name, this.periods.begin(`none ${name}`, nowMs));
+    } else if (isUsable && open !== undefined) {
+      open.toMs = nowMs + SETTLE_MS;
+      this.without.delete(name);
+    }
+  }
+
+  private publish(names: readonly string[], removed: readonly string[]): Promise<string[]>[] {
+    const { kernel } = this;
+    this.version += 1;
+    const delta: SnapshotDelta = {
+      version: this.version,
+      upsert: names
+        .filter((name) => this.services.get(name)!.isThere)
+        .map((name) => this.snapshotOf(name)),
+      remove: removed,
+      listeners: this.listeners(),
+    };
+    const usable = new Set<number>();
+    for (const entry of this.endpoints.values()) {
+      if (isUsed(entry, this.services.get(entry.plan.service)!)) usable.add(entry.plan.slot);
+    }
+    this.unsettledMs = kernel.nowMs + SETTLE_MS;
+    return this.hosts.map((host, i) => this.tell(host, this.views[i]!, { delta, usable }));
+  }
+
+  private tell(
+    host: WorkerHost,
+    view: View,
+    { delta, usable }: { delta: SnapshotDelta; usable: Set<number> },
+  ): Promise<string[]> {
+    const { kernel } = this;
+    const chance = kernel.chance(`message ${delta.version} to ${host.context.index}`);
+    view.lastMs = Math.max(view.lastMs, kernel.nowMs + chance.between(0, MESSAGE_MS_MAX));
+    return new Promise((resolve) => {
+      kernel.at(view.lastMs, () => {
+        view.usable.push(usable);
+        void host.worker.apply(delta).then((errors) => {
+          view.usable.splice(0, view.usable.indexOf(usable));
+          resolve(errors.map(({ message }) => message));
+        });
+      });
+    });
+  }
+
+  private snapshotOf(name: string): ServiceSnapshot {
+    const entry = this.services.get(name)!;
+    const endpoints = this.endpointsOf(name)
+      .filter(({ isThere }) => isThere)
+      .map((one) => effective(one));
+    const { plan, policy, isPanicking } = entry;
+    return { service: policy, slot: plan.slot, isPanicking, endpoints };
+  }
+
+  private listeners(): ListenerSnapshot[] {
+    const list: ListenerSnapshot[] = [];
+    for (const { plan, policy, isThere, isListening } of this.services.values()) {
+      if (isThere && isListening) list.push(makeListener(policy, loopback(plan.port)));
+    }
+    const address = loopback(ROUTER_PORT);
+    const routes = [...this.services.values()]
+      .filter(({ plan }) => plan.protocol === 'http')
+      .map(({ plan }) => routeTo(plan.name));
+    const key = formatListen(address);
+    list.push({ key, address, protocol: 'http', service: '', routes, ...ROUTER_POLICY });
+    return list;
+  }
+}
+
+/** Whether the endpoint may get new work. */
+export function isUsed(entry: EndpointEntry, service: ServiceEntry): boolean {
+  if (!entry.isThere || entry.weight === 0 || !service.isThere) return false;
+  if (entry.state === 'up' || entry.state === 'slow-start') return true;
+  return service.isPanicking && isOut(stateOf(entry));
+}
+
+/** As reconcile decides: without a weight it drains, whatever its health. */
+function stateOf({ state, weight }: EndpointEntry): EndpointState {
+  return weight === 0 && state !== 'maint' ? 'drain' : state;
+}
+
+function isOut(state: EndpointState): boolean {
+  return state === 'down' || state === 'ejected';
+}
+
+function effective(entry: EndpointEntry): EffectiveEndpoint {
+  const { plan, weight, slowStartFromMs } = entry;
+  const state = stateOf(entry);
+  return {
+    id: plan.name,
+    address: '127.0.0.1',
+    port: plan.port,
+    weight,
+    state,
+    reason: '',
+    sinceMs: 0,
+    slot: plan.slot,
+    isSpare: isOut(state),
+    slowStartFromMs: state === 'slow-start' ? slowStartFromMs : 0,
+  };
+}
+
+function routeTo(service: string): Route {
+  return {
+    host: `${service}.sim`,
+    path: '/',
+    service,
+    stripPrefix: '',
+    addPrefix: '',
+    rewriteHost: '',
+    redirect: null,
+  };
+}

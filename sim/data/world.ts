@@ -1,0 +1,155 @@
+// A world of the data plane: workers, services, endpoints, clients and changes of one seed, run to its
+// end and judged.
+import { Kernel } from '../kernel/kernel.ts';
+import type { Trace } from '../kernel/trace.ts';
+import { SimNetwork } from '../net/sim-network.ts';
+import { Audit } from './audit.ts';
+import { Book } from './book.ts';
+import { play } from './changes.ts';
+import { WorkerHost } from './host.ts';
+import { HttpClient } from './http-client.ts';
+import { HttpEndpointConnection } from './http-endpoint.ts';
+import { Judge } from './judge.ts';
+import { cleanLedger } from './ledgers.ts';
+import { leftOver } from './left-over.ts';
+import { InstantOracles } from './oracles.ts';
+import { Periods } from './periods.ts';
+import { drawPlan, type EndpointPlan, type WorldPlan } from './plan.ts';
+import { Table } from './table.ts';
+import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
+import { WatchedBuffers } from './watched.ts';
+
+/** No actor waits for so long; beyond it something hangs. */
+const HANG_MS = 300_000;
+
+export interface WorldResult {
+  readonly plan: WorldPlan;
+  /** Requests and sessions that came to an end. */
+  readonly exchanges: number;
+  readonly events: number;
+  /** What an oracle found; empty: nothing. */
+  readonly faults: readonly string[];
+}
+
+export interface WorldOptions {
+  readonly trace?: Trace | undefined;
+  /** Parts of the plan that are left out. */
+  readonly without?: ReadonlySet<string>;
+}
+
+/** Runs the world of one seed to its end. */
+export function runWorld(seed: number, options: WorldOptions = {}): Promise<WorldResult> {
+  const without = options.without ?? new Set<string>();
+  return new World(drawPlan(seed, without), options.trace, without).run();
+}
+
+class World {
+  private readonly plan: WorldPlan;
+  private readonly kernel: Kernel;
+  private readonly book: Book;
+  private readonly network: SimNetwork;
+  private readonly buffers: WatchedBuffers;
+  private readonly hosts: WorkerHost[];
+  private readonly table: Table;
+  private readonly oracles: InstantOracles;
+  private readonly listening = new Map<string, () => void>();
+  private readonly accepted = new Map<string, number>();
+
+  constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
+    this.plan = plan;
+    this.kernel = new Kernel(plan.seed, trace);
+    const { kernel } = this;
+    this.book = new Book(kernel);
+    this.buffers = WatchedBuffers.clean((text) => this.book.fault(text));
+    const { descriptors, weather: weatherOf } = plan;
+    this.network = new SimNetwork(kernel, { weatherOf, descriptors, buffers: this.buffers });
+    const shared = cleanLedger(plan.workers);
+    this.hosts = [];
+    this.table = new Table(kernel, plan, this.hosts, new Periods(), without.has('limits'));
+    this.oracles = new InstantOracles(kernel, {
+      book: this.book,
+      table: this.table,
+      // What another worker frees is seen with the next tick only.
+      waitingAt: (worker, name) =>
+        plan.workers > 1 ? 0 : (this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0),
+    });
+    for (let index = 0; index < plan.workers; index += 1) {
+      const setting = { shared, index, watch: this.oracles };
+      this.hosts.push(new WorkerHost(kernel, this.network, setting));
+    }
+    for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
+  }
+
+  async run(): Promise<WorldResult> {
+    const { kernel, book, plan, table, hosts, network } = this;
+    let clients: (HttpClient | TcpClient)[] | null = null;
+    void table.start().then((errors) => {
+      for (const message of errors) book.fault(message);
+      clients = this.startClients();
+    });
+    const drained = this.playChanges();
+    const isDone = (): boolean => clients?.every((client) => client.isDone) ?? false;
+    try {
+      const end = await kernel.run(HANG_MS, isDone);
+      if (end !== 'done') this.tellOpen(end);
+      const { oracles, buffers } = this;
+      await leftOver({ kernel, book, plan, table, hosts, network, oracles, buffers, drained });
+      new Audit({ ledger: hosts[0]!.ledger, plan, book, table, network }).run();
+    } catch (error) {
+      book.fault(`the product throws ${error instanceof Error ? error.stack : String(error)}`);
+    }
+    for (const host of hosts) for (const error of host.errors) book.fault(error);
+    const exchanges = [...book.requests.values()].filter(({ end }) => end !== 'open').length;
+    return { plan, exchanges, events: kernel.eventCount, faults: book.faults };
+  }
+
+  private setListening(endpoint: EndpointPlan, isListening: boolean): void {
+    const { name, port } = endpoint;
+    this.listening.get(name)?.();
+    this.listening.delete(name);
+    if (!isListening) return;
+    const { kernel, book, network } = this;
+    const { habits, service, rejectShare } = endpoint;
+    const { isNarrow } = this.plan;
+    const setting = { kernel, book, name, service, habits, isNarrow };
+    const close = network.serve(port, (end) => {
+      const count = (this.accepted.get(name) ?? 0) + 1;
+      this.accepted.set(name, count);
+      const chance = kernel.chance(`accept ${name} ${count}`);
+      if (chance.happens(rejectShare)) {
+        book.note(`endpoint ${name} closes a connection as soon as it has it`);
+        if (chance.happens(0.5)) end.reset();
+        else end.close();
+      } else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
+      else new TcpEndpointConnection(setting, end, count);
+    });
+    this.listening.set(name, close);
+  }
+
+  private startClients(): (HttpClient | TcpClient)[] {
+    const { kernel, network, book, plan, table } = this;
+    const isNarrow = plan.isNarrow;
+    const judge = new Judge({ kernel, plan, book, table, isNarrow }).judge;
+    const setting = { kernel, network, book, judge };
+    return [
+      ...plan.httpClients.map((client) => new HttpClient(setting, client)),
+      ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
+    ];
+  }
+
+  private playChanges(): Set<number> {
+    const { kernel, network, book, hosts, table } = this;
+    const drained = new Set<number>();
+    const setListening = (endpoint: EndpointPlan, is: boolean): void =>
+      this.setListening(endpoint, is);
+    const stage = { kernel, network, book, hosts, table, setListening, drained };
+    for (const change of this.plan.changes) play(stage, change);
+    return drained;
+  }
+
+  private tellOpen(end: string): void {
+    const open = [...this.book.requests.values()].filter((request) => request.end === 'open');
+    const ids = open.slice(0, 5).map(({ id, client }) => `${id} of ${client}`);
+    this.book.fault(`the clients never come to an end (${end}): ${ids.join(', ')}`);
+  }
+}

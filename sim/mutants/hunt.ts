@@ -1,0 +1,14 @@
+// Runs worlds from seed 1 on until one fails, or for so long; for the runner, which starts this file in
+// the copy of the sources that has a fault. Prints one line of JSON.
+import { runWorld } from '../data/world.ts';
+
+const seconds = Number(process.argv[2]);
+const startMs = performance.now();
+let seed = 0;
+let fault = '';
+while (fault === '' && performance.now() - startMs < seconds * 1000) {
+  seed += 1;
+  fault = (await runWorld(seed)).faults[0] ?? '';
+}
+const ms = Math.round(performance.now() - startMs);
+process.stdout.write(`${JSON.stringify({ seeds: seed, ms, fault })}\n`);

@@ -1,0 +1,78 @@
+// Pages that cost time to make: one at a time, one for everyone who waits for it, and no more of them
+// than a share of the thread. Whoever asks gets a page that was begun after he asked, so what he has
+// changed himself is in it.
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { Clock } from '../base/clock.ts';
+
+/** Of the main thread's time. */
+const SHARE_MAX = 0.25;
+/** Below this, packing costs more than it saves. */
+const GZIP_BYTES_MIN = 16 * 1024;
+const pack = promisify(gzip);
+
+export interface Body {
+  readonly type: string;
+  readonly text: string;
+}
+
+/** A body that is ready to be sent to any number of clients. */
+export class Rendering {
+  readonly type: string;
+  readonly bytes: Buffer;
+  private packing: Promise<Buffer> | null = null;
+
+  constructor({ type, text }: Body) {
+    this.type = type;
+    this.bytes = Buffer.from(text);
+  }
+
+  get isLarge(): boolean {
+    return this.bytes.length >= GZIP_BYTES_MIN;
+  }
+
+  /** The body as gzip, made once. */
+  packed(): Promise<Buffer> {
+    this.packing ??= pack(this.bytes, { level: 1 });
+    return this.packing;
+  }
+}
+
+export class Renderer {
+  private readonly clock: Clock;
+  /** Asked for and not begun yet. */
+  private readonly next = new Map<string, Promise<Rendering>>();
+  private last: Promise<unknown> = Promise.resolve();
+  /** The next one may begin then; ms. */
+  private freeMs = 0;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  /** The page of this key, made by `make`. Rejects when `make` does. */
+  take(key: string, make: () => Body | Promise<Body>): Promise<Rendering> {
+    const known = this.next.get(key);
+    if (known !== undefined) return known;
+    const made = this.last.then(async () => {
+      await this.pause();
+      this.next.delete(key);
+      const beganMs = this.clock.nowMs();
+      try {
+        return new Rendering(await make());
+      } finally {
+        const nowMs = this.clock.nowMs();
+        this.freeMs = nowMs + (nowMs - beganMs) * (1 / SHARE_MAX - 1);
+      }
+    });
+    this.next.set(key, made);
+    this.last = made.catch(() => {});
+    return made;
+  }
+
+  private async pause(): Promise<void> {
+    const waitMs = this.freeMs - this.clock.nowMs();
+    if (waitMs < 1) return;
+    await new Promise<void>((resolve) => this.clock.setTimer(waitMs, resolve));
+  }
+}

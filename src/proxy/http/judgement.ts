@@ -1,0 +1,66 @@
+// What becomes of a request whose head is complete, before an exchange begins: the service that answers
+// for it, or an answer of our own.
+import { type Head, HeadFlag } from '../../http1/head.ts';
+import { type Reason, reason } from '../../model/reason.ts';
+import type { Redirect, Route } from '../../model/route.ts';
+import type { LiveListener } from '../listener.ts';
+import type { LiveService } from '../live-service.ts';
+import { whyLoop, whyNoService } from './asked.ts';
+import { hopsOf } from './max-forwards.ts';
+import { hidesPrefix, locationOf, pathOf } from './target.ts';
+import { isLoop } from './via.ts';
+
+const NO_SERVICE = reason('no-service');
+const METHOD_NOT_ALLOWED = reason('method-not-allowed');
+const BAD_HEADER = reason('bad-header');
+const BAD_HOST = reason('bad-host');
+const LOOP = reason('loop');
+
+/** An answer of our own; `live` is the service that it is counted for, if any. */
+export type OwnAnswer = { readonly live: LiveService | null } & (
+  | {
+      readonly kind: 'refuse';
+      readonly why: Reason;
+      /** For the log; where there is one, the client is told what it asked for. */
+      readonly detail: string;
+    }
+  | { readonly kind: 'redirect'; readonly status: number; readonly location: string }
+  /** OPTIONS without a hop left (RFC 9110 section 7.6.2). */
+  | { readonly kind: 'options' }
+);
+
+function refuse(why: Reason, live: LiveService | null = null, detail = ''): OwnAnswer {
+  return { kind: 'refuse', why, detail, live };
+}
+
+/** The service that a head leads to by `route` (null: the listener's own), or our answer. */
+export function judge(
+  head: Head,
+  route: Route | null,
+  listener: LiveListener,
+  services: ReadonlyMap<string, LiveService>,
+): LiveService | OwnAnswer {
+  const { method } = head;
+  if (method === 'CONNECT' || method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
+  if (route !== null && route.redirect !== null) return redirectTo(head, route.redirect);
+  // What is routed is what is forwarded: a prefix that only the normalised path has can't be cut.
+  const isHidden = route !== null && hidesPrefix(pathOf(head), route.stripPrefix);
+  const live = route === null ? listener.service : (services.get(route.service) ?? null);
+  if (live === null || isHidden) {
+    return refuse(NO_SERVICE, null, whyNoService(head, route, listener.snapshot));
+  }
+  if (live.service.http.via && head.has(HeadFlag.via) && isLoop(head)) {
+    return refuse(LOOP, live, whyLoop(live.name, listener.snapshot.key));
+  }
+  if (method !== 'OPTIONS' || !head.has(HeadFlag.maxForwards)) return live;
+  const hops = hopsOf(head);
+  if (hops > 0) return live;
+  return hops < 0 ? refuse(BAD_HEADER, live) : { kind: 'options', live };
+}
+
+function redirectTo(head: Head, { status, location }: Redirect): OwnAnswer {
+  const target = locationOf(head, location);
+  return target === null
+    ? refuse(BAD_HOST)
+    : { kind: 'redirect', status, location: target, live: null };
+}

@@ -1,0 +1,221 @@
+// A real Upriver with a marked secret in every place where one can be. No mark may be in anything that
+// it says: log, access log, pages, API, metrics, streams, commands, state file.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { createEmbeddedRegistry } from '../../src/dev/embedded-registry.ts';
+import { RegistryClient } from '../suites/consul-api/client.ts';
+import { startEndpoint } from '../support/endpoint.ts';
+import { freePorts } from '../support/ports.ts';
+import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+
+const launcher = join(import.meta.dirname, '..', '..', 'bin', 'upriver.mjs');
+const endings: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+});
+
+/** In every secret, so that any of them is found. */
+const MARK = /s3cr3t-[a-z-]+/;
+
+const ENVIRONMENT = {
+  UPSTREAM_TOKEN: 's3cr3t-variable',
+  CONSUL_PASSWORD: 's3cr3t-url-password',
+  UPRIVER_READ_TOKEN: 's3cr3t-read',
+  UPRIVER_ADMIN_TOKEN: 's3cr3t-admin',
+};
+
+interface Setup {
+  readonly folder: string;
+  readonly config: string;
+  readonly port: number;
+  readonly agent: string;
+  /** What the agent was sent to prove who asks. */
+  readonly credentials: Set<string>;
+}
+
+/** A registry behind a server that notes the credentials, an endpoint, files with secrets. */
+async function setUp(): Promise<Setup> {
+  const folder = mkdtempSync(join(tmpdir(), 'upriver-secrets-'));
+  endings.push(() => rmSync(folder, { recursive: true }));
+  const registry = createEmbeddedRegistry({ clock: systemClock, random: () => 0.5 });
+  const { url } = await registry.listen('127.0.0.1', 0);
+  endings.push(() => registry.close());
+  const credentials = new Set<string>();
+  const front = createServer((request, response) => {
+    credentials.add(String(request.headers.authorization));
+    credentials.add(String(request.headers['x-consul-token']));
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    fetch(url + request.url, { signal: gone.signal })
+      .then(async (answer) => {
+        response.writeHead(answer.status, {
+          'x-consul-index': answer.headers.get('x-consul-index') ?? '0',
+        });
+        response.end(await answer.text());
+      })
+      .catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+  endings.push(() => {
+    front.closeAllConnections();
+    front.close();
+  });
+  const endpoint = await startEndpoint('one');
+  endings.push(() => endpoint.kill());
+  const client = new RegistryClient(() => ({ url }));
+  await client.put('/v1/agent/service/register', {
+    ...{ Name: 'web', ID: 'one', Address: '127.0.0.1', Port: endpoint.port },
+  });
+  const overlay = {
+    services: { web: { http: { request_headers: { 'X-Api-Key': 's3cr3t-kv' } } } },
+  };
+  await client.put('/v1/kv/upriver/config', overlay);
+  const [port = 0] = await freePorts(1);
+  writeFileSync(join(folder, 'token'), 's3cr3t-token-file\n');
+  writeFileSync(join(folder, 'key.pem'), 's3cr3t-key\n');
+  const agent = `127.0.0.1:${(front.address() as AddressInfo).port}`;
+  return { folder, config: join(folder, 'upriver.yaml'), port, agent, credentials };
+}
+
+function write({ folder, config, port, agent }: Setup, path: string, consul: string): void {
+  writeFileSync(
+    config,
+    `registries:
+  consul:
+    address: ["http://s3cr3t-user:\${CONSUL_PASSWORD}@${agent}", "https://s3cr3t-second:x@127.0.0.1:1"]
+    tls: { key_file: ${folder}/key.pem, cert_file: ${folder}/key.pem }
+    ${consul}
+services:
+  web:
+    listen: "127.0.0.1:${port}"
+    health: { path: "${path}" }
+    http: { request_headers: { Authorization: "Bearer \${UPSTREAM_TOKEN}" } }
+stats: { read: token }
+state: { file: ${folder}/state }
+log: { level: debug, access: stdout }
+`,
+  );
+}
+
+const run = (args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> =>
+  promisify(execFile)(process.execPath, [launcher, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+  }).then(
+    ({ stdout, stderr }) => stdout + stderr,
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
+  );
+
+/** Everything that the stats port says to those who may read, and to those who may not. */
+async function pages(upriver: UpriverProcess): Promise<Map<string, string>> {
+  const said = new Map<string, string>();
+  const paths = [
+    ...['/stats', '/stats;csv', '/metrics', '/healthz', '/readyz', '/nothing'],
+    ...['/api/v1/status', '/api/v1/services', '/api/v1/services/web'],
+    ...['/api/v1/events?format=json', '/api/v1/events', '/stats/live'],
+  ];
+  for (const path of paths) {
+    for (const token of ['s3cr3t-read', 'wrong']) {
+      const response = await fetch(upriver.statsUrl + path, {
+        headers: { authorization: `Bearer ${token}`, 'last-event-id': '0' },
+      });
+      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+      const reader = response.body!.getReader();
+      const text = isStream
+        ? new TextDecoder().decode((await reader.read()).value)
+        : await readAll(reader);
+      await reader.cancel();
+      said.set(`${path} ${token}`, JSON.stringify([...response.headers]) + text);
+    }
+  }
+  return said;
+}
+
+async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return text;
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+it.each([
+  ['a token', 'token: s3cr3t-token', 's3cr3t-token', false],
+  ["a token's file", 'token_file: FOLDER/token', 's3cr3t-token-file', true],
+])('with %s, no secret is in anything that is said', async (_, consul, token, isPretty) => {
+  const setup = await setUp();
+  const settings = consul.replace('FOLDER', setup.folder);
+  write(setup, '/health', settings);
+  const upriver = await startUpriver({
+    args: ['--config', setup.config, '--log-format', isPretty ? 'pretty' : 'json'],
+    env: ENVIRONMENT,
+  });
+  endings.push(() => upriver.stop());
+  const ask = () => fetch(`http://127.0.0.1:${setup.port}/x?token=shown-by-wish`);
+  await expect.poll(async () => (await ask()).status).toBe(200);
+  // What is secret is used: only then it means something that it is not shown.
+  const basic = Buffer.from('s3cr3t-user:s3cr3t-url-password').toString('base64');
+  expect(setup.credentials).toContain(`Basic ${basic}`);
+  expect(setup.credentials).toContain(token);
+
+  const said = await pages(upriver);
+  // The value of a variable, where it can't stand: the whole of it would be in the problem.
+  write(setup, '$'.concat('{UPSTREAM_TOKEN}'), settings);
+  upriver.signal('SIGHUP');
+  await expect.poll(() => upriver.output()).toContain('configuration refused');
+  for (const [path, text] of await pages(upriver)) said.set(`${path}, refused`, text);
+  const { statsUrl } = upriver;
+  for (const command of [['status'], ['explain', 'web'], ['drain', 'web', 'none']]) {
+    said.set(command.join(' '), await run([...command, '--stats', statsUrl], ENVIRONMENT));
+  }
+  said.set('check', await run(['check', '--config', setup.config], ENVIRONMENT));
+  write(setup, '/health', settings);
+  said.set('check --print', await run(['check', '--print', '--config', setup.config], ENVIRONMENT));
+  upriver.signal('SIGTERM');
+  expect(await upriver.exited).toBe(0);
+  said.set('output', upriver.output());
+  said.set('state', readFileSync(join(setup.folder, 'state'), 'utf8'));
+
+  expect(said.get('status')).toContain('web');
+  expect(said.get('check')).toContain('expected a text that starts with /');
+  expect(said.get('check --print')).toContain('***');
+  expect(said.get('/api/v1/status s3cr3t-read')).toContain(setup.agent);
+  expect(said.get('/api/v1/services s3cr3t-read')).toContain('"web"');
+  for (const [where, text] of said)
+    expect(MARK.exec(text)?.[0], `${where}: ${text}`).toBeUndefined();
+});
+
+it('a token that no field can carry is refused', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upriver-secrets-'));
+  endings.push(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, 'upriver.yaml');
+  for (const key of ['admin_token', 'read_token']) {
+    for (const value of ['s3cr3t-a b', 's3cr3t-a\\tb', ' s3cr3t-a', 's3cr3t-ä', 's3cr3t-a\\n']) {
+      writeFileSync(config, `stats: { ${key}: "${value}" }\n`);
+      const said = await run(['check', '--config', config], {});
+      expect(said).toContain(`stats.${key}`);
+      expect(said).toContain('without white space');
+      expect(said).not.toMatch(MARK);
+    }
+  }
+});
+
+it('SIGUSR1 opens no inspector', async () => {
+  const upriver = await startUpriver({ args: ['--static', 'web=127.0.0.1:1'] });
+  endings.push(() => upriver.stop());
+  upriver.signal('SIGUSR1');
+  // The signal has been dealt with once the one after it has.
+  upriver.signal('SIGHUP');
+  for (let i = 0; i < 20; i += 1) {
+    expect((await fetch(`${upriver.statsUrl}/healthz`)).status).toBe(200);
+  }
+  expect(upriver.output()).not.toContain('Debugger');
+});
