@@ -155,7 +155,7 @@ export class Judge implements ThreadWatcher {
 
   /** The workers know it at another port than it has now: what is lost is another endpoint. */
   private hasMoved(service: string, endpoint: string): boolean {
-    const port = this.instances.get(endpoint)?.port;
+    const port = this.instances.get(endpoint.split('@')[0]!)?.port;
     return this.around.threads().some(({ services }) => {
       const shown = services.get(service)?.endpoints.find(({ id }) => id === endpoint);
       return shown !== undefined && port !== undefined && shown.port !== port;

@@ -72,7 +72,13 @@ export function planOf(kernel: Kernel): Step[] {
   const steps = Array.from({ length: count }, (): Step => {
     return { atMs: Math.round(chance.between(500, FAULTS_END_MS - 20_000)), ...draw(chance) };
   });
-  return steps.sort((a, b) => a.atMs - b.atMs);
+  // Of their own stream: workers that are behind while much changes.
+  const hangs = kernel.chance('hangs');
+  const more = Array.from({ length: hangs.int(0, 4) }, (): Step => {
+    const atMs = Math.round(hangs.between(500, FAULTS_END_MS - 20_000));
+    return { atMs, kind: 'worker-hangs', worker: hangs.int(0, 1), forMs: forMs(hangs, 15_000) };
+  });
+  return [...steps, ...more].sort((a, b) => a.atMs - b.atMs);
 }
 
 type Maker = (chance: Chance) => Action;
