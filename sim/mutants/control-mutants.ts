@@ -128,7 +128,7 @@ const rows: readonly Row[] = [
     'if (cap === 0) return null;',
   ],
   [
-    'a panic of names: what is not resolved is gone',
+    'what is not resolved is gone',
     `${consul}/followed-service.ts`,
     '    const doubt = word.doubt || unresolved;',
     '    const doubt = word.doubt;',
