@@ -1,7 +1,13 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first installs and builds, the second holds the runtime, the built files and
-# nothing else (no shell, no package manager).
-FROM node:26-bookworm-slim AS build
+# Stages: one installs and builds; what is shipped holds the runtime, the built files and nothing else
+# (no shell, no package manager). `--target low-ports` makes the image that may open ports below 1024
+# on the host's network; the default one carries no capability.
+# The base images are named here; the release workflow looks their digests up, builds from exactly
+# those (NODE_IMAGE, RUNTIME_IMAGE) and refuses a name without a digest.
+ARG NODE_IMAGE=node:26-bookworm-slim
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin libatomic1 \
   && rm -rf /var/lib/apt/lists/*
@@ -9,16 +15,15 @@ COPY package.json package-lock.json ./
 COPY scripts/check-runtime.mjs scripts/
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build && npm prune --omit=dev --omit=optional --no-audit --no-fund
-# The file capability lets the non-root user open ports below 1024 on the host's network, where
-# Docker's own relaxation of that limit does not reach. See "In a container" in the README.
-RUN mkdir -p /image/app /image/usr/local/bin \
+RUN npm run build
+RUN mkdir -p /image/app /image/usr/local/bin /low-ports/usr/local/bin \
   && cp /usr/local/bin/node /image/usr/local/bin/node \
+  && cp /usr/local/bin/node /low-ports/usr/local/bin/node \
   && cp --parents /usr/lib/*-linux-gnu/libatomic.so.1* /image/ \
-  && setcap cap_net_bind_service=+ep /image/usr/local/bin/node \
-  && cp -r bin dist node_modules package.json LICENSE config.example.yaml config.schema.json /image/app/
+  && setcap cap_net_bind_service=+ep /low-ports/usr/local/bin/node \
+  && cp -r bin dist package.json LICENSE config.example.yaml config.schema.json /image/app/
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUNTIME_IMAGE} AS runtime
 COPY --from=build /image/ /
 WORKDIR /app
 ENV NODE_ENV=production
@@ -29,3 +34,11 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
 # SIGUSR1 would open Node's inspector.
 ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "/app/bin/upriver.mjs"]
 CMD ["run"]
+
+# The file capability lets the non-root user open ports below 1024 on the host's network, where
+# Docker's own relaxation of that limit does not reach. See "In a container" in the README.
+FROM runtime AS low-ports
+COPY --from=build /low-ports/ /
+
+# What `docker build` makes without --target.
+FROM runtime

@@ -9,6 +9,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // A worker thread takes more than the default second to start on a loaded machine.
+          expect: { poll: { timeout: 10_000 } },
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/chaos/**'],
           testTimeout: 15_000,

@@ -1,37 +1,49 @@
-// Runs after `npm ci`, on the Node that npm runs on: makes sure that the Node 26 which came with
-// it starts. On a bare Debian its one missing library is libatomic, which is installed here when
-// we may, and named where we may not.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+// Whether the Node 26 that `npm ci` brought starts here, and what to do where it does not. On a bare
+// Debian its one missing library is libatomic. As the postinstall script, on the Node that npm runs
+// on, it warns: a package that is being installed changes nothing of the system and does not fail
+// for what can be installed later.
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
-const node = join(import.meta.dirname, '..', 'node_modules', '.bin', 'node');
-if (existsSync(node)) check();
+export const bundledNode = findBundledNode();
 
-function check() {
-  const first = tryToRun();
-  if (first === '') return;
-  if (first.includes('libatomic') && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    console.error('installing libatomic1, which Node 26 needs');
-    const options = {
-      stdio: 'inherit',
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    };
-    execFileSync('apt-get', ['update', '-qq'], options);
-    execFileSync('apt-get', ['install', '-y', '-qq', 'libatomic1'], options);
-    if (tryToRun() === '') return;
+/** The Node that came as a platform package; '' where there is none. */
+function findBundledNode() {
+  const require = createRequire(import.meta.url);
+  for (const name of ['node', 'node-bin']) {
+    try {
+      const folder = dirname(
+        require.resolve(`${name}-${process.platform}-${process.arch}/package.json`),
+      );
+      return join(folder, 'bin', 'node');
+    } catch {
+      // Not this name; the next may be there.
+    }
   }
-  console.error(
-    `upriver: the Node that came with this package does not start:\n  ${first}\n` +
-      "Where libatomic.so.1 is missing, install the system's package of it " +
-      '(Debian and Ubuntu: apt-get install libatomic1; Fedora: dnf install libatomic).',
-  );
-  process.exit(1);
+  return '';
 }
 
-/** '' when the bundled Node runs, otherwise what it said. */
-function tryToRun() {
+/** '' when this Node runs, otherwise what it said. */
+export function whyNotRunning(node) {
   const result = spawnSync(node, ['--version'], { encoding: 'utf8' });
   if (result.status === 0) return '';
   return (result.error?.message ?? result.stderr).trim();
+}
+
+/** What to print where the Node that came with the package says `why` instead of running. */
+export function runtimeHint(why) {
+  return (
+    `upriver: the Node that came with this package does not start:\n  ${why}\n` +
+    "Where libatomic.so.1 is missing, install the system's package of it " +
+    '(Debian and Ubuntu: apt-get install libatomic1; Fedora: dnf install libatomic).'
+  );
+}
+
+if (process.env.npm_lifecycle_event === 'postinstall' && existsSync(bundledNode)) {
+  const why = whyNotRunning(bundledNode);
+  if (why !== '') console.warn(runtimeHint(why));
+  // Headers for building add-ons, which nothing here does: a third of what it takes on disk.
+  rmSync(join(dirname(dirname(bundledNode)), 'include'), { recursive: true, force: true });
 }

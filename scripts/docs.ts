@@ -4,6 +4,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { commands } from '../src/cli/commands.ts';
 import { jsonSchema } from '../src/config/json-schema.ts';
+import { OVERLAY_KEYS } from '../src/config/overlay-keys.ts';
+import { BOUNDS, formatBound } from '../src/model/bounds.ts';
 import { reasons } from '../src/model/reason.ts';
 import { families } from '../src/observe/families.ts';
 import { exampleYaml, keyRows } from './config-docs.ts';
@@ -18,6 +20,8 @@ const files: Readonly<Record<string, string>> = {
   'docs/reference/cli.md': cliPage(),
   'docs/reference/reasons.md': reasonsPage(),
   'docs/reference/metrics.md': metricsPage(),
+  'docs/reference/overlay.md': overlayPage(),
+  'docs/limits.md': limitsPage(),
 };
 
 const stale = Object.entries(files).filter(([file, text]) => {
@@ -50,14 +54,53 @@ function configPage(): string {
   return `# Configuration
 
 ${NOTE}Every key of the YAML file (\`--config FILE\`). Flags win over the environment, that over the overlay in
-the registry, that over the file. \`NAME\` stands for a name of yours, \`[]\` for the elements of a list.
+the registry, that over the file. The overlay
+sets [services and routers](overlay.md) alone. \`NAME\` stands for a name of yours, \`[]\` for the elements of a list.
 Durations are written \`500ms\`, \`10s\`, \`1m30s\`; sizes \`512\`, \`32KiB\`, \`2MB\`; shares \`20%\` or \`0.2\`.
-\`\${VAR}\`, \`\${VAR:-default}\` and \`\${VAR:?message}\` in a value are replaced from the environment.
+\`\${VAR}\`, \`\${VAR:-default}\` and \`\${VAR:?message}\` in a value are replaced from the environment,
+in the file alone.
 
 A service can say the keys below \`services.NAME\` of itself in the registry: as tags
 \`upriver.health.path=/health\` or as Meta \`upriver-health-path\`.
 
 ${tableOf(['key', 'default', 'meaning'], rows)}`;
+}
+
+function overlayPage(): string {
+  const rows = keyRows()
+    .filter(({ key }) => OVERLAY_KEYS.has(key))
+    .map(({ key, description }) => [`\`${key}\``, description]);
+  return `# The overlay in the registry
+
+${NOTE}The Consul KV key \`upriver/config\` (\`registries.consul.kv_key\`; empty turns it off) is laid over the
+configuration file while it exists. It can set these keys and no others: whoever may write it reaches
+services and routers, and no registry, file, unix socket, secret, log or environment variable.
+
+- An overlay with any other key, with a unix socket in \`listen\`, or with a reference such as \`\${VAR}\` is
+  refused as a whole. The error names the KV key, line and column; the running configuration stays, and
+  changes of the file are applied with the last good overlay.
+- Delete the key, and what it did is undone.
+- A listener that the other layers do not have must be within \`registries.consul.listen_allow\`, as one of
+  a tag.
+- A \`routers\` list in the overlay replaces the list of the file.
+
+${tableOf(['key', 'meaning'], rows)}`;
+}
+
+/** The page with the table of bounds between its marks made anew; the rest is written by hand. */
+function limitsPage(): string {
+  const text = readFileSync(join(root, 'docs/limits.md'), 'utf8');
+  const rows = Object.values(BOUNDS).map((bound) => [
+    bound.input,
+    bound.what,
+    formatBound(bound),
+    bound.beyond,
+  ]);
+  const table = tableOf(['input', 'what is bounded', 'bound', 'beyond it'], rows);
+  return text.replace(
+    /(<!-- bounds[^>]*-->\n)[\s\S]*(<!-- end of bounds -->)/,
+    (_, begin: string, end: string) => `${begin}\n${table}\n${end}`,
+  );
 }
 
 function cliPage(): string {

@@ -9,23 +9,28 @@ import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
-import { KvWatch } from './discovery/consul/kv-watch.ts';
-import { ConsulProvider } from './discovery/consul/provider.ts';
+import { UpdateQueue } from './control/update-queue.ts';
+import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { ConsulProvider } from './discovery/consul/provider.ts';
+import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
 import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import { formatListen, type ListenError } from './model/listener.ts';
+import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
 import type { ServiceSource } from './model/service.ts';
 import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
+import type { Sibling } from './observe/succession.ts';
+import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
+import { listenerPid, SharedPorts } from './supervisor/shared-ports.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
@@ -33,6 +38,8 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+/** How often the addresses of this machine are looked at. */
+const ADDRESSES_LOOK_MS = 5000;
 const STATE_MS_MAX = 2000;
 /** ... and when there is a table to serve from meanwhile. */
 const WARM_SYNC_MS = 1000;
@@ -46,10 +53,14 @@ export interface UpriverOptions {
   readonly writeAccess: ((lines: string) => void) | null;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: ControllerOptions['describe'];
+  /** Whether such a setting may have this value. */
+  readonly isGoodSetting: (key: string, value: string) => boolean;
   /** The overlay of the configuration in the registry is this text now; null when it is gone. */
   readonly onOverlay: (key: string, text: string | null) => void;
   /** What became of the last attempt to load the configuration. */
   readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
+  /** Start beside an older process on the same addresses, and take its stats port when it drains. */
+  readonly takeover?: boolean;
   /** The ways to the outside; those of the program where none are given. */
   readonly doors?: Doors;
   /** Made where none is given. */
@@ -70,11 +81,19 @@ export class Upriver {
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
+  private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
   private readonly onOverlay: UpriverOptions['onOverlay'];
+  private readonly isGoodSetting: UpriverOptions['isGoodSetting'];
   private readonly configStatus: UpriverOptions['configStatus'];
   private overlay: KvWatch | null = null;
+  /** What the overlay said last; null where there is none. */
+  private overlayText: string | null = null;
   private stats: StatsServer | null = null;
+  private looking: Timer | null = null;
+  private readonly mayTakeOver: boolean;
+  private takeover: Takeover | null = null;
+  private readonly sharedPorts: SharedPorts;
   private settings: Settings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
@@ -94,7 +113,14 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.onOverlay = options.onOverlay;
+    this.isGoodSetting = options.isGoodSetting;
     this.configStatus = options.configStatus;
+    this.mayTakeOver = options.takeover ?? false;
+    this.sharedPorts = new SharedPorts(
+      () => (this.controller.full().listeners ?? []).map(({ address }) => address),
+      log,
+      doors.sockets,
+    );
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
       clock,
@@ -112,13 +138,19 @@ export class Upriver {
       send: (delta) => this.send(delta),
       makeChecker: (onChange) => new Checker({ clock, random, log, probe, onChange }),
       describe: options.describe,
+      probe: doors.probePort,
+      localAddresses: doors.localAddresses,
     });
-    this.providers = new ProviderSet({
+    this.updates = new UpdateQueue({
       clock,
-      onUpdate: (update) => {
+      apply: (update) => {
         this.controller.onUpdate(this.keeper.pass(update));
         this.keeper.touch();
       },
+    });
+    this.providers = new ProviderSet({
+      clock,
+      onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
     this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log, resolve });
@@ -175,14 +207,18 @@ export class Upriver {
     await this.openStats(settings.stats);
     this.providers.follow(sourcesOf(settings));
     this.providers.add(this.staticProvider);
-    if (settings.consul !== null) this.providers.add(this.makeConsul(settings.consul));
-    if (!(await this.firstAnswers())) this.beginWithout(this.providers.unsynced);
+    if (settings.consul !== null) this.providers.add(await this.makeConsul(settings.consul));
+    const hasAnswers = await this.firstAnswers();
+    await this.updates.drained();
+    if (!hasAnswers) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
-    this.controller.setSettings(settings, { kind: 'start', text: 'start' });
+    const names = await this.namesOf(settings);
+    this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
-    this.watchOverlay(settings.consul);
+    await this.watchOverlay(settings.consul);
+    this.watchAddresses();
     this.awaitReady();
   }
 
@@ -225,8 +261,35 @@ export class Upriver {
   private async openStats(settings: StatsSettings): Promise<void> {
     const { listen } = settings;
     if (listen === null) return;
-    const { controller, ledger, clock, log, providers } = this;
-    const sources: StatsSources = {
+    const open = async (takenFrom?: Sibling): Promise<StatsServer> => {
+      const sources = this.statsSources();
+      this.stats = await startStatsServer({
+        ...{ listen, access: settings, sources },
+        ...(takenFrom === undefined ? {} : { takenFrom }),
+      });
+      if (this.state === 'draining') this.stats.drain();
+      return this.stats;
+    };
+    const { clock, log } = this;
+    try {
+      const { address } = await open();
+      log.info({ stats: address }, 'stats port open');
+    } catch (error) {
+      if (codeOf(error) !== 'EADDRINUSE') throw cannotListen(listen, messageOf(error), error);
+      const holder = await holderOf(listen, settings);
+      if (holder === null || !(this.mayTakeOver || holder.isDraining)) {
+        throw cannotListen(listen, whoHolds(listen, holder), error);
+      }
+      const fields = { stats: formatListen(listen), by: holder.pid, version: holder.version };
+      log.info(fields, 'waiting for the stats port: another process serves there until it drains');
+      const version = programVersion();
+      this.takeover = new Takeover({ settings, listen, version, holder, clock, log, open });
+    }
+  }
+
+  private statsSources(): StatsSources {
+    const { controller, ledger, clock, log } = this;
+    return {
       view: controller,
       ledger,
       clock,
@@ -235,25 +298,25 @@ export class Upriver {
       workers: this.settings.workers,
       liveness: () => this.supervisor.liveness(),
       readiness: () => this.readiness(),
-      providers: () => providers.statuses(),
+      providers: () => this.registries(),
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
+      sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
-    try {
-      this.stats = await startStatsServer({ listen, access: settings, sources });
-    } catch (error) {
-      const why = codeOf(error) === 'EADDRINUSE' ? 'the address is in use' : messageOf(error);
-      const message = `stats can't listen on ${formatListen(listen)}: ${why}`;
-      throw new CodedError('listen', message, { cause: error });
-    }
-    log.info({ stats: this.stats.address }, 'stats port open');
   }
 
-  private makeConsul(settings: ConsulSettings): ConsulProvider {
-    const { clock, random, log } = this;
-    const { openConsul: open, resolve } = this.doors;
+  /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
+  private registries(): ProviderStatus[] {
+    const overlay = this.overlay === null ? [] : [this.overlay.status()];
+    return [...this.providers.statuses(), ...overlay];
+  }
+
+  private async makeConsul(settings: ConsulSettings): Promise<ConsulProvider> {
+    const { ConsulProvider, open } = await this.doors.loadConsul();
+    const { clock, random, log, isGoodSetting } = this;
+    const { resolve } = this.doors;
     const guard = () => this.settings.guard;
     const ways = { clock, random, log, open, resolve };
     // What a registry that fails now says first, it may say for want of knowing better.
@@ -262,17 +325,27 @@ export class Upriver {
       const { endpoints, isHeld } = this.controller.knownOf(source);
       return { endpoints, isHeld: isHeld || isFailing };
     };
-    return new ConsulProvider({ settings, ...ways, guard, known, ...this.directMax });
+    const more = { guard, isGoodSetting, known, ...this.directMax };
+    return new ConsulProvider({ settings, ...ways, ...more });
   }
 
-  private watchOverlay(settings: ConsulSettings | null): void {
+  private async watchOverlay(settings: ConsulSettings | null): Promise<void> {
     void this.overlay?.stop();
     this.overlay = null;
-    if (settings === null || settings.kvKey === '') return;
-    const { clock, random, log } = this;
-    const { openConsul: open } = this.doors;
-    const onValue = (text: string | null) => this.onOverlay(settings.kvKey, text);
-    this.overlay = new KvWatch({ settings, clock, random, log, open, onValue });
+    const { clock, random, log, overlayText: known } = this;
+    const kvKey = settings?.kvKey ?? '';
+    const onValue = (text: string | null): void => {
+      this.overlayText = text;
+      this.onOverlay(kvKey, text);
+    };
+    // What an overlay did is undone with it, also where it is not followed any more.
+    if (settings === null || kvKey === '') {
+      if (known !== null) onValue(null);
+      return;
+    }
+    const { KvWatch, open } = await this.doors.loadConsul();
+    if (this.state === 'stopped') return;
+    this.overlay = new KvWatch({ settings, clock, random, log, open, onValue, known });
     this.overlay.start();
   }
 
@@ -304,14 +377,25 @@ export class Upriver {
     return { ready: false, reason };
   }
 
+  private watchAddresses(): void {
+    if (this.state === 'stopped') return;
+    this.looking = this.clock.setTimer(ADDRESSES_LOOK_MS, () => {
+      this.controller.reviewAddresses();
+      this.watchAddresses();
+    });
+  }
+
   private awaitReady(): void {
     if (this.state !== 'starting') return;
-    const isLive = this.appliedVersion === this.controller.version;
+    const { controller } = this;
+    const isLive = this.appliedVersion === controller.version && !controller.isLooking;
     if ((this.providers.unsynced === '' || this.keeper.reason !== '') && isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
       this.log.info(fields, 'ready');
+      this.sharedPorts.look(this.takeover !== null);
+      this.takeover?.ready();
       return;
     }
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
@@ -338,14 +422,24 @@ export class Upriver {
     this.providers.follow([...sourcesOf(before), ...this.followed()]);
     if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
       const { consul } = settings;
-      this.providers.replace('consul', consul === null ? null : this.makeConsul(consul));
-      this.watchOverlay(consul);
+      this.providers.replace('consul', consul === null ? null : await this.makeConsul(consul));
+      await this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
+    const names = await this.namesOf(settings);
+    await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
-    this.controller.setSettings(settings, cause);
+    this.controller.setSettings(settings, cause, names);
     this.providers.follow(this.followed());
+  }
+
+  /** The addresses of the host names on which the configuration listens. */
+  private namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
+    const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
+    if (stats.listen !== null) listens.push(stats.listen);
+    const hosts = listens.map((address) => (address.kind === 'tcp' ? address.host : ''));
+    return this.doors.resolveListens(hosts);
   }
 
   private get hasEnded(): boolean {
@@ -377,6 +471,7 @@ export class Upriver {
     const graceMs = this.settings.shutdownGraceMs;
     const hint = migrationHint();
     this.log.info({ graceMs, ...(hint === '' ? {} : { hint }) }, 'draining');
+    this.stats?.drain();
     const cut = await this.supervisor.drain(graceMs);
     if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
     await this.stop();
@@ -391,6 +486,10 @@ export class Upriver {
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
     this.awaiting?.cancel();
+    this.looking?.cancel();
+    this.updates.close();
+    this.takeover?.stop();
+    await this.takeover?.server;
     this.controller.close();
     const stopping = [
       this.supervisor.stop(),
@@ -410,6 +509,22 @@ export function programVersion(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   // Our own file.
   return (JSON.parse(text) as { version: string }).version;
+}
+
+function cannotListen(listen: ListenAddress, why: string, cause: unknown): CodedError {
+  return new CodedError('listen', `stats can't listen on ${formatListen(listen)}: ${why}`, {
+    cause,
+  });
+}
+
+/** Who has the address of the stats port, and what can be done about it. */
+function whoHolds(listen: ListenAddress, holder: Holder | null): string {
+  if (holder === null) {
+    const pid = listenerPid(listen);
+    return `the address is in use${pid === null ? '' : ` by process ${pid}`}`;
+  }
+  const { pid, version } = holder;
+  return `Upriver ${version} (process ${pid}) serves there; --takeover upgrades it, --stats gives this process an address of its own`;
 }
 
 /** What the services of the configuration follow. */

@@ -16,6 +16,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/provider.ts': ['src/base', 'src/model'],
   'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-names.ts': ['src/base'],
+  'src/discovery/listen-names.ts': ['src/base'],
   'src/discovery/static.ts': [
     'src/base',
     'src/model',
@@ -43,8 +44,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/dev': ['src/base'],
   'src/doors.ts': [
     'src/base',
+    'src/control/port-claims.ts',
     'src/discovery/consul',
     'src/discovery/host-names.ts',
+    'src/discovery/listen-names.ts',
     'src/health',
     'src/state',
     'src/supervisor',
@@ -105,7 +108,8 @@ const behindDoors = [
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
   ...['src/discovery/consul/dispatchers.ts', 'src/discovery/consul/token.ts'],
-  'src/discovery/host-names.ts',
+  ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
+  ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
 ];
 
 /** Words -> where they may stand, and why nowhere else. */
@@ -140,7 +144,10 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
   },
   {
     word: /from 'node:net'/,
-    allowed: ['src/proxy', 'src/health', 'src/dev', 'src/observe', 'src/config', 'src/discovery'],
+    allowed: [
+      ...['src/proxy', 'src/health', 'src/dev', 'src/observe', 'src/config', 'src/discovery'],
+      'src/supervisor/port-probe.ts',
+    ],
     why: 'sockets belong to the parts that own a wire',
   },
   {
@@ -191,7 +198,8 @@ describe('imports', () => {
       reached.add(file);
       for (const target of imports.get(file)?.files ?? []) visit(target);
     };
-    for (const entry of ['src/cli/upriver.ts', 'src/worker/entry.ts']) visit(entry);
+    const threads = ['src/worker/entry.ts', 'src/config/load-entry.ts'];
+    for (const entry of ['src/cli/upriver.ts', ...threads]) visit(entry);
     expect(sources.filter((file) => !reached.has(file))).toEqual([]);
   });
 });

@@ -2,10 +2,14 @@
 // from its start to its stop or its death. A dead process gets no timer, no answer and no message.
 import type { Clock, Timer } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/log.ts';
-import { describeService, loadSettings } from '../../src/config/load.ts';
+import { describeService, isGoodSetting } from '../../src/config/describe.ts';
+import { loadSettings } from '../../src/config/load.ts';
+import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
+import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import type { Doors } from '../../src/doors.ts';
 import { Upriver } from '../../src/main.ts';
 import type { Settings } from '../../src/model/settings.ts';
+import type { SystemTables } from '../../src/supervisor/shared-ports.ts';
 import { cleanLedger } from '../data/ledgers.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimConsul } from './sim-consul.ts';
@@ -68,11 +72,17 @@ export class SimProcess {
       setTimer: (ms, run) => later(Math.max(1, Math.trunc(ms)), run),
       nextTurn: (run) => void later(0, run),
     };
+    const open = around.consul.opener(isDead);
     const doors: Doors = {
       clock,
       random: kernel.chance(`process ${number}`).next,
-      openConsul: around.consul.opener(isDead),
+      loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, open }),
       resolve: around.resolve,
+      // They are listened on by addresses, which nobody else has.
+      resolveListens: () => Promise.resolve(new Map()),
+      probePort: () => Promise.resolve(''),
+      localAddresses: () => [],
+      sockets: NO_SOCKETS,
       probe: around.probe,
       disk: around.disk.openFor(isDead),
       startThread: (init, events) => {
@@ -89,6 +99,7 @@ export class SimProcess {
       log: this.logger(),
       writeAccess: null,
       describe: describeService,
+      isGoodSetting,
       onOverlay: (_key, overlay) => {
         this.overlay = overlay;
         this.reload('overlay');
@@ -160,6 +171,8 @@ export class SimProcess {
     return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
   }
 }
+
+const NO_SOCKETS: SystemTables = { table: () => '', socketsOf: () => [], pids: () => [] };
 
 /** Errors that a run may well have. */
 const EXPECTED =

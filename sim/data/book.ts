@@ -77,6 +77,8 @@ export interface Request {
   startMs: number;
   /** When the last byte was written; -1: it was not. */
   wholeMs: number;
+  /** In a session or tunnel: when the client ended its direction; -1: it did not. */
+  endedMs: number;
   /** When the request before it on the connection was answered; 0: it is the first. */
   turnMs: number;
   readonly attempts: Attempt[];

@@ -140,8 +140,9 @@ export class HttpEndpointConnection implements MessageSink {
     if (trailers !== '' && trailers.toLowerCase() !== REQUEST_TRAILER.toLowerCase())
       throw new Error(`trailers ${JSON.stringify(trailers)}`);
     attempt.hasWhole = true;
-    if (attempt.doneMs >= 0) this.between();
-    else this.answerLater();
+    const isStalled = attempt.fault === 'stalls' || attempt.fault === 'silent';
+    if (attempt.doneMs < 0) this.answerLater();
+    else if (!isStalled) this.between();
   }
 
   onTunnel(bytes: Buffer): void {
@@ -197,8 +198,8 @@ export class HttpEndpointConnection implements MessageSink {
     const script = this.script!;
     attempt.doneMs = kernel.nowMs;
     if (script.switches) return this.beginTalk(attempt);
-    const chance = kernel.chance(`after ${attempt.tag}`);
-    if (script.fault === 'surplus' && !this.setting.isNarrow) this.surplusMs = kernel.nowMs;
+    const delayMs = (): number => kernel.chance(`after ${attempt.tag}`).between(0, 400);
+    if (script.fault === 'surplus') this.noteSurplus();
     switch (script.fault) {
       case 'silent':
       case 'stalls':
@@ -208,20 +209,28 @@ export class HttpEndpointConnection implements MessageSink {
       case 'closes':
         return this.leave(() => this.end.end());
       case 'closes-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.leaveInOrder()));
+        kernel.after(delayMs(), () => this.whileIdle(() => this.leaveInOrder()));
         break;
       case 'resets-idle':
-        kernel.after(chance.between(0, 400), () => this.whileIdle(() => this.end.reset()));
+        kernel.after(delayMs(), () => this.whileIdle(() => this.end.reset()));
         break;
       case 'surplus-idle':
-        kernel.after(chance.between(0, 400), () =>
-          this.whileIdle(() => this.end.write(Buffer.from(SURPLUS))),
-        );
+        kernel.after(delayMs(), () => this.whileIdle(() => this.sendSurplus()));
         break;
     }
     if (script.closes) this.end.end();
     if (attempt.hasWhole) this.between();
     if (kernel.trace.isOn) this.setting.book.note(`endpoint ${name} has answered ${attempt.tag}`);
+  }
+
+  private sendSurplus(): void {
+    this.noteSurplus();
+    this.end.write(Buffer.from(SURPLUS));
+  }
+
+  private noteSurplus(): void {
+    const { isNarrow, kernel } = this.setting;
+    if (!isNarrow) this.surplusMs = kernel.nowMs;
   }
 
   /** As far as the endpoint knows: a request may be on its way. */
@@ -250,6 +259,7 @@ export class HttpEndpointConnection implements MessageSink {
       chance: kernel.chance(`talk ${attempt.tag}`),
       out: attempt.body,
       expected: () => tunnelBytes(attempt.request!),
+      peerEndedMs: () => (this.setting.isNarrow ? -1 : attempt.request!.endedMs),
       mayBeShort: () => !attempt.request!.isOrderly,
       onWrong: (text) =>
         book.fault(`tunnel of ${attempt.tag}, at the endpoint: ${text}`, attempt.request!.service),

@@ -305,11 +305,9 @@ export class Judge {
     if (this.during(one, `listener ${entry.plan.port}`) || this.during(one, 'memory'))
       return 'change';
     if (this.during(one, 'drain') || this.during(one, 'grace over')) return 'drain';
-    if (
-      request.end === 'cut'
-        ? request.attempts.some(({ fault }) => fault !== '')
-        : this.isUnreliable(one)
-    )
+    // Of a session that was cut early, neither side may know whose it was.
+    const isKnown = request.end === 'cut' && request.attempts.length > 0;
+    if (isKnown ? request.attempts.some(({ fault }) => fault !== '') : this.isUnreliable(one))
       return 'endpoint';
     if (policies.some(({ timeouts }) => lasted >= timeouts.idleTcpMs)) return 'idle';
     const isLimited = policies.some(

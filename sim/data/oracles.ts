@@ -108,11 +108,14 @@ export class InstantOracles implements LedgerWatch {
     );
   }
 
-  /** With the attempt that has just been placed. */
+  /**
+   * With the attempt that has just been placed: none may be less loaded with it than the chosen one was
+   * without it. Among those it is a matter of whose turn it is (balance/least-conn.ts).
+   */
   private checkLeast(chosen: EndpointEntry, service: ServiceEntry): void {
     const loadOf = ({ plan, weight }: EndpointEntry, more: number): number =>
       ((this.inFlight.get(plan.slot) ?? 0) + more) / weight;
-    const load = loadOf(chosen, 0);
+    const load = loadOf(chosen, -1);
     const most = service.policy.limits.perEndpoint;
     for (const other of this.table.endpointsOf(service.plan.name)) {
       const isFull = most > 0 && (this.inFlight.get(other.plan.slot) ?? 0) >= most;

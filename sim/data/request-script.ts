@@ -62,9 +62,13 @@ export function marked(size: number, mark: string): Buffer {
   return size === 0 ? NOTHING : Buffer.alloc(size, mark, 'latin1');
 }
 
+const HELD_BYTES = 256 * 1024;
+
 /** A body's size: mostly small, sometimes none, seldom large. */
 export function drawSize(chance: Chance, largest: number): number {
   if (chance.happens(0.1)) return 0;
+  // More than the systems on the way hold.
+  if (largest > HELD_BYTES && chance.happens(0.015)) return chance.int(largest >> 1, largest);
   return chance.size(1, chance.happens(0.06) ? largest : 600);
 }
 

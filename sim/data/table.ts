@@ -49,6 +49,7 @@ export class Table {
   readonly services = new Map<string, ServiceEntry>();
   readonly endpoints = new Map<string, EndpointEntry>();
   readonly bySlot = new Map<number, EndpointEntry>();
+  private readonly byService = new Map<string, EndpointEntry[]>();
   readonly periods: Periods;
   private readonly kernel: Kernel;
   private readonly hosts: readonly WorkerHost[];
@@ -71,6 +72,7 @@ export class Table {
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, usable: [] }));
     for (const service of plan.services) {
       const { name, protocol, isPlain } = service;
+      this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
       const policy = drawPolicy(chance, { name, protocol, isPlain: isPlain || plain });
       const flags = { isThere: true, isListening: true, isPanicking: false };
@@ -86,11 +88,12 @@ export class Table {
       };
       this.endpoints.set(endpoint.name, entry);
       this.bySlot.set(endpoint.slot, entry);
+      this.byService.get(endpoint.service)!.push(entry);
     }
   }
 
-  endpointsOf(service: string): EndpointEntry[] {
-    return [...this.endpoints.values()].filter(({ plan }) => plan.service === service);
+  endpointsOf(service: string): readonly EndpointEntry[] {
+    return this.byService.get(service)!;
   }
 
   get isSettled(): boolean {

@@ -15,6 +15,10 @@ export interface TalkOptions {
   readonly onWrong: (text: string) => void;
   /** The other side may end before it has sent everything: it is not an orderly one. */
   readonly mayBeShort: () => boolean;
+  /** This direction has ended. */
+  readonly onEnded?: () => void;
+  /** When the other side ended its direction, as far as that is to be held against the product; -1. */
+  readonly peerEndedMs?: () => number;
   /** Both directions have ended, each in order. */
   readonly onDone: () => void;
 }
@@ -66,13 +70,25 @@ export class Talk {
     const { kernel, end } = this.options;
     if (end.isClosed || this.hasEnded) return;
     const leftMs = this.lastMs + WAIT_MS - kernel.nowMs;
-    if (leftMs <= 0) this.endNow();
-    else kernel.after(leftMs, () => this.waitForPeer());
+    if (leftMs <= 0) {
+      this.checkPeerEnd();
+      this.endNow();
+    } else kernel.after(leftMs, () => this.waitForPeer());
+  }
+
+  /** Everything came, and then nothing for a while: an end that was sent has come as well. */
+  private checkPeerEnd(): void {
+    const { expected, kernel, onWrong, peerEndedMs } = this.options;
+    const endedMs = peerEndedMs?.() ?? -1;
+    const isWhole = this.got === expected()?.length;
+    if (this.hasPeerEnded || !isWhole || endedMs < 0 || kernel.nowMs - endedMs < WAIT_MS) return;
+    onWrong(`the other side's end, sent at ${endedMs.toFixed(1)} ms, has not come`);
   }
 
   private endNow(): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
+    this.options.onEnded?.();
     this.options.end.end();
     if (this.hasPeerEnded) this.finish();
   }

@@ -98,6 +98,9 @@ class TcpClientSession {
       chance,
       out: Buffer.concat([named(`${id}\n`, ID_BYTES), body]),
       expected: () => this.attempt?.body ?? null,
+      onEnded: () => {
+        this.request.endedMs = kernel.nowMs;
+      },
       mayBeShort: () => this.attempt === null || this.attempt.fault === 'closes',
       onWrong: (text) => this.fault(`session ${this.attempt?.tag}, at the client ${id}: ${text}`),
       onDone: () => {
@@ -172,6 +175,7 @@ function makeSession(
     startMs: nowMs,
     wholeMs: nowMs,
     turnMs: 0,
+    endedMs: -1,
     attempts: [],
     end: 'open',
     status: 0,
@@ -223,6 +227,7 @@ export class TcpEndpointConnection {
       chance,
       out: Buffer.concat([named(`${tag}\n`, TAG_BYTES), body]),
       expected: () => this.attempt.request?.body ?? null,
+      peerEndedMs: () => (setting.isNarrow ? -1 : (this.attempt.request?.endedMs ?? -1)),
       mayBeShort: () => this.attempt.request?.isOrderly === false,
       onWrong: (text) =>
         this.fault(`session ${this.attempt.request?.id}, at the endpoint ${tag}: ${text}`),

@@ -149,8 +149,8 @@ const rows: readonly Row[] = [
   [
     'an answer without a frame is cut in order',
     `${http}/http1-request.ts`,
-    '    if (looksComplete) connection.reset();\n    else connection.abort();',
-    '    connection.abort();',
+    '    if (looksComplete) connection.reset();\n    else connection.breakOff();',
+    '    connection.breakOff();',
   ],
   [
     'a place while memory is short is not given back',
@@ -173,7 +173,7 @@ const rows: readonly Row[] = [
   [
     'least connections forget the weight',
     'src/balance/least-conn.ts',
-    'const load = (active + 1) / choice.weight;',
+    'const load = (active + 1) * costs[index]!;',
     'const load = active + 1;',
   ],
   [

@@ -9,6 +9,8 @@ import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
 
 const SECONDS_MAX = 60;
+/** No world takes so long, ms. */
+const STUCK_MS = 15_000;
 const root = join(import.meta.dirname, '../..');
 /** What a world needs. */
 const COPIED = ['src', 'sim', 'test/support', 'package.json'];
@@ -85,16 +87,25 @@ function run(file: string): Promise<Found> {
     errors += String(bytes);
   });
   // A fault may make an event that never ends: that is found as well.
-  const timer = setTimeout(() => child.kill('SIGKILL'), (SECONDS_MAX + 30) * 1000);
+  let timer = setTimeout(() => child.kill('SIGKILL'), STUCK_MS);
+  child.stdout.on('data', () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.kill('SIGKILL'), STUCK_MS);
+  });
   return new Promise((resolve) => {
     child.on('close', () => {
       clearTimeout(timer);
       const ms = Math.round(performance.now() - startMs);
       const line = out.trim().split('\n').at(-1) ?? '';
       const how = errors === '' ? 'an event never ends' : `the run breaks: ${errors.slice(0, 200)}`;
-      resolve(line.startsWith('{') ? JSON.parse(line) : { seeds: 1, ms, fault: how });
+      resolve(line.startsWith('{') ? JSON.parse(line) : { seeds: seedOf(line), ms, fault: how });
     });
   });
+}
+
+/** Of the line that was printed when the run stopped. */
+function seedOf(line: string): number {
+  return Number(/^seed (\d+)$/.exec(line)?.[1] ?? 1);
 }
 
 function print(line: string): void {

@@ -1,6 +1,7 @@
 // What every balancing policy is: it gets the endpoints that may take work, and picks one.
 // A policy sees numbers alone (slots, weights, requests in flight), no sockets and no clock.
 import type { Random } from '../base/prng.ts';
+import type { Turns } from './turn.ts';
 
 /** An endpoint as a policy sees it. */
 export interface Choice {
@@ -19,6 +20,8 @@ export interface BalancerContext {
   /** Requests in flight that an endpoint may have at most; 0 is no limit. */
   readonly perEndpointMax: number;
   readonly random: Random;
+  /** Where least connections and round robin keep whose turn it is. */
+  readonly turns: Turns;
 }
 
 export interface Balancer<C extends Choice> {

@@ -1,52 +1,42 @@
-// Smooth weighted round robin: each pick adds every weight to its endpoint's credit, takes the
-// richest and charges it the sum. Weights 5,1,1 give a a b a c a a, not a a a a a b c.
+// Round robin: the smooth weighted turn (turn.ts), whatever is in flight, exact over all workers.
 import { type Balancer, type BalancerContext, type Choice, isOut } from './balancer.ts';
+import { Turn } from './turn.ts';
 
 export class RoundRobin<C extends Choice> implements Balancer<C> {
   private readonly context: BalancerContext;
+  private readonly turn: Turn;
   private choices: readonly C[] = [];
-  private credits = new Float64Array(0);
-  private areEqual = true;
   private next: number;
 
   constructor(context: BalancerContext) {
     this.context = context;
+    this.turn = new Turn(context.turns);
+    // Not every balancer of a fleet begins with the same endpoint.
     this.next = Math.floor(context.random() * 0x1000_0000);
   }
 
   setChoices(choices: readonly C[]): void {
-    const before = new Map(this.choices.map((choice, i) => [choice.id, this.credits[i]!]));
     this.choices = choices;
-    this.credits = Float64Array.from(choices, (choice) => before.get(choice.id) ?? 0);
-    this.areEqual = choices.every((choice) => choice.weight === choices[0]!.weight);
+    this.turn.setChoices(choices);
   }
 
   pick(tried: readonly number[]): C | null {
-    return this.areEqual ? this.pickInTurn(tried) : this.pickRichest(tried);
-  }
-
-  private pickInTurn(tried: readonly number[]): C | null {
-    const count = this.choices.length;
+    const { choices, context, turn } = this;
+    const count = choices.length;
+    let first = -1;
+    let firstDue = Number.POSITIVE_INFINITY;
     for (let seen = 0; seen < count; seen += 1) {
-      const choice = this.choices[(this.next + seen) % count]!;
-      if (isOut(choice, tried, this.context)) continue;
-      this.next = (this.next + seen + 1) % count;
-      return choice;
+      const index = (this.next + seen) % count;
+      const due = turn.untilDue(index);
+      if (due >= firstDue || isOut(choices[index]!, tried, context)) continue;
+      first = index;
+      firstDue = due;
+      // Any that is due will do: the clock goes on when none is left.
+      if (due < 0) break;
     }
-    return null;
-  }
-
-  private pickRichest(tried: readonly number[]): C | null {
-    let best = -1;
-    let sum = 0;
-    this.choices.forEach((choice, i) => {
-      if (isOut(choice, tried, this.context)) return;
-      this.credits[i]! += choice.weight;
-      sum += choice.weight;
-      if (best < 0 || this.credits[i]! > this.credits[best]!) best = i;
-    });
-    if (best < 0) return null;
-    this.credits[best]! -= sum;
-    return this.choices[best]!;
+    if (first < 0) return null;
+    turn.take(first);
+    this.next = first + 1;
+    return choices[first]!;
   }
 }

@@ -1,10 +1,14 @@
+const EDITS_MAX = 2;
+
 /** The known word that `word` was probably meant to be (two edits away at most), or null. */
 export function closest(word: string, known: readonly string[]): string | null {
+  // Words whose lengths differ by more are further away; a foreign one may be very long.
   const ranked = known
+    .filter((candidate) => Math.abs(candidate.length - word.length) <= EDITS_MAX)
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  return best !== undefined && best.distance <= 2 ? best.candidate : null;
+  return best !== undefined && best.distance <= EDITS_MAX ? best.candidate : null;
 }
 
 /** Levenshtein distance of two short words. */

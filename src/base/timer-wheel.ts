@@ -1,6 +1,7 @@
 // Coarse timers for many connections: setting one costs an assignment, no timer of Node's and no
 // closure. An entry sits in the slot of its deadline; when the deadline moves later, the entry
 // stays where it is and moves on when its slot comes up.
+// What arrived while the thread was busy is read first: bytes that came in time are no time-out.
 // A timer fires late by at most two ticks, and early only where the thread was busy for longer than a
 // tick when it was set: by as much as that.
 import type { Timer, WorkerClock } from './clock.ts';
@@ -40,12 +41,15 @@ export class TimerWheel {
   nowMs: number;
   private readonly readClock: () => number;
   private readonly slots: TimerEntry[];
+  /** Slots up to this tick have been visited. */
+  private visitedTick: number;
   private ticking: Timer | null = null;
 
   /** `readClock` returns monotonic milliseconds. */
   constructor(readClock: () => number) {
     this.readClock = readClock;
     this.nowMs = readClock();
+    this.visitedTick = Math.floor(this.nowMs / TICK_MS);
     // The head of each slot's ring.
     this.slots = Array.from({ length: SLOTS }, () => {
       const head = new TimerEntry({ onTimer() {} });
@@ -56,8 +60,16 @@ export class TimerWheel {
   }
 
   /** Begins to tick by itself; that does not keep the thread alive. */
-  start(clock: Pick<WorkerClock, 'setTicker'>): void {
-    this.ticking ??= clock.setTicker(TICK_MS, () => this.tick());
+  start(clock: Pick<WorkerClock, 'setTicker' | 'nextTurn'>): void {
+    const fire = (): void => {
+      if (this.ticking !== null) this.tick();
+    };
+    this.ticking ??= clock.setTicker(TICK_MS, () => {
+      // Node calls timers before it reads sockets, so a thread that stood still would find its
+      // connections timed out although what they waited for is there.
+      this.nowMs = this.readClock();
+      clock.nextTurn(fire);
+    });
   }
 
   stop(): void {
@@ -87,9 +99,10 @@ export class TimerWheel {
 
   /** Fires what is due. Called by the ticking, or by a test that turns the clock. */
   tick(): void {
-    const fromTick = Math.floor(this.nowMs / TICK_MS);
+    const fromTick = this.visitedTick;
     this.nowMs = this.readClock();
     const toTick = Math.floor(this.nowMs / TICK_MS);
+    this.visitedTick = toTick;
     const count = Math.min(SLOTS, toTick - fromTick);
     for (let i = 1; i <= count; i += 1) this.visit(this.slots[(toTick - count + i) % SLOTS]!);
   }

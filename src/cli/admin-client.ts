@@ -1,61 +1,83 @@
-// Asks a running instance over its stats port.
+// Asks a running instance over its stats port. By node:http and not by fetch: it reaches unix sockets
+// too, and a health check every few seconds should cost little.
+import { type IncomingMessage, request } from 'node:http';
 import { messageOf } from '../base/coded-error.ts';
-import { safeData, safeLine } from '../base/safe-text.ts';
+import { safeData, safeJson, safeLine } from '../base/safe-text.ts';
 import type { ParsedArguments } from './command.ts';
+import { type Instance, instanceOf } from './stats-address.ts';
 
 const TIMEOUT_MS = 5000;
-const DEFAULT_ADDRESS = '127.0.0.1:1936';
 
-/** An answer, or why there is none, for people. */
+/** An answer, or why there is none, in words. */
 export type Asked<T> = { readonly body: T } | { readonly problem: string };
 
-/** The base URL of the instance that the flags and the environment name; null where it is none. */
-export function statsUrl(flags: ParsedArguments['flags']): string | null {
-  const given = typeof flags.stats === 'string' ? flags.stats : process.env.UPRIVER_STATS;
-  const address = (given || DEFAULT_ADDRESS).replace(/^http:\/\/|\/$/g, '');
-  // A listen address without a host means every address of the machine: this one among them.
-  const port = /^(?:(?:0\.0\.0\.0|\*|\[::\])?:)?(\d+)$/.exec(address)?.[1];
-  const url = URL.parse(`http://${port === undefined ? address : `127.0.0.1:${port}`}`);
-  return url === null || url.port === '' || url.pathname !== '/' ? null : url.origin;
+export interface Question {
+  readonly path: string;
+  readonly method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly timeoutMs?: number;
+  /** The texts of the answer as they are: to be named in another question, or printed by `printJson`. */
+  readonly isRaw?: boolean;
 }
 
-/** What is said where statsUrl finds none. */
-export function noStatsUrl(flags: ParsedArguments['flags']): string {
-  const [where, value] =
-    typeof flags.stats === 'string'
-      ? ['--stats', flags.stats]
-      : ['UPRIVER_STATS', process.env.UPRIVER_STATS ?? ''];
-  return `${where}: '${value}': expected the port or address:port of a running instance`;
+export interface Reply {
+  readonly status: number;
+  readonly text: string;
 }
 
 /**
  * Asks `path`; T is the shape that docs/reference/admin-api.md gives it. All texts of the answer are
- * made safe for a terminal here: what registries and endpoints say is in it.
+ * made safe for a terminal here, unless the question is for them as they are: what registries and
+ * endpoints say is in it.
  */
 export async function ask<T>(
   given: ParsedArguments,
-  path: string,
-  method: 'GET' | 'POST' = 'GET',
+  question: Question | string,
 ): Promise<Asked<T>> {
-  const base = statsUrl(given.flags);
-  if (base === null) return { problem: noStatsUrl(given.flags) };
-  const { token } = given.flags;
-  const { UPRIVER_ADMIN_TOKEN, UPRIVER_READ_TOKEN } = process.env;
-  const known = UPRIVER_ADMIN_TOKEN || (method === 'GET' ? UPRIVER_READ_TOKEN : '');
-  const secret = typeof token === 'string' ? token : known;
+  const asked = typeof question === 'string' ? { path: question } : question;
+  const instance = await instanceOf(given.flags);
+  if ('problem' in instance) return instance;
   try {
-    const response = await fetch(base + path, {
-      method,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: secret ? { authorization: `Bearer ${secret}` } : {},
-    });
-    const text = await response.text();
-    if (response.ok) return { body: safeData(text) as T };
-    return { problem: errorIn(text) || `${path} answered ${response.status}` };
+    const { status, text } = await send(instance, asked);
+    if (status >= 300) return { problem: errorIn(text) || `${asked.path} answered ${status}` };
+    return { body: (asked.isRaw === true ? JSON.parse(text) : safeData(text)) as T };
   } catch (error) {
-    const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
-    return { problem: safeLine(`no answer from ${base}: ${cause}`) };
+    return { problem: safeLine(`no answer from ${instance.name}: ${messageOf(error)}`) };
   }
+}
+
+/** Sends the question; rejects where there is no answer in time. */
+export function send(instance: Instance, question: Question): Promise<Reply> {
+  const { path, method = 'GET', body, timeoutMs = TIMEOUT_MS } = question;
+  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const secret = instance.token || (method === 'GET' ? instance.readToken : '');
+  const asked = request({
+    ...instance.place,
+    path,
+    method,
+    agent: false,
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: {
+      'content-length': Buffer.byteLength(text),
+      ...(secret === '' ? {} : { authorization: `Bearer ${secret}` }),
+    },
+  });
+  const fail = (error: Error): void =>
+    reject(error.name === 'AbortError' ? new Error(`none within ${timeoutMs} ms`) : error);
+  asked.once('error', fail);
+  asked.once('response', (response: IncomingMessage) => {
+    let answer = '';
+    response.setEncoding('utf8');
+    response.on('data', (part: string) => {
+      answer += part;
+    });
+    response.once('error', fail);
+    response.once('end', () => resolve({ status: response.statusCode ?? 0, text: answer }));
+  });
+  asked.end(text);
+  return promise;
 }
 
 function errorIn(text: string): string {
@@ -65,6 +87,11 @@ function errorIn(text: string): string {
   } catch {
     return '';
   }
+}
+
+/** For programs: the data as it is, with whatever could act in a terminal escaped as JSON does it. */
+export function printJson(data: unknown, indent = 2): void {
+  console.log(safeJson(JSON.stringify(data, null, indent)));
 }
 
 /** Rows as aligned columns; the first row is the head. */

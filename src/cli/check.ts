@@ -1,6 +1,5 @@
 // `upriver check`: tells every problem of the configuration at once, or that there is none. Exit code:
 // 0 valid, 1 invalid, 2 nothing that could be checked.
-import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { messageOf } from '../base/coded-error.ts';
 import { withoutDead } from '../config/consistency.ts';
@@ -11,13 +10,14 @@ import { formatProblem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import { hideVariables, redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
+import { readConfigFile } from '../config/source.ts';
 import type { Tree } from '../config/tree.ts';
 
 export function check(options: { flags: RunFlags; path: string; isPrinted: boolean }): number {
   const { flags, path, isPrinted } = options;
   let text = '';
   try {
-    if (path !== '') text = readFileSync(path, 'utf8');
+    if (path !== '') text = readConfigFile(path);
   } catch (error) {
     console.error(`upriver: can't read ${path}: ${messageOf(error)}`);
     return 2;

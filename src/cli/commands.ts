@@ -75,11 +75,34 @@ const CONFIG_FLAGS: readonly Flag[] = [
   },
 ];
 
+const TAKEOVER_FLAG: Flag = {
+  name: 'takeover',
+  value: '',
+  environment: 'UPRIVER_TAKEOVER',
+  help: 'upgrade: start beside the process that serves, and take its stats port when it drains',
+};
+
 const STATS_FLAG: Flag = {
   name: 'stats',
   value: 'ADDR:PORT',
   environment: 'UPRIVER_STATS',
-  help: 'the running instance (default 127.0.0.1:1936)',
+  help: 'the running instance (default: stats.listen of the file, or 127.0.0.1:1936)',
+};
+
+const CONFIG_FLAG: Flag = {
+  name: 'config',
+  value: 'FILE',
+  environment: 'UPRIVER_CONFIG',
+  help: 'its configuration, for stats.listen',
+};
+
+const INSTANCE_FLAGS: readonly Flag[] = [STATS_FLAG, CONFIG_FLAG];
+
+const JSON_FLAG: Flag = {
+  name: 'json',
+  value: '',
+  environment: '',
+  help: "print the API's JSON",
 };
 
 const TOKEN_FLAG: Flag = {
@@ -89,11 +112,15 @@ const TOKEN_FLAG: Flag = {
   help: 'its admin token',
 };
 
-const operatorCommand = (name: 'drain' | 'ready' | 'maint', help: string): Command => ({
+const operatorCommand = (
+  name: 'drain' | 'ready' | 'maint' | 'weight',
+  help: string,
+  words = 'SERVICE ENDPOINT',
+): Command => ({
   name,
-  words: 'SERVICE ENDPOINT',
+  words,
   help,
-  flags: [STATS_FLAG, TOKEN_FLAG],
+  flags: [...INSTANCE_FLAGS, TOKEN_FLAG],
   run: async (given) => (await import('./operate.ts')).operate(name, given),
 });
 
@@ -102,10 +129,11 @@ export const commands: readonly Command[] = [
     name: 'run',
     words: '',
     help: 'the load balancer, in the foreground (the default)',
-    flags: CONFIG_FLAGS,
+    flags: [...CONFIG_FLAGS, TAKEOVER_FLAG],
     run: async ({ flags }) => {
       const { run } = await import('./run.ts');
-      return run({ flags, env: process.env, path: configPath(flags) });
+      const takeover = flags.takeover === true || isSet(process.env.UPRIVER_TAKEOVER);
+      return run({ flags, env: process.env, path: configPath(flags), takeover });
     },
   },
   {
@@ -138,24 +166,33 @@ export const commands: readonly Command[] = [
     name: 'status',
     words: '',
     help: 'services and endpoints of a running instance',
-    flags: [STATS_FLAG],
+    flags: [
+      ...INSTANCE_FLAGS,
+      JSON_FLAG,
+      { name: 'watch', value: '', environment: '', help: 'show it again every second' },
+    ],
     run: async (given) => (await import('./status.ts')).status(given),
   },
   {
     name: 'explain',
     words: 'SERVICE [ENDPOINT]',
     help: 'why each endpoint is in the state it is',
-    flags: [STATS_FLAG],
+    flags: [...INSTANCE_FLAGS, JSON_FLAG],
     run: async (given) => (await import('./explain.ts')).explain(given),
   },
   operatorCommand('drain', 'give an endpoint no new work'),
   operatorCommand('maint', 'take an endpoint out for maintenance'),
   operatorCommand('ready', 'take back drain or maint'),
+  operatorCommand(
+    'weight',
+    'change the weight of an endpoint; 0 gives it no new work',
+    'SERVICE ENDPOINT N',
+  ),
   {
     name: 'healthcheck',
     words: '',
     help: 'exit 0 when /healthz of the running instance answers',
-    flags: [STATS_FLAG],
+    flags: INSTANCE_FLAGS,
     run: async (given) => (await import('./healthcheck.ts')).healthcheck(given),
   },
   {
@@ -173,8 +210,20 @@ export const commands: readonly Command[] = [
     run: async ({ words }) =>
       (await import('./completion.ts')).completion(words[0] ?? '', commands),
   },
+  {
+    name: 'names',
+    words: '[SERVICE]',
+    help: 'services of a running instance, or endpoints of one: what completion asks',
+    flags: INSTANCE_FLAGS,
+    run: async (given) => (await import('./names.ts')).names(given),
+  },
 ];
 
 function configPath(flags: ParsedArguments['flags']): string {
   return typeof flags.config === 'string' ? flags.config : (process.env.UPRIVER_CONFIG ?? '');
+}
+
+/** Whether a variable that is a switch is on. */
+function isSet(value = ''): boolean {
+  return !['', '0', 'false', 'no', 'off'].includes(value.toLowerCase());
 }

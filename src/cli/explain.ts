@@ -1,8 +1,9 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
 import { safeLine } from '../base/safe-text.ts';
-import { ask } from './admin-client.ts';
+import { ask, printJson } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
-import type { ServiceAnswer } from './status.ts';
+import { endpointNamed } from './endpoint-name.ts';
+import type { ComparisonAnswer, ServiceAnswer, StatusAnswer } from './status.ts';
 
 interface EventAnswer {
   readonly atMs: number;
@@ -18,36 +19,57 @@ const EVENTS_SHOWN = 10;
 
 export async function explain(given: ParsedArguments): Promise<number> {
   const [asked = ''] = given.words;
-  // Texts of the answer are shown, and compared, as they are safe to show.
-  const [name = '', wanted = ''] = given.words.map((word) => safeLine(word));
+  const isRaw = given.flags.json === true;
+  // Texts of the answer are compared as they come: as they are, or as they are safe to show.
+  const [name = '', wanted = ''] = isRaw ? given.words : given.words.map((word) => safeLine(word));
   if (name === '') {
     console.error('upriver: explain: expected SERVICE [ENDPOINT]');
     return 2;
   }
   const path = `/api/v1/services/${encodeURIComponent(asked)}`;
-  const service = await ask<ServiceAnswer>(given, path);
-  const events = await ask<readonly EventAnswer[]>(given, '/api/v1/events?format=json');
+  const service = await ask<ServiceAnswer>(given, { path, isRaw });
+  const events = await ask<readonly EventAnswer[]>(given, {
+    path: '/api/v1/events?format=json',
+    isRaw,
+  });
+  if ('problem' in service && !isRaw && (await explainUnserved(given, name))) return 1;
   if ('problem' in service || 'problem' in events) {
     console.error(`upriver: ${'problem' in service ? service.problem : 'no events'}`);
     return 1;
   }
-  const endpoints = service.body.endpoints.filter(({ id }) => wanted === '' || id === wanted);
-  if (wanted !== '' && endpoints.length === 0) {
-    console.error(`upriver: service ${name} has no endpoint '${wanted}'`);
+  const one = wanted === '' ? null : endpointNamed(service.body, wanted);
+  if (typeof one === 'string') {
+    console.error(`upriver: ${one}`);
     return 1;
+  }
+  const endpoints = one === null ? service.body.endpoints : [one];
+  const historyOf = (id: string) =>
+    events.body
+      .filter((event) => event.service === name && event.endpoint === id)
+      .slice(-EVENTS_SHOWN);
+  if (isRaw) {
+    const told = endpoints.map((endpoint) => ({ ...endpoint, history: historyOf(endpoint.id) }));
+    printJson({ ...service.body, endpoints: told });
+    return 0;
   }
   for (const problem of service.body.problems) console.log(`! ${problem}`);
   if (service.body.panic)
     console.log('! panic: too few endpoints work, those that checks took out are used too');
   if (endpoints.length === 0)
     console.log(`${name} has no endpoint: requests are answered with 503`);
-  for (const endpoint of endpoints) {
-    const history = events.body.filter(
-      (one) => one.service === name && one.endpoint === endpoint.id,
-    );
-    console.log(describe(endpoint, history.slice(-EVENTS_SHOWN)));
-  }
+  for (const endpoint of endpoints) console.log(describe(endpoint, historyOf(endpoint.id)));
   return 0;
+}
+
+/** Why a service that describes itself is not served; false where nothing is known of it. */
+async function explainUnserved(given: ParsedArguments, name: string): Promise<boolean> {
+  const asked = await ask<StatusAnswer>(given, '/api/v1/status');
+  if ('problem' in asked) return false;
+  const start = `service ${name}: `;
+  const problems = asked.body.problems.filter((problem) => problem.startsWith(start));
+  for (const problem of problems) console.log(`! ${problem.slice(start.length)}`);
+  if (problems.length > 0) console.log(`${name} is not served`);
+  return problems.length > 0;
 }
 
 function describe(
@@ -62,11 +84,25 @@ function describe(
     `  weight    ${endpoint.weight}`,
     `  traffic   ${endpoint.active} active, ${endpoint.requests} requests, ${endpoint.failures} failures`,
     `  check     ${check === null ? 'none' : `${check.text} at ${time(check.at)}`}`,
+    ...comparisonLines(endpoint.comparison),
+    ...(endpoint.stays === '' ? [] : [`  stays     ${endpoint.stays}`]),
     ...history.map(
       (one) =>
         `  ${time(one.atMs)}  ${one.from || 'new'} -> ${one.to || 'gone'}  ${one.reason}  [${one.cause.kind}: ${one.cause.text}]`,
     ),
   ].join('\n');
+}
+
+/** The numbers by which an endpoint is ejected, or is not. */
+function comparisonLines(comparison: ComparisonAnswer | null): string[] {
+  if (comparison === null) return [];
+  const { requests, failures, peers, evidence } = comparison;
+  const whose = peers === 1 ? 'its peer' : `its ${peers} peers`;
+  const theirs = `${comparison.peer_failures} of ${comparison.peer_requests} of ${whose}`;
+  const sure = `evidence 10^${Math.floor(evidence)}, ejected from 10^${comparison.evidence_needed} on`;
+  return [
+    `  compared  ${failures} of ${requests} requests failed within ${comparison.span_seconds} s, ${theirs}; ${sure}`,
+  ];
 }
 
 function time(ms: number): string {

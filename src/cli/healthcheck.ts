@@ -1,27 +1,25 @@
 // `upriver healthcheck`: for container images without curl.
 import { messageOf } from '../base/coded-error.ts';
 import { safeLine } from '../base/safe-text.ts';
-import { noStatsUrl, statsUrl } from './admin-client.ts';
+import { send } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
+import { instanceOf } from './stats-address.ts';
 
 const TIMEOUT_MS = 2500;
 
 export async function healthcheck({ flags }: ParsedArguments): Promise<number> {
-  const base = statsUrl(flags);
-  if (base === null) {
-    console.error(`upriver: ${noStatsUrl(flags)}`);
+  const instance = await instanceOf(flags);
+  if ('problem' in instance) {
+    console.error(`upriver: ${instance.problem}`);
     return 1;
   }
-  const url = `${base}/healthz`;
+  const url = `${instance.name}/healthz`;
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (response.ok) return 0;
-    console.error(
-      `upriver: ${url} answered ${response.status}: ${safeLine((await response.text()).trim())}`,
-    );
+    const { status, text } = await send(instance, { path: '/healthz', timeoutMs: TIMEOUT_MS });
+    if (status === 200) return 0;
+    console.error(`upriver: ${url} answered ${status}: ${safeLine(text.trim())}`);
   } catch (error) {
-    const cause = error instanceof Error && error.cause ? error.cause : error;
-    console.error(`upriver: no answer from ${url}: ${messageOf(cause)}`);
+    console.error(`upriver: no answer from ${url}: ${messageOf(error)}`);
   }
   return 1;
 }

@@ -1,22 +1,50 @@
-// `upriver drain|ready|maint SERVICE ENDPOINT`: an operator's word to a running instance.
+// `upriver drain|ready|maint SERVICE ENDPOINT` and `weight SERVICE ENDPOINT N`: an operator's command to a
+// running instance.
+import { safeLine } from '../base/safe-text.ts';
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
+import { endpointNamed } from './endpoint-name.ts';
+import type { ServiceAnswer } from './status.ts';
+
+const WEIGHT_MAX = 65_535;
 
 export async function operate(
-  verb: 'drain' | 'ready' | 'maint',
+  verb: 'drain' | 'ready' | 'maint' | 'weight',
   given: ParsedArguments,
 ): Promise<number> {
-  const [service = '', endpoint = ''] = given.words;
-  if (service === '' || endpoint === '') {
-    console.error(`upriver: ${verb}: expected SERVICE ENDPOINT`);
+  const [service = '', wanted = '', weight = ''] = given.words;
+  const usage = misuse(verb, given.words);
+  if (usage !== '') {
+    console.error(`upriver: ${verb}: ${usage}`);
     return 2;
   }
-  const path = `/api/v1/services/${encodeURIComponent(service)}/endpoints/${encodeURIComponent(endpoint)}/${verb}`;
-  const asked = await ask<{ ok: boolean }>(given, path, 'POST');
-  if ('problem' in asked) {
-    console.error(`upriver: ${asked.problem}`);
-    return 1;
-  }
-  console.log(`${service} ${endpoint}: ${verb}`);
+  const path = `/api/v1/services/${encodeURIComponent(service)}`;
+  const known = await ask<ServiceAnswer>(given, { path, isRaw: true });
+  if ('problem' in known) return fail(known.problem);
+  const endpoint = endpointNamed(known.body, wanted);
+  if (typeof endpoint === 'string') return fail(endpoint);
+  const asked = await ask<{ ok: boolean }>(given, {
+    path: `${path}/endpoints/${encodeURIComponent(endpoint.id)}/${verb}`,
+    method: 'POST',
+    ...(verb === 'weight' ? { body: { weight: Number(weight) } } : {}),
+  });
+  if ('problem' in asked) return fail(asked.problem);
+  const what = `${service} ${endpoint.id}: ${verb}${verb === 'weight' ? ` ${weight}` : ''}`;
+  console.log(safeLine(what));
   return 0;
+}
+
+function misuse(verb: string, [service = '', endpoint = '', weight]: readonly string[]): string {
+  if (service === '' || endpoint === '') {
+    return `expected SERVICE ENDPOINT${verb === 'weight' ? ' N' : ''}`;
+  }
+  if (verb !== 'weight') return '';
+  if (weight === undefined) return 'expected SERVICE ENDPOINT N';
+  const isWeight = /^\d+$/.test(weight) && Number(weight) <= WEIGHT_MAX;
+  return isWeight ? '' : `'${weight}': expected a whole number from 0 to ${WEIGHT_MAX}`;
+}
+
+function fail(problem: string): number {
+  console.error(`upriver: ${problem}`);
+  return 1;
 }

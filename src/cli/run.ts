@@ -3,9 +3,9 @@
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger, LogLevel } from '../base/log.ts';
+import { describeService, isGoodSetting } from '../config/describe.ts';
 import type { Environment } from '../config/environment.ts';
 import type { RunFlags } from '../config/flags.ts';
-import { describeService } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { ConfigSource } from '../config/source.ts';
 import { Upriver } from '../main.ts';
@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly env: Environment;
   /** The configuration file; '' for none. */
   readonly path: string;
+  /** Start beside an older process, and take its stats port over. */
+  readonly takeover?: boolean;
   /** Called when listeners are open, with what is in force. */
   readonly onStarted?: (settings: Settings) => void;
 }
@@ -50,8 +52,10 @@ export async function run(options: RunOptions): Promise<number> {
     log: output.log,
     writeAccess: output.writeAccess,
     describe: describeService,
+    isGoodSetting,
     onOverlay: (key, text) => config.setOverlay(key, text),
     configStatus: () => config.status,
+    takeover: options.takeover ?? false,
   });
   const code = await live(upriver, { config, output, onStarted: options.onStarted, settings });
   config.close();

@@ -1,6 +1,18 @@
 // `upriver status`: what runs where, in a table.
-import { ask, table } from './admin-client.ts';
+import { ask, printJson, table } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
+
+/** The failures of an endpoint beside those of its peers. */
+export interface ComparisonAnswer {
+  readonly requests: number;
+  readonly failures: number;
+  readonly peers: number;
+  readonly peer_requests: number;
+  readonly peer_failures: number;
+  readonly span_seconds: number;
+  readonly evidence: number;
+  readonly evidence_needed: number;
+}
 
 /** As far as this command reads it (docs/reference/admin-api.md). */
 export interface ServiceAnswer {
@@ -20,16 +32,81 @@ export interface ServiceAnswer {
     readonly requests: number;
     readonly failures: number;
     readonly check: { readonly text: string; readonly at: number } | null;
+    readonly comparison: ComparisonAnswer | null;
+    readonly stays: string;
   }[];
 }
 
+/** As far as the commands read it. */
+export interface StatusAnswer {
+  readonly problems: readonly string[];
+  readonly registries: readonly { readonly name: string; readonly last_error: string }[];
+  readonly shared_ports?: readonly { readonly listen: string; readonly pid: number | null }[];
+  readonly takeover?: {
+    readonly successor: { readonly pid: number; readonly ready: boolean } | null;
+  };
+}
+
+const WATCH_MS = 1000;
+const CLEAR = '\u001b[H\u001b[2J';
+
+/** Once, or every second until it is ended. An instance that stops answering ends no watch. */
 export async function status(given: ParsedArguments): Promise<number> {
-  const asked = await ask<readonly ServiceAnswer[]>(given, '/api/v1/services');
-  if ('problem' in asked) {
-    console.error(`upriver: ${asked.problem}`);
-    return 1;
+  if (given.flags.watch !== true) return show(given, '');
+  const clear = process.stdout.isTTY ? CLEAR : '';
+  for (;;) {
+    await show(given, clear);
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
   }
-  const rows = asked.body.flatMap((service) => {
+}
+
+async function show(given: ParsedArguments, clear: string): Promise<number> {
+  const isRaw = given.flags.json === true;
+  const [services, about] = await Promise.all([
+    ask<readonly ServiceAnswer[]>(given, { path: '/api/v1/services', isRaw }),
+    ask<StatusAnswer>(given, { path: '/api/v1/status', isRaw }),
+  ]);
+  if ('problem' in services) return fail(services.problem);
+  if ('problem' in about) return fail(about.problem);
+  if (isRaw) {
+    const all = { status: about.body, services: services.body };
+    // A watch prints a document per line.
+    printJson(all, given.flags.watch === true ? 0 : 2);
+    return 0;
+  }
+  console.log(clear + tableOf(services.body));
+  for (const line of remarks(about.body)) console.log(`! ${line}`);
+  for (const { name, problems } of services.body) {
+    for (const problem of problems) console.log(`! ${name}: ${problem}`);
+  }
+  return 0;
+}
+
+function fail(problem: string): number {
+  console.error(`upriver: ${problem}`);
+  return 1;
+}
+
+function remarks(about: StatusAnswer): string[] {
+  const { problems, registries, shared_ports = [], takeover } = about;
+  const next = takeover?.successor ?? null;
+  return [
+    ...problems,
+    ...registries
+      .filter(({ last_error }) => last_error !== '')
+      .map(({ name, last_error }) => `registry ${name}: ${last_error}`),
+    ...shared_ports.map(({ listen, pid }) => {
+      const who = pid === null ? 'another process' : `process ${pid}`;
+      return `${who} listens on ${listen} as well and gets a share of the connections`;
+    }),
+    ...(next === null
+      ? []
+      : [`process ${next.pid} waits to take over${next.ready ? ', and is ready' : ''}`]),
+  ];
+}
+
+function tableOf(services: readonly ServiceAnswer[]): string {
+  const rows = services.flatMap((service) => {
     const listen = service.listen.join(' ');
     if (service.endpoints.length === 0)
       return [[service.name, listen, '(no endpoint)', '', '', '', '']];
@@ -44,9 +121,5 @@ export async function status(given: ParsedArguments): Promise<number> {
     ]);
   });
   const head = ['SERVICE', 'LISTEN', 'ENDPOINT', 'STATE', 'ACTIVE', 'REQUESTS', 'REASON'];
-  console.log(rows.length === 0 ? 'no service' : table([head, ...rows]));
-  for (const { name, problems } of asked.body) {
-    for (const problem of problems) console.log(`! ${name}: ${problem}`);
-  }
-  return 0;
+  return rows.length === 0 ? 'no service' : table([head, ...rows]);
 }

@@ -35,7 +35,7 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
 }
 
 export function buildService(name: string, input: ServiceInput): Service {
-  const { health, http, limits, passive, retry, timeouts } = input;
+  const { health, http, limits, retry, timeouts } = input;
   return {
     name,
     from: buildSource(name, input.from),
@@ -58,7 +58,7 @@ export function buildService(name: string, input: ServiceInput): Service {
             expectStatus: health.status,
             initial: health.initial,
           },
-    passive: buildPassive(passive),
+    passive: buildPassive(input),
     panic: input.panic,
     retry: {
       attempts: retry.attempts,
@@ -116,10 +116,13 @@ export function buildService(name: string, input: ServiceInput): Service {
   };
 }
 
-function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
-  // Off means off: the kinds that have a limit by default follow.
-  const { success_rate: rate } = passive;
+function buildPassive({ passive, balance }: ServiceInput): PassiveHealth {
+  const { success_rate: rate, latency } = passive;
+  // Off means off: what is on by default follows.
   const isOff = passive.consecutive_failures === 0;
+  // With hashing one client's errors are one endpoint's: a comparison is to be asked for.
+  const isAuto = !isOff && balance.policy !== 'hash';
+  const isCompared = rate.enabled === 'auto' ? isAuto : rate.enabled;
   return {
     consecutiveFailures: passive.consecutive_failures,
     connectFailures: isOff ? 0 : passive.connect_failures,
@@ -127,9 +130,15 @@ function buildPassive(passive: ServiceInput['passive']): PassiveHealth {
     timeouts: isOff ? 0 : passive.timeouts,
     gatewayErrors: passive.gateway_errors,
     serverErrors: passive.server_errors,
-    successRate: rate.enabled
-      ? { windowMs: rate.window, minRequests: rate.min_requests, minEndpoints: rate.min_endpoints }
+    successRate: isCompared
+      ? {
+          windowMs: rate.window,
+          minRequests: rate.min_requests,
+          minEndpoints: rate.min_endpoints,
+          excess: rate.excess,
+        }
       : null,
+    latency: latency.enabled ? { factor: latency.factor, minMs: latency.min } : null,
     ejectionMs: passive.ejection,
     maxEjectedShare: passive.max_ejected,
   };
@@ -163,6 +172,8 @@ function buildConsul(input: NonNullable<ConfigInput['registries']['consul']>): C
     },
     selfDescribed: input.self_described,
     tagPrefix: input.tag_prefix,
+    listenAllow: input.listen_allow,
+    endpointDeny: input.endpoint_deny,
     kvKey: input.kv_key,
   };
 }

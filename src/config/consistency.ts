@@ -1,7 +1,8 @@
 // What no single value can get wrong: listeners that two want, policies that don't fit the
 // protocol, keys of a listener where there is none, routes that lead nowhere.
+import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
-import { type Draft, type DraftService, draftOf } from './draft.ts';
+import { type Claim, claimsOf, type Draft, type DraftService, draftOf } from './draft.ts';
 import type { Problem } from './problem.ts';
 import { routeContradictions } from './route-consistency.ts';
 import { LISTENER_KEYS } from './schema.ts';
@@ -17,16 +18,18 @@ export interface Contradiction {
 
 /** Every contradiction in a configuration, as far as its values are right by themselves. */
 export function contradictions(tree: Tree, where: Where): Problem[] {
-  const draft = draftOf(tree);
-  const found = [
-    ...duplicateListeners(draft, where),
-    ...unreadable(draft),
-    ...[...draft.services.values()].flatMap((service) => misfits(service, draft)),
-    ...routeContradictions(draft, where),
-  ];
-  return found.map(({ path, message }) => {
+  const first = [...allContradictions(draftOf(tree), where).take(BOUNDS.configProblems.max + 1)];
+  return first.map(({ path, message }) => {
     return { where: where(path), key: path.map(String).join('.'), message };
   });
+}
+
+/** One after the other: looking for what was meant takes a while, and only the first are reported. */
+function* allContradictions(draft: Draft, where: Where): Generator<Contradiction, void> {
+  yield* duplicateListeners(draft, where);
+  yield* unreadable(draft);
+  for (const service of draft.services.values()) yield* misfits(service, draft);
+  yield* routeContradictions(draft, where);
 }
 
 /** A stats port that asks for a token, where none is set. */
@@ -80,27 +83,10 @@ export function withoutDead(tree: Tree): Tree {
   return isTree(tree.services) ? { ...tree, services: Object.fromEntries(services) } : tree;
 }
 
-interface Claim {
-  readonly address: ListenAddress;
-  /** `service web`, for people. */
-  readonly owner: string;
-  readonly path: Path;
-}
-
 /** Two that want the same address: both places are named. */
-function duplicateListeners({ routers, services, stats: listen }: Draft, where: Where) {
-  const claims: Claim[] = [
-    ...routers.flatMap((router, i) =>
-      (router.listen ?? []).map((address) => ({
-        ...{ address, owner: `router ${i}`, path: ['routers', i, 'listen'] },
-      })),
-    ),
-    ...[...services].flatMap(([name, service]) =>
-      (service.listen ?? []).map((address) => ({
-        ...{ address, owner: `service ${name}`, path: ['services', name, 'listen'] },
-      })),
-    ),
-  ];
+function duplicateListeners(draft: Draft, where: Where) {
+  const { stats: listen } = draft;
+  const claims = claimsOf(draft);
   const problems: Contradiction[] = [];
   const tell = ({ address, path }: Claim, owner: Claim) => {
     const place = `${owner.owner} (${where(owner.path)})`;

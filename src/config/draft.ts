@@ -69,6 +69,30 @@ export function draftOf(tree: Tree): Draft {
   };
 }
 
+/** A listener that somebody wants. */
+export interface Claim {
+  readonly address: ListenAddress;
+  /** `service web`, for people. */
+  readonly owner: string;
+  readonly path: readonly (string | number)[];
+}
+
+/** Every listener in a configuration, routers first. */
+export function claimsOf({ routers, services }: Draft): Claim[] {
+  return [
+    ...routers.flatMap((router, i) =>
+      (router.listen ?? []).map((address) => ({
+        ...{ address, owner: `router ${i}`, path: ['routers', i, 'listen'] },
+      })),
+    ),
+    ...[...services].flatMap(([name, service]) =>
+      (service.listen ?? []).map((address) => ({
+        ...{ address, owner: `service ${name}`, path: ['services', name, 'listen'] },
+      })),
+    ),
+  ];
+}
+
 function draftService(name: string, tree: Tree): DraftService {
   const { shape } = serviceSchema;
   const from = treeOf(tree.from);

@@ -1,4 +1,5 @@
 // What the command line configures. `--service` and `--static` may be given several times.
+import { BOUNDS } from '../model/bounds.ts';
 import type { Problem } from './problem.ts';
 import { overlay, type Tree, treeAt } from './tree.ts';
 
@@ -100,7 +101,8 @@ export function portlessServices(flags: RunFlags): string[] {
 /** Dotted keys as a tree: `health.path` is the key `path` of `health`. */
 export function fromPairs(pairs: readonly (readonly [string, string])[]): Tree {
   return pairs.reduce<Tree>(
-    (tree, [key, value]) => overlay(tree, treeAt(key.split('.'), value)),
+    // No key of the schema is so deep: what is cut off is unknown either way.
+    (tree, [key, value]) => overlay(tree, treeAt(key.split('.', BOUNDS.configDepth.max), value)),
     {},
   );
 }

@@ -70,6 +70,15 @@ export const NETWORK =
 
 export const READER = `any|loopback|token|${NETWORK}`;
 
+const ZERO_OCTET = `(?:${OCTET}|0\\d{1,2})`;
+const FOUR = `(?:${ZERO_OCTET}\\.){3}${ZERO_OCTET}`;
+const SIX = '\\[[0-9a-fA-F:.]+(?:%[^\\]]*)?\\]';
+
+/** Whether a range is the right way round, only the parser knows. */
+export const LISTEN_RULE =
+  '(?![\\s\\S]*/\\.{0,2}/)/(?:[\\s\\S]*/)?|' +
+  `(?:(?:\\*|${FOUR}${bits(32)}|${SIX}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
+
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
 
 /** A name that the stats port is served under. */

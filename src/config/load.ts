@@ -2,17 +2,20 @@
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
 import { hideUserinfo } from '../base/safe-text.ts';
-import type { Service, ServiceSource } from '../model/service.ts';
+import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
+import { formatListen, mayListen } from '../model/listener.ts';
 import type { Settings } from '../model/settings.ts';
-import { buildService, buildSettings } from './build.ts';
+import { buildSettings } from './build.ts';
+import { claimsOf, draftOf } from './draft.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
-import { fromFlags, fromPairs, portlessServices, type RunFlags } from './flags.ts';
+import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
+import { overlayProblems } from './overlay-keys.ts';
 import type { Problem } from './problem.ts';
-import { configSchema, serviceSchema } from './schema.ts';
+import { type ConfigInput, configSchema } from './schema.ts';
 import { hideVariables } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree } from './tree.ts';
-import { parse, validate } from './validate.ts';
+import { firstOf, validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
 const CONSUL = ['registries', 'consul'];
@@ -48,7 +51,7 @@ export function loadSettings(input: LoadInput): LoadResult {
 
 function loadUnhidden(input: LoadInput): LoadResult {
   const file = readFile(input);
-  const kv = readTree(input.kv?.text ?? '', `kv ${input.kv?.key ?? ''}`, input.env);
+  const kv = readOverlay(input.kv);
   const environment = fromEnvironment(input.env);
   const flags = fromFlags(input.flags);
   const problems = [...file.problems, ...kv.problems, ...environment.problems, ...flags.problems];
@@ -65,17 +68,24 @@ function loadUnhidden(input: LoadInput): LoadResult {
   const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
   const whole = withRegistry(withPorts(fill(laid), input.flags), isNamed);
   const tree = withTls(whole, environment.isTls);
+  const excess = excessOf(tree);
+  problems.push(...excess);
   const where = (path: Path, isKey: boolean) => placeOf(layers.toReversed(), path, isKey);
   // Of a text that could not be read nothing is known: what seems missing may stand there.
   const isRead = [file, kv].every(
     ({ yaml, problems: found }) => yaml !== null || found.length === 0,
   );
-  const checked = isRead ? validate(tree, where) : { input: null, problems: [] };
+  const isChecked = isRead && excess.length === 0;
+  const checked = isChecked ? validate(tree, where) : { input: null, problems: [] };
+  if (input.kv !== null) {
+    const own = [file, environment, flags].reduce<Tree>((under, one) => lay(under, one.tree), {});
+    const rules = { input: checked.input, where };
+    problems.push(...overlayListeners(tree, withPorts(own, input.flags), rules));
+  }
   // What a variable should have been there is said once.
-  const others = checked.problems.filter(
-    (one) => !problems.some((told) => told.where === one.where),
-  );
-  const all = inFileOrder([...problems, ...others]);
+  const told = new Set(problems.map((problem) => problem.where));
+  const others = checked.problems.filter((one) => !told.has(one.where));
+  const all = firstOf(inFileOrder([...problems, ...others]));
   const isGood = checked.input !== null && all.length === 0;
   return { settings: isGood ? buildSettings(checked.input) : null, problems: all, tree };
 }
@@ -84,7 +94,7 @@ function loadUnhidden(input: LoadInput): LoadResult {
 function readFile({ file, env }: LoadInput): ReadTree {
   if (file === null) return { tree: {}, yaml: null, problems: [] };
   const name = basename(file.path);
-  const read = readTree(file.text, name, env);
+  const read = tooLong(file.text, name, BOUNDS.configFile) ?? readTree(file.text, name, env);
   const isEmpty = read.yaml === null ? read.problems.length === 0 : read.yaml.data === null;
   if (!isEmpty) return read;
   const message = 'the file is empty: expected settings, or {} where none are meant';
@@ -138,11 +148,8 @@ function fill(tree: Tree): Tree {
 
 /** `--service NAME` without a port means port 80, unless another layer or a router serves it. */
 function withPorts(tree: Tree, flags: RunFlags): Tree {
-  const routed = new Set(
-    list(tree.routers).flatMap((router) =>
-      list(isTree(router) ? router.routes : []).map((route) => isTree(route) && route.service),
-    ),
-  );
+  const routes = list(tree.routers).flatMap(routesOf);
+  const routed = new Set(routes.map((route) => isTree(route) && route.service));
   return portlessServices(flags)
     .filter((name) => !routed.has(name) && !hasPath(tree, ['services', name, 'listen']))
     .reduce((under, name) => overlay(under, { services: { [name]: { listen: PORT } } }), tree);
@@ -152,13 +159,74 @@ function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** Null where the text is no longer than the bound. */
+function tooLong(text: string, name: string, bound: Bound): ReadTree | null {
+  if (Buffer.byteLength(text) <= bound.max) return null;
+  const message = `expected at most ${formatBound(bound)}`;
+  return { tree: {}, yaml: null, problems: [{ where: name, key: '', message }] };
+}
+
+/** The overlay: nothing of the environment goes in, and it sets what an overlay may, no more. */
+function readOverlay(kv: LoadInput['kv']): ReadTree {
+  if (kv === null) return { tree: {}, yaml: null, problems: [] };
+  const name = `kv ${kv.key}`;
+  const excess = tooLong(kv.text, name, BOUNDS.overlay);
+  const read = excess ?? readTree(kv.text, name, null);
+  const { tree, yaml } = read;
+  const refused =
+    yaml === null ? [] : overlayProblems(tree, (path, isKey) => yaml.where(path, isKey));
+  // Nothing of it counts: what is said of the rest without it may be wrong.
+  return refused.length > 0 ? { tree: {}, yaml: null, problems: refused } : read;
+}
+
+/**
+ * Listeners that are there by the overlay alone, and that a service could not take by its tags
+ * either.
+ */
+function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): Problem[] {
+  const allowed = input?.registries.consul?.listen_allow;
+  if (allowed === undefined) return [];
+  const known = new Set(claimsOf(draftOf(own)).map(({ address }) => formatListen(address)));
+  const refused = claimsOf(draftOf(whole)).filter(({ address }) => {
+    return !known.has(formatListen(address)) && !mayListen(allowed, address);
+  });
+  return refused.map(({ address, path }) => {
+    const why = 'is not allowed in the overlay by registries.consul.listen_allow';
+    const message = `${formatListen(address)} ${why}`;
+    return { where: where(path, false), key: path.join('.'), message };
+  });
+}
+
+interface Checked {
+  readonly input: ConfigInput | null;
+  readonly where: (path: Path, isKey: boolean) => string;
+}
+
+/** More services or routes than there may be, over all layers. */
+function excessOf({ services, routers }: Tree): Problem[] {
+  const counts = [
+    ['services', BOUNDS.configServices, isTree(services) ? Object.keys(services).length : 0],
+    ['routers', BOUNDS.configRoutes, list(routers).flatMap(routesOf).length],
+  ] as const;
+  return counts
+    .filter(([, bound, count]) => count > bound.max)
+    .map(([key, bound, count]) => {
+      const message = `${count} ${bound.what}: expected at most ${formatBound(bound)}`;
+      return { where: 'configuration', key, message };
+    });
+}
+
+function routesOf(router: unknown): readonly unknown[] {
+  return isTree(router) ? list(router.routes) : [];
+}
+
 interface ReadTree {
   readonly tree: Tree;
   readonly yaml: YamlText | null;
   readonly problems: readonly Problem[];
 }
 
-function readTree(text: string, name: string, env: Environment): ReadTree {
+function readTree(text: string, name: string, env: Environment | null): ReadTree {
   if (text.trim() === '') return { tree: {}, yaml: null, problems: [] };
   const { yaml, problems } = readYaml(text, name, env);
   if (yaml === null) return { tree: {}, yaml, problems };
@@ -226,29 +294,4 @@ function originOf(path: Path, origins: ReadonlyMap<string, string>): string | nu
     if (origin !== undefined) return origin;
   }
   return null;
-}
-
-/** Reads the settings that a service gives itself in the registry: `listen`, `health.path`, ... */
-export function describeService(
-  source: ServiceSource,
-  settings: Readonly<Record<string, string>>,
-): { readonly service: Service | null; readonly problems: readonly string[] } {
-  const tree = fromPairs(Object.entries(settings));
-  const { accept, registry, service: name } = source;
-  const where = (path: Path) => `tag ${path.map(String).join('.')}`;
-  const data = { ...tree, from: { registry, service: name, accept } };
-  const { output, problems } = parse({ data, where, schema: serviceSchema });
-  if (output === null) {
-    return {
-      service: null,
-      problems: problems.map(({ where, message }) => `${where}: ${message}`),
-    };
-  }
-  const service = { ...buildService(name, output), from: source };
-  return service.listen.length > 0
-    ? { service, problems: [] }
-    : {
-        service: null,
-        problems: ['tag listen: is missing: expected a port to serve the service on'],
-      };
 }

@@ -7,17 +7,15 @@ import type { Draft, DraftRoute, DraftRouter } from './draft.ts';
 
 type Place = (path: readonly PropertyKey[]) => string;
 
-export function routeContradictions(draft: Draft, where: Place): Contradiction[] {
-  return draft.routers.flatMap((router, i) => {
+export function* routeContradictions(draft: Draft, where: Place): Generator<Contradiction, void> {
+  for (const [i, router] of draft.routers.entries()) {
     const at = (j: number, key: string) => ['routers', i, 'routes', j, key];
-    return [
-      ...router.routes.flatMap((route, j) =>
-        routeProblem(route, draft).map((message) => ({ path: at(j, 'service'), message })),
-      ),
-      ...sameRoutes(router, at, where),
-      ...redirectLoops(router, at, where),
-    ];
-  });
+    for (const [j, route] of router.routes.entries()) {
+      for (const message of routeProblem(route, draft)) yield { path: at(j, 'service'), message };
+    }
+    yield* sameRoutes(router, at, where);
+    yield* redirectLoops(router, at, where);
+  }
 }
 
 /** What is wrong with where a route leads. */
@@ -64,7 +62,7 @@ function redirectLoops(router: DraftRouter, at: At, where: Place): Contradiction
   const known = routes.map(asRoute);
   const ordered = routesInOrder(known.filter((route) => route !== null));
   return known.flatMap((start, j) => {
-    if (start === null) return [];
+    if (start?.redirect == null) return [];
     const way = followRedirects(start, ordered, ports);
     if (way === null || Math.min(...way.map((one) => known.indexOf(one))) !== j) return [];
     const path = at(j, 'redirect');

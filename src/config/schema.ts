@@ -1,10 +1,11 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
-import { AGENT, NETWORK, READER, SERVED_NAME } from './forms.ts';
+import { AGENT, LISTEN_RULE, NETWORK, READER, SERVED_NAME } from './forms.ts';
 import {
   absolutePath,
   agentAddress,
+  autoFlag,
   balance,
   count,
   duration,
@@ -15,6 +16,7 @@ import {
   hostName,
   hostPattern,
   listenAddress,
+  listenRule,
   listOf,
   location,
   network,
@@ -92,16 +94,35 @@ export const healthSchema = z.strictObject({
 });
 
 const successRateSchema = z.strictObject({
-  enabled: flag.prefault(false).meta({
-    description: 'Eject endpoints that fail markedly more often than their peers.',
+  enabled: autoFlag.prefault('auto').meta({
+    description:
+      'Eject endpoints that fail while their peers do not; auto: unless balance is hash(...) or consecutive_failures is 0.',
   }),
-  window: duration(1000).prefault('10s').meta({ description: 'How long is counted.' }),
+  window: duration(1000).prefault('1m').meta({
+    description: 'Longest evaluation window; clear evidence ejects as soon as it is there.',
+  }),
   min_requests: count(1, 1_000_000)
-    .prefault(100)
-    .meta({ description: 'Requests in a window that an endpoint needs to be judged.' }),
+    .prefault(10)
+    .meta({ description: 'Minimum number of requests to an endpoint for a comparison.' }),
   min_endpoints: count(2, 10_000)
-    .prefault(5)
-    .meta({ description: 'Endpoints with so many, or nobody is judged.' }),
+    .prefault(2)
+    .meta({ description: 'Minimum number of endpoints with requests for a comparison.' }),
+  excess: share.prefault('1%').meta({
+    description:
+      "Share of failures above that of the peers that is tolerated; twice the peers' odds are tolerated as well.",
+  }),
+});
+
+const latencySchema = z.strictObject({
+  enabled: flag.prefault(false).meta({
+    description: 'Eject endpoints whose p99 is above `factor` times that of their peers.',
+  }),
+  factor: count(2, 1000)
+    .prefault(3)
+    .meta({ description: "Multiple of the peers' p99 that is tolerated." }),
+  min: duration()
+    .prefault('20ms')
+    .meta({ description: 'Response times below this are never slow.' }),
 });
 
 export const passiveSchema = z.strictObject({
@@ -128,7 +149,10 @@ export const passiveSchema = z.strictObject({
   }),
   success_rate: successRateSchema
     .prefault({})
-    .meta({ description: 'Comparison with the other endpoints.' }),
+    .meta({ description: 'Comparison with the other endpoints by failures.' }),
+  latency: latencySchema
+    .prefault({})
+    .meta({ description: 'Comparison with the other endpoints by response times.' }),
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),
@@ -421,6 +445,16 @@ const tlsSchema = z.strictObject({
   verify: flag.prefault(true).meta({ description: "Check the agent's certificate." }),
 });
 
+/**
+ * Where no endpoint is, and a request does harm: this network, link-local addresses with the
+ * metadata services of clouds among them, those that have one elsewhere (AWS and GCP by IPv6, Azure,
+ * Alibaba, Oracle), multicast, broadcast.
+ */
+const DENIED = [
+  ...['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254', 'fd20:ce::254', '168.63.129.16'],
+  ...['100.100.100.200', '192.0.0.192', '224.0.0.0/4', 'ff00::/8', '255.255.255.255'],
+];
+
 export const consulSchema = z.strictObject({
   address: listOf(agentAddress, AGENT)
     .prefault(['http://127.0.0.1:8500'])
@@ -451,8 +485,17 @@ export const consulSchema = z.strictObject({
     .min(1)
     .default('upriver')
     .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
+  listen_allow: listOf(listenRule, LISTEN_RULE).prefault(['80', '443', '1024-65535']).meta({
+    description:
+      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
+  }),
+  endpoint_deny: listOf(network, NETWORK).prefault(DENIED).meta({
+    description:
+      'Networks in which no endpoint of the registry may be; by default link-local, metadata and multicast addresses. Add 127.0.0.0/8 and ::1 where no endpoint runs on this host.',
+  }),
   kv_key: z
     .string()
+    .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
     .default('upriver/config')
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
 });
@@ -493,7 +536,7 @@ export const configSchema = z.strictObject({
     .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
   services: z
     .record(
-      z.string().regex(/^[^\s/\0]+$/, 'expected a name without white space or slash'),
+      z.string().regex(/^(?!\.{1,2}$)[^\s/\0]+$/, 'expected a name without white space or slash'),
       serviceSchema,
     )
     .default({})

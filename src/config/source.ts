@@ -1,20 +1,25 @@
 // The configuration over time: the file is read again when it changes or when it is asked to, and
 // the overlay in the registry when it is told. A configuration with problems is refused as a whole;
-// the one that runs stays.
+// the one that runs stays. While the overlay is bad the file counts with the last good overlay.
 import { createHash } from 'node:crypto';
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Settings } from '../model/settings.ts';
 import type { Environment } from './environment.ts';
 import type { RunFlags } from './flags.ts';
 import { type LoadResult, loadSettings } from './load.ts';
+import { loadInThread } from './load-thread.ts';
 import { formatProblem, type Problem } from './problem.ts';
 
 /** Editors write in several steps; so long nothing may happen before the file is read. */
 const SETTLE_MS = 50;
+/** What is read in some ten milliseconds, and not worth a thread. */
+const INLINE_CHARS = 8 * 1024;
 
 export interface ConfigSourceOptions {
   readonly flags: RunFlags;
@@ -25,6 +30,23 @@ export interface ConfigSourceOptions {
   readonly log: Logger;
   /** A configuration without problems that differs from the last. */
   readonly onSettings: (settings: Settings, why: string) => void;
+}
+
+interface Overlay {
+  readonly key: string;
+  readonly text: string;
+}
+
+interface Sources {
+  /** The text of the file. */
+  readonly file: string;
+  readonly kv: Overlay | null;
+  /** For the log. */
+  readonly why: string;
+}
+
+interface Attempt extends Sources {
+  readonly hash: string;
 }
 
 /** What became of the last attempt to load. */
@@ -39,8 +61,15 @@ export class ConfigSource {
   private readonly options: ConfigSourceOptions;
   private watcher: FSWatcher | null = null;
   private settling: Timer | null = null;
-  private kv: { key: string; text: string } | null = null;
+  /** The overlay as the registry has it, good or not. */
+  private kv: Overlay | null = null;
+  /** The overlay of the configuration that runs. */
+  private goodKv: Overlay | null = null;
   private loadedHash = '';
+  private isLoading = false;
+  /** Why to read again once what is being loaded is there; null for nothing. */
+  private next: string | null = null;
+  private isClosed = false;
   private current: ConfigStatus = { error: '', loadedMs: 0 };
 
   constructor(options: ConfigSourceOptions) {
@@ -53,8 +82,14 @@ export class ConfigSource {
 
   /** Loads for the first time; the caller decides what problems mean at the start. */
   loadFirst(): LoadResult {
-    const { result, hash } = this.read();
-    if (result.settings !== null) this.accept(hash);
+    const read = this.readFile();
+    if ('problem' in read) return { settings: null, problems: [read.problem], tree: {} };
+    const { env, flags, path, clock } = this.options;
+    const file = path === '' ? null : { path, text: read.text };
+    const result = loadSettings({ flags, env, file, kv: null });
+    if (result.settings === null) return result;
+    this.loadedHash = hashOf(read.text, null);
+    this.current = { error: '', loadedMs: clock.wallMs() };
     return result;
   }
 
@@ -74,45 +109,88 @@ export class ConfigSource {
 
   /** The overlay in the registry is this text now; null when it is gone. */
   setOverlay(key: string, text: string | null): void {
+    if (text === (this.kv?.text ?? null)) return;
     this.kv = text === null ? null : { key, text };
     this.reload(`kv ${key}`);
   }
 
   /** Reads everything again; `why` is for the log. A configuration that is the same changes nothing. */
   reload(why: string): void {
-    const { log, clock, onSettings } = this.options;
-    const { result, hash } = this.read();
-    if (hash === this.loadedHash && this.current.error === '') return;
-    if (result.settings === null) {
-      const text = result.problems.map(formatProblem).join('\n');
-      // The same fault is told once, however often the folder changes.
-      if (text === this.current.error) return;
-      this.current = { ...this.current, error: text };
-      for (const problem of result.problems) {
-        log.error({ why }, `configuration refused: ${formatProblem(problem)}`);
-      }
+    if (this.isLoading) {
+      this.next = why;
       return;
     }
-    const isSame = hash === this.loadedHash;
-    const wasRefused = this.current.error !== '';
-    this.accept(hash);
-    if (wasRefused) {
-      const which = isSame ? 'the one that runs' : 'another than the one that ran';
-      log.info({ why }, `configuration is valid again: ${which}`);
-    }
-    if (isSame) return;
-    log.info({ why, at: clock.wallMs() }, 'configuration applied');
-    onSettings(result.settings, why);
+    const file = this.readFile();
+    if ('problem' in file) return this.refuse([file.problem], why);
+    this.attempt({ file: file.text, kv: this.kv, why }, (result, attempt) => {
+      if (result.settings !== null) return this.accept(result.settings, attempt);
+      this.refuse(result.problems, why);
+      // Whoever may write the overlay must not keep the file from being changed.
+      if (this.kv === null || this.kv === this.goodKv) return;
+      this.attempt({ file: file.text, kv: this.goodKv, why }, (instead, known) => {
+        if (instead.settings !== null) this.accept(instead.settings, known);
+      });
+    });
   }
 
   close(): void {
+    this.isClosed = true;
     this.settling?.cancel();
     this.watcher?.close();
   }
 
-  private accept(hash: string): void {
+  /** Loads; at once where that is quick, and otherwise in a thread, one at a time. */
+  private attempt(sources: Sources, then: (result: LoadResult, attempt: Attempt) => void): void {
+    const { env, flags, path } = this.options;
+    const file = path === '' ? null : { path, text: sources.file };
+    const hash = hashOf(sources.file, sources.kv);
+    const attempt = { ...sources, hash };
+    if (hash === this.loadedHash) {
+      if (sources.kv === this.kv) this.recover(sources.why, 'the one that runs');
+      return;
+    }
+    const input = { flags, env, file, kv: sources.kv };
+    const length = sources.file.length + (sources.kv?.text.length ?? 0);
+    if (length <= INLINE_CHARS) return then(loadSettings(input), attempt);
+    this.isLoading = true;
+    void loadInThread(input).then((result) => {
+      this.isLoading = false;
+      if (this.isClosed) return;
+      then(result, attempt);
+      // What came meanwhile; unless `then` has begun another attempt, which ends here as well.
+      const { next } = this;
+      if (this.isLoading || next === null) return;
+      this.next = null;
+      this.reload(next);
+    });
+  }
+
+  private accept(settings: Settings, { hash, kv, why }: Attempt): void {
+    const { log, clock, onSettings } = this.options;
     this.loadedHash = hash;
-    this.current = { error: '', loadedMs: this.options.clock.wallMs() };
+    this.goodKv = kv;
+    // While the overlay is bad, its error stays.
+    if (kv === this.kv) this.recover(why, 'another than the one that ran');
+    this.current = { ...this.current, loadedMs: clock.wallMs() };
+    log.info({ why, at: clock.wallMs() }, 'configuration applied');
+    onSettings(settings, why);
+  }
+
+  /** What is there now is valid; `which` is told where it was not before. */
+  private recover(why: string, which: string): void {
+    if (this.current.error === '') return;
+    this.current = { ...this.current, error: '' };
+    this.options.log.info({ why }, `configuration is valid again: ${which}`);
+  }
+
+  private refuse(problems: readonly Problem[], why: string): void {
+    const text = problems.map(formatProblem).join('\n');
+    // The same fault is told once, however often the folder changes.
+    if (text === this.current.error) return;
+    this.current = { ...this.current, error: text };
+    for (const problem of problems) {
+      this.options.log.error({ why }, `configuration refused: ${formatProblem(problem)}`);
+    }
   }
 
   private settle(): void {
@@ -120,19 +198,24 @@ export class ConfigSource {
     this.settling = this.options.clock.setTimer(SETTLE_MS, () => this.reload('file changed'));
   }
 
-  private read(): { result: LoadResult; hash: string } {
-    const { env, flags, path } = this.options;
-    let text = '';
+  private readFile(): { text: string } | { problem: Problem } {
+    const { path } = this.options;
     try {
-      if (path !== '') text = readFileSync(path, 'utf8');
+      return { text: path === '' ? '' : readConfigFile(path) };
     } catch (error) {
-      const problem: Problem = { where: path, key: '', message: messageOf(error) };
-      return { result: { settings: null, problems: [problem], tree: {} }, hash: '' };
+      return { problem: { where: path, key: '', message: messageOf(error) } };
     }
-    const file = path === '' ? null : { path, text };
-    const hash = createHash('sha256')
-      .update(JSON.stringify([text, this.kv]))
-      .digest('hex');
-    return { result: loadSettings({ flags, env, file, kv: this.kv }), hash };
   }
+}
+
+/** The text of a configuration file; throws where it is no regular file, or too large. */
+export function readConfigFile(path: string): string {
+  return readRegularFile(path, BOUNDS.configFile.max).toString('utf8');
+}
+
+function hashOf(file: string, kv: Overlay | null): string {
+  const key = kv === null ? null : [kv.key, kv.text];
+  return createHash('sha256')
+    .update(JSON.stringify([file, key]))
+    .digest('hex');
 }

@@ -1,6 +1,7 @@
 // Checks plain data against the schema, and turns what zod says into problems for people.
 import type { z } from 'zod';
 import { closest } from '../base/closest.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import { contradictions } from './consistency.ts';
 import { counterpartOf } from './foreign-keys.ts';
 import type { Problem } from './problem.ts';
@@ -20,7 +21,8 @@ export function validate(
   const { output, problems } = parse({ data, where, schema: configSchema });
   const found = contradictions(data, (path) => where(path, false));
   // A value that is wrong by itself is told as that alone.
-  const all = [...problems, ...found.filter(({ key }) => !problems.some((one) => one.key === key))];
+  const wrong = new Set(problems.map(({ key }) => key));
+  const all = [...problems, ...found.filter(({ key }) => !wrong.has(key))];
   return { input: all.length > 0 ? null : output, problems: all };
 }
 
@@ -31,21 +33,47 @@ export interface Parsed<T extends z.ZodType = z.ZodType> {
   readonly where: Where;
 }
 
-/** What the schema makes of the data, or everything that is wrong with it. */
+/**
+ * What the schema makes of the data, or everything that is wrong with it, up to one more problem than
+ * are reported.
+ */
 export function parse<T extends z.ZodType>(
   parsed: Parsed<T>,
 ): { readonly output: z.output<T> | null; readonly problems: readonly Problem[] } {
   const result = parsed.schema.safeParse(parsed.data, { error: wording });
   if (result.success) return { output: result.data, problems: [] };
-  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, parsed));
-  return { output: null, problems };
+  const { max } = BOUNDS.configProblems;
+  const problems: Problem[] = [];
+  for (const issue of result.error.issues) {
+    if (problems.length > max) break;
+    problems.push(...problemsOf(issue, parsed));
+  }
+  return { output: null, problems: problems.slice(0, max + 1).map(shortened) };
+}
+
+/** As many problems as are reported, each no longer than that is of use, and that there are more. */
+export function firstOf(problems: readonly Problem[]): readonly Problem[] {
+  const { max } = BOUNDS.configProblems;
+  const first = problems.slice(0, max).map(shortened);
+  if (problems.length <= max) return first;
+  const message = `more than ${max} problems; the others are not listed`;
+  return [...first, { where: 'configuration', key: '', message }];
+}
+
+/** Values and keys may be long, and stand in a problem more than once. */
+function shortened({ where, key, message }: Problem): Problem {
+  const cut = (text: string): string => {
+    const { max } = BOUNDS.configProblem;
+    return text.length > max ? `${text.slice(0, max)}...` : text;
+  };
+  return { where: cut(where), key: cut(key), message: cut(message) };
 }
 
 function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   const { path } = issue;
   const { data, where } = parsed;
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
+    return issue.keys.slice(0, BOUNDS.configProblems.max + 1).map((key) => {
       const full = [...path, key];
       const message = unknownKey(key, path, parsed.schema);
       return { where: where(full, true), key: dotted(full), message };

@@ -6,7 +6,12 @@ import { parseBytes } from '../base/bytes.ts';
 import { closest } from '../base/closest.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { UNRULED_FIELDS } from '../model/field-rules.ts';
-import { type ListenAddress, parseListen } from '../model/listener.ts';
+import {
+  type ListenAddress,
+  type ListenRule,
+  parseListen,
+  parseListenRule,
+} from '../model/listener.ts';
 import { REDIRECT_VARIABLES } from '../model/route.ts';
 import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 import { policyMeant } from './foreign-keys.ts';
@@ -20,6 +25,7 @@ import {
   HOST_PATTERN,
   HOST_PORT,
   LISTEN,
+  LISTEN_RULE,
   listForm,
   NETWORK,
   numberForm,
@@ -111,6 +117,11 @@ export const requestId = z
   )
   .meta({ form: { enum: [...SWITCH, 'keep'] } });
 
+/** A switch whose default depends on other settings. */
+export const autoFlag = z
+  .union([z.literal('auto'), flag], { error: 'expected auto, true or false' })
+  .meta({ form: { enum: [...SWITCH, 'auto'] } });
+
 /** One of these numbers. */
 export function oneOf<T extends number>(values: readonly T[]) {
   return parsed<T>({
@@ -162,6 +173,13 @@ export const listenAddress = parsed<ListenAddress>({
   parse: parseListen,
   expected: 'a port, address:port or the path of a unix socket',
   form: anyForm(numberForm(1, 65535), textForm(LISTEN)),
+});
+
+export const listenRule = parsed<ListenRule>({
+  parse: parseListenRule,
+  expected:
+    'a port, a range such as 1024-65535, either after an address or network and a colon, or a folder for unix sockets such as /run/upriver/',
+  form: anyForm(numberForm(1, 65535), textForm(LISTEN_RULE)),
 });
 
 /** A share of one: 20% or 0.2. */
@@ -277,11 +295,14 @@ export const reader = parsed({
 });
 
 /** A name that the stats port is served under, or `*.` and a domain; lower case. */
-export const servedName = parsed({
-  parse: (text) => (new RegExp(`^${SERVED_NAME}$`).test(text) ? text.toLowerCase() : null),
-  expected: 'a host name such as lb.example.com or *.example.com',
-  form: textForm(SERVED_NAME),
-});
+export const servedName = z
+  .string()
+  .regex(
+    new RegExp(`^(?:${SERVED_NAME})$`),
+    'expected a host name such as lb.example.com or *.example.com',
+  )
+  .meta({ form: textForm(SERVED_NAME) })
+  .transform((text) => text.toLowerCase());
 
 /** A secret that fits into an Authorization field (RFC 6750, section 2.1, and other printed ASCII). */
 export const token = z.string().regex(/^[\x21-\x7e]*$/, {

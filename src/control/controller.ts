@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import type { Known, Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
@@ -13,15 +14,19 @@ import { type Service, type ServiceSource, sourceKey } from '../model/service.ts
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
+import { Comparisons } from './comparisons.ts';
+import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
-import { type ListenerPlan, planListeners } from './listeners.ts';
+import { Listening, type Wanting } from './listening.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
+import type { Probe } from './port-claims.ts';
+import { ProblemLog } from './problem-log.ts';
+import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
 import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
-import { SuccessRates } from './success-rates.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
 import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
@@ -34,7 +39,16 @@ export interface ControllerOptions {
   readonly makeChecker: (onChange: (key: string) => void) => Checker;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: Describe;
+  /** Who has an address that a service wants for itself; without, nobody has. */
+  readonly probe?: Probe;
+  /** Every address of this machine; without, loopback alone. */
+  readonly localAddresses?: () => readonly string[];
 }
+
+/** Rows of the ledger that only configured services get. */
+const RESERVED_SERVICES = SERVICE_SLOTS / 8;
+/** Endpoints of a service that are refused: so many are named. */
+const REFUSALS_MAX = 10;
 
 export class Controller implements TableView {
   readonly events = new EventLog();
@@ -42,7 +56,10 @@ export class Controller implements TableView {
   private readonly table: Table;
   private readonly sources: Sources;
   private readonly endpoints: Endpoints;
-  private readonly successRates: SuccessRates;
+  private readonly comparisons: Comparisons;
+  private readonly policy: EndpointPolicy;
+  private readonly listening: Listening;
+  private readonly problemLog: ProblemLog;
   private readonly operator = new OperatorWords();
   private readonly publisher: Publisher;
   private readonly checker: Checker;
@@ -51,15 +68,20 @@ export class Controller implements TableView {
   private readonly records = new Map<string, ServiceRecord>();
   /** Services for which there was no row in the ledger. */
   private readonly leftOut = new Set<string>();
+  /** Of them those that are configured. */
+  private readonly ownLeftOut = new Set<string>();
   private settings: Settings | null = null;
-  private plan: ListenerPlan = { listeners: [], conflicts: new Map() };
-  private listenErrors: readonly ListenError[] = [];
   private isClosed = false;
 
   constructor(options: ControllerOptions) {
     this.options = options;
     const { clock, log, ledger, send } = options;
     this.table = new Table(options.describe);
+    const { probe, localAddresses = () => [] } = options;
+    this.policy = new EndpointPolicy({ localAddresses });
+    this.problemLog = new ProblemLog({ clock, log });
+    const onChange = () => this.publisher.changeListeners();
+    this.listening = new Listening({ clock, log, probe, onChange });
     this.sources = new Sources({
       clock,
       guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
@@ -88,10 +110,9 @@ export class Controller implements TableView {
       clear: (slot) => ledger.clearService(slot),
     });
     this.endpoints = this.makeEndpoints();
-    this.successRates = new SuccessRates({
+    this.comparisons = new Comparisons({
       clock,
       ledger,
-      services: () => this.records.values(),
       onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
     });
   }
@@ -106,6 +127,8 @@ export class Controller implements TableView {
       slots: this.endpointSlots,
       operator: this.operator,
       events: this.events,
+      refusal: ({ service }, endpoint) =>
+        this.policy.refusal(service.from.registry, endpoint, service.health?.port ?? 0),
       nextVersion: () => this.publisher.nextVersion,
       onChange: (service) => this.publisher.change(service.name),
     });
@@ -113,11 +136,21 @@ export class Controller implements TableView {
 
   // What it is told
 
-  /** The configuration, at the start and after each reload. */
-  setSettings(settings: Settings, cause: Cause): void {
+  /**
+   * The configuration, at the start and after each reload. `names` are the addresses of the host
+   * names that it listens on.
+   */
+  setSettings(
+    settings: Settings,
+    cause: Cause,
+    names: ReadonlyMap<string, readonly string[]> = new Map(),
+  ): void {
     this.settings = settings;
+    this.listening.names = names;
     this.publisher.changeListeners();
+    const isOther = this.policy.deny(settings.consul?.endpointDeny ?? []);
     this.settle(this.table.configure(settings.services), cause);
+    if (isOther) this.reviewRefusals(cause);
   }
 
   /** A registry has said something. */
@@ -129,15 +162,24 @@ export class Controller implements TableView {
     const settings = update.kind === 'upsert' ? update.service.settings : null;
     if (update.kind === 'upsert') this.sources.take(update.service);
     else this.sources.forget(key);
-    const change = this.table.describeSource(source, settings);
+    const order = update.kind === 'upsert' ? update.service.order : undefined;
+    const change = this.table.describeSource(source, settings, order || undefined);
     const hasSettled = this.settle(change, cause);
     const hasApplied = this.applySource(key, cause);
     if (hasSettled || hasApplied) this.publisher.receivedAt(receivedMs);
+    this.reviewProblems(source);
   }
 
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */
   remember(checks: readonly KeptChecks[]): void {
     this.endpoints.remember(checks);
+  }
+
+  /** Addresses of this machine may have come or gone: with them endpoints become our own. */
+  reviewAddresses(): void {
+    if (!this.isClosed && this.policy.readLocal()) {
+      this.reviewRefusals({ kind: 'reload', text: 'addresses of this machine' });
+    }
   }
 
   /** A worker reports failures in a row on an endpoint. */
@@ -164,19 +206,16 @@ export class Controller implements TableView {
 
   /** Which listeners can't be opened, as the workers see it now. */
   onListenErrors(errors: readonly ListenError[]): void {
-    const known = new Set(this.listenErrors.map((error) => error.message));
-    for (const error of errors) {
-      if (!known.has(error.message)) this.options.log.error({ ...error }, error.message);
-    }
-    this.listenErrors = errors;
+    this.listening.onErrors(errors);
   }
 
   close(): void {
     this.isClosed = true;
     this.checker.close();
+    this.listening.close();
     this.sources.close();
     this.endpoints.close();
-    this.successRates.close();
+    this.comparisons.close();
   }
 
   // What comes of it
@@ -184,54 +223,77 @@ export class Controller implements TableView {
   /** Brings services up to the table; true if any was concerned. */
   private settle({ changed, removed }: TableChange, cause: Cause): boolean {
     for (const name of removed) this.removeService(name, cause);
-    for (const name of changed) this.setService(name, cause);
+    for (const name of changed) if (this.isConfigured(name)) this.setService(name, cause);
+    for (const name of changed) if (!this.isConfigured(name)) this.setService(name, cause);
     if (changed.length === 0 && removed.length === 0) return false;
     // What was left out for want of a row in the ledger may have one now.
-    for (const name of this.leftOut) this.setService(name, cause);
+    this.retryLeftOut(cause);
     this.publisher.changeListeners();
     return true;
+  }
+
+  /** There may be thousands: where one gets no row, those behind it get none either. */
+  private retryLeftOut(cause: Cause): void {
+    // Some rows are for configured services alone.
+    for (const names of [this.ownLeftOut, this.leftOut]) {
+      for (const name of names) {
+        this.setService(name, cause);
+        if (names.has(name)) break;
+      }
+    }
   }
 
   private setService(name: string, cause: Cause): void {
     const desired = this.table.get(name);
     if (desired === null) return;
-    const { service, problems } = desired;
-    for (const problem of problems) this.options.log.warn({ service: name }, problem);
+    const { service } = desired;
     const known = this.records.get(name);
     const record = known ?? this.addService(service);
     if (record === null) return;
     record.service = service;
-    this.successRates.review(record);
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
     const admitted = this.sources.admitted(sourceKey(service.from));
     // A new source that has not answered yet takes nothing away; what it says then does.
     if (admitted !== null || known === undefined) this.endpoints.apply(record, admitted, cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
+    this.logProblems(name);
+  }
+
+  private isConfigured(name: string): boolean {
+    return this.table.get(name)?.isConfigured === true;
   }
 
   private addService(service: Service): ServiceRecord | null {
     const { name } = service;
-    const slot = this.serviceSlots.take();
+    // Services that describe themselves leave room for those that are configured.
+    const isGreedy = !this.isConfigured(name) && this.serviceSlots.room <= RESERVED_SERVICES;
+    const slot = isGreedy ? null : this.serviceSlots.take();
     if (slot === null) {
-      if (!this.leftOut.has(name)) {
+      if (!this.leftOut.has(name) && this.leftOut.size <= BOUNDS.problems.max) {
         this.options.log.error({ service: name }, 'too many services: this one is left out');
       }
       this.leftOut.add(name);
+      if (this.isConfigured(name)) this.ownLeftOut.add(name);
       return null;
     }
     this.leftOut.delete(name);
+    this.ownLeftOut.delete(name);
     const record = new ServiceRecord(service, slot);
     this.records.set(name, record);
+    this.comparisons.follow(record);
     return record;
   }
 
   private removeService(name: string, cause: Cause): void {
     this.leftOut.delete(name);
+    this.ownLeftOut.delete(name);
     const record = this.records.get(name);
     if (record === undefined) return;
     this.endpoints.removeAll(record, cause);
     this.records.delete(name);
+    this.problemLog.forget(name);
+    this.comparisons.forget(record);
     this.publisher.change(name);
     this.serviceSlots.leave(record.slot, this.publisher.nextVersion);
     this.tell(name, { from: 'served', to: '', cause });
@@ -256,25 +318,55 @@ export class Controller implements TableView {
   }
 
   private planListeners(): readonly ListenerSnapshot[] {
-    const { settings, records } = this;
+    const { settings, listening } = this;
     if (settings === null) return [];
-    const served = [...records.values()].map(({ service }) => service);
-    const isConfigured = ({ name }: Service) => this.table.get(name)?.isConfigured === true;
-    const { listeners: before, conflicts: known } = this.plan;
-    this.plan = planListeners({
-      routers: settings.routers,
-      configured: served.filter(isConfigured),
-      described: served.filter((service) => !isConfigured(service)),
-      stats: settings.stats.listen,
-      before,
-    });
-    for (const [service, conflicts] of this.plan.conflicts) {
-      for (const conflict of conflicts) {
-        if (known.get(service)?.includes(conflict)) continue;
-        this.options.log.error({ service }, conflict);
-      }
+    const listeners = listening.plan(settings, this.wanting());
+    const ports = this.policy.setOwn(settings.stats.listen, listeners, listening.names);
+    if (ports.size > 0) this.reviewRefusals({ kind: 'reload', text: 'listeners' }, ports);
+    return listeners;
+  }
+
+  /** The services that want listeners, each kind in the order in which they get them. */
+  private wanting(): Wanting {
+    const { table, settings } = this;
+    const configured = (settings?.services ?? []).flatMap(
+      ({ name }) => this.records.get(name)?.service ?? [],
+    );
+    const described: { service: Service; order: number }[] = [];
+    for (const { name, service } of this.records.values()) {
+      if (table.get(name)?.isConfigured === true) continue;
+      described.push({ service, order: table.orderOf(name) });
     }
-    return this.plan.listeners;
+    described.sort((a, b) => a.order - b.order || (a.service.name < b.service.name ? -1 : 1));
+    return { configured, described: described.map(({ service }) => service) };
+  }
+
+  /** What may be sent where has changed. */
+  private reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null = null): void {
+    const concerned = this.endpoints.reviewRefusals(cause, ports);
+    for (const { name } of concerned) this.logProblems(name);
+  }
+
+  /** What is wrong with the services of this source, in the log. */
+  private reviewProblems(source: ServiceSource): void {
+    const served = this.table.servedBy(sourceKey(source));
+    for (const name of new Set([source.service, ...served])) this.logProblems(name);
+  }
+
+  private logProblems(name: string): void {
+    const record = this.records.get(name);
+    const own = record === undefined ? [] : this.ownProblems(record);
+    this.problemLog.review(name, [...own, ...this.unservedOf(name)]);
+  }
+
+  /** What is wrong with what it says of itself, and with its endpoints. */
+  private ownProblems({ name, service, refusals }: ServiceRecord): string[] {
+    const refused = [...refusals].map(([id, why]) => `endpoint ${id}: ${why}`);
+    return [
+      ...(this.table.get(name)?.problems ?? []),
+      ...this.sources.problemsOf(sourceKey(service.from)),
+      ...shortened(refused, REFUSALS_MAX),
+    ];
   }
 
   /** An event about a service as a whole. */
@@ -299,6 +391,11 @@ export class Controller implements TableView {
     return this.publisher.convergence;
   }
 
+  /** Who has an address that a service wants is not known yet. */
+  get isLooking(): boolean {
+    return this.listening.isLooking;
+  }
+
   /** Everything that is live, for a worker that starts. */
   full(): SnapshotDelta {
     return this.publisher.full();
@@ -320,7 +417,13 @@ export class Controller implements TableView {
     });
     const isChecked = ({ up, down }: KeptChecks) => up.length + down.length > 0;
     // What is configured is no registry's word.
-    const sources = this.sources.kept().filter(({ source }) => source.registry !== 'static');
+    const sources = this.sources
+      .kept()
+      .filter(({ source }) => source.registry !== 'static')
+      .map((kept) => {
+        const order = this.table.orderOfSource(sourceKey(kept.source));
+        return order === null ? kept : { ...kept, order };
+      });
     return { sources, checks: checks.filter(isChecked) };
   }
 
@@ -335,26 +438,42 @@ export class Controller implements TableView {
     return record === undefined ? null : this.viewOf(record);
   }
 
+  unserved(): ReadonlyMap<string, readonly string[]> {
+    const names = new Set([...this.table.describedNames, ...this.sources.wrongNames]);
+    const problems = [...names].map((name) => [name, this.unservedOf(name)] as const);
+    return new Map(problems.filter(([, list]) => list.length > 0));
+  }
+
+  /** What is wrong with descriptions of this name that are not in use. */
+  private unservedOf(name: string): readonly string[] {
+    const isServed = (key: string) => [...this.table.servedBy(key)].length > 0;
+    const own = this.sources
+      .wrongOf(name)
+      .flatMap((key) => (isServed(key) ? [] : this.sources.problemsOf(key)));
+    return [...this.table.unservedOf(name), ...own];
+  }
+
   problems(): readonly string[] {
-    const leftOut = [...this.leftOut].map((name) => `service ${name}: too many services`);
-    const refused = this.listenErrors.map((error) => error.message);
+    const unserved = [...this.unserved()].flatMap(([name, list]) =>
+      list.map((one) => `service ${name}: ${one}`),
+    );
     return [
-      ...this.table.problems(),
-      ...leftOut,
-      ...(this.plan.conflicts.get('') ?? []),
-      ...refused,
+      ...firstProblems(unserved),
+      ...firstProblems(this.leftOut, (name) => `service ${name}: too many services`),
+      ...this.listening.problems(),
     ];
   }
 
   /** The same object while nothing has changed: all of them are looked at every second. */
   private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
-    const { effective, ejections, view = null } = record;
+    const { effective, ejections, stay, view = null } = record;
     if (effective === null) return null;
     const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
-    const isSame = view?.check === check && view.ejections === ejections;
+    const isSame = view?.check === check && view.ejections === ejections && view.stay === stay;
     if (isSame && record.viewed === effective) return view;
     record.viewed = effective;
-    record.view = { ...effective, check, ejections };
+    const compared = () => this.comparisons.compared(service, effective.slot);
+    record.view = { ...effective, check, ejections, stay, compared };
     return record.view;
   }
 
@@ -365,14 +484,16 @@ export class Controller implements TableView {
       const view = this.viewOfEndpoint(record, one);
       if (view !== null) endpoints.push(view);
     }
-    const refused = this.listenErrors.filter((error) => error.service === name);
     const problems = [
-      ...(this.table.get(name)?.problems ?? []),
-      ...(this.plan.conflicts.get(name) ?? []),
-      ...refused.map((error) => error.message),
-      ...[...leftOut].map((id) => `endpoint ${id}: too many endpoints`),
+      ...this.ownProblems(record),
+      ...this.listening.problemsOf(name),
+      ...firstProblems(leftOut, (id) => `endpoint ${id}: too many endpoints`),
     ];
     const { isPanicking, ejections } = record;
     return { service, slot, endpoints, isPanicking, ejections, problems };
   }
+}
+
+function shortened(texts: readonly string[], max: number): readonly string[] {
+  return texts.length <= max ? texts : [...texts.slice(0, max), `and ${texts.length - max} more`];
 }

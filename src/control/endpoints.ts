@@ -6,11 +6,12 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { CheckRun } from '../health/checker.ts';
-import { eject } from '../health/ejection.ts';
+import { type Ejection, eject, type Refusal } from '../health/ejection.ts';
+import type { Outlier } from '../health/fault-history.ts';
 import { isPanic } from '../health/panic.ts';
 import type { CheckState } from '../health/rise-fall.ts';
-import type { Outlier } from '../health/success-rate.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
@@ -22,6 +23,10 @@ import type { OperatorWords } from './operator.ts';
 import { reconcile } from './reconcile.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 import type { Slots } from './slots.ts';
+
+/** The last rows of the ledger are kept from a service that has so many endpoints already. */
+const RESERVED = ENDPOINT_SLOTS / 8;
+const OWN_MIN = 256;
 
 /** What is asked of the health checks; keys are ours. */
 export interface Checks {
@@ -39,11 +44,16 @@ export interface EndpointsOptions {
   readonly slots: Slots;
   readonly operator: OperatorWords;
   readonly events: EventLog;
+  /** Why nothing may be sent to this endpoint; '' where it may. */
+  readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
   /** The version of the table that the changes made now will be part of. */
   readonly nextVersion: () => number;
   /** An endpoint of this service is new, gone, or not what it was. */
   readonly onChange: (service: ServiceRecord) => void;
 }
+
+/** How long it counts that an endpoint was to be ejected and was not, ms. */
+const STAY_MS = 30_000;
 
 /** An endpoint, and whose it is. */
 interface Place {
@@ -51,9 +61,15 @@ interface Place {
   readonly record: EndpointRecord;
 }
 
+/** A long change is made in turns of so long, looked at after so many endpoints. */
+const TURN_MS = 10;
+const TURN_ENDPOINTS = 256;
+
 export class Endpoints {
   private readonly options: EndpointsOptions;
   private readonly bySlot = new Map<number, Place>();
+  /** What was not done within a turn. */
+  private readonly unfinished = new Map<ServiceRecord, object>();
   private readonly byCheck = new Map<string, Place>();
   /** What checks had come to before a restart, until they are begun again. */
   private readonly remembered = new Map<string, boolean>();
@@ -64,34 +80,103 @@ export class Endpoints {
 
   /** Brings the endpoints of a service up to what its source has; true if that changed anything. */
   apply(service: ServiceRecord, admitted: Admitted | null, cause: Cause): boolean {
+    this.unfinished.delete(service);
     const endpoints = admitted?.endpoints ?? [];
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
-    let hasChanged = false;
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
-    for (const record of [...service.endpoints.values()]) {
-      if (ids.has(record.endpoint.id)) continue;
-      this.remove({ service, record }, cause);
-      hasChanged = true;
-    }
+    const gone = [...service.endpoints.values()].filter(({ endpoint }) => !ids.has(endpoint.id));
+    const untilMs = this.options.clock.nowMs() + TURN_MS;
+    // In turns, those that come must be there before those that go are gone.
+    const isLong = gone.length + endpoints.length > TURN_ENDPOINTS;
+    const removed = isLong ? 0 : this.removeSome(service, { gone, cause, untilMs });
+    let added = 0;
+    const { leftOut } = service;
     for (const endpoint of endpoints) {
       const held = admitted?.held.get(endpoint.id) ?? '';
-      if (this.set(service, { endpoint, held }, cause)) hasChanged = true;
+      const before = leftOut.size;
+      const isChanged = this.set(service, { endpoint, held }, cause);
+      // What is as it was, is no work: each turn gets further than the one before.
+      if (!isChanged && leftOut.size === before) continue;
+      added += 1;
+      if (isLong && added % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) {
+        this.goOn(service, admitted, cause);
+        return true;
+      }
     }
-    this.reviewPanic(service, cause);
-    return hasChanged;
+    const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
+    if (isLong && removedLast < gone.length) this.goOn(service, admitted, cause);
+    else this.reviewPanic(service, cause);
+    return removed + added + removedLast > 0;
+  }
+
+  /** Removes as many as there is time for; returns how many. */
+  private removeSome(
+    service: ServiceRecord,
+    what: { gone: readonly EndpointRecord[]; cause: Cause; untilMs: number },
+  ): number {
+    const { gone, cause, untilMs } = what;
+    for (const [i, record] of gone.entries()) {
+      if (i > 0 && i % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) return i;
+      this.remove({ service, record }, cause);
+    }
+    return gone.length;
+  }
+
+  private isLate(untilMs: number): boolean {
+    return this.options.clock.nowMs() >= untilMs;
+  }
+
+  /** The rest of a long change has a turn of its own, unless a later one takes its place. */
+  private goOn(service: ServiceRecord, admitted: Admitted | null, cause: Cause): void {
+    const rest = { admitted };
+    this.unfinished.set(service, rest);
+    this.options.clock.nextTurn(() => {
+      if (this.unfinished.get(service) === rest) this.apply(service, admitted, cause);
+    });
   }
 
   /** Decides anew about every endpoint: the service is to be served in another way. */
   reconsider(service: ServiceRecord, cause: Cause): void {
     for (const record of service.endpoints.values()) {
+      this.setRefusal({ service, record });
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
     this.reviewPanic(service, cause);
   }
 
+  /**
+   * What may be sent where has changed, at these ports alone if they are given: decides anew about
+   * the endpoints that this concerns.
+   */
+  reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null): Set<ServiceRecord> {
+    const concerned = new Set<ServiceRecord>();
+    for (const place of this.bySlot.values()) {
+      const { record, service } = place;
+      const checkPort = service.service.health?.port ?? 0;
+      if (ports?.has(record.endpoint.port) === false && !ports.has(checkPort)) continue;
+      if (!this.setRefusal(place)) continue;
+      this.watch(place);
+      this.decide(place, cause);
+      concerned.add(place.service);
+    }
+    for (const service of concerned) this.reviewPanic(service, cause);
+    return concerned;
+  }
+
+  /** True where it is refused, or not any more, for another reason than before. */
+  private setRefusal({ service, record }: Place): boolean {
+    const refused = this.options.refusal(service, record.endpoint);
+    if (refused === record.refused) return false;
+    record.refused = refused;
+    if (refused === '') service.refusals.delete(record.endpoint.id);
+    else service.refusals.set(record.endpoint.id, refused);
+    return true;
+  }
+
   /** The service is gone. */
   removeAll(service: ServiceRecord, cause: Cause): void {
+    this.unfinished.delete(service);
     for (const record of [...service.endpoints.values()]) this.remove({ service, record }, cause);
   }
 
@@ -138,16 +223,29 @@ export class Endpoints {
   }
 
   /** An endpoint did markedly worse than its peers. */
-  onOutlier({ slot, text }: Outlier): void {
+  onOutlier({ slot, kind, text }: Outlier): void {
     const place = this.bySlot.get(slot);
-    if (place !== undefined) this.eject(place, 'success-rate', text);
+    if (place !== undefined) this.eject(place, kind, text);
   }
 
   private eject(place: Place, kind: EjectionKind, text: string): void {
     const { service, record } = place;
     if (record.ejection !== null) return;
+    const verdict = this.verdictOn(place, text);
+    if ('refusal' in verdict) {
+      this.letStay(place, text, verdict.refusal);
+      return;
+    }
+    record.ejection = verdict;
+    record.lastEjection = verdict;
+    record.ejections += 1;
+    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
+    this.decideAlone(place, { kind: 'ejection', text });
+  }
+
+  private verdictOn({ service, record }: Place, text: string): Ejection | Refusal {
     const others = [...service.endpoints.values()].filter((one) => one !== record);
-    const ejection = eject(service.service.passive, {
+    return eject(service.service.passive, {
       peers: service.endpoints.size,
       ejected: others.filter((one) => one.ejection !== null).length,
       othersWorking: others.filter(({ effective }) => effective !== null && takesWork(effective))
@@ -156,12 +254,25 @@ export class Endpoints {
       nowMs: this.options.clock.nowMs(),
       text,
     });
-    if (ejection === null) return;
-    record.ejection = ejection;
-    record.lastEjection = ejection;
-    record.ejections += 1;
-    service.ejections.set(kind, (service.ejections.get(kind) ?? 0) + 1);
-    this.decideAlone(place, { kind: 'ejection', text });
+  }
+
+  /** Told once for each reason and span of trouble; what is kept of it says when it was last. */
+  private letStay({ service, record }: Place, text: string, why: string): void {
+    const { clock, events, log } = this.options;
+    const atMs = clock.wallMs();
+    const { effective, stay } = record;
+    if (effective === null || !takesWork(effective)) return;
+    record.stay = { text, why, atMs, untilMs: atMs + STAY_MS };
+    if (stay?.why === why && atMs < stay.untilMs) return;
+    const names = { service: service.name, endpoint: record.endpoint.id };
+    const { state } = effective;
+    const reason = `not ejected: ${why}`;
+    const cause = { kind: 'ejection', text } as const;
+    events.add({ atMs, ...names, from: state, to: state, reason, cause });
+    log.warn(
+      { ...names, reason, cause: `ejection: ${text}` },
+      'endpoint fails, but is not ejected',
+    );
   }
 
   /** The operator said something about this endpoint. */
@@ -170,6 +281,7 @@ export class Endpoints {
   }
 
   close(): void {
+    this.unfinished.clear();
     for (const { record } of this.bySlot.values()) record.timer?.cancel();
   }
 
@@ -191,18 +303,23 @@ export class Endpoints {
     if (known !== undefined) this.remove({ service, record: known }, cause);
     const record = this.add(service, endpoint, held);
     if (record === null) return known !== undefined;
+    this.setRefusal({ service, record });
     this.watch({ service, record });
     return this.decide({ service, record }, cause);
   }
 
   private add(service: ServiceRecord, endpoint: Endpoint, held: string): EndpointRecord | null {
     const { id } = endpoint;
-    const slot = this.options.slots.take();
+    const { slots } = this.options;
+    const isGreedy = service.endpoints.size >= OWN_MIN && slots.room <= RESERVED;
+    const slot = isGreedy ? null : slots.take();
     if (slot === null) {
       if (service.leftOut.has(id)) return null;
       service.leftOut.add(id);
       const fields = { service: service.name, endpoint: id };
-      this.options.log.error(fields, 'too many endpoints: this one is left out');
+      const text = 'too many endpoints: this one is left out';
+      // Past some of them only the service's problems count them.
+      if (service.leftOut.size <= BOUNDS.problems.max) this.options.log.error(fields, text);
       return null;
     }
     service.leftOut.delete(id);
@@ -210,7 +327,9 @@ export class Endpoints {
       endpoint,
       slot,
       held,
+      refused: '',
       ejection: null,
+      stay: null,
       lastEjection: null,
       ejections: 0,
       hasWorked: false,
@@ -225,6 +344,7 @@ export class Endpoints {
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion, onChange } = this.options;
     service.endpoints.delete(record.endpoint.id);
+    service.refusals.delete(record.endpoint.id);
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.unwatch(checkKey(service, record.endpoint.id));
@@ -238,7 +358,7 @@ export class Endpoints {
     const { service, record } = place;
     const { health } = service.service;
     const key = checkKey(service, record.endpoint.id);
-    if (health === null) {
+    if (health === null || record.refused !== '') {
       this.unwatch(key);
       return;
     }
@@ -259,11 +379,12 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, ejection, hasWorked, effective: before } = record;
+    const { endpoint, slot, held, refused, ejection, hasWorked, effective: before } = record;
     const after = reconcile(service.service, {
       endpoint,
       slot,
       held,
+      refused,
       ejection,
       hasWorked,
       before,
@@ -274,6 +395,7 @@ export class Endpoints {
     record.effective = after;
     this.setTimer(place);
     if (before === after) return false;
+    if (!takesWork(after)) record.stay = null;
     record.hasWorked ||= takesWork(after);
     service.recount(before, after);
     this.tell(place, { before, after, cause });

@@ -1,8 +1,10 @@
 // Which addresses are listened on, and what each leads to. Two that want the same address can't
 // both have it. Routers come before services, and configured services before those that describe
-// themselves; among equals, the one that has it keeps it, or else the first gets it. The other is
-// told. Pure.
-import { formatListen, type ListenAddress } from '../model/listener.ts';
+// themselves; among equals the first in order has it. The other is told. Pure, and without memory:
+// a restart comes to the same.
+// A service that describes itself gets an address that overlaps nothing else of ours, that the
+// rules allow, and that no other process has.
+import { formatListen, type ListenAddress, type ListenRule, mayListen } from '../model/listener.ts';
 import { routesInOrder } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
@@ -11,12 +13,16 @@ import type { ListenerSnapshot } from '../model/snapshot.ts';
 export interface ListenerWishes {
   readonly routers: readonly RouterSettings[];
   readonly configured: readonly Service[];
-  /** Services that describe themselves. */
+  /** Services that describe themselves, the one that did so first before the others. */
   readonly described: readonly Service[];
   /** The stats port, which no service may have: with SO_REUSEPORT it would take half its requests. */
   readonly stats: ListenAddress | null;
-  /** The listeners that are open now. */
-  readonly before: readonly ListenerSnapshot[];
+  /** Where services that describe themselves may listen. */
+  readonly allowed: readonly ListenRule[];
+  /** The addresses of the host names that the configuration listens on. */
+  readonly names: ReadonlyMap<string, readonly string[]>;
+  /** '' where nobody else has the address, null while that is being found out, else who has it. */
+  readonly holderOf: (wish: ListenerSnapshot) => string | null;
 }
 
 export interface ListenerPlan {
@@ -26,35 +32,105 @@ export interface ListenerPlan {
 }
 
 export function planListeners(wishes: ListenerWishes): ListenerPlan {
-  const { stats } = wishes;
-  const planned = new Map<string, ListenerSnapshot>();
+  const { routers, configured, described, stats } = wishes;
+  const places = new Places(wishes.names);
   const conflicts = new Map<string, string[]>();
-  for (const wish of byPrecedence(wishes)) {
-    const owner = planned.get(wish.key);
-    const isStats = stats !== null && wish.service !== '' && doOverlap(stats, wish.address);
-    if (owner === undefined && !isStats) {
-      planned.set(wish.key, wish);
-      continue;
-    }
-    const by = isStats ? 'the stats port' : ownerName(owner!);
+  const refuse = (wish: ListenerSnapshot, why: string): void => {
     const told = conflicts.get(wish.service) ?? [];
-    conflicts.set(wish.service, [...told, `listener ${wish.key} is taken by ${by}`]);
-  }
-  return { listeners: [...planned.values()], conflicts };
-}
-
-/** Every listener that anyone wants, in the order in which they are served. */
-function byPrecedence({ routers, configured, described, before }: ListenerWishes) {
-  const owners = new Map(before.map((listener) => [listener.key, listener.service]));
-  const ownersFirst = (services: readonly Service[]): ListenerSnapshot[] => {
-    const wishes = services.flatMap(wishesOf);
-    const isOwner = ({ key, service }: ListenerSnapshot) => owners.get(key) === service;
-    return [...wishes.filter(isOwner), ...wishes.filter((wish) => !isOwner(wish))];
+    conflicts.set(wish.service, [...told, `listener ${wish.key} ${why}`]);
   };
-  return [...routers.flatMap(routerWishes), ...ownersFirst(configured), ...ownersFirst(described)];
+  const ours = [...routers.flatMap(routerWishes), ...configured.flatMap(wishesOf)];
+  for (const wish of ours) {
+    const isStats = stats !== null && wish.service !== '' && places.doOverlap(stats, wish.address);
+    const owner = isStats ? 'the stats port' : places.ownerOf(wish.key);
+    if (owner === '') places.add(wish);
+    else refuse(wish, `is taken by ${owner}`);
+  }
+  for (const wish of described.flatMap(wishesOf)) {
+    const why = objection(wish, { ...wishes, places });
+    if (why === '') places.add(wish);
+    else if (why !== null) refuse(wish, why);
+  }
+  return { listeners: places.all, conflicts };
 }
 
-function wishesOf({ name, protocol, listen, limits, timeouts }: Service): ListenerSnapshot[] {
+type Rules = Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> & { readonly places: Places };
+
+/** Why a service that describes itself does not get its address; null while that is not known. */
+function objection(wish: ListenerSnapshot, rules: Rules): string | null {
+  const { allowed, stats, holderOf, places } = rules;
+  const { address } = wish;
+  if (!mayListen(allowed, address)) return 'is not allowed by registries.consul.listen_allow';
+  if (stats !== null && places.doOverlap(stats, address)) return 'is taken by the stats port';
+  const owner = places.overlapping(address);
+  if (owner !== null) return `is taken by ${ownerName(owner)}`;
+  const holder = holderOf(wish);
+  return holder === '' || holder === null ? holder : `is taken by ${holder}`;
+}
+
+/** The listeners that were given away, by their ports. */
+class Places {
+  readonly all: ListenerSnapshot[] = [];
+  private readonly byKey = new Map<string, ListenerSnapshot>();
+  private readonly byPort = new Map<number | string, ListenerSnapshot[]>();
+  private readonly names: ReadonlyMap<string, readonly string[]>;
+
+  constructor(names: ReadonlyMap<string, readonly string[]>) {
+    this.names = names;
+  }
+
+  add(listener: ListenerSnapshot): void {
+    const place = placeOf(listener.address);
+    this.all.push(listener);
+    this.byKey.set(listener.key, listener);
+    const near = this.byPort.get(place);
+    if (near === undefined) this.byPort.set(place, [listener]);
+    else near.push(listener);
+  }
+
+  /** Who has exactly this address; '' for nobody. */
+  ownerOf(key: string): string {
+    const owner = this.byKey.get(key);
+    return owner === undefined ? '' : ownerName(owner);
+  }
+
+  overlapping(address: ListenAddress): ListenerSnapshot | null {
+    const near = this.byPort.get(placeOf(address)) ?? [];
+    return near.find((one) => this.doOverlap(one.address, address)) ?? null;
+  }
+
+  /** Whether a connection could come in at either address. */
+  doOverlap(a: ListenAddress, b: ListenAddress): boolean {
+    if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
+    if (a.port !== b.port) return false;
+    if (a.host === '' || b.host === '') return true;
+    const [one, other] = [this.hostsOf(a.host), this.hostsOf(b.host)];
+    return one.some((host) => other.includes(host));
+  }
+
+  private hostsOf(host: string): readonly string[] {
+    return [host, ...(this.names.get(host) ?? [])];
+  }
+}
+
+/** Addresses with different ones can't overlap. */
+function placeOf(address: ListenAddress): number | string {
+  return address.kind === 'unix' ? address.path : address.port;
+}
+
+/** Services are immutable, and thousands are planned for again when one of them changes. */
+const wishes = new WeakMap<Service, ListenerSnapshot[]>();
+
+function wishesOf(service: Service): ListenerSnapshot[] {
+  let known = wishes.get(service);
+  if (known === undefined) {
+    known = makeWishes(service);
+    wishes.set(service, known);
+  }
+  return known;
+}
+
+function makeWishes({ name, protocol, listen, limits, timeouts }: Service): ListenerSnapshot[] {
   const { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined } = limits;
   const { clientHeaderMs, keepAliveMs, idleBodyMs } = timeouts;
   // No more than these: a change of the others is none of the listeners.
@@ -77,10 +153,4 @@ function routerWishes(router: RouterSettings): ListenerSnapshot[] {
 
 function ownerName({ service }: ListenerSnapshot): string {
   return service === '' ? 'a router' : `service ${service}`;
-}
-
-/** Whether a connection could come in at either address. */
-function doOverlap(a: ListenAddress, b: ListenAddress): boolean {
-  if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
-  return a.port === b.port && (a.host === '' || b.host === '' || a.host === b.host);
 }

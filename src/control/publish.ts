@@ -117,6 +117,9 @@ export class Publisher {
 
   /** The next delta, or null where all that changed is as it was. */
   private makeDelta(): SnapshotDelta | null {
+    // First: what is listened on says to which endpoints nothing may be sent.
+    const listeners = this.haveListenersChanged ? this.nextListeners() : null;
+    this.haveListenersChanged = false;
     const upsert: ServiceSnapshot[] = [];
     const remove: string[] = [];
     for (const name of this.changed) {
@@ -129,8 +132,6 @@ export class Publisher {
       }
     }
     this.changed = new Set();
-    const listeners = this.haveListenersChanged ? this.nextListeners() : null;
-    this.haveListenersChanged = false;
     if (upsert.length === 0 && remove.length === 0 && listeners === null) return null;
     return { version: this.currentVersion + 1, upsert, remove, listeners };
   }

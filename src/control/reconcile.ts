@@ -11,6 +11,8 @@ export interface EndpointFacts {
   readonly slot: number;
   /** Why it is kept although the registry left it out; '' where it didn't. */
   readonly held: string;
+  /** Why nothing may be sent to it at all; '' where it may. */
+  readonly refused: string;
   /** Null where the service has no active check. */
   readonly check: CheckState | null;
   /** Null where it is not ejected now. */
@@ -49,8 +51,9 @@ export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndp
 
 /** Why it may not take new work, the weightiest reason first; null where it may. */
 function barred(service: Service, facts: EndpointFacts, weight: number): Verdict | null {
-  const { check, ejection, endpoint, operator } = facts;
+  const { check, ejection, endpoint, operator, refused } = facts;
   const { status } = endpoint;
+  if (refused !== '') return { state: 'down', reason: refused };
   if (operator?.state === 'maint') return { state: 'maint', reason: 'operator: maintenance' };
   const isAccepted = service.from.accept.includes(status);
   if (status === 'maintenance' && !isAccepted) {

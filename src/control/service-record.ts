@@ -10,13 +10,28 @@ import type { ServiceSnapshot } from '../model/snapshot.ts';
 import type { EjectionKind } from '../model/streak.ts';
 import type { EndpointView } from './view.ts';
 
+/** Passive health wanted an endpoint out, and policy let it stay. */
+export interface Stay {
+  /** What speaks against the endpoint, and why it stays. Human-readable. */
+  readonly text: string;
+  readonly why: string;
+  /** When that was last, ms since the epoch. */
+  readonly atMs: number;
+  /** Until when it counts if it does not come again. */
+  readonly untilMs: number;
+}
+
 export interface EndpointRecord {
   endpoint: Endpoint;
   readonly slot: number;
   /** Why it is kept although the registry left it out; '' where it didn't. */
   held: string;
+  /** Why nothing may be sent to it; '' where it may. */
+  refused: string;
   /** Null while it is not ejected. */
   ejection: Ejection | null;
+  /** The last refusal to eject it; null when there was none in this state. */
+  stay: Stay | null;
   /** The last one, over or not: it says how long the next will be. */
   lastEjection: Ejection | null;
   ejections: number;
@@ -41,6 +56,8 @@ export class ServiceRecord {
   readonly ejections = new Map<EjectionKind, number>();
   /** Ids of endpoints for which there was no row in the ledger. */
   readonly leftOut = new Set<string>();
+  /** Why endpoints may not be used, by id. */
+  readonly refusals = new Map<string, string>();
 
   /** Endpoints that take work, and those that a panic would use besides. */
   working = 0;

@@ -21,6 +21,11 @@ export class Slots {
     this.options = options;
   }
 
+  /** Slots that can be had now. */
+  get room(): number {
+    return this.options.capacity - this.next + this.free.length;
+  }
+
   /** A slot for a new owner, or null when all are taken. */
   take(): number | null {
     const slot = this.free.pop();

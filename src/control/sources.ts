@@ -10,6 +10,7 @@ import { type Admitted, Guard, type Moment } from './guard.ts';
 interface Source {
   readonly source: ServiceSource;
   readonly settings: ServiceSettings | null;
+  readonly problems: readonly string[];
   readonly guard: Guard;
   admitted: Admitted;
   timer: Timer | null;
@@ -28,6 +29,8 @@ export interface SourcesOptions {
 export class Sources {
   private readonly options: SourcesOptions;
   private readonly sources = new Map<string, Source>();
+  /** Keys of those with problems, by the name in the registry. */
+  private readonly wrong = new Map<string, Set<string>>();
 
   constructor(options: SourcesOptions) {
     this.options = options;
@@ -40,14 +43,38 @@ export class Sources {
 
   /** Takes an answer of a registry. */
   take(service: ProvidedService): void {
-    const { source, settings } = service;
+    const { source, settings, problems = [] } = service;
     const key = sourceKey(source);
     const guard = this.sources.get(key)?.guard ?? new Guard();
     const admitted = guard.answer(service, this.moment(key));
     this.sources.get(key)?.timer?.cancel();
-    const taken = { source, settings, guard, admitted, timer: null };
+    const taken = { source, settings, problems, guard, admitted, timer: null };
     this.sources.set(key, taken);
+    this.setWrong(source, key, problems.length > 0);
     this.awaitRelease(key, taken);
+  }
+
+  /** What its instances say that is wrong. */
+  problemsOf(key: string): readonly string[] {
+    return this.sources.get(key)?.problems ?? [];
+  }
+
+  /** Names in the registry of sources whose instances say something that is wrong. */
+  get wrongNames(): Iterable<string> {
+    return this.wrong.keys();
+  }
+
+  /** Keys of the sources of this name whose instances say something that is wrong. */
+  wrongOf(name: string): readonly string[] {
+    return [...(this.wrong.get(name) ?? [])];
+  }
+
+  private setWrong({ service }: ServiceSource, key: string, isWrong: boolean): void {
+    const keys = this.wrong.get(service) ?? new Set();
+    if (isWrong) keys.add(key);
+    else keys.delete(key);
+    if (keys.size > 0) this.wrong.set(service, keys);
+    else this.wrong.delete(service);
   }
 
   /** All that is admitted now, what is held included. */
@@ -58,8 +85,10 @@ export class Sources {
   }
 
   forget(key: string): void {
-    this.sources.get(key)?.timer?.cancel();
+    const known = this.sources.get(key);
+    known?.timer?.cancel();
     this.sources.delete(key);
+    if (known !== undefined) this.setWrong(known.source, key, false);
   }
 
   close(): void {

@@ -30,10 +30,15 @@ export interface TableChange {
 interface Described {
   readonly source: ServiceSource;
   readonly settings: SourceSettings;
+  /** Who described himself earlier has the lower one; the last where it is not known. */
+  readonly order: number;
   /** The last good reading of the settings; null while there is none. */
   readonly service: Service | null;
   readonly problems: readonly string[];
 }
+
+/** The order of what has none: after all others. */
+const UNORDERED = Number.MAX_SAFE_INTEGER;
 
 const NO_CHANGE: TableChange = { changed: [], removed: [] };
 
@@ -43,7 +48,9 @@ export class Table {
   private configured: ReadonlyMap<string, Service> | null = null;
   /** By source key. */
   private readonly described = new Map<string, Described>();
-  /** Source keys that describe a service of this name; the first has it. */
+  /** Keys of the sources in `described`, by the name of the service in the registry. */
+  private readonly byName = new Map<string, Set<string>>();
+  /** Source keys that describe a service of this name, sorted; the first has it. */
   private readonly claims = new Map<string, string[]>();
   private readonly services = new Map<string, DesiredService>();
   /** Services per source key. */
@@ -70,16 +77,34 @@ export class Table {
     return this.settle(concerned);
   }
 
-  /** What the source says of itself now; null takes it back. */
-  describeSource(source: ServiceSource, settings: SourceSettings | null): TableChange {
+  /**
+   * What the source says of itself now; null takes it back. `order` is the lowest that was ever
+   * said while it has wanted the same listener: one that is as old as that stays so, although its
+   * first instances have been replaced.
+   */
+  describeSource(
+    source: ServiceSource,
+    settings: SourceSettings | null,
+    order = UNORDERED,
+  ): TableChange {
     const key = sourceKey(source);
     const before = this.described.get(key) ?? null;
     if (settings === null) return this.forgetSource(key);
-    if (before !== null && isDeepStrictEqual(before.settings, settings)) return NO_CHANGE;
+    const isSameWish = before?.settings.listen === settings.listen;
+    const lowest = Math.min(order, isSameWish ? (before?.order ?? order) : order);
+    if (before !== null && isDeepStrictEqual(before.settings, settings)) {
+      if (lowest === before.order) return NO_CHANGE;
+      this.described.set(key, { ...before, order: lowest });
+      // Whose listener it is may change, and nothing else.
+      const name = before.service?.name;
+      return name === undefined ? NO_CHANGE : { changed: [name], removed: [] };
+    }
     const read = this.describe(source, settings);
     // A slip in a tag must not take a running service away: the last good reading goes on.
     const service = read.service ?? before?.service ?? null;
-    this.described.set(key, { source, settings, service, problems: read.problems });
+    this.described.set(key, { source, settings, order: lowest, service, problems: read.problems });
+    const named = this.byName.get(source.service) ?? new Set();
+    this.byName.set(source.service, named.add(key));
     const names = new Set<string>();
     if (before?.service) {
       names.add(before.service.name);
@@ -88,7 +113,7 @@ export class Table {
     if (service !== null) {
       names.add(service.name);
       const claims = this.claims.get(service.name) ?? [];
-      if (!claims.includes(key)) this.claims.set(service.name, [...claims, key]);
+      if (!claims.includes(key)) this.claims.set(service.name, [...claims, key].sort());
     }
     return this.settle(names);
   }
@@ -98,24 +123,41 @@ export class Table {
     const described = this.described.get(key);
     if (described === undefined) return NO_CHANGE;
     this.described.delete(key);
+    const named = this.byName.get(described.source.service);
+    named?.delete(key);
+    if (named?.size === 0) this.byName.delete(described.source.service);
     if (described.service === null) return NO_CHANGE;
     const { name } = described.service;
     this.dropClaim(name, key);
     return this.settle([name]);
   }
 
-  /** What is wrong, and can be seen at no service: descriptions that are not in use. */
-  problems(): string[] {
-    const problems: string[] = [];
-    for (const [key, { source, service, problems: own }] of this.described) {
-      const name = service?.name ?? source.service;
-      if (this.configured?.has(name)) continue;
-      if (service === null) problems.push(...own.map((problem) => `service ${name}: ${problem}`));
-      else if (this.claims.get(name)?.[0] !== key) {
-        problems.push(`service ${name} describes itself twice: ${where(source)} is not in use`);
-      }
-    }
-    return problems;
+  /** When the service described itself, among others that do. */
+  orderOf(name: string): number {
+    const [first = ''] = this.claims.get(name) ?? [];
+    return this.described.get(first)?.order ?? UNORDERED;
+  }
+
+  /** The lowest order that was said for this source; null where it says nothing of itself. */
+  orderOfSource(key: string): number | null {
+    const order = this.described.get(key)?.order ?? UNORDERED;
+    return order === UNORDERED ? null : order;
+  }
+
+  /** Names of the services that describe themselves, well or not. */
+  get describedNames(): Iterable<string> {
+    return this.byName.keys();
+  }
+
+  /** What is wrong with descriptions of this name that are not in use. */
+  unservedOf(name: string): string[] {
+    if (this.configured?.has(name)) return [];
+    return [...(this.byName.get(name) ?? [])].flatMap((key) => {
+      const { source, service, problems } = this.described.get(key)!;
+      if (service === null) return problems;
+      const isFirst = this.claims.get(name)?.[0] === key;
+      return isFirst ? [] : [`describes itself twice: ${where(source)} is not in use`];
+    });
   }
 
   private dropClaim(name: string, key: string): void {

@@ -1,10 +1,13 @@
 // What others may read of the control plane, and the one door by which they may change something.
+import type { Compared } from '../health/fault-history.ts';
 import type { CheckResult } from '../health/rise-fall.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { EjectionKind } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
+import type { Stay } from './service-record.ts';
 
+export type { Compared } from '../health/fault-history.ts';
 export type { CheckResult } from '../health/rise-fall.ts';
 export type { EventLog, TableEvent } from './events.ts';
 export type { OperatorCommand } from './operator.ts';
@@ -13,6 +16,10 @@ export interface EndpointView extends EffectiveEndpoint {
   /** The last active check; null where there is none. */
   readonly check: CheckResult | null;
   readonly ejections: number;
+  /** Why it was not ejected though it failed; null where that did not happen. */
+  readonly stay: Stay | null;
+  /** Its failures beside those of its peers; null where none of them failed of late. */
+  readonly compared: () => Compared | null;
 }
 
 export interface ServiceView {
@@ -33,7 +40,9 @@ export interface TableView {
   service(name: string): ServiceView | null;
   readonly version: number;
   readonly events: EventLog;
-  /** Problems of no one service. */
+  /** What is wrong with services that are not served, by name. */
+  unserved(): ReadonlyMap<string, readonly string[]>;
+  /** Problems of no one service that is served. */
   problems(): readonly string[];
   /** Seconds from a registry's answer to live in all workers, one bucket bound each, and counts. */
   readonly convergence: Convergence;

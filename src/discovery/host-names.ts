@@ -7,6 +7,10 @@ import { messageOf } from '../base/coded-error.ts';
 
 const TTL_MS_MIN = 5_000;
 const TTL_MS_MAX = 300_000;
+/** Names at a time, of one service; what is more has no address. Each is asked for again and again. */
+const NAMES_MAX = 500;
+/** Addresses of one name that are used, the lowest ones. */
+const ADDRESSES_MAX = 64;
 /** Where the system's resolver answers (hosts file), which tells no time to live. */
 const TTL_MS_UNKNOWN = 30_000;
 
@@ -23,6 +27,8 @@ export interface HostNamesOptions {
   /** A name resolves differently, for the first time, or not at all. */
   readonly onChange: () => void;
   readonly onError: (name: string, why: string) => void;
+  /** A name that could not be resolved can be again. */
+  readonly onRecovery?: (name: string) => void;
   readonly resolve: Resolve;
 }
 
@@ -37,6 +43,7 @@ interface Name {
 export class HostNames {
   private readonly options: HostNamesOptions;
   private readonly names = new Map<string, Name>();
+  private failures = 0;
 
   constructor(options: HostNamesOptions) {
     this.options = options;
@@ -50,6 +57,7 @@ export class HostNames {
     if (isIP(host) !== 0) return [host];
     let name = this.names.get(host);
     if (name === undefined) {
+      if (this.names.size >= NAMES_MAX) return [];
       name = { addresses: [], isTried: false, error: '', timer: null };
       this.names.set(host, name);
       void this.refresh(host, name);
@@ -72,6 +80,23 @@ export class HostNames {
     return [...this.names.values()].every((name) => name.isTried);
   }
 
+  /** `NAME: why`, for a name that could not be resolved when it was last tried; '' for none. */
+  get error(): string {
+    for (const [host, { error }] of this.names) if (error !== '') return `${host}: ${error}`;
+    return '';
+  }
+
+  /** Tries that failed, in all. */
+  get errors(): number {
+    return this.failures;
+  }
+
+  /** Why this name could not be resolved when it was last tried; '' where it could. */
+  errorOf(host: string): string {
+    if (isIP(host) !== 0) return '';
+    return this.names.get(host)?.error ?? `more than ${NAMES_MAX} host names`;
+  }
+
   /** Forgets every name but these. */
   keepOnly(hosts: ReadonlySet<string>): void {
     for (const [host, { timer }] of this.names) {
@@ -86,24 +111,27 @@ export class HostNames {
   }
 
   private async refresh(host: string, name: Name): Promise<void> {
-    const { clock, onChange, onError, resolve } = this.options;
+    const { clock, onChange, onError, onRecovery, resolve } = this.options;
     const before = name.isTried ? name.addresses.join() : null;
     let ttlMs = TTL_MS_MIN;
     let error = '';
     try {
       const resolved = await resolve(host);
-      name.addresses = [...new Set(resolved.addresses)].sort();
+      name.addresses = [...new Set(resolved.addresses)].sort().slice(0, ADDRESSES_MAX);
       ttlMs = Math.min(TTL_MS_MAX, Math.max(TTL_MS_MIN, resolved.ttlMs));
     } catch (failure) {
       error = messageOf(failure);
+      this.failures += 1;
     }
     if (this.names.get(host) !== name) return;
     name.isTried = true;
     name.timer = clock.setTimer(ttlMs, () => void this.refresh(host, name));
     // Said once, not at each try.
     if (error !== '' && name.error === '') onError(host, error);
+    const hasTurned = (error === '') !== (name.error === '');
     name.error = error;
-    if (name.addresses.join() !== before) onChange();
+    if (hasTurned && error === '') onRecovery?.(host);
+    if (name.addresses.join() !== before || hasTurned) onChange();
   }
 }
 

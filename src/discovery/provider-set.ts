@@ -1,15 +1,20 @@
 // The providers that run. Each follows the sources that name it as their registry; what they say
 // goes to one receiver. Knows no provider by name.
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { Provider, ProviderStatus, Update } from './provider.ts';
 
 const SYNC_LOOK_MS = 10;
+/** How often it is looked whether a provider has answered in its predecessor's place. */
+const HANDOVER_LOOK_MS = 100;
 
 interface Running {
   readonly provider: Provider;
   /** What it has provided and not taken back. */
   readonly provided: Map<string, ServiceSource>;
+  /** What its predecessor had provided and it has not spoken of yet. */
+  readonly inherited: Map<string, ServiceSource>;
+  handover: Timer | null;
 }
 
 export class ProviderSet {
@@ -25,31 +30,33 @@ export class ProviderSet {
 
   /** Starts a provider; it follows what is followed now. Another of its name must be stopped. */
   add(provider: Provider): void {
-    const running: Running = { provider, provided: new Map() };
+    this.begin(provider, new Map());
+  }
+
+  private begin(provider: Provider, inherited: Map<string, ServiceSource>): void {
+    const running: Running = { provider, provided: new Map(), inherited, handover: null };
     this.running.set(provider.name, running);
     provider.follow(this.sourcesOf(provider.name));
+    provider.inherit?.([...inherited.values()]);
     provider.start((update) => this.take(running, update));
+    this.awaitHandover(running);
   }
 
   /**
    * Puts another provider in the place of the one of the same name, or none. What the old one had
-   * provided stays until the new one has answered, or goes at once when there is no new one.
+   * provided stays until the new one has answered for it, or for everything without speaking of
+   * it; it is removed at once when there is no new one.
    */
   replace(name: string, provider: Provider | null): void {
     const old = this.running.get(name);
     this.running.delete(name);
-    if (provider !== null) this.add(provider);
-    if (old === undefined) return;
-    void old.provider.stop();
+    old?.handover?.cancel();
+    const left = new Map([...(old?.inherited ?? []), ...(old?.provided ?? [])]);
+    if (provider !== null) this.begin(provider, left);
+    void old?.provider.stop();
     if (provider !== null) return;
-    for (const source of old.provided.values()) {
-      this.onUpdate({
-        kind: 'remove',
-        provider: name,
-        source,
-        cause: { kind: 'reload', text: `registry ${name} is not configured any more` },
-        receivedMs: this.clock.nowMs(),
-      });
+    for (const source of left.values()) {
+      this.remove(name, source, `registry ${name} is not configured any more`);
     }
   }
 
@@ -81,6 +88,7 @@ export class ProviderSet {
   }
 
   async stop(): Promise<void> {
+    for (const { handover } of this.running.values()) handover?.cancel();
     await Promise.all([...this.running.values()].map(({ provider }) => provider.stop()));
     this.running.clear();
   }
@@ -93,8 +101,41 @@ export class ProviderSet {
   private take(running: Running, update: Update): void {
     if (this.running.get(running.provider.name) !== running) return;
     const source = update.kind === 'upsert' ? update.service.source : update.source;
-    if (update.kind === 'upsert') running.provided.set(sourceKey(source), source);
-    else running.provided.delete(sourceKey(source));
+    const key = sourceKey(source);
+    running.inherited.delete(key);
+    if (update.kind === 'upsert') running.provided.set(key, source);
+    else running.provided.delete(key);
     this.onUpdate(update);
+  }
+
+  /** Once the provider has named everything, it will not speak of what is left. */
+  private awaitHandover(running: Running): void {
+    const { provider, inherited } = running;
+    if (inherited.size === 0) return;
+    running.handover = this.clock.setTimer(HANDOVER_LOOK_MS, () => {
+      const hasNamedAll = provider.hasNamedAll?.() ?? provider.status().isSynced;
+      if (hasNamedAll) this.endHandover(running);
+      else this.awaitHandover(running);
+    });
+  }
+
+  private endHandover({ provider: { name }, inherited }: Running): void {
+    const followed = new Set(this.sourcesOf(name).map(sourceKey));
+    for (const [key, source] of inherited) {
+      if (followed.has(key)) continue;
+      this.remove(name, source, `registry ${name} was replaced, and does not provide it any more`);
+    }
+    inherited.clear();
+  }
+
+  private remove(provider: string, source: ServiceSource, text: string): void {
+    const receivedMs = this.clock.nowMs();
+    this.onUpdate({
+      kind: 'remove',
+      provider,
+      source,
+      cause: { kind: 'reload', text },
+      receivedMs,
+    });
   }
 }

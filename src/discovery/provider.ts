@@ -13,6 +13,10 @@ export interface ProvidedService {
   readonly endpoints: readonly Endpoint[];
   /** From tags `upriver.KEY=VALUE` or Meta; null where the service says nothing about itself. */
   readonly settings: ServiceSettings | null;
+  /** Who described himself earlier has the lower one; 0 or none where the registry can't tell. */
+  readonly order?: number;
+  /** What is wrong with what instances say of themselves, human-readable. */
+  readonly problems?: readonly string[];
   /**
    * Why this answer is doubtful (no known leader, index went backwards, filtered by ACLs), or ''.
    * The guard decides what a doubtful answer may remove.
@@ -74,6 +78,10 @@ export interface Provider {
    * each change of configuration. Watches that are no longer wanted end with a `remove`.
    */
   follow(sources: readonly ServiceSource[]): void;
+  /** What the provider before this one had provided and not taken back; called before start. */
+  inherit?(sources: readonly ServiceSource[]): void;
+  /** Whether what it has not spoken of is not there; without, as soon as it has answered. */
+  hasNamedAll?(): boolean;
   /** Begins to watch; `onUpdate` is never called after `stop`, nor before `start` returned. */
   start(onUpdate: (update: Update) => void): void;
   status(): ProviderStatus;

@@ -30,7 +30,6 @@ export class StaticProvider implements Provider {
   /** Services with a host name that had no address when they were sent last. */
   private readonly unresolved = new Set<string>();
   private hasBegun = false;
-  private lastError = '';
 
   constructor({ clock, endpoints, log = silentLogger, resolve }: StaticProviderOptions) {
     this.clock = clock;
@@ -39,10 +38,8 @@ export class StaticProvider implements Provider {
     this.names = new HostNames({
       clock,
       onChange: () => this.upsertAll(cause),
-      onError: (name, why) => {
-        this.lastError = `${name}: ${why}`;
-        log.warn({ name }, `host name can't be resolved: ${why}`);
-      },
+      onError: (name, why) => log.warn({ name }, `host name can't be resolved: ${why}`),
+      onRecovery: (name) => log.info({ name }, 'host name resolves again'),
       resolve,
     });
   }
@@ -50,7 +47,6 @@ export class StaticProvider implements Provider {
   /** Other endpoints from now on; to be followed by `follow`. */
   setEndpoints(endpoints: StaticEndpoints): void {
     this.endpoints = endpoints;
-    this.lastError = '';
     const hosts = Object.values(endpoints).flatMap((list) => list.map(({ address }) => address));
     this.names.keepOnly(new Set(hosts));
   }
@@ -76,8 +72,8 @@ export class StaticProvider implements Provider {
       name: this.name,
       isSynced: this.hasBegun && this.names.isSettled,
       lastSyncMs: this.clock.nowMs(),
-      errors: 0,
-      lastError: this.lastError,
+      errors: this.names.errors,
+      lastError: this.names.error,
       address: 'configuration',
       watches: this.sources.size,
     };

@@ -28,14 +28,24 @@ export interface EjectionFacts {
   readonly text: string;
 }
 
+/** Why policy lets an endpoint stay that would be ejected. Human-readable. */
+export interface Refusal {
+  readonly refusal: string;
+}
+
 /**
- * The ejection that follows, or null where policy forbids it: the share of the ejected is bounded
- * (though one may always go where there are two), and the last that takes work stays.
+ * The ejection that follows, or why policy forbids it: the share of the ejected is bounded (though
+ * one may always go where there are two), and the last that takes work stays.
  */
-export function eject(policy: PassiveHealth, facts: EjectionFacts): Ejection | null {
-  if (policy.maxEjectedShare === 0) return null;
+export function eject(policy: PassiveHealth, facts: EjectionFacts): Ejection | Refusal {
+  const share = `passive.max_ejected is ${Math.round(policy.maxEjectedShare * 100)}%`;
+  if (policy.maxEjectedShare === 0) return { refusal: share };
+  if (facts.peers <= 1) return { refusal: 'it is the only endpoint' };
+  if (facts.othersWorking === 0) return { refusal: 'no other endpoint takes work' };
   const cap = Math.max(1, Math.floor(facts.peers * policy.maxEjectedShare));
-  if (facts.othersWorking === 0 || facts.ejected >= cap) return null;
+  if (facts.ejected >= cap) {
+    return { refusal: `${share}: ${facts.ejected} of ${facts.peers} endpoints are ejected` };
+  }
   const times = timesOf(policy, facts.before, facts.nowMs);
   return { untilMs: facts.nowMs + policy.ejectionMs * times, times, text: facts.text };
 }

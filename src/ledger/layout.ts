@@ -51,6 +51,16 @@ export const endpointRows = [
     help: 'Attempts that failed here and were repeated.',
   },
   {
+    key: 'outcomes',
+    metric: 'upriver_endpoint_outcomes_total',
+    help: 'Attempts that were answered, or failed; TCP sessions that were connected, or failed.',
+  },
+  {
+    key: 'faults',
+    metric: 'upriver_endpoint_faults_total',
+    help: 'Outcomes that count against the endpoint beside its peers: failed attempts, and answers of 500 and above but 501 and 505.',
+  },
+  {
     key: 'responses1xx',
     metric: 'upriver_endpoint_responses_total',
     help: RESPONSES,

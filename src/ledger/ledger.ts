@@ -2,8 +2,9 @@
 // Each worker owns a slab of counters that nobody else writes; the main thread sums the slabs.
 // Three things are shared by all and written with Atomics: requests in flight per endpoint (least
 // connections are exact over all workers), failures in a row per endpoint and kind, and client
-// connections per service and per client (the limits hold over all workers). When an endpoint last answered is
-// shared too: any worker's word will do.
+// connections per service and per client (the limits hold over all workers). When an endpoint last
+// answered is shared too: any worker's word will do. So are the times by which balancers take turns
+// (balance/turn.ts), which mean nothing to the ledger: it clears them with the row of an endpoint.
 // The slabs have room for every slot from the start: untouched pages cost no memory.
 import { assert } from '../base/assert.ts';
 import { BUCKETS, bucketOf } from './histogram.ts';
@@ -43,6 +44,9 @@ export interface LedgerBuffers {
   readonly connections: SharedArrayBuffer;
   readonly clients: SharedArrayBuffer;
   readonly answered: SharedArrayBuffer;
+  /** Whose turn it is: by endpoint, and the clock of each service. */
+  readonly turns: SharedArrayBuffer;
+  readonly turnClocks: SharedArrayBuffer;
   /** The slab of this worker. */
   readonly slab: SlabBuffers;
 }
@@ -60,6 +64,9 @@ interface SlabBuffers {
 export class WorkerLedger {
   /** Requests in flight per endpoint slot over all workers. Balancers read it directly. */
   readonly inFlight: Int32Array;
+  /** Times of endpoints by slot, and clocks of services by theirs, for turns over all workers. */
+  readonly turns: Int32Array;
+  readonly turnClocks: Int32Array;
   private readonly streaks: Int32Array;
   private readonly connections: Int32Array;
   private readonly answered: Float64Array;
@@ -72,6 +79,8 @@ export class WorkerLedger {
 
   constructor(buffers: LedgerBuffers) {
     this.inFlight = new Int32Array(buffers.inFlight);
+    this.turns = new Int32Array(buffers.turns);
+    this.turnClocks = new Int32Array(buffers.turnClocks);
     this.streaks = new Int32Array(buffers.streaks);
     this.connections = new Int32Array(buffers.connections);
     this.answered = new Float64Array(buffers.answered);
@@ -201,6 +210,7 @@ export class Ledger {
   private readonly connectionCounts: Int32Array;
   private readonly clientCounts: Int32Array;
   private readonly answeredTimes: Float64Array;
+  private readonly turns: Int32Array;
   private readonly shared: Omit<LedgerBuffers, 'slab'>;
   private readonly slabs: SlabBuffers[] = [];
   private readonly endpointSlabs: Float64Array[] = [];
@@ -211,6 +221,8 @@ export class Ledger {
       inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
       streaks: new SharedArrayBuffer(ENDPOINT_SLOTS * STREAKS_MAX * 4),
       answered: new SharedArrayBuffer(ENDPOINT_SLOTS * 8),
+      turns: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
+      turnClocks: new SharedArrayBuffer(SERVICE_SLOTS * 4),
       connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
       clients: new SharedArrayBuffer(CLIENT_CELLS * 2 * 4),
     };
@@ -219,6 +231,7 @@ export class Ledger {
     this.streakCounts = new Int32Array(this.shared.streaks);
     this.connectionCounts = new Int32Array(this.shared.connections);
     this.answeredTimes = new Float64Array(this.shared.answered);
+    this.turns = new Int32Array(this.shared.turns);
   }
 
   /**
@@ -299,6 +312,7 @@ export class Ledger {
     for (const slab of this.endpointSlabs) slab.fill(0, start, start + ENDPOINT_WIDTH);
     this.clearStreaks(slot);
     this.answeredTimes[slot] = 0;
+    Atomics.store(this.turns, slot, 0);
   }
 
   /** Zeroes a row before another service gets it. Only when no worker refers to the slot. */

@@ -8,6 +8,8 @@ export interface KeptSource {
   /** What the service said of itself; null where it said nothing. */
   readonly settings: Readonly<Record<string, string>> | null;
   readonly endpoints: readonly Endpoint[];
+  /** Who described himself earlier has the lower one; none where that is not known. */
+  readonly order?: number;
 }
 
 /** What the active checks of a service came to: ids of endpoints. */

@@ -1,3 +1,5 @@
+import { canonicalHost, Networks, parseIp } from '../base/ip-address.ts';
+
 /** Where we listen: a TCP port on one or all addresses, or a unix socket. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -11,7 +13,8 @@ export function formatListen(address: ListenAddress): string {
 }
 
 /**
- * Reads `80`, `:80`, `10.0.0.1:80`, `[::1]:80` or an absolute path of a unix socket.
+ * Reads `80`, `:80`, `10.0.0.1:80`, `[::1]:80` or an absolute path of a unix socket. The host is in
+ * its one spelling: '' for every address, an IP address, or a name in lower case.
  * Returns null where the text is none of them or the port isn't 1-65535.
  */
 export function parseListen(text: string): ListenAddress | null {
@@ -20,8 +23,8 @@ export function parseListen(text: string): ListenAddress | null {
   if (match === null) return null;
   const port = Number(match[2]);
   if (port < 1 || port > 65535) return null;
-  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
-  return { kind: 'tcp', host: host === '*' || host === '0.0.0.0' ? '' : host, port };
+  const host = canonicalHost((match[1] ?? '').replace(/^\[|\]$/g, ''));
+  return host === null ? null : { kind: 'tcp', host, port };
 }
 
 /** A listener that could not be opened. */
@@ -33,4 +36,57 @@ export interface ListenError {
   /** EADDRINUSE, EACCES, ... */
   readonly code: string;
   readonly message: string;
+}
+
+/** Where services that describe themselves may listen: ports, of any or of some addresses. */
+export type ListenRule =
+  | {
+      readonly kind: 'tcp';
+      /** An address or a CIDR network; '' for any. */
+      readonly network: string;
+      readonly from: number;
+      readonly to: number;
+    }
+  /** Unix sockets in this folder; it ends with a slash. */
+  | { readonly kind: 'unix'; readonly folder: string };
+
+/**
+ * Reads `80`, `1024-65535`, `127.0.0.1:8000-8100`, `10.0.0.0/8:80`, `[::1]:80` or a folder that ends
+ * with a slash. Null where the text is none of them.
+ */
+export function parseListenRule(text: string): ListenRule | null {
+  if (text.startsWith('/')) {
+    const isFolder = text.endsWith('/') && !/\/\.{0,2}\//.test(text);
+    return isFolder ? { kind: 'unix', folder: text } : null;
+  }
+  const match = /^(?:(.*):)?(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+  if (match === null) return null;
+  const [from, to] = [Number(match[2]), Number(match[3] ?? match[2])];
+  const network = networkOf(match[1] ?? '');
+  if (network === null || from < 1 || to > 65535 || from > to) return null;
+  return { kind: 'tcp', network, from, to };
+}
+
+/** '' for any address; null where the text is no address and no network. */
+function networkOf(text: string): string | null {
+  if (text === '' || text === '*') return '';
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+?))(?:\/(\d{1,3}))?$/.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? '';
+  const ip = parseIp(address);
+  const bits = match?.[3] ?? '';
+  if (ip === null || Number(bits) > (address.includes(':') ? 128 : 32)) return null;
+  return bits === '' ? address : `${address}/${bits}`;
+}
+
+/** Whether one of the rules allows it. A rule of some addresses does not allow all of them. */
+export function mayListen(rules: readonly ListenRule[], address: ListenAddress): boolean {
+  return rules.some((rule) => {
+    if (address.kind === 'unix') {
+      const isPlain = !/\/\.{0,2}(\/|$)/.test(address.path);
+      return rule.kind === 'unix' && isPlain && address.path.startsWith(rule.folder);
+    }
+    if (rule.kind === 'unix' || address.port < rule.from || address.port > rule.to) return false;
+    const ip = parseIp(address.host);
+    return rule.network === '' || (ip !== null && new Networks([rule.network]).has(ip));
+  });
 }

@@ -44,13 +44,24 @@ export interface HealthCheck {
   readonly initial: 'up' | 'down';
 }
 
-/** Comparison of endpoints by the share of their requests that went well. */
+/** Comparison of endpoints by the share of their requests that failed. */
 export interface SuccessRatePolicy {
+  /** The longest time over which outcomes are compared. */
   readonly windowMs: number;
-  /** Requests in a window that an endpoint needs to be judged. */
+  /** Requests that an endpoint needs to be judged. */
   readonly minRequests: number;
-  /** Endpoints with so many, or nobody is judged. */
+  /** Endpoints with requests, or nobody is judged. */
   readonly minEndpoints: number;
+  /** Share of failures above that of the peers which is always tolerated, 0-1. */
+  readonly excess: number;
+}
+
+/** Comparison of endpoints by response times. */
+export interface LatencyPolicy {
+  /** An answer is slow when it takes so many times the p99 of the peers. */
+  readonly factor: number;
+  /** ... and longer than this, ms. */
+  readonly minMs: number;
 }
 
 export interface PassiveHealth {
@@ -66,6 +77,8 @@ export interface PassiveHealth {
   readonly serverErrors: number;
   /** Null where endpoints are not compared. */
   readonly successRate: SuccessRatePolicy | null;
+  /** Null where their response times are not compared. */
+  readonly latency: LatencyPolicy | null;
   /** First ejection, ms; each further one in a row lasts as much longer. */
   readonly ejectionMs: number;
   /** Share of the endpoints that may be ejected at once, 0-1. */

@@ -1,7 +1,7 @@
 // The whole effective configuration, defaults filled in: what config/ produces from flags,
 // environment, file and registry overlay, and what everything else is built from.
 import type { LogLevel } from '../base/log.ts';
-import type { ListenAddress } from './listener.ts';
+import type { ListenAddress, ListenRule } from './listener.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
 
@@ -35,6 +35,10 @@ export interface ConsulSettings {
   readonly selfDescribed: boolean;
   /** Tags `PREFIX.key=value` and Meta keys `PREFIX-key`. */
   readonly tagPrefix: string;
+  /** Where services that describe themselves may listen. */
+  readonly listenAllow: readonly ListenRule[];
+  /** Networks (CIDR) in which no endpoint may be, whoever registers it. */
+  readonly endpointDeny: readonly string[];
   /** KV key of the configuration overlay; '' turns it off. */
   readonly kvKey: string;
 }

@@ -24,8 +24,8 @@ export const Streak: Readonly<Record<StreakKind, number>> = {
 /** Columns below this one end with any answer. */
 export const STREAKS_WITHOUT_ANSWER = 4;
 
-/** Why passive health wants an endpoint out: a streak, silence, or its success rate. */
-export type EjectionKind = StreakKind | 'silence' | 'success-rate';
+/** Why passive health wants an endpoint out: a streak, silence, or how it does beside its peers. */
+export type EjectionKind = StreakKind | 'silence' | 'success-rate' | 'latency';
 
 export interface StreakReport {
   readonly slot: number;
@@ -46,6 +46,14 @@ export function streakOf(reason: Reason): number {
 /** Whether the status is one that a gateway answers with when what is behind it fails. */
 export function isGatewayError(status: number): boolean {
   return status >= 502 && status <= 504;
+}
+
+/**
+ * Whether the status speaks against the endpoint. 501 and 505 are about the request: which methods
+ * and versions are served is the same on all endpoints (HAProxy's `observe layer7` sees it so too).
+ */
+export function isServerFault(status: number): boolean {
+  return status >= 500 && status !== 501 && status !== 505;
 }
 
 /** How many in a row eject; 0: never. */

@@ -72,7 +72,7 @@ export class ReadAccess {
 
   private isAllowedAddress(request: IncomingMessage): boolean {
     if (isProxied(request.headers)) return false;
-    if (this.settings.read.includes('loopback') && isLoopback(request.socket)) return true;
+    if (this.settings.read.includes('loopback') && isThisMachine(request.socket)) return true;
     const address = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
     const family = isIP(address);
     return family !== 0 && this.networks.check(address, family === 6 ? 'ipv6' : 'ipv4');
@@ -91,6 +91,12 @@ export function isLoopback(socket: Socket): boolean {
   const { remoteAddress } = socket;
   if (remoteAddress === undefined) return !socket.destroyed && socket.localPort === undefined;
   return remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
+}
+
+/** From this machine: as `isLoopback`, or from the very address that the connection reached. */
+export function isThisMachine(socket: Socket): boolean {
+  const { remoteAddress, localAddress } = socket;
+  return isLoopback(socket) || (remoteAddress !== undefined && remoteAddress === localAddress);
 }
 
 /** Whether `given` is this secret, in a time that does not tell how much of it was right. */

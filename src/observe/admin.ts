@@ -3,6 +3,7 @@
 // name of its own that it lets resolve to 127.0.0.1. Both are told by what the browser adds.
 import type { IncomingMessage } from 'node:http';
 import type { OperatorCommand } from '../control/view.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import {
   type AccessSettings,
   bearerIn,
@@ -13,7 +14,7 @@ import {
   isTrustedName,
 } from './access.ts';
 
-const BODY_BYTES_MAX = 1024;
+const BODY_BYTES_MAX = BOUNDS.adminBody.max;
 const WEIGHT_MAX = 65_535;
 
 type ChangeAccess = Pick<AccessSettings, 'adminToken' | 'hosts'>;

@@ -5,7 +5,7 @@
 // gets one of those is served if it comes from this machine or asks for a health check.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { isLoopback } from './access.ts';
+import { isThisMachine } from './access.ts';
 
 /** Places for everyone. */
 const PLACES = 512;
@@ -83,7 +83,7 @@ export class Connections {
   constructor(places: Places = { places: PLACES, reserved: RESERVED }) {
     this.places = places.places;
     this.reserved = places.reserved;
-    this.isLocal = places.isLocal ?? isLoopback;
+    this.isLocal = places.isLocal ?? isThisMachine;
     this.looking = setInterval(() => this.cutStalled(), LOOK_MS).unref();
   }
 

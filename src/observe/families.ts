@@ -27,6 +27,8 @@ export interface Sample {
 /** What one scrape reads: the table is asked for its services once. */
 export interface Scrape {
   readonly services: readonly ServiceView[];
+  /** What is wrong with services that are not served, by name. */
+  readonly unserved: ReadonlyMap<string, readonly string[]>;
   readonly ledger: Ledger;
   readonly convergence: TableView['convergence'];
   readonly registries: readonly ProviderStatus[];
@@ -146,14 +148,21 @@ const serviceFamilies: readonly Family[] = [
     },
     ({ isPanicking }) => (isPanicking ? 1 : 0),
   ),
-  perService(
-    {
-      name: 'upriver_service_problems',
-      type: 'gauge',
-      help: 'What is wrong with the service itself: a listener, a setting.',
+  {
+    name: 'upriver_service_problems',
+    type: 'gauge',
+    help: 'What is wrong with the service itself, served or not: a listener, a setting, a refused endpoint.',
+    labels: ['service'],
+    *read({ services, unserved }) {
+      const left = new Map(unserved);
+      for (const { service, problems } of services) {
+        const more = left.get(service.name)?.length ?? 0;
+        left.delete(service.name);
+        yield { labels: { service: service.name }, value: problems.length + more };
+      }
+      for (const [service, problems] of left) yield { labels: { service }, value: problems.length };
     },
-    ({ problems }) => problems.length,
-  ),
+  },
   ...rowFamilies(serviceRows, ['service'], function* (key, more, { services, ledger }) {
     for (const { service, slot } of services) {
       const value = ledger.serviceTotal(slot, ServiceColumn[key]);

@@ -1,12 +1,13 @@
 // The figures of a service and its endpoints as the dashboard, the API and the CSV show them: the
 // ledger's counters, the table's states and what the sampler has seen, together. Names are those of
 // the JSON API (docs/reference/admin-api.md).
-import type { EndpointView, ServiceView } from '../control/view.ts';
+import type { Compared, EndpointView, ServiceView } from '../control/view.ts';
 import { EndpointColumn, type EndpointCounter, ServiceColumn } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { formatListen } from '../model/listener.ts';
 import { type Reason, reasons } from '../model/reason.ts';
 import type { EndpointTrack, Quantiles, Sampler, ServiceTrack } from './sampler.ts';
+import { whyItStays } from './stays.ts';
 
 export interface CheckFigures {
   readonly good: boolean;
@@ -47,6 +48,23 @@ export interface EndpointFigures {
   /** From request sent to response begun, over the last 30 to 60 s; zeros where there was none. */
   readonly latency_ms: Quantiles;
   readonly check: CheckFigures | null;
+  /** Its failures beside those of its peers; null where none of them failed of late. */
+  readonly comparison: ComparisonFigures | null;
+  /** Why it gets requests although it fails; '' where there is nothing to say. */
+  readonly stays: string;
+}
+
+/** Over the time that speaks most against the endpoint, a minute at the most by default. */
+export interface ComparisonFigures {
+  readonly requests: number;
+  readonly failures: number;
+  readonly peers: number;
+  readonly peer_requests: number;
+  readonly peer_failures: number;
+  readonly span_seconds: number;
+  /** Powers of ten by which it speaks against the endpoint. */
+  readonly evidence: number;
+  readonly evidence_needed: number;
 }
 
 export interface ServiceFigures {
@@ -112,7 +130,10 @@ export function serviceFigures(view: ServiceView, sources: FigureSources): Servi
     panic: view.isPanicking,
     problems: view.problems,
     endpoints: view.endpoints.map((endpoint) =>
-      endpointFigures(endpoint, track.endpoint(endpoint.id, endpoint.slot), sources),
+      endpointFigures(endpoint, track.endpoint(endpoint.id, endpoint.slot), {
+        ...sources,
+        service: view,
+      }),
     ),
   };
 }
@@ -130,8 +151,10 @@ function meters({ connections, requests, activeMax }: ServiceTrack) {
 function endpointFigures(
   view: EndpointView,
   track: EndpointTrack,
-  { ledger, nowMs }: FigureSources,
+  { ledger, nowMs, service }: FigureSources & { readonly service: ServiceView },
 ): EndpointFigures {
+  const compared = view.compared();
+  const { isPanicking } = service;
   const total = (key: EndpointCounter) => ledger.endpointTotal(view.slot, EndpointColumn[key]);
   const { meter, latency } = track;
   return {
@@ -165,6 +188,8 @@ function endpointFigures(
     bytes: { in: total('bytesIn'), out: total('bytesOut') },
     latency_ms: latency.quantiles(ledger.endpointBuckets(view.slot)),
     check: checkFigures(view.check),
+    comparison: comparisonFigures(compared),
+    stays: whyItStays(view, { service: service.service, isPanicking, nowMs, compared }),
   };
 }
 
@@ -172,6 +197,21 @@ function checkFigures(check: EndpointView['check']): CheckFigures | null {
   if (check === null) return null;
   const { isGood, text, durationMs, atMs } = check;
   return { good: isGood, text, duration_ms: round(durationMs), at: atMs };
+}
+
+function comparisonFigures(compared: Compared | null): ComparisonFigures | null {
+  if (compared === null) return null;
+  const { own, peers, peerCount, spanMs, evidence, evidenceMin } = compared;
+  return {
+    requests: own.requests,
+    failures: own.faults,
+    peers: peerCount,
+    peer_requests: peers.requests,
+    peer_failures: peers.faults,
+    span_seconds: round(spanMs / 1000),
+    evidence: round(evidence),
+    evidence_needed: evidenceMin,
+  };
 }
 
 /** Exchanges of the service by exact status code; those without a valid one under `0`. */

@@ -1,7 +1,8 @@
 // Prometheus' text formats. Nothing is counted here: at each scrape the table and the ledger are
 // read, so the series of an endpoint that has left are gone with it. The registry is our own, never
-// the client library's global one.
-import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+// the client library's global one. The library is loaded by the first scrape (3 MiB), and with it
+// the defaults of the process begin: a process that is never scraped watches no event loop.
+import type { Metric, Registry } from 'prom-client';
 import { safeLabel } from '../base/safe-text.ts';
 import { type Family, families, type Labels, type Sample, type Scrape } from './families.ts';
 import type { StatsSources } from './sources.ts';
@@ -9,13 +10,13 @@ import type { StatsSources } from './sources.ts';
 export type MetricsFormat = 'prometheus' | 'openmetrics';
 
 export const METRICS_TYPES: Readonly<Record<MetricsFormat, string>> = {
-  prometheus: Registry.PROMETHEUS_CONTENT_TYPE,
-  openmetrics: Registry.OPENMETRICS_CONTENT_TYPE,
+  prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+  openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
 };
 
 export class Metrics {
   private readonly sources: StatsSources;
-  private readonly registry = new Registry();
+  private registry: Promise<Registry> | null = null;
   private scrape: Scrape | null = null;
   private running: Promise<string> | null = null;
   private readonly labels = new SafeLabels();
@@ -23,10 +24,6 @@ export class Metrics {
 
   constructor(sources: StatsSources) {
     this.sources = sources;
-    collectDefaultMetrics({ register: this.registry });
-    for (const family of families) {
-      this.registry.registerMetric(metricOf(family, () => this.read(family)));
-    }
   }
 
   /** Everything as text; who asks while a scrape runs gets that one. */
@@ -34,6 +31,16 @@ export class Metrics {
     this.running ??= this.collect();
     const text = await this.running;
     return format === 'openmetrics' ? toOpenMetrics(text) : text;
+  }
+
+  private async openRegistry(): Promise<Registry> {
+    const { collectDefaultMetrics, Registry } = await import('prom-client');
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    for (const family of families) {
+      registry.registerMetric(metricOf(family, () => this.read(family)));
+    }
+    return registry;
   }
 
   /** The samples of a family, each in a turn of its own: a health check need not wait for all. */
@@ -47,9 +54,15 @@ export class Metrics {
   }
 
   private async collect(): Promise<string> {
-    this.scrape = scrapeOf(this.sources);
     try {
-      return await this.registry.metrics();
+      this.registry ??= this.openRegistry();
+      const registry = await this.registry.catch((error: unknown) => {
+        // The next scrape tries again.
+        this.registry = null;
+        throw error;
+      });
+      this.scrape = scrapeOf(this.sources);
+      return await registry.metrics();
     } finally {
       this.scrape = null;
       this.running = null;
@@ -62,6 +75,7 @@ function scrapeOf(sources: StatsSources): Scrape {
   const { view, ledger, version, workers } = sources;
   return {
     services: view.services(),
+    unserved: view.unserved(),
     ledger,
     convergence: view.convergence,
     registries: sources.providers(),

@@ -24,7 +24,8 @@ import {
 } from './reply.ts';
 import { Sampler } from './sampler.ts';
 import type { StatsSources } from './sources.ts';
-import { statusOf } from './status.ts';
+import { type Status, statusOf } from './status.ts';
+import { type Sibling, Succession } from './succession.ts';
 
 const EVENTS_SHOWN = 50;
 const TOO_MANY = 'too many event streams are open';
@@ -32,23 +33,35 @@ const TOO_MANY = 'too many event streams are open';
 const POLICY =
   "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+export interface StatsPortOptions {
+  readonly access: AccessSettings;
+  /** The process that handed its port over. */
+  readonly takenFrom: Sibling | null;
+  /** Stops listening. */
+  readonly release: () => void;
+}
+
 export class StatsPort {
+  readonly succession: Succession;
   private readonly sources: StatsSources;
   private readonly access: AccessSettings;
   private readonly reading: ReadAccess;
   private readonly renderer: Renderer;
+  private readonly takenFrom: Sibling | null;
   private readonly sampler: Sampler;
   private readonly scraper: Metrics;
   private readonly eventStreams: EventStreams;
   private readonly dashboards: Live;
   private readonly startedMs: number;
 
-  constructor(sources: StatsSources, access: AccessSettings) {
+  constructor(sources: StatsSources, { access, takenFrom, release }: StatsPortOptions) {
     const { clock, view } = sources;
     this.sources = sources;
     this.access = access;
     this.reading = new ReadAccess(access);
     this.renderer = new Renderer(clock);
+    this.takenFrom = takenFrom;
+    this.succession = new Succession({ access, release, wallMs: () => clock.wallMs() });
     this.sampler = new Sampler(sources);
     this.scraper = new Metrics(sources);
     this.eventStreams = new EventStreams(view.events);
@@ -120,7 +133,7 @@ export class StatsPort {
   }
 
   status(call: Call): Promise<void> {
-    return sendJson(call, 200, statusOf(this.sources, this.startedMs));
+    return sendJson(call, 200, this.statusNow());
   }
 
   services(call: Call): Promise<void> {
@@ -164,6 +177,11 @@ export class StatsPort {
     return sendRendering(call, 200, await this.renderer.take(key, make));
   }
 
+  private statusNow(): Status {
+    const { takenFrom, startedMs, succession } = this;
+    return statusOf(this.sources, { startedMs, takenFrom, successor: succession.successor });
+  }
+
   private endpoint(service: string, id: string) {
     const view = this.sources.view.service(service);
     if (view === null) return null;
@@ -182,7 +200,7 @@ export class StatsPort {
   private model(): PageModel {
     const { view, clock } = this.sources;
     return {
-      status: statusOf(this.sources, this.startedMs),
+      status: this.statusNow(),
       services: view.services().map((service) => ({
         figures: this.figuresOf(service),
         trend: this.sampler.service(service.service.name, service.slot).trend,

@@ -22,8 +22,13 @@ const exact: Readonly<Record<string, Route>> = {
   '/livez': check((port, call) => port.health(call)),
   '/readyz': check((port, call) => port.ready(call)),
   '/api/v1/status': get((port, call) => port.status(call)),
+  '/api/v1/takeover': get((port, call) => port.succession.show(call)),
   '/api/v1/services': get((port, call) => port.services(call)),
   '/api/v1/events': get((port, call) => port.events(call)),
+};
+
+const posts: Readonly<Record<string, Route>> = {
+  '/api/v1/takeover': { method: 'POST', run: (port, call) => port.succession.wait(call) },
 };
 
 const patterns: readonly (readonly [RegExp, Route])[] = [
@@ -99,6 +104,9 @@ interface Found {
 }
 
 function routeOf({ path, request }: Call): Found | null {
+  if (request.method === 'POST' && Object.hasOwn(posts, path)) {
+    return { route: posts[path]!, names: [] };
+  }
   if (Object.hasOwn(exact, path)) return { route: exact[path]!, names: [] };
   for (const [pattern, route] of patterns) {
     const match = pattern.exec(path);

@@ -6,12 +6,14 @@ import { messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { AccessSettings } from './access.ts';
 import { Connections, type Places } from './connections.ts';
+import { listenAlone } from './listening.ts';
 import { Outbox } from './outbox.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
 import { sendError } from './reply.ts';
 import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
+import type { Sibling } from './succession.ts';
 
 /** For a request to arrive whole, and for its head. */
 const REQUEST_MS = 10_000;
@@ -28,6 +30,8 @@ export interface StatsOptions {
   /** Given by tests. */
   readonly places?: Places;
   readonly sources: StatsSources;
+  /** The process that had the address before, where it handed it over. */
+  readonly takenFrom?: Sibling;
 }
 
 export interface StatsServer {
@@ -35,6 +39,8 @@ export interface StatsServer {
   readonly address: string;
   /** Closes what lies idle and what is not read: memory is short. */
   shed(): void;
+  /** The process drains: who waits for the port gets it now, or as soon as it asks. */
+  drain(): void;
   /** Ends streams and connections; resolves when the port is free. */
   close(): Promise<void>;
 }
@@ -42,7 +48,14 @@ export interface StatsServer {
 /** Opens the stats port. Rejects with the system's error when it can't. */
 export async function startStatsServer(options: StatsOptions): Promise<StatsServer> {
   const { listen, sources } = options;
-  const port = new StatsPort(sources, options.access);
+  const port = new StatsPort(sources, {
+    access: options.access,
+    takenFrom: options.takenFrom ?? null,
+    release: () => {
+      port.close();
+      server.close();
+    },
+  });
   const connections = new Connections(options.places);
   const outbox = new Outbox();
   const assets = loadAssets();
@@ -73,7 +86,7 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
   );
   server.on('connection', (socket) => connections.add(socket));
   try {
-    await listenOn(server, listen);
+    await listenAlone(server, listen);
   } catch (error) {
     port.close();
     connections.close();
@@ -82,6 +95,7 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
   return {
     address: addressOf(server, listen),
     shed: () => connections.shed(),
+    drain: () => port.succession.drain(),
     close: () => {
       port.close();
       connections.close();
@@ -99,20 +113,6 @@ function giveTime(response: ServerResponse): () => void {
   const hold = (): void => clearTimeout(timer);
   response.once('close', hold);
   return hold;
-}
-
-function listenOn(server: Server, listen: ListenAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    const done = (): void => {
-      server.off('error', reject);
-      resolve();
-    };
-    if (listen.kind === 'unix') server.listen(listen.path, done);
-    // reusePort lets a new process stand beside the old one while that drains.
-    else if (listen.host === '') server.listen({ port: listen.port, reusePort: true }, done);
-    else server.listen({ port: listen.port, host: listen.host, reusePort: true }, done);
-  });
 }
 
 function addressOf(server: Server, listen: ListenAddress): string {

@@ -33,6 +33,8 @@ export interface StatsSources {
     readonly resident: number;
     readonly max: number;
   };
+  /** Listeners that another process listens on as well. */
+  readonly sharedPorts: () => readonly { readonly listen: string; readonly pid: number | null }[];
   /** Returns '' or why it can't be done. */
   readonly operate: (service: string, endpoint: string, command: OperatorCommand) => string;
 }

@@ -1,5 +1,6 @@
 // The state of the process as a whole: what /api/v1/status answers and the dashboard shows on top.
 import type { StatsSources } from './sources.ts';
+import type { Sibling, Successor } from './succession.ts';
 
 export interface RegistryStatus {
   readonly name: string;
@@ -32,11 +33,24 @@ export interface Status {
     readonly warm_services: readonly string[];
   } | null;
   readonly memory: { readonly short: boolean; readonly resident: number; readonly max: number };
+  /** Listeners that another process listens on as well; `pid` null where it can't be found. */
+  readonly shared_ports: readonly { readonly listen: string; readonly pid: number | null }[];
+  /** The other processes of an upgrade: who had the stats port before, who waits for it. */
+  readonly takeover: { readonly from: Sibling | null; readonly successor: Successor | null };
   readonly problems: readonly string[];
   readonly registries: readonly RegistryStatus[];
 }
 
-export function statusOf(sources: StatsSources, startedMs: number): Status {
+/** What the stats port knows of itself. */
+export interface PortFacts {
+  /** ms since the epoch. */
+  readonly startedMs: number;
+  readonly takenFrom: Sibling | null;
+  readonly successor: Successor | null;
+}
+
+export function statusOf(sources: StatsSources, facts: PortFacts): Status {
+  const { startedMs, takenFrom, successor } = facts;
   const { clock, view } = sources;
   const { error, loadedMs } = sources.config();
   const state = sources.state();
@@ -59,6 +73,8 @@ export function statusOf(sources: StatsSources, startedMs: number): Status {
       warm_services: state.warm,
     },
     memory: { short: memory.isShort, resident: memory.resident, max: memory.max },
+    shared_ports: sources.sharedPorts(),
+    takeover: { from: takenFrom, successor },
     problems: view.problems(),
     registries: sources.providers().map((provider) => ({
       name: provider.name,

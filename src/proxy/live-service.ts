@@ -11,10 +11,11 @@ import { EndpointColumn } from '../ledger/layout.ts';
 import { ANSWERED_STEP_MS } from '../ledger/ledger.ts';
 import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { Reason } from '../model/reason.ts';
-import type { Service } from '../model/service.ts';
+import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import {
   isGatewayError,
+  isServerFault,
   STREAKS_WITHOUT_ANSWER,
   Streak,
   streakKinds,
@@ -28,9 +29,6 @@ import { RetryBudget } from './retry-budget.ts';
 
 /** How long a worker passes over an endpoint that refused it, before control has decided. */
 const AVOID_MS = 1000;
-/** Requests in flight that count for having failed a while ago, and for a bad check now. */
-const AVOIDED_LOAD = 1e6;
-const DOWN_LOAD = 2e6;
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
 /** Weight of the newest sample in the moving average of response times. */
@@ -90,8 +88,11 @@ export class LiveService implements TimerOwner {
   private endpoints = new Map<number, LiveEndpoint>();
   /** Endpoints that refused a moment ago: taken when every other was tried. */
   private avoided: LiveEndpoint[] = [];
-  /** In a panic, those that get what the others can't take. */
-  private spares: LiveEndpoint[] = [];
+  /**
+   * In a panic, those that get what the others can't take: first those whose check is good, though
+   * they were ejected, and in each tier first those that this worker does not avoid.
+   */
+  private spareTiers: Balancer<LiveEndpoint>[] = [];
   /** Slots of those that are balanced over with the others, as the policy wants it. */
   private mixedIn: number[] = [];
   private waiters: Waiter[] = [];
@@ -107,7 +108,7 @@ export class LiveService implements TimerOwner {
     this.slot = snapshot.slot;
     this.context = context;
     this.retryBudget = new RetryBudget(snapshot.service.retry);
-    this.balancer = this.makeBalancer();
+    this.balancer = this.makeBalancer(snapshot.service.balance.policy);
     this.applyOptions();
     this.applyEndpoints();
   }
@@ -125,7 +126,7 @@ export class LiveService implements TimerOwner {
     this.snapshot = snapshot;
     if (!isSame(snapshot.service, before)) {
       this.retryBudget = new RetryBudget(snapshot.service.retry);
-      this.balancer = this.makeBalancer();
+      this.balancer = this.makeBalancer(snapshot.service.balance.policy);
       this.applyOptions();
     }
     // Those that were out before, or took work in spite of it, lose nothing that waits for them.
@@ -146,7 +147,7 @@ export class LiveService implements TimerOwner {
       tried.length === 0
         ? undefined
         : this.avoided.find((one) => !tried.includes(one.slot) && this.hasPlace(one));
-    const other = untried ?? (this.spares.length === 0 ? null : this.pickSpare(tried));
+    const other = untried ?? this.pickSpare(tried);
     return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
   }
 
@@ -156,22 +157,12 @@ export class LiveService implements TimerOwner {
     return this.balancer.pick([...tried, ...this.mixedIn], hash);
   }
 
-  /**
-   * The spare endpoint with the fewest requests in flight. Those whose check is good come first,
-   * though they were ejected; among equals those that this worker does not avoid.
-   */
   private pickSpare(tried: readonly number[]): LiveEndpoint | null {
-    const { ledger, wheel } = this.context;
-    const loadOf = ({ slot, avoidUntilMs, isDown }: LiveEndpoint): number =>
-      ledger.inFlight[slot]! +
-      (isDown ? DOWN_LOAD : 0) +
-      (avoidUntilMs > wheel.nowMs ? AVOIDED_LOAD : 0);
-    let best: LiveEndpoint | null = null;
-    for (const spare of this.spares) {
-      if (tried.includes(spare.slot) || !this.hasPlace(spare)) continue;
-      if (best === null || loadOf(spare) < loadOf(best)) best = spare;
+    for (const tier of this.spareTiers) {
+      const spare = tier.pick(tried, 0);
+      if (spare !== null) return spare;
     }
-    return best;
+    return null;
   }
 
   /** How many endpoints may take work, those that are passed over for a moment included. */
@@ -245,6 +236,10 @@ export class LiveService implements TimerOwner {
     ledger.addEndpoint(slot, EndpointColumn.failures, 1);
     const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
     if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
+    // What broke after the answer had begun has its outcome already; a session has a single one.
+    const isFirst = reason.status > 0 || this.service.protocol === 'tcp';
+    if (isFirst) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
+    if (status === 0 || isServerFault(status)) ledger.addEndpoint(slot, EndpointColumn.faults, 1);
     if (status > 0) {
       this.noteError(endpoint, status);
       return;
@@ -271,6 +266,8 @@ export class LiveService implements TimerOwner {
    */
   attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
     const { ledger, wheel } = this.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
+    if (isServerFault(status)) ledger.addEndpoint(endpoint.slot, EndpointColumn.faults, 1);
     if (status < 500) {
       ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
       ledger.endStreaks(endpoint.slot);
@@ -284,6 +281,7 @@ export class LiveService implements TimerOwner {
   /** A TCP session is served: whatever failed in a row ends. */
   attemptServed(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.context;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
     ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
     ledger.endStreaks(endpoint.slot);
   }
@@ -373,11 +371,13 @@ export class LiveService implements TimerOwner {
     else this.p95 ??= new QuantileEstimate(HEDGED_SHARE);
   }
 
-  private makeBalancer(): Balancer<LiveEndpoint> {
-    return createBalancer(this.service.balance.policy, {
-      inFlight: this.context.ledger.inFlight,
+  private makeBalancer(policy: BalancePolicy): Balancer<LiveEndpoint> {
+    const { ledger, random } = this.context;
+    return createBalancer(policy, {
+      inFlight: ledger.inFlight,
       perEndpointMax: this.service.limits.perEndpoint,
-      random: this.context.random,
+      random,
+      turns: { times: ledger.turns, clocks: ledger.turnClocks, service: this.slot },
     });
   }
 
@@ -429,8 +429,20 @@ export class LiveService implements TimerOwner {
     // When all refuse, one of them may be back: none is passed over.
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
-    this.spares = spares;
+    this.spareTiers = this.tiersOf(spares);
     this.mixedIn = isSpilling ? [] : choices.filter((one) => one.isSpare).map(({ slot }) => slot);
+  }
+
+  private tiersOf(spares: readonly LiveEndpoint[]): Balancer<LiveEndpoint>[] {
+    const { nowMs } = this.context.wheel;
+    const rank = (one: LiveEndpoint) => (one.isDown ? 2 : 0) + (one.avoidUntilMs > nowMs ? 1 : 0);
+    return [0, 1, 2, 3].flatMap((tier) => {
+      const members = spares.filter((spare) => rank(spare) === tier);
+      if (members.length === 0) return [];
+      const balancer = this.makeBalancer('least-conn');
+      balancer.setChoices(members);
+      return balancer;
+    });
   }
 
   private scheduleStep(): void {

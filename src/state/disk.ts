@@ -1,5 +1,7 @@
 // The door to the disk: what the state file needs of it.
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
 
 export interface DiskFile {
   /** Appends. */
@@ -11,7 +13,7 @@ export interface DiskFile {
 
 /** Everything rejects with the system's error. */
 export interface Disk {
-  /** The whole file as UTF-8. */
+  /** The whole file as UTF-8. Rejects where it is no regular file, or larger than a state file is. */
   read(path: string): Promise<string>;
   /** Opens a file for writing, empty; readable by its owner alone. */
   create(path: string): Promise<DiskFile>;
@@ -22,7 +24,7 @@ export interface Disk {
 }
 
 export const nodeDisk: Disk = {
-  read: (path) => readFile(path, 'utf8'),
+  read: async (path) => readRegularFile(path, BOUNDS.stateFile.max).toString(),
   async create(path) {
     // Outputs of checks may tell secrets: others on the machine don't read it.
     const file = await open(path, 'w', 0o600);

@@ -37,13 +37,13 @@ export class StateFile {
 
   /** What the file holds; null where there is none, or none that is of use here, which is said. */
   async read(fingerprint: string): Promise<State | null> {
-    const { path, log, disk } = this.options;
+    const { path, log, disk, clock } = this.options;
     const ignore = (why: string): null => {
       log.warn({ file: path }, `the state file is ignored: ${why}`);
       return null;
     };
     try {
-      const state = parseState(await disk.read(path));
+      const state = await parseState(await disk.read(path), clock);
       if (state.fingerprint !== fingerprint) return ignore('it is of another configuration');
       return state;
     } catch (error) {

@@ -1,7 +1,10 @@
 // The format of the state file, pure: lines of JSON. The first says what it is, one follows for
 // each source and for each service with checks, and the last says how many there were, so that a
 // file which was cut is not taken for a whole one.
+import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/coded-error.ts';
+import { Turns } from '../base/turns.ts';
+import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks, KeptSource } from '../model/kept.ts';
 
@@ -20,18 +23,18 @@ export interface State extends Kept {
 export function* linesOf(state: State): Generator<string> {
   const { writtenMs, fingerprint, sources, checks } = state;
   yield line({ format: FORMAT, version: VERSION, writtenMs, fingerprint });
-  for (const { source, settings, endpoints } of sources)
-    yield line({ source, settings, endpoints });
+  for (const { source, settings, endpoints, order } of sources)
+    yield line({ source, settings, endpoints, order });
   for (const { service, up, down } of checks) yield line({ service, up, down });
   yield line({ lines: sources.length + checks.length });
 }
 
-/** Throws CodedError `state-version` or `state-broken`, whose message says what is wrong. */
-export function parseState(text: string): State {
-  const [head, ...lines] = text
-    .split('\n')
-    .filter((one) => one !== '')
-    .map(parse);
+/**
+ * Reads a state file in turns. Rejects with CodedError `state-version` or `state-broken`, whose
+ * message says what is wrong.
+ */
+export async function parseState(text: string, clock: Clock): Promise<State> {
+  const [head, ...lines] = await parseLines(text, new Turns(clock));
   const { format, version, writtenMs, fingerprint } = head ?? {};
   if (format !== FORMAT) throw broken('it is no state file');
   if (version !== VERSION) {
@@ -48,6 +51,21 @@ export function parseState(text: string): State {
     else throw broken(`line ${i + 2} is odd`);
   }
   return { writtenMs, fingerprint, sources, checks };
+}
+
+async function parseLines(text: string, turns: Turns): Promise<Fields[]> {
+  const lines: Fields[] = [];
+  for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf('\n', at);
+    const end = newline < 0 ? text.length : newline;
+    if (end > at) lines.push(parse(text.slice(at, end), lines.length));
+    if (lines.length > BOUNDS.stateLines.max) {
+      throw broken(`it has more than ${formatBound(BOUNDS.stateLines)} lines`);
+    }
+    at = end + 1;
+    if (turns.isOver) await turns.next();
+  }
+  return lines;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -81,7 +99,8 @@ function isTime(value: unknown): value is number {
 const SOURCE_TEXTS = ['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace'];
 
 function isSource(value: Fields): value is Fields & KeptSource {
-  const { source, settings, endpoints } = value;
+  const { source, settings, endpoints, order = 0 } = value;
+  if (typeof order !== 'number' || order < 0) return false;
   if (!isFields(source) || !Array.isArray(endpoints)) return false;
   const texts = [...SOURCE_TEXTS, 'partition', 'peer'];
   if (texts.some((key) => typeof source[key] !== 'string') || !isTexts(source.accept)) return false;
@@ -103,6 +122,7 @@ function isEndpoint(value: unknown): value is Endpoint {
     port <= 65535 &&
     typeof weight === 'number' &&
     weight >= 0 &&
+    Number.isFinite(weight) &&
     STATUSES.includes(status)
   );
 }

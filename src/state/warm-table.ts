@@ -77,8 +77,9 @@ export class WarmTable {
     const kept = this.waiting.get(key);
     const isServed = this.served.delete(key);
     this.waiting.delete(key);
-    if (update.kind === 'remove' || kept === undefined || !isServed) return update;
-    return { ...update, service: withSettings(update.service, kept) };
+    if (update.kind === 'remove' || kept === undefined) return update;
+    const service = withOrder(update.service, kept);
+    return { ...update, service: isServed ? withSettings(service, kept) : service };
   }
 
   /** What is left will not be spoken of: nobody asks for it any more. */
@@ -91,4 +92,10 @@ export class WarmTable {
 function withSettings(service: ProvidedService, kept: KeptSource): ProvidedService {
   const isSilent = service.endpoints.length === 0 && service.settings === null;
   return isSilent ? { ...service, settings: kept.settings } : service;
+}
+
+/** Who had a listener first keeps it over a restart, although all instances were replaced since. */
+function withOrder(service: ProvidedService, { order, settings }: KeptSource): ProvidedService {
+  if (order === undefined || settings?.listen !== service.settings?.listen) return service;
+  return { ...service, order: Math.min(order, service.order || order) };
 }

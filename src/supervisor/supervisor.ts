@@ -150,7 +150,7 @@ export class Supervisor implements ThreadOwner {
 
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
-    if (full !== null) void thread.apply(full);
+    if (full !== null) void thread.apply(full).then(() => this.tellListenErrors());
     // It may have changed while the thread started.
     thread.setMemoryMax(this.memoryMaxBytes);
     this.options.log.debug({ worker: thread.index }, 'worker ready');
@@ -177,9 +177,13 @@ export class Supervisor implements ThreadOwner {
         this.options.onSuspect(message.slot, message.reason);
         return;
       case 'listeners':
-        this.options.onListenErrors?.(this.listenErrors);
+        this.tellListenErrors();
         return;
     }
+  }
+
+  private tellListenErrors(): void {
+    if (!this.isStopping) this.options.onListenErrors?.(this.listenErrors);
   }
 
   onGone(thread: WorkerThread, end: { exitCode: number; error: Error | null }): void {

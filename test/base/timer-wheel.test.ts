@@ -120,6 +120,46 @@ describe('TimerWheel', () => {
     expect(new Set(fired).size).toBe(3);
   });
 
+  it('fires nothing that bytes put off which arrived while the thread stood still', () => {
+    let nowMs = 0;
+    const wheel = new TimerWheel(() => nowMs);
+    const turns: (() => void)[] = [];
+    let tick = (): void => {};
+    wheel.start({
+      setTicker: (_, run) => {
+        tick = run;
+        return { cancel() {} };
+      },
+      nextTurn: (run) => void turns.push(run),
+    });
+    const fired: string[] = [];
+    const answered = makeEntry(() => fired.push('answered'));
+    const silent = makeEntry(() => fired.push('silent'));
+    wheel.schedule(answered, 1000);
+    wheel.schedule(silent, 1000);
+    nowMs = 5000;
+    tick();
+    // A turn of the loop: timers, what was to be read, and only then what has run out.
+    expect(fired).toEqual([]);
+    wheel.schedule(answered, 1000);
+    for (const run of turns.splice(0)) run();
+    expect(fired).toEqual(['silent']);
+    nowMs = 5900;
+    tick();
+    for (const run of turns.splice(0)) run();
+    expect(fired).toEqual(['silent']);
+    nowMs = 6100;
+    tick();
+    for (const run of turns.splice(0)) run();
+    expect(fired).toEqual(['silent', 'answered']);
+    tick();
+    wheel.stop();
+    wheel.schedule(silent, 0);
+    nowMs = 7000;
+    for (const run of turns.splice(0)) run();
+    expect(fired).toHaveLength(2);
+  });
+
   it('misses nothing when the thread stood still for long', () => {
     let nowMs = 0;
     const wheel = new TimerWheel(() => nowMs);

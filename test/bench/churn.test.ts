@@ -27,9 +27,10 @@ describe('bench:churn', () => {
     const figures = figuresOf(
       {
         ok: 3,
-        failures: [{ atMs: 1, why: '502 ' }],
+        failures: [{ atMs: 1, why: '502 ', tookMs: 1, isReused: true }],
         byEndpoint: new Map(),
         latenciesMs: [900, 1, 2, 3],
+        repeated: 0,
       },
       1,
     );

@@ -4,29 +4,32 @@ import { load, problemsOf, serviceOf, settingsOf } from '../support/config.ts';
 
 describe('the layers', () => {
   it('are: flag over environment over overlay over file over default', () => {
-    const file = 'workers: 2';
-    const kv = 'workers: 3';
+    const file = 'workers: 2\nservices: { web: { listen: 82 } }';
+    const kv = 'services: { web: { listen: 8083 } }';
     const env = { UPRIVER_WORKERS: '4' };
-    const flags = { workers: '5' };
+    const flags = { workers: '5', service: ['web=85'] };
+    const portOf = (given: Parameters<typeof serviceOf>[0]) => serviceOf(given).listen[0];
     expect(settingsOf({ file }).workers).toBe(2);
-    expect(settingsOf({ file, kv }).workers).toBe(3);
-    expect(settingsOf({ file, kv, env }).workers).toBe(4);
-    expect(settingsOf({ file, kv, env, flags }).workers).toBe(5);
+    expect(portOf({ file })).toMatchObject({ port: 82 });
+    expect(portOf({ file, kv })).toMatchObject({ port: 8083 });
+    expect(portOf({ file, kv, flags })).toMatchObject({ port: 85 });
+    expect(settingsOf({ file, env }).workers).toBe(4);
+    expect(settingsOf({ file, env, flags }).workers).toBe(5);
     expect(settingsOf({}).workers).toBeGreaterThan(0);
   });
 
   it('are laid over each other key by key; lists are replaced', () => {
     const file = 'services: { web: { listen: [80, 81], balance: p2c, health: { path: /a } } }';
-    const kv = 'services: { web: { listen: 82, health: { interval: 7s } } }';
+    const kv = 'services: { web: { listen: 8082, health: { interval: 7s } } }';
     const web = serviceOf({ file, kv });
-    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 82 }]);
+    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 8082 }]);
     expect(web.balance.policy).toBe('p2c');
     expect(web.health).toMatchObject({ path: '/a', intervalMs: 7000 });
   });
 
   it('that say nothing of a map leave it as it is', () => {
     const file = 'services: { web: { listen: 80, health: { path: /a } } }';
-    const web = serviceOf({ file, kv: 'services: { web: { health: } }\nlog:\n' });
+    const web = serviceOf({ file, kv: 'services: { web: { health: } }\nrouters:\n' });
     expect(web.health).toMatchObject({ path: '/a' });
     expect(settingsOf({ file: 'services:\nstatic:\nrouters:\nlog:\n' }).services).toEqual([]);
     expect(serviceOf({ file: 'services: { web: { health: } }' }).health).not.toBeNull();
@@ -35,7 +38,7 @@ describe('the layers', () => {
   it('may add services', () => {
     const given = {
       file: 'services: { a: { listen: 81 } }',
-      kv: 'services: { b: { listen: 82 } }',
+      kv: 'services: { b: { listen: 8082 } }',
       flags: { service: ['c=83'] },
     };
     expect(settingsOf(given).services.map(({ name }) => name)).toEqual(['a', 'b', 'c']);

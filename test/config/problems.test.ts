@@ -220,7 +220,9 @@ describe('a bad value', () => {
     expect(problemsOf({ env: { UPRIVER_LOG_LEVEL: 'x' } })[0]).toMatch(
       /^UPRIVER_LOG_LEVEL: log\.level: "x": /,
     );
-    expect(problemsOf({ kv: 'workers: x' })[0]).toMatch(/^kv upriver\/config:1:10: workers: "x": /);
+    expect(problemsOf({ kv: 'services: { web: { listen: x } }' })[0]).toMatch(
+      /^kv upriver\/config:1:28: services\.web\.listen: "x": /,
+    );
   });
 });
 

@@ -2,9 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { describeService } from '../../src/config/load.ts';
 import { problemsOf, serviceOf, settingsOf } from '../support/config.ts';
-import { makeService } from '../support/service.ts';
 
 describe("DR CoN's variables", () => {
   it('have its defaults', () => {
@@ -61,81 +59,6 @@ describe("DR CoN's variables", () => {
   });
 });
 
-describe('a service that describes itself', () => {
-  const source = makeService({ name: 'api' }).from;
-
-  it('is what its tags say, with the defaults for the rest', () => {
-    const { service, problems } = describeService(source, {
-      ...{ listen: '8080', 'health.path': '/health', balance: 'p2c', 'retry.attempts': '5' },
-      ...{ 'http.via': 'true', 'timeouts.connect': '250ms', 'retry.on': 'connect,502' },
-    });
-    expect(problems).toEqual([]);
-    const plain = serviceOf({ file: 'services: { api: {} }' });
-    expect(service).toEqual({
-      ...plain,
-      from: source,
-      listen: [{ kind: 'tcp', host: '', port: 8080 }],
-      balance: { policy: 'p2c', hash: null },
-      health: expect.objectContaining({ path: '/health', intervalMs: 2000 }),
-      retry: {
-        ...plain.retry,
-        ...{ attempts: 5, on: new Set(['connect']), onStatus: new Set([502]) },
-      },
-      http: { ...plain.http, via: true },
-      timeouts: { ...plain.timeouts, connectMs: 250 },
-    });
-  });
-
-  it.each<[Record<string, string>, string]>([
-    [{ balance: 'p2c' }, 'tag listen: is missing: expected a port to serve the service on'],
-    [
-      { listen: 'x' },
-      'tag listen: "x": expected a port, address:port or the path of a unix socket',
-    ],
-    [{ listen: '80', 'health.intervall': '1s' }, 'did you mean interval?'],
-    [{ listen: '80', balanc: 'p2c' }, 'did you mean balance?'],
-    [{ listen: '80', 'limits.queue': '-1' }, 'tag limits.queue: "-1": '],
-  ])('%o is refused', (settings, message) => {
-    const { service, problems } = describeService(source, settings);
-    expect(service).toBeNull();
-    expect(problems.join('\n')).toContain(message);
-  });
-
-  it.each([
-    [{ protocol: 'tcp' }, null],
-    [{ protocol: 'tcp', 'health.interval': '1s' }, 'tcp'],
-    [{ protocol: 'tcp', 'health.type': 'http' }, 'http'],
-    [{ protocol: 'tcp', 'health.path': '/up' }, 'http'],
-    [{ 'health.interval': '1s' }, 'http'],
-    [{ 'health.type': 'tcp' }, 'tcp'],
-  ])('%o is checked by %s', (settings, type) => {
-    const { service } = describeService(source, { listen: '80', ...settings });
-    expect(service?.health?.type ?? null).toBe(type);
-  });
-
-  it('takes lists and switches as the text of a tag', () => {
-    const { service, problems } = describeService(source, {
-      ...{ listen: '80', 'http.trusted_proxies': '10.0.0.0/8, ::1', 'http.forwarded': 'false' },
-    });
-    expect(problems).toEqual([]);
-    expect(service!.http).toMatchObject({
-      trustedProxies: ['10.0.0.0/8', '::1'],
-      forwarded: false,
-    });
-  });
-
-  it('is told everything that is wrong with it', () => {
-    const { problems } = describeService(source, { listen: 'x', balance: 'y', protocol: 'z' });
-    expect(problems).toHaveLength(3);
-  });
-
-  it('cannot say where it comes from', () => {
-    const settings = { listen: '80', 'from.service': 'other', 'from.registry': 'static' };
-    const { service } = describeService(source, settings);
-    expect(service?.from ?? source).toEqual(source);
-  });
-});
-
 describe('passive', () => {
   const passiveOf = (text: string) =>
     settingsOf({ file: `services: { a: { passive: ${text} } }` }).services[0]!.passive;
@@ -149,6 +72,28 @@ describe('passive', () => {
       gatewayErrors: 0,
       serverErrors: 0,
     });
+  });
+
+  it('compares endpoints by default, but for hash balancing and where ejection is off', () => {
+    const compares = (text: string) =>
+      settingsOf({ file: `services: { a: { ${text} } }` }).services[0]!.passive.successRate;
+    expect(compares('listen: 80')).toEqual({
+      ...{ windowMs: 60_000, minRequests: 10, minEndpoints: 2, excess: 0.01 },
+    });
+    for (const off of ['balance: hash(source)', 'passive: { consecutive_failures: 0 }']) {
+      expect(compares(off)).toBeNull();
+    }
+    expect(compares('passive: { success_rate: { enabled: false } }')).toBeNull();
+    const asked = 'balance: hash(source), passive: { success_rate: { enabled: true, excess: 3% } }';
+    expect(compares(asked)).toMatchObject({ excess: 0.03 });
+    const file = 'services: { a: { passive: { success_rate: { enabled: 1 } } } }';
+    expect(problemsOf({ file })[0]).toMatch(/enabled: 1: expected auto, true or false$/);
+  });
+
+  it('compares response times where that is asked for', () => {
+    expect(passiveOf('{}').latency).toBeNull();
+    const latency = '{ latency: { enabled: true, factor: 5, min: 50ms } }';
+    expect(passiveOf(latency).latency).toEqual({ factor: 5, minMs: 50 });
   });
 
   it('has none of them where ejection is off, but those that are asked for', () => {

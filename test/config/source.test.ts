@@ -1,10 +1,12 @@
 // The configuration over time, on a real file in a real folder.
+import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -158,32 +160,113 @@ describe('a bad file', () => {
   });
 });
 
+const FILE = 'workers: 1\nservices: { web: { listen: 80 } }';
+const overlayOf = (port: unknown) => `services: { web: { listen: ${port} } }`;
+const port = (settings: Settings) => {
+  const [address] = settings.services[0]!.listen;
+  return address?.kind === 'tcp' ? address.port : 0;
+};
+const ports = () => applied.map(({ settings }) => port(settings));
+
 describe('the overlay', () => {
   it('is laid over the file, and taken away again', () => {
-    open('workers: 1\nlog: { level: warn }');
-    source.setOverlay('upriver/config', 'workers: 5');
-    expect(applied.at(-1)).toMatchObject({
-      why: 'kv upriver/config',
-      settings: { workers: 5, log: { level: 'warn' } },
-    });
+    open(FILE);
+    const before = source.loadFirst().settings;
+    source.setOverlay('upriver/config', overlayOf(8081));
+    expect(applied.at(-1)).toMatchObject({ why: 'kv upriver/config', settings: { workers: 1 } });
+    expect(ports()).toEqual([8081]);
     source.setOverlay('upriver/config', null);
-    expect(workers()).toEqual([5, 1]);
+    expect(applied.at(-1)!.settings).toEqual(before);
   });
 
   it('with a problem is refused, and does not hold back the one that runs', () => {
-    open('workers: 1');
-    source.setOverlay('upriver/config', 'workers: 5');
-    source.setOverlay('upriver/config', 'workers: x');
-    expect(errors).toEqual([
-      expect.stringMatching(/^configuration refused: kv upriver\/config:1:10: workers: "x": /),
-    ]);
-    expect(workers()).toEqual([5]);
+    open(FILE);
+    source.setOverlay('upriver/config', overlayOf(8081));
+    source.setOverlay('upriver/config', overlayOf('x'));
+    const refused = /^configuration refused: kv upriver\/config:1:28: services.web.listen: "x": /;
+    expect(errors).toEqual([expect.stringMatching(refused)]);
+    expect(source.status.error).toContain('kv upriver/config:1:28');
+    expect(ports()).toEqual([8081]);
+    source.setOverlay('upriver/config', null);
+    expect(ports()).toEqual([8081, 80]);
+    expect(source.status.error).toBe('');
+  });
+
+  it('that is forbidden changes nothing, also not what is allowed beside it', () => {
+    open(FILE);
+    source.setOverlay('upriver/config', `${overlayOf(8081)}\nregistries: { consul: {} }`);
+    expect(applied).toEqual([]);
+    expect(errors).toEqual([expect.stringContaining('registries: a map: must not be set')]);
+  });
+
+  it('with a problem does not keep the file from being changed', async () => {
+    open(FILE);
+    source.setOverlay('upriver/config', overlayOf(8081));
+    source.setOverlay('upriver/config', 'log: { level: debug }');
+    writeFileSync(path, 'workers: 2\nservices: { web: { listen: 90 } }');
+    await expect.poll(workers).toEqual([1, 2]);
+    // The last good overlay counts meanwhile, and what is wrong with the new one is still told.
+    expect(ports()).toEqual([8081, 8081]);
+    expect(source.status.error).toContain('log: a map: must not be set by the overlay');
+    source.setOverlay('upriver/config', null);
+    expect(ports()).toEqual([8081, 8081, 90]);
+    expect(source.status.error).toBe('');
   });
 
   it('does not win over a flag', () => {
-    writeFileSync(path, 'workers: 1');
-    openAt(path, { workers: '7' });
-    source.setOverlay('upriver/config', 'workers: 5\nlog: { level: debug }');
-    expect(applied.at(-1)!.settings).toMatchObject({ workers: 7, log: { level: 'debug' } });
+    writeFileSync(path, FILE);
+    openAt(path, { service: ['web=85'] });
+    source.setOverlay('upriver/config', 'services: { web: { listen: 81, balance: p2c } }');
+    expect(ports()).toEqual([85]);
+    expect(applied.at(-1)!.settings.services[0]!.balance.policy).toBe('p2c');
+  });
+});
+
+/** A thread is started, on a machine that may be busy. */
+const A_WHILE = { timeout: 12_000 };
+
+describe('a large configuration', () => {
+  const services = (count: number, more = '') =>
+    `services:\n${Array.from({ length: count }, (_, i) => `  s${i}: { listen: ${10_000 + i}${more} }\n`).join('')}`;
+
+  it('is read beside the main thread, the latest last', async () => {
+    open(FILE);
+    source.setOverlay('upriver/config', services(2000));
+    source.setOverlay('upriver/config', services(1000));
+    expect(applied).toEqual([]);
+    await expect.poll(() => applied.at(-1)?.settings.services.length, A_WHILE).toBe(1001);
+    source.setOverlay('upriver/config', null);
+    expect(ports().at(-1)).toBe(80);
+    expect(applied.at(-1)!.settings.services).toHaveLength(1);
+  });
+
+  it('with a problem is refused with its place', async () => {
+    open(FILE);
+    source.setOverlay('upriver/config', services(1000, ', balance: none'));
+    await expect.poll(() => errors.length, A_WHILE).toBe(101);
+    expect(errors[0]).toContain('kv upriver/config:2:');
+    expect(errors.at(-1)).toContain('more than 100 problems');
+    expect(applied).toEqual([]);
+  });
+});
+
+describe('a file that is none', () => {
+  it.each(['/dev/zero', '/dev/null', '/proc'])('%s is refused at once', (file) => {
+    openAt(file);
+    const { settings, problems } = source.loadFirst();
+    expect(settings).toBeNull();
+    expect(problems[0]!.message).toContain('expected a regular file');
+  });
+
+  it('that takes the place of a good one leaves the running configuration', async () => {
+    open('workers: 1');
+    unlinkSync(path);
+    execFileSync('mkfifo', [path]);
+    await expect.poll(() => source.status.error).toContain('is a FIFO: expected a regular file');
+    unlinkSync(path);
+    writeFileSync(path, '');
+    truncateSync(path, 2 ** 40);
+    await expect.poll(() => source.status.error).toContain('is larger than 4MiB');
+    expect(applied).toEqual([]);
   });
 });

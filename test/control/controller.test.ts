@@ -1,15 +1,16 @@
 // The control plane as a whole, with time turned by hand and checks that answer as told.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { Controller } from '../../src/control/controller.ts';
 import { Checker } from '../../src/health/checker.ts';
+import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { ManualClock } from '../support/clock.ts';
+import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
 import { makePassive, makeService } from '../support/service.ts';
 
 const health = {
@@ -32,6 +33,8 @@ let worker: WorkerLedger;
 let deltas: SnapshotDelta[];
 let isHealthy: boolean;
 let controller: Controller;
+let lines: Logged[];
+let local: string[];
 
 beforeEach(() => {
   clock = new ManualClock();
@@ -39,10 +42,14 @@ beforeEach(() => {
   worker = new WorkerLedger(ledger.buffersFor(0));
   deltas = [];
   isHealthy = true;
+  const kept = keepingLogger();
+  lines = kept.lines;
+  local = [];
   controller = new Controller({
     clock,
-    log: silentLogger,
+    log: kept.log,
     ledger,
+    localAddresses: () => local,
     send: (delta) => {
       deltas.push(delta);
       return Promise.resolve([]);
@@ -51,7 +58,7 @@ beforeEach(() => {
       new Checker({
         clock,
         random: seededRandom(1),
-        log: silentLogger,
+        log: kept.log,
         onChange,
         probe: () =>
           Promise.resolve({ isGood: isHealthy, text: isHealthy ? 'ok' : 'answered 500' }),
@@ -67,11 +74,14 @@ beforeEach(() => {
   });
 });
 
+/** Timers that always wait: the next look at how endpoints do beside their peers. */
+const TICKING = 1;
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function settingsOf(...services: Service[]): Settings {
   return {
-    consul: null,
+    consul: consulSettings('http://127.0.0.1:8500'),
     static: {},
     services,
     routers: [],
@@ -98,13 +108,20 @@ function configure(...services: Service[]): void {
 function provide(
   service: Service,
   ids: string[],
-  parts: { doubt?: string; settings?: Record<string, string> } = {},
+  parts: {
+    doubt?: string;
+    settings?: Record<string, string>;
+    order?: number;
+    problems?: readonly string[];
+    address?: string;
+    port?: number;
+  } = {},
 ): void {
   const endpoints = ids.map(
     (id): Endpoint => ({
       id,
-      address: '10.0.0.1',
-      port: 8000 + id.charCodeAt(0),
+      address: parts.address ?? '10.0.0.1',
+      port: parts.port ?? 8000 + id.charCodeAt(0),
       weight: 1,
       status: 'passing',
       statusText: '',
@@ -118,6 +135,8 @@ function provide(
       endpoints,
       settings: parts.settings ?? null,
       doubt: parts.doubt ?? '',
+      order: parts.order ?? 0,
+      problems: parts.problems ?? [],
     },
     cause: { kind: 'registry', text: 'test' },
     receivedMs: clock.nowMs(),
@@ -217,30 +236,91 @@ describe('Controller', () => {
     expect(Object.values(states()).filter((state) => state === 'ejected').length).toBe(2);
   });
 
-  it('ejects an endpoint that fails more often than its peers, where it is to compare them', () => {
-    const successRate = { windowMs: 10_000, minRequests: 100, minEndpoints: 5 };
-    const web = makeService({ passive: makePassive({ successRate }) });
-    configure(web);
-    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
-    provide(web, ids);
+  /** Requests of the last moment: so many to each, and so many of them that failed. */
+  function answers(requests: Record<string, [count: number, faults: number]>): void {
+    worker.addService(0, ServiceColumn.requests, 1);
+    for (const [id, [count, faults]] of Object.entries(requests)) {
+      worker.addEndpoint(slotOf(id), EndpointColumn.outcomes, count);
+      worker.addEndpoint(slotOf(id), EndpointColumn.faults, faults);
+    }
+  }
+  const successRate = { windowMs: 60_000, minRequests: 10, minEndpoints: 2, excess: 0.01 };
+
+  it('ejects an endpoint that fails while its peers do not, and tells the numbers', () => {
+    configure(makeService({ passive: makePassive({ successRate }) }));
+    provide(makeService(), ['a', 'b', 'c', 'd']);
     clock.advance(1000);
-    for (const id of ids) {
-      for (let i = 0; i < 100; i += 1) {
-        worker.addResponse(slotOf(id), id === 'c' && i % 2 === 0 ? 500 : 200, 1000);
+    answers({ a: [20, 0], b: [20, 0], c: [20, 20], d: [20, 0] });
+    clock.advance(50);
+    expect(states()).toEqual({ a: 'up', b: 'up', c: 'ejected', d: 'up' });
+    const { endpoints, ejections } = controller.service('web')!;
+    const text =
+      /^20 of 20 requests failed within 0\.1 s, 0 of 60 of its 3 peers' \(evidence 10\^1\d\)$/;
+    expect(endpoints[2]!.reason).toMatch(text);
+    expect([...ejections]).toEqual([['success-rate', 1]]);
+    expect(controller.events.since(0).at(-1)).toMatchObject({
+      ...{ endpoint: 'c', from: 'up', to: 'ejected', cause: { kind: 'ejection' } },
+      reason: expect.stringMatching(text),
+    });
+    // What it failed before is not held against it when it is back.
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+    answers({ a: [20, 0], b: [20, 0], c: [20, 0], d: [20, 0] });
+    clock.advance(10_000);
+    expect(states().c).toBe('up');
+  });
+
+  it('ejects nobody where all fail alike, or where endpoints are not to be compared', () => {
+    configure(makeService({ passive: makePassive({ successRate }) }));
+    provide(makeService(), ['a', 'b', 'c']);
+    clock.advance(1000);
+    answers({ a: [100, 100], b: [100, 100], c: [100, 100] });
+    clock.advance(1000);
+    expect(Object.values(states())).toEqual(['up', 'up', 'up']);
+    configure(makeService());
+    answers({ a: [100, 0], b: [100, 100], c: [100, 0] });
+    clock.advance(1000);
+    expect(Object.values(states())).toEqual(['up', 'up', 'up']);
+    // The numbers are there all the same.
+    expect(controller.service('web')!.endpoints[1]!.compared()).toMatchObject({
+      own: { requests: 200, faults: 200 },
+      peers: { requests: 400, faults: 200 },
+    });
+  });
+
+  it('says why an endpoint stays that fails everything, once for as long as it does', () => {
+    configure(makeService({ passive: makePassive({ successRate, maxEjectedShare: 0.25 }) }));
+    provide(makeService(), ['a', 'b', 'c', 'd']);
+    clock.advance(1000);
+    for (let second = 0; second < 5; second += 1) {
+      answers({ a: [60, 60], b: [60, 60], c: [60, 0], d: [60, 0] });
+      clock.advance(1000);
+    }
+    expect(states()).toEqual({ a: 'ejected', b: 'up', c: 'up', d: 'up' });
+    const why = 'passive.max_ejected is 25%: 1 of 4 endpoints are ejected';
+    const { stay } = controller.service('web')!.endpoints[1]!;
+    expect(stay).toMatchObject({ why, text: expect.stringMatching(/^\d+ of \d+ requests failed/) });
+    const told = controller.events
+      .since(0)
+      .filter(({ reason }) => reason === `not ejected: ${why}`);
+    expect(told).toMatchObject([{ endpoint: 'b', from: 'up', to: 'up' }]);
+  });
+
+  it('ejects an endpoint that is slow beside its peers, where that is asked for', () => {
+    const latency = { factor: 3, minMs: 20 };
+    configure(makeService({ passive: makePassive({ latency }) }));
+    provide(makeService(), ['a', 'b', 'c']);
+    for (let tick = 0; tick < 4; tick += 1) {
+      clock.advance(500);
+      for (const id of ['a', 'b', 'c']) {
+        for (let i = 0; i < 50; i += 1) {
+          worker.addResponse(slotOf(id), 200, id === 'b' ? 400_000 : 10_000 + i * 100);
+        }
       }
     }
-    clock.advance(9_000);
-    expect(states().c).toBe('up');
-    clock.advance(1000);
-    expect(states()).toEqual({ a: 'up', b: 'up', c: 'ejected', d: 'up', e: 'up', f: 'up' });
-    const { endpoints } = controller.service('web')!;
-    expect(endpoints[2]!.reason).toBe('50 % of its requests went well, 92 % of all');
-    expect([...controller.service('web')!.ejections]).toEqual([['success-rate', 1]]);
-    // The errors of that window are not held against it in the next.
-    clock.advance(10_000);
-    expect(states().c).toBe('up');
-    clock.advance(10_000);
-    expect(states().c).toBe('up');
+    clock.advance(500);
+    expect(states()).toEqual({ a: 'up', b: 'ejected', c: 'up' });
+    expect([...controller.service('web')!.ejections]).toEqual([['latency', 1]]);
   });
 
   it('ends an ejection when the check went down meanwhile and came back', async () => {
@@ -422,7 +502,7 @@ describe('Controller', () => {
     expect(states()).toEqual({ a: 'down' });
     configure(makeService());
     expect(states()).toEqual({ a: 'up' });
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
   });
 
   it('publishes only the services that a reload concerns', async () => {
@@ -513,7 +593,7 @@ describe('Controller', () => {
     expect(states()).toEqual({ a: 'slow-start' });
     clock.advance(1);
     expect(states()).toEqual({ a: 'up' });
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
   });
 
   it('does not eject the last that takes work', () => {
@@ -531,7 +611,7 @@ describe('Controller', () => {
     provide(web, ['a', 'b']);
     fail('a', 5);
     provide(web, ['b']);
-    expect(clock.waiting).toBe(0);
+    expect(clock.waiting).toBe(TICKING);
     provide(web, ['a', 'b']);
     expect(states()).toEqual({ a: 'up', b: 'up' });
   });
@@ -599,5 +679,155 @@ describe('Controller', () => {
     provide(web, [], { doubt: 'index went backwards' });
     controller.close();
     expect(clock.waiting).toBe(0);
+  });
+});
+
+describe('what a registry may not', () => {
+  const warnings = () =>
+    lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+  const named = (name: string) =>
+    makeService({ name, from: { ...makeService().from, registry: 'consul', service: name } });
+  const listeners = () =>
+    controller.full().listeners!.map(({ key, service }) => `${key} ${service}`);
+
+  it('lead to a listener of ours: such an endpoint is down, told, and never checked', async () => {
+    const web = makeService({ health, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    configure(web);
+    provide(web, ['a'], { address: '127.0.0.1', port: 8000 });
+    provide(web, ['a', 'b'], { address: '127.0.0.1', port: 8000 });
+    await turn();
+    clock.advance(5000);
+    await turn();
+    expect(states()).toEqual({ a: 'down', b: 'down' });
+    const reason = 'refused: it is the listener :8000 of Upriver itself';
+    const view = controller.service('web')!;
+    expect(view.endpoints[0]).toMatchObject({ reason, check: null, isSpare: false });
+    expect(view.isPanicking).toBe(false);
+    expect(view.problems).toEqual([`endpoint a: ${reason}`, `endpoint b: ${reason}`]);
+    expect(warnings().filter((text) => text === `endpoint a: ${reason}`)).toHaveLength(1);
+    // An operator can't have it either.
+    controller.operate('web', 'a', { kind: 'ready' });
+    expect(states()).toMatchObject({ a: 'down' });
+  });
+
+  it('lead to a listener that is opened later, and only while it is there', async () => {
+    configure(makeService());
+    provide(makeService(), ['a'], { address: '127.0.0.1', port: 8000 });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    const late = named('late');
+    provide(late, ['x'], { settings: { listen: '8000' } });
+    await turn();
+    expect(listeners()).toEqual([':8000 late']);
+    expect(states()).toEqual({ a: 'down' });
+    // The workers learn both with one delta.
+    const delta = deltas.find((one) => one.listeners?.some(({ key }) => key === ':8000'))!;
+    const sent = delta.upsert.find(({ service }) => service.name === 'web')!;
+    expect(sent.endpoints[0]!.state).toBe('down');
+    controller.onUpdate({
+      kind: 'remove',
+      provider: 'consul',
+      source: late.from,
+      cause: { kind: 'registry', text: '' },
+      receivedMs: 0,
+    });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    expect(controller.service('web')!.problems).toEqual([]);
+    expect(lines.at(-1)!.message).not.toContain('refused');
+  });
+
+  it('lead to an address that this machine got later', async () => {
+    const web = makeService({ listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    configure(web);
+    provide(web, ['a'], { address: '10.0.0.77', port: 8000 });
+    await turn();
+    expect(states()).toEqual({ a: 'up' });
+    local = ['10.0.0.77'];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'down' });
+    local = [];
+    controller.reviewAddresses();
+    expect(states()).toEqual({ a: 'up' });
+  });
+
+  it('decide by who speaks first who gets a port', async () => {
+    configure();
+    provide(named('b'), ['x'], { settings: { listen: '8000' }, order: 20 });
+    await turn();
+    expect(listeners()).toEqual([':8000 b']);
+    // It came earlier, and is heard of later.
+    provide(named('c'), ['x'], { settings: { listen: '8000' }, order: 10 });
+    await turn();
+    expect(listeners()).toEqual([':8000 c']);
+    // One that asks later gets nothing, whatever its name; nor when all of c is replaced.
+    provide(named('a'), ['x'], { settings: { listen: '8000' }, order: 30 });
+    provide(named('c'), ['y'], { settings: { listen: '8000' }, order: 40 });
+    await turn();
+    expect(listeners()).toEqual([':8000 c']);
+    expect(controller.service('a')!.problems).toEqual(['listener :8000 is taken by service c']);
+    const kept = controller.kept().sources.map(({ source, order }) => [source.service, order]);
+    expect(Object.fromEntries(kept)).toEqual({ a: 30, b: 20, c: 10 });
+  });
+
+  it('fill the log: a problem is said once, and when all are over', () => {
+    const web = makeService();
+    configure(web);
+    for (let i = 0; i < 5; i += 1) provide(web, [`${i}`], { problems: ['odd'] });
+    provide(web, ['a'], { problems: ['odd', 'odder'] });
+    expect(warnings()).toEqual(['odd', 'odder']);
+    expect(controller.service('web')!.problems).toEqual(['odd', 'odder']);
+    provide(web, ['a']);
+    expect(lines.at(-1)).toMatchObject({ level: 'info', fields: { service: 'web' } });
+    for (let i = 0; i < 1000; i += 1) provide(web, ['a'], { problems: [`p${i}`] });
+    expect(warnings().length).toBeLessThan(210);
+  });
+
+  it('take every row of the ledger: some are for what is configured', () => {
+    configure();
+    for (let i = 0; i < 4200; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    expect(controller.services()).toHaveLength(3584);
+    const problems = controller.problems();
+    expect(problems).toContain('service s3584: too many services');
+    expect(problems).toContain('and 606 more of the kind');
+    const web = makeService();
+    configure(web);
+    expect(controller.service('web')).not.toBeNull();
+  });
+
+  it('keep a configured service waiting for a row behind those that get none', async () => {
+    configure();
+    for (let i = 0; i < 3600; i += 1) provide(named(`s${i}`), [], { settings: { listen: '9000' } });
+    const own = Array.from({ length: 520 }, (_, i) => named(`own${i}`));
+    configure(...own);
+    expect(controller.service('own519')).toBeNull();
+    configure(...own.slice(10));
+    // A row is free when no worker has it any more.
+    await turn();
+    await turn();
+    provide(named('late'), [], { settings: { listen: '9001' } });
+    expect(controller.service('own519')).not.toBeNull();
+    expect(controller.service('s3599')).toBeNull();
+  });
+
+  it('take every endpoint row for one service', () => {
+    const [web, api] = [makeService(), named('api')];
+    configure(web, api);
+    provide(
+      api,
+      Array.from({ length: 33_000 }, (_, i) => `${i}`),
+    );
+    expect(controller.service('api')!.endpoints).toHaveLength(28_672);
+    provide(web, ['a']);
+    expect(states()).toEqual({ a: 'up' });
+  });
+
+  it('hide what is wrong with a service that is not served', () => {
+    configure();
+    provide(named('..'), [], { problems: ["can't be asked for"] });
+    expect(controller.service('..')).toBeNull();
+    expect([...controller.unserved()]).toEqual([['..', ["can't be asked for"]]]);
+    expect(controller.problems()).toEqual(["service ..: can't be asked for"]);
+    expect(warnings()).toEqual(["can't be asked for"]);
   });
 });

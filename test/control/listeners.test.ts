@@ -1,15 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ListenerWishes, planListeners } from '../../src/control/listeners.ts';
-import { formatListen, type ListenAddress } from '../../src/model/listener.ts';
-import { makeListener, makeService } from '../support/service.ts';
+import {
+  type ListenAddress,
+  mayListen,
+  parseListen,
+  parseListenRule,
+} from '../../src/model/listener.ts';
+import { makeService } from '../support/service.ts';
 
 const { limits, timeouts } = makeService();
 const at = (port: number, host = ''): ListenAddress => ({ kind: 'tcp', host, port });
+const ANY = [parseListenRule('1-65535')!, parseListenRule('/run/upriver/')!];
 const plan = (wishes: Partial<ListenerWishes>) =>
-  planListeners({ routers: [], configured: [], described: [], stats: null, before: [], ...wishes });
+  planListeners({
+    ...{ routers: [], configured: [], described: [], stats: null, allowed: ANY },
+    ...{ names: new Map(), holderOf: () => '', ...wishes },
+  });
 const keys = (planned: ReturnType<typeof planListeners>) =>
   planned.listeners.map(({ key, service }) => `${key} ${service}`);
+const wanting = (name: string, ...listen: string[]) =>
+  makeService({ name, listen: listen.map((text) => parseListen(text)!) });
 
 describe('an address that two want', () => {
   const a = makeService({ name: 'a', listen: [at(80)] });
@@ -19,12 +30,6 @@ describe('an address that two want', () => {
     const planned = plan({ configured: [a, b] });
     expect(keys(planned)).toEqual([':80 a', ':81 b']);
     expect([...planned.conflicts]).toEqual([['b', ['listener :80 is taken by service a']]]);
-  });
-
-  it('stays with the one that has it', () => {
-    const planned = plan({ configured: [a, b], before: [makeListener(b, at(80))] });
-    expect(keys(planned)).toEqual([':80 b', ':81 b']);
-    expect([...planned.conflicts]).toEqual([['a', ['listener :80 is taken by service b']]]);
   });
 
   it('goes to a router before any service', () => {
@@ -57,11 +62,121 @@ describe('an address that two want', () => {
     expect([...planned.conflicts]).toEqual([['', ['listener :80 is taken by a router']]]);
   });
 
-  it('goes to the configured one before one that describes itself, even if that has it', () => {
-    const planned = plan({ configured: [b], described: [a], before: [makeListener(a, at(80))] });
+  it('goes to the configured one before one that describes itself', () => {
+    const planned = plan({ configured: [b], described: [a] });
     expect(keys(planned)).toEqual([':80 b', ':81 b']);
     expect(planned.conflicts.has('a')).toBe(true);
   });
+
+  it('goes to the first of those that describe themselves', () => {
+    expect(keys(plan({ described: [b, a] }))).toEqual([':80 b', ':81 b']);
+  });
+});
+
+describe('a service that describes itself', () => {
+  // Every spelling of an address at which the configured one would lose connections.
+  it.each([
+    ['30100', '0:30100'],
+    ['30100', '127.0.0.1:30100'],
+    ['30100', 'localhost:30100'],
+    ['30100', '127.1:30100'],
+    ['30100', '0x7f.1:30100'],
+    ['30100', '[::ffff:127.0.0.1]:30100'],
+    ['30100', '[::]:30100'],
+    ['30100', '[::1]:30100'],
+    ['10.0.0.1:30100', '30100'],
+    ['10.0.0.1:30100', '[::ffff:10.0.0.1]:30100'],
+    ['10.0.0.1:30100', '[::ffff:a00:1]:30100'],
+    ['[2001:db8::1]:30100', '[2001:DB8:0:0::1]:30100'],
+    ['shop.example:30100', '10.0.0.7:30100'],
+    ['localhost:30100', '127.0.0.1:30100'],
+  ])('gets nothing that overlaps %s: %s', (configured, described) => {
+    const names = new Map([
+      ['shop.example', ['10.0.0.7']],
+      ['localhost', ['127.0.0.1', '::1']],
+    ]);
+    for (const held of [
+      { configured: [wanting('shop', configured)] },
+      { routers: [{ listen: [parseListen(configured)!], routes: [], limits, timeouts }] },
+      { stats: parseListen(configured) },
+    ]) {
+      const planned = plan({ ...held, names, described: [wanting('evil', described)] });
+      expect(planned.listeners.filter(({ service }) => service === 'evil')).toEqual([]);
+      expect(planned.conflicts.get('evil')).toEqual([expect.stringContaining('is taken by')]);
+    }
+  });
+
+  it('overlaps none of its own kind either', () => {
+    const planned = plan({ described: [wanting('a', '10.0.0.1:80'), wanting('b', '80')] });
+    expect(keys(planned)).toEqual(['10.0.0.1:80 a']);
+    expect(planned.conflicts.get('b')).toEqual(['listener :80 is taken by service a']);
+  });
+
+  it('gets another address of the same port', () => {
+    const planned = plan({
+      configured: [wanting('shop', '10.0.0.1:80')],
+      described: [wanting('b', '10.0.0.2:80')],
+    });
+    expect(keys(planned)).toEqual(['10.0.0.1:80 shop', '10.0.0.2:80 b']);
+  });
+
+  it('gets what no other process has, and nothing before that is known', () => {
+    const described = [wanting('a', '80'), wanting('b', '81'), wanting('c', '82')];
+    const holders = [null, 'another process', ''];
+    const planned = plan({
+      described,
+      holderOf: ({ address }) => holders[address.kind === 'tcp' ? address.port - 80 : 0]!,
+    });
+    expect(keys(planned)).toEqual([':82 c']);
+    expect([...planned.conflicts]).toEqual([['b', ['listener :81 is taken by another process']]]);
+  });
+
+  it('is told where it may not listen', () => {
+    const allowed = [parseListenRule('1024-65535')!];
+    const planned = plan({ allowed, described: [wanting('a', '22'), wanting('b', '/tmp/x.sock')] });
+    expect(planned.listeners).toEqual([]);
+    expect([...planned.conflicts]).toEqual([
+      ['a', ['listener :22 is not allowed by registries.consul.listen_allow']],
+      ['b', ['listener /tmp/x.sock is not allowed by registries.consul.listen_allow']],
+    ]);
+  });
+});
+
+it.each([
+  ['80', ':80', true],
+  ['80', ':81', false],
+  ['1024-65535', '10.0.0.1:1024', true],
+  ['1024-65535', ':1023', false],
+  ['127.0.0.1:80', '127.1:80', true],
+  ['127.0.0.1:80', ':80', false],
+  ['10.0.0.0/8:80', '10.1.2.3:80', true],
+  ['10.0.0.0/8:80', '11.1.2.3:80', false],
+  ['10.0.0.0/8:80', ':80', false],
+  ['[2001:db8::]/32:80', '[2001:db8::1]:80', true],
+  ['*:80', ':80', true],
+  ['80', '/run/upriver/a.sock', false],
+  ['/run/upriver/', '/run/upriver/a.sock', true],
+  ['/run/upriver/', '/run/upriver/../docker.sock', false],
+  ['/run/upriver/', '/run/upriver/.', false],
+  ['/run/upriver/', '/run/upriver/', false],
+  ['/run/upriver/', '/run/uprivers.sock', false],
+])('the rule %s for %s: %s', (rule, address, isAllowed) => {
+  expect(mayListen([parseListenRule(rule)!], parseListen(address)!)).toBe(isAllowed);
+});
+
+it.each([
+  '',
+  '0',
+  '70000',
+  '90-80',
+  'x:80',
+  '300.0.0.1:80',
+  '10.0.0.0/40:80',
+  '/run',
+  '/a/../b/',
+  '80-',
+])('%j is no rule', (text) => {
+  expect(parseListenRule(text)).toBeNull();
 });
 
 describe('any wishes', () => {
@@ -78,27 +193,15 @@ describe('any wishes', () => {
 
   it('give each address to one, and tell everyone else of it', () => {
     fc.assert(
-      fc.property(wishes, wishes, (services, before) => {
-        const { listeners: open } = plan({ configured: before });
-        const { listeners, conflicts } = plan({ configured: services, before: open });
+      fc.property(wishes, wishes, (configured, others) => {
+        const described = others.filter(
+          ({ name }) => !configured.some((service) => service.name === name),
+        );
+        const { listeners, conflicts } = plan({ configured, described });
         expect(new Set(listeners.map(({ key }) => key)).size).toBe(listeners.length);
-        for (const { name, listen } of services) {
+        for (const { name, listen } of [...configured, ...described]) {
           const had = listeners.filter(({ service }) => service === name).length;
           expect(had + (conflicts.get(name)?.length ?? 0)).toBe(listen.length);
-        }
-      }),
-    );
-  });
-
-  it('never take an address from the one that has it and still wants it', () => {
-    fc.assert(
-      fc.property(wishes, wishes, (services, before) => {
-        const { listeners: open } = plan({ configured: before });
-        const { listeners } = plan({ configured: services, before: open });
-        for (const { key, service } of open) {
-          const listen = services.find(({ name }) => name === service)?.listen ?? [];
-          if (!listen.some((address) => formatListen(address) === key)) continue;
-          expect(listeners.find((one) => one.key === key)?.service).toBe(service);
         }
       }),
     );

@@ -21,6 +21,7 @@ function facts(parts: Partial<EndpointFacts> = {}, status = 'passing', weight = 
     },
     slot: 3,
     held: '',
+    refused: '',
     check: null,
     ejection: null,
     operator: null,

@@ -11,7 +11,9 @@ describe('Slots', () => {
       isIdle: (slot) => !busy.has(slot),
       clear: (slot) => cleared.push(slot),
     });
+    expect(slots.room).toBe(1);
     expect(slots.take()).toBe(0);
+    expect(slots.room).toBe(0);
     expect(slots.take()).toBeNull();
     busy.add(0);
     slots.leave(0, 7);

@@ -61,12 +61,36 @@ describe('the table', () => {
     table.describeSource(source('web', 'dc1'), { slow: '1' });
     table.describeSource(source('web', 'dc2'), { slow: '2' });
     expect(table.get('web')!.service.slowStartMs).toBe(1);
-    expect(table.problems()).toEqual([
-      'service web describes itself twice: web of static dc2 is not in use',
+    expect(table.unservedOf('web')).toEqual([
+      'describes itself twice: web of static dc2 is not in use',
     ]);
     expect(table.forgetSource(sourceKey(source('web', 'dc1'))).changed).toEqual(['web']);
     expect(table.get('web')!.service.slowStartMs).toBe(2);
-    expect(table.problems()).toEqual([]);
+    expect(table.unservedOf('web')).toEqual([]);
+  });
+
+  it('is described by the same source, whichever came first', () => {
+    table.configure([]);
+    table.describeSource(source('web', 'dc2'), { slow: '2' });
+    table.describeSource(source('web', 'dc1'), { slow: '1' });
+    expect(table.get('web')!.service.slowStartMs).toBe(1);
+  });
+
+  it('knows the earliest order while the same listener is wanted', () => {
+    table.configure([]);
+    const say = (listen: string, order?: number) =>
+      table.describeSource(source('web'), { slow: '1', listen }, order);
+    say('80', 30);
+    expect(table.orderOf('web')).toBe(30);
+    say('80', 50);
+    expect(table.orderOf('web')).toBe(30);
+    expect(say('80', 20).changed).toEqual(['web']);
+    expect(table.orderOf('web')).toBe(20);
+    expect(table.orderOfSource(sourceKey(source('web')))).toBe(20);
+    say('81', 70);
+    expect(table.orderOf('web')).toBe(70);
+    say('82');
+    expect(table.orderOfSource(sourceKey(source('web')))).toBeNull();
   });
 
   it('goes on with the last good description after a slip, and shows the slip', () => {
@@ -84,7 +108,8 @@ describe('the table', () => {
   it('shows the problem of a service that never could be read', () => {
     table.configure([]);
     expect(table.describeSource(source('web'), { slow: 'x' }).changed).toEqual([]);
-    expect(table.problems()).toEqual(["service web: slow: 'x'"]);
+    expect(table.unservedOf('web')).toEqual(["slow: 'x'"]);
+    expect([...table.describedNames]).toEqual(['web']);
   });
 
   it('takes a description back', () => {

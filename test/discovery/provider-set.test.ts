@@ -126,3 +126,22 @@ it('waits for the slowest registry, and no longer than told', async () => {
   clock.advance(10);
   expect(await waited).toBe(true);
 });
+
+it('what a new provider does not provide goes once it has answered for everything', () => {
+  const { set, updates, clock } = makeSet();
+  const old = new ScriptedProvider('a');
+  set.follow([source('a', 'wanted')]);
+  set.add(old);
+  for (const name of ['wanted', 'kept', 'gone']) old.upsert(source('a', name));
+  // Another is put in its place before the next one has spoken: it inherits what is left.
+  set.replace('a', new ScriptedProvider('a'));
+  const later = new ScriptedProvider('a');
+  set.replace('a', later);
+  clock.advance(1000);
+  expect(updates).toHaveLength(3);
+  later.upsert(source('a', 'kept'));
+  later.isSynced = true;
+  clock.advance(1000);
+  expect(updates.slice(4)).toMatchObject([{ kind: 'remove', source: source('a', 'gone') }]);
+  expect(clock.waiting).toBe(0);
+});

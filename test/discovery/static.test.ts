@@ -96,4 +96,33 @@ describe('fixed endpoints', () => {
     await provider.stop();
     expect(clock.waiting).toBe(0);
   });
+
+  it('a host name that fails is an error until it resolves', async () => {
+    const clock = new ManualClock();
+    let addresses: string[] = [];
+    const provider = new StaticProvider({
+      clock,
+      endpoints: { web: [{ address: 'db.example', port: 80, weight: 1 }] },
+      resolve: () =>
+        addresses.length > 0
+          ? Promise.resolve({ addresses, ttlMs: 10_000 })
+          : Promise.reject(new Error('ENOTFOUND')),
+    });
+    const receiver = new Receiver();
+    provider.follow([web]);
+    provider.start(receiver.take);
+    await turn();
+    expect(provider.status()).toMatchObject({ lastError: 'db.example: ENOTFOUND', errors: 1 });
+    addresses = ['10.0.0.1'];
+    clock.advance(5000);
+    await turn();
+    expect(provider.status()).toMatchObject({ lastError: '', errors: 1 });
+    addresses = [];
+    clock.advance(10_000);
+    await turn();
+    // What was resolved last stays in use.
+    expect(receiver.ids('web')).toEqual(['db.example:80@10.0.0.1']);
+    expect(provider.status().lastError).toBe('db.example: ENOTFOUND');
+    await provider.stop();
+  });
 });

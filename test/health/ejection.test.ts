@@ -29,11 +29,13 @@ describe('who may be ejected', () => {
     ['not the only one', { peers: 1, othersWorking: 0 }, false],
     ['not the last that takes work', { othersWorking: 0 }, false],
   ])('%s', (_, parts, mayBe) => {
-    expect(eject(policy, facts(parts)) !== null).toBe(mayBe);
+    expect('untilMs' in eject(policy, facts(parts))).toBe(mayBe);
   });
 
   it('nobody where the share is 0', () => {
-    expect(eject({ ...policy, maxEjectedShare: 0 }, facts())).toBeNull();
+    expect(eject({ ...policy, maxEjectedShare: 0 }, facts())).toEqual({
+      refusal: 'passive.max_ejected is 0%',
+    });
   });
 
   it('never more than the share, but for the one that always may', () => {
@@ -44,8 +46,8 @@ describe('who may be ejected', () => {
         (peers, share) => {
           const own = { ...policy, maxEjectedShare: share };
           let ejected = 0;
-          while (eject(own, facts({ peers, ejected, othersWorking: peers - 1 - ejected })))
-            ejected += 1;
+          const next = () => facts({ peers, ejected, othersWorking: peers - 1 - ejected });
+          while ('untilMs' in eject(own, next())) ejected += 1;
           expect(ejected).toBeLessThanOrEqual(Math.max(1, peers * share));
           expect(ejected).toBeGreaterThanOrEqual(1);
           expect(ejected).toBeLessThan(peers);

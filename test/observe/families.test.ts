@@ -184,6 +184,7 @@ describe('the families of metrics', () => {
       const samples = [
         ...read({
           services: [view],
+          unserved: new Map(),
           ledger: stats.ledger,
           convergence: stats.table.convergence,
           registries: stats.providers,

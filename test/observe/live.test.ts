@@ -50,7 +50,7 @@ describe('the live stream of the dashboard', () => {
     const { ledger, table, sources } = stats;
     const nowMs = clock.wallMs();
     return {
-      status: statusOf(sources, 0),
+      status: statusOf(sources, { startedMs: 0, takenFrom: null, successor: null }),
       services: table.services().map((service) => ({
         figures: serviceFigures(service, { ledger, sampler, nowMs }),
         trend: [],

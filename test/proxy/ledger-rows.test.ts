@@ -127,6 +127,9 @@ const ENDPOINT: Readonly<Record<EndpointCounter, Story>> = {
   timeouts: [() => broken({ timeouts: { responseMs: 50 } }, true), 1],
   failures: [() => broken({}, false), 1],
   retries: [bodies, 1],
+  // Two of the attempts were answered, and one connection broke.
+  outcomes: [bodies, 3],
+  faults: [status('503 Busy'), 1],
   responses1xx: [tunnel, 1],
   responses2xx: [bodies, 2],
   responses3xx: [status('301 Moved'), 1],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,22 +35,24 @@ const state: State = {
   fingerprint: 'abc',
   sources: [
     { source: source('web'), settings: null, endpoints: [endpoint('n/a'), endpoint('n/b')] },
-    { source: source('own'), settings: { listen: '8000' }, endpoints: [] },
+    { source: source('own'), settings: { listen: '8000' }, endpoints: [], order: 7 },
   ],
   checks: [{ service: 'web', up: ['n/a'], down: ['n/b'] }],
 };
 const textOf = (one: State) => [...linesOf(one)].join('');
 
 describe('the format', () => {
-  it('gives back what was put in', () => {
-    expect(parseState(textOf(state))).toEqual(state);
+  const read = (text: string) => parseState(text, new ManualClock());
+
+  it('gives back what was put in', async () => {
+    expect(await read(textOf(state))).toEqual(state);
   });
 
-  it('is refused with a reason wherever the file was cut', () => {
+  it('is refused with a reason wherever the file was cut', async () => {
     const text = textOf(state);
-    fc.assert(
-      fc.property(fc.nat(text.length - 2), (length) => {
-        expect(() => parseState(text.slice(0, length))).toThrow();
+    await fc.assert(
+      fc.asyncProperty(fc.nat(text.length - 2), async (length) => {
+        await expect(read(text.slice(0, length))).rejects.toThrow();
       }),
     );
   });
@@ -58,10 +62,13 @@ describe('the format', () => {
     ['{"some":"thing"}\n', 'no state file'],
     [textOf(state).replace('"version":1', '"version":9'), 'version 9; version 1 is read'],
     [textOf(state).replace('"port":80', '"port":0'), 'line 2 is odd'],
+    [textOf(state).replace('"order":7', '"order":"7"'), 'line 3 is odd'],
     [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
     [textOf(state).replace('"lines":3', '"lines":4'), 'its end is missing'],
-  ])('refuses %j', (text, why) => {
-    expect(() => parseState(text)).toThrow(why);
+    [textOf(state).replace('"weight":1', '"weight":1e999'), 'line 2 is odd'],
+    ['{}\n'.repeat(100_002), 'it has more than 100,000 lines'],
+  ])('refuses one that says other things: %#', async (text, why) => {
+    await expect(read(text)).rejects.toThrow(why);
   });
 });
 
@@ -114,7 +121,7 @@ describe('the file', () => {
   it('is written when it is closed, and not where there is nothing to write', async () => {
     const { file, path } = make();
     await file.close();
-    expect(parseState(readFileSync(path, 'utf8'))).toEqual(state);
+    expect(await parseState(readFileSync(path, 'utf8'), new ManualClock())).toEqual(state);
     rmSync(path);
     const { file: empty } = make(() => null);
     await empty.close();
@@ -154,6 +161,20 @@ describe('the file', () => {
     expect(lines.map(({ message }) => message)).toEqual([
       'the state file is ignored: it is of another configuration',
       'the state file is ignored: line 1 is no JSON object',
+    ]);
+  });
+
+  it('that is none, or is larger than any, is said and ignored', async () => {
+    const { file, path, lines } = make();
+    execFileSync('mkfifo', [path]);
+    expect(await file.read('abc')).toBeNull();
+    rmSync(path);
+    writeFileSync(path, '');
+    truncateSync(path, 2 ** 40);
+    expect(await file.read('abc')).toBeNull();
+    expect(lines.map(({ message }) => message)).toEqual([
+      `the state file is ignored: ${path} is a FIFO: expected a regular file`,
+      `the state file is ignored: ${path} is larger than 128MiB`,
     ]);
   });
 });

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Balancer, BalancerContext, Choice } from '../../src/balance/balancer.ts';
+import type { Turns } from '../../src/balance/turn.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 
 export type CreateBalancer = (context: BalancerContext) => Balancer<Choice>;
@@ -16,7 +17,16 @@ export function choices(count: number, weightOf: (i: number) => number = () => 1
 }
 
 export function contextOf(more: Partial<BalancerContext> = {}): BalancerContext {
-  return { inFlight: new Int32Array(2000), perEndpointMax: 0, random: seededRandom(1), ...more };
+  const turns = turnsOf(2000);
+  return {
+    ...{ inFlight: new Int32Array(2000), perEndpointMax: 0, random: seededRandom(1), turns },
+    ...more,
+  };
+}
+
+/** Shared times for so many slots. */
+export function turnsOf(slots: number): Turns {
+  return { times: new Int32Array(slots), clocks: new Int32Array(1), service: 0 };
 }
 
 /** How often each slot is picked in `picks` picks; `after` sees each pick. */

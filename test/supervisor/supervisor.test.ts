@@ -223,6 +223,25 @@ describe('deltas', () => {
 });
 
 describe('a worker that dies', () => {
+  it('tells at once what its successor can not open', async () => {
+    const clock = new ManualClock();
+    await start(1, { startThread: nodeThreads(failingWorker), clock });
+    const endpoint = await echoServer();
+    const blocker = createServer();
+    servers.push(blocker);
+    const [port] = (await freePorts(1)) as [number];
+    const one = tcp('one', loopback(port), [endpoint]);
+    await publish([one.snapshot], [one.listener]);
+    // Not part of the table that a new worker gets: only this one dies of it.
+    const crash = makeSnapshot(makeService({ name: 'crash' }), []);
+    await supervisor.apply({ version: 99, upsert: [crash], remove: [], listeners: null });
+    blocker.listen(port, '127.0.0.1');
+    await once(blocker, 'listening');
+    clock.advance(200);
+    const refused = () => refusals.at(-1)?.map(({ listener }) => listener);
+    await expect.poll(refused, { timeout: 10_000 }).toEqual([`127.0.0.1:${port}`]);
+  });
+
   it('is replaced by one that knows the whole table; its counts are taken back', async () => {
     await start(1, { startThread: nodeThreads(failingWorker) });
     const endpoint = await echoServer();
@@ -242,8 +261,8 @@ describe('a worker that dies', () => {
     expect(String(logged('worker died')[0]!.fields.err)).toContain('crashed as told');
     expect(supervisor.liveness().ok).toBe(false);
 
-    await expect.poll(() => supervisor.liveness().ok).toBe(true);
-    await expect.poll(() => echo(dial({ port }), 'b')).toBe('b');
+    await expect.poll(() => supervisor.liveness().ok, { timeout: 15_000 }).toBe(true);
+    await expect.poll(() => echo(dial({ port }), 'b'), { timeout: 15_000 }).toBe('b');
   });
 
   it('at its start ends the start', async () => {
@@ -269,7 +288,7 @@ describe('a worker that dies', () => {
     for (let i = 0; i < 18; i += 1) await tick();
     await expect.poll(() => logged('worker died').length).toBe(1);
     clock.advance(200);
-    await expect.poll(() => supervisor.liveness().ok).toBe(true);
+    await expect.poll(() => supervisor.liveness().ok, { timeout: 15_000 }).toBe(true);
   });
 });
 

@@ -24,13 +24,17 @@ export function consulSettings(
     tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
     selfDescribed: false,
     tagPrefix: 'upriver',
+    listenAllow: [{ kind: 'tcp', network: '', from: 1, to: 65_535 }],
+    endpointDeny: [],
     kvKey: 'upriver/config',
     ...more,
   };
 }
 
+const { open } = await nodeDoors.loadConsul();
+
 /** What a Consul provider reaches the outside by, as in the program. */
-export const consulDoors = { open: nodeDoors.openConsul, resolve: nodeDoors.resolve };
+export const consulDoors = { open, resolve: nodeDoors.resolve };
 
 export function guardSettings(): GuardSettings {
   return { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 };

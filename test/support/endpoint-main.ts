@@ -1,5 +1,5 @@
 // An endpoint as a process of its own, so that tests can kill and freeze it. Answers every request
-// with its id; /health with 200; /slow?ms=N after N ms; PUT and POST echo the body's length. Its
+// with its id; /health with 200; /requests with how many others there were; /slow?ms=N after N ms; PUT and POST echo the body's length. Its
 // parent may tell it over the IPC channel to behave otherwise, and is told when it does.
 // Prints one JSON line with its port when it listens. Arguments: id, port, address.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -13,6 +13,7 @@ process.on('message', (told: Behaviour) => {
   process.send?.('done');
 });
 
+let requestCount = 0;
 const server = createServer((request, response) => {
   let bytes = 0;
   request.on('data', (chunk: Buffer) => {
@@ -24,6 +25,11 @@ const server = createServer((request, response) => {
       answer(request, response, behaviour.health, bytes);
       return;
     }
+    if (url.pathname === '/requests') {
+      response.end(String(requestCount));
+      return;
+    }
+    requestCount += 1;
     const { requests } = behaviour;
     if (requests === 'reset') {
       request.socket.resetAndDestroy();

@@ -4,7 +4,7 @@ import type { UpriverProcess } from './upriver.ts';
 
 /** What the process must be started with, for `crashWorker` on this port. */
 export function inspectable(port: number): Readonly<Record<string, string>> {
-  return { NODE_OPTIONS: `--inspect-port=127.0.0.1:${port}` };
+  return { NODE_OPTIONS: `--inspect=127.0.0.1:${port}` };
 }
 
 interface Message {
@@ -12,9 +12,8 @@ interface Message {
   readonly params?: { readonly sessionId: string };
 }
 
-/** Throws what nobody catches in one of its workers (SIGUSR1 opens the inspector). */
+/** Throws what nobody catches in one of its workers. */
 export async function crashWorker(upriver: UpriverProcess, port: number): Promise<void> {
-  upriver.signal('SIGUSR1');
   const socket = new WebSocket(await debuggerUrl(port));
   await new Promise((resolve, reject) => {
     socket.onopen = resolve;

@@ -1,5 +1,6 @@
 // Constant load on a proxy, with every failure kept: the witness of "no request was lost".
 import { Agent, request } from 'node:http';
+import { codeOf } from '../../src/base/coded-error.ts';
 
 export interface LoadOptions {
   readonly url: string;
@@ -11,6 +12,11 @@ export interface LoadOptions {
   readonly timeoutMs: number;
   /** False opens a connection per request. */
   readonly keepAlive?: boolean;
+  /**
+   * A GET on a kept connection that closes without an answer is sent again on a new one, as clients do
+   * (RFC 9112 section 9.3.1): it met the end of an idle connection, which no server can prevent.
+   */
+  readonly repeatsStale?: boolean;
 }
 
 export interface Failure {
@@ -18,6 +24,10 @@ export interface Failure {
   readonly atMs: number;
   /** `503 no-endpoint`, `ECONNRESET`, `timeout`. */
   readonly why: string;
+  /** Since the request was sent first, ms. */
+  readonly tookMs: number;
+  /** Whether its connection had served another request before. */
+  readonly isReused: boolean;
 }
 
 export interface LoadResult {
@@ -26,6 +36,8 @@ export interface LoadResult {
   /** Answers by the endpoint that gave them. */
   readonly byEndpoint: ReadonlyMap<string, number>;
   readonly latenciesMs: readonly number[];
+  /** Requests that met the end of an idle connection, and were sent again. */
+  readonly repeated: number;
 }
 
 export interface Load {
@@ -46,45 +58,63 @@ export function startLoad(options: LoadOptions): Load {
   const byEndpoint = new Map<string, number>();
   let ok = 0;
   let started = 0;
+  let repeated = 0;
   let ended = 0;
+  let isStopped = false;
   let waiters: { at: number; resolve: () => void }[] = [];
 
-  const endOne = (beganMs: number, why: string): void => {
+  const endOne = (beganMs: number, why: string, isReused: boolean): void => {
+    const nowMs = performance.now();
     ended += 1;
-    latenciesMs.push(performance.now() - beganMs);
+    latenciesMs.push(nowMs - beganMs);
+    const [atMs, tookMs] = [Math.round(nowMs - startMs), Math.round(nowMs - beganMs)];
     if (why === '') ok += 1;
-    else failures.push({ atMs: Math.round(performance.now() - startMs), why });
+    else failures.push({ atMs, why, tookMs, isReused });
     for (const waiter of waiters.filter((one) => one.at <= ended)) waiter.resolve();
     waiters = waiters.filter((one) => one.at > ended);
   };
   const send = (): void => {
     started += 1;
-    const beganMs = performance.now();
+    attempt(performance.now(), agent);
+  };
+  const attempt = (beganMs: number, by: Agent | false): void => {
     let isOver = false;
+    let isAnswered = false;
     const over = (why: string): void => {
-      if (!isOver) endOne(beganMs, why);
+      if (!isOver) endOne(beganMs, why, sent.reusedSocket);
       isOver = true;
     };
     const { url, timeoutMs, method = 'GET' } = options;
-    const sent = request(url, { agent, method, timeout: timeoutMs }, (response) => {
+    const sent = request(url, { agent: by, method, timeout: timeoutMs }, (response) => {
+      isAnswered = true;
       response.on('error', (error) => over(`in the body: ${error.message}`));
       response.on('end', () => {
         const status = response.statusCode ?? 0;
-        const by = String(response.headers['x-endpoint'] ?? '');
+        const endpoint = String(response.headers['x-endpoint'] ?? '');
         const why = response.headers['x-upriver-reason'] ?? '';
-        if (status < 400) byEndpoint.set(by, (byEndpoint.get(by) ?? 0) + 1);
+        if (status < 400) byEndpoint.set(endpoint, (byEndpoint.get(endpoint) ?? 0) + 1);
         over(status < 400 ? '' : `${status} ${why}`);
       });
       response.resume();
     });
     sent.on('timeout', () => sent.destroy(new Error('timeout')));
-    sent.on('error', (error) => over(error.message));
+    sent.on('error', (error) => {
+      const isStale = sent.reusedSocket && !isAnswered && codeOf(error) === 'ECONNRESET';
+      if (isOver || !isStale || options.repeatsStale !== true) return over(error.message);
+      isOver = true;
+      repeated += 1;
+      attempt(beganMs, false);
+    });
     sent.end(options.body);
   };
   // Catches up when the timer comes late, so that the rate holds over time.
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - startMs) / 1000) * options.perSecond);
-    while (started < due) send();
+    // Behind the reading of sockets: where this process stood still, connections that were closed
+    // meanwhile are known to be, and are not used.
+    setImmediate(() => {
+      while (!isStopped && started < due) send();
+    });
   }, 2);
 
   const next = (count: number): Promise<void> =>
@@ -97,9 +127,10 @@ export function startLoad(options: LoadOptions): Load {
     next,
     async stop() {
       clearInterval(timer);
+      isStopped = true;
       if (started > ended) await next(started - ended);
       agent.destroy();
-      return { ok, failures, byEndpoint, latenciesMs };
+      return { ok, failures, byEndpoint, latenciesMs, repeated };
     },
   };
 }

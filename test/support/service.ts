@@ -89,6 +89,7 @@ export function makePassive(parts: Partial<PassiveHealth> = {}): PassiveHealth {
     gatewayErrors: 0,
     serverErrors: 0,
     successRate: null,
+    latency: null,
     ejectionMs: 10_000,
     maxEjectedShare: 0.5,
     ...parts,

@@ -8,7 +8,7 @@ import type { ProviderStatus } from '../../src/discovery/provider.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { AccessSettings } from '../../src/observe/access.ts';
 import type { Places } from '../../src/observe/connections.ts';
-import { startStatsServer } from '../../src/observe/server.ts';
+import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
 import { loopback, makeService } from './service.ts';
 
 export interface Asked {
@@ -25,6 +25,7 @@ export interface AskOptions {
 
 export interface StatsPort {
   readonly url: string;
+  readonly server: StatsServer;
   /** The table: what the test puts here is what the port shows. */
   services: ServiceView[];
   live: { ok: boolean; reason: string };
@@ -69,12 +70,14 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
         version: 7,
         events,
         problems: () => port.problems,
+        unserved: () => new Map(),
         convergence: { bounds: [0.01, 0.1], counts: [3, 2, 1], sumSeconds: 0.5 },
       },
       liveness: () => port.live,
       readiness: () => port.ready,
       state: () => null,
       memory: () => ({ isShort: false, resident: 1, max: 2 }),
+      sharedPorts: () => [],
       providers: () => port.providers,
       config: () => port.config,
       operate: (service, endpoint, command) => {
@@ -86,7 +89,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
   const url = `http://${server.address}`;
   const ask = (path: string, options?: AskOptions) => send(url, path, options);
   const port: StatsPort = {
-    ...{ url, events, worker, ledger, operated, ask },
+    ...{ url, server, events, worker, ledger, operated, ask },
     services: [],
     live: { ok: true, reason: '' },
     ready: { ready: true, reason: '' },
@@ -123,6 +126,8 @@ export function makeEndpointView(id: string, parts: Partial<EndpointView> = {}):
       slowStartFromMs: 0,
       check: null,
       ejections: 0,
+      stay: null,
+      compared: () => null,
     },
     ...parts,
   };

@@ -21,6 +21,7 @@ export class FakeTable implements TableView {
   readonly convergence = { bounds: [0.005, 0.05], counts: [3, 2, 1], sumSeconds: 0.5 };
   version = 1;
   general: string[] = [];
+  readonly wrong = new Map<string, readonly string[]>();
 
   services(): readonly ServiceView[] {
     return [...this.all.values()];
@@ -28,6 +29,10 @@ export class FakeTable implements TableView {
 
   service(name: string): ServiceView | null {
     return this.all.get(name) ?? null;
+  }
+
+  unserved(): ReadonlyMap<string, readonly string[]> {
+    return this.wrong;
   }
 
   problems(): readonly string[] {
@@ -73,6 +78,8 @@ export function makeEndpoint(id: string, parts: Partial<EndpointView> = {}): End
     slowStartFromMs: 0,
     check: null,
     ejections: 0,
+    stay: null,
+    compared: () => null,
     ...parts,
   };
 }
@@ -130,6 +137,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     config: () => ({ error: say.config, loadedMs }),
     state: () => null,
     memory: () => ({ isShort: false, resident: 1, max: 2 }),
+    sharedPorts: () => [],
     operate(service, endpoint, command) {
       const found = table.service(service);
       if (found === null) return `no service '${service}'`;

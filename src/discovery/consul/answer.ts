@@ -21,6 +21,26 @@ export type DoubtKind = 'answer' | 'fall' | 'outage';
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
+/** The body of a 200, as far as it was read. */
+export interface Body {
+  /** What was parsed; null with a fault. */
+  readonly value: unknown;
+  readonly bytes: number;
+  /** What is left out of it, for people; '' where nothing is. */
+  readonly excess: string;
+  /** It is no JSON, or too much of it. */
+  readonly fault: ConsulError | null;
+}
+
+export interface Response {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The beginning of the body of anything but a 200. */
+  readonly text: string;
+  /** Null for anything but a 200. */
+  readonly body: Body | null;
+}
+
 /** An exchange that gave no answer. */
 export class ConsulError extends CodedError {
   /** The wait that the agent asked for, ms; 0 for none. */
@@ -56,22 +76,24 @@ const RETRY_AFTER_MS_MAX = 60_000;
  * has an index is an answer too, with body null: so the KV store says that there is no such key.
  */
 export function readAnswer(
-  response: { status: number; headers: Headers; text: string },
+  response: Response,
   options: { mayBeMissing: boolean; nowMs: number; wallMs: number },
 ): Answer {
-  const { status, headers, text } = response;
+  const { status, headers, text, body } = response;
   const isMissing = status === 404 && options.mayBeMissing;
   if (status !== 200 && !isMissing) {
     const retryAfterMs = retryAfter(headers['retry-after'], options.wallMs);
     const message = `answered ${status}${text === '' ? '' : `: ${firstLine(text)}`}`;
     throw new ConsulError(`http-${status}`, message, { retryAfterMs, status });
   }
+  const index = indexOf(headers['x-consul-index']);
+  if (body !== null && body.fault !== null) throw body.fault;
   return {
-    index: indexOf(headers['x-consul-index']),
-    body: isMissing ? null : parse(text),
+    index,
+    body: body?.value ?? null,
     doubt: doubtOf(headers),
     receivedMs: options.nowMs,
-    bodyBytes: text.length,
+    bodyBytes: body?.bytes ?? 0,
   };
 }
 
@@ -87,14 +109,6 @@ function indexOf(header: Headers[string]): bigint {
     throw new ConsulError('no-index', 'answered without X-Consul-Index');
   }
   return BigInt(header);
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ConsulError('not-json', `answered what is not JSON: ${firstLine(text)}`);
-  }
 }
 
 function doubtOf(headers: Headers): string {

@@ -166,6 +166,7 @@ export class BlockingQuery<T> {
     if (isBackwards) this.breakOff(`${change} went backwards`);
     else if (hasWaited) this.break = '';
     const doubt = answer.doubt || this.break;
+    const isFirst = this.lastIndex === 0n;
     this.index = isBackwards ? 0n : index;
     this.lastIndex = index;
     this.backoff.reset();
@@ -173,7 +174,10 @@ export class BlockingQuery<T> {
     const isFresh = isBackwards || !hasWaited;
     // After an outage no second read knows better, whatever else is doubtful.
     const doubtKind = isBackwards ? 'fall' : this.break !== '' ? 'outage' : 'answer';
-    if (!this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs })) return;
+    // After a break nothing is news: a registry whose index falls again and again would have us
+    // ask as fast as it answers.
+    const isNews = this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs });
+    if (!isNews || (isFresh && !isFirst)) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));
   }

@@ -8,12 +8,17 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
-import { type Entry, instancesOf, listOf } from './translate.ts';
+import { type Entry, idsOf, listOf } from './translate.ts';
 
 /** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
 const AGAIN_MS = 5000;
+
+/** Second reads: so many at once, and a second in the long run. What flaps faster is held. */
+const READS_BURST = 4;
+const READS_PER_SECOND = 0.5;
 
 /** A health answer about a service. */
 export interface Health {
@@ -68,8 +73,12 @@ export class Brake {
   /** The answer that was passed on last was filtered, and nothing was in doubt. */
   private isFilteredAsEver = false;
 
+  private readonly reads: TokenBucket;
+
   constructor(options: BrakeOptions) {
     this.options = options;
+    const nowMs = options.clock.nowMs();
+    this.reads = new TokenBucket({ burst: READS_BURST, ratePerSecond: READS_PER_SECOND, nowMs });
   }
 
   /** Takes an answer; true where it changed something, or may. */
@@ -90,7 +99,9 @@ export class Brake {
       this.lookAgain('outage');
       return this.options.pass(health);
     }
-    void this.confirm(health, why);
+    if (this.reads.take(this.options.clock.nowMs()) > 0) {
+      this.hold(health, `${why}, again and again`);
+    } else void this.confirm(health, why);
     return true;
   }
 
@@ -225,7 +236,6 @@ export class Brake {
 
 /** Which of these ids the answer leaves out. */
 function missingIn(entries: readonly Entry[], ids: readonly string[]): string[] {
-  // The prefix is for their weights, which don't matter here.
-  const there = new Set(instancesOf(entries, '').map(({ id }) => id));
+  const there = idsOf(entries);
   return ids.filter((id) => !there.has(id));
 }

@@ -77,6 +77,11 @@ export class Catalog {
     return this.isListed && this.inventory.isTried;
   }
 
+  /** `described` lacks nothing for want of an answer. */
+  get isComplete(): boolean {
+    return this.isListed && this.inventory.isKnown;
+  }
+
   /** Names of services that describe themselves, by tags or Meta. */
   get described(): ReadonlySet<string> {
     const { tagPrefix } = this.options;
@@ -135,14 +140,19 @@ export class Catalog {
   }
 }
 
-function listingOf(body: unknown): Listing {
+/** Name -> tags, of a list of services. Throws ConsulError where it is none. */
+export function listingOf(body: unknown): Listing {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ConsulError('not-a-catalog', 'answered JSON that is no list of services');
   }
   return new Map(
     Object.entries(body).map(([name, tags]) => [
       name,
-      Array.isArray(tags) ? [...tags].sort().join('\n') : '',
+      Array.isArray(tags) ? tags.filter(isText).sort().join('\n') : '',
     ]),
   );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
 }

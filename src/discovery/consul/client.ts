@@ -2,8 +2,11 @@
 // a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
+import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
-import { type Answer, ConsulError, readAnswer } from './answer.ts';
+import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
+import { boundsOf } from './answer-bounds.ts';
+import { readJson, readText } from './body.ts';
 import { Token } from './token.ts';
 import type { ConsulTransport, OpenConsul } from './transport.ts';
 
@@ -40,6 +43,8 @@ export class ConsulClient {
   readonly onTokenChange = new Set<() => void>();
   /** Called when the agent turns out to need a connection for each open query. */
   onProtocol: () => void = () => {};
+  /** Called with each answer: what was left out of it, for people; '' where nothing was. */
+  onExcess: (path: string, excess: string) => void = () => {};
 
   constructor(settings: ConsulSettings, clock: Clock, open: OpenConsul) {
     this.settings = settings;
@@ -90,11 +95,13 @@ export class ConsulClient {
   async getFrom(address: string, question: Question): Promise<Answer> {
     const response = await this.exchange(address, question);
     const { clock } = this;
-    return readAnswer(response, {
+    const answer = readAnswer(response, {
       mayBeMissing: question.mayBeMissing ?? false,
       nowMs: response.receivedMs,
       wallMs: clock.wallMs(),
     });
+    this.onExcess(question.path, response.body?.excess ?? '');
+    return answer;
   }
 
   async close(): Promise<void> {
@@ -104,7 +111,10 @@ export class ConsulClient {
     await this.transport.close();
   }
 
-  private async exchange(address: string, question: Question) {
+  private async exchange(
+    address: string,
+    question: Question,
+  ): Promise<Response & { receivedMs: number }> {
     const { clock } = this;
     const channel = this.transport.to(address);
     const headers = this.headers(address);
@@ -120,9 +130,12 @@ export class ConsulClient {
       question.signal.throwIfAborted();
       const path = this.pathOf(question);
       const response = await channel.get({ path, headers, signal: aborter.signal });
-      const text = await textOf(response.body);
-      const receivedMs = clock.nowMs();
-      return { status: response.status, headers: response.headers, text, receivedMs };
+      const { status, headers: fields } = response;
+      const isGood = status === 200;
+      const bounds = boundsOf(question.path, this.settings.tagPrefix);
+      const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
+      const text = isGood ? '' : await readText(response.body, BOUNDS.consulError);
+      return { status, headers: fields, text, body, receivedMs: clock.nowMs() };
     } catch (error) {
       if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
@@ -184,8 +197,8 @@ export class ConsulClient {
       signal: this.closed.signal,
     };
     try {
-      const { status, text } = await this.exchange(address, question);
-      return status === 200 && /^\s*"[^"]+"\s*$/.test(text);
+      const { body } = await this.exchange(address, question);
+      return typeof body?.value === 'string' && body.value !== '';
     } catch {
       return false;
     }
@@ -207,12 +220,6 @@ export class ConsulClient {
       return '';
     }
   }
-}
-
-async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function whyOf(error: unknown): string {

@@ -1,9 +1,11 @@
 // Connections to agents: one pool per address. Over TLS HTTP/2 is offered, so that all watches
 // share a connection (Consul speaks it there); over plain HTTP each open query has one.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
 import { messageOf } from '../../base/coded-error.ts';
+import { readRegularFile } from '../../base/regular-file.ts';
+import { BOUNDS } from '../../model/bounds.ts';
 import type { TlsSettings } from '../../model/settings.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulChannel, ConsulRequest, ConsulResponse, ConsulTransport } from './transport.ts';
@@ -128,7 +130,7 @@ function socketPathOf(address: string): string {
 
 function read(file: string): Buffer {
   try {
-    return readFileSync(file);
+    return readRegularFile(file, BOUNDS.tlsFile.max);
   } catch (error) {
     throw new ConsulError('tls-file', `${file}: ${messageOf(error)}`);
   }

@@ -3,15 +3,43 @@ import type { Logger } from '../../base/log.ts';
 import type { ConsulError } from './answer.ts';
 import type { SecondRead } from './brake.ts';
 
+/** So often in a row a question has failed before it is told from an outage. */
+const TIMES_MIN = 3;
+const EXCESSES_MAX = 1000;
+
+interface Failure {
+  readonly why: string;
+  readonly isOwn: boolean;
+  readonly times: number;
+  /** Clock.nowMs() of the first in a row. */
+  readonly sinceMs: number;
+}
+
+/** Another agent would say the same, and the next try as well. */
+function isOwnFault({ isRefusal, code }: ConsulError): boolean {
+  return isRefusal || OWN_FAULTS.has(code);
+}
+
+/** Codes of answers that are none. */
+const OWN_FAULTS: ReadonlySet<string> = new Set([
+  'not-json',
+  'not-a-list',
+  'no-index',
+  'too-large',
+]);
+
 /**
  * How well it goes with the registry: every question reports here how its last exchange ended. A
  * registry that is away is said once in the log, not once per question and attempt.
  */
 export class Exchanges {
+  private readonly registry: string;
   private readonly clock: Clock;
   private readonly log: Logger;
   /** Questions whose last exchange failed, and why. */
-  private readonly failing = new Map<string, string>();
+  private readonly failing = new Map<string, Failure>();
+  /** What was left out of the last answer, by path. */
+  private readonly excesses = new Map<string, string>();
   /** Exchanges that failed, in all. */
   errors = 0;
   /** Clock.nowMs() of the last good answer; 0 before the first. */
@@ -23,39 +51,66 @@ export class Exchanges {
     unconfirmed: 0,
   };
 
-  constructor(options: { clock: Clock; log: Logger }) {
+  constructor(options: { registry?: string; clock: Clock; log: Logger }) {
+    this.registry = options.registry ?? 'consul';
     this.clock = options.clock;
     this.log = options.log;
   }
 
   /** '' when the last exchange of every question was good. */
   get lastError(): string {
-    for (const [what, why] of this.failing) return `${what}: ${why}`;
+    for (const [what, { why }] of this.failing) return `${what}: ${why}`;
     return '';
+  }
+
+  /**
+   * Whether this question fails by its own fault while the registry answers others: it is refused,
+   * or its answer is none; or has failed for a while, if `isStrict` is false.
+   */
+  failsAlone(what: string, isStrict: boolean): boolean {
+    const failure = this.failing.get(what);
+    if (failure === undefined || this.lastSyncMs === 0) return false;
+    if (failure.isOwn) return true;
+    return !isStrict && failure.times >= TIMES_MIN && this.lastSyncMs > failure.sinceMs;
   }
 
   answered(what: string, address: string): void {
     this.lastSyncMs = this.clock.nowMs();
     if (!this.failing.delete(what) || this.failing.size > 0) return;
-    this.log.info({ registry: 'consul', address }, 'the registry answers again');
+    this.log.info({ registry: this.registry, address }, 'the registry answers again');
   }
 
   failed(what: string, error: ConsulError, address: string): void {
     this.errors += 1;
     const before = this.failing.get(what);
     const isFirst = this.failing.size === 0;
-    this.failing.set(what, error.message);
-    const fields = { registry: 'consul', what, address, code: error.code };
+    const nowMs = this.clock.nowMs();
+    const { times = 0, sinceMs = nowMs } = before ?? {};
+    const isOwn = isOwnFault(error);
+    this.failing.set(what, { why: error.message, isOwn, times: times + 1, sinceMs });
+    const fields = { registry: this.registry, what, address, code: error.code };
     const text = `the registry fails: ${error.message}; the last known table stays`;
     // A refusal is about this question, so it is said whatever else fails.
-    if (isFirst || (error.isRefusal && before !== error.message)) this.log.warn(fields, text);
+    if (isFirst || (error.isRefusal && before?.why !== error.message)) this.log.warn(fields, text);
     else this.log.debug(fields, text);
   }
 
   /** The registry was asked a second time; `text` is for people, '' where all is well. */
   secondRead(what: string, result: SecondRead, text: string): void {
     this.secondReads[result] += 1;
-    if (text !== '') this.log.warn({ registry: 'consul', what }, text);
+    if (text !== '') this.log.warn({ registry: this.registry, what }, text);
+  }
+
+  /** Something was left out of an answer to this path, or with '' nothing was; told once. */
+  tellExcess(path: string, excess: string): void {
+    if ((this.excesses.get(path) ?? '') === excess) return;
+    if (excess === '') this.excesses.delete(path);
+    else {
+      // Of services that came and went.
+      if (this.excesses.size >= EXCESSES_MAX) this.excesses.clear();
+      this.excesses.set(path, excess);
+      this.log.warn({ registry: this.registry, path }, excess);
+    }
   }
 
   /** The question is asked no more. */

@@ -3,12 +3,22 @@
 // index may rise without a change that concerns us).
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/service.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
-import type { Known, ServiceSettings, Update } from '../provider.ts';
+import type { Known, Update } from '../provider.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
-import { type Entry, type Instance, instancesOf, settingsOf } from './translate.ts';
+import { describeEntries, type SelfDescription } from './self-description.ts';
+import { type Instance, instancesOf } from './translate.ts';
+
+/**
+ * An answer that says what the one before the last did is a flap. So many in a row are followed as
+ * fast as they come, and then so many a second.
+ */
+const FLAPS = { burst: 200, ratePerSecond: 5 };
+/** Host names that can't be resolved: so many are shown. */
+const UNRESOLVED_MAX = 10;
 
 const FIRST = 'first answer while endpoints are held';
 
@@ -21,6 +31,8 @@ export interface FollowedServiceOptions {
   readonly source: ServiceSource;
   readonly tagPrefix: string;
   readonly onUpdate: (update: Update) => void;
+  /** Whether a setting may have this value. */
+  readonly isGood?: (key: string, value: string) => boolean;
   readonly resolve: Resolve;
   /** What is served of it before its first answer; nothing unless given. */
   readonly known?: () => Known;
@@ -32,12 +44,14 @@ export class FollowedService {
   private readonly options: FollowedServiceOptions;
   private readonly names: HostNames;
   private instances: readonly Instance[] = [];
-  private settings: ServiceSettings | null = null;
-  private conflicts = '';
+  private described: SelfDescription = { settings: null, order: 0, problems: [] };
   /** What came with the instances. */
   private word: Word = { doubt: '', change: '', receivedMs: 0 };
   /** What was sent last, whole, and by instance. */
   private sent = '';
+  /** What was sent before that. */
+  private sentBefore = '';
+  private readonly flaps: TokenBucket;
   private sentById = new Map<string, readonly Endpoint[]>();
   /** Some host name had no address when it was sent last. */
   private hadNoAddress = false;
@@ -47,6 +61,7 @@ export class FollowedService {
   constructor(options: FollowedServiceOptions) {
     this.options = options;
     const { clock, resolve, source, log } = options;
+    this.flaps = new TokenBucket({ ...FLAPS, nowMs: clock.nowMs() });
     this.names = new HostNames({
       clock,
       onChange: () => {
@@ -77,13 +92,23 @@ export class FollowedService {
     return this.isAnswered && this.names.isSettled;
   }
 
-  /** Takes an answer; true where it made an update, or may when the registry was asked again. */
+  /**
+   * Takes an answer; true where it made an update that is worth asking on at once, or may when the
+   * registry was asked again.
+   */
   take(health: Health): boolean {
     if (this.brake === null) return this.accept(health);
     // What a provider before this one held, for want of a registry that knows, is held on.
     const isHeld = !this.isAnswered && this.options.known?.().isHeld === true;
     const doubted: Health = { ...health, doubt: FIRST, doubtKind: 'outage' };
     return this.brake.take(isHeld && health.doubt === '' ? doubted : health);
+  }
+
+  /** It can't be asked for, and never will: it has no instances, and the reason is its problem. */
+  refuse(why: string): void {
+    this.isAnswered = true;
+    this.described = { settings: null, order: 0, problems: [why] };
+    this.emit({ doubt: '', change: why, receivedMs: this.options.clock.nowMs() });
   }
 
   close(): void {
@@ -111,36 +136,32 @@ export class FollowedService {
     this.isAnswered = true;
     this.instances = instancesOf(entries, this.options.tagPrefix);
     // The last instance takes no settings along: where it listened, it is missed with a 503.
-    if (this.instances.length > 0 || this.settings === null) this.describe(entries);
+    if (this.instances.length > 0 || this.described.settings === null) {
+      const { tagPrefix: prefix, isGood } = this.options;
+      const reading = isGood === undefined ? { prefix } : { prefix, isGood };
+      this.described = describeEntries(entries, reading);
+    }
     this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
     this.word = verdict;
     return this.emit(verdict);
   }
 
-  private describe(entries: readonly Entry[]): void {
-    const { source, log, tagPrefix } = this.options;
-    const { settings, conflicts } = settingsOf(entries, tagPrefix);
-    this.settings = settings;
-    const told = conflicts.join('; ');
-    if (told !== '' && told !== this.conflicts) {
-      const fields = { service: source.service, conflicts };
-      log.warn(fields, `instances disagree about their settings; in use is the first: ${told}`);
-    }
-    this.conflicts = told;
-  }
-
   private emit(word: Word): boolean {
     const byId = new Map(this.instances.map((one) => [one.id, this.endpointsOf(one)]));
     const endpoints = [...byId.values()].flat();
-    const { settings, hadNoAddress } = this;
+    const { hadNoAddress } = this;
+    const { settings, order } = this.described;
+    const problems = this.problems();
     const { change, receivedMs, isForced = false } = word;
     // What a name that is not resolved leaves out must not be taken for gone.
     const unresolved = this.names.doubtAbout(this.instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
     const isConfirmed = word.isConfirmed === true || (hadNoAddress && doubt === '');
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
-    const content = JSON.stringify([endpoints, settings, [...kept]]);
+    const content = JSON.stringify([endpoints, settings, order, problems, [...kept]]);
     if (content === this.sent && !isForced) return false;
+    const isFlap = content === this.sentBefore;
+    this.sentBefore = this.sent;
     this.sent = content;
     this.hadNoAddress = unresolved !== '';
     this.sentById = byId;
@@ -150,6 +171,8 @@ export class FollowedService {
       provider: 'consul',
       service: {
         ...{ source, endpoints, settings, doubt },
+        ...(order === 0 ? {} : { order }),
+        ...(problems.length === 0 ? {} : { problems }),
         ...(kept.size === 0 ? {} : { kept }),
         ...(isConfirmed ? { isConfirmed } : {}),
         ...(word.doubt !== '' && word.doubtKind === 'outage' ? { isLasting: true } : {}),
@@ -157,7 +180,17 @@ export class FollowedService {
       cause: { kind: 'registry', text: `consul: ${change}` },
       receivedMs,
     });
-    return true;
+    // Too many flaps are told, and are no reason to ask again at once.
+    return !isFlap || this.flaps.take(this.options.clock.nowMs()) === 0;
+  }
+
+  private problems(): string[] {
+    const hosts = new Set(this.instances.map(({ host }) => host));
+    const unresolved = [...hosts].flatMap((host) => {
+      const why = this.names.errorOf(host);
+      return why === '' ? [] : [`host name ${host} can't be resolved: ${why}`];
+    });
+    return [...this.described.problems, ...unresolved.slice(0, UNRESOLVED_MAX)];
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */

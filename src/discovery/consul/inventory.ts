@@ -6,6 +6,7 @@ import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
+import { isAskable } from './service-query.ts';
 import { listOf } from './translate.ts';
 
 const DEADLINE_MS = 10_000;
@@ -46,6 +47,8 @@ export class Inventory {
   described: ReadonlySet<string> = new Set();
   /** Has been read, or at least tried. */
   isTried = false;
+  /** Has been read, or can't be, for want of rights. */
+  isKnown = false;
   /** Somebody waits for the changes: they are looked for more often. */
   isUrgent = false;
   /** Most changes are told by somebody else before. */
@@ -83,6 +86,7 @@ export class Inventory {
       this.nodes = nodes;
       this.described = described;
       this.isTried = true;
+      this.isKnown = true;
       onError(null);
       onRead(changed);
     } catch (error) {
@@ -90,7 +94,10 @@ export class Inventory {
       this.isTried = true;
       this.isWanted = true;
       this.hasFailed = true;
-      onError(error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error)));
+      const failure =
+        error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
+      if (failure.isRefusal) this.isKnown = true;
+      onError(failure);
       onRead(new Set());
     }
     this.isReading = false;
@@ -107,14 +114,16 @@ export class Inventory {
 
   private async readNodes() {
     const list = listOf<{ Node?: string }>(await this.get('/v1/catalog/nodes'));
-    const names = list.flatMap(({ Node }) => (typeof Node === 'string' ? [Node] : []));
+    const names = list.flatMap(({ Node }) =>
+      typeof Node === 'string' && isAskable(Node) ? [Node] : [],
+    );
     const nodes = new Map<string, NodeItems>();
     const described = new Set<string>();
     const left = [...names];
     const readNext = async (): Promise<void> => {
       for (let name = left.pop(); name !== undefined; name = left.pop()) {
         const body = await this.get(`/v1/catalog/node/${encodeURIComponent(name)}`);
-        nodes.set(name, this.itemsOf(body, described));
+        nodes.set(name, itemsOf(body, this.options.metaPrefix, described));
       }
     };
     const length = CONCURRENT_MAX[this.isBehind ? 'behind' : 'alone'];
@@ -128,23 +137,6 @@ export class Inventory {
     // The leader is asked: another server may not yet know the change that we come for.
     const question = { path, query: scope, deadlineMs: DEADLINE_MS, signal, isConsistent: true };
     return (await context.client.get(question)).body;
-  }
-
-  /** Null is the answer about a node that has just gone. */
-  private itemsOf(body: unknown, described: Set<string>): NodeItems {
-    // Consul's own shape; every field is looked at before it is used.
-    const { Services } = (body ?? {}) as { Services?: Record<string, CatalogService> | null };
-    const items = new Map<string, { name: string; index: number }>();
-    for (const [id, service] of Object.entries(Services ?? {})) {
-      const { Service: name, ModifyIndex: index = 0, Meta } = service ?? {};
-      if (typeof name !== 'string') continue;
-      items.set(id, { name, index });
-      const isDescribed = Object.keys(Meta ?? {}).some((key) =>
-        key.startsWith(this.options.metaPrefix),
-      );
-      if (isDescribed) described.add(name);
-    }
-    return items;
   }
 
   /**
@@ -167,6 +159,20 @@ export class Inventory {
     }
     return changed;
   }
+}
+
+/** What a node has; puts names of services that describe themselves into `described`. */
+export function itemsOf(body: unknown, metaPrefix: string, described: Set<string>): NodeItems {
+  // Consul's own shape; every field is looked at before it is used. Null says that the node has gone.
+  const { Services } = (body ?? {}) as { Services?: Record<string, CatalogService | null> | null };
+  const items = new Map<string, { name: string; index: number }>();
+  for (const [id, service] of Object.entries(Services ?? {})) {
+    const { Service: name, ModifyIndex: index = 0, Meta } = service ?? {};
+    if (typeof name !== 'string') continue;
+    items.set(id, { name, index });
+    if (Object.keys(Meta ?? {}).some((key) => key.startsWith(metaPrefix))) described.add(name);
+  }
+  return items;
 }
 
 interface CatalogService {

@@ -16,7 +16,7 @@ import { ConsulClient } from './client.ts';
 import { DirectWatch } from './direct-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { FollowedService } from './followed-service.ts';
-import { consistentQuery, healthPath, scopeOf } from './service-query.ts';
+import { consistentQuery, healthPath, isAskable, scopeOf } from './service-query.ts';
 import type { OpenConsul } from './transport.ts';
 import { WideWatch } from './wide-watch.ts';
 
@@ -42,6 +42,8 @@ export interface ConsulProviderOptions {
   readonly open: OpenConsul;
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
+  /** Whether a setting that a service gives itself may have this value. */
+  readonly isGoodSetting?: (key: string, value: string) => boolean;
   readonly resolve: Resolve;
   /** What is served of a source before this provider has said anything of it. */
   readonly known?: (source: ServiceSource) => Known;
@@ -70,6 +72,8 @@ export class ConsulProvider implements Provider {
   private readonly described = new Map<string, Timer | null>();
   /** Until then what the catalog lacks may be yet to register again, clock.nowMs(). */
   private doubtfulUntilMs = 0;
+  /** When the catalog was had for the first time, clock.nowMs(). */
+  private listedMs = Number.POSITIVE_INFINITY;
   private onUpdate: ((update: Update) => void) | null = null;
 
   constructor(options: ConsulProviderOptions) {
@@ -85,6 +89,22 @@ export class ConsulProvider implements Provider {
     if (this.onUpdate !== null) this.arrange();
   }
 
+  /** What is held of it, its registry may be yet to name again. */
+  inherit(sources: readonly ServiceSource[]): void {
+    const { clock, known } = this.options;
+    const isHeld = sources.some((source) => known?.(source).isHeld === true);
+    if (isHeld) this.doubtfulUntilMs = clock.nowMs() + DOUBTFUL_LINGER_MS;
+  }
+
+  /** What the catalog lacks at first lingers as what is gone from it later does. */
+  hasNamedAll(): boolean {
+    const { clock, settings } = this.options;
+    const fromMs = Math.max(this.listedMs + LINGER_MS, this.doubtfulUntilMs);
+    if (!settings.selfDescribed) return this.status().isSynced;
+    const isComplete = this.catalogs.get(keyOf({}))?.isComplete === true;
+    return isComplete && this.status().isSynced && clock.nowMs() >= fromMs;
+  }
+
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
     const { log, clock } = this.options;
@@ -93,6 +113,7 @@ export class ConsulProvider implements Provider {
     report();
     this.client.onTokenChange.add(report);
     this.client.onProtocol = () => this.rearrange();
+    this.client.onExcess = (path, excess) => this.exchanges.tellExcess(path, excess);
     this.arrange();
     if (this.options.settings.selfDescribed) {
       const catalog = this.catalogOf({});
@@ -109,7 +130,7 @@ export class ConsulProvider implements Provider {
     return {
       name: this.name,
       isSynced:
-        following.every(({ service }) => service.isSynced) &&
+        following.every(({ service }) => this.isSettled(service)) &&
         (!selfDescribed || catalog?.isReady === true),
       lastSyncMs: this.exchanges.lastSyncMs,
       errors: this.exchanges.errors,
@@ -118,6 +139,16 @@ export class ConsulProvider implements Provider {
       secondReads: this.exchanges.secondReads,
       watches: direct + this.catalogs.size + wide,
     };
+  }
+
+  /**
+   * Answered, or it fails alone: one service that can't be followed does not hold up the others. A
+   * configured one is waited for longer, since its listener is open without it.
+   */
+  private isSettled(service: FollowedService): boolean {
+    const key = sourceKey(service.source);
+    const isConfigured = this.configured.some((source) => sourceKey(source) === key);
+    return service.isSynced || this.exchanges.failsAlone(service.label, isConfigured);
   }
 
   async stop(): Promise<void> {
@@ -170,7 +201,7 @@ export class ConsulProvider implements Provider {
   }
 
   private followOne(source: ServiceSource): Following {
-    const { clock, log, resolve, settings, known } = this.options;
+    const { clock, log, resolve, settings, isGoodSetting, known } = this.options;
     const service: FollowedService = new FollowedService({
       clock,
       log,
@@ -185,8 +216,10 @@ export class ConsulProvider implements Provider {
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
       resolve,
-      ...(known === undefined ? {} : { known: () => known(source) }),
+      ...(known === undefined ? {} : { known: () => this.doubted(known(source)) }),
+      ...(isGoodSetting === undefined ? {} : { isGood: isGoodSetting }),
     });
+    if (!isAskable(source.service)) return this.followNone(service);
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
     const isDirect = direct < this.directMaxOf(source);
     const stop = isDirect ? this.followDirectly(service) : this.followWidely(service);
@@ -195,6 +228,19 @@ export class ConsulProvider implements Provider {
       service.close();
     };
     return { service, isDirect, stop: stopAll };
+  }
+
+  /** While services may be yet to register again, the first answer about one may lack instances. */
+  private doubted({ endpoints, isHeld }: Known): Known {
+    return { endpoints, isHeld: isHeld || this.options.clock.nowMs() < this.doubtfulUntilMs };
+  }
+
+  /** A service of this name can't be asked for; what follows it learns so once this turn is over. */
+  private followNone(service: FollowedService): Following {
+    const name = JSON.stringify(service.source.service);
+    const why = `Consul can't be asked for a service named ${name}: its path would be another`;
+    void Promise.resolve().then(() => service.refuse(why));
+    return { service, isDirect: false, stop: () => service.close() };
   }
 
   /** Of the agent that answered before; no other knows more. */
@@ -261,6 +307,7 @@ export class ConsulProvider implements Provider {
     const { clock } = this.options;
     const now = catalog.described;
     const nowMs = clock.nowMs();
+    this.listedMs = Math.min(this.listedMs, nowMs);
     if (doubt !== '') this.doubtfulUntilMs = nowMs + DOUBTFUL_LINGER_MS;
     const lingerMs = Math.max(LINGER_MS, this.doubtfulUntilMs - nowMs);
     for (const name of now) {

@@ -6,6 +6,14 @@ export function healthPath(source: ServiceSource): string {
 }
 
 /**
+ * Whether a name can stand in the path of a question. Consul undoes escapes before it looks at the
+ * path, and then folds segments that are empty, `.` or `..`: another question would be answered.
+ */
+export function isAskable(name: string): boolean {
+  return name.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
+}
+
+/**
  * Parameters of the health query; without `passing`, so that what gets no traffic is known and
  * shown. `tag` is old but understood by every Consul.
  */

@@ -1,5 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { messageOf } from '../../base/coded-error.ts';
+import { readRegularFile } from '../../base/regular-file.ts';
+import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/settings.ts';
 import { ConsulError } from './answer.ts';
 
@@ -29,7 +31,7 @@ export class Token {
       const { mtimeMs, ino, size } = statSync(this.file);
       const version = `${mtimeMs} ${ino} ${size}`;
       if (version !== this.version) {
-        this.text = readFileSync(this.file, 'utf8').trim();
+        this.text = readRegularFile(this.file, BOUNDS.tokenFile.max).toString().trim();
         this.version = version;
       }
     } catch (error) {

@@ -276,8 +276,8 @@ function nodesOf(entries: readonly Entry[]): Set<string> {
   return new Set(entries.flatMap(({ Node }) => (Node?.Node === undefined ? [] : [Node.Node])));
 }
 
-/** One line per check, so that any change of a check shows. */
-function signaturesOf(body: unknown): Signatures {
+/** One line per check, so that any change of a check shows. Throws ConsulError for no list. */
+export function signaturesOf(body: unknown): Signatures {
   const services = new Map<string, string[]>();
   const nodes = new Map<string, string[]>();
   for (const check of listOf<Check>(body)) {

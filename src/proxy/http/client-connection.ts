@@ -501,6 +501,14 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     if (this.hasEnded && this.wire.isFlushed) this.wire.destroy();
   }
 
+  /**
+   * The response breaks off, which its frame shows: an end in order is enough. A reset would destroy
+   * earlier answers that are still on their way.
+   */
+  breakOff(): void {
+    this.linger();
+  }
+
   private drainLingering(count: number): void {
     this.lingered += count;
     if (this.lingered > LINGER_BYTES_MAX) this.abort();

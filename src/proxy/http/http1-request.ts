@@ -270,7 +270,7 @@ export class Http1Request implements ClientSide {
     const { looksComplete } = this;
     const connection = this.leave();
     if (looksComplete) connection.reset();
-    else connection.abort();
+    else connection.breakOff();
   }
 
   tunnelDone(isOrderly: boolean): void {

@@ -7,8 +7,12 @@ import type { ReadBuffers } from './read-buffers.ts';
 
 /** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
 const BACKLOG = 4096;
-/** A listener that never stands still is closed after so long, ms. */
+/** A listener that never stands still is closed after so long, ms, ... */
 const EMPTIED_MS_MAX = 200;
+/** ... but not before so many turns: a thread that stood still meanwhile has not accepted who waits. */
+const EMPTIED_TURNS_MIN = 50;
+/** The turn in which this begins may have asked the kernel long before; only the next one counts. */
+const QUIET_TURNS = 2;
 
 export interface NodeListenOptions extends ListenOptions {
   readonly buffers: ReadBuffers;
@@ -62,15 +66,20 @@ async function canAcceptFast(log: Logger): Promise<boolean> {
 function closeEmptied(server: Server, accepted: () => number): Promise<void> {
   const until = performance.now() + EMPTIED_MS_MAX;
   let before = -1;
+  let turns = 0;
+  let quiet = 0;
   return new Promise((resolve) => {
     const look = (): void => {
       const now = accepted();
-      if (now === before || performance.now() > until) {
+      const isLate = turns >= EMPTIED_TURNS_MIN && performance.now() > until;
+      quiet = now === before ? quiet + 1 : 0;
+      if (quiet === QUIET_TURNS || isLate) {
         server.close();
         resolve();
         return;
       }
       before = now;
+      turns += 1;
       setImmediate(look);
     };
     look();

@@ -1,4 +1,4 @@
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 
 /**
@@ -6,6 +6,11 @@ import { connect } from 'node:net';
  * leaves it behind, and it would keep the address in use for ever. True when it was removed.
  */
 export async function removeStaleSocket(path: string): Promise<boolean> {
+  const isSocket = await lstat(path).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+  if (!isSocket) return false;
   const isStale = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {

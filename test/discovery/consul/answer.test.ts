@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { ConsulError, type Headers, readAnswer } from '../../../src/discovery/consul/answer.ts';
+import {
+  type Body,
+  ConsulError,
+  type Headers,
+  readAnswer,
+} from '../../../src/discovery/consul/answer.ts';
 
 const wallMs = Date.UTC(2026, 0, 1, 12, 0, 0);
 
@@ -8,7 +13,19 @@ function read(
   mayBeMissing = false,
 ) {
   const { status = 200, headers = { 'x-consul-index': '7' }, text = '[]' } = response;
-  return readAnswer({ status, headers, text }, { mayBeMissing, nowMs: 5, wallMs });
+  const body = status === 200 ? bodyOf(text) : null;
+  return readAnswer({ status, headers, text, body }, { mayBeMissing, nowMs: 5, wallMs });
+}
+
+/** As body.ts reads it. */
+function bodyOf(text: string): Body {
+  const bytes = text.length;
+  try {
+    return { value: JSON.parse(text), bytes, excess: '', fault: null };
+  } catch {
+    const fault = new ConsulError('not-json', `answered what is not JSON: ${text}`);
+    return { value: null, bytes, excess: '', fault };
+  }
 }
 
 function errorOf(response: Parameters<typeof read>[0]): ConsulError {

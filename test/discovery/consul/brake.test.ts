@@ -111,6 +111,24 @@ describe('the brake', () => {
     expect(results).toEqual(['confirmed']);
   });
 
+  it('asks a second time no more often than its budget, and holds what flaps faster', async () => {
+    const { take, second, results, clock, last } = make('abcd');
+    let reads = 0;
+    for (let i = 0; i < 100; i += 1) {
+      take('abcd');
+      take('a');
+      if (results.length > i) continue;
+      reads += 1;
+      await second({ body: entries('a') });
+    }
+    expect(reads).toBe(4);
+    expect(results.filter((result) => result === 'unconfirmed')).toHaveLength(96);
+    expect(last()).toMatchObject({ ids: 'a', doubt: '3 of 4 at once, again and again' });
+    clock.advance(5000);
+    await second({ body: entries('a') });
+    expect(last()).toMatchObject({ doubt: '', isConfirmed: true });
+  });
+
   it('keeps what a second read has, and says so', async () => {
     const { take, second, last, results } = make('abcd');
     take('a');

@@ -135,6 +135,20 @@ describe('several agents', () => {
 });
 
 describe('the token', () => {
+  it.each([
+    ['/dev/zero', 'is a device'],
+    ['/proc', 'is a directory'],
+  ])('is not read from %s', async (tokenFile, why) => {
+    const agent = await agentWith(() => null);
+    const { provider } = start(consulSettings(agent.url, { tokenFile }));
+    await untilTrue(
+      () => provider.status().lastError !== '',
+      () => 'no error',
+    );
+    expect(provider.status().lastError).toContain(`token_file ${tokenFile}: ${tokenFile} ${why}`);
+    expect(agent.asked).toEqual([]);
+  });
+
   it('is read again when its file changes, and the open question is asked anew', async () => {
     const file = join(folder, 'token');
     writeFileSync(file, 'first\n');

@@ -105,17 +105,34 @@ describe('a followed service', () => {
     expect(receiver.last('web')!.service.settings).toBeNull();
   });
 
-  it('logs once what its instances disagree about', () => {
-    const { take, lines } = make();
+  it('passes on what flaps, and is not hurried by it for ever', () => {
+    const { take, receiver, clock } = make();
+    const there = [at('a', '10.0.0.1')];
+    const both = [at('a', '10.0.0.1'), at('b', '10.0.0.2')];
+    let hurried = 0;
+    for (let i = 0; i < 1000; i += 1) {
+      if (take(i % 2 === 0 ? there : both)) hurried += 1;
+      clock.advance(10);
+    }
+    expect(receiver.all).toHaveLength(1000);
+    // 200 at once, and 5 a second over the ten seconds.
+    expect(hurried).toBeLessThanOrEqual(255);
+    expect(take([at('c', '10.0.0.3')])).toBe(true);
+  });
+
+  it('tells what its instances disagree about', () => {
+    const { take, receiver } = make();
     const both = [
       at('a', '10.0.0.1', { Tags: ['upriver.listen=1'] }),
       at('b', '10.0.0.2', { Tags: ['upriver.listen=2'] }),
     ];
     take(both);
-    take(both);
-    expect(lines.map(({ message }) => message)).toEqual([
-      expect.stringContaining('listen: 1 (1), 2 (1)'),
+    expect(take(both)).toBe(false);
+    expect(receiver.last('web')!.service.problems).toEqual([
+      'instances disagree about listen, the first is used: 1 (1), 2 (1)',
     ]);
+    take(both.slice(1));
+    expect(receiver.last('web')!.service.problems).toBeUndefined();
   });
 });
 

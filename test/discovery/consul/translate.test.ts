@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { describeEntries } from '../../../src/discovery/consul/self-description.ts';
 import {
   type Check,
   type Entry,
   instancesOf,
   listOf,
-  settingsOf,
 } from '../../../src/discovery/consul/translate.ts';
 
 const check = (Status: string, more: Check = {}): Check => ({ CheckID: 'c', Status, ...more });
@@ -39,6 +39,12 @@ describe('an instance', () => {
     ],
     ['weighs what its Meta says', entry({ Meta: { 'upriver-weight': '0' } }), { weight: 0 }],
     ['takes no nonsense from a tag', entry({ Tags: ['upriver.weight=-1'] }), { weight: 1 }],
+    [
+      'takes no weight without end',
+      entry({ Tags: [`upriver.weight=${'9'.repeat(400)}`] }),
+      { weight: 1 },
+    ],
+    ['weighs a million at most', entry({ Weights: { Passing: 1e300 } }), { weight: 1_000_000 }],
     ['may weigh 0', entry({ Weights: { Passing: 0 } }), { weight: 0 }],
     ['weighs 1 where it says nonsense', entry({ Weights: { Passing: -3 } }), { weight: 1 }],
     [
@@ -55,6 +61,7 @@ describe('an instance', () => {
     ['has no port', entry({ Port: 0 })],
     ['has an impossible port', entry({ Port: 70_000 })],
     ['has no id', entry({ ID: '' })],
+    ['has an id that is no text', entry({ ID: 7 as unknown as string })],
     ['has no address at all', { Node: { Node: 'n1' }, Service: { ID: 'a', Port: 1 } }],
     ['is nothing', {}],
     ['is null inside', { Node: null, Service: null, Checks: null }],
@@ -62,6 +69,25 @@ describe('an instance', () => {
     expect(instancesOf([odd, entry()], 'upriver').map((instance) => instance.id)).toEqual([
       'n1/web1',
     ]);
+  });
+
+  // Foreign data: whatever stands in a field, nothing is thrown, and the others are there.
+  it.each([
+    ['Checks', [null]],
+    ['Checks', [7, 'x', [], { Status: 5, CheckID: {}, Output: [], Notes: 1, Name: null }]],
+    ['Checks', 'passing'],
+    ['Node', 'n1'],
+    ['Node', { Node: {}, Address: 7 }],
+    ['Service', { ID: 'web1', Port: 8000, Address: 9, Tags: [null, {}, 3], Meta: [1] }],
+    ['Service', { ID: 'web1', Port: 8000, Tags: { a: 1 }, Meta: 'text', Weights: 'heavy' }],
+    ['Service', { ID: 'web1', Port: 8000, Weights: { Passing: null, Warning: 'x' } }],
+    ['Service', { ID: 'web1', Port: 8000, ModifyIndex: 'x' }],
+  ])('with %s %j spoils nothing', (field, value) => {
+    // What no agent should send.
+    const odd = { ...entry(), [field]: value } as Entry;
+    const ids = instancesOf([odd, entry({ ID: 'web2' })], 'upriver').map(({ id }) => id);
+    expect(ids).toContain('n1/web2');
+    expect(() => describeEntries([odd, entry()], { prefix: 'upriver' })).not.toThrow();
   });
 
   it('comes in the order of ids, whatever the order of the answer', () => {
@@ -113,57 +139,6 @@ describe('the status', () => {
   it('tells no more than fits a line', () => {
     const text = one(entry({}, [check('critical', { Output: 'x'.repeat(5000) })]))!.statusText;
     expect(text.length).toBeLessThan(210);
-  });
-});
-
-describe('settings of its own', () => {
-  const tagged = (...Tags: string[]) => entry({ Tags });
-  it.each([
-    ['none', [tagged('v1', 'urlprefix-/x')], null],
-    ['from tags', [tagged('upriver.listen=8000', 'v1')], { listen: '8000' }],
-    [
-      'with values that hold =',
-      [tagged('upriver.health.path=/a?b=c')],
-      { 'health.path': '/a?b=c' },
-    ],
-    ['true where a tag has no value', [tagged('upriver.http.via')], { 'http.via': 'true' }],
-    [
-      'from Meta',
-      [entry({ Meta: { 'upriver-health-path': '/h', other: 'x' } })],
-      { 'health.path': '/h' },
-    ],
-    [
-      'from Meta before tags',
-      [entry({ Tags: ['upriver.listen=1'], Meta: { 'upriver-listen': '2' } })],
-      { listen: '2' },
-    ],
-    [
-      'by majority',
-      [tagged('upriver.balance=b'), tagged('upriver.balance=a'), tagged('upriver.balance=b')],
-      { balance: 'b' },
-    ],
-    [
-      'of the newest where nobody has a majority',
-      [
-        entry({ Tags: ['upriver.listen=1'], ModifyIndex: 7 }),
-        entry({ Tags: ['upriver.listen=2'], ModifyIndex: 9 }),
-      ],
-      { listen: '2' },
-    ],
-    [
-      'the lowest where nothing else decides',
-      [tagged('upriver.listen=2'), tagged('upriver.listen=1')],
-      { listen: '1' },
-    ],
-    ['of some instances only', [tagged(), tagged('upriver.listen=1')], { listen: '1' }],
-  ] as const)('are %s', (_, entries, expected) => {
-    expect(settingsOf(entries, 'upriver').settings).toEqual(expected);
-    expect(settingsOf(entries.toReversed(), 'upriver').settings).toEqual(expected);
-  });
-
-  it('tell about what instances disagree', () => {
-    const entries = [tagged('upriver.a=1', 'upriver.b=1'), tagged('upriver.a=1', 'upriver.b=2')];
-    expect(settingsOf(entries, 'upriver').conflicts).toEqual(['b: 1 (1), 2 (1)']);
   });
 });
 

@@ -118,6 +118,7 @@ const NO_EJECTION = {
   gatewayErrors: 0,
   serverErrors: 0,
   successRate: null,
+  latency: null,
   ejectionMs: 10_000,
   maxEjectedShare: 0.5,
 } as const;
@@ -153,6 +154,31 @@ describe('bytes behind a response without a body', () => {
     expect(next).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(body).toBe('whole');
     expect(await first.ended()).toBe('end');
+    await plane.quiet();
+  });
+});
+
+describe('an answer that is cut', () => {
+  it('takes no earlier one with it, though the client has sent more', async () => {
+    const endpoint = await listenEndpoint();
+    const plane = await openPlane([endpoint.port], { retry: { attempts: 1 } });
+    const client = await plane.client();
+    // The third lies unread when the second is cut: closing at once would reset the connection.
+    client.send(request('GET /1') + request('GET /2') + request('GET /3'));
+    client.socket.pause();
+    const peer = await endpoint.accept();
+    await peer.head();
+    peer.send(answer('first'));
+    await peer.head();
+    peer.send(answer(BODY).slice(0, -100));
+    peer.end();
+    await expect.poll(() => plane.reasons('response-cut'), { interval: 2 }).toBe(1);
+    client.socket.resume();
+    expect((await client.message()).body).toBe('first');
+    await client.head();
+    expect(await client.rest()).toBe(BODY.slice(0, -100));
+    expect(await client.ended()).toBe('end');
+    client.end();
     await plane.quiet();
   });
 });

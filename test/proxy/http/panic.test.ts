@@ -85,6 +85,21 @@ describe('a panic', () => {
     expect(new Set(await bodies(plane, 10))).toEqual(new Set(['spare']));
   });
 
+  it('shares over the others by weight where nobody works, instead of using the first', async () => {
+    const spares = [await listenEndpoint(), await listenEndpoint(), await listenEndpoint()];
+    spares.forEach((spare, i) => {
+      serve(spare, `spare ${i}`);
+    });
+    const down = spares.map(({ port }) => port);
+    const plane = await openPanic({ up: [], down });
+    const snapshot = inPanic([], down, {});
+    const endpoints = snapshot.endpoints.map((one, i) => ({ ...one, weight: [1, 1, 4][i]! }));
+    await plane.apply([{ ...snapshot, endpoints }]);
+    const got = await bodies(plane, 12);
+    const counts = down.map((_, i) => got.filter((body) => body === `spare ${i}`).length);
+    expect(counts).toEqual([2, 2, 8]);
+  });
+
   it('tries the others when the working fail', async () => {
     const spare = await listenEndpoint();
     serve(spare, 'spare');

@@ -128,6 +128,62 @@ describe('failures in a row are told to control by kind', () => {
   });
 });
 
+describe('what counts beside the peers', () => {
+  /** Outcomes of the endpoint in slot 0, and how many of them speak against it. */
+  const counted = (plane: Plane) => [
+    plane.endpointCount(0, 'outcomes'),
+    plane.endpointCount(0, 'faults'),
+  ];
+
+  it.each([
+    ['200 OK', 0],
+    ['404 Not Found', 0],
+    ['500 Internal Server Error', 1],
+    ['501 Not Implemented', 0],
+    ['503 Service Unavailable', 1],
+    ['505 HTTP Version Not Supported', 0],
+  ])('an answer %s: %i', async (status, faults) => {
+    const { plane, endpoint } = await openPair(policyOf({}));
+    serving((peer) => peer.send(answer('', 'Connection: close\r\n', status)))(endpoint);
+    await askTimes(plane, 1);
+    expect(counted(plane)).toEqual([1, faults]);
+  });
+
+  it('an answer that is tried again, once; one of the client asked for too much is no fault', async () => {
+    const [busy, good] = [await listenEndpoint(), await listenEndpoint()];
+    serving((peer, turn) =>
+      peer.send(
+        turn === 0 ? SEND_503 : answer('', 'Connection: close\r\n', '429 Too Many Requests'),
+      ),
+    )(busy);
+    serving((peer) => peer.send(SEND_200))(good);
+    const retry = { onStatus: new Set([429, 503]) };
+    const plane = await openPlane([busy.port, good.port], policyOf({}, { retry }));
+    while (plane.endpointCount(0, 'outcomes') < 2) await askTimes(plane, 1);
+    expect(counted(plane)).toEqual([2, 1]);
+  });
+
+  it('an attempt without an answer', async () => {
+    const [dead] = await freePorts(1);
+    const plane = await openPlane([dead!], policyOf({}));
+    await askTimes(plane, 2);
+    expect(counted(plane)).toEqual([2, 2]);
+  });
+
+  it('an answer that breaks off is one outcome, and a fault', async () => {
+    const { plane, endpoint } = await openPair(policyOf({}));
+    serving((peer) => {
+      peer.send('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
+      peer.end();
+    })(endpoint);
+    const client = await plane.client();
+    client.send(GET);
+    await client.ended();
+    await plane.quiet();
+    expect(counted(plane)).toEqual([1, 1]);
+  });
+});
+
 describe('an endpoint that accepts and never answers', () => {
   /** A silent endpoint and a good one. */
   async function openFrozen(passive: Partial<PassiveHealth>) {

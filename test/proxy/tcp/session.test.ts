@@ -539,6 +539,24 @@ describe('an endpoint that accepts and serves nobody', () => {
     expect(messages.some((message) => message.type === 'streak')).toBe(true);
   });
 
+  it('has one outcome a session beside its peers: served, or not', async () => {
+    const answering = await listenPeer((socket) => {
+      // It ends the session itself, long before it would be trusted for its age.
+      socket.once('data', () => socket.end('answer'));
+    });
+    await serve([answering, await slamFirstBytes()]);
+    for (let i = 0; i < 6; i += 1) {
+      const client = await dial();
+      client.write('ask');
+      expect(`${await readAll(client)}`).toBe('answer');
+      client.end();
+    }
+    await quiet();
+    const refused = endpointCount(1, 'attempts');
+    expect([endpointCount(0, 'outcomes'), endpointCount(0, 'faults')]).toEqual([6, 0]);
+    expect([endpointCount(1, 'outcomes'), endpointCount(1, 'faults')]).toEqual([refused, refused]);
+  });
+
   it('is trusted at once with early_failure 0', async () => {
     await serve([await shut(), await echo()], { tcp: { earlyFailureMs: 0 } });
     const endings = [];

@@ -1,0 +1,3 @@
+export declare const STAMP: string;
+export declare function sourcesHash(root: string): string;
+export declare function entryOf(root: string): string;

@@ -1,0 +1,399 @@
+// One connection of an HTTP client: sends requests, reads answers, and compares them with what the
+// endpoints sent.
+import type { ActorEnd } from '../net/actor-end.ts';
+import { SURPLUS } from './answer-script.ts';
+import { type Attempt, mayBeWhole, type Request, type RequestEnd } from './book.ts';
+import type { HttpClient } from './http-client.ts';
+import { tunnelBytes } from './http-endpoint.ts';
+import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
+import type { RequestScript } from './request-script.ts';
+import { Talk } from './talk.ts';
+
+/** A client that expects 100 sends the body all the same after so long. */
+const EXPECT_MS = 200;
+/** A product that waits so long for the rest of a request waits for ever. */
+const STALLED_MS = 30_000;
+
+export class HttpClientConnection implements MessageSink {
+  private readonly client: HttpClient;
+  private readonly end: ActorEnd;
+  private readonly reader = new HttpReader(this);
+  /** Sent and not answered, oldest first. */
+  private readonly open: { request: Request; script: RequestScript }[] = [];
+  private head: HeadText | null = null;
+  private attempt: Attempt | null = null;
+  private bodyBytes = 0;
+  private body = '';
+  private gotBytes = 0;
+  private talk: Talk | null = null;
+  private isOver = false;
+  /** Nothing is asked on it any more. */
+  private isLast = false;
+  /** The product said that it closes. */
+  private isClosing = false;
+  private isSending = false;
+  private isAsking = false;
+  private answered = 0;
+  private continueBody: (() => void) | null = null;
+  private isInterim = false;
+  /** Tunnel bytes that were sent before the 101. */
+  private earlyBytes = 0;
+  private idleSinceMs = 0;
+
+  constructor(client: HttpClient) {
+    this.client = client;
+    const { name, port } = client.plan;
+    this.end = client.setting.network.dial(name, port, {
+      onOpen: () => {
+        const { dials } = client.setting.book;
+        dials.set(port, (dials.get(port) ?? 0) + 1);
+        this.idleSinceMs = client.setting.kernel.nowMs;
+        this.askMore();
+      },
+      onRefused: (code) => this.over('gone', `connecting: ${code}`, true),
+      onBytes: (bytes) => this.take(bytes),
+      onEnd: () => this.peerEnded(),
+      onReset: () => this.over('cut', 'reset', true),
+    });
+  }
+
+  // Sending
+
+  private askMore(): void {
+    const { client } = this;
+    if (this.isOver || this.isLast || this.isSending || this.talk !== null) return;
+    if (!client.hasMore || this.open.length >= client.manner.depth) return;
+    const { request, script } = client.next(this.idleSinceMs);
+    this.open.push({ request, script });
+    this.note(
+      `asks ${request.method} ${request.id}${script.fault === '' ? '' : `, and ${script.fault}`}`,
+    );
+    if (script.isUpgrade || script.fault !== '') this.isLast = true;
+    // What the client does wrong with one request, it does to all on the connection.
+    if (script.fault !== '') for (const other of this.open) other.request.isOrderly = false;
+    this.isSending = true;
+    this.send(request, script);
+  }
+
+  private send(request: Request, script: RequestScript): void {
+    const { bytes, headBytes, fault, faultAt } = script;
+    const isCutShort = FAULTS_IN_REQUEST.has(fault);
+    const sent = isCutShort ? bytes.subarray(0, faultAt) : bytes;
+    const done = (): void => this.sent(request, script);
+    if (script.expects && fault === '') {
+      this.end.write(bytes.subarray(0, headBytes));
+      const rest = (): void => {
+        if (this.continueBody !== rest) return;
+        this.continueBody = null;
+        this.sendPieces(bytes.subarray(headBytes), done);
+      };
+      this.continueBody = rest;
+      this.client.setting.kernel.after(EXPECT_MS, rest);
+    } else this.sendPieces(sent, done);
+  }
+
+  private sendPieces(bytes: Buffer, done: () => void): void {
+    const { chance, manner, setting } = this.client;
+    if (this.isOver) return;
+    if (!manner.isSlowWriter || bytes.length < 2) {
+      this.end.write(bytes);
+      done();
+      return;
+    }
+    const count = chance.int(Math.ceil(bytes.length / 12), bytes.length);
+    this.end.write(bytes.subarray(0, count));
+    if (count === bytes.length) done();
+    else
+      setting.kernel.after(chance.between(0, 25), () =>
+        this.sendPieces(bytes.subarray(count), done),
+      );
+  }
+
+  private sent(request: Request, { fault }: RequestScript): void {
+    const { kernel } = this.client.setting;
+    this.isSending = false;
+    if (!FAULTS_IN_REQUEST.has(fault)) request.wholeMs = kernel.nowMs;
+    switch (fault) {
+      case 'half-close':
+      case 'ends-early':
+        this.end.end();
+        return;
+      case 'closes':
+        this.quit(() => this.end.close());
+        return;
+      case 'resets':
+        this.quit(() => this.end.reset());
+        return;
+      case 'stops-reading':
+        this.end.pause();
+        kernel.after(3000, () => this.quit(() => this.end.reset()));
+        return;
+      case 'stops':
+        // It waits for the product to lose patience; what it answers is read.
+        kernel.after(STALLED_MS, () => this.stalled());
+        return;
+    }
+    if (request.isUpgrade && this.client.chance.happens(0.3)) this.earlyTunnelBytes(request);
+    if (this.client.manner.depth > 1) this.askMore();
+  }
+
+  /** Bytes for the tunnel may come before the 101. They are lost where there is none. */
+  private earlyTunnelBytes(request: Request): void {
+    this.earlyBytes = tunnelBytes(request).length >> 1;
+    if (this.earlyBytes > 0) this.end.write(tunnelBytes(request).subarray(0, this.earlyBytes));
+  }
+
+  private stalled(): void {
+    if (this.isOver) return;
+    const { request } = this.open[0] ?? {};
+    if (request !== undefined)
+      this.fault(`${request.id}: the product waits for the rest for ${STALLED_MS} ms`);
+    this.quit(() => this.end.reset());
+  }
+
+  /** The client leaves, whatever is open. */
+  private quit(how: () => void): void {
+    if (this.isOver) return;
+    how();
+    this.over('quit', 'leaves', false);
+  }
+
+  // Reading
+
+  private take(bytes: Buffer): void {
+    const { chance, manner, setting } = this.client;
+    if (this.isOver) return;
+    this.gotBytes += bytes.length;
+    if (setting.kernel.trace.isOn) this.note(`reads ${bytes.length} bytes: ${preview(bytes)}`);
+    try {
+      this.reader.feed(bytes);
+    } catch (error) {
+      this.fault(`${this.open[0]?.request.id ?? 'no request'}: ${String(error)}`);
+      this.quit(() => this.end.reset());
+      return;
+    }
+    const { script } = this.open[0] ?? {};
+    if (script?.fault === 'leaves-answer' && this.gotBytes > script.faultAt)
+      return this.quit(() => (chance.happens(0.5) ? this.end.reset() : this.end.close()));
+    if (manner.isSlowReader && chance.happens(0.5) && !this.isOver) {
+      this.end.pause();
+      setting.kernel.after(chance.between(0, 60), () => this.end.resume());
+    }
+  }
+
+  onHead(head: HeadText): BodyEnd {
+    const first = this.open[0];
+    if (first === undefined) return this.unasked(head);
+    const { request, script } = first;
+    const status = Number(/^HTTP\/1\.1 ([1-5]\d\d) /.exec(head.line)?.[1]);
+    if (!(status > 0)) throw new Error(`status line ${JSON.stringify(head.line)}`);
+    this.head = head;
+    this.bodyBytes = 0;
+    this.body = '';
+    if (status < 200 && status !== 101) return this.interim(status, head);
+    this.attempt = this.findAttempt(request, head);
+    this.isInterim = false;
+    request.status = status;
+    request.answeredBy = this.attempt?.tag ?? '';
+    request.reason = head.get('x-upriver-reason');
+    if (head.get('connection').includes('close')) {
+      this.isLast = true;
+      this.isClosing = true;
+    }
+    if (this.attempt !== null && this.attempt.status !== status)
+      throw new Error(`status ${status}, not ${this.attempt.status}`);
+    if (status === 101) return this.beginTalk(request);
+    if (script.expects) this.continueBody?.();
+    if (request.method === 'HEAD' || status === 204 || status === 304) return 'none';
+    const isFramed = head.get('transfer-encoding') !== '' || head.get('content-length') !== '';
+    if (this.client.manner.isOld && head.get('transfer-encoding') !== '')
+      throw new Error('chunks for HTTP/1.0');
+    return isFramed ? 'framed' : 'close';
+  }
+
+  /** The product may refuse a connection, or lose patience, before it gets a request. */
+  private unasked(head: HeadText): BodyEnd {
+    if (!UNASKED.has(head.get('x-upriver-reason')))
+      throw new Error(`an answer without a request: ${head.line}`);
+    this.isInterim = true;
+    this.isLast = true;
+    return 'framed';
+  }
+
+  private interim(status: number, head: HeadText): BodyEnd {
+    if (this.client.manner.isOld) throw new Error('an interim response for HTTP/1.0');
+    if (status === 100) this.continueBody?.();
+    else if (head.get('x-early') !== 'yes')
+      throw new Error(`an interim response of nobody: ${head.line}`);
+    this.isInterim = true;
+    return 'none';
+  }
+
+  private findAttempt(request: Request, head: HeadText): Attempt | null {
+    const tag = head.get('x-tag');
+    if (tag === '') {
+      if (head.get('x-upriver-reason') === '') throw new Error(`${head.line} of nobody`);
+      return null;
+    }
+    const attempt = this.client.setting.book.attempts.get(tag);
+    if (attempt?.request !== request) throw new Error(`the answer of ${tag}`);
+    return attempt;
+  }
+
+  onBody(bytes: Buffer): void {
+    const at = this.bodyBytes;
+    this.bodyBytes += bytes.length;
+    const { attempt } = this;
+    if (attempt === null) this.body += bytes.toString('latin1');
+    else if (!bytes.equals(attempt.body.subarray(at, this.bodyBytes)))
+      throw new Error(`the body differs from byte ${at} on: ${preview(bytes)}`);
+  }
+
+  onMessage(_trailers: string): void {
+    if (this.isInterim) {
+      this.isInterim = false;
+      return;
+    }
+    const { request } = this.open.shift()!;
+    const { attempt } = this;
+    request.gotBytes = this.bodyBytes;
+    this.head = null;
+    this.attempt = null;
+    this.answered += 1;
+    this.idleSinceMs = this.client.setting.kernel.nowMs;
+    const [next] = this.open;
+    if (next !== undefined) next.request.turnMs = this.idleSinceMs;
+    if (attempt === null) this.ended(request, 'own');
+    else {
+      this.checkWhole(request, attempt);
+      this.ended(request, 'answered');
+    }
+    this.afterAnswer();
+  }
+
+  private checkWhole(request: Request, attempt: Attempt): void {
+    if (!mayBeWhole(attempt)) throw new Error(`whole, though ${attempt.tag} is ${attempt.fault}`);
+    if (request.method !== 'HEAD' && this.bodyBytes !== attempt.body.length)
+      throw new Error(`whole after ${this.bodyBytes} of ${attempt.body.length} bytes`);
+  }
+
+  private afterAnswer(): void {
+    const { client } = this;
+    if (this.isLast && this.open.length === 0) {
+      // It closes when the product has closed, or at once.
+      if (client.chance.happens(0.5)) this.quit(() => this.end.close());
+      return;
+    }
+    if (!client.hasMore && this.open.length === 0) {
+      this.quit(() => this.end.close());
+      return;
+    }
+    if (this.isAsking) return;
+    this.isAsking = true;
+    const delayMs = client.chance.happens(0.7)
+      ? 0
+      : client.chance.between(0, client.manner.thinkMs);
+    client.setting.kernel.after(delayMs, () => {
+      this.isAsking = false;
+      for (let i = 0; i < client.manner.depth; i += 1) this.askMore();
+    });
+  }
+
+  private beginTalk(request: Request): BodyEnd {
+    const { kernel, book } = this.client.setting;
+    const attempt = this.attempt!;
+    if (!request.isUpgrade) throw new Error('101 unasked');
+    this.talk = new Talk({
+      kernel,
+      end: this.end,
+      chance: kernel.chance(`talk ${request.id}`),
+      out: tunnelBytes(request).subarray(this.earlyBytes),
+      expected: () => attempt.body,
+      onEnded: () => {
+        request.endedMs = kernel.nowMs;
+      },
+      mayBeShort: () => false,
+      onWrong: (text) =>
+        book.fault(`tunnel of ${attempt.tag}, at the client: ${text}`, request.service),
+      onDone: () => {
+        this.open.shift();
+        this.ended(request, 'answered');
+        this.quit(() => this.end.close());
+      },
+    });
+    this.talk.start();
+    return 'switch';
+  }
+
+  onTunnel(bytes: Buffer): void {
+    this.talk!.onBytes(bytes);
+  }
+
+  // Ends
+
+  private peerEnded(): void {
+    if (this.isOver) return;
+    if (this.talk !== null) return this.talk.onEnd();
+    try {
+      this.reader.end();
+    } catch (error) {
+      this.fault(`${this.open[0]?.request.id ?? 'no request'}: ${String(error)}`);
+    }
+    if (this.isOver) return;
+    this.over(this.head === null ? 'gone' : 'cut', 'ended', this.answered === 0);
+    this.end.close();
+  }
+
+  private over(how: RequestEnd, text: string, isFailure: boolean): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.reader.stop();
+    this.note(`is done with a connection: ${text}`);
+    const [first, ...others] = this.open;
+    if (first !== undefined) {
+      const end = how === 'cut' && this.head === null ? 'gone' : how;
+      // The reset that cuts a later answer may destroy the one before it on the way.
+      const isOverrun = others.some(({ request }) =>
+        request.attempts.some((one) => one.fault !== ''),
+      );
+      const isExpected = end === 'gone' && (this.isClosing || isOverrun);
+      this.ended(first.request, isExpected || (isOverrun && end === 'cut') ? 'unanswered' : end);
+    }
+    for (const { request } of others) this.ended(request, 'unanswered');
+    this.open.length = 0;
+    this.client.left(isFailure);
+  }
+
+  private ended(request: Request, end: RequestEnd): void {
+    const { kernel, judge } = this.client.setting;
+    request.end = end;
+    request.endMs = kernel.nowMs;
+    if (kernel.trace.isOn)
+      this.note(`${request.id} ends: ${request.end} ${request.status} ${request.reason}`);
+    judge(request);
+  }
+
+  private fault(text: string): void {
+    const { name, service } = this.client.plan;
+    this.client.setting.book.fault(`client ${name}, ${text}`, service);
+  }
+
+  private note(text: string): void {
+    this.client.setting.book.note(`client ${this.client.plan.name} ${text}`);
+  }
+}
+
+function preview(bytes: Buffer): string {
+  const text = JSON.stringify(bytes.toString('latin1', 0, 60));
+  return bytes.includes(SURPLUS) ? `${text}, bytes of nobody` : text;
+}
+
+const UNASKED: ReadonlySet<string> = new Set([
+  'too-many-connections',
+  'client-connections',
+  'out-of-descriptors',
+  'client-header-timeout',
+]);
+
+/** Faults that leave the request unfinished, so that it is not whole. */
+const FAULTS_IN_REQUEST: ReadonlySet<string> = new Set(['ends-early', 'closes', 'resets', 'stops']);

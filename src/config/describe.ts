@@ -1,0 +1,175 @@
+// What a service says of itself in the registry, read as settings. Whoever may register a service
+// writes it: a setting that is wrong spoils itself alone, and none reaches beyond the service
+// (docs/security.md).
+import type { ListenAddress } from '../model/listener.ts';
+import type { Service, ServiceSource } from '../model/service.ts';
+import { buildService } from './build.ts';
+import { fromPairs } from './flags.ts';
+import { type ServiceInput, serviceSchema } from './schema.ts';
+import { parse } from './validate.ts';
+
+type Settings = Readonly<Record<string, string>>;
+
+const PROBLEMS_MAX = 20;
+const NAME_CHARS_MAX = 200;
+
+/**
+ * Reads the settings that a service gives itself: `listen`, `health.path`, ... Settings that are
+ * wrong are left out, and told; without a good `listen` there is no service.
+ */
+export function describeService(
+  source: ServiceSource,
+  settings: Settings,
+): { readonly service: Service | null; readonly problems: readonly string[] } {
+  const unfit = unfitName(source.service);
+  if (unfit !== '') return { service: null, problems: [unfit] };
+  const { input, problems } = read(source, settings);
+  if (input === null) return { service: null, problems: problems.slice(0, PROBLEMS_MAX) };
+  const listen = input.listen.map(withoutName);
+  const isNamed = problems.some((problem) => problem.startsWith('tag listen:'));
+  if (listen.length === 0 && !isNamed) problems.push(NO_LISTEN);
+  const service = { ...buildService(source.service, { ...input, listen }), from: source };
+  return {
+    service: listen.length === 0 ? null : service,
+    problems: problems.slice(0, PROBLEMS_MAX),
+  };
+}
+
+const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service on';
+
+/** Whether a service may give itself this setting, looked at alone. */
+export function isGoodSetting(key: string, value: string): boolean {
+  return problemOf(ANY_SOURCE, key, value) === '';
+}
+
+const ANY_SOURCE: ServiceSource = {
+  ...{ registry: 'consul', service: 'any', tag: '', datacenter: '', filter: '' },
+  ...{ namespace: '', partition: '', peer: '', accept: ['passing'] },
+};
+
+/** Everything in one go where all is right; one setting after the other where it is not. */
+function read(
+  source: ServiceSource,
+  settings: Settings,
+): { input: ServiceInput | null; problems: string[] } {
+  const pairs = Object.entries(settings);
+  const whole = parseSettings(source, settings);
+  const isRight =
+    whole.output !== null &&
+    !haveClash(Object.keys(settings)) &&
+    pairs.every(([key]) => objection(whole.output!, key) === '');
+  if (isRight) return { input: whole.output, problems: [] };
+  const problems: string[] = [];
+  const good: Record<string, string> = {};
+  for (const [key, value] of pairs) {
+    const problem = problemOf(source, key, value);
+    if (problem === '') good[key] = value;
+    else problems.push(problem);
+  }
+  const balance = hashProblem(parseSettings(source, good).output);
+  if (balance !== '') {
+    problems.push(balance);
+    delete good.balance;
+  }
+  const { output, problems: others } = parseSettings(source, good);
+  return { input: output, problems: [...problems, ...others] };
+}
+
+/** `health` and `health.path`: one of them would hide the other. */
+function haveClash(keys: readonly string[]): boolean {
+  const all = new Set(keys);
+  return keys.some((key) => {
+    const parts = key.split('.');
+    return parts.some((_, i) => i > 0 && all.has(parts.slice(0, i).join('.')));
+  });
+}
+
+function problemOf(source: ServiceSource, key: string, value: string): string {
+  const { output, problems } = parseSettings(source, { [key]: value });
+  const [problem = ''] = problems;
+  return output === null ? problem : objection(output, key);
+}
+
+function parseSettings(source: ServiceSource, settings: Settings) {
+  const { accept, registry, service } = source;
+  const tree = fromPairs(Object.entries(settings));
+  const { output, problems } = parse({
+    data: { ...tree, from: { registry, service, accept } },
+    where: (path) => `tag ${path.map(String).join('.')}`,
+    schema: serviceSchema,
+  });
+  return { output, problems: problems.map(({ where, message }) => `${where}: ${message}`) };
+}
+
+/** Why a service may not give itself the setting `key` of `input`, whose value is a good one. */
+function objection(input: ServiceInput, key: string): string {
+  const [first = '', second = '', ...rest] = key.split('.');
+  if (first === 'from') return `tag ${key}: where endpoints come from is no matter of tags`;
+  if (first === 'listen') return input.listen.map(listenProblem).find((one) => one !== '') ?? '';
+  if (first === 'balance') return hashProblem(input);
+  if (first === 'http' && second === 'trusted_proxies') {
+    return `tag ${key}: whom to trust is no matter of tags`;
+  }
+  if (first === 'http' && /_headers$/.test(second)) return fieldProblem(input, second, rest);
+  const bound = BOUNDS.find((one) => one.key === key);
+  if (bound === undefined || bound.read(input) <= bound.max) return '';
+  return `tag ${key}: ${bound.read(input)}: a tag may set ${bound.max} at most`;
+}
+
+function hashProblem(input: ServiceInput | null): string {
+  const on = input?.balance.hash?.on ?? 'source';
+  if (input?.protocol !== 'tcp' || on === 'source') return '';
+  return `tag balance: a tcp service has no ${on}: expected hash(source)`;
+}
+
+/** A name could be resolved to another address than the one that was looked at. */
+function listenProblem(address: ListenAddress): string {
+  if (address.kind === 'unix' || !/[a-z]/.test(address.host) || address.host.includes(':'))
+    return '';
+  if (address.host === LOCALHOST) return '';
+  return `tag listen: ${JSON.stringify(address.host)}: expected a port or IP address and port`;
+}
+
+const LOCALHOST = 'localhost';
+
+function withoutName(address: ListenAddress): ListenAddress {
+  const isName = address.kind === 'tcp' && address.host === LOCALHOST;
+  return isName ? { ...address, host: '127.0.0.1' } : address;
+}
+
+/**
+ * Fields by which somebody is told who asks, and from where: set by the proxy, or trusted by those
+ * behind it. What frames a message is no matter of any rule (model/field-rules.ts).
+ */
+const TRUSTED =
+  /^(forwarded|via|x-forwarded(-.*)?|x-original-.*|x-real-ip|(x-)?(cluster-)?client-ip|true-client-ip|[a-z]+-(client|connecting)-ip|x-envoy-.*|x-upriver-.*|x-request-id|origin|referer|sec-.*|proxy-.*)$/;
+
+function fieldProblem(input: ServiceInput, group: string, names: readonly string[]): string {
+  const rules = input.http[group as 'request_headers'];
+  const renamed = /^rename/.test(group) ? Object.values(rules) : [];
+  // A dot may be part of a field's name.
+  const told = [names.join('.'), ...Object.keys(rules), ...renamed];
+  const bad = told.find((name) => TRUSTED.test(name.toLowerCase().replaceAll('_', '-')));
+  if (bad === undefined) return '';
+  return `tag http.${group}: ${JSON.stringify(bad)}: who is trusted by this field is no matter of tags`;
+}
+
+/** What a registration may make the process hold for it; the configuration may say more. */
+const BOUNDS: readonly {
+  readonly key: string;
+  readonly read: (input: ServiceInput) => number;
+  readonly max: number;
+}[] = [
+  { key: 'retry.body', read: ({ retry }) => retry.body, max: 1024 ** 2 },
+  { key: 'limits.header_bytes', read: ({ limits }) => limits.header_bytes, max: 256 * 1024 },
+  { key: 'limits.target_bytes', read: ({ limits }) => limits.target_bytes, max: 64 * 1024 },
+  { key: 'limits.queue', read: ({ limits }) => limits.queue, max: 10_000 },
+  { key: 'limits.idle_upstream', read: ({ limits }) => limits.idle_upstream, max: 1000 },
+];
+
+/** Why a service of this name can't be served; '' where it can. The rule of configured names. */
+function unfitName(name: string): string {
+  const isFit = name !== '' && name.length <= NAME_CHARS_MAX && !/[\s/\p{C}]/u.test(name);
+  if (isFit && name !== '.' && name !== '..') return '';
+  return `a name without white space, slash or control characters is expected, of ${NAME_CHARS_MAX} characters at most`;
+}

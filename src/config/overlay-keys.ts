@@ -1,0 +1,134 @@
+// What the overlay in the registry may change. Whoever may write its KV key must not reach further
+// than services and routers: no registry, no file or unix socket, no secret, nothing of the
+// environment. A key of the schema may be set there only when it is listed here; a new key is not.
+import { BOUNDS } from '../model/bounds.ts';
+import { parseListen } from '../model/listener.ts';
+import type { Problem } from './problem.ts';
+import { configSchema } from './schema.ts';
+import { knownKeys } from './shape.ts';
+import { isTree, type Tree } from './tree.ts';
+
+/** Keys without children, by the place of their map; NAME is any name, [] any element. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  'services.NAME': ['listen', 'protocol', 'balance', 'slow_start'],
+  'services.NAME.from': [
+    ...['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer'],
+    'accept',
+  ],
+  'services.NAME.health': [
+    ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
+    'initial',
+  ],
+  'services.NAME.passive': [
+    ...['consecutive_failures', 'connect_failures', 'resets', 'timeouts', 'gateway_errors'],
+    ...['server_errors', 'ejection', 'max_ejected'],
+  ],
+  'services.NAME.passive.success_rate': ['enabled', 'window', 'min_requests', 'min_endpoints'],
+  'services.NAME.panic': ['threshold', 'spread'],
+  'services.NAME.retry': [
+    ...['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge', 'connect_attempts'],
+    ...['connect_time'],
+  ],
+  'services.NAME.timeouts': [
+    ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
+    ...['idle_body', 'idle_tunnel', 'idle_tcp'],
+  ],
+  'services.NAME.tcp': ['early_failure'],
+  'services.NAME.limits': [
+    ...[
+      'connections',
+      'connections_per_client',
+      'per_endpoint',
+      'queue',
+      'queue_timeout',
+      'park',
+      'requests',
+      'adaptive',
+    ],
+    ...['header_bytes', 'header_count', 'target_bytes', 'body', 'keep_alive_requests', 'pipelined'],
+    ...['idle_upstream', 'idle_upstream_time', 'upstream_age'],
+  ],
+  'services.NAME.http': [
+    ...['forwarded', 'via', 'request_id', 'server', 'request_headers', 'response_headers'],
+    ...['rename_request_headers', 'rename_response_headers'],
+  ],
+  'routers[]': ['listen'],
+  'routers[].limits': [
+    ...['header_bytes', 'header_count', 'target_bytes', 'keep_alive_requests', 'pipelined'],
+  ],
+  'routers[].timeouts': ['client_header', 'keep_alive', 'idle_body'],
+  'routers[].routes[]': ['host', 'path', 'service', 'strip', 'prefix', 'rewrite_host'],
+  'routers[].routes[].redirect': ['status', 'location'],
+};
+
+/** Every key that the overlay may set, as docs/reference/config.md writes it. */
+export const OVERLAY_KEYS: ReadonlySet<string> = new Set(
+  Object.entries(ALLOWED).flatMap(([map, keys]) => keys.map((key) => `${map}.${key}`)),
+);
+const MAPS = new Set([...OVERLAY_KEYS].flatMap(ancestors));
+
+type Path = readonly PropertyKey[];
+
+/** Everything in the tree of an overlay that an overlay may not set; `where` finds its place. */
+export function overlayProblems(tree: Tree, where: (path: Path, isKey: boolean) => string) {
+  const problems: Problem[] = [];
+  const refuse = (path: Path, value: unknown, why: string): void => {
+    // Only the kind of the value is shown: what a stranger wrote there need not be repeated.
+    const message = `${kindOf(value)}: ${why}`;
+    problems.push({ where: where(path, true), key: path.map(String).join('.'), message });
+  };
+  const walk = (value: unknown, path: Path, pattern: string): void => {
+    // Each place is looked for; no more are reported.
+    if (problems.length > BOUNDS.configProblems.max) return;
+    if (OVERLAY_KEYS.has(pattern)) {
+      if (pattern.endsWith('.listen') && namesSocket(value)) refuse(path, value, NO_SOCKET);
+    } else if (!MAPS.has(pattern)) {
+      // What the schema does not know either, it refuses itself, and guesses what was meant.
+      if (isKnown(path)) refuse(path, value, NOT_ALLOWED);
+    } else if (Array.isArray(value)) {
+      for (const [i, item] of value.entries()) walk(item, [...path, i], `${pattern}[]`);
+    } else if (isTree(value)) {
+      for (const [key, item] of Object.entries(value)) {
+        walk(item, [...path, key], childOf(pattern, key));
+      }
+    }
+  };
+  walk(tree, [], '');
+  return problems;
+}
+
+const NOT_ALLOWED =
+  'must not be set by the overlay; expected settings of services and routers (docs/reference/overlay.md)';
+const NO_SOCKET = 'must not be a unix socket in the overlay; expected a port or address:port';
+
+function childOf(pattern: string, key: string): string {
+  const named = pattern === 'services' ? 'NAME' : key;
+  return pattern === '' ? named : `${pattern}.${named}`;
+}
+
+/** `a.b[].c` -> '', `a`, `a.b`, `a.b[]`. */
+function ancestors(key: string): string[] {
+  const parents = [''];
+  for (const match of key.matchAll(/\.|\[\]/g)) {
+    parents.push(key.slice(0, match.index));
+  }
+  return parents;
+}
+
+function isKnown(path: Path): boolean {
+  const key = path.at(-1);
+  return typeof key === 'string' && knownKeys(path.slice(0, -1), configSchema).includes(key);
+}
+
+function namesSocket(value: unknown): boolean {
+  return [value].flat().some((item) => {
+    return typeof item === 'string' && parseListen(item)?.kind === 'unix';
+  });
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'string') return 'a text';
+  return typeof value === 'object' ? 'a map' : `a ${typeof value}`;
+}

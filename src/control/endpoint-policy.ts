@@ -1,0 +1,143 @@
+// Where no endpoint may be, whoever registers it: Upriver's own stats port and listeners, where a
+// request would come from this host and go round for ever, and the networks that configuration
+// denies to the registry. Looked at after names are resolved, by the address that is connected to.
+import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { ListenerSnapshot } from '../model/snapshot.ts';
+
+const NO_PORTS: ReadonlySet<number> = new Set();
+const VERDICTS_MAX = 65_536;
+const LOOPBACK = ['127.0.0.0/8', '::1'];
+
+export interface EndpointPolicyOptions {
+  /** Every address of this machine. */
+  readonly localAddresses: () => readonly string[];
+}
+
+interface Own {
+  /** Null for every address. */
+  readonly hosts: Networks | null;
+  /** "the stats port", human-readable. */
+  readonly name: string;
+}
+
+export class EndpointPolicy {
+  private readonly options: EndpointPolicyOptions;
+  private readonly loopback = new Networks(LOOPBACK);
+  private own: ReadonlyMap<number, readonly Own[]> = new Map();
+  private denied: readonly string[] = [];
+  private deniedNetworks = new Networks([]);
+  /** What was found out about addresses: thousands are looked at again when a listener comes. */
+  private readonly verdicts = new Map<string, boolean>();
+  private addresses: readonly ListenAddress[] = [];
+  private stats: ListenAddress | null = null;
+  private names: ReadonlyMap<string, readonly string[]> = new Map();
+  private local = new Networks([]);
+  private localKeys = '';
+
+  constructor(options: EndpointPolicyOptions) {
+    this.options = options;
+    this.readLocal();
+  }
+
+  /** Networks denied to the endpoints of the registry; true where they are others than before. */
+  deny(networks: readonly string[]): boolean {
+    if (networks.join() === this.denied.join()) return false;
+    this.denied = networks;
+    this.deniedNetworks = new Networks(networks);
+    this.verdicts.clear();
+    return true;
+  }
+
+  /**
+   * What Upriver itself listens on; `names` are the addresses of the host names among that. Returns
+   * the ports at which something is else than before.
+   */
+  setOwn(
+    stats: ListenAddress | null,
+    listeners: readonly ListenerSnapshot[],
+    names: ReadonlyMap<string, readonly string[]>,
+  ): ReadonlySet<number> {
+    const addresses = [...(stats === null ? [] : [stats]), ...listeners.map(addressOf)];
+    const isSame = names === this.names && stats === this.stats;
+    const before = new Set(isSame ? this.addresses : []);
+    const after = new Set(addresses);
+    const changed = [...before.symmetricDifference(after)];
+    if (isSame && changed.length === 0) return NO_PORTS;
+    this.names = names;
+    this.stats = stats;
+    const others = isSame ? changed : [...this.addresses, ...addresses];
+    this.addresses = addresses;
+    const ports = new Set(others.flatMap((one) => (one.kind === 'tcp' ? [one.port] : [])));
+    const own = new Map<number, Own[]>();
+    const add = (address: ListenAddress, name: string): void => {
+      if (address.kind === 'unix') return;
+      const { host, port } = address;
+      const hosts = host === '' ? null : new Networks([host, ...(names.get(host) ?? [])]);
+      own.set(port, [...(own.get(port) ?? []), { hosts, name }]);
+    };
+    if (stats !== null) add(stats, 'the stats port');
+    for (const { address } of listeners) add(address, `the listener ${formatListen(address)}`);
+    this.own = own;
+    return ports;
+  }
+
+  /** Why this endpoint of a registry may not be used; '' where it may. */
+  refusal(registry: string, endpoint: Pick<Endpoint, 'address' | 'port'>, checkPort = 0): string {
+    const { address, port } = endpoint;
+    const own = this.ownAt(address, port) || this.ownAt(address, checkPort);
+    if (own !== '') return `refused: it is ${own} of Upriver itself`;
+    return registry !== 'static' && this.isDenied(address)
+      ? `refused: ${address} is denied by registries.${registry}.endpoint_deny`
+      : '';
+  }
+
+  private isDenied(address: string): boolean {
+    if (this.denied.length === 0) return false;
+    let verdict = this.verdicts.get(address);
+    if (verdict === undefined) {
+      const ip = parseIp(address);
+      verdict = ip !== null && this.isIpDenied(ip);
+      if (this.verdicts.size >= VERDICTS_MAX) this.verdicts.clear();
+      this.verdicts.set(address, verdict);
+    }
+    return verdict;
+  }
+
+  /** Connecting to the unspecified address connects to loopback. */
+  private isIpDenied(ip: IpBytes): boolean {
+    if (this.deniedNetworks.has(ip)) return true;
+    return isUnspecified(ip) && this.deniedNetworks.has(parseIp('127.0.0.1')!);
+  }
+
+  private ownAt(address: string, port: number): string {
+    const near = this.own.get(port);
+    const ip = near === undefined ? null : parseIp(address);
+    if (near === undefined || ip === null) return '';
+    for (const { hosts, name } of near) {
+      const isAny = isUnspecified(ip);
+      const isHit = hosts === null ? isAny || this.isLocal(ip) : isAny || hosts.has(ip);
+      if (isHit) return name;
+    }
+    return '';
+  }
+
+  /** Reads the addresses of this machine; true where they are others than before. */
+  readLocal(): boolean {
+    const addresses = this.options.localAddresses();
+    const keys = [...addresses].sort().join();
+    if (keys === this.localKeys) return false;
+    this.localKeys = keys;
+    this.local = new Networks(addresses);
+    return true;
+  }
+
+  private isLocal(ip: IpBytes): boolean {
+    return this.loopback.has(ip) || this.local.has(ip);
+  }
+}
+
+function addressOf({ address }: ListenerSnapshot): ListenAddress {
+  return address;
+}

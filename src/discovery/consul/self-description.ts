@@ -1,0 +1,183 @@
+// What the instances of a service say of themselves: tags `PREFIX.key=value` and Meta `PREFIX-key`.
+// Pure. Whoever may register an instance writes these: every text is bounded, and one odd instance
+// spoils nothing that the others say.
+import type { ServiceSettings } from '../provider.ts';
+import { type Entry, WEIGHT_MAX } from './entry.ts';
+
+/** Settings that a service gives itself, and what is wrong with them. */
+export interface SelfDescription {
+  readonly settings: ServiceSettings | null;
+  /**
+   * The lowest index of a last change among the instances that say where to listen: since then at
+   * the latest it is wanted. 0 where none says so. An instance keeps the index of its creation when
+   * it is given another listener, so that one says nothing of who came first.
+   */
+  readonly order: number;
+  readonly problems: readonly string[];
+}
+
+export interface Reading {
+  readonly prefix: string;
+  /** Whether a setting may have this value; without, every value is taken for good. */
+  readonly isGood?: (key: string, value: string) => boolean;
+}
+
+/** The one setting that concerns an instance and not its service. */
+const WEIGHT = 'weight';
+const LISTEN = 'listen';
+/** Settings of one instance, and characters of a key or value: no known setting comes near. */
+const SETTINGS_MAX = 64;
+const TEXT_MAX = 1024;
+/** Of so many values of one setting it is found out which are good, and so many are shown. */
+const VALUES_MAX = 8;
+const SHOWN_MAX = 4;
+const PROBLEMS_MAX = 20;
+
+/**
+ * The settings of a service: Meta goes before tags. Where instances differ, good values go before
+ * bad ones, then the value that most instances have, then that of the instance that was changed
+ * last, then the lowest.
+ */
+export function describeEntries(entries: readonly Entry[], reading: Reading): SelfDescription {
+  const votes = new Map<string, Map<string, Vote>>();
+  const problems = new Set<string>();
+  for (const entry of entries) {
+    const { settings, problem } = settingsOfEntry(entry, reading.prefix);
+    if (problem !== '') problems.add(`instance ${nameOf(entry)}: ${problem}`);
+    for (const [key, value] of settings) {
+      if (key !== WEIGHT) count(votes, { key, value, entry });
+      else if (parseWeight(value) === null) problems.add(weightProblem(entry, value));
+    }
+  }
+  const chosen = new Map<string, string>();
+  let order = 0;
+  for (const [key, values] of [...votes].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const ranked = rank(key, values, reading);
+    const [value, vote] = ranked[0]!;
+    chosen.set(key, value);
+    if (key === LISTEN && Number.isFinite(vote.oldest)) order = vote.oldest;
+    if (ranked.length > 1) problems.add(disagreement(key, ranked));
+  }
+  // Not by assignment: `__proto__` is a key like any other.
+  const settings = chosen.size === 0 ? null : Object.fromEntries(chosen);
+  return { settings, order, problems: [...problems].sort().slice(0, PROBLEMS_MAX) };
+}
+
+/** The weight that an instance gives itself; null where it gives none that is one. */
+export function ownWeight(entry: Entry, prefix: string): number | null {
+  const told = settingsOfEntry(entry, prefix).settings.get(WEIGHT);
+  return told === undefined ? null : parseWeight(told);
+}
+
+interface Vote {
+  readonly count: number;
+  /** The latest and the earliest of the last changes of the instances that say so. */
+  readonly newest: number;
+  readonly oldest: number;
+}
+
+interface Cast {
+  readonly key: string;
+  readonly value: string;
+  readonly entry: Entry;
+}
+
+function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Cast): void {
+  const values = votes.get(key) ?? new Map<string, Vote>();
+  const { count = 0, newest = 0, oldest = Number.POSITIVE_INFINITY } = values.get(value) ?? {};
+  const index = indexOf(entry.Service?.ModifyIndex);
+  values.set(value, {
+    count: count + 1,
+    newest: Math.max(newest, index ?? 0),
+    oldest: Math.min(oldest, index ?? oldest),
+  });
+  votes.set(key, values);
+}
+
+type Ranked = readonly (readonly [string, Vote])[];
+
+function rank(key: string, values: ReadonlyMap<string, Vote>, { isGood }: Reading): Ranked {
+  const ranked = [...values].sort(byRank);
+  if (ranked.length === 1 || isGood === undefined) return ranked;
+  const first = ranked.slice(0, VALUES_MAX).find(([value]) => isGood(key, value));
+  return first === undefined ? ranked : [first, ...ranked.filter((one) => one !== first)];
+}
+
+function byRank(a: readonly [string, Vote], b: readonly [string, Vote]): number {
+  return b[1].count - a[1].count || b[1].newest - a[1].newest || (a[0] < b[0] ? -1 : 1);
+}
+
+function disagreement(key: string, ranked: Ranked): string {
+  const shown = ranked
+    .slice(0, SHOWN_MAX)
+    .map(([value, vote]) => `${short(value)} (${vote.count})`);
+  const more = ranked.length > SHOWN_MAX ? `, and ${ranked.length - SHOWN_MAX} more` : '';
+  return `instances disagree about ${short(key)}, the first is used: ${shown.join(', ')}${more}`;
+}
+
+function weightProblem(entry: Entry, value: string): string {
+  const expected = `expected a number from 0 to ${WEIGHT_MAX}`;
+  return `instance ${nameOf(entry)}: weight: '${short(value)}': ${expected}`;
+}
+
+function parseWeight(text: string): number | null {
+  if (!/^\d{1,9}(\.\d{1,9})?$/.test(text)) return null;
+  const weight = Number(text);
+  return weight <= WEIGHT_MAX ? weight : null;
+}
+
+interface Saying {
+  readonly prefix: string;
+  readonly settings: ReadonlyMap<string, string>;
+  /** What was left out; '' for nothing. */
+  readonly problem: string;
+}
+
+/** An answer is looked at several times, and its entries do not change. */
+const known = new WeakMap<Entry, Saying>();
+
+function settingsOfEntry(entry: Entry, prefix: string): Saying {
+  const before = known.get(entry);
+  if (before?.prefix === prefix) return before;
+  const made = { prefix, ...readSettings(entry, prefix) };
+  known.set(entry, made);
+  return made;
+}
+
+/** The settings of one instance; what is too much is left out, and told. */
+function readSettings({ Service }: Entry, prefix: string) {
+  const settings = new Map<string, string>();
+  let problem = '';
+  const put = (key: string, value: string): void => {
+    if (key.length + value.length > TEXT_MAX) {
+      problem = `tag ${short(key)}: longer than ${TEXT_MAX} characters`;
+    } else if (settings.size >= SETTINGS_MAX && !settings.has(key)) {
+      problem = `more than ${SETTINGS_MAX} settings`;
+    } else settings.set(key, value);
+  };
+  for (const tag of Array.isArray(Service?.Tags) ? Service.Tags : []) {
+    if (typeof tag !== 'string' || !tag.startsWith(`${prefix}.`)) continue;
+    const at = tag.indexOf('=');
+    const key = tag.slice(prefix.length + 1, at < 0 ? undefined : at);
+    put(key, at < 0 ? 'true' : tag.slice(at + 1));
+  }
+  for (const [name, value] of Object.entries(Service?.Meta ?? {})) {
+    // Meta keys can't hold dots: upriver-health-path is health.path.
+    if (name.startsWith(`${prefix}-`) && typeof value === 'string')
+      put(name.slice(prefix.length + 1).replaceAll('-', '.'), value);
+  }
+  return { settings, problem };
+}
+
+function nameOf({ Service }: Entry): string {
+  return short(typeof Service?.ID === 'string' ? Service.ID : '');
+}
+
+/** Foreign text in a message. */
+function short(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
+}
+
+function indexOf(index: unknown): number | null {
+  return typeof index === 'number' && Number.isFinite(index) ? index : null;
+}

@@ -1,0 +1,227 @@
+// How much of each foreign input is taken, in one table: bytes before anything is parsed, items
+// before anything is made of them, time where neither tells. What a client or an endpoint of the
+// data plane may stretch is a setting of its service (docs/limits.md). Beyond a bound the input is
+// refused as a whole with an error that says the bound, and what was there before stays.
+// docs/limits.md lists every row: `npm run docs` writes them there.
+import { formatBytes } from '../base/bytes.ts';
+import { formatDuration } from '../base/duration.ts';
+
+export interface Bound {
+  /** Whose input, for people. */
+  readonly input: string;
+  /** What is counted. */
+  readonly what: string;
+  readonly max: number;
+  readonly unit: 'bytes' | 'items' | 'ms';
+  /** What happens beyond it. */
+  readonly beyond: string;
+}
+
+const STAYS = 'refused; the last known table stays';
+const KEEPS = 'refused; the running configuration stays';
+
+export const BOUNDS = {
+  configFile: {
+    input: 'configuration file',
+    what: 'size',
+    max: 4 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
+  overlay: { input: 'KV overlay', what: 'size', max: 512 * 1024, unit: 'bytes', beyond: KEEPS },
+  configDepth: {
+    input: 'configuration file, KV overlay',
+    what: 'depth of nesting',
+    max: 32,
+    unit: 'items',
+    beyond: KEEPS,
+  },
+  configItems: {
+    input: 'configuration file, KV overlay',
+    what: 'keys and values, with aliases written out',
+    max: 250_000,
+    unit: 'items',
+    beyond: KEEPS,
+  },
+  configAliases: {
+    input: 'configuration file, KV overlay',
+    what: 'aliases',
+    max: 1000,
+    unit: 'items',
+    beyond: KEEPS,
+  },
+  configVariables: {
+    input: 'configuration file',
+    what: 'values of variables put in, in all',
+    max: 1024 ** 2,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
+  configServices: {
+    input: 'configuration, all layers',
+    what: 'services',
+    max: 4096,
+    unit: 'items',
+    beyond: KEEPS,
+  },
+  configRoutes: {
+    input: 'configuration, all layers',
+    what: 'routes',
+    max: 10_000,
+    unit: 'items',
+    beyond: KEEPS,
+  },
+  configProblems: {
+    input: 'configuration, all layers',
+    what: 'problems that are reported',
+    max: 100,
+    unit: 'items',
+    beyond: 'the others are counted',
+  },
+  configProblem: {
+    input: 'configuration, tags of a service',
+    what: 'length of a problem',
+    max: 1000,
+    unit: 'items',
+    beyond: 'it is cut',
+  },
+  configTime: {
+    input: 'configuration, all layers',
+    what: 'time to read a changed one',
+    max: 30_000,
+    unit: 'ms',
+    beyond: KEEPS,
+  },
+  configMemory: {
+    input: 'configuration, all layers',
+    what: 'memory to read a changed one',
+    max: 512 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
+  consulAnswer: {
+    input: 'answer of Consul',
+    what: 'size',
+    max: 64 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
+  consulItems: {
+    input: 'answer of Consul',
+    what: 'services, nodes or checks',
+    max: 50_000,
+    unit: 'items',
+    beyond: STAYS,
+  },
+  consulItem: {
+    input: 'answer of Consul',
+    what: 'size of one instance, check, or list of a node',
+    max: 8 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
+  consulInstances: {
+    input: 'answer of Consul about a service',
+    what: 'instances',
+    max: 10_000,
+    unit: 'items',
+    beyond: STAYS,
+  },
+  consulKey: {
+    input: 'answer of Consul about the KV overlay',
+    what: 'size, in base64',
+    max: 1024 ** 2,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
+  consulError: {
+    input: 'answer of Consul other than 200',
+    what: 'size that is read',
+    max: 4096,
+    unit: 'bytes',
+    beyond: 'the rest is not read',
+  },
+  consulName: {
+    input: 'instance in Consul',
+    what: 'length of its id, node and address',
+    max: 512,
+    unit: 'bytes',
+    beyond: 'the instance is left out',
+  },
+  consulTags: {
+    input: 'instance in Consul',
+    what: 'tags, and keys of Meta',
+    max: 256,
+    unit: 'items',
+    beyond: 'the others are not read',
+  },
+  consulTag: {
+    input: 'instance in Consul',
+    what: 'length of a tag, or of a key or value of Meta',
+    max: 4096,
+    unit: 'bytes',
+    beyond: 'it is not read',
+  },
+  consulChecks: {
+    input: 'instance in Consul',
+    what: 'checks',
+    max: 256,
+    unit: 'items',
+    beyond: 'the instance is left out',
+  },
+  consulOutput: {
+    input: 'check in Consul',
+    what: 'length of its output and notes that is read',
+    max: 1024,
+    unit: 'bytes',
+    beyond: 'the rest is not read',
+  },
+  problems: {
+    input: 'table',
+    what: 'problems of one kind that are shown',
+    max: 10,
+    unit: 'items',
+    beyond: 'the others are counted',
+  },
+  tokenFile: {
+    input: 'files of tokens',
+    what: 'size',
+    max: 16 * 1024,
+    unit: 'bytes',
+    beyond: 'refused; a token that was read before stays',
+  },
+  tlsFile: {
+    input: 'certificates, keys and CA files',
+    what: 'size',
+    max: 4 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: 'refused; the connection fails with that error',
+  },
+  stateFile: {
+    input: 'state file',
+    what: 'size',
+    max: 128 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: 'the file is ignored, and that is logged',
+  },
+  stateLines: {
+    input: 'state file',
+    what: 'sources and checks',
+    max: 100_000,
+    unit: 'items',
+    beyond: 'the file is ignored, and that is logged',
+  },
+  adminBody: {
+    input: 'request to the stats port',
+    what: 'size of its body that is kept',
+    max: 1024,
+    unit: 'bytes',
+    beyond: '413',
+  },
+} as const satisfies Readonly<Record<string, Bound>>;
+
+/** The bound as people write it: `4MiB`, `4,096`, `30s`. */
+export function formatBound({ max, unit }: Bound): string {
+  if (unit === 'bytes') return formatBytes(max);
+  return unit === 'ms' ? formatDuration(max) : max.toLocaleString('en-US');
+}

@@ -1,0 +1,14 @@
+// Every foreign input that is fuzzed: `npm run fuzz -- --target NAME`.
+import { fuzzOnce } from '../http1/fuzzing.ts';
+import { adminTarget } from './admin.ts';
+import { configTargets } from './config.ts';
+import { consulTargets } from './consul.ts';
+import { type FuzzTarget, fuzzTarget } from './target.ts';
+
+export const targets: readonly FuzzTarget[] = [...consulTargets, ...configTargets, adminTarget];
+
+/** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */
+export const runs: ReadonlyMap<string, (seed: number) => Promise<void>> = new Map([
+  ['http', async (seed) => fuzzOnce(seed)],
+  ...targets.map((target) => [target.name, (seed: number) => fuzzTarget(target, seed)] as const),
+]);
