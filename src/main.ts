@@ -200,6 +200,17 @@ export class Upriver {
    * a worker can't start or a configured listener can't be opened.
    */
   async start(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // What is loaded anew meanwhile comes after: it would be undone by what was loaded first.
+    this.reloading = promise;
+    try {
+      await this.begin();
+    } finally {
+      resolve();
+    }
+  }
+
+  private async begin(): Promise<void> {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();

@@ -80,6 +80,9 @@ export class ControlWorld {
   private isOver = false;
   /** Endpoints that the last process knew when it died, for a warm start. */
   private expectedWarm: { key: string; service: string }[] = [];
+  /** The registry whose table the state file has. */
+  private warmConsul = '';
+  private reloadedMs = Number.NEGATIVE_INFINITY;
 
   constructor(kernel: Kernel, steps: readonly Step[]) {
     this.kernel = kernel;
@@ -159,6 +162,8 @@ export class ControlWorld {
     const { instances } = this.consul.state;
     this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
     if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
+    // The state file of another registry is not read.
+    if (JSON.stringify(process.settings.consul) !== this.warmConsul) this.expectedWarm = [];
     this.configs = [];
     this.noteConfig();
     process.upriver.controller.events.subscribe((event) => {
@@ -201,7 +206,9 @@ export class ControlWorld {
     this.expectedWarm = [];
     const { nowMs } = this.kernel;
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
-    if (nowMs - process.startedMs < 5000) return;
+    // The file is written anew a moment later.
+    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < 5000) return;
+    this.warmConsul = JSON.stringify(process.settings.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {
         const [key = ''] = id.split('@');
@@ -383,6 +390,7 @@ export class ControlWorld {
         return this.operate(step);
       case 'reload':
         this.variant = step.variant;
+        this.reloadedMs = nowMs;
         this.process?.setText(universe.configText(step.variant, this.shape));
         return this.noteConfig();
       case 'name':

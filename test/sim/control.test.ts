@@ -8,7 +8,9 @@ import { shrink } from '../../sim/kernel/shrink.ts';
 import { Trace } from '../../sim/kernel/trace.ts';
 
 /** What they found: docs/simulator.md. */
-const FOUND = [1, 4, 38, 46, 47, 50, 56, 58, 61, 106, 133, 161, 171, 179, 214, 250, 255, 331, 395];
+const FOUND = [
+  1, 4, 38, 46, 47, 50, 56, 58, 61, 106, 133, 161, 171, 179, 214, 250, 255, 331, 395,
+].concat([31_841_524, 587_713_831]);
 const FIXED = [2, 3, 5, 7, 11];
 const replay = (seed: number) => `npm run sim -- --plane control --seed ${seed}`;
 
