@@ -10,7 +10,7 @@ import { Trace } from '../../sim/kernel/trace.ts';
 /** What they found: docs/simulator.md. */
 const FOUND = [
   1, 4, 38, 46, 47, 50, 56, 58, 61, 106, 133, 161, 171, 179, 214, 250, 255, 331, 395,
-].concat([31_841_524, 587_713_831]);
+].concat([31_841_524, 587_713_831, 1_646_339_467, 1_872_102_156]);
 const FIXED = [2, 3, 5, 7, 11];
 const replay = (seed: number) => `npm run sim -- --plane control --seed ${seed}`;
 

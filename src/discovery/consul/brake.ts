@@ -205,7 +205,10 @@ export class Brake {
     try {
       const second = await this.secondRead();
       if (this.isClosed) return;
-      left = this.epoch === this.currentEpoch ? null : 'outage';
+      // What was there so far, and is missing only now, may be yet to register again.
+      const isShort = missingIn(second.entries, this.options.present()).length > 0;
+      const isBroken = this.epoch !== this.currentEpoch || (kind === 'outage' && isShort);
+      left = isBroken ? 'outage' : null;
       if (left === null) this.passSure(second, kind);
       else this.passBroken(second);
     } catch {
@@ -226,7 +229,7 @@ export class Brake {
     this.options.pass({ ...second, change, doubt: '', isConfirmed, isForced: true });
   }
 
-  /** It may have begun anew since the last answer, and know no better. */
+  /** It may have begun anew since the last answer, or still be filling up, and know no better. */
   private passBroken(second: Pick<Health, 'entries' | 'receivedMs'>): void {
     this.epoch = this.currentEpoch;
     const doubt = 'first answer after an outage: a connection broke';

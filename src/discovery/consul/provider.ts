@@ -29,6 +29,8 @@ const DIRECT_MAX = 96;
 const FILTERED_MORE = 32;
 /** A service that describes itself and is gone from the catalog may be back soon. */
 const LINGER_MS = 5_000;
+/** What the first catalog lacks of a predecessor's: the server that was asked may be so far behind. */
+const HANDOVER_LINGER_MS = 20_000;
 /** After an outage its instances may take a registrar's while to register again. */
 const DOUBTFUL_LINGER_MS = 120_000;
 /** A second read waits no longer: what it is about is held meanwhile, and longer without it. */
@@ -96,10 +98,10 @@ export class ConsulProvider implements Provider {
     if (isHeld) this.doubtfulUntilMs = clock.nowMs() + DOUBTFUL_LINGER_MS;
   }
 
-  /** What the catalog lacks at first lingers as what is gone from it later does. */
+  /** What the catalog lacks at first lingers, as what is gone from it later does. */
   hasNamedAll(): boolean {
     const { clock, settings } = this.options;
-    const fromMs = Math.max(this.listedMs + LINGER_MS, this.doubtfulUntilMs);
+    const fromMs = Math.max(this.listedMs + HANDOVER_LINGER_MS, this.doubtfulUntilMs);
     if (!settings.selfDescribed) return this.status().isSynced;
     const isComplete = this.catalogs.get(keyOf({}))?.isComplete === true;
     return isComplete && this.status().isSynced && clock.nowMs() >= fromMs;
