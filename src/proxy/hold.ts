@@ -3,7 +3,8 @@
 import { assert } from '../base/assert.ts';
 import { EndpointColumn } from '../ledger/layout.ts';
 import type { WorkerLedger } from '../ledger/ledger.ts';
-import type { LiveEndpoint, LiveService } from './live-service.ts';
+import type { LiveEndpoint } from './live-endpoint.ts';
+import type { LiveService } from './live-service.ts';
 
 export class Hold {
   endpoint: LiveEndpoint | null = null;

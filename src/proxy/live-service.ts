@@ -1,84 +1,29 @@
-// A service as a worker lives it: the snapshot it got last, the balancer, and per endpoint the pool
-// and the average that survive snapshots. Requests ask it for an endpoint and tell it how that went.
+// A service as a worker lives it: the snapshot it got last, the balancer, the queue, and endpoints that
+// survive snapshots. Requests ask it for an endpoint, and tell its `outcomes` how that went.
 // Invariant: `endpoints` are those of the snapshot; a LiveEndpoint that left lives on only in the
 // exchanges that still use it, and gets no connection back into its pool.
-import type { Balancer, Choice } from '../balance/balancer.ts';
+import type { Balancer } from '../balance/balancer.ts';
 import { createBalancer } from '../balance/policies.ts';
 import { rampWeight } from '../balance/slow-start.ts';
-import { QuantileEstimate } from '../base/quantile.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
-import { EndpointColumn } from '../ledger/layout.ts';
-import { ANSWERED_STEP_MS } from '../ledger/ledger.ts';
-import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
-import type { Reason } from '../model/reason.ts';
+import { takesWork } from '../model/endpoint.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
-import {
-  isGatewayError,
-  isServerFault,
-  STREAKS_WITHOUT_ANSWER,
-  Streak,
-  streakKinds,
-  streakLimit,
-  streakOf,
-} from '../model/streak.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
-import { Pool } from './pool.ts';
+import { LiveEndpoint } from './live-endpoint.ts';
+import { Outcomes, type OutcomesOwner } from './outcomes.ts';
 import { RetryBudget } from './retry-budget.ts';
 
-/** How long a worker passes over an endpoint that refused it, before control has decided. */
-const AVOID_MS = 1000;
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
-/** Weight of the newest sample in the moving average of response times. */
-const EWMA_SHARE = 0.1;
-/** A second try comes after the time in which so many of the responses come. */
-const HEDGED_SHARE = 0.95;
-
-/** The counter of a failure without an answer, by the column of its streak. */
-const COUNTERS: readonly number[] = [
-  EndpointColumn.failures,
-  EndpointColumn.connectFailures,
-  EndpointColumn.resets,
-  EndpointColumn.timeouts,
-];
-
-export class LiveEndpoint implements Choice {
-  readonly id: string;
-  readonly slot: number;
-  readonly address: string;
-  readonly port: number;
-  readonly pool = new Pool();
-  weight: number;
-  latencyUs = 0;
-  /** It takes work only because the service is in panic. */
-  isSpare = false;
-  /** Its check speaks against it; an endpoint that is only ejected may well answer. */
-  isDown = false;
-  /** It is down or ejected, and takes no work. */
-  isOut = false;
-  /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
-  takesWork = true;
-  /** Monotonic ms until which the worker passes it over; 0: not. */
-  avoidUntilMs = 0;
-
-  constructor(endpoint: EffectiveEndpoint) {
-    this.id = endpoint.id;
-    this.slot = endpoint.slot;
-    this.address = endpoint.address;
-    this.port = endpoint.port;
-    this.weight = endpoint.weight;
-  }
-}
-
 /** A request that waits for a place on an endpoint. */
 export interface Waiter {
   /** An endpoint may have a place now: try, and call `dequeue` on success. */
   onPlace(): void;
 }
 
-export class LiveService implements TimerOwner {
+export class LiveService implements TimerOwner, OutcomesOwner {
   snapshot: ServiceSnapshot;
   readonly name: string;
   readonly slot: number;
@@ -98,8 +43,7 @@ export class LiveService implements TimerOwner {
   private waiters: Waiter[] = [];
   /** Null where the limit is not to be found from response times. */
   adaptive: AdaptiveLimit | null = null;
-  /** Of response times, microseconds; kept while hedging asks for it. */
-  private p95: QuantileEstimate | null = null;
+  readonly outcomes: Outcomes;
   private readonly timer = new TimerEntry(this);
 
   constructor(snapshot: ServiceSnapshot, context: WorkerContext) {
@@ -107,6 +51,7 @@ export class LiveService implements TimerOwner {
     this.name = snapshot.service.name;
     this.slot = snapshot.slot;
     this.context = context;
+    this.outcomes = new Outcomes(this, context);
     this.retryBudget = new RetryBudget(snapshot.service.retry);
     this.balancer = this.makeBalancer(snapshot.service.balance.policy);
     this.applyOptions();
@@ -213,7 +158,7 @@ export class LiveService implements TimerOwner {
   get hedgeAfterMs(): number {
     const { hedge } = this.service.retry;
     if (hedge === null) return Number.POSITIVE_INFINITY;
-    return hedge.afterMs > 0 ? hedge.afterMs : (this.p95?.value ?? Number.POSITIVE_INFINITY) / 1000;
+    return hedge.afterMs > 0 ? hedge.afterMs : this.outcomes.quantileUs / 1000;
   }
 
   /** Closes the connections that lie idle; returns how many. */
@@ -226,100 +171,8 @@ export class LiveService implements TimerOwner {
     return count;
   }
 
-  /**
-   * An attempt failed by the endpoint's fault: counts, and tells control where it is a pattern.
-   * `status` is that of an answer which is tried again elsewhere; 0 where there was none.
-   */
-  attemptFailed(endpoint: LiveEndpoint, reason: Reason, status = 0): void {
-    const { ledger, report, wheel } = this.context;
-    const { slot } = endpoint;
-    ledger.addEndpoint(slot, EndpointColumn.failures, 1);
-    const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
-    if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
-    // What broke after the answer had begun has its outcome already; a session has a single one.
-    const isFirst = reason.status > 0 || this.service.protocol === 'tcp';
-    if (isFirst) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
-    if (status === 0 || isServerFault(status)) ledger.addEndpoint(slot, EndpointColumn.faults, 1);
-    if (status > 0) {
-      this.noteError(endpoint, status);
-      return;
-    }
-    const column = streakOf(reason);
-    ledger.addEndpoint(slot, COUNTERS[column]!, 1);
-    const { passive, timeouts } = this.service;
-    const sameInRow = this.lengthen(endpoint, column, reason.code);
-    if (column === Streak.connect) this.avoid(endpoint, AVOID_MS);
-    // What answers nobody leaves with its first victim; where it may not, it is passed over here.
-    if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
-    if (
-      ledger.answeredMs(slot) >
-      this.epochMs(wheel.nowMs) - timeouts.responseMs - ANSWERED_STEP_MS
-    )
-      return;
-    this.avoid(endpoint, passive.ejectionMs);
-    report({ type: 'streak', slot, kind: 'silence', count: sameInRow, reason: reason.code });
-  }
-
-  /**
-   * The endpoint answered, `us` microseconds after it had the request; `status` is 0 for a tunnel.
-   * Whether the answer is an error is for the streaks of errors alone.
-   */
-  attemptSucceeded(endpoint: LiveEndpoint, us: number, status = 0): void {
-    const { ledger, wheel } = this.context;
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
-    if (isServerFault(status)) ledger.addEndpoint(endpoint.slot, EndpointColumn.faults, 1);
-    if (status < 500) {
-      ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
-      ledger.endStreaks(endpoint.slot);
-    } else {
-      ledger.endStreaks(endpoint.slot, STREAKS_WITHOUT_ANSWER);
-      this.noteError(endpoint, status);
-    }
-    this.noteLatency(endpoint, us);
-  }
-
-  /** A TCP session is served: whatever failed in a row ends. */
-  attemptServed(endpoint: LiveEndpoint): void {
-    const { ledger, wheel } = this.context;
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);
-    ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
-    ledger.endStreaks(endpoint.slot);
-  }
-
-  /** It took the endpoint `us` microseconds to answer, or to take a TCP connection. */
-  noteLatency(endpoint: LiveEndpoint, us: number): void {
-    endpoint.latencyUs += (us - endpoint.latencyUs) * (endpoint.latencyUs === 0 ? 1 : EWMA_SHARE);
-    this.p95?.add(us);
-  }
-
-  /** The attempt that failed for `why` is repeated. */
-  noteRetry({ slot }: LiveEndpoint, why: Reason): void {
-    const { ledger } = this.context;
-    ledger.addRetry(this.slot, why.index);
-    ledger.addEndpoint(slot, EndpointColumn.retries, 1);
-  }
-
-  private noteError(endpoint: LiveEndpoint, status: number): void {
-    const { ledger, wheel } = this.context;
-    ledger.noteAnswer(endpoint.slot, this.epochMs(wheel.nowMs));
-    // A status that is tried again need not be an error of the server's.
-    if (status < 500) return;
-    this.lengthen(endpoint, Streak.server, String(status));
-    if (isGatewayError(status)) this.lengthen(endpoint, Streak.gateway, String(status));
-    else ledger.endStreak(endpoint.slot, Streak.gateway);
-  }
-
-  /** One more in a row of this kind; control hears of it each time that the limit is full. */
-  private lengthen({ slot }: LiveEndpoint, column: number, reason: string): number {
-    const count = this.context.ledger.lengthenStreak(slot, column);
-    const limit = streakLimit(this.service.passive, column);
-    if (limit > 0 && count % limit === 0) {
-      this.context.report({ type: 'streak', slot, kind: streakKinds[column]!, count, reason });
-    }
-    return count;
-  }
-
-  private avoid(endpoint: LiveEndpoint, forMs: number): void {
+  /** This worker passes the endpoint over for a while. */
+  avoid(endpoint: LiveEndpoint, forMs: number): void {
     endpoint.avoidUntilMs = this.context.wheel.nowMs + forMs;
     this.offerChoices();
     this.scheduleStep();
@@ -367,8 +220,7 @@ export class LiveService implements TimerOwner {
     const { limits, retry } = this.service;
     if (!limits.adaptive) this.adaptive = null;
     else this.adaptive ??= new AdaptiveLimit();
-    if (retry.hedge?.afterMs !== 0) this.p95 = null;
-    else this.p95 ??= new QuantileEstimate(HEDGED_SHARE);
+    this.outcomes.keepQuantile(retry.hedge?.afterMs === 0);
   }
 
   private makeBalancer(policy: BalancePolicy): Balancer<LiveEndpoint> {
@@ -454,11 +306,6 @@ export class LiveService implements TimerOwner {
       [...this.endpoints.values()].some((endpoint) => endpoint.avoidUntilMs > wheel.nowMs);
     if (isChanging) wheel.schedule(this.timer, isAwaited ? 1 : RAMP_STEP_MS);
     else wheel.cancel(this.timer);
-  }
-
-  /** Workers count from different starts; what they share is dated since the epoch. */
-  private epochMs(monotonicMs: number): number {
-    return this.context.clock.originMs + monotonicMs;
   }
 
   /** All may try, in their order; those that find no place keep theirs in the queue. */

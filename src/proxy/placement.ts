@@ -7,7 +7,8 @@ import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { type Reason, reason } from '../model/reason.ts';
 import type { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
-import type { LiveEndpoint, LiveService, Waiter } from './live-service.ts';
+import type { LiveEndpoint } from './live-endpoint.ts';
+import type { LiveService, Waiter } from './live-service.ts';
 import type { Place } from './memory.ts';
 
 const NO_ENDPOINT = reason('no-endpoint');

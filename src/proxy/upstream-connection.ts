@@ -6,7 +6,7 @@ import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-whee
 import type { HeadParser } from '../http1/head-parser.ts';
 import type { Limits } from '../model/service.ts';
 import type { WorkerContext } from './context.ts';
-import type { LiveEndpoint } from './live-service.ts';
+import type { LiveEndpoint } from './live-endpoint.ts';
 import type { ConnectHandler, Wire } from './network.ts';
 
 /** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */

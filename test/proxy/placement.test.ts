@@ -11,7 +11,8 @@ import { reason } from '../../src/model/reason.ts';
 import type { ServiceSnapshot } from '../../src/model/snapshot.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Hold } from '../../src/proxy/hold.ts';
-import { type LiveEndpoint, LiveService } from '../../src/proxy/live-service.ts';
+import type { LiveEndpoint } from '../../src/proxy/live-endpoint.ts';
+import { LiveService } from '../../src/proxy/live-service.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Placement } from '../../src/proxy/placement.ts';
 import { type IdleConnections, Room } from '../../src/proxy/room.ts';
@@ -142,7 +143,7 @@ describe('a place', () => {
     holder.placement.find();
     const [held, other] = holder.log[0] === 'e0' ? [0, 1] : [1, 0];
     // The endpoint with the holder refuses a connection; then the other one fails the mover.
-    live.attemptFailed(holder.hold.endpoint!, reason('connect-refused'));
+    live.outcomes.failed(holder.hold.endpoint!, reason('connect-refused'));
     mover.placement.find();
     expect(mover.log).toEqual([`e${other}`]);
     mover.placement.noteTried(mover.hold.endpoint!);

@@ -95,14 +95,15 @@ describe('connecting', () => {
     expect(network.descriptors.usedCount).toBe(0);
   });
 
-  it('is told before the reset that was asked for meanwhile', async () => {
+  it('is given up at once where a reset is asked for meanwhile', async () => {
     const { kernel, network } = make();
     const got = serve(network);
     const dialled = new Dialled(network);
     dialled.wire.reset();
     await kernel.run(10_000);
-    expect(dialled.events).toEqual(['connect', 'close']);
-    expect(got.events).toEqual(['reset']);
+    expect(dialled.events).toEqual(['close']);
+    expect(got.bytes).toBe('');
+    expect(network.descriptors.usedCount).toBe(0);
   });
 });
 

@@ -5,7 +5,8 @@ import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import type { Reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
-import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { LiveEndpoint } from '../live-endpoint.ts';
+import type { LiveService } from '../live-service.ts';
 import type { Placement } from '../placement.ts';
 import { Alarm, type AlarmOwner } from './alarm.ts';
 import type { EndpointEvents, EndpointSide } from './endpoint-side.ts';
@@ -115,7 +116,7 @@ export class Attempts {
 
   /** The second try has failed for `why`: the first one goes on alone. */
   spareFailed(attempt: EndpointSide, why: Reason): void {
-    if (why.blamesEndpoint) this.request.live.attemptFailed(attempt.endpoint!, why);
+    if (why.blamesEndpoint) this.request.live.outcomes.failed(attempt.endpoint!, why);
     this.drop(attempt);
   }
 

@@ -15,7 +15,8 @@ import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
-import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { LiveEndpoint } from '../live-endpoint.ts';
+import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { Account, type Accountable } from './account.ts';
@@ -257,12 +258,12 @@ export class Exchange implements Roles {
     else this.placement.noteTried(endpoint);
     // All that is counted on the endpoint is counted before the try is no longer in flight on it.
     if (why.blamesEndpoint)
-      live.attemptFailed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
+      live.outcomes.failed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
     if (why === RESPONSE_TIMEOUT) this.answerUs = this.service.timeouts.responseMs * 1000;
     const isLeftToSpare = this.attempts.hasSpare;
     const mayGoAgain = !isLeftToSpare && this.mayGoAgain(why);
-    if (mayGoAgain) live.noteRetry(endpoint, why);
-    this.attempts.drop(attempt);
+    if (mayGoAgain) live.outcomes.retried(endpoint, why);
+    this.attempts.drop(attempt, this.isUnopened);
     this.copy.rescue();
     if (isLeftToSpare) this.goOnWithSpare();
     else if (mayGoAgain) this.goAgain(why);
@@ -279,6 +280,14 @@ export class Exchange implements Roles {
     if (why === STALE || why === ENDPOINT_DOWN) this.placement.forgetAttempt();
     this.state = 'placing';
     this.placement.find();
+  }
+
+  /**
+   * A tunnel was asked for and did not begin. What the client sent into it was not passed on: to the
+   * endpoint, which may see it begun, it must not look complete.
+   */
+  private get isUnopened(): boolean {
+    return this.isUpgrade && this.tunnel === null;
   }
 
   private goOnWithSpare(): void {
@@ -356,7 +365,7 @@ export class Exchange implements Roles {
       this.attemptFailed(RETRY_STATUS, String(status));
       return;
     }
-    this.live.attemptSucceeded(attempt.endpoint!, us, status);
+    this.live.outcomes.answered(attempt.endpoint!, us, status);
     this.state = 'relaying';
     this.account.status = status;
     this.client.respond(head, kind, source, piece);
@@ -419,7 +428,7 @@ export class Exchange implements Roles {
       return;
     }
     this.plane.context.ledger.addService(this.live.slot, ServiceColumn.upgrades, 1);
-    this.live.attemptSucceeded(attempt.endpoint!, this.observe(attempt, head.status));
+    this.live.outcomes.answered(attempt.endpoint!, this.observe(attempt, head.status));
     this.account.goesOn();
     this.account.status = head.status;
     this.state = 'tunnel';
@@ -481,7 +490,7 @@ export class Exchange implements Roles {
 
   /** The response broke off by the endpoint's fault. */
   private cut(why: Reason, detail: string): void {
-    this.live.attemptFailed(this.attempt.endpoint!, why);
+    this.live.outcomes.failed(this.attempt.endpoint!, why);
     this.end(why, detail);
   }
 
@@ -526,7 +535,7 @@ export class Exchange implements Roles {
     const { context } = this.plane;
     this.state = 'free';
     this.endLimits();
-    this.attempts.drop(this.attempt);
+    this.attempts.drop(this.attempt, this.isUnopened);
     this.placement.end(this.answerUs);
     this.account.close(this, why, detail, context);
     this.copy.letGo();

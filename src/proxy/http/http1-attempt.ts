@@ -9,7 +9,7 @@ import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
 import { EndpointColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { Hold } from '../hold.ts';
-import type { LiveEndpoint } from '../live-service.ts';
+import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Wire } from '../network.ts';
 import { CHUNKS_MAX, Rest, type Rested } from '../rest.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';

@@ -4,7 +4,7 @@ import { assert } from '../../base/assert.ts';
 import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
 import type { WorkerContext } from '../context.ts';
-import type { LiveEndpoint } from '../live-service.ts';
+import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Request } from './http1-request.ts';
 

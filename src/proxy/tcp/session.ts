@@ -15,7 +15,8 @@ import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import { Hold } from '../hold.ts';
 import type { Drainable, LiveListener } from '../listener.ts';
-import type { LiveEndpoint, LiveService } from '../live-service.ts';
+import type { LiveEndpoint } from '../live-endpoint.ts';
+import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { isStarved } from '../upstream-connection.ts';
@@ -117,7 +118,7 @@ export class TcpSession implements Owner {
     this.state = 'relaying';
     this.connectedMs = this.context.wheel.nowMs;
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    live.noteLatency(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
+    live.outcomes.took(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
     const { view } = this.early;
     const isTaken = view === null || upstream!.wire.write(view);
@@ -132,9 +133,9 @@ export class TcpSession implements Owner {
     const endpoint = this.hold.endpoint!;
     placement.noteTried(endpoint);
     // All that is counted on the endpoint is counted before the session is no longer in flight on it.
-    live.attemptFailed(endpoint, why);
+    live.outcomes.failed(endpoint, why);
     const isSaved = this.mayMove(why);
-    if (isSaved) live.noteRetry(endpoint, why);
+    if (isSaved) live.outcomes.retried(endpoint, why);
     this.leaveEndpoint();
     if (!isSaved) {
       this.fail(why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
@@ -187,7 +188,7 @@ export class TcpSession implements Owner {
   private credit(): void {
     if (this.isCredited || this.hold.endpoint === null) return;
     this.isCredited = true;
-    this.live.attemptServed(this.hold.endpoint);
+    this.live.outcomes.served(this.hold.endpoint);
   }
 
   /** Whether the session is younger than an endpoint that serves nobody lets it become. */
@@ -292,7 +293,7 @@ export class TcpSession implements Owner {
       return;
     }
     if (this.wasRefused(true)) return this.connectFailed(SESSION_REFUSED, detail);
-    if (this.isEarly) this.live.attemptFailed(this.hold.endpoint!, CUT);
+    if (this.isEarly) this.live.outcomes.failed(this.hold.endpoint!, CUT);
     this.leaveEndpoint();
     this.cut(CUT);
   }

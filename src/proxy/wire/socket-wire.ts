@@ -27,7 +27,7 @@ export interface SocketDoor {
   resume(): unknown;
   end(): unknown;
   destroy(): unknown;
-  /** Sends RST; while it is connecting, once it has connected. */
+  /** Sends RST; not asked for while it is connecting. */
   resetAndDestroy(): unknown;
 }
 
@@ -159,8 +159,9 @@ export class SocketWire implements Wire {
   /** Closes with RST: the peer sees that what it got is not complete. */
   reset(): void {
     this.isClosing = true;
-    // A unix socket has no RST, and Node throws when it is asked for one.
-    if (this.socket.remotePort === undefined && !this.socket.connecting) this.socket.destroy();
+    // A unix socket has no RST, and Node throws when it is asked for one. One that connects has sent
+    // nothing, and Node would wait for the connection before it resets it.
+    if (this.socket.remotePort === undefined || this.socket.connecting) this.socket.destroy();
     else this.socket.resetAndDestroy();
   }
 

@@ -74,6 +74,19 @@ describe('an upgrade', () => {
   });
 });
 
+describe('a tunnel that the client does not wait for', () => {
+  it('is reset at the endpoint, which may not take it for one that was ended in order', async () => {
+    const { plane, endpoint } = await openPair();
+    const client = await plane.client();
+    client.send(UPGRADE);
+    const upstream = await endpoint.accept();
+    await upstream.head();
+    client.reset();
+    expect(await upstream.ended()).toBe('reset');
+    await plane.quiet();
+  });
+});
+
 describe('a tunnel', () => {
   // More than the kernel and we buffer, so that the end meets bytes that are still on their way.
   const MANY = 'x'.repeat(24 * 1024 * 1024);

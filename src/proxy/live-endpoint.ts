@@ -1,0 +1,32 @@
+// An endpoint as a worker lives it: what survives snapshots, its pool of connections among it.
+import type { Choice } from '../balance/balancer.ts';
+import type { EffectiveEndpoint } from '../model/endpoint.ts';
+import { Pool } from './pool.ts';
+
+export class LiveEndpoint implements Choice {
+  readonly id: string;
+  readonly slot: number;
+  readonly address: string;
+  readonly port: number;
+  readonly pool = new Pool();
+  weight: number;
+  latencyUs = 0;
+  /** It takes work only because the service is in panic. */
+  isSpare = false;
+  /** Its check speaks against it; an endpoint that is only ejected may well answer. */
+  isDown = false;
+  /** It is down or ejected, and takes no work. */
+  isOut = false;
+  /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
+  takesWork = true;
+  /** Monotonic ms until which the worker passes it over; 0: not. */
+  avoidUntilMs = 0;
+
+  constructor(endpoint: EffectiveEndpoint) {
+    this.id = endpoint.id;
+    this.slot = endpoint.slot;
+    this.address = endpoint.address;
+    this.port = endpoint.port;
+    this.weight = endpoint.weight;
+  }
+}
