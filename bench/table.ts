@@ -7,6 +7,7 @@ import { silentLogger } from '../src/base/log.ts';
 import { seededRandom } from '../src/base/prng.ts';
 import { Controller } from '../src/control/controller.ts';
 import { Checker } from '../src/health/checker.ts';
+import { probe } from '../src/health/probe.ts';
 import { Ledger } from '../src/ledger/ledger.ts';
 import type { Endpoint } from '../src/model/endpoint.ts';
 import type { Service } from '../src/model/service.ts';
@@ -47,7 +48,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       return Promise.resolve([]);
     },
     makeChecker: (onChange) =>
-      new Checker({ clock, random: seededRandom(1), log: silentLogger, onChange }),
+      new Checker({ clock, random: seededRandom(1), log: silentLogger, probe, onChange }),
     describe: () => ({ service: null, problems: [] }),
   });
   const services = Array.from({ length: serviceCount }, (_, i) => makeService({ name: `s${i}` }));

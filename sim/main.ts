@@ -1,11 +1,13 @@
 // `npm run sim`: runs the product's code on simulated time and a simulated network, seed by seed.
 //   --seed N      that seed alone; without it, fresh seeds, each printed when it fails
 //   --seconds S   how long fresh seeds are tried, of real time; 10 unless it is said
-//   --plane data  which plane; the data plane is the one that there is
+//   --plane P     data, control, or both: seeds of either in turn
 //   --trace       prints what happens, line by line
 //   --mutants     puts known faults into a copy of the sources and says how soon each is found
 // Exits 1 when an oracle found something.
 import { parseArgs } from 'node:util';
+import { shortStory as controlStory } from './control/story.ts';
+import { runControlWorld } from './control/world.ts';
 import { shortStory } from './data/story.ts';
 import { runWorld } from './data/world.ts';
 import { Trace } from './kernel/trace.ts';
@@ -25,14 +27,24 @@ const { values } = parseArgs({
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  if (values.plane !== 'data') return refuse(`--plane ${values.plane}: expected data`);
+  if (!['data', 'control', 'both'].includes(values.plane)) {
+    return refuse(`--plane ${values.plane}: expected data, control or both`);
+  }
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse(`--seconds ${values.seconds}: expected a number above 0`);
   if (values.mutants) return runMutants({ plane: values.plane, only: values.mutant ?? '' });
   if (values.seed === undefined) return runFresh(seconds);
   const seed = Number(values.seed);
   if (!isSeed(seed)) return refuse(`--seed ${values.seed}: expected a whole number from 0`);
-  return (await runSeed(seed)) ? 0 : 1;
+  let isGood = true;
+  for (const plane of planes()) if (!(await runSeed(plane, seed))) isGood = false;
+  return isGood ? 0 : 1;
+}
+
+type Plane = 'data' | 'control';
+
+function planes(): readonly Plane[] {
+  return values.plane === 'both' ? ['data', 'control'] : [values.plane as Plane];
 }
 
 function isSeed(seed: number): boolean {
@@ -45,17 +57,30 @@ function refuse(message: string): number {
 }
 
 /** Runs one seed and tells of it; true when nothing was found. */
-async function runSeed(seed: number): Promise<boolean> {
+async function runSeed(plane: Plane, seed: number): Promise<boolean> {
   const print = values.trace ? (line: string) => console.log(line) : null;
   const trace = new Trace({ keep: false, print });
-  const { exchanges, events, faults } = await runWorld(seed, { trace });
-  console.log(`seed ${seed}: ${exchanges} exchanges, ${events} events, ${faults.length} faults`);
+  const { done, events, faults } = await runPlane(plane, seed, trace);
+  console.log(`${plane} seed ${seed}: ${done}, ${events} events, ${faults.length} faults`);
   for (const fault of faults) console.log(`  ${fault}`);
   if (faults.length > 0 && !values.trace) {
     console.log('in short:');
-    for (const line of (await shortStory(seed)).lines) console.log(`  ${line}`);
+    const story = plane === 'data' ? shortStory(seed) : controlStory(seed);
+    for (const line of (await story).lines) console.log(`  ${line}`);
   }
   return faults.length === 0;
+}
+
+/** Runs one seed; `done` says how much it was. */
+async function runPlane(plane: Plane, seed: number, trace?: Trace) {
+  if (plane === 'control') {
+    const result = await runControlWorld(seed, trace === undefined ? {} : { trace });
+    const { questions, settledMs, steps } = result;
+    const done = `${steps} steps, ${questions} questions, settled in ${settledMs / 1000} s`;
+    return { ...result, done, exchanges: 0 };
+  }
+  const result = await runWorld(seed, trace === undefined ? {} : { trace });
+  return { ...result, done: `${result.exchanges} exchanges` };
 }
 
 /** Tries fresh seeds, and stops at the first that fails. */
@@ -65,17 +90,19 @@ async function runFresh(seconds: number): Promise<number> {
   const tookMs = (): number => performance.now() - startMs;
   let exchanges = 0;
   let seed = first;
-  for (; tookMs() < seconds * 1000; seed += 1) {
-    const result = await runWorld(seed);
+  let runs = 0;
+  const list = planes();
+  for (; tookMs() < seconds * 1000; runs += 1) {
+    const plane = list[runs % list.length]!;
+    seed = first + runs;
+    const result = await runPlane(plane, seed);
     exchanges += result.exchanges;
     if (result.faults.length === 0) continue;
-    await runSeed(seed);
-    console.log(`replay it with: npm run sim -- --seed ${seed} --trace`);
+    await runSeed(plane, seed);
+    console.log(`replay it with: npm run sim -- --plane ${plane} --seed ${seed} --trace`);
     return 1;
   }
   const perSecond = Math.round(exchanges / (tookMs() / 1000));
-  console.log(
-    `${seed - first} seeds from ${first}: ${exchanges} exchanges, ${perSecond}/s, no fault`,
-  );
+  console.log(`${runs} seeds from ${first}: ${exchanges} exchanges, ${perSecond}/s, no fault`);
   return 0;
 }

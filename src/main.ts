@@ -4,8 +4,7 @@
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
 import { readFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
-import { type Clock, systemClock, type Timer } from './base/clock.ts';
+import type { Clock, Timer } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
@@ -13,10 +12,10 @@ import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
 import type { KvWatch } from './discovery/consul/kv-watch.ts';
 import type { ConsulProvider } from './discovery/consul/provider.ts';
-import { addressesOfNames } from './discovery/listen-names.ts';
 import type { ProviderStatus } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
+import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
@@ -31,7 +30,6 @@ import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
-import { probeAddress } from './supervisor/port-probe.ts';
 import { listenerPid, SharedPorts } from './supervisor/shared-ports.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 
@@ -63,16 +61,22 @@ export interface UpriverOptions {
   readonly configStatus: () => { readonly error: string; readonly loadedMs: number };
   /** Start beside an older process on the same addresses, and take its stats port when it drains. */
   readonly takeover?: boolean;
-  readonly clock?: Clock;
-  readonly random?: Random;
+  /** The ways to the outside; those of the program where none are given. */
+  readonly doors?: Doors;
+  /** Made where none is given. */
+  readonly ledger?: Ledger;
+  /** How many services Consul is asked for one by one; a simulation gives less. */
+  readonly consulDirectMax?: number;
 }
 
 export class Upriver {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly controller: Controller;
   readonly supervisor: Supervisor;
   readonly providers: ProviderSet;
   private readonly log: Logger;
+  private readonly doors: Doors;
+  private readonly directMax: { readonly directMax?: number };
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly staticProvider: StaticProvider;
@@ -95,9 +99,15 @@ export class Upriver {
   private appliedVersion = 0;
   private firstErrors: readonly ListenError[] = [];
   private reloading: Promise<void> = Promise.resolve();
+  private awaiting: Timer | null = null;
 
   constructor(options: UpriverOptions) {
-    const { settings, log, clock = systemClock, random = Math.random } = options;
+    const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
+    const { clock, random, probe, resolve } = doors;
+    this.doors = doors;
+    const { consulDirectMax: directMax } = options;
+    this.directMax = directMax === undefined ? {} : { directMax };
+    this.ledger = ledger;
     this.settings = settings;
     this.log = log;
     this.clock = clock;
@@ -109,12 +119,14 @@ export class Upriver {
     this.sharedPorts = new SharedPorts(
       () => (this.controller.full().listeners ?? []).map(({ address }) => address),
       log,
+      doors.sockets,
     );
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = new MemoryGuard({
       clock,
       log,
       max: () => this.settings.memoryMaxBytes,
+      resident: doors.residentBytes,
       onChange: (isShort) => {
         if (isShort) this.stats?.shed();
       },
@@ -124,21 +136,24 @@ export class Upriver {
       log,
       ledger: this.ledger,
       send: (delta) => this.send(delta),
-      makeChecker: (onChange) => new Checker({ clock, random, log, onChange }),
+      makeChecker: (onChange) => new Checker({ clock, random, log, probe, onChange }),
       describe: options.describe,
-      probe: probeAddress,
-      localAddresses,
+      probe: doors.probePort,
+      localAddresses: doors.localAddresses,
     });
-    this.updates = new UpdateQueue((update) => {
-      this.controller.onUpdate(this.keeper.pass(update));
-      this.keeper.touch();
+    this.updates = new UpdateQueue({
+      clock,
+      apply: (update) => {
+        this.controller.onUpdate(this.keeper.pass(update));
+        this.keeper.touch();
+      },
     });
     this.providers = new ProviderSet({
       clock,
       onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
-    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log });
+    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log, resolve });
   }
 
   private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
@@ -148,6 +163,7 @@ export class Upriver {
       clock: this.clock,
       random: this.random,
       log: this.log,
+      startThread: this.doors.startThread,
       writeAccess,
       memoryMax: this.settings.memoryMaxBytes,
       full: () => (this.controller.version === 0 ? null : this.controller.full()),
@@ -165,6 +181,7 @@ export class Upriver {
       path: this.settings.state.file,
       clock,
       log,
+      disk: this.doors.disk,
       settings: () => this.settings,
       kept: () => controller.kept(),
       isSynced: () => providers.unsynced === '',
@@ -183,6 +200,17 @@ export class Upriver {
    * a worker can't start or a configured listener can't be opened.
    */
   async start(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // What is loaded anew meanwhile comes after: it would be undone by what was loaded first.
+    this.reloading = promise;
+    try {
+      await this.begin();
+    } finally {
+      resolve();
+    }
+  }
+
+  private async begin(): Promise<void> {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();
@@ -196,7 +224,7 @@ export class Upriver {
     if (!hasAnswers) this.beginWithout(this.providers.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
-    const names = await namesOf(settings);
+    const names = await this.namesOf(settings);
     this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
@@ -213,7 +241,8 @@ export class Upriver {
       const isFailing = this.providers.statuses().some((one) => !one.isSynced && one.errors > 0);
       if (isFailing || this.clock.nowMs() >= untilMs) return false;
     }
-    return true;
+    // What it could not say may be in the table: services that describe themselves by Meta.
+    return this.providers.statuses().every(({ lastError }) => lastError === '');
   }
 
   private beginWithout(registry: string): void {
@@ -228,7 +257,7 @@ export class Upriver {
   /** What described itself before the restart is asked for until it had time to come back. */
   private awaitRegistry(): void {
     const isBack = this.providers.unsynced === '';
-    this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
+    this.awaiting = this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
       if (this.state !== 'starting' && this.state !== 'ready') return;
       if (!isBack) return this.awaitRegistry();
       this.keeper.endFollowing();
@@ -295,12 +324,20 @@ export class Upriver {
     return [...this.providers.statuses(), ...overlay];
   }
 
-  // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
   private async makeConsul(settings: ConsulSettings): Promise<ConsulProvider> {
-    const { ConsulProvider } = await import('./discovery/consul/provider.ts');
+    const { ConsulProvider, open } = await this.doors.loadConsul();
     const { clock, random, log, isGoodSetting } = this;
+    const { resolve } = this.doors;
     const guard = () => this.settings.guard;
-    return new ConsulProvider({ settings, clock, random, log, guard, isGoodSetting });
+    const ways = { clock, random, log, open, resolve };
+    // What a registry that fails now says first, it may say for want of knowing better.
+    const isFailing = this.providers.statuses().some((one) => one.lastError !== '');
+    const known = (source: ServiceSource) => {
+      const { endpoints, isHeld } = this.controller.knownOf(source);
+      return { endpoints, isHeld: isHeld || isFailing };
+    };
+    const more = { guard, isGoodSetting, known, ...this.directMax };
+    return new ConsulProvider({ settings, ...ways, ...more });
   }
 
   private async watchOverlay(settings: ConsulSettings | null): Promise<void> {
@@ -317,16 +354,16 @@ export class Upriver {
       if (known !== null) onValue(null);
       return;
     }
-    const { KvWatch } = await import('./discovery/consul/kv-watch.ts');
+    const { KvWatch, open } = await this.doors.loadConsul();
     if (this.state === 'stopped') return;
-    this.overlay = new KvWatch({ settings, clock, random, log, onValue, known });
+    this.overlay = new KvWatch({ settings, clock, random, log, open, onValue, known });
     this.overlay.start();
   }
 
   /** The first version is live; at once when there is nothing to be made live. */
   private async firstApplied(): Promise<void> {
     // The controller publishes at the end of this turn.
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.clock.nextTurn(resolve));
     while (this.appliedVersion < this.controller.version) {
       await new Promise<void>((resolve) => this.clock.setTimer(1, resolve));
     }
@@ -400,10 +437,24 @@ export class Upriver {
       await this.watchOverlay(consul);
     }
     await this.providers.synced(RELOAD_SYNC_MS);
-    const names = await namesOf(settings);
+    const names = await this.namesOf(settings);
     await this.updates.drained();
+    // It may have been asked to end meanwhile.
+    if (this.hasEnded) return;
     this.controller.setSettings(settings, cause, names);
     this.providers.follow(this.followed());
+  }
+
+  /** The addresses of the host names on which the configuration listens. */
+  private namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
+    const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
+    if (stats.listen !== null) listens.push(stats.listen);
+    const hosts = listens.map((address) => (address.kind === 'tcp' ? address.host : ''));
+    return this.doors.resolveListens(hosts);
+  }
+
+  private get hasEnded(): boolean {
+    return this.state === 'draining' || this.state === 'stopped';
   }
 
   private warnOfRestart(before: Settings, after: Settings): void {
@@ -445,6 +496,7 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();
     this.takeover?.stop();
@@ -489,18 +541,4 @@ function whoHolds(listen: ListenAddress, holder: Holder | null): string {
 /** What the services of the configuration follow. */
 function sourcesOf(settings: Settings): ServiceSource[] {
   return settings.services.map((service) => service.from);
-}
-
-/** The addresses of the host names on which the configuration listens. */
-function namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
-  const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
-  if (stats.listen !== null) listens.push(stats.listen);
-  return addressesOfNames(listens.map((address) => (address.kind === 'tcp' ? address.host : '')));
-}
-
-/** Every address of this machine. */
-function localAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list = []) =>
-    list.map(({ address }) => address),
-  );
 }

@@ -42,7 +42,18 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/control/view.ts',
   ],
   'src/dev': ['src/base'],
+  'src/doors.ts': [
+    'src/base',
+    'src/control/port-claims.ts',
+    'src/discovery/consul',
+    'src/discovery/host-names.ts',
+    'src/discovery/listen-names.ts',
+    'src/health',
+    'src/state',
+    'src/supervisor',
+  ],
   'src/main.ts': [
+    'src/doors.ts',
     'src/base',
     'src/model',
     'src/ledger',
@@ -90,8 +101,16 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 
 const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
 
-/** What a simulator runs: reaches the outside by the WorkerContext alone. */
-const dataPlane = ['src/base', 'src/balance', 'src/http1', 'src/ledger', 'src/proxy', 'src/worker'];
+/** What a simulator replaces: the doors of the data plane (WorkerContext) and the control plane. */
+const behindDoors = [
+  ...['src/doors.ts', 'src/proxy/wire', 'src/worker/entry.ts'],
+  ...['src/health/http-check.ts', 'src/health/tcp-check.ts', 'src/state/disk.ts'],
+  ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
+  // Tokens and certificates are read from files; none are in a simulation.
+  ...['src/discovery/consul/dispatchers.ts', 'src/discovery/consul/token.ts'],
+  ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
+  ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
+];
 
 /** Words -> where they may stand, and why nowhere else. */
 const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[] = [
@@ -107,7 +126,7 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
   },
   {
     word: /\bMath\.random\b/,
-    allowed: ['src/main.ts', 'src/cli', 'src/dev', 'src/worker/entry.ts'],
+    allowed: ['src/doors.ts', 'src/cli', 'src/dev', 'src/worker/entry.ts'],
     why: 'chance is injected (base/prng), so that a seed replays a run',
   },
   {
@@ -116,12 +135,12 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
     why: 'time comes from a Clock',
   },
   {
-    word: /from 'node:(net|dns|tls|http|fs)(\/promises)?'/,
-    allowed: ['src/base', 'src/cli', 'src/config', 'src/dev', 'src/discovery', 'src/health']
-      .concat(['src/main.ts', 'src/observe', 'src/state', 'src/supervisor'])
-      // Of net it takes a list of addresses, no socket.
-      .concat(['src/proxy/wire', 'src/proxy/http/trusted-proxies.ts']),
-    why: 'the data plane reaches sockets by its Network, so that a simulator can replace them',
+    word: /from 'node:(net|dns|tls|http|fs|worker_threads)(\/promises)?'|\bimport\('undici|from 'undici'/,
+    allowed: ['src/base', 'src/cli', 'src/config', 'src/dev', 'src/main.ts', 'src/observe']
+      .concat(behindDoors)
+      // Of net it takes a list of addresses or their kind, no socket.
+      .concat(['src/proxy/http/trusted-proxies.ts']),
+    why: 'both planes reach the outside by doors, so that a simulator can replace them',
   },
   {
     word: /from 'node:net'/,
@@ -133,10 +152,10 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
   },
   {
     word: /\bperformance\.|node:(timers|perf_hooks)|\bset(Timeout|Immediate|Interval)\(|\bqueueMicrotask\b|\bnextTick\b|\bnew Date\(\)/,
-    allowed: ['src/base/clock.ts', 'src/proxy/wire'].concat(
-      sources.filter((file) => !dataPlane.some((place) => isBelow(file, place))),
+    allowed: ['src/base/clock.ts', 'src/cli', 'src/config', 'src/dev', 'src/observe'].concat(
+      behindDoors,
     ),
-    why: 'the data plane takes time from its WorkerClock, so that a simulator can replace it',
+    why: 'both planes take time from their clock, so that a simulator can replace it',
   },
 ];
 

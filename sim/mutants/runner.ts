@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { controlMutants } from './control-mutants.ts';
 import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
 
@@ -17,7 +18,7 @@ const COPIED = ['src', 'sim', 'test/support', 'package.json'];
 /** Where each plane's worlds are run until one fails. */
 const HUNTS: Readonly<Record<Mutant['plane'], string>> = {
   data: 'sim/mutants/hunt.ts',
-  control: '',
+  control: 'sim/mutants/hunt-control.ts',
 };
 
 export interface MutantOptions {
@@ -35,7 +36,7 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = dataMutants.filter(
+  const mutants = [...dataMutants, ...controlMutants].filter(
     (one) => (plane === 'both' || plane === one.plane) && one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);

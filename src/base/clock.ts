@@ -14,6 +14,8 @@ export interface Clock {
   wallMs(): number;
   /** Calls `run` once after `delayMs`; it does not keep the process alive. */
   setTimer(delayMs: number, run: () => void): Timer;
+  /** Calls `run` when everything that has happened by now has been told: in the next turn. */
+  nextTurn(run: () => void): void;
 }
 
 /** The clock of a worker thread. */
@@ -22,8 +24,6 @@ export interface WorkerClock extends Clock {
   readonly originMs: number;
   /** Calls `run` every `everyMs` until it is cancelled; it does not keep the process alive. */
   setTicker(everyMs: number, run: () => void): Timer;
-  /** Calls `run` when everything that has happened by now has been told: in the next turn. */
-  nextTurn(run: () => void): void;
 }
 
 /** setTimeout takes no more than 2^31-1 ms and would fire at once beyond. */
@@ -45,8 +45,3 @@ export const systemClock: WorkerClock = {
   },
   nextTurn: (run) => void setImmediate(run),
 };
-
-/** Resolves in the next turn of the event loop: timers and sockets come before. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

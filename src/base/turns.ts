@@ -1,6 +1,6 @@
 // Long work in turns: between two pieces other work of the thread has its turn, timers and sockets
 // included.
-import { type Clock, nextTurn } from './clock.ts';
+import type { Clock } from './clock.ts';
 
 /** So much is done at a time: a tenth of what may be noticed on the stats port. */
 const TURN_MS = 8;
@@ -21,7 +21,7 @@ export class Turns {
 
   /** Lets others have their turn; the next one begins now. */
   async next(): Promise<void> {
-    await nextTurn();
+    await new Promise<void>((resolve) => this.clock.nextTurn(resolve));
     this.beganMs = this.clock.nowMs();
   }
 }

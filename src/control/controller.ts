@@ -3,7 +3,7 @@
 // It decides nothing itself (table.ts, guard.ts, reconcile.ts do), and answers those who look on.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { Update } from '../discovery/provider.ts';
+import type { Known, Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
 import { BOUNDS } from '../model/bounds.ts';
@@ -253,7 +253,9 @@ export class Controller implements TableView {
     record.service = service;
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
-    this.endpoints.apply(record, this.sources.admitted(sourceKey(service.from)), cause);
+    const admitted = this.sources.admitted(sourceKey(service.from));
+    // A new source that has not answered yet takes nothing away; what it says then does.
+    if (admitted !== null || known === undefined) this.endpoints.apply(record, admitted, cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
     this.logProblems(name);
   }
@@ -423,6 +425,12 @@ export class Controller implements TableView {
         return order === null ? kept : { ...kept, order };
       });
     return { sources, checks: checks.filter(isChecked) };
+  }
+
+  /** What is served of a source, as a registry or the state file gave it. */
+  knownOf(source: ServiceSource): Known {
+    const admitted = this.sources.admitted(sourceKey(source));
+    return { endpoints: admitted?.endpoints ?? [], isHeld: (admitted?.held.size ?? 0) > 0 };
   }
 
   service(name: string): ServiceView | null {

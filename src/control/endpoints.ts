@@ -130,7 +130,7 @@ export class Endpoints {
   private goOn(service: ServiceRecord, admitted: Admitted | null, cause: Cause): void {
     const rest = { admitted };
     this.unfinished.set(service, rest);
-    setImmediate(() => {
+    this.options.clock.nextTurn(() => {
       if (this.unfinished.get(service) === rest) this.apply(service, admitted, cause);
     });
   }

@@ -2,7 +2,8 @@
 // has registered so far, which may be nothing. Endpoints that such a doubtful answer leaves out are
 // held for a while, in case they register again. Answers without doubt that follow don't end that:
 // they list what registered again so far. What they left out after it was back is gone at once.
-// A confirmed answer does end it: the registry was asked again, and is sure.
+// A confirmed answer ends it where the doubt was one about the answer: the registry was asked again,
+// and is sure. Of an outage no second answer knows better.
 // Pure but for the map it keeps.
 import type { ProvidedService } from '../discovery/provider.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -15,6 +16,8 @@ interface Held {
   readonly endpoint: Endpoint;
   untilMs: number;
   readonly reason: string;
+  /** A confirmed answer does not end it. */
+  readonly isLasting: boolean;
 }
 
 /** The facts of a moment. */
@@ -33,7 +36,7 @@ export interface Admitted {
   readonly nextMs: number;
 }
 
-type Word = Pick<ProvidedService, 'endpoints' | 'doubt' | 'kept' | 'isConfirmed'>;
+type Word = Pick<ProvidedService, 'endpoints' | 'doubt' | 'kept' | 'isConfirmed' | 'isLasting'>;
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
@@ -45,18 +48,22 @@ export class Guard {
   private isInDoubt = false;
 
   /** Takes an answer of the registry. `doubt` is '' for an answer that is to be believed. */
-  answer({ endpoints, doubt, kept = NONE, isConfirmed = false }: Word, moment: Moment): Admitted {
+  answer(word: Word, moment: Moment): Admitted {
+    const { endpoints, doubt, kept = NONE, isConfirmed = false, isLasting = false } = word;
     const { nowMs, settings } = moment;
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
     if (doubt !== '' && settings.enabled) {
       const reason = `held: the registry left it out (${doubt})`;
       for (const endpoint of this.present) {
         if (ids.has(endpoint.id)) continue;
-        this.held.set(endpoint.id, { endpoint, untilMs: nowMs + settings.holdMs, reason });
+        const untilMs = nowMs + settings.holdMs;
+        this.held.set(endpoint.id, { endpoint, untilMs, reason, isLasting });
       }
     }
     for (const id of ids) this.held.delete(id);
-    if (isConfirmed) this.held.clear();
+    if (isConfirmed) {
+      for (const [id, held] of this.held) if (!held.isLasting) this.held.delete(id);
+    }
     this.letGoReplaced(endpoints);
     this.present = endpoints;
     this.kept = kept;

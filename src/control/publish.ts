@@ -84,7 +84,7 @@ export class Publisher {
   private schedule(): void {
     if (this.isScheduled) return;
     this.isScheduled = true;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.isScheduled = false;
       this.flush();
     });

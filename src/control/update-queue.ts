@@ -1,18 +1,26 @@
 // Updates on their way from the registries to the table. A small one is applied at once; a large one,
 // and what comes behind it, each in a turn of its own, so that the stats port answers in between.
 // Invariant: they are applied in the order in which they came.
+import type { Clock } from '../base/clock.ts';
 import type { Update } from '../discovery/provider.ts';
 
 /** Endpoints of an update that is worth a turn of its own. */
 const LARGE = 512;
 
+export interface UpdateQueueOptions {
+  readonly clock: Clock;
+  readonly apply: (update: Update) => void;
+}
+
 export class UpdateQueue {
+  private readonly clock: Clock;
   private readonly apply: (update: Update) => void;
   private readonly waiting: Update[] = [];
   private readonly idlers: (() => void)[] = [];
   private isClosed = false;
 
-  constructor(apply: (update: Update) => void) {
+  constructor({ clock, apply }: UpdateQueueOptions) {
+    this.clock = clock;
     this.apply = apply;
   }
 
@@ -20,7 +28,7 @@ export class UpdateQueue {
     const isLarge = update.kind === 'upsert' && update.service.endpoints.length >= LARGE;
     if (this.waiting.length === 0 && !isLarge) return this.apply(update);
     this.waiting.push(update);
-    if (this.waiting.length === 1) setImmediate(() => this.applyNext());
+    if (this.waiting.length === 1) this.clock.nextTurn(() => this.applyNext());
   }
 
   /** Resolves when everything that came so far is applied. */
@@ -43,7 +51,7 @@ export class UpdateQueue {
       this.apply(update);
     } finally {
       this.waiting.shift();
-      if (this.waiting.length > 0) setImmediate(() => this.applyNext());
+      if (this.waiting.length > 0) this.clock.nextTurn(() => this.applyNext());
       else this.tellIdlers();
     }
   }

@@ -29,7 +29,7 @@ export interface HostNamesOptions {
   readonly onError: (name: string, why: string) => void;
   /** A name that could not be resolved can be again. */
   readonly onRecovery?: (name: string) => void;
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
 }
 
 interface Name {
@@ -63,6 +63,16 @@ export class HostNames {
       void this.refresh(host, name);
     }
     return name.isTried ? name.addresses : null;
+  }
+
+  /** Why addresses of these hosts may be missing, or ''. */
+  doubtAbout(hosts: Iterable<string>): string {
+    for (const host of hosts) {
+      const name = this.names.get(host);
+      if (name === undefined || name.addresses.length > 0) continue;
+      return name.isTried ? `${host} can't be resolved` : `${host} is not resolved yet`;
+    }
+    return '';
   }
 
   /** No name waits for its first answer. */
@@ -101,7 +111,7 @@ export class HostNames {
   }
 
   private async refresh(host: string, name: Name): Promise<void> {
-    const { clock, onChange, onError, onRecovery, resolve = resolveName } = this.options;
+    const { clock, onChange, onError, onRecovery, resolve } = this.options;
     const before = name.isTried ? name.addresses.join() : null;
     let ttlMs = TTL_MS_MIN;
     let error = '';
@@ -129,7 +139,7 @@ export class HostNames {
  * DNS first, since it tells the time to live; the system's resolver (hosts file) where DNS knows
  * nothing. IPv4 addresses where there are any, else IPv6: one endpoint must not count twice.
  */
-async function resolveName(name: string): Promise<Resolved> {
+export async function resolveName(name: string): Promise<Resolved> {
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
   for (const ask of [
     () => resolver.resolve4(name, { ttl: true }),

@@ -1,6 +1,6 @@
 // The providers that run. Each follows the sources that name it as their registry; what they say
 // goes to one receiver. Knows no provider by name.
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { Provider, ProviderStatus, Update } from './provider.ts';
 
@@ -14,6 +14,7 @@ interface Running {
   readonly provided: Map<string, ServiceSource>;
   /** What its predecessor had provided and it has not spoken of yet. */
   readonly inherited: Map<string, ServiceSource>;
+  handover: Timer | null;
 }
 
 export class ProviderSet {
@@ -33,9 +34,10 @@ export class ProviderSet {
   }
 
   private begin(provider: Provider, inherited: Map<string, ServiceSource>): void {
-    const running: Running = { provider, provided: new Map(), inherited };
+    const running: Running = { provider, provided: new Map(), inherited, handover: null };
     this.running.set(provider.name, running);
     provider.follow(this.sourcesOf(provider.name));
+    provider.inherit?.([...inherited.values()]);
     provider.start((update) => this.take(running, update));
     this.awaitHandover(running);
   }
@@ -48,6 +50,7 @@ export class ProviderSet {
   replace(name: string, provider: Provider | null): void {
     const old = this.running.get(name);
     this.running.delete(name);
+    old?.handover?.cancel();
     const left = new Map([...(old?.inherited ?? []), ...(old?.provided ?? [])]);
     if (provider !== null) this.begin(provider, left);
     void old?.provider.stop();
@@ -85,6 +88,7 @@ export class ProviderSet {
   }
 
   async stop(): Promise<void> {
+    for (const { handover } of this.running.values()) handover?.cancel();
     await Promise.all([...this.running.values()].map(({ provider }) => provider.stop()));
     this.running.clear();
   }
@@ -104,13 +108,13 @@ export class ProviderSet {
     this.onUpdate(update);
   }
 
-  /** Once the provider has answered for everything, it will not speak of what is left. */
+  /** Once the provider has named everything, it will not speak of what is left. */
   private awaitHandover(running: Running): void {
     const { provider, inherited } = running;
     if (inherited.size === 0) return;
-    this.clock.setTimer(HANDOVER_LOOK_MS, () => {
-      if (this.running.get(provider.name) !== running) return;
-      if (provider.status().isSynced) this.endHandover(running);
+    running.handover = this.clock.setTimer(HANDOVER_LOOK_MS, () => {
+      const hasNamedAll = provider.hasNamedAll?.() ?? provider.status().isSynced;
+      if (hasNamedAll) this.endHandover(running);
       else this.awaitHandover(running);
     });
   }

@@ -22,10 +22,19 @@ export interface ProvidedService {
    * The guard decides what a doubtful answer may remove.
    */
   readonly doubt: string;
+  /** No second read can clear the doubt: services may be yet to register again. */
+  readonly isLasting?: boolean;
   /** Why an endpoint is there although the registry did not just say so, by id. */
   readonly kept?: ReadonlyMap<string, string>;
   /** Asked a second time, it said the same: what was held for want of that goes at once. */
   readonly isConfirmed?: boolean;
+}
+
+/** What is served of a source before a provider that is new has said anything of it. */
+export interface Known {
+  readonly endpoints: readonly Endpoint[];
+  /** Some are there although the registry did not just say so. */
+  readonly isHeld: boolean;
 }
 
 /** The receiver diffs: an Update that changes nothing changes nothing. */
@@ -69,6 +78,10 @@ export interface Provider {
    * each change of configuration. Watches that are no longer wanted end with a `remove`.
    */
   follow(sources: readonly ServiceSource[]): void;
+  /** What the provider before this one had provided and not taken back; called before start. */
+  inherit?(sources: readonly ServiceSource[]): void;
+  /** Whether what it has not spoken of is not there; without, as soon as it has answered. */
+  hasNamedAll?(): boolean;
   /** Begins to watch; `onUpdate` is never called after `stop`, nor before `start` returned. */
   start(onUpdate: (update: Update) => void): void;
   status(): ProviderStatus;

@@ -15,8 +15,7 @@ export interface StaticProviderOptions {
   readonly clock: Clock;
   readonly endpoints: StaticEndpoints;
   readonly log?: Logger;
-  /** For tests. */
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
 }
 
 const RELOAD: Cause = { kind: 'reload', text: 'configuration' };
@@ -28,6 +27,8 @@ export class StaticProvider implements Provider {
   private endpoints: StaticEndpoints;
   private sources = new Map<string, ServiceSource>();
   private onUpdate: ((update: Update) => void) | null = null;
+  /** Services with a host name that had no address when they were sent last. */
+  private readonly unresolved = new Set<string>();
   private hasBegun = false;
 
   constructor({ clock, endpoints, log = silentLogger, resolve }: StaticProviderOptions) {
@@ -39,7 +40,7 @@ export class StaticProvider implements Provider {
       onChange: () => this.upsertAll(cause),
       onError: (name, why) => log.warn({ name }, `host name can't be resolved: ${why}`),
       onRecovery: (name) => log.info({ name }, 'host name resolves again'),
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
     });
   }
 
@@ -60,7 +61,7 @@ export class StaticProvider implements Provider {
 
   start(onUpdate: (update: Update) => void): void {
     this.onUpdate = onUpdate;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.hasBegun = true;
       this.upsertAll(RELOAD);
     });
@@ -89,11 +90,23 @@ export class StaticProvider implements Provider {
   }
 
   private upsert(source: ServiceSource, cause: Cause): void {
-    const endpoints = (this.endpoints[source.service] ?? []).flatMap((one) => this.resolved(one));
+    const configured = this.endpoints[source.service] ?? [];
+    const endpoints = configured.flatMap((one) => this.resolved(one));
+    // What a name that is not resolved leaves out must not be taken for gone.
+    const doubt = this.names.doubtAbout(configured.map(({ address }) => address));
+    const wasUnresolved = this.unresolved.delete(source.service);
+    if (doubt !== '') this.unresolved.add(source.service);
+    const isConfirmed = wasUnresolved && doubt === '';
     this.onUpdate?.({
       kind: 'upsert',
       provider: this.name,
-      service: { source, endpoints, settings: null, doubt: '' },
+      service: {
+        source,
+        endpoints,
+        settings: null,
+        doubt,
+        ...(isConfirmed ? { isConfirmed } : {}),
+      },
       cause,
       receivedMs: this.clock.nowMs(),
     });

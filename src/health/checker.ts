@@ -9,7 +9,6 @@ import type { Random } from '../base/prng.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
-import { probe } from './probe.ts';
 import { type CheckState, initialState, observe } from './rise-fall.ts';
 
 /** First checks of many endpoints at once are spread over so long, ms. */
@@ -41,7 +40,7 @@ export interface CheckerOptions {
   readonly log: Logger;
   /** The state of this endpoint's check has changed, or has its first result. */
   readonly onChange: (key: string, state: CheckState) => void;
-  readonly probe?: Probe;
+  readonly probe: Probe;
 }
 
 /** What is checked, and how it begins. */
@@ -172,7 +171,7 @@ export class Checker {
   /** Never rejects: a check that can't even be made is a bad one. */
   private async probe({ check, target }: Watch, signal: AbortSignal): Promise<CheckOutcome> {
     try {
-      return await (this.options.probe ?? probe)(check, target, signal);
+      return await this.options.probe(check, target, signal);
     } catch (error) {
       return failed(error);
     }

@@ -1,12 +1,10 @@
 // The state file on the disk: read once at the start, and written anew as a whole when something
 // has changed, at most once a second. A reader finds the old one or the new one, never a part: a
 // file beside it is written, synced, and takes its name. What goes wrong is said and no more.
-import { open, rename, rm } from 'node:fs/promises';
 import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
-import { readRegularFile } from '../base/regular-file.ts';
-import { BOUNDS } from '../model/bounds.ts';
+import type { Disk } from './disk.ts';
 import { linesOf, parseState, type State } from './state-format.ts';
 
 const APART_MS = 1000;
@@ -17,6 +15,7 @@ export interface StateFileOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly disk: Disk;
   /** What is to be kept now; null while there is nothing worth writing. */
   readonly state: () => State | null;
 }
@@ -38,13 +37,13 @@ export class StateFile {
 
   /** What the file holds; null where there is none, or none that is of use here, which is said. */
   async read(fingerprint: string): Promise<State | null> {
-    const { path, log, clock } = this.options;
+    const { path, log, disk, clock } = this.options;
     const ignore = (why: string): null => {
       log.warn({ file: path }, `the state file is ignored: ${why}`);
       return null;
     };
     try {
-      const state = await parseState(readRegularFile(path, BOUNDS.stateFile.max).toString(), clock);
+      const state = await parseState(await disk.read(path), clock);
       if (state.fingerprint !== fingerprint) return ignore('it is of another configuration');
       return state;
     } catch (error) {
@@ -77,19 +76,19 @@ export class StateFile {
   }
 
   private async write(): Promise<void> {
-    const { path, clock, log, state: current } = this.options;
+    const { path, clock, log, disk, state: current } = this.options;
     const state = current();
     this.isDirty = false;
     if (state === null) return;
     const beside = `${path}.${process.pid}.new`;
     try {
-      await writeWhole(beside, linesOf(state));
-      await rename(beside, path);
+      await writeWhole(disk, beside, linesOf(state));
+      await disk.rename(beside, path);
       this.writtenMs = clock.wallMs();
       if (this.error !== '') log.info({ file: path }, 'the state file is written again');
       this.error = '';
     } catch (error) {
-      await rm(beside, { force: true }).catch(() => {});
+      await disk.remove(beside).catch(() => {});
       const why = messageOf(error);
       // Said once: a full disk stays full for a while.
       if (this.error === '') log.warn({ file: path }, `the state file can't be written: ${why}`);
@@ -99,18 +98,17 @@ export class StateFile {
   }
 }
 
-async function writeWhole(path: string, lines: Iterable<string>): Promise<void> {
-  // Outputs of checks may tell secrets: others on the machine don't read it.
-  const file = await open(path, 'w', 0o600);
+async function writeWhole(disk: Disk, path: string, lines: Iterable<string>): Promise<void> {
+  const file = await disk.create(path);
   try {
     let piece = '';
     for (const line of lines) {
       piece += line;
       if (piece.length < PIECE_CHARS) continue;
-      await file.writeFile(piece);
+      await file.write(piece);
       piece = '';
     }
-    await file.writeFile(piece);
+    await file.write(piece);
     await file.sync();
   } finally {
     await file.close();

@@ -8,6 +8,7 @@ import type { Update } from '../discovery/provider.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ServiceSource } from '../model/service.ts';
 import type { ConsulSettings, Settings } from '../model/settings.ts';
+import type { Disk } from './disk.ts';
 import { StateFile } from './state-file.ts';
 import { WarmTable } from './warm-table.ts';
 
@@ -16,6 +17,7 @@ export interface StateKeeperOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly disk: Disk;
   readonly settings: () => Settings;
   /** What is to be kept now. */
   readonly kept: () => Kept;
@@ -44,9 +46,9 @@ export class StateKeeper {
 
   constructor(options: StateKeeperOptions) {
     this.options = options;
-    const { path, clock, log } = options;
+    const { path, clock, log, disk } = options;
     this.file =
-      path === '' ? null : new StateFile({ path, clock, log, state: () => this.stateNow() });
+      path === '' ? null : new StateFile({ path, clock, log, disk, state: () => this.stateNow() });
     this.table = new WarmTable(null, clock);
   }
 

@@ -10,8 +10,8 @@ export interface MemoryGuardOptions {
   readonly log: Logger;
   /** Bytes that the process may take (`memory.max`); 0: what container and machine allow. */
   readonly max: () => number;
-  /** Bytes that it has taken; given by tests. */
-  readonly resident?: () => number;
+  /** Bytes that it has taken. */
+  readonly resident: () => number;
   readonly onChange: (isShort: boolean) => void;
 }
 

@@ -185,7 +185,7 @@ function readHead(path: string): string {
   }
 }
 
-const linuxTables: SystemTables = {
+export const linuxTables: SystemTables = {
   table: readHead,
   socketsOf: (pid) =>
     readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {

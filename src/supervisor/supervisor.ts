@@ -11,6 +11,7 @@ import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
 import type { FromWorker } from '../worker/messages.ts';
+import type { StartThread } from './thread-door.ts';
 import { type ThreadOwner, WorkerThread } from './worker-thread.ts';
 
 const PING_MS = 1000;
@@ -23,10 +24,6 @@ const STEADY_MS = 30_000;
 /** How long after the grace a worker may take to say that it has drained. */
 const DRAIN_SLACK_MS = 2000;
 const STOP_MS = 1000;
-
-/** The source runs as it is in development, and as JavaScript from dist/. */
-const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const workerEntry = new URL(`../worker/entry.${extension}`, import.meta.url);
 
 export interface SupervisorOptions {
   /** Worker threads, at least 1. */
@@ -47,8 +44,7 @@ export interface SupervisorOptions {
   readonly onSuspect: (slot: number, reason: string) => void;
   /** Which listeners can't be opened has changed, without a delta. */
   readonly onListenErrors?: (errors: readonly ListenError[]) => void;
-  /** The module that a thread runs; tests give their own. */
-  readonly entry?: URL;
+  readonly startThread: StartThread;
 }
 
 /** One place for a worker: the thread in it changes when it dies. */
@@ -216,11 +212,12 @@ export class Supervisor implements ThreadOwner {
   }
 
   private startThread(index: number, ledger: LedgerBuffers): WorkerThread {
-    const { random, writeAccess, entry = workerEntry } = this.options;
+    const { random, writeAccess, startThread } = this.options;
     const seed = Math.floor(random() * 0x1_0000_0000);
     const { memoryMaxBytes } = this;
     const accessLog = writeAccess !== null;
-    return new WorkerThread(entry, { index, ledger, seed, accessLog, memoryMaxBytes }, this);
+    const init = { index, ledger, seed, accessLog, memoryMaxBytes };
+    return new WorkerThread(startThread, init, this);
   }
 
   private schedulePing(): void {

@@ -2,12 +2,12 @@
 //   starting -> live -> gone
 // Invariant: `applying` holds exactly the deltas that were sent and not yet acknowledged, in order;
 // the worker applies them one after the other, so acknowledgements come in the same order.
-import { Worker } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../worker/messages.ts';
+import type { StartThread, Thread } from './thread-door.ts';
 
 /** What a thread tells its supervisor. */
 export interface ThreadOwner {
@@ -33,7 +33,7 @@ export class WorkerThread {
   listenErrors: readonly ListenError[] = [];
   /** Pings in a row that were due while an earlier one had no answer. */
   missedPings = 0;
-  private readonly worker: Worker;
+  private readonly thread: Thread;
   private readonly owner: ThreadOwner;
   private readonly packer = new DeltaPacker();
   private applying: SentDelta[] = [];
@@ -42,19 +42,20 @@ export class WorkerThread {
   private onDrained: ((cut: number) => void) | null = null;
   private error: Error | null = null;
 
-  constructor(entry: URL, init: WorkerInit, owner: ThreadOwner) {
+  constructor(start: StartThread, init: WorkerInit, owner: ThreadOwner) {
     this.index = init.index;
     this.owner = owner;
-    this.worker = new Worker(entry, { workerData: init, name: `worker ${init.index}` });
-    this.worker.on('message', (message: FromWorker) => this.onMessage(message));
-    this.worker.on('error', (error: Error) => {
-      this.error = error;
-    });
-    this.gone = new Promise((resolve) => {
-      this.worker.once('exit', (exitCode) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.gone = promise;
+    this.thread = start(init, {
+      onMessage: (message) => this.onMessage(message),
+      onError: (error) => {
+        this.error = error;
+      },
+      onExit: (exitCode) => {
         this.onExit(exitCode);
         resolve();
-      });
+      },
     });
   }
 
@@ -98,11 +99,11 @@ export class WorkerThread {
 
   /** Ends it from outside: for a thread that answers no more. */
   terminate(): void {
-    void this.worker.terminate();
+    this.thread.terminate();
   }
 
   private post(message: ToWorker): void {
-    this.worker.postMessage(message);
+    this.thread.post(message);
   }
 
   private onMessage(message: FromWorker): void {

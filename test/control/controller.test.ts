@@ -654,6 +654,24 @@ describe('Controller', () => {
     expect(deltas.at(-1)!.listeners!.map(({ service }) => service)).toEqual(['b']);
   });
 
+  it('keeps the endpoints of a service whose new source has not answered yet', async () => {
+    const web = makeService();
+    configure(web);
+    provide(web, ['a', 'b']);
+    const moved = makeService({ from: { ...web.from, tag: 'blue' } });
+    configure(moved);
+    controller.onUpdate({
+      kind: 'remove',
+      provider: 'static',
+      source: web.from,
+      cause: { kind: 'registry', text: 'not followed any more' },
+      receivedMs: 0,
+    });
+    expect(states()).toEqual({ a: 'up', b: 'up' });
+    provide(moved, ['b']);
+    expect(states()).toEqual({ b: 'up' });
+  });
+
   it('leaves nothing running when it is closed', () => {
     const web = makeService({ health, slowStartMs: 10_000 });
     configure(web);

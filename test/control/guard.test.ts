@@ -53,6 +53,16 @@ describe('Guard', () => {
     expect([...last.held.keys()].sort()).toEqual(['b', 'c']);
   });
 
+  it('holds for an outage what a confirmed answer to another doubt does not have', () => {
+    const guard = new Guard();
+    guard.answer({ endpoints: three, doubt: '' }, at(0));
+    const [a, b] = three.map((one) => one);
+    guard.answer({ endpoints: [a!, b!], doubt: 'an outage', isLasting: true }, at(1));
+    guard.answer({ endpoints: [a!], doubt: 'no known leader' }, at(2));
+    const last = guard.answer({ endpoints: [a!], doubt: '', isConfirmed: true }, at(3));
+    expect(idsOf(last)).toEqual(['a', 'c']);
+  });
+
   it('removes at once what registered again and then left', () => {
     const { last } = answers(
       { ids: [], doubt: 'x', nowMs: 5 },

@@ -11,10 +11,11 @@ import { loadSettings } from '../../src/config/load.ts';
 import { Controller } from '../../src/control/controller.ts';
 import { UpdateQueue } from '../../src/control/update-queue.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
+import { nodeDoors } from '../../src/doors.ts';
 import { Checker } from '../../src/health/checker.ts';
 import { ENDPOINT_SLOTS, Ledger } from '../../src/ledger/ledger.ts';
 import { DeltaPacker } from '../../src/model/delta-packing.ts';
-import { consulSettings, guardSettings } from '../support/discovery.ts';
+import { consulDoors, consulSettings, guardSettings } from '../support/discovery.ts';
 
 const SERVICES = 5;
 const INSTANCES = 10_000;
@@ -77,18 +78,24 @@ describe('50,000 instances at once', () => {
     const controller = new Controller({
       ...{ clock: systemClock, log: silentLogger, ledger: new Ledger(), describe: describeService },
       makeChecker: (onChange) =>
-        new Checker({ clock: systemClock, log: silentLogger, random: () => 0.5, onChange }),
+        new Checker({
+          ...{ clock: systemClock, log: silentLogger, probe: nodeDoors.probe },
+          ...{ random: () => 0.5, onChange },
+        }),
       send: (delta) => {
         structuredClone(packer.pack(delta));
         return Promise.resolve([]);
       },
     });
     ends.push(() => controller.close());
-    const updates = new UpdateQueue((update) => void controller.onUpdate(update));
+    const updates = new UpdateQueue({
+      clock: systemClock,
+      apply: (update) => void controller.onUpdate(update),
+    });
     controller.setSettings(settings!, { kind: 'start', text: 'start' });
     const provider = new ConsulProvider({
       ...{ settings: consulSettings(url), clock: systemClock, random: () => 0.5 },
-      ...{ log: silentLogger, guard: guardSettings },
+      ...{ log: silentLogger, guard: guardSettings, ...consulDoors },
     });
     ends.push(() => provider.stop());
     provider.follow(settings!.services.map(({ from }) => from));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import { UpdateQueue } from '../../src/control/update-queue.ts';
 import type { Update } from '../../src/discovery/provider.ts';
 import { source } from '../support/discovery.ts';
@@ -26,7 +27,10 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 describe('updates', () => {
   it('that are small are applied at once', () => {
     const applied: string[] = [];
-    const queue = new UpdateQueue((one) => applied.push(nameOf(one)));
+    const queue = new UpdateQueue({
+      clock: systemClock,
+      apply: (one) => applied.push(nameOf(one)),
+    });
     queue.push(update('a'));
     queue.push(update('b', 511));
     expect(applied).toEqual(['a', 'b']);
@@ -34,7 +38,10 @@ describe('updates', () => {
 
   it('that are large have a turn each, and what comes behind them keeps its place', async () => {
     const applied: string[] = [];
-    const queue = new UpdateQueue((one) => applied.push(nameOf(one)));
+    const queue = new UpdateQueue({
+      clock: systemClock,
+      apply: (one) => applied.push(nameOf(one)),
+    });
     for (const one of [update('a', 512), update('b', 512), update('c')]) queue.push(one);
     expect(applied).toEqual([]);
     await turn();
@@ -48,7 +55,10 @@ describe('updates', () => {
 
   it('that were not applied when it closes never are', async () => {
     const applied: string[] = [];
-    const queue = new UpdateQueue((one) => applied.push(nameOf(one)));
+    const queue = new UpdateQueue({
+      clock: systemClock,
+      apply: (one) => applied.push(nameOf(one)),
+    });
     queue.push(update('a', 512));
     const drained = queue.drained();
     queue.close();

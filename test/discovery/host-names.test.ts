@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { HostNames } from '../../src/discovery/host-names.ts';
+import { HostNames, resolveName } from '../../src/discovery/host-names.ts';
 
 describe('names of this machine, by its own resolver', () => {
   it('localhost has a loopback address, once', async () => {
@@ -19,7 +19,11 @@ describe('names of this machine, by its own resolver', () => {
   });
 
   it.each(['10.0.0.1', '::1', '2001:db8::1'])('%s is its own address', (address) => {
-    const names = new HostNames({ clock: systemClock, onChange() {}, onError() {} });
+    const names = new HostNames({
+      ...{ clock: systemClock, resolve: resolveName },
+      onChange() {},
+      onError() {},
+    });
     expect(names.addressesOf(address)).toEqual([address]);
     expect(names.isSettled).toBe(true);
   });
@@ -28,7 +32,7 @@ describe('names of this machine, by its own resolver', () => {
 function settled(name: string, errors: string[] = []): Promise<HostNames> {
   return new Promise((resolve) => {
     const names = new HostNames({
-      clock: systemClock,
+      ...{ clock: systemClock, resolve: resolveName },
       onChange: () => resolve(names),
       onError: (_, why) => errors.push(why),
     });

@@ -68,6 +68,18 @@ describe('fixed endpoints', () => {
     expect(receiver.ids('api')).toEqual(['10.0.0.3:80']);
   });
 
+  it('with a new host name take nothing away before it is resolved', async () => {
+    const { provider, receiver } = await make({
+      web: [{ address: '10.0.0.1', port: 80, weight: 1 }],
+    });
+    provider.setEndpoints({ web: [{ address: 'db.example', port: 80, weight: 1 }] });
+    provider.follow([web]);
+    expect(receiver.last('web')!.service.doubt).toBe('db.example is not resolved yet');
+    await turn();
+    expect(receiver.ids('web')).toEqual(['db.example:80@10.0.0.7']);
+    expect(receiver.last('web')!.service).toMatchObject({ doubt: '', isConfirmed: true });
+  });
+
   it('may be host names, which are resolved again and again', async () => {
     const { receiver, clock, addresses, provider } = await make({
       web: [{ address: 'db.example', port: 5432, weight: 1 }],

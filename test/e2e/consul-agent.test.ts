@@ -8,6 +8,7 @@ import type { ServiceSource } from '../../src/model/service.ts';
 import type { ConsulSettings } from '../../src/model/settings.ts';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -35,6 +36,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   async function follow(sources: readonly ServiceSource[], more: Partial<ConsulSettings> = {}) {
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(consul.url, more),
       clock: systemClock,
@@ -145,6 +147,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   it('a filter that is wrong is told by Consul, and hurts no other service', async () => {
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(consul.url),
       clock: systemClock,
@@ -215,6 +218,7 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   it('a key is followed: set, changed, deleted', async () => {
     const values: (string | null)[] = [];
     const kv = new KvWatch({
+      open: consulDoors.open,
       settings: consulSettings(consul.url),
       clock: systemClock,
       random: seededRandom(1),

@@ -5,6 +5,7 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import { hasConsul, startConsul } from '../support/consul.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -31,6 +32,7 @@ describe.skipIf(!hasConsul).each([
     for (const id of ['a', 'b', 'c']) await register(id);
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      ...consulDoors,
       ...{ settings: consulSettings(consul.url), clock: systemClock, random: seededRandom(1), log },
       guard: guardSettings,
       directMax,

@@ -7,6 +7,7 @@ import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import { type CountingProxy, startCountingProxy } from '../support/counting-proxy.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -32,6 +33,7 @@ describe.skipIf(!hasConsul)(`${COUNT} services over plain HTTP`, () => {
     proxy = await startCountingProxy(consul.port);
     for (const Name of names) await consul.register({ Name, ID: `${Name}-1`, Port: 8000 });
     provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(`http://127.0.0.1:${proxy.port}`),
       clock: systemClock,

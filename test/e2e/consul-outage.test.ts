@@ -6,6 +6,7 @@ import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import type { ConsulSettings } from '../../src/model/settings.ts';
 import { hasConsul, startConsul, startConsulCluster } from '../support/consul.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -22,6 +23,7 @@ afterEach(async () => {
 async function follow(address: string | readonly string[], more: Partial<ConsulSettings> = {}) {
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
+    ...consulDoors,
     guard: guardSettings,
     settings: consulSettings(address, more),
     clock: systemClock,
@@ -100,6 +102,7 @@ describe.skipIf(!hasConsul)('an agent', () => {
     await consul.kill();
     const { log } = keepingLogger();
     const provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(consul.url),
       clock: systemClock,

@@ -15,6 +15,7 @@ import type { ConsulSettings } from '../../src/model/settings.ts';
 import { hasConsul, READ_ALL, type SecureConsul, startSecureConsul } from '../support/consul.ts';
 import { startCountingProxy } from '../support/counting-proxy.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -58,6 +59,7 @@ describe.skipIf(!hasConsul)('an agent with ACLs and TLS', () => {
     const { sources = [source('web')], address = consul.httpsUrl } = options;
     const { log, lines } = keepingLogger();
     const provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(address, { tls: tls(), ...more }),
       clock: systemClock,

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodeDisk } from '../../src/state/disk.ts';
 import { StateFile } from '../../src/state/state-file.ts';
 import { linesOf, parseState, type State } from '../../src/state/state-format.ts';
 import { ManualClock } from '../support/clock.ts';
@@ -82,7 +83,8 @@ describe('the file', () => {
     const clock = new ManualClock();
     const { log, lines } = keepingLogger();
     const path = join(folder, 'state');
-    return { clock, lines, path, file: new StateFile({ path, clock, log, state: current }) };
+    const file = new StateFile({ path, clock, log, disk: nodeDisk, state: current });
+    return { clock, lines, path, file };
   }
 
   it('is written once for many changes of a second, for its owner alone', async () => {

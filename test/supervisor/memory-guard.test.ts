@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { nodeDoors } from '../../src/doors.ts';
 import { MemoryGuard } from '../../src/supervisor/memory-guard.ts';
 import { ManualClock } from '../support/clock.ts';
 import { keepingLogger } from '../support/discovery.ts';
@@ -41,6 +42,7 @@ it('goes by what container and machine allow where nothing is set', () => {
   const guard = new MemoryGuard({
     ...{ clock: new ManualClock(), log: keepingLogger().log, max: () => 0 },
     onChange: () => {},
+    resident: nodeDoors.residentBytes,
   });
   const { max, resident } = guard.status;
   expect(resident).toBeGreaterThan(1024 * 1024);

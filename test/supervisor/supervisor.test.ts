@@ -11,6 +11,7 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import type { ListenAddress, ListenError } from '../../src/model/listener.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
+import { nodeThreads } from '../../src/supervisor/node-thread.ts';
 import { Supervisor, type SupervisorOptions } from '../../src/supervisor/supervisor.ts';
 import { ManualClock } from '../support/clock.ts';
 import { freePorts } from '../support/ports.ts';
@@ -66,6 +67,7 @@ async function start(count: number, more: Partial<SupervisorOptions> = {}): Prom
     random: seededRandom(1),
     log,
     writeAccess: null,
+    startThread: nodeThreads(),
     full: () => published,
     onStreak: (streak) => void streaks.push(streak),
     onSuspect: (slot, reason) => void suspects.push({ slot, reason }),
@@ -223,7 +225,7 @@ describe('deltas', () => {
 describe('a worker that dies', () => {
   it('tells at once what its successor can not open', async () => {
     const clock = new ManualClock();
-    await start(1, { entry: failingWorker, clock });
+    await start(1, { startThread: nodeThreads(failingWorker), clock });
     const endpoint = await echoServer();
     const blocker = createServer();
     servers.push(blocker);
@@ -241,7 +243,7 @@ describe('a worker that dies', () => {
   });
 
   it('is replaced by one that knows the whole table; its counts are taken back', async () => {
-    await start(1, { entry: failingWorker });
+    await start(1, { startThread: nodeThreads(failingWorker) });
     const endpoint = await echoServer();
     const [port] = (await freePorts(1)) as [number];
     const one = tcp('one', loopback(port), [endpoint]);
@@ -265,13 +267,13 @@ describe('a worker that dies', () => {
 
   it('at its start ends the start', async () => {
     const entry = new URL('data:text/javascript,throw new Error("not today")');
-    const started = start(1, { entry });
+    const started = start(1, { startThread: nodeThreads(entry) });
     await expect(started).rejects.toThrow(/worker 0 did not start: .*not today/);
   });
 
   it('by not answering is reported, and then ended and replaced', async () => {
     const clock = new ManualClock();
-    await start(1, { entry: failingWorker, clock });
+    await start(1, { startThread: nodeThreads(failingWorker), clock });
     const tick = async (): Promise<void> => {
       clock.advance(1000);
       // A worker that can answer gets the time to.

@@ -20,6 +20,10 @@ export class ManualClock implements Clock {
     return { cancel: () => this.remove(timer) };
   }
 
+  nextTurn(run: () => void): void {
+    setImmediate(run);
+  }
+
   /** Lets `ms` pass; timers which the run sets are run too when they fall into it. */
   advance(ms: number): void {
     const end = this.now + ms;

@@ -1,6 +1,8 @@
 // Settings, sources and a receiver of updates for tests of providers.
+
 import type { LogFields, Logger } from '../../src/base/log.ts';
 import type { Provider, Update } from '../../src/discovery/provider.ts';
+import { nodeDoors } from '../../src/doors.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { ServiceSource } from '../../src/model/service.ts';
 import type { ConsulSettings, GuardSettings } from '../../src/model/settings.ts';
@@ -28,6 +30,11 @@ export function consulSettings(
     ...more,
   };
 }
+
+const { open } = await nodeDoors.loadConsul();
+
+/** What a Consul provider reaches the outside by, as in the program. */
+export const consulDoors = { open, resolve: nodeDoors.resolve };
 
 export function guardSettings(): GuardSettings {
   return { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 };

@@ -6,5 +6,6 @@ export function fastClock(factor: number): Clock {
     nowMs: () => systemClock.nowMs() * factor,
     wallMs: () => systemClock.wallMs(),
     setTimer: (delayMs, run) => systemClock.setTimer(delayMs / factor, run),
+    nextTurn: (run) => systemClock.nextTurn(run),
   };
 }

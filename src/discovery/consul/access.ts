@@ -3,6 +3,7 @@
 // datacenter has the service consul.
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { pause } from '../../base/pause.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulClient } from './client.ts';
 
@@ -63,6 +64,7 @@ export async function reportMissingRights(
       if (missing !== '') log.error({ registry: 'consul', address: client.address }, missing);
       return;
     }
-    await new Promise<void>((resolve) => clock.setTimer(RETRY_MS, resolve));
+    await pause(clock, RETRY_MS, signal);
+    if (signal.aborted) return;
   }
 }

@@ -7,6 +7,7 @@ import { Backoff } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Logger } from '../../base/log.ts';
+import { pause } from '../../base/pause.ts';
 import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import { type Answer, ConsulError, type DoubtKind, outageText } from './answer.ts';
@@ -171,7 +172,8 @@ export class BlockingQuery<T> {
     this.backoff.reset();
     const { receivedMs } = answer;
     const isFresh = isBackwards || !hasWaited;
-    const doubtKind = answer.doubt !== '' ? 'answer' : isBackwards ? 'fall' : 'outage';
+    // After an outage no second read knows better, whatever else is doubtful.
+    const doubtKind = isBackwards ? 'fall' : this.break !== '' ? 'outage' : 'answer';
     // After a break nothing is news: a registry whose index falls again and again would have us
     // ask as fast as it answers.
     const isNews = this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs });
@@ -196,8 +198,9 @@ export class BlockingQuery<T> {
     const failure =
       error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
     this.breakOff(outageText(failure));
-    void context.client.failOver(this.address, failure);
+    // First: it names the agent that is asked now.
     onError(failure);
+    void context.client.failOver(this.address, failure);
     // The jitter comes on top, so that those who were sent away together don't come together.
     await this.pause(failure.retryAfterMs + this.backoff.nextMs());
   }
@@ -208,17 +211,8 @@ export class BlockingQuery<T> {
   }
 
   private pause(ms: number): Promise<void> {
-    if (ms <= 0 || this.isStopped) return Promise.resolve();
+    if (this.isStopped) return Promise.resolve();
     this.step = new AbortController();
-    const { signal } = this.step;
-    return new Promise((resolve) => {
-      const timer = this.options.context.clock.setTimer(ms, done);
-      signal.addEventListener('abort', done, { once: true });
-      function done(): void {
-        timer.cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-    });
+    return pause(this.options.context.clock, ms, this.step.signal);
   }
 }

@@ -46,6 +46,10 @@ export interface BrakeOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly guard: () => GuardSettings;
+  /** Another one when a connection to the agent broke, or another agent is asked: it may know less. */
+  readonly epoch?: () => string;
+  /** Something is held of it: a doubt must come to an end, also where it leaves nothing out. */
+  readonly isHolding?: () => boolean;
   /** The second read, bounded in time. Rejects where it can't be had. */
   readonly askAgain: () => Promise<Answer>;
   /** Ids of the instances that were passed on last. */
@@ -64,6 +68,8 @@ export class Brake {
   /** The doubt that could not be cleared yet; '' where there is none. */
   private open = '';
   private timer: Timer | null = null;
+  /** The epoch of the answer that was taken last. */
+  private epoch = '';
   /** The answer that was passed on last was filtered, and nothing was in doubt. */
   private isFilteredAsEver = false;
 
@@ -77,6 +83,7 @@ export class Brake {
 
   /** Takes an answer; true where it changed something, or may. */
   take(given: Health): boolean {
+    this.epoch = this.currentEpoch;
     if (this.isAsking) {
       this.latest = given;
       return true;
@@ -84,6 +91,7 @@ export class Brake {
     const health = { ...given, doubt: this.withoutUsual(given.doubt) };
     const why = this.objection(health);
     if (why === '') {
+      if (health.doubt !== '' && this.options.isHolding?.() === true) this.lookAgain('outage');
       if (this.open === '') this.isFilteredAsEver = given.doubt === FILTERED;
       return this.options.pass({ ...health, doubt: health.doubt || this.open });
     }
@@ -95,6 +103,10 @@ export class Brake {
       this.hold(health, `${why}, again and again`);
     } else void this.confirm(health, why);
     return true;
+  }
+
+  private get currentEpoch(): string {
+    return this.options.epoch?.() ?? '';
   }
 
   private withoutUsual(doubt: string): string {
@@ -151,6 +163,9 @@ export class Brake {
       const kept = new Map([...again].map((id) => [id, reason]));
       this.lookAgain('answer');
       pass({ entries, receivedMs, change, doubt: '', kept });
+    } else if (this.epoch !== this.currentEpoch) {
+      // It may have begun anew between the two answers.
+      this.hold(first, why, 'outage');
     } else if (first.doubtKind === 'fall' && entries.length === 0) {
       // A registry that began anew and is still empty confirms that without knowing better.
       this.hold(first, why, 'outage');
@@ -165,7 +180,7 @@ export class Brake {
     if (kind === 'answer') this.open = doubt;
     onSecondRead('unconfirmed', `endpoints that the registry left out are held: ${doubt}`);
     this.lookAgain(kind);
-    pass({ ...first, doubt });
+    pass({ ...first, doubt, doubtKind: kind });
   }
 
   /** The leader's word. Rejects where that is in doubt itself. */
@@ -185,24 +200,40 @@ export class Brake {
   private async endDoubt(kind: DoubtKind): Promise<void> {
     if (this.isAsking) return this.lookAgain(kind);
     this.isAsking = true;
-    let isOver = false;
+    /** What is to be asked about again; null where the registry is sure. */
+    let left: DoubtKind | null = kind;
     try {
-      const { entries, receivedMs } = await this.secondRead();
-      isOver = true;
+      const second = await this.secondRead();
       if (this.isClosed) return;
-      this.open = '';
-      const change = 'the registry is sure again';
-      const isConfirmed = kind !== 'outage';
-      this.options.pass({ entries, receivedMs, change, doubt: '', isConfirmed, isForced: true });
+      // What was there so far, and is missing only now, may be yet to register again.
+      const isShort = missingIn(second.entries, this.options.present()).length > 0;
+      const isBroken = this.epoch !== this.currentEpoch || (kind === 'outage' && isShort);
+      left = isBroken ? 'outage' : null;
+      if (left === null) this.passSure(second, kind);
+      else this.passBroken(second);
     } catch {
       // Whoever failed has said so; the next try follows.
     } finally {
       this.isAsking = false;
     }
-    if (!isOver) this.lookAgain(kind);
+    if (left !== null) this.lookAgain(left);
     const { latest } = this;
     this.latest = null;
     if (latest !== null && !this.isClosed) this.take(latest);
+  }
+
+  private passSure(second: Pick<Health, 'entries' | 'receivedMs'>, kind: DoubtKind): void {
+    this.open = '';
+    const change = 'the registry is sure again';
+    const isConfirmed = kind !== 'outage';
+    this.options.pass({ ...second, change, doubt: '', isConfirmed, isForced: true });
+  }
+
+  /** It may have begun anew since the last answer, or still be filling up, and know no better. */
+  private passBroken(second: Pick<Health, 'entries' | 'receivedMs'>): void {
+    this.epoch = this.currentEpoch;
+    const doubt = 'first answer after an outage: a connection broke';
+    this.options.pass({ ...second, change: 'asked again', doubt, doubtKind: 'outage' });
   }
 }
 

@@ -77,6 +77,11 @@ export class Catalog {
     return this.isListed && this.inventory.isTried;
   }
 
+  /** `described` lacks nothing for want of an answer. */
+  get isComplete(): boolean {
+    return this.isListed && this.inventory.isKnown;
+  }
+
   /** Names of services that describe themselves, by tags or Meta. */
   get described(): ReadonlySet<string> {
     const { tagPrefix } = this.options;

@@ -7,8 +7,8 @@ import type { ConsulSettings } from '../../model/settings.ts';
 import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
 import { boundsOf } from './answer-bounds.ts';
 import { readJson, readText } from './body.ts';
-import { Dispatchers } from './dispatchers.ts';
 import { Token } from './token.ts';
+import type { ConsulTransport, OpenConsul } from './transport.ts';
 
 /** How often an agent that is preferred to the current one is looked at. */
 const RETURN_MS = 30_000;
@@ -32,7 +32,7 @@ export class ConsulClient {
   private readonly settings: ConsulSettings;
   private readonly clock: Clock;
   private readonly token: Token;
-  private readonly dispatchers: Dispatchers;
+  private readonly transport: ConsulTransport;
   private readonly closed = new AbortController();
   /** How many exchanges with an agent have broken, by address. */
   private readonly breaks = new Map<string, number>();
@@ -46,11 +46,11 @@ export class ConsulClient {
   /** Called with each answer: what was left out of it, for people; '' where nothing was. */
   onExcess: (path: string, excess: string) => void = () => {};
 
-  constructor(settings: ConsulSettings, clock: Clock) {
+  constructor(settings: ConsulSettings, clock: Clock, open: OpenConsul) {
     this.settings = settings;
     this.clock = clock;
     this.token = new Token(settings);
-    this.dispatchers = new Dispatchers(settings.tls, () => this.onProtocol());
+    this.transport = open(settings.tls, () => this.onProtocol());
     if (this.token.isFile) this.lookAtToken(this.readToken());
   }
 
@@ -61,7 +61,7 @@ export class ConsulClient {
 
   /** Whether open queries share a connection: HTTP/2, which Consul speaks over TLS. */
   get isMultiplexed(): boolean {
-    return this.dispatchers.isMultiplexed(this.address);
+    return this.transport.isMultiplexed(this.address);
   }
 
   /**
@@ -108,7 +108,7 @@ export class ConsulClient {
     this.closed.abort();
     this.returning?.cancel();
     this.tokenLook?.cancel();
-    await this.dispatchers.close();
+    await this.transport.close();
   }
 
   private async exchange(
@@ -116,7 +116,7 @@ export class ConsulClient {
     question: Question,
   ): Promise<Response & { receivedMs: number }> {
     const { clock } = this;
-    const dispatcher = this.dispatchers.for(address);
+    const channel = this.transport.to(address);
     const headers = this.headers(address);
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
@@ -128,18 +128,9 @@ export class ConsulClient {
     question.signal.addEventListener('abort', abort, { once: true });
     try {
       question.signal.throwIfAborted();
-      const url = this.urlOf(address, question);
-      const response = await dispatcher.request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method: 'GET',
-        headers,
-        signal: aborter.signal,
-        // The deadline bounds both; undici's own timers are coarse.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      const { statusCode: status, headers: fields } = response;
+      const path = this.pathOf(question);
+      const response = await channel.get({ path, headers, signal: aborter.signal });
+      const { status, headers: fields } = response;
       const isGood = status === 200;
       const bounds = boundsOf(question.path, this.settings.tagPrefix);
       const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
@@ -148,7 +139,7 @@ export class ConsulClient {
     } catch (error) {
       if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
-      this.dispatchers.recycle(address, dispatcher);
+      channel.recycle();
       throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);
     } finally {
       deadline.cancel();
@@ -156,8 +147,7 @@ export class ConsulClient {
     }
   }
 
-  private urlOf(address: string, { path, query, isConsistent }: Question): URL {
-    const url = new URL(path, address.startsWith('unix:') ? 'http://localhost' : address);
+  private pathOf({ path, query, isConsistent }: Question): string {
     const { datacenter, namespace, partition, stale } = this.settings;
     const standing = {
       ...(datacenter === '' ? {} : { dc: datacenter }),
@@ -165,10 +155,8 @@ export class ConsulClient {
       ...(partition === '' ? {} : { partition }),
       ...(stale && isConsistent !== true ? { stale: '' } : {}),
     };
-    for (const [name, value] of Object.entries({ ...standing, ...query })) {
-      url.searchParams.set(name, value);
-    }
-    return url;
+    const text = new URLSearchParams({ ...standing, ...query }).toString();
+    return text === '' ? path : `${path}?${text}`;
   }
 
   private headers(address: string): Record<string, string> {

@@ -8,6 +8,7 @@ import { readRegularFile } from '../../base/regular-file.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { TlsSettings } from '../../model/settings.ts';
 import { ConsulError } from './answer.ts';
+import type { ConsulChannel, ConsulRequest, ConsulResponse, ConsulTransport } from './transport.ts';
 
 /** Below an agent's default limit of 200 per client, which other programs of the host share. */
 const CONNECTIONS_MAX = 128;
@@ -15,7 +16,7 @@ const CONNECTIONS_MAX = 128;
 const STREAMS_MAX = 250;
 const CONNECT_MS_MAX = 5000;
 
-export class Dispatchers {
+export class Dispatchers implements ConsulTransport {
   private readonly tls: TlsSettings;
   private readonly onProtocol: () => void;
   private readonly agents = new Map<string, { agent: Agent; files: string }>();
@@ -33,8 +34,16 @@ export class Dispatchers {
     return address.startsWith('https:') && !this.onlyHttp1.has(address);
   }
 
+  to(address: string): ConsulChannel {
+    const agent = this.agentFor(address);
+    return {
+      get: (request) => get(agent, address, request),
+      recycle: () => this.recycle(address, agent),
+    };
+  }
+
   /** The pool of an address; a new one when certificate files have changed. */
-  for(address: string): Agent {
+  private agentFor(address: string): Agent {
     const files = address.startsWith('https:') ? this.fileVersions() : '';
     const known = this.agents.get(address);
     if (known?.files === files) return known.agent;
@@ -45,8 +54,7 @@ export class Dispatchers {
     return agent;
   }
 
-  /** Ends a shared connection on which nothing comes any more: it may be dead, unnoticed. */
-  recycle(address: string, agent: Agent): void {
+  private recycle(address: string, agent: Agent): void {
     if (!this.isMultiplexed(address) || this.agents.get(address)?.agent !== agent) return;
     this.agents.delete(address);
     void agent.destroy();
@@ -91,6 +99,19 @@ export class Dispatchers {
     const { caFile, certFile, keyFile } = this.tls;
     return [caFile, certFile, keyFile].map(versionOf).join();
   }
+}
+
+async function get(agent: Agent, address: string, asked: ConsulRequest): Promise<ConsulResponse> {
+  const origin = address.startsWith('unix:') ? 'http://localhost' : new URL(address).origin;
+  const { statusCode, headers, body } = await agent.request({
+    origin,
+    method: 'GET',
+    ...asked,
+    // The client's deadline bounds both; undici's own timers are coarse.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  return { status: statusCode, headers, body };
 }
 
 function makePlain(address: string): Agent {

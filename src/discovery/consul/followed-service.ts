@@ -7,7 +7,7 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/service.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
-import type { Update } from '../provider.ts';
+import type { Known, Update } from '../provider.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
 import { describeEntries, type SelfDescription } from './self-description.ts';
 import { type Instance, instancesOf } from './translate.ts';
@@ -20,6 +20,8 @@ const FLAPS = { burst: 200, ratePerSecond: 5 };
 /** Host names that can't be resolved: so many are shown. */
 const UNRESOLVED_MAX = 10;
 
+const FIRST = 'first answer while endpoints are held';
+
 /** An answer without its instances. */
 type Word = Omit<Verdict, 'entries'>;
 
@@ -31,9 +33,11 @@ export interface FollowedServiceOptions {
   readonly onUpdate: (update: Update) => void;
   /** Whether a setting may have this value. */
   readonly isGood?: (key: string, value: string) => boolean;
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
+  /** What is served of it before its first answer; nothing unless given. */
+  readonly known?: () => Known;
   /** How a second read is made, and who hears of it; without, every answer is taken as it is. */
-  readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'askAgain' | 'onSecondRead'>;
+  readonly brake?: Pick<BrakeOptions, 'random' | 'guard' | 'epoch' | 'askAgain' | 'onSecondRead'>;
 }
 
 export class FollowedService {
@@ -49,6 +53,8 @@ export class FollowedService {
   private sentBefore = '';
   private readonly flaps: TokenBucket;
   private sentById = new Map<string, readonly Endpoint[]>();
+  /** Some host name had no address when it was sent last. */
+  private hadNoAddress = false;
   private isAnswered = false;
   private readonly brake: Brake | null;
 
@@ -59,13 +65,13 @@ export class FollowedService {
     this.names = new HostNames({
       clock,
       onChange: () => {
-        const { doubt } = this.word;
         const change = 'a host name resolves differently';
-        this.emit({ change, doubt, receivedMs: clock.nowMs() });
+        const { doubt, doubtKind = 'answer' } = this.word;
+        this.emit({ change, doubt, doubtKind, receivedMs: clock.nowMs() });
       },
       onError: (name, why) =>
         log.warn({ service: source.service, name }, `host name can't be resolved: ${why}`),
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
     });
     this.brake = options.brake === undefined ? null : this.makeBrake(options.brake);
   }
@@ -91,7 +97,11 @@ export class FollowedService {
    * registry was asked again.
    */
   take(health: Health): boolean {
-    return this.brake === null ? this.accept(health) : this.brake.take(health);
+    if (this.brake === null) return this.accept(health);
+    // What a provider before this one held, for want of a registry that knows, is held on.
+    const isHeld = !this.isAnswered && this.options.known?.().isHeld === true;
+    const doubted: Health = { ...health, doubt: FIRST, doubtKind: 'outage' };
+    return this.brake.take(isHeld && health.doubt === '' ? doubted : health);
   }
 
   /** It can't be asked for, and never will: it has no instances, and the reason is its problem. */
@@ -110,9 +120,16 @@ export class FollowedService {
     return new Brake({
       ...how,
       clock: this.options.clock,
-      present: () => this.instances.map(({ id }) => id),
+      present: () => this.present(),
+      isHolding: () => this.options.known?.().isHeld === true,
       pass: (verdict) => this.accept(verdict),
     });
+  }
+
+  /** Ids of the instances that are served now: also those of a provider before this one. */
+  private present(): readonly string[] {
+    if (this.isAnswered) return this.instances.map(({ id }) => id);
+    return [...new Set((this.options.known?.().endpoints ?? []).map(instanceOf))];
   }
 
   private accept({ entries, ...verdict }: Verdict): boolean {
@@ -132,15 +149,21 @@ export class FollowedService {
   private emit(word: Word): boolean {
     const byId = new Map(this.instances.map((one) => [one.id, this.endpointsOf(one)]));
     const endpoints = [...byId.values()].flat();
+    const { hadNoAddress } = this;
     const { settings, order } = this.described;
     const problems = this.problems();
-    const { change, receivedMs, doubt, isConfirmed = false, isForced = false } = word;
+    const { change, receivedMs, isForced = false } = word;
+    // What a name that is not resolved leaves out must not be taken for gone.
+    const unresolved = this.names.doubtAbout(this.instances.map(({ host }) => host));
+    const doubt = word.doubt || unresolved;
+    const isConfirmed = word.isConfirmed === true || (hadNoAddress && doubt === '');
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
     const content = JSON.stringify([endpoints, settings, order, problems, [...kept]]);
     if (content === this.sent && !isForced) return false;
     const isFlap = content === this.sentBefore;
     this.sentBefore = this.sent;
     this.sent = content;
+    this.hadNoAddress = unresolved !== '';
     this.sentById = byId;
     const { source, onUpdate } = this.options;
     onUpdate({
@@ -152,6 +175,7 @@ export class FollowedService {
         ...(problems.length === 0 ? {} : { problems }),
         ...(kept.size === 0 ? {} : { kept }),
         ...(isConfirmed ? { isConfirmed } : {}),
+        ...(word.doubt !== '' && word.doubtKind === 'outage' ? { isLasting: true } : {}),
       },
       cause: { kind: 'registry', text: `consul: ${change}` },
       receivedMs,
@@ -176,6 +200,11 @@ export class FollowedService {
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];
     return addresses.map((address) => ({ id: `${id}@${address}`, address, ...rest }));
   }
+}
+
+/** The id of the endpoint's instance; those of host names have their address in it. */
+function instanceOf({ id, address }: Endpoint): string {
+  return id.endsWith(`@${address}`) ? id.slice(0, -address.length - 1) : id;
 }
 
 function withWhy(endpoints: readonly Endpoint[] = [], why: string): [string, string][] {

@@ -47,6 +47,8 @@ export class Inventory {
   described: ReadonlySet<string> = new Set();
   /** Has been read, or at least tried. */
   isTried = false;
+  /** Has been read, or can't be, for want of rights. */
+  isKnown = false;
   /** Somebody waits for the changes: they are looked for more often. */
   isUrgent = false;
   /** Most changes are told by somebody else before. */
@@ -84,6 +86,7 @@ export class Inventory {
       this.nodes = nodes;
       this.described = described;
       this.isTried = true;
+      this.isKnown = true;
       onError(null);
       onRead(changed);
     } catch (error) {
@@ -91,7 +94,10 @@ export class Inventory {
       this.isTried = true;
       this.isWanted = true;
       this.hasFailed = true;
-      onError(error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error)));
+      const failure =
+        error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
+      if (failure.isRefusal) this.isKnown = true;
+      onError(failure);
       onRead(new Set());
     }
     this.isReading = false;

@@ -8,12 +8,14 @@ import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
 import { ConsulClient } from './client.ts';
 import { Exchanges } from './exchanges.ts';
 import { listOf } from './translate.ts';
+import type { OpenConsul } from './transport.ts';
 
 export interface KvWatchOptions {
   readonly settings: ConsulSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly open: OpenConsul;
   /** The value that is in force: what another watch told last. Null for none. */
   readonly known?: string | null;
   /** The value as text, or null where the key does not exist; only when it has changed. */
@@ -30,10 +32,10 @@ export class KvWatch {
   private readonly exchanges: Exchanges;
   private last: string | null;
 
-  constructor({ settings, clock, random, log, onValue, known = null }: KvWatchOptions) {
+  constructor({ settings, clock, random, log, open, onValue, known = null }: KvWatchOptions) {
     this.onValue = onValue;
     this.last = known;
-    const client = new ConsulClient(settings, clock);
+    const client = new ConsulClient(settings, clock, open);
     this.client = client;
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
     const what = `key ${settings.kvKey}`;

@@ -7,7 +7,7 @@ import type { Random } from '../../base/prng.ts';
 import { type ServiceSource, sourceKey } from '../../model/service.ts';
 import type { ConsulSettings, GuardSettings } from '../../model/settings.ts';
 import type { Resolve } from '../host-names.ts';
-import type { Provider, ProviderStatus, Update } from '../provider.ts';
+import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { reportMissingRights } from './access.ts';
 import type { Answer } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
@@ -17,6 +17,7 @@ import { DirectWatch } from './direct-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { FollowedService } from './followed-service.ts';
 import { consistentQuery, healthPath, isAskable, scopeOf } from './service-query.ts';
+import type { OpenConsul } from './transport.ts';
 import { WideWatch } from './wide-watch.ts';
 
 /**
@@ -28,6 +29,8 @@ const DIRECT_MAX = 96;
 const FILTERED_MORE = 32;
 /** A service that describes itself and is gone from the catalog may be back soon. */
 const LINGER_MS = 5_000;
+/** What the first catalog lacks of a predecessor's: the server that was asked may be so far behind. */
+const HANDOVER_LINGER_MS = 20_000;
 /** After an outage its instances may take a registrar's while to register again. */
 const DOUBTFUL_LINGER_MS = 120_000;
 /** A second read waits no longer: what it is about is held meanwhile, and longer without it. */
@@ -38,12 +41,15 @@ export interface ConsulProviderOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly open: OpenConsul;
   /** The guard's settings as they are now. */
   readonly guard: () => GuardSettings;
   /** Whether a setting that a service gives itself may have this value. */
   readonly isGoodSetting?: (key: string, value: string) => boolean;
-  /** For tests. */
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
+  /** What is served of a source before this provider has said anything of it. */
+  readonly known?: (source: ServiceSource) => Known;
+  /** Services that are followed each by a query of its own; less in tests. */
   readonly directMax?: number;
 }
 
@@ -66,12 +72,16 @@ export class ConsulProvider implements Provider {
   private configured: readonly ServiceSource[] = [];
   /** Services that describe themselves; with a timer when they are gone from the catalog. */
   private readonly described = new Map<string, Timer | null>();
+  /** Until then what the catalog lacks may be yet to register again, clock.nowMs(). */
+  private doubtfulUntilMs = 0;
+  /** When the catalog was had for the first time, clock.nowMs(). */
+  private listedMs = Number.POSITIVE_INFINITY;
   private onUpdate: ((update: Update) => void) | null = null;
 
   constructor(options: ConsulProviderOptions) {
     this.options = options;
-    const { settings, clock, random, log } = options;
-    this.client = new ConsulClient(settings, clock);
+    const { settings, clock, random, log, open } = options;
+    this.client = new ConsulClient(settings, clock, open);
     this.context = { client: this.client, clock, random, log, waitMs: settings.waitMs };
     this.exchanges = new Exchanges({ clock, log });
   }
@@ -79,6 +89,22 @@ export class ConsulProvider implements Provider {
   follow(sources: readonly ServiceSource[]): void {
     this.configured = sources;
     if (this.onUpdate !== null) this.arrange();
+  }
+
+  /** What is held of it, its registry may be yet to name again. */
+  inherit(sources: readonly ServiceSource[]): void {
+    const { clock, known } = this.options;
+    const isHeld = sources.some((source) => known?.(source).isHeld === true);
+    if (isHeld) this.doubtfulUntilMs = clock.nowMs() + DOUBTFUL_LINGER_MS;
+  }
+
+  /** What the catalog lacks at first lingers, as what is gone from it later does. */
+  hasNamedAll(): boolean {
+    const { clock, settings } = this.options;
+    const fromMs = Math.max(this.listedMs + HANDOVER_LINGER_MS, this.doubtfulUntilMs);
+    if (!settings.selfDescribed) return this.status().isSynced;
+    const isComplete = this.catalogs.get(keyOf({}))?.isComplete === true;
+    return isComplete && this.status().isSynced && clock.nowMs() >= fromMs;
   }
 
   start(onUpdate: (update: Update) => void): void {
@@ -177,7 +203,7 @@ export class ConsulProvider implements Provider {
   }
 
   private followOne(source: ServiceSource): Following {
-    const { clock, log, resolve, settings, isGoodSetting } = this.options;
+    const { clock, log, resolve, settings, isGoodSetting, known } = this.options;
     const service: FollowedService = new FollowedService({
       clock,
       log,
@@ -187,10 +213,12 @@ export class ConsulProvider implements Provider {
       brake: {
         random: this.options.random,
         guard: this.options.guard,
+        epoch: () => `${this.client.address} ${this.client.breaksOf(this.client.address)}`,
         askAgain: () => this.askAgain(source),
         onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
       },
-      ...(resolve === undefined ? {} : { resolve }),
+      resolve,
+      ...(known === undefined ? {} : { known: () => this.doubted(known(source)) }),
       ...(isGoodSetting === undefined ? {} : { isGood: isGoodSetting }),
     });
     if (!isAskable(source.service)) return this.followNone(service);
@@ -204,11 +232,16 @@ export class ConsulProvider implements Provider {
     return { service, isDirect, stop: stopAll };
   }
 
+  /** While services may be yet to register again, the first answer about one may lack instances. */
+  private doubted({ endpoints, isHeld }: Known): Known {
+    return { endpoints, isHeld: isHeld || this.options.clock.nowMs() < this.doubtfulUntilMs };
+  }
+
   /** A service of this name can't be asked for; what follows it learns so once this turn is over. */
   private followNone(service: FollowedService): Following {
     const name = JSON.stringify(service.source.service);
     const why = `Consul can't be asked for a service named ${name}: its path would be another`;
-    queueMicrotask(() => service.refuse(why));
+    void Promise.resolve().then(() => service.refuse(why));
     return { service, isDirect: false, stop: () => service.close() };
   }
 
@@ -275,13 +308,17 @@ export class ConsulProvider implements Provider {
   private onCatalog(catalog: Catalog, doubt: string): void {
     const { clock } = this.options;
     const now = catalog.described;
+    const nowMs = clock.nowMs();
+    this.listedMs = Math.min(this.listedMs, nowMs);
+    if (doubt !== '') this.doubtfulUntilMs = nowMs + DOUBTFUL_LINGER_MS;
+    const lingerMs = Math.max(LINGER_MS, this.doubtfulUntilMs - nowMs);
     for (const name of now) {
       this.described.get(name)?.cancel();
       this.described.set(name, null);
     }
     for (const [name, absence] of this.described) {
       if (now.has(name) || absence !== null) continue;
-      const timer = clock.setTimer(doubt === '' ? LINGER_MS : DOUBTFUL_LINGER_MS, () => {
+      const timer = clock.setTimer(lingerMs, () => {
         this.described.delete(name);
         this.arrange();
       });

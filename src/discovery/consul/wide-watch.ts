@@ -210,8 +210,9 @@ export class WideWatch {
       follower.nodes = nodesOf(entries);
       follower.backoff.reset();
       exchanges.answered(follower.service.label, context.client.address);
-      const why = answer.doubt || doubt || this.brokenBy;
-      const doubtKind = answer.doubt === '' ? 'outage' : 'answer';
+      const broken = doubt || this.brokenBy;
+      const why = answer.doubt || broken;
+      const doubtKind = broken === '' ? 'answer' : 'outage';
       const { receivedMs } = answer;
       service.take({ entries, doubt: why, doubtKind, change, receivedMs });
     } catch (error) {

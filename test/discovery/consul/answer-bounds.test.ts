@@ -8,6 +8,7 @@ import { boundedInstance } from '../../../src/discovery/consul/answer-bounds.ts'
 import { ConsulClient } from '../../../src/discovery/consul/client.ts';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -47,7 +48,7 @@ async function startEndless(first: string, more: Buffer) {
 }
 
 async function errorAt(url: string, path: string): Promise<string> {
-  const client = new ConsulClient(consulSettings(url), systemClock);
+  const client = new ConsulClient(consulSettings(url), systemClock, consulDoors.open);
   ends.push(() => client.close());
   const question = { path, deadlineMs: 60_000, signal };
   return client.get(question).then(
@@ -97,6 +98,7 @@ describe('an answer beyond a bound', () => {
     const { log, lines } = keepingLogger();
     const addresses = other === '' ? agent.url : [agent.url, other];
     const provider = new ConsulProvider({
+      ...consulDoors,
       guard: guardSettings,
       settings: consulSettings(addresses),
       clock: fastClock(20),

@@ -5,7 +5,7 @@ import type { ConsulError } from '../../../src/discovery/consul/answer.ts';
 import { BlockingQuery, type QueryAnswer } from '../../../src/discovery/consul/blocking-query.ts';
 import { ConsulClient } from '../../../src/discovery/consul/client.ts';
 import { listOf } from '../../../src/discovery/consul/translate.ts';
-import { consulSettings, keepingLogger, untilTrue } from '../../support/discovery.ts';
+import { consulDoors, consulSettings, keepingLogger, untilTrue } from '../../support/discovery.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import {
   type Asked,
@@ -36,7 +36,7 @@ async function follow(
   const answer = typeof script === 'function' ? script : (_: Asked, n: number) => script[n] ?? null;
   const agent = await startScriptedAgent(answer);
   const clock = fastClock(factor);
-  const client = new ConsulClient(consulSettings(agent.url), clock);
+  const client = new ConsulClient(consulSettings(agent.url), clock, consulDoors.open);
   const { log, lines } = keepingLogger();
   const run: Run = { agent, answers: [], errors: [], log: lines };
   const query = new BlockingQuery({
@@ -224,7 +224,7 @@ describe('the end', () => {
   it('is at once, and nothing is called after it', async () => {
     const agent = await startScriptedAgent((_, n) => (n === 0 ? { index: 5 } : null));
     const clock = fastClock(1);
-    const client = new ConsulClient(consulSettings(agent.url), clock);
+    const client = new ConsulClient(consulSettings(agent.url), clock, consulDoors.open);
     const { log } = keepingLogger();
     let calls = 0;
     const query = new BlockingQuery({

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Answer } from '../../../src/discovery/consul/answer.ts';
-import { Brake, type Health, type Verdict } from '../../../src/discovery/consul/brake.ts';
+import {
+  Brake,
+  type BrakeOptions,
+  type Health,
+  type Verdict,
+} from '../../../src/discovery/consul/brake.ts';
 import { type Entry, instancesOf } from '../../../src/discovery/consul/translate.ts';
 import { ManualClock } from '../../support/clock.ts';
 import { guardSettings } from '../../support/discovery.ts';
@@ -13,13 +18,14 @@ const entries = (ids: string) => [...ids].map(entry);
 const idsOf = (list: readonly Entry[]) => instancesOf(list, 'upriver').map(({ id }) => id.slice(2));
 
 /** A brake before which these were passed on; the test gives the second reads. */
-function make(present: string, settings = guardSettings()) {
+function make(present: string, settings = guardSettings(), more: Partial<BrakeOptions> = {}) {
   const clock = new ManualClock();
   const passed: Verdict[] = [];
   const results: string[] = [];
   const waiting: ((answer: Partial<Answer> | Error) => void)[] = [];
   let known = entries(present);
   const brake = new Brake({
+    ...more,
     clock,
     random: () => 0,
     guard: () => settings,
@@ -54,6 +60,34 @@ function make(present: string, settings = guardSettings()) {
 }
 
 describe('the brake', () => {
+  it('does not take for sure what may have begun anew since', async () => {
+    let epoch = '1';
+    const { take, second, last, clock } = make('abcd', guardSettings(), { epoch: () => epoch });
+    take('');
+    epoch = '2';
+    await second({ body: [] });
+    expect(last()).toMatchObject({ ids: '', doubt: '4 of 4 at once', isConfirmed: false });
+
+    clock.advance(5000);
+    await second({ body: [] });
+    expect(last()).toMatchObject({
+      doubt: 'first answer after an outage: a connection broke',
+      isConfirmed: false,
+    });
+    clock.advance(5000);
+    await second({ body: entries('ab') });
+    expect(last()).toMatchObject({ ids: 'ab', doubt: '', isConfirmed: false });
+  });
+
+  it('ends a doubt that leaves nothing out, where something is held', async () => {
+    const { take, second, last, clock } = make('ab', guardSettings(), { isHolding: () => true });
+    take('ab', { doubt: 'a2 answers now', doubtKind: 'outage' });
+    expect(last().doubt).toBe('a2 answers now');
+    clock.advance(5000);
+    await second({ body: entries('ab') });
+    expect(last()).toMatchObject({ ids: 'ab', doubt: '', isConfirmed: false });
+  });
+
   it('lets through what leaves out no more than its share, or nothing at all', () => {
     const { take, passed, asked } = make('abcd');
     take('ab');

@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
+import type { Known } from '../../../src/discovery/provider.ts';
+import type { Endpoint } from '../../../src/model/endpoint.ts';
 import type { ServiceSource } from '../../../src/model/service.ts';
 import type { ConsulSettings } from '../../../src/model/settings.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -49,11 +52,17 @@ const health = (agent: ScriptedAgent) =>
 
 function start(
   settings: ConsulSettings,
-  options: { factor?: number; sources?: ServiceSource[] } = {},
+  options: { factor?: number; sources?: ServiceSource[]; known?: () => Known } = {},
 ) {
-  const { factor = 50, sources = [source('web')] } = options;
+  const {
+    factor = 50,
+    sources = [source('web')],
+    known = () => ({ endpoints: [], isHeld: false }),
+  } = options;
   const { log, lines } = keepingLogger();
   const provider = new ConsulProvider({
+    ...consulDoors,
+    known,
     guard: guardSettings,
     settings,
     clock: fastClock(factor),
@@ -253,6 +262,37 @@ describe('updates', () => {
       () => 'a later sync',
     );
     expect(run.receiver.all).toHaveLength(1);
+  });
+
+  it('of a new provider are confirmed where they leave out most of what is served', async () => {
+    const agent = await startScriptedAgent(({ path, query }) => {
+      if (!path.startsWith('/v1/health')) return { status: 404 };
+      if (query.has('consistent')) return { index: 7, body: instance('a') };
+      return query.has('index') ? null : { index: 7, body: [] };
+    });
+    ends.push(() => agent.stop());
+    const served = [{ id: 'n/a', address: '10.0.0.1' }] as unknown as Endpoint[];
+    const run = start(consulSettings(agent.url), {
+      known: () => ({ endpoints: served, isHeld: false }),
+    });
+    await run.receiver.until(() => run.receiver.about('web').length > 0, 'first update');
+    expect(run.receiver.ids('web')).toEqual(['n/a']);
+    expect(run.provider.status().secondReads).toMatchObject({ contradicted: 1 });
+  });
+
+  it('of a new provider end nothing that is held for want of a registry that knows', async () => {
+    const agent = await startScriptedAgent(({ path, query }) => {
+      if (!path.startsWith('/v1/health')) return { status: 404 };
+      return query.has('index') ? null : { index: 7, body: [] };
+    });
+    ends.push(() => agent.stop());
+    const served = [{ id: 'n/a', address: '10.0.0.1' }] as unknown as Endpoint[];
+    const known = () => ({ endpoints: served, isHeld: true });
+    const run = start(consulSettings(agent.url), { factor: 1, known });
+    await run.receiver.until(() => run.receiver.about('web').length > 0, 'first update');
+    const { doubt, isConfirmed } = run.receiver.last('web')!.service;
+    expect(doubt).toBe('first answer while endpoints are held');
+    expect(isConfirmed).toBeUndefined();
   });
 
   it('stop when the provider stops, and a source that is not wanted ends with a remove', async () => {

@@ -159,6 +159,16 @@ describe('a host name', () => {
     expect(receiver.last('web')!.cause.text).toContain('host name');
   });
 
+  it('makes what is said doubtful until it is resolved, so that nothing is removed for it', async () => {
+    const { take, receiver, names } = make();
+    take([at('db', 'db.example'), at('ip', '10.0.0.9')]);
+    expect(receiver.ids('web')).toEqual(['n/ip']);
+    expect(receiver.last('web')!.service.doubt).toBe('db.example is not resolved yet');
+    await names.answer('db.example', ['10.0.0.1']);
+    expect(receiver.ids('web')).toEqual(['n/db@10.0.0.1', 'n/ip']);
+    expect(receiver.last('web')!.service).toMatchObject({ doubt: '', isConfirmed: true });
+  });
+
   it('that changes leaves the old endpoints until the new one is resolved', async () => {
     const { take, receiver, names } = make();
     take([at('db', 'old.example')]);

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { KvWatch } from '../../../src/discovery/consul/kv-watch.ts';
-import { consulSettings, keepingLogger } from '../../support/discovery.ts';
+import { consulDoors, consulSettings, keepingLogger } from '../../support/discovery.ts';
 import { fastClock } from '../../support/fast-clock.ts';
 import { type Scripted, startScriptedAgent } from '../../support/scripted-agent.ts';
 
@@ -27,6 +27,7 @@ async function watched(script: readonly Scripted[], known: string | null = null)
   const values: (string | null)[] = [];
   const { log, lines } = keepingLogger();
   const kv = new KvWatch({
+    open: consulDoors.open,
     settings: consulSettings(agent.url),
     clock: fastClock(50),
     random: () => 0.5,

@@ -3,6 +3,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import {
+  consulDoors,
   consulSettings,
   guardSettings,
   keepingLogger,
@@ -40,6 +41,7 @@ async function follow(
   });
   const { log } = keepingLogger();
   const provider = new ConsulProvider({
+    ...consulDoors,
     settings: consulSettings(agent.url, { selfDescribed: true }),
     clock: fastClock(50),
     random: () => 0.5,

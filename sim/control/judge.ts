@@ -1,0 +1,224 @@
+// The oracles that look on while a run goes: what must hold at every instant. They know the truth of
+// the registry and what it answered, and nothing of how the product comes to its table.
+import type { TableEvent } from '../../src/control/view.ts';
+import type { SnapshotDelta } from '../../src/model/snapshot.ts';
+import type { Delivered } from './sim-consul.ts';
+import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
+import type { Instance } from './truth.ts';
+
+/** Old answers may be so old: a server's lag and the way. Whoever changed within it is not judged. */
+const RECENT_MS = 25_000;
+/** A report of failures and its effect are not further apart. */
+const REPORT_MS = 5000;
+
+export interface Circumstances {
+  readonly nowMs: () => number;
+  readonly holdMs: number;
+  readonly isGuarded: boolean;
+  /** Whether every configuration of late wants this endpoint there. */
+  readonly isWanted: (service: string, id: string) => boolean;
+  /** The worker threads that live. */
+  readonly threads: () => readonly SimThread[];
+  /** How long the server behind this endpoint has answered well, ms. */
+  readonly wellMs: (service: string, id: string) => number;
+}
+
+export class Judge implements ThreadWatcher {
+  readonly faults: string[] = [];
+  /** Since when an instance is registered, at one place, and accepted; by `node/id`. */
+  readonly sinceMs = new Map<string, number>();
+  private readonly around: Circumstances;
+  /** When an answer first left out who is there, by tag and key; until one has it again. */
+  private readonly leftOutMs = new Map<string, number>();
+  private readonly instances = new Map<string, Instance>();
+  /** Questions that this process has had answered, as `tag|service`. */
+  private readonly answered = new Set<string>();
+  private readonly streaks = new Map<string, number>();
+  /** Service -> endpoint -> state, by the events alone. */
+  private told = new Map<string, Map<string, string>>();
+  private lastEventId = 0;
+
+  constructor(around: Circumstances) {
+    this.around = around;
+  }
+
+  fault(text: string): void {
+    const seconds = (this.around.nowMs() / 1000).toFixed(3);
+    if (this.faults.length < 20) this.faults.push(`at ${seconds} s: ${text}`);
+  }
+
+  // What is so in truth
+
+  /** An instance is registered so from now on; null: no more. `isAccepted`: it may get traffic. */
+  setTruth(key: string, instance: Instance | null, isAccepted: boolean): void {
+    const known = this.instances.get(key);
+    const isSame =
+      known !== undefined &&
+      instance !== null &&
+      known.port === instance.port &&
+      known.tags.join() === instance.tags.join();
+    if (instance === null) this.instances.delete(key);
+    else this.instances.set(key, instance);
+    if (instance === null || !isAccepted) this.sinceMs.delete(key);
+    else if (!isSame || !this.sinceMs.has(key)) {
+      const now = this.around.nowMs();
+      this.sinceMs.set(key, now === 0 ? Number.NEGATIVE_INFINITY : now);
+    }
+  }
+
+  onDelivered({ path, tag, ids }: Delivered): void {
+    const service = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
+    for (const [key, one] of this.instances) {
+      if (one.service !== service || (tag !== '' && !one.tags.includes(tag))) continue;
+      const place = `${tag}|${key}`;
+      if (ids.has(key)) this.leftOutMs.delete(place);
+      else if (!this.leftOutMs.has(place)) {
+        // The first answer of all is believed: there is nothing to doubt it by.
+        const isFirst = !this.answered.has(`${tag}|${service}`);
+        this.leftOutMs.set(place, isFirst ? Number.NEGATIVE_INFINITY : this.around.nowMs());
+      }
+    }
+    this.answered.add(`${tag}|${service}`);
+  }
+
+  /** Whether some answer since left the instance out. */
+  wasLeftOut(key: string): boolean {
+    return [...this.leftOutMs.keys()].some((place) => place.endsWith(`|${key}`));
+  }
+
+  /** Another process: it knows nothing, and has been told nothing. */
+  begin(): void {
+    this.told = new Map();
+    this.lastEventId = 0;
+    this.leftOutMs.clear();
+    this.answered.clear();
+    this.streaks.clear();
+  }
+
+  // What the table does
+
+  onEvent(event: TableEvent): void {
+    const { service, endpoint, from, to, cause, id } = event;
+    if (id <= this.lastEventId) this.fault(`event ${id} comes after ${this.lastEventId}`);
+    this.lastEventId = id;
+    if (cause.text === '') this.fault(`an event of ${service} has no cause`);
+    if (endpoint === '') return;
+    const told = this.told.get(service) ?? new Map<string, string>();
+    this.told.set(service, told);
+    const before = told.get(endpoint) ?? '';
+    if (before !== from) {
+      this.fault(`${endpoint} of ${service} goes from '${from}', and was '${before}'`);
+    }
+    if (to === '') told.delete(endpoint);
+    else told.set(endpoint, to);
+    if (to === 'ejected' && from !== 'ejected') this.judgeEjection(event, told);
+    const isFromRegistry = to === 'down' && from !== '' && event.reason.startsWith('registry');
+    if (to === '' || isFromRegistry) this.judgeLoss(event);
+    if (to === 'down' && cause.kind === 'check') this.judgeCheck(event);
+  }
+
+  /** The events must add up to the table. */
+  compareEvents(shown: ReadonlyMap<string, ReadonlyMap<string, string>>): void {
+    for (const name of new Set([...shown.keys(), ...this.told.keys()])) {
+      const [told, is] = [this.told.get(name), shown.get(name)];
+      for (const id of new Set([...(told?.keys() ?? []), ...(is?.keys() ?? [])])) {
+        const state = is?.get(id)?.split(' ').at(-1) ?? '';
+        if (state === (told?.get(id) ?? '')) continue;
+        this.fault(`events say '${told?.get(id)}' of ${id} of ${name}, and it is '${state}'`);
+      }
+    }
+  }
+
+  private judgeLoss({ service, endpoint, to, cause }: TableEvent): void {
+    const { nowMs, holdMs, isGuarded, isWanted } = this.around;
+    const [key = ''] = endpoint.split('@');
+    const now = nowMs();
+    const sinceMs = this.sinceMs.get(key);
+    if (sinceMs === undefined || now - sinceMs < RECENT_MS) return;
+    if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
+    const leftOutMs = [...this.leftOutMs]
+      .filter(([place]) => place.endsWith(`|${key}`))
+      .reduce((first, [, ms]) => Math.min(first, ms), Number.POSITIVE_INFINITY);
+    const isLeftOut = leftOutMs !== Number.POSITIVE_INFINITY;
+    // Without the guard nothing is held: not for names that are not resolved yet either.
+    const isHeld = isGuarded || !endpoint.includes('@');
+    if (!isHeld || (isLeftOut && (!isGuarded || now - leftOutMs >= holdMs - 10))) return;
+    const was = isLeftOut
+      ? `was left out for ${((now - leftOutMs) / 1000).toFixed(1)} s alone`
+      : 'was left out by no answer';
+    const since = ((now - sinceMs) / 1000).toFixed(0);
+    this.fault(
+      `${endpoint} of ${service} is lost (${to || 'gone'}; ${cause.kind}: ${cause.text}): ` +
+        `it has been there for ${since} s, and ${was}`,
+    );
+  }
+
+  /** The workers know it at another port than it has now: what is lost is another endpoint. */
+  private hasMoved(service: string, endpoint: string): boolean {
+    const port = this.instances.get(endpoint.split('@')[0]!)?.port;
+    return this.around.threads().some(({ services }) => {
+      const shown = services.get(service)?.endpoints.find(({ id }) => id === endpoint);
+      return shown !== undefined && port !== undefined && shown.port !== port;
+    });
+  }
+
+  private judgeEjection({ service, endpoint }: TableEvent, told: Map<string, string>): void {
+    const reportedMs = this.streaks.get(`${service} ${endpoint}`) ?? Number.NEGATIVE_INFINITY;
+    if (this.around.nowMs() - reportedMs > REPORT_MS) {
+      this.fault(`${endpoint} of ${service} is ejected, and no worker reported it`);
+    }
+    const ejected = [...told.values()].filter((state) => state === 'ejected').length;
+    if (ejected > Math.max(1, Math.floor(told.size / 2))) {
+      this.fault(`${ejected} of ${told.size} endpoints of ${service} are ejected`);
+    }
+  }
+
+  private judgeCheck({ service, endpoint }: TableEvent): void {
+    const wellMs = this.around.wellMs(service, endpoint);
+    if (wellMs > RECENT_MS) {
+      const seconds = (wellMs / 1000).toFixed(0);
+      this.fault(`${endpoint} of ${service} fails its check, and has answered for ${seconds} s`);
+    }
+  }
+
+  // What workers have
+
+  onFault(text: string): void {
+    this.fault(text);
+  }
+
+  onStreak(_thread: SimThread, who: string): void {
+    const [name = ''] = who.split(' at ');
+    this.streaks.set(name, this.around.nowMs());
+  }
+
+  onApplied(thread: SimThread, delta: SnapshotDelta): void {
+    for (const { service, endpoints } of delta.upsert) {
+      for (const one of endpoints) {
+        if (one !== undefined) this.judgeSlot(thread, one.slot, whoOf(service.name, one));
+      }
+    }
+  }
+
+  /** Nobody else may have the slot: in a snapshot, or with requests in flight. */
+  private judgeSlot(by: SimThread, slot: number, who: string): void {
+    for (const thread of this.around.threads()) {
+      const held = thread.inFlight.get(slot);
+      if (held !== undefined && held.who !== who) {
+        this.fault(
+          `slot ${slot} goes to ${who}: worker ${thread.index} has requests of ${held.who}`,
+        );
+      }
+      for (const { service, endpoints } of thread.services.values()) {
+        for (const one of endpoints) {
+          if (one?.slot !== slot) continue;
+          const other = whoOf(service.name, one);
+          if (other === who) continue;
+          this.fault(
+            `slot ${slot} goes to ${who} in worker ${by.index}: worker ${thread.index} has it for ${other}`,
+          );
+        }
+      }
+    }
+  }
+}

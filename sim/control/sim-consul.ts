@@ -1,0 +1,398 @@
+// The simulated Consul: one cluster, and agents in front of it. It keeps Consul's rules (index per
+// question, blocking with jitter, stale and consistent reads) and breaks them where an agent's
+// trouble says so. Everything that was delivered whole is told to an observer, which judges what the
+// product may have believed.
+import type {
+  ConsulRequest,
+  ConsulResponse,
+  OpenConsul,
+} from '../../src/discovery/consul/transport.ts';
+import type { Chance } from '../kernel/chance.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { type Answered, answerOf } from './consul-answers.ts';
+import { emptyState, type State } from './truth.ts';
+
+/** What is wrong with an agent now. Times are of simulated ms; 0 and past ones mean: nothing. */
+export interface Trouble {
+  /** Refuses connections. */
+  downUntilMs: number;
+  /** Takes questions and answers none; open ones hang. */
+  silentUntilMs: number;
+  /** 429, with this Retry-After in seconds; 0 sends none. */
+  limitedUntilMs: number;
+  retryAfter: number;
+  /** 500 with X-Consul-Index: 1. */
+  failingUntilMs: number;
+  /** Says after seven seconds that there is no leader. */
+  leaderlessUntilMs: number;
+  /** Stale answers leave instances out: all of them, or with `isDoubtful` some, and says so. */
+  partialUntilMs: number;
+  isDoubtful: boolean;
+  /** Answers end in the middle: cut, or cleanly as a proxy would. */
+  truncatingUntilMs: number;
+  /** Answers without an index, or with index 0. */
+  indexlessUntilMs: number;
+  /** Answers take up to so long. */
+  slowUntilMs: number;
+  slowMs: number;
+  /** Stale answers come from a server that is so far behind. */
+  lagUntilMs: number;
+  lagMs: number;
+}
+
+const NO_TROUBLE: Trouble = {
+  ...{ downUntilMs: 0, silentUntilMs: 0, limitedUntilMs: 0, retryAfter: 0, failingUntilMs: 0 },
+  ...{ leaderlessUntilMs: 0, partialUntilMs: 0, isDoubtful: false, truncatingUntilMs: 0 },
+  ...{ indexlessUntilMs: 0, slowUntilMs: 0, slowMs: 0, lagUntilMs: 0, lagMs: 0 },
+};
+
+/** What was delivered whole with status 200 to a question about a service. */
+export interface Delivered {
+  readonly path: string;
+  /** '' where all were asked for. */
+  readonly tag: string;
+  /** Ids `node/id` that it has. */
+  readonly ids: ReadonlySet<string>;
+}
+
+const LEADERLESS_MS = 7000;
+
+interface Open {
+  readonly agent: SimAgent;
+  /** Looks whether there is an answer now. */
+  readonly look: () => void;
+  readonly cut: (error: Error) => void;
+}
+
+export class SimConsul {
+  state: State;
+  readonly agents: readonly SimAgent[];
+  readonly open = new Set<Open>();
+  /** Called with each good answer that arrives whole. */
+  onDelivered: (delivered: Delivered) => void = () => {};
+  lastGoodMs = 0;
+  questions = 0;
+  private readonly kernel: Kernel;
+  private readonly history: State[];
+  private readonly chance: Chance;
+
+  constructor(kernel: Kernel, addresses: readonly string[]) {
+    this.kernel = kernel;
+    this.chance = kernel.chance('consul');
+    this.state = emptyState(0, 20);
+    this.history = [this.state];
+    this.agents = addresses.map((address) => new SimAgent(address));
+  }
+
+  agent(address: string): SimAgent {
+    return this.agents.find((one) => one.address === address)!;
+  }
+
+  /** One write; null changes nothing. */
+  write(next: State | null): void {
+    if (next === null) return;
+    this.state = next;
+    this.history.push(next);
+    this.wake();
+    // Servers that are behind come to know of it later.
+    const lags = new Set(this.agents.map((agent) => this.lagOf(agent)));
+    for (const lagMs of lags) if (lagMs > 0) this.kernel.after(lagMs, () => this.wake());
+  }
+
+  /** All servers begin anew without anything: indexes are low again. */
+  restartEmpty(downMs: number): void {
+    const { nowMs } = this.kernel;
+    this.state = emptyState(nowMs, 12);
+    this.history.splice(0, this.history.length, this.state);
+    for (const agent of this.agents) this.begin(agent, { downUntilMs: nowMs + downMs });
+  }
+
+  /** A snapshot was restored: the same content, and lower indexes. */
+  lowerIndexes(): void {
+    const { state } = this;
+    const lower = (index: number): number => Math.max(2, Math.floor(index / 2));
+    const instances = [...state.instances].map(([key, one]) => {
+      const indexes = { index: lower(one.index), checkIndex: lower(one.checkIndex) };
+      return [key, { ...one, ...indexes }] as const;
+    });
+    const services = [...state.serviceIndexes].map(([key, index]) => [key, lower(index)] as const);
+    const keys = [...state.keys].map(([key, { text, index }]) => {
+      return [key, { text, index: lower(index) }] as const;
+    });
+    this.state = {
+      ...state,
+      ...{ atMs: this.kernel.nowMs, index: lower(state.index), instances: new Map(instances) },
+      ...{ serviceIndexes: new Map(services), keys: new Map(keys) },
+      ...{ extinctIndex: lower(state.extinctIndex), catalogIndex: lower(state.catalogIndex) },
+      ...{ checksIndex: lower(state.checksIndex), keysIndex: lower(state.keysIndex) },
+    };
+    this.history.splice(0, this.history.length, this.state);
+    for (const agent of this.agents) this.cutOpen(agent, 'rpc error making call: EOF');
+  }
+
+  /** The agent has a trouble from now on. */
+  begin(agent: SimAgent, trouble: Partial<Trouble>): void {
+    agent.trouble = { ...agent.trouble, ...trouble };
+    if (trouble.downUntilMs !== undefined) this.cutOpen(agent, 'other side closed');
+    if (trouble.lagUntilMs !== undefined) this.kernel.at(trouble.lagUntilMs, () => this.wake());
+    if (trouble.lagUntilMs !== undefined) this.wake();
+  }
+
+  /** All open questions at the agent end by a broken connection. */
+  cutOpen(agent: SimAgent, why: string): void {
+    for (const one of [...this.open]) {
+      if (one.agent === agent) one.cut(systemError('UND_ERR_SOCKET', why));
+    }
+  }
+
+  endTroubles(): void {
+    for (const agent of this.agents) agent.trouble = NO_TROUBLE;
+    this.wake();
+  }
+
+  /** The transport of one process; what `isDead` says ends everything without a word. */
+  opener(isDead: () => boolean): OpenConsul {
+    return () => {
+      const own = new Set<AbortController>();
+      return {
+        to: (address) => ({
+          get: (request) => this.get(this.agent(address), request, { own, isDead }),
+          recycle: () => {},
+        }),
+        isMultiplexed: () => false,
+        close: () => {
+          for (const one of own) one.abort();
+          return Promise.resolve();
+        },
+      };
+    };
+  }
+
+  private get(
+    agent: SimAgent,
+    request: ConsulRequest,
+    { own, isDead }: { own: Set<AbortController>; isDead: () => boolean },
+  ): Promise<ConsulResponse> {
+    this.questions += 1;
+    const closing = new AbortController();
+    own.add(closing);
+    return new Promise<ConsulResponse>((resolve, reject) => {
+      const question = new Question(this, agent, request.path);
+      const end = (run: () => void): void => {
+        if (!this.open.delete(entry)) return;
+        own.delete(closing);
+        request.signal.removeEventListener('abort', abort);
+        question.timer?.cancel();
+        if (!isDead()) run();
+      };
+      const abort = (): void => end(() => reject(systemError('ABORT_ERR', 'aborted')));
+      const entry: Open = {
+        agent,
+        look: () => question.look(),
+        cut: (error) => end(() => reject(error)),
+      };
+      question.answer = (response) => end(() => resolve(response));
+      question.fail = (error) => end(() => reject(error));
+      this.open.add(entry);
+      request.signal.addEventListener('abort', abort, { once: true });
+      closing.signal.addEventListener('abort', abort, { once: true });
+      if (request.signal.aborted) return abort();
+      question.begin();
+    });
+  }
+
+  private wake(): void {
+    for (const one of [...this.open]) one.look();
+  }
+
+  lagOf({ trouble }: SimAgent): number {
+    return trouble.lagUntilMs > this.kernel.nowMs ? trouble.lagMs : 0;
+  }
+
+  /** What a server behind this agent knows. */
+  viewOf(agent: SimAgent): State {
+    const lagMs = this.lagOf(agent);
+    if (lagMs === 0) return this.state;
+    const { history, kernel } = this;
+    let view = history[0]!;
+    for (const one of history) if (one.atMs <= kernel.nowMs - lagMs) view = one;
+    return view;
+  }
+
+  get now(): number {
+    return this.kernel.nowMs;
+  }
+
+  after(ms: number, run: () => void) {
+    return this.kernel.after(ms, run);
+  }
+
+  get draws(): Chance {
+    return this.chance;
+  }
+}
+
+export class SimAgent {
+  readonly address: string;
+  trouble: Trouble = NO_TROUBLE;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+}
+
+/** One question on its way, until it is answered. */
+class Question {
+  timer: { cancel(): void } | null = null;
+  answer: (response: ConsulResponse) => void = () => {};
+  fail: (error: Error) => void = () => {};
+  private readonly consul: SimConsul;
+  private readonly agent: SimAgent;
+  private readonly path: string;
+  private readonly search: URLSearchParams;
+  /** Set while it waits for the index to rise. */
+  private isWaiting = false;
+
+  constructor(consul: SimConsul, agent: SimAgent, target: string) {
+    this.consul = consul;
+    this.agent = agent;
+    const at = target.indexOf('?');
+    this.path = at < 0 ? target : target.slice(0, at);
+    this.search = new URLSearchParams(at < 0 ? '' : target.slice(at + 1));
+  }
+
+  /** The way there: a refused connection, or the question arrives. */
+  begin(): void {
+    const { consul, agent } = this;
+    const wayMs = consul.draws.between(0.1, 2);
+    this.timer = consul.after(wayMs, () => {
+      if (agent.trouble.downUntilMs > consul.now) {
+        return this.fail(systemError('ECONNREFUSED', `connect ECONNREFUSED ${agent.address}`));
+      }
+      this.arrive();
+    });
+  }
+
+  private arrive(): void {
+    const { consul, agent } = this;
+    const { trouble } = agent;
+    const { now } = consul;
+    if (trouble.silentUntilMs > now) return;
+    if (trouble.limitedUntilMs > now) {
+      const { retryAfter } = trouble;
+      const headers = retryAfter === 0 ? {} : { 'retry-after': `${retryAfter}` };
+      return this.send({ status: 429, index: null, body: 'rate limited' }, headers);
+    }
+    if (trouble.failingUntilMs > now) {
+      return this.send({ status: 500, index: 1, body: 'rpc error making call: EOF' });
+    }
+    if (trouble.leaderlessUntilMs > now && !this.isStale) {
+      this.timer = consul.after(LEADERLESS_MS, () =>
+        this.send({ status: 500, index: 1, body: 'No cluster leader' }),
+      );
+      return;
+    }
+    const index = Number(this.search.get('index') ?? 0);
+    const waitMs = Number.parseInt(this.search.get('wait') ?? '0', 10);
+    if (index === 0 || waitMs === 0 || this.now().index! > index) return this.send(this.now());
+    this.isWaiting = true;
+    const jitterMs = consul.draws.next() * (waitMs / 16);
+    this.timer = consul.after(waitMs + jitterMs, () => this.wakeUp());
+  }
+
+  /** The state has changed. */
+  look(): void {
+    if (!this.isWaiting) return;
+    const index = Number(this.search.get('index') ?? 0);
+    if (this.now().index! > index) this.wakeUp();
+  }
+
+  private wakeUp(): void {
+    this.timer?.cancel();
+    this.isWaiting = false;
+    if (this.agent.trouble.silentUntilMs <= this.consul.now) this.send(this.now());
+  }
+
+  private get isStale(): boolean {
+    return this.search.has('stale');
+  }
+
+  private now(): Answered {
+    const { consul, agent, path, search } = this;
+    return answerOf(this.isStale ? consul.viewOf(agent) : consul.state, path, search);
+  }
+
+  private send(answered: Answered, headers: Record<string, string> = {}): void {
+    const { consul, agent } = this;
+    const { trouble } = agent;
+    const { draws, now } = consul;
+    this.isWaiting = false;
+    const isGood = answered.status === 200;
+    // The leader's own answers are whole.
+    const isPartial = isGood && trouble.partialUntilMs > now && this.isStale;
+    const body = isPartial ? this.partOf(answered.body) : answered.body;
+    const isDoubtful = isPartial && trouble.isDoubtful;
+    const isIndexless = trouble.indexlessUntilMs > now && draws.happens(0.5);
+    const index = isIndexless ? (draws.happens(0.5) ? null : 0) : answered.index;
+    const fields = {
+      ...headers,
+      ...(index === null ? {} : { 'x-consul-index': `${index}` }),
+      'x-consul-knownleader': String(isGood && !isDoubtful),
+    };
+    const text = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
+    const isCut = isGood && trouble.truncatingUntilMs > now && draws.happens(0.5);
+    const kept = isCut ? text.slice(0, Math.floor(text.length * draws.next())) : text;
+    const ids = idsOf(body);
+    const slowMs = trouble.slowUntilMs > now ? draws.between(0, trouble.slowMs) : 0;
+    const { status } = answered;
+    const breaks = isCut && draws.happens(0.5);
+    this.timer = consul.after(draws.between(0.1, 2) + slowMs, () => {
+      const onWhole = (): void => this.deliver(status, { index, ids, isCut });
+      this.answer({ status, headers: fields, body: pieces(kept, { breaks, onWhole }) });
+    });
+  }
+
+  private deliver(
+    status: number,
+    { index, ids, isCut }: { index: number | null; ids: ReadonlySet<string>; isCut: boolean },
+  ): void {
+    if (status !== 200 || index === null || isCut) return;
+    this.consul.lastGoodMs = this.consul.now;
+    if (this.path.startsWith('/v1/health/service/')) {
+      const tag = this.search.get('tag') ?? '';
+      this.consul.onDelivered({ path: this.path, tag, ids });
+    }
+  }
+
+  /** All of a list is left out, or some of it where the answer admits that it is doubtful. */
+  private partOf(body: unknown): unknown {
+    if (!this.path.startsWith('/v1/health/service/') || !Array.isArray(body)) return body;
+    if (!this.agent.trouble.isDoubtful) return [];
+    return body.filter(() => this.consul.draws.happens(0.5));
+  }
+}
+
+function idsOf(body: unknown): ReadonlySet<string> {
+  if (!Array.isArray(body)) return new Set();
+  return new Set(
+    body.map((one: { Node?: { Node?: string }; Service?: { ID?: string } }) => {
+      return `${one.Node?.Node}/${one.Service?.ID}`;
+    }),
+  );
+}
+
+async function* pieces(
+  text: string,
+  { breaks, onWhole }: { breaks: boolean; onWhole: () => void },
+): AsyncGenerator<Buffer> {
+  const bytes = Buffer.from(text);
+  const half = Math.floor(bytes.length / 2);
+  if (half > 0) yield bytes.subarray(0, half);
+  if (breaks) throw systemError('UND_ERR_SOCKET', 'other side closed');
+  yield bytes.subarray(half);
+  onWhole();
+}
+
+export function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

@@ -1,0 +1,179 @@
+// One life of the program in the simulation: the product's composition root over simulated doors,
+// from its start to its stop or its death. A dead process gets no timer, no answer and no message.
+import type { Clock, Timer } from '../../src/base/clock.ts';
+import type { Logger } from '../../src/base/log.ts';
+import { describeService, isGoodSetting } from '../../src/config/describe.ts';
+import { loadSettings } from '../../src/config/load.ts';
+import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
+import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
+import type { Doors } from '../../src/doors.ts';
+import { Upriver } from '../../src/main.ts';
+import type { Settings } from '../../src/model/settings.ts';
+import type { SystemTables } from '../../src/supervisor/shared-ports.ts';
+import { cleanLedger } from '../data/ledgers.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { SimConsul } from './sim-consul.ts';
+import type { SimDisk } from './sim-disk.ts';
+import { SimThread, type ThreadWatcher } from './sim-thread.ts';
+
+export interface Surroundings {
+  readonly kernel: Kernel;
+  readonly consul: SimConsul;
+  readonly disk: SimDisk;
+  readonly probe: Doors['probe'];
+  readonly resolve: Doors['resolve'];
+  readonly watcher: ThreadWatcher;
+  /** Services followed each by a query of its own. */
+  readonly directMax: number;
+  readonly onError: (text: string) => void;
+}
+
+export class SimProcess {
+  readonly upriver: Upriver;
+  /** The last one started per place. */
+  readonly threads: SimThread[] = [];
+  /** Timers that are set and have not run: none may be left at the end. */
+  readonly timers = new Set<object>();
+  settings: Settings;
+  isStarted = false;
+  startedMs = Number.POSITIVE_INFINITY;
+  private isDead = false;
+  private readonly around: Surroundings;
+  private readonly number: number;
+  private text: string;
+  private overlay: string | null = null;
+  private threadCount = 0;
+
+  constructor(around: Surroundings, number: number, text: string) {
+    this.around = around;
+    this.number = number;
+    this.text = text;
+    this.settings = this.load()!;
+    const { kernel } = around;
+    const isDead = (): boolean => this.isDead;
+    const later = (ms: number, run: () => void): Timer => {
+      const key = {};
+      this.timers.add(key);
+      const timer = kernel.after(ms, () => {
+        this.timers.delete(key);
+        if (!this.isDead) run();
+      });
+      return {
+        cancel: () => {
+          this.timers.delete(key);
+          timer.cancel();
+        },
+      };
+    };
+    const clock: Clock = {
+      nowMs: kernel.clock.nowMs,
+      wallMs: kernel.clock.wallMs,
+      // As in Node: whole ms, and one at the least.
+      setTimer: (ms, run) => later(Math.max(1, Math.trunc(ms)), run),
+      nextTurn: (run) => void later(0, run),
+    };
+    const open = around.consul.opener(isDead);
+    const doors: Doors = {
+      clock,
+      random: kernel.chance(`process ${number}`).next,
+      loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, open }),
+      resolve: around.resolve,
+      // They are listened on by addresses, which nobody else has.
+      resolveListens: () => Promise.resolve(new Map()),
+      probePort: () => Promise.resolve(''),
+      localAddresses: () => [],
+      sockets: NO_SOCKETS,
+      probe: around.probe,
+      disk: around.disk.openFor(isDead),
+      startThread: (init, events) => {
+        this.threadCount += 1;
+        const name = `${number}.${init.index}.${this.threadCount}`;
+        const thread = new SimThread(init, events, { kernel, watcher: around.watcher, name });
+        this.threads[init.index] = thread;
+        return thread;
+      },
+      residentBytes: () => 1,
+    };
+    this.upriver = new Upriver({
+      settings: this.settings,
+      log: this.logger(),
+      writeAccess: null,
+      describe: describeService,
+      isGoodSetting,
+      onOverlay: (_key, overlay) => {
+        this.overlay = overlay;
+        this.reload('overlay');
+      },
+      configStatus: () => ({ error: '', loadedMs: 0 }),
+      doors,
+      ledger: cleanLedger(2).ledger,
+      consulDirectMax: around.directMax,
+    });
+  }
+
+  start(): void {
+    this.upriver.start().then(
+      () => {
+        this.isStarted = true;
+        this.startedMs = this.around.kernel.nowMs;
+      },
+      (error: unknown) => {
+        if (!this.isDead) this.around.onError(`the process can't start: ${String(error)}`);
+      },
+    );
+  }
+
+  /** The file of the configuration has another text. */
+  setText(text: string): void {
+    this.text = text;
+    this.reload('file');
+  }
+
+  /** kill -9. */
+  die(): void {
+    this.isDead = true;
+    for (const thread of this.threads) thread.vanish();
+    for (const one of [...this.around.consul.open]) one.cut(new Error('gone'));
+  }
+
+  private reload(why: string): void {
+    const settings = this.load();
+    // What can't be read changes nothing, as in the program.
+    if (settings === null) return;
+    this.settings = settings;
+    void this.upriver.apply(settings, { kind: 'reload', text: why });
+  }
+
+  private load(): Settings | null {
+    const { text, overlay } = this;
+    return loadSettings({
+      flags: {},
+      env: {},
+      file: { path: 'upriver.yaml', text },
+      kv: overlay === null ? null : { key: 'upriver/config', text: overlay },
+    }).settings;
+  }
+
+  private logger(): Logger {
+    const { kernel, onError } = this.around;
+    const { trace } = kernel;
+    const at = (level: string) => (fields: object, message: string) => {
+      if (this.isDead) return;
+      if (level === 'error' && !EXPECTED.test(message)) {
+        onError(`logged: ${message} ${JSON.stringify(fields)}`);
+      }
+      if (!trace.isOn) return;
+      trace.add(
+        kernel.nowMs,
+        `process ${this.number} ${level}: ${message} ${JSON.stringify(fields)}`,
+      );
+    };
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
+}
+
+const NO_SOCKETS: SystemTables = { table: () => '', socketsOf: () => [], pids: () => [] };
+
+/** Errors that a run may well have. */
+const EXPECTED =
+  /worker died|worker does not answer|listener .* is taken by|worker is unresponsive/;

@@ -1,0 +1,685 @@
+// One run of the control plane: a simulated Consul, servers, operators, workers and processes, to
+// which the steps of a plan happen. After the last fault everything is quiet, and the table must
+// come to equal the truth within the stated bounds.
+import { isDeepStrictEqual } from 'node:util';
+import type { Probe } from '../../src/health/checker.ts';
+import type { Settings } from '../../src/model/settings.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import type { Trace } from '../kernel/trace.ts';
+import { differences, type Expected, expectedTable, shownTable, type Word } from './expected.ts';
+import { Judge } from './judge.ts';
+import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
+import { SimConsul, systemError } from './sim-consul.ts';
+import { SimDisk } from './sim-disk.ts';
+import { SimProcess } from './sim-process.ts';
+import * as truth from './truth.ts';
+import { type Instance, keyOf, NODES } from './truth.ts';
+import * as universe from './universe.ts';
+
+const { AGENTS, HOST_NAME, OVERLAYS, OVERLAY_KEY, REGISTERED, STATE_FILE } = universe;
+
+/** How often the table is compared when all is quiet. */
+const LOOK_MS = 500;
+/** Retry-After of an agent that limits, s, at the most. */
+const RETRY_AFTER_MAX = 20;
+/** Configurations of the last so long are regarded: a reload takes its time. */
+const RELOAD_MS = 15_000;
+/** Beyond so many events a run goes round in circles. */
+const EVENTS_MAX = 300_000;
+const SETTLE_MS = 200_000;
+
+export interface ControlResult {
+  readonly events: number;
+  readonly questions: number;
+  readonly steps: number;
+  /** How long the table took to equal the truth once the faults had stopped, ms. */
+  readonly settledMs: number;
+  readonly faults: readonly string[];
+}
+
+/** Without a stack: it would be another one where the run is started in another way. */
+const BUG = Object.assign(new Error('a bug'), { stack: 'a bug' });
+
+interface Server {
+  how: ServerTrouble | null;
+  /** Since when it answers well. */
+  wellSinceMs: number;
+}
+
+/** Runs the plan of a seed, or these steps of it. */
+export async function runControlWorld(
+  seed: number,
+  { trace, steps }: { trace?: Trace; steps?: readonly Step[] } = {},
+): Promise<ControlResult> {
+  const kernel = new Kernel(seed, trace);
+  return new ControlWorld(kernel, steps ?? planOf(kernel)).run();
+}
+
+export class ControlWorld {
+  private readonly kernel: Kernel;
+  private readonly steps: readonly Step[];
+  private readonly shape: universe.Shape;
+  private readonly consul: SimConsul;
+  private readonly disk: SimDisk;
+  private readonly judge: Judge;
+  private readonly directMax: number;
+  /** Who ought to be registered, by `node/id`. */
+  private readonly should = new Map<string, Instance>();
+  private readonly maintained = new Set<string>();
+  private readonly servers: Server[] = REGISTERED.map(() => ({ how: null, wellSinceMs: -1e9 }));
+  private readonly places = new Map<string, number>();
+  private readonly words = new Map<string, Word>();
+  private nameAddresses: readonly string[] = ['10.5.0.1'];
+  private isNameGone = false;
+  private nameChangedMs = Number.NEGATIVE_INFINITY;
+  private process: SimProcess | null = null;
+  private processCount = 0;
+  private variant = 0;
+  private configs: { settings: Settings; untilMs: number }[] = [];
+  /** The end of a quiet run: no process is started any more. */
+  private isOver = false;
+  /** Endpoints that the last process knew when it died, for a warm start. */
+  private expectedWarm: { key: string; service: string }[] = [];
+  /** The registry whose table the state file has. */
+  private warmConsul = '';
+  private reloadedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(kernel: Kernel, steps: readonly Step[]) {
+    this.kernel = kernel;
+    this.steps = steps;
+    const chance = kernel.chance('shape');
+    this.shape = {
+      waitS: chance.pick([5, 10, 60]),
+      holdS: chance.pick([30, 30, 40]),
+      isGuarded: !chance.happens(0.1),
+      maxRemoved: chance.pick([50, 50, 20]),
+      isStale: chance.happens(0.8),
+    };
+    this.directMax = chance.pick([96, 96, 2, 0]);
+    this.consul = new SimConsul(kernel, AGENTS);
+    this.disk = new SimDisk(kernel);
+    this.judge = new Judge({
+      nowMs: () => kernel.nowMs,
+      holdMs: this.shape.holdS * 1000,
+      isGuarded: this.shape.isGuarded,
+      isWanted: (service, id) => this.isWanted(service, id),
+      threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
+      wellMs: (service, id) => this.wellMs(service, id),
+    });
+    this.consul.onDelivered = (delivered) => this.judge.onDelivered(delivered);
+  }
+
+  async run(): Promise<ControlResult> {
+    const { kernel, judge } = this;
+    for (const [which] of REGISTERED.entries()) {
+      if (kernel.chance(`first ${which}`).happens(0.7)) this.register(which, 1);
+    }
+    this.startProcess();
+    for (const step of this.steps) kernel.at(step.atMs, () => this.take(step));
+    let settledMs = -1;
+    try {
+      await this.pass(FAULTS_END_MS);
+      this.endFaults();
+      settledMs = await this.settle();
+      await this.finish();
+    } catch (error) {
+      judge.fault(`thrown: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+    const { eventCount: events } = kernel;
+    const { questions } = this.consul;
+    return { events, questions, steps: this.steps.length, settledMs, faults: judge.faults };
+  }
+
+  private async pass(untilMs: number): Promise<void> {
+    const { kernel } = this;
+    await kernel.run(untilMs, () => kernel.eventCount > EVENTS_MAX);
+    if (kernel.eventCount > EVENTS_MAX) throw new Error(`more than ${EVENTS_MAX} events`);
+  }
+
+  // Processes
+
+  private startProcess(): void {
+    if (this.isOver) return;
+    this.processCount += 1;
+    this.words.clear();
+    this.judge.begin();
+    const process = new SimProcess(
+      {
+        kernel: this.kernel,
+        consul: this.consul,
+        disk: this.disk,
+        probe: this.probe,
+        resolve: () => this.resolve(),
+        watcher: this.judge,
+        directMax: this.directMax,
+        onError: (text) => this.judge.fault(text),
+      },
+      this.processCount,
+      universe.configText(this.variant, this.shape),
+    );
+    this.process = process;
+    // A registry that answers without them is believed by a process that is new.
+    const { instances } = this.consul.state;
+    this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
+    if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
+    // The state file of another registry is not read.
+    if (JSON.stringify(process.settings.consul) !== this.warmConsul) this.expectedWarm = [];
+    this.configs = [];
+    this.noteConfig();
+    process.upriver.controller.events.subscribe((event) => {
+      if (this.process === process) this.judge.onEvent(event);
+    });
+    process.start();
+    this.awaitStarted(process);
+  }
+
+  /** When it is ready, what the process before it had must be there. */
+  private awaitStarted(process: SimProcess): void {
+    if (this.process !== process) return;
+    if (!process.isStarted) {
+      this.kernel.after(10, () => this.awaitStarted(process));
+      return;
+    }
+    const shown = shownTable(process.upriver.controller);
+    for (const { key, service } of this.expectedWarm) {
+      const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
+      const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
+      if (isThere || !isSure || !this.isWanted(service, key)) continue;
+      this.judge.fault(`${key} of ${service} is not there after a start with a state file`);
+    }
+    this.expectedWarm = [];
+  }
+
+  private killProcess(step: Extract<Step, { kind: 'crash' }>): void {
+    const { process, disk, kernel } = this;
+    if (process === null) return;
+    this.noteWarm(process, step);
+    process.die();
+    this.process = null;
+    if (step.isPowerLost) disk.losePower();
+    this.spoil(step.file);
+    kernel.after(step.downMs, () => this.startProcess());
+  }
+
+  /** What must be served after the next start: what was known for a while. */
+  private noteWarm(process: SimProcess, { file }: { file: string }): void {
+    this.expectedWarm = [];
+    const { nowMs } = this.kernel;
+    if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
+    // The file is written anew a moment later.
+    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < 5000) return;
+    this.warmConsul = JSON.stringify(process.settings.consul);
+    for (const [service, endpoints] of shownTable(process.upriver.controller)) {
+      for (const id of endpoints.keys()) {
+        const [key = ''] = id.split('@');
+        const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
+        if (nowMs - sinceMs > 10_000) this.expectedWarm.push({ key, service });
+      }
+    }
+  }
+
+  private spoil(fate: string): void {
+    const content = this.disk.files.get(STATE_FILE);
+    if (content === undefined) return;
+    if (fate === 'away') this.disk.files.delete(STATE_FILE);
+    if (fate === 'torn') content.text = content.text.slice(0, content.text.length * 0.7);
+    if (fate === 'of another version') {
+      content.text = content.text.replace('"version":', '"version":9');
+    }
+    if (fate === 'of another registry') {
+      content.text = content.text.replace('"fingerprint":"', '"fingerprint":"f');
+    }
+  }
+
+  private stopProcess(onStopped: () => void): void {
+    const { process } = this;
+    if (process === null) return;
+    this.process = null;
+    this.expectedWarm = [];
+    process.upriver.drain().then(
+      () => {
+        this.checkStopped(process);
+        onStopped();
+      },
+      (error: unknown) => this.judge.fault(`the process can't stop: ${String(error)}`),
+    );
+  }
+
+  private checkStopped(process: SimProcess): void {
+    // The bound of the last write may be waited for a moment longer: it holds nothing.
+    this.kernel.after(2500, () => {
+      if (process.timers.size > 0) this.judge.fault(`${process.timers.size} timers are left over`);
+      process.die();
+    });
+    const alive = process.threads.filter(({ isAlive }) => isAlive).length;
+    if (alive > 0) this.judge.fault(`${alive} workers outlive the process`);
+  }
+
+  private noteConfig(): void {
+    const { process, kernel } = this;
+    if (process === null) return;
+    const { settings } = process;
+    for (const one of this.configs) {
+      if (one.settings === settings) one.untilMs = Number.POSITIVE_INFINITY;
+      else one.untilMs = Math.min(one.untilMs, kernel.nowMs + RELOAD_MS);
+    }
+    this.configs = this.configs.filter(({ untilMs }) => untilMs > kernel.nowMs);
+    const isKnown = this.configs.some((one) => one.settings === settings);
+    if (!isKnown) this.configs.push({ settings, untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  // The truth
+
+  private isWanted(service: string, id: string): boolean {
+    // What a process knew of a name it forgets at its end; old addresses go after a while.
+    const nameMs = this.kernel.nowMs - this.nameChangedMs;
+    if (service === 'names' && (this.isNameGone || nameMs < 60_000)) return false;
+    if (
+      this.process !== null &&
+      !this.configs.some((one) => one.settings === this.process?.settings)
+    ) {
+      this.noteConfig();
+    }
+    return this.configs.every(({ settings, untilMs }) => {
+      if (untilMs <= this.kernel.nowMs) return true;
+      const endpoints = this.expectedBy(settings).get(service);
+      return endpoints !== undefined && [...endpoints.keys()].some((one) => one.startsWith(id));
+    });
+  }
+
+  private expectedBy(settings: Settings): Expected {
+    return expectedTable({
+      settings,
+      instances: [...this.should.values()],
+      maintained: this.maintained,
+      words: this.words,
+      isServing: (place, type) => this.isServing(place, type),
+      nameAddresses: this.nameAddresses,
+    });
+  }
+
+  private isServing(place: string, type: 'http' | 'tcp'): boolean {
+    const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    return how === null || (how === 'answers 500' && type === 'tcp');
+  }
+
+  private wellMs(_service: string, id: string): number {
+    const one = this.should.get(id);
+    if (one === undefined) return 0;
+    const server = this.servers[this.places.get(universe.placeOf(one)) ?? -1];
+    return server === undefined || server.how !== null ? 0 : this.kernel.nowMs - server.wellSinceMs;
+  }
+
+  private setShould(key: string, instance: Instance | null): void {
+    if (instance === null) this.should.delete(key);
+    else this.should.set(key, instance);
+    this.tellTruth(key);
+  }
+
+  private tellTruth(key: string): void {
+    const one = this.should.get(key) ?? null;
+    const isBarred =
+      one === null ||
+      one.status === 'critical' ||
+      one.isInMaintenance ||
+      this.maintained.has(one.node);
+    this.judge.setTruth(key, one, !isBarred);
+  }
+
+  private register(which: number, weight: number): void {
+    const base = REGISTERED[which]!;
+    const key = keyOf(base);
+    const instance = { ...(this.should.get(key) ?? base), weight };
+    this.putInstance(which, instance);
+  }
+
+  private putInstance(which: number, instance: Instance): void {
+    this.places.set(universe.placeOf(instance), which);
+    this.servers[which]!.wellSinceMs = Math.max(
+      this.servers[which]!.wellSinceMs,
+      this.kernel.nowMs,
+    );
+    this.setShould(keyOf(instance), instance);
+    const { consul, kernel } = this;
+    if (!this.isAway) consul.write(truth.withInstance(consul.state, kernel.nowMs, instance));
+  }
+
+  /** Consul is down: who registers does so when it is back. */
+  private isAway = false;
+
+  // Steps
+
+  private take(step: Step): void {
+    const { kernel } = this;
+    if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, `STEP ${sentenceOf(step)}`);
+    this.noteConfig();
+    this.act(step);
+  }
+
+  private act(step: Step): void {
+    const { consul, kernel, should } = this;
+    const { nowMs } = kernel;
+    const key = 'which' in step ? keyOf(REGISTERED[step.which]!) : '';
+    const known = should.get(key);
+    switch (step.kind) {
+      case 'register':
+        return this.register(step.which, step.weight);
+      case 'deregister':
+        this.setShould(key, null);
+        return consul.write(truth.withoutInstance(consul.state, nowMs, key));
+      case 'move':
+        if (known !== undefined) this.putInstance(step.which, { ...known, port: known.port + 20 });
+        return;
+      case 'describe':
+        return this.describe(step.which);
+      case 'status':
+      case 'maintenance': {
+        if (known === undefined) return;
+        const change =
+          step.kind === 'status' ? { status: step.status } : { isInMaintenance: step.isOn };
+        this.setShould(key, { ...known, ...change });
+        return consul.write(truth.withStatus(consul.state, nowMs, { key, ...change }));
+      }
+      case 'node-maintenance':
+        return this.maintainNode(NODES[step.node]!, step.isOn);
+      case 'overlay': {
+        const text = OVERLAYS[step.variant] ?? null;
+        return consul.write(truth.withKey(consul.state, nowMs, OVERLAY_KEY, text));
+      }
+      case 'operate':
+        return this.operate(step);
+      case 'reload':
+        this.variant = step.variant;
+        this.reloadedMs = nowMs;
+        this.process?.setText(universe.configText(step.variant, this.shape));
+        return this.noteConfig();
+      case 'name':
+        this.isNameGone = step.isGone;
+        this.nameChangedMs = nowMs;
+        if (!step.isGone) this.nameAddresses = [`10.5.0.${1 + (Math.floor(nowMs) % 200)}`];
+        return;
+      case 'disk-full':
+        this.disk.fullUntilMs = nowMs + step.forMs;
+        return;
+      default:
+        return this.harm(step);
+    }
+  }
+
+  private harm(step: Step): void {
+    const { consul, kernel } = this;
+    const untilMs = kernel.nowMs + ('forMs' in step ? step.forMs : 0);
+    switch (step.kind) {
+      case 'agent':
+        return this.trouble(step, untilMs);
+      case 'cut':
+        return consul.cutOpen(consul.agents[step.agent]!, 'read ECONNRESET');
+      case 'leaderless':
+        for (const agent of consul.agents) consul.begin(agent, { leaderlessUntilMs: untilMs });
+        return;
+      case 'restart-empty':
+        return this.restartEmpty(step);
+      case 'lower-indexes':
+        return consul.lowerIndexes();
+      case 'server': {
+        const server = this.servers[step.server]!;
+        server.how = step.how;
+        kernel.at(untilMs, () => this.recover(server, step.how));
+        return;
+      }
+      case 'worker-dies':
+        return this.process?.threads[step.worker]?.die(1, BUG);
+      case 'worker-hangs': {
+        const thread = this.process?.threads[step.worker];
+        if (thread !== undefined) thread.hungUntilMs = untilMs;
+        return;
+      }
+      case 'crash':
+        return this.killProcess(step);
+      case 'restart':
+        this.stopProcess(() => kernel.after(step.downMs, () => this.startProcess()));
+        return;
+    }
+  }
+
+  private recover(server: Server, how: ServerTrouble): void {
+    if (server.how !== how) return;
+    server.how = null;
+    server.wellSinceMs = this.kernel.nowMs;
+  }
+
+  private trouble(step: Extract<Step, { kind: 'agent' }>, untilMs: number): void {
+    const { consul } = this;
+    const agent = consul.agents[step.agent]!;
+    const chance = this.kernel.chance(`trouble ${step.atMs}`);
+    switch (step.trouble) {
+      case 'down':
+        return consul.begin(agent, { downUntilMs: untilMs });
+      case 'silent':
+        return consul.begin(agent, { silentUntilMs: untilMs });
+      case 'limited': {
+        const retryAfter = chance.int(0, RETRY_AFTER_MAX);
+        return consul.begin(agent, { limitedUntilMs: untilMs, retryAfter });
+      }
+      case 'failing':
+        return consul.begin(agent, { failingUntilMs: untilMs });
+      case 'partial':
+        return consul.begin(agent, { partialUntilMs: untilMs, isDoubtful: false });
+      case 'doubtful':
+        return consul.begin(agent, { partialUntilMs: untilMs, isDoubtful: true });
+      case 'truncating':
+        return consul.begin(agent, { truncatingUntilMs: untilMs });
+      case 'indexless':
+        return consul.begin(agent, { indexlessUntilMs: untilMs });
+      case 'slow':
+        return consul.begin(agent, { slowUntilMs: untilMs, slowMs: chance.int(10, 4000) });
+      case 'lag':
+        return consul.begin(agent, { lagUntilMs: untilMs, lagMs: chance.int(100, 15_000) });
+    }
+  }
+
+  private restartEmpty({ downMs, backMs, atMs }: Extract<Step, { kind: 'restart-empty' }>): void {
+    const { consul, kernel } = this;
+    consul.restartEmpty(downMs);
+    this.isAway = true;
+    const chance = kernel.chance(`back ${atMs}`);
+    kernel.after(downMs, () => {
+      this.isAway = false;
+      for (const node of this.maintained) {
+        consul.write(truth.withNodeMaintenance(consul.state, kernel.nowMs, { node, isOn: true }));
+      }
+      for (const key of [...this.should.keys()]) {
+        kernel.after(chance.between(0, backMs), () => {
+          const one = this.should.get(key);
+          if (one === undefined || this.isAway || consul.state.instances.has(key)) return;
+          consul.write(truth.withInstance(consul.state, kernel.nowMs, one));
+        });
+      }
+    });
+  }
+
+  private describe(which: number): void {
+    const { service } = REGISTERED[which]!;
+    for (const [i, one] of REGISTERED.entries()) {
+      const known = this.should.get(keyOf(one));
+      if (one.service !== service || known === undefined) continue;
+      this.putInstance(i, toggled(known, one));
+    }
+  }
+
+  private maintainNode(node: string, isOn: boolean): void {
+    const { consul, kernel } = this;
+    if (isOn) this.maintained.add(node);
+    else this.maintained.delete(node);
+    for (const [key, one] of this.should) if (one.node === node) this.tellTruth(key);
+    if (this.isAway) return;
+    consul.write(truth.withNodeMaintenance(consul.state, kernel.nowMs, { node, isOn }));
+  }
+
+  private operate({ which, word }: Extract<Step, { kind: 'operate' }>): void {
+    const { process } = this;
+    if (process?.isStarted !== true) return;
+    const { service } = REGISTERED[which]!;
+    const id = keyOf(REGISTERED[which]!);
+    const command = word === 'weight' ? { kind: word, weight: 7 } : { kind: word };
+    if (process.upriver.controller.operate(service, id, command) !== '') return;
+    const before = this.words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
+    const after: Word = word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
+    this.words.set(`${service} ${id}`, after);
+  }
+
+  // What is behind the endpoints
+
+  private readonly probe: Probe = (check, { address, port }, signal) => {
+    const place = `${address}:${port}`;
+    const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    return new Promise((resolve) => {
+      const tookMs = how === 'is silent' ? check.timeoutMs : 2;
+      const isGood = this.isServing(place, check.type);
+      const timer = this.kernel.after(tookMs, () => {
+        signal.removeEventListener('abort', abort);
+        resolve({ isGood, text: isGood ? 'answered' : `${place} ${how}` });
+      });
+      const abort = (): void => {
+        timer.cancel();
+        resolve({ isGood: false, text: 'aborted' });
+      };
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  };
+
+  private resolve(): Promise<{ addresses: readonly string[]; ttlMs: number }> {
+    return new Promise((resolve, reject) => {
+      this.kernel.after(3, () => {
+        if (this.isNameGone) reject(systemError('ENOTFOUND', `queryA ENOTFOUND ${HOST_NAME}`));
+        else resolve({ addresses: this.nameAddresses, ttlMs: 10_000 });
+      });
+    });
+  }
+
+  // The end
+
+  private endFaults(): void {
+    const { kernel, consul } = this;
+    if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'QUIET from now on');
+    consul.endTroubles();
+    this.isNameGone = false;
+    this.disk.fullUntilMs = 0;
+    for (const server of this.servers) {
+      if (server.how !== null) this.recover(server, server.how);
+    }
+    for (const thread of this.process?.threads ?? []) thread.hungUntilMs = 0;
+    this.quiet();
+  }
+
+  private quiet(): void {
+    for (const thread of this.process?.threads ?? []) thread.isQuiet = true;
+  }
+
+  /** Bound of how long it takes until the table equals the truth, ms: see docs/simulator.md. */
+  private get boundMs(): number {
+    const { waitS, holdS } = this.shape;
+    const silence = waitS * 1000 * (17 / 16) + 5000;
+    const pause = 30_000 + RETRY_AFTER_MAX * 1000;
+    const doubt = holdS * 1000 + 1000 + 11_000;
+    const described = 120_000 + 5000;
+    return silence + pause + Math.max(doubt, described) + 10_000;
+  }
+
+  /** Resolves with how long it took, ms. */
+  private async settle(): Promise<number> {
+    const { kernel, judge, boundMs } = this;
+    const startMs = kernel.nowMs;
+    let wrong: string[] = [];
+    while (kernel.nowMs < startMs + boundMs) {
+      await this.pass(kernel.nowMs + LOOK_MS);
+      this.quiet();
+      const { process } = this;
+      if (process?.isStarted !== true) continue;
+      wrong = differences(
+        this.expectedBy(process.settings),
+        shownTable(process.upriver.controller),
+      );
+      if (wrong.length > 0) continue;
+      const tookMs = kernel.nowMs - startMs;
+      await this.staysSettled(boundMs);
+      return tookMs;
+    }
+    judge.fault(`after ${Math.round(boundMs / 1000)} s of quiet: ${wrong.join('; ')}`);
+    return boundMs;
+  }
+
+  /** Once it equals the truth it must stay so, as what holds things ends. */
+  private async staysSettled(boundMs: number): Promise<void> {
+    const { kernel, judge } = this;
+    await this.pass(kernel.nowMs + boundMs / 2);
+    const process = this.process!;
+    const { controller, providers, supervisor } = process.upriver;
+    const shown = shownTable(controller);
+    const wrong = differences(this.expectedBy(process.settings), shown);
+    if (wrong.length > 0) judge.fault(`settled, and then: ${wrong.join('; ')}`);
+    judge.compareEvents(shown);
+    this.compareWorkers(process);
+    const { ok, reason } = supervisor.liveness();
+    if (!ok) judge.fault(`not live at the end: ${reason}`);
+    for (const { name, lastSyncMs, lastError, isSynced } of providers.statuses()) {
+      if (name !== 'consul') continue;
+      const ageMs = kernel.nowMs - lastSyncMs;
+      const ageMsMax = this.shape.waitS * 1000 * (17 / 16) + 5000;
+      if (ageMs > ageMsMax) judge.fault(`the sync age is ${Math.round(ageMs)} ms`);
+      if (lastSyncMs > this.consul.lastGoodMs + 50) judge.fault('the sync age is too young');
+      if (lastError !== '') judge.fault(`an error is shown still: ${lastError}`);
+      if (!isSynced) judge.fault('not synced at the end');
+    }
+    const { ready, reason: why } = process.upriver.readiness();
+    if (!ready || why !== '') judge.fault(`not plainly ready at the end: ${why}`);
+  }
+
+  /** Each worker has exactly what was published. */
+  private compareWorkers({ upriver, threads }: SimProcess): void {
+    const full = upriver.controller.full();
+    const services = new Map(full.upsert.map((one) => [one.service.name, one]));
+    for (const thread of threads) {
+      const name = `worker ${thread.index}`;
+      if (thread.version !== full.version) {
+        this.judge.fault(`${name} is at version ${thread.version} of ${full.version}`);
+      }
+      if (!isDeepStrictEqual(sorted(thread.services), sorted(services))) {
+        this.judge.fault(`${name} has another table than was published`);
+      }
+      if (!isDeepStrictEqual(thread.listeners, full.listeners)) {
+        this.judge.fault(`${name} has other listeners than were published`);
+      }
+    }
+  }
+
+  /** Stops the process; nothing may be left. */
+  private async finish(): Promise<void> {
+    const { kernel, judge, consul, process } = this;
+    this.isOver = true;
+    let isStopped = process === null;
+    this.stopProcess(() => {
+      isStopped = true;
+    });
+    await kernel.run(kernel.nowMs + SETTLE_MS, () => isStopped);
+    if (!isStopped) judge.fault('the process does not stop');
+    if (consul.open.size > 0) judge.fault(`${consul.open.size} questions are left open`);
+    const end = await kernel.run(kernel.nowMs + SETTLE_MS);
+    if (end !== 'idle') judge.fault(`events are left over: ${kernel.pendingCount}`);
+  }
+}
+
+function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Its description, or for others a weight of its own, taken away or given back. */
+function toggled(known: Instance, base: Instance): Instance {
+  if (base.service === 'meta') {
+    return { ...known, meta: Object.keys(known.meta).length > 0 ? {} : base.meta };
+  }
+  const own = base.service === 'shop' ? 'upriver.listen=9500' : 'upriver.weight=3';
+  const has = known.tags.includes(own);
+  const tags = has ? known.tags.filter((tag) => tag !== own) : [...known.tags, own];
+  return { ...known, tags };
+}

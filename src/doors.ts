@@ -1,0 +1,78 @@
+// Everything by which the control plane reaches the outside: the program's own, which a simulator
+// replaces. What is not among them (stats port, secrets in files) is off in a simulation.
+import { networkInterfaces } from 'node:os';
+import { type Clock, systemClock } from './base/clock.ts';
+import type { Random } from './base/prng.ts';
+import type { Probe as ProbePort } from './control/port-claims.ts';
+import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { ConsulProvider } from './discovery/consul/provider.ts';
+import type { OpenConsul } from './discovery/consul/transport.ts';
+import { type Resolve, resolveName } from './discovery/host-names.ts';
+import { addressesOfNames } from './discovery/listen-names.ts';
+import type { Probe } from './health/checker.ts';
+import { probe } from './health/probe.ts';
+import { type Disk, nodeDisk } from './state/disk.ts';
+import { nodeThreads } from './supervisor/node-thread.ts';
+import { probeAddress } from './supervisor/port-probe.ts';
+import { linuxTables, type SystemTables } from './supervisor/shared-ports.ts';
+import type { StartThread } from './supervisor/thread-door.ts';
+
+/** What speaks with Consul, and the way to it. */
+export interface ConsulParts {
+  readonly ConsulProvider: typeof ConsulProvider;
+  readonly KvWatch: typeof KvWatch;
+  readonly open: OpenConsul;
+}
+
+export interface Doors {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Called where Consul is followed, as often as it is. */
+  readonly loadConsul: () => Promise<ConsulParts>;
+  /** Host names in the place of addresses. */
+  readonly resolve: Resolve;
+  /** The addresses of the host names that are listened on, by name. Never rejects. */
+  readonly resolveListens: (hosts: readonly string[]) => Promise<Map<string, string[]>>;
+  /** One active check of one endpoint. */
+  readonly probe: Probe;
+  /** Who has an address that is to be listened on. */
+  readonly probePort: ProbePort;
+  /** Every address of this machine. */
+  readonly localAddresses: () => readonly string[];
+  /** The system's tables of sockets. */
+  readonly sockets: SystemTables;
+  readonly disk: Disk;
+  readonly startThread: StartThread;
+  /** Bytes that the process has taken. */
+  readonly residentBytes: () => number;
+}
+
+export const nodeDoors: Doors = {
+  clock: systemClock,
+  random: Math.random,
+  loadConsul,
+  resolve: resolveName,
+  resolveListens: addressesOfNames,
+  probe,
+  probePort: probeAddress,
+  localAddresses: () =>
+    Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address)),
+  sockets: linuxTables,
+  disk: nodeDisk,
+  startThread: nodeThreads(),
+  residentBytes: () => process.memoryUsage.rss(),
+};
+
+// What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
+async function loadConsul(): Promise<ConsulParts> {
+  const [{ ConsulProvider }, { KvWatch }, { Dispatchers }] = await Promise.all([
+    import('./discovery/consul/provider.ts'),
+    import('./discovery/consul/kv-watch.ts'),
+    import('./discovery/consul/dispatchers.ts'),
+  ]);
+  return {
+    ConsulProvider,
+    KvWatch,
+    open: (tls, onProtocol) => new Dispatchers(tls, onProtocol),
+  };
+}

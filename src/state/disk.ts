@@ -1,0 +1,39 @@
+// The door to the disk: what the state file needs of it.
+import { open, rename, rm } from 'node:fs/promises';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
+
+export interface DiskFile {
+  /** Appends. */
+  write(text: string): Promise<void>;
+  /** Resolves when what was written survives a power failure. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Everything rejects with the system's error. */
+export interface Disk {
+  /** The whole file as UTF-8. Rejects where it is no regular file, or larger than a state file is. */
+  read(path: string): Promise<string>;
+  /** Opens a file for writing, empty; readable by its owner alone. */
+  create(path: string): Promise<DiskFile>;
+  /** The file takes the name `to`, in the place of what had it. */
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file; one that is not there is fine. */
+  remove(path: string): Promise<void>;
+}
+
+export const nodeDisk: Disk = {
+  read: async (path) => readRegularFile(path, BOUNDS.stateFile.max).toString(),
+  async create(path) {
+    // Outputs of checks may tell secrets: others on the machine don't read it.
+    const file = await open(path, 'w', 0o600);
+    return {
+      write: (text) => file.writeFile(text),
+      sync: () => file.sync(),
+      close: () => file.close(),
+    };
+  },
+  rename,
+  remove: (path) => rm(path, { force: true }),
+};
