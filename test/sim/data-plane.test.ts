@@ -1,5 +1,5 @@
-// Worlds of the data plane: a fixed set of seeds, and fresh ones, each for so long. Bounded by time and
-// not by number, so that a loaded machine makes it smaller and not red.
+// Worlds of the data plane: a fixed set of seeds, bounded by time so that a loaded machine makes it
+// smaller and not red, and a fresh one. `npm run sim` draws fresh ones for as long as it is given.
 import { describe, expect, it } from 'vitest';
 import { runWorld } from '../../sim/data/world.ts';
 import { Trace } from '../../sim/kernel/trace.ts';
@@ -7,8 +7,9 @@ import { dataMutants } from '../../sim/mutants/data-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 
 const FIXED_SEEDS = 150;
-const FIXED_MS = 25_000;
-const FRESH_MS = 20_000;
+const FIXED_MS = 40_000;
+const FRESH_SEEDS = 1;
+const FRESH_MS = 30_000;
 
 /** Runs seeds from `first` on, for so long or so many; returns how many exchanges there were. */
 async function run(first: number, ms: number, seedsMax: number): Promise<number> {
@@ -27,10 +28,10 @@ describe('a world of the data plane', () => {
     expect(await run(1, FIXED_MS, FIXED_SEEDS)).toBeGreaterThan(0);
   });
 
-  it('keeps every promise, over fresh seeds', { timeout: 120_000 }, async () => {
+  it('keeps every promise, over a fresh seed', { timeout: 120_000 }, async () => {
     const first = Math.floor(Math.random() * 2 ** 31);
-    console.log(`fresh seeds from ${first}`);
-    expect(await run(first, FRESH_MS, Number.POSITIVE_INFINITY)).toBeGreaterThan(0);
+    console.log(`fresh seed ${first}`);
+    expect(await run(first, FRESH_MS, FRESH_SEEDS)).toBeGreaterThan(0);
   });
 
   it('runs the same way each time', { timeout: 60_000 }, async () => {
