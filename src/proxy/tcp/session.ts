@@ -60,6 +60,8 @@ export class TcpSession implements Owner {
   /** What the client has sent so far, as long as the session may move to another endpoint. */
   private readonly early = new EarlyBytes();
   private hasClientEnded = false;
+  /** Its connection has closed in order; what it sent is still on its way to the endpoint. */
+  private isClientGone = false;
   private hasUpstreamEnded = false;
   /** Why it ended otherwise than in order; the first reason counts. */
   private why: Reason | null = null;
@@ -173,7 +175,8 @@ export class TcpSession implements Owner {
   private cut(why: Reason): void {
     this.why ??= why;
     this.upstream?.wire.reset();
-    this.client.reset();
+    if (this.isClientGone) this.finish(false);
+    else this.client.reset();
   }
 
   // Trust
@@ -239,6 +242,17 @@ export class TcpSession implements Owner {
   onClose(error: NodeJS.ErrnoException | null): void {
     if (this.state === 'closed') return;
     const isOrderly = error === null && this.hasClientEnded && this.hasUpstreamEnded;
+    if (isOrderly && this.upstream !== null && !this.upstream.wire.isFlushed) {
+      // What the client sent last is still on its way to the endpoint.
+      this.isClientGone = true;
+      this.touch();
+      return;
+    }
+    this.finish(isOrderly);
+  }
+
+  /** The client's connection is gone, and nothing is on its way any more. */
+  private finish(isOrderly: boolean): void {
     const wasRelaying = this.state === 'relaying';
     this.state = 'closed';
     this.context.wheel.remove(this.timer);
@@ -276,6 +290,7 @@ export class TcpSession implements Owner {
   }
 
   onUpstreamDrain(): void {
+    if (this.isClientGone) return this.finish(true);
     this.touch();
     this.client.resume();
   }
@@ -287,6 +302,7 @@ export class TcpSession implements Owner {
       else this.connectFailed(detail === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, detail);
       return;
     }
+    if (this.isClientGone) return this.finish(error === null);
     if (this.hasUpstreamEnded) {
       this.leaveEndpoint();
       this.linger();
