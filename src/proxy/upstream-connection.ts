@@ -41,6 +41,8 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   user: UpstreamUser | null;
   /** Whether an earlier exchange was answered on it: it may then be stale. */
   isReused = false;
+  /** It has no user any more, and closes when it is flushed. */
+  private isLeaving = false;
   /** Monotonic ms since it lies in the pool. */
   idleSinceMs = 0;
   private readonly openedMs: number;
@@ -87,6 +89,17 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.wire.destroy();
   }
 
+  /** As destroy, once the endpoint has taken what was sent; with RST where it has not within `ms`. */
+  destroyFlushed(ms: number): void {
+    if (this.wire.isFlushed) {
+      this.destroy();
+      return;
+    }
+    this.user = null;
+    this.isLeaving = true;
+    this.setTimer(ms);
+  }
+
   /** As destroy, with RST: the endpoint sees that what it got is not complete. */
   reset(): void {
     this.user = null;
@@ -109,7 +122,8 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   }
 
   onDrain(): void {
-    this.user?.onUpstreamDrain();
+    if (this.isLeaving) this.destroy();
+    else this.user?.onUpstreamDrain();
   }
 
   onClose(error: NodeJS.ErrnoException | null): void {
@@ -121,7 +135,8 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   }
 
   onTimer(): void {
-    if (this.user !== null) this.user.onUpstreamTimer();
+    if (this.isLeaving) this.reset();
+    else if (this.user !== null) this.user.onUpstreamTimer();
     else this.discard();
   }
 

@@ -33,6 +33,8 @@ const RESPONSE_CUT = reason('response-cut');
 
 /** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
 const INTERIM_MAX = 32;
+/** How long an endpoint may take to take the last bytes of a tunnel. */
+const FLUSH_MS = 5000;
 /** A connection whose responses are larger is read into a buffer of its own while they come. */
 const STREAMED_MIN = 32 * 1024;
 
@@ -160,11 +162,13 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   }
 
   drop(isReset = false): void {
-    const { upstream } = this;
+    const { state, upstream } = this;
     this.state = 'idle';
     this.upstream = null;
     this.rest?.end();
     if (isReset) upstream?.reset();
+    // The last bytes of a tunnel that ends in order are still to be taken.
+    else if (state === 'tunnel') upstream?.destroyFlushed(FLUSH_MS);
     else upstream?.destroy();
     this.hold.leave();
   }
