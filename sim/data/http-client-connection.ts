@@ -254,6 +254,8 @@ export class HttpClientConnection implements MessageSink {
       this.isInterim = false;
       return;
     }
+    // The client may have left while it read the head.
+    if (this.isOver) return;
     const { request } = this.open.shift()!;
     const { attempt } = this;
     request.gotBytes = this.bodyBytes;
