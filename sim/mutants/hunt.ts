@@ -1,16 +1,5 @@
-// Runs worlds from seed 1 on until one fails, or for so long; for the runner, which starts this file in
-// the copy of the sources that has a fault. Prints each seed, and at the end one line of JSON.
+// The hunt over worlds of the data plane (hunting.ts).
 import { runWorld } from '../data/world.ts';
+import { hunt } from './hunting.ts';
 
-const seconds = Number(process.argv[2]);
-const startMs = performance.now();
-let seed = 0;
-let fault = '';
-while (fault === '' && performance.now() - startMs < seconds * 1000) {
-  seed += 1;
-  // The runner sees by it that worlds come to an end.
-  process.stdout.write(`seed ${seed}\n`);
-  fault = (await runWorld(seed)).faults[0] ?? '';
-}
-const ms = Math.round(performance.now() - startMs);
-process.stdout.write(`${JSON.stringify({ seeds: seed, ms, fault })}\n`);
+await hunt(runWorld);

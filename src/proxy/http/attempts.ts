@@ -4,12 +4,10 @@
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import type { Reason } from '../../model/reason.ts';
-import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
-import type { LiveService } from '../live-service.ts';
 import type { Placement } from '../placement.ts';
 import { Alarm, type AlarmOwner } from './alarm.ts';
-import type { EndpointEvents, EndpointSide } from './endpoint-side.ts';
+import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
 import { Http1Attempt } from './http1-attempt.ts';
 import type { HttpPlane } from './plane.ts';
 import type { RequestCopy } from './request-copy.ts';
@@ -17,17 +15,11 @@ import type { RequestCopy } from './request-copy.ts';
 /** Kept connections that lay idle for longer are not used for what can't be repeated. */
 const FRESH_MS = 1000;
 
-/** What the tries are of. */
-export interface Tried {
-  readonly live: LiveService;
-  readonly service: Service;
-  readonly method: string;
+/** The exchange, whose request all tries are of. */
+export interface AttemptsOwner extends EndpointEvents, AlarmOwner, Tried {
   /** The request may be sent more than once. */
   readonly isRepeatable: boolean;
   readonly isUpgrade: boolean;
-}
-
-export interface AttemptsOwner extends EndpointEvents, AlarmOwner {
   /** Before an attempt ends: what it moved is counted on its endpoint. */
   countBytes(attempt: EndpointSide): void;
 }
@@ -42,7 +34,6 @@ export class Attempts {
   private readonly wheel: TimerWheel;
   private readonly placement: Placement;
   private readonly copy: RequestCopy;
-  private request!: Tried;
   /** For a second try; made for the first request that has one. */
   private spare: EndpointSide | null = null;
   private hedgeDue: Alarm | null = null;
@@ -56,8 +47,7 @@ export class Attempts {
     this.current = new Http1Attempt(owner, plane);
   }
 
-  begin(request: Tried): void {
-    this.request = request;
+  begin(): void {
     this.needsFresh = false;
   }
 
@@ -68,9 +58,8 @@ export class Attempts {
   }
 
   private openOn(attempt: EndpointSide, endpoint: LiveEndpoint): void {
-    const { live, method, service, isRepeatable } = this.request;
-    const freshMs = isRepeatable ? 0 : Math.max(0, this.wheel.nowMs - FRESH_MS);
-    attempt.open(endpoint, { live, method, service, idleSinceMs: this.needsFresh ? -1 : freshMs });
+    const freshMs = this.owner.isRepeatable ? 0 : Math.max(0, this.wheel.nowMs - FRESH_MS);
+    attempt.open(endpoint, this.needsFresh ? -1 : freshMs);
   }
 
   /** Ends a try. A request that waits for a place may be placed before this returns. */
@@ -88,7 +77,7 @@ export class Attempts {
   /** The request is with the endpoint: after a while, where the service asks for it, another is tried. */
   awaitHedge(): void {
     const { copy } = this;
-    const { isRepeatable, isUpgrade, live } = this.request;
+    const { isRepeatable, isUpgrade, live } = this.owner;
     const isSafe = isRepeatable && copy.isDone && copy.isWhole && !isUpgrade;
     const afterMs = isSafe ? live.hedgeAfterMs : Number.POSITIVE_INFINITY;
     if (afterMs === Number.POSITIVE_INFINITY || this.hasSpare) return;
@@ -103,7 +92,7 @@ export class Attempts {
   /** The first try has taken long enough. */
   hedge(): void {
     const { current } = this;
-    const { live } = this.request;
+    const { live } = this.owner;
     if (current.hasAnswered || this.hasSpare) return;
     const endpoint = this.placement.pickBeside(current.endpoint!);
     if (endpoint === null || !live.retryBudget.spend(this.wheel.nowMs)) return;
@@ -116,7 +105,7 @@ export class Attempts {
 
   /** The second try has failed for `why`: the first one goes on alone. */
   spareFailed(attempt: EndpointSide, why: Reason): void {
-    if (why.blamesEndpoint) this.request.live.outcomes.failed(attempt.endpoint!, why);
+    if (why.blamesEndpoint) this.owner.live.outcomes.failed(attempt.endpoint!, why);
     this.drop(attempt);
   }
 
@@ -135,7 +124,7 @@ export class Attempts {
       this.drop(this.spare!);
       return;
     }
-    this.plane.context.ledger.addService(this.request.live.slot, ServiceColumn.hedgesWon, 1);
+    this.plane.context.ledger.addService(this.owner.live.slot, ServiceColumn.hedgesWon, 1);
     this.drop(this.current);
     this.copy.rescue();
     this.promoteSpare();

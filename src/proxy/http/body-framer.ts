@@ -51,7 +51,7 @@ export class BodyFramer {
 
   /** The last chunk goes behind the content, where there is room, so that they leave in one write. */
   private putLast({ base, room, trailers }: BodyPiece): void {
-    const bytes = trailers === '' ? LAST_CHUNK : Buffer.from(`0\r\n${trailers}\r\n`, 'latin1');
+    const bytes = lastChunk(trailers);
     if (this.base !== base || this.to === this.from || this.to + bytes.length > room) {
       this.last = bytes;
       return;

@@ -13,14 +13,12 @@ import type { UpstreamConnection } from '../upstream-connection.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { RequestCopy } from './request-copy.ts';
 
-/** How a try is begun. */
-export interface Try {
+/** The request that a try is of: its exchange, which stays the same while one is open. */
+export interface Tried {
   readonly live: LiveService;
   /** The policy that the request began with. */
   readonly service: Service;
   readonly method: string;
-  /** Kept connections that lie idle since before are not used; -1: no kept connection at all. */
-  readonly idleSinceMs: number;
 }
 
 /** What an exchange may ask of its endpoint's side. */
@@ -34,8 +32,11 @@ export interface EndpointSide {
   /** The final response's head was handed over. */
   readonly isRelaying: boolean;
 
-  /** Counts the try on the endpoint and connects; then onReady, at once where a connection is kept. */
-  open(endpoint: LiveEndpoint, how: Try): void;
+  /**
+   * Counts the try on the endpoint and connects; then onReady, at once where a connection is kept. Kept
+   * ones that lie idle since before `idleSinceMs` are not used; -1: none at all.
+   */
+  open(endpoint: LiveEndpoint, idleSinceMs: number): void;
   /** Sends what has come of the request; false: it is not all taken yet (see onEndpointDrain). */
   send(copy: RequestCopy, nowMs: number): boolean;
   /** Sends more of its body, read from `source`; returns as `send`. */

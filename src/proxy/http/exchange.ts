@@ -76,12 +76,12 @@ export class Exchange implements Roles {
   private state: State = 'free';
   private readonly plane: HttpPlane;
   /** The policy that it began with. */
-  private service!: Service;
+  service!: Service;
   private readonly placement: Placement;
   private readonly copy = new RequestCopy();
   private readonly account = new Account();
-  private isRepeatable = false;
-  private isUpgrade = false;
+  isRepeatable = false;
+  isUpgrade = false;
   /** Body of the request: bytes that have come, and what was announced; 0 where it was not. */
   private requestBytes = 0;
   private announced = 0;
@@ -121,8 +121,7 @@ export class Exchange implements Roles {
     this.account.begin(head, context);
     const { hash } = service.balance;
     this.placement.begin(live, hash === null ? 0 : hashOf(hash, head, client.address));
-    const { isRepeatable, method } = this;
-    this.attempts.begin({ live, service, method, isRepeatable, isUpgrade });
+    this.attempts.begin();
     live.retryBudget.earn();
     this.plane.enter(this);
     const { requestMs } = service.timeouts;
@@ -186,14 +185,13 @@ export class Exchange implements Roles {
       return;
     }
     const { bodyBytesMax } = this.service.retry;
-    const isMuch = this.requestBytes > bodyBytesMax;
     if (this.state === 'placing' || this.attempt.sentMs === 0) {
       this.copy.append(piece);
       // No endpoint to send it to yet: the client waits.
       if (this.requestBytes >= bodyBytesMax) this.client.hold();
       return;
     }
-    if (isMuch) this.copy.giveUp();
+    if (this.requestBytes > bodyBytesMax) this.copy.giveUp();
     this.copy.append(piece);
     if (!this.attempt.sendBody(source, piece)) this.client.hold();
     if (this.state === 'trying') this.awaitResponse();

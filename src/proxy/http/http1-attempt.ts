@@ -16,7 +16,7 @@ import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-co
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
 import type { BodyPiece } from './body-piece.ts';
 import { BodyReader } from './body-reader.ts';
-import type { EndpointEvents, EndpointSide, Try } from './endpoint-side.ts';
+import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
 import type { HttpPlane } from './plane.ts';
 import type { RequestCopy } from './request-copy.ts';
 
@@ -44,12 +44,11 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   sentMs = 0;
   hasAnswered = false;
   private state: State = 'idle';
-  private readonly owner: EndpointEvents;
+  private readonly owner: EndpointEvents & Tried;
   private readonly plane: HttpPlane;
   private readonly hold: Hold;
   /** The connection; null where it is none, or is gone. */
   private upstream: UpstreamConnection | null = null;
-  private how!: Try;
   /** The connection had served before, so it may be stale. */
   private isOnKept = false;
   private readonly request = new BodyFramer();
@@ -60,7 +59,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   /** Made for the first response that costs too much at a time. */
   private rest: Rest | null = null;
 
-  constructor(owner: EndpointEvents, plane: HttpPlane) {
+  constructor(owner: EndpointEvents & Tried, plane: HttpPlane) {
     this.owner = owner;
     this.plane = plane;
     this.hold = new Hold(plane.context.ledger);
@@ -78,16 +77,15 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     return this.state === 'relaying';
   }
 
-  open(endpoint: LiveEndpoint, how: Try): void {
+  open(endpoint: LiveEndpoint, idleSinceMs: number): void {
     assert(this.state === 'idle' && this.upstream === null, 'an attempt is one try at a time');
-    this.how = how;
     this.sentMs = 0;
     this.hasAnswered = false;
     this.isKept = false;
     this.interims = 0;
     this.state = 'connecting';
-    this.hold.take(endpoint, how.live);
-    const kept = how.idleSinceMs < 0 ? null : endpoint.pool.take(how.idleSinceMs);
+    this.hold.take(endpoint, this.owner.live);
+    const kept = idleSinceMs < 0 ? null : endpoint.pool.take(idleSinceMs);
     this.isOnKept = kept !== null;
     if (kept !== null) {
       kept.user = this;
@@ -98,7 +96,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     const { ledger } = this.plane.context;
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     this.upstream = new UpstreamConnection(endpoint, this, this.plane.context);
-    this.upstream.setTimer(how.service.timeouts.connectMs);
+    this.upstream.setTimer(this.owner.service.timeouts.connectMs);
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
@@ -156,7 +154,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
       if (this.response.bytes < STREAMED_MIN) wire.shareBuffer();
       // A client that reads slowly must not keep a connection from being read that is idle now.
       wire.resume();
-      upstream.release(this.how.service.limits);
+      upstream.release(this.owner.service.limits);
     }
     this.drop();
   }
@@ -230,7 +228,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
 
   private respond(head: Head, base: Buffer, start: number, end: number): void {
     const { response } = this;
-    const kind = responseBody(head, this.how.method);
+    const kind = responseBody(head, this.owner.method);
     response.begin(kind, head.contentLength);
     // Bytes behind the response belong to no message.
     const next = response.isLast || end === start ? start : response.take(base, start, end);
