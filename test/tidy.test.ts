@@ -79,6 +79,14 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/http1',
     'src/proxy',
   ],
+  'src/proxy/http/http1': [
+    'src/base',
+    'src/model',
+    'src/ledger',
+    'src/balance',
+    'src/http1',
+    'src/proxy',
+  ],
   'src/proxy/tcp': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/proxy'],
   'src/worker': ['src/base', 'src/model', 'src/ledger', 'src/proxy'],
 };
@@ -87,7 +95,16 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const forbidden: readonly (readonly [string, string])[] = [
   ['src/proxy/http', 'src/proxy/tcp'],
   ['src/proxy/tcp', 'src/proxy/http'],
+  ...neutralFiles().map((file) => [file, 'src/proxy/http/http1'] as const),
 ];
+
+/** What knows no protocol of HTTP. The two others are where the protocols meet. */
+function neutralFiles(): string[] {
+  const meeting = new Set(['attempts.ts', 'plane.ts']);
+  return readdirSync(join(root, 'src/proxy/http'))
+    .filter((name) => name.endsWith('.ts') && !meeting.has(name))
+    .map((name) => `src/proxy/http/${name}`);
+}
 
 /** Third-party packages -> where they may be imported. */
 const packages: Readonly<Record<string, readonly string[]>> = {

@@ -9,13 +9,13 @@ type Row = readonly [name: string, file: string, find: string, replace: string];
 const rows: readonly Row[] = [
   [
     'an exchange is given back while its connection still holds it',
-    `${http}/http1-request.ts`,
+    `${http}/http1/http1-request.ts`,
     '    connection.requestLeft(this);\n',
     '',
   ],
   [
     'the range of an earlier body is kept',
-    `${http}/body-reader.ts`,
+    `${http}/http1/body-reader.ts`,
     "    this.trailers = '';\n    this.put(NOTHING, 0, 0, 0);\n",
     "    this.trailers = '';\n",
   ],
@@ -34,19 +34,19 @@ const rows: readonly Row[] = [
   ],
   [
     'kept bytes are one too few',
-    `${http}/stash.ts`,
+    `${http}/http1/stash.ts`,
     '    this.end = ROOM + before + end - start;',
     '    this.end = ROOM + before + end - start - 1;',
   ],
   [
     'a body takes a byte of what follows',
-    `${http}/body-reader.ts`,
+    `${http}/http1/body-reader.ts`,
     'Math.min(start + this.left, end)',
     'Math.min(start + this.left + 1, end)',
   ],
   [
     'a connection keeps its timer when it is closed',
-    `${http}/client-connection.ts`,
+    `${http}/http1/client-connection.ts`,
     '    this.plane.context.wheel.remove(this.timer);\n    this.rest?.end();',
     '    this.rest?.end();',
   ],
@@ -70,7 +70,7 @@ const rows: readonly Row[] = [
   ],
   [
     'the endpoint is not paused for a slow client',
-    `${http}/http1-request.ts`,
+    `${http}/http1/http1-request.ts`,
     'if (!source.forwardTo(this.connection!.wire, base, from, to)) source.pause();',
     'source.forwardTo(this.connection!.wire, base, from, to);',
   ],
@@ -118,7 +118,7 @@ const rows: readonly Row[] = [
   ],
   [
     'a connection with surplus bytes is kept',
-    `${http}/http1-attempt.ts`,
+    `${http}/http1/http1-attempt.ts`,
     '&& !response.endsWithConnection && next === end;',
     '&& !response.endsWithConnection;',
   ],
@@ -130,7 +130,7 @@ const rows: readonly Row[] = [
   ],
   [
     'a closed kept connection is a failure of its endpoint',
-    `${http}/http1-attempt.ts`,
+    `${http}/http1/http1-attempt.ts`,
     'return this.isOnKept && !this.hasAnswered ? STALE : RESET;',
     'return this.isOnKept && this.hasAnswered ? STALE : RESET;',
   ],
@@ -142,13 +142,13 @@ const rows: readonly Row[] = [
   ],
   [
     'a body that breaks off looks whole',
-    `${http}/http1-attempt.ts`,
+    `${http}/http1/http1-attempt.ts`,
     '    else if (this.response.endsWithConnection) {\n',
     '    else if (this.response.endsWithConnection || this.response.bytes > 0) {\n',
   ],
   [
     'an answer without a frame is cut in order',
-    `${http}/http1-request.ts`,
+    `${http}/http1/http1-request.ts`,
     '    if (looksComplete) connection.reset();\n    else connection.breakOff();',
     '    connection.breakOff();',
   ],
@@ -208,7 +208,7 @@ const rows: readonly Row[] = [
   ],
   [
     'body bytes are counted twice',
-    `${http}/http1-request.ts`,
+    `${http}/http1/http1-request.ts`,
     '    this.bytesOut += piece.to - piece.from;\n',
     '    this.bytesOut += 2 * (piece.to - piece.from);\n',
   ],

@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress, type ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { WorkerContext } from '../proxy/context.ts';
-import { ClientConnection } from '../proxy/http/client-connection.ts';
+import { ClientConnection } from '../proxy/http/http1/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';

@@ -8,7 +8,7 @@ import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Placement } from '../placement.ts';
 import { Alarm, type AlarmOwner } from './alarm.ts';
 import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
-import { Http1Attempt } from './http1-attempt.ts';
+import { Http1Attempt } from './http1/http1-attempt.ts';
 import type { HttpPlane } from './plane.ts';
 import type { RequestCopy } from './request-copy.ts';
 

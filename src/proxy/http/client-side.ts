@@ -1,4 +1,4 @@
-// The client's side of one exchange: one request of an HTTP/1.1 connection (http1-request.ts), whatever
+// The client's side of one exchange: one request of an HTTP/1.1 connection (http1/http1-request.ts), whatever
 // a client speaks. The exchange knows no more of its client than this.
 // Ownership: side and exchange are made for each other and stay together. What changes hands is the
 // connection, which the side alone refers to. Exactly one of the calls marked 'last' ends the pair's
@@ -6,8 +6,8 @@
 import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import type { Reason } from '../../model/reason.ts';
-import type { Wire } from '../network.ts';
 import type { BodyPiece } from './body-piece.ts';
+import type { BodySource } from './body-source.ts';
 import type { Tunnel, TunnelClient } from './tunnel.ts';
 
 /** What an exchange may ask of its client's side. */
@@ -28,9 +28,9 @@ export interface ClientSide {
   /** Sends a 1xx response other than 101 (RFC 9110 section 15.2); to HTTP/1.0 none is sent. */
   sendInterim(head: Head): void;
   /** Sends the head of the final response with the first piece of its body, read from `source`. */
-  respond(head: Head, kind: BodyKind, source: Wire, piece: BodyPiece): void;
+  respond(head: Head, kind: BodyKind, source: BodySource, piece: BodyPiece): void;
   /** Sends more of the body; pauses `source` until the client has taken it (see onClientDrain). */
-  sendBody(source: Wire, piece: BodyPiece): void;
+  sendBody(source: BodySource, piece: BodyPiece): void;
   /** Sends the 101. False: nothing was sent, for it is none that was asked for. */
   switchProtocols(head: Head): boolean;
   /** The tunnel has the client's bytes from here on, those that came early first. */
@@ -59,7 +59,7 @@ export interface ClientSide {
 /** What the client's side tells its exchange. */
 export interface ClientEvents {
   /** More of the request's body has come, read from `source`. May end the exchange. */
-  onRequestBody(source: Wire, piece: BodyPiece): void;
+  onRequestBody(source: BodySource, piece: BodyPiece): void;
   /** The client has taken everything that was sent. */
   onClientDrain(): void;
   /** The client is at fault in the middle of its request. Ends the exchange. */

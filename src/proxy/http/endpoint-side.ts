@@ -1,4 +1,4 @@
-// The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1-attempt.ts),
+// The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1/http1-attempt.ts),
 // whatever the endpoint speaks. The exchange knows no more of its endpoint's connection than this.
 // Ownership: an attempt belongs to its exchange for good, and is used for one try after the other. The
 // connection is the attempt's from `open` until `complete` or `drop`, and nobody else refers to it.
@@ -8,9 +8,9 @@ import type { Reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
-import type { Wire } from '../network.ts';
 import type { UpstreamConnection } from '../upstream-connection.ts';
 import type { BodyPiece } from './body-piece.ts';
+import type { BodySource } from './body-source.ts';
 import type { RequestCopy } from './request-copy.ts';
 
 /** The request that a try is of: its exchange, which stays the same while one is open. */
@@ -40,7 +40,7 @@ export interface EndpointSide {
   /** Sends what has come of the request; false: it is not all taken yet (see onEndpointDrain). */
   send(copy: RequestCopy, nowMs: number): boolean;
   /** Sends more of its body, read from `source`; returns as `send`. */
-  sendBody(source: Wire, piece: BodyPiece): boolean;
+  sendBody(source: BodySource, piece: BodyPiece): boolean;
   /** The endpoint's time runs from now; 0: it does not. */
   setTimer(ms: number): void;
   /** The client has taken what was sent: more may come. */
@@ -68,10 +68,10 @@ export interface EndpointEvents {
     attempt: EndpointSide,
     head: Head,
     kind: BodyKind,
-    source: Wire,
+    source: BodySource,
     piece: BodyPiece,
   ): void;
-  onBody(attempt: EndpointSide, source: Wire, piece: BodyPiece): void;
+  onBody(attempt: EndpointSide, source: BodySource, piece: BodyPiece): void;
   /** 101: what follows in base[start,end) belongs to the tunnel. */
   onSwitch(attempt: EndpointSide, head: Head, base: Buffer, start: number, end: number): void;
   /** The try has failed. */

@@ -17,19 +17,20 @@ import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
-import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { Account, type Accountable } from './account.ts';
 import { Alarm } from './alarm.ts';
 import { Attempts, type AttemptsOwner } from './attempts.ts';
 import type { BodyPiece } from './body-piece.ts';
+import type { BodySource } from './body-source.ts';
+import type { ClientFacts } from './client-facts.ts';
 import type { ClientEvents, ClientSide } from './client-side.ts';
 import type { EndpointSide } from './endpoint-side.ts';
 import { hashOf } from './hash-key.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import type { HttpPlane } from './plane.ts';
 import { RequestCopy } from './request-copy.ts';
-import { type ClientFacts, writeRequestHead } from './request-head.ts';
+import { writeRequestHead } from './request-head.ts';
 import { isIdempotent, retryVerdict } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
 
@@ -178,7 +179,7 @@ export class Exchange implements Roles {
 
   // The request's body
 
-  onRequestBody(source: Wire, piece: BodyPiece): void {
+  onRequestBody(source: BodySource, piece: BodyPiece): void {
     this.requestBytes += piece.to - piece.from;
     if (this.isTooLarge(this.requestBytes)) {
       this.failClient(BODY_TOO_LARGE);
@@ -353,7 +354,7 @@ export class Exchange implements Roles {
     attempt: EndpointSide,
     head: Head,
     kind: BodyKind,
-    source: Wire,
+    source: BodySource,
     piece: BodyPiece,
   ): void {
     const { onStatus } = this.service.retry;
@@ -371,7 +372,7 @@ export class Exchange implements Roles {
     else this.goOn();
   }
 
-  onBody(_attempt: EndpointSide, source: Wire, piece: BodyPiece): void {
+  onBody(_attempt: EndpointSide, source: BodySource, piece: BodyPiece): void {
     this.client.sendBody(source, piece);
     if (piece.isLast) this.endResponse();
     else this.goOn();

@@ -6,7 +6,7 @@ import { HeadWriter } from '../../http1/head-writer.ts';
 import type { WorkerContext } from '../context.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Exchange } from './exchange.ts';
-import { Http1Request } from './http1-request.ts';
+import { Http1Request } from './http1/http1-request.ts';
 
 const SPARES_MAX = 256;
 /** Room for a response head with a small body. */

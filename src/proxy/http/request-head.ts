@@ -5,20 +5,11 @@ import { FIELD_IDS, FieldId, LOOKALIKE } from '../../http1/fields.ts';
 import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
+import type { ClientFacts } from './client-facts.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
 import { endsSegment } from './target.ts';
 import { VIA_NAME } from './via.ts';
-
-/** Who sent the request, as far as the endpoint is told. */
-export interface ClientFacts {
-  readonly address: string;
-  readonly localPort: number;
-  /** X-Forwarded-For, -Proto and -Port as they are for everyone but a trusted proxy. */
-  readonly lines: string;
-  /** A proxy of ours in front: what it says of its client is believed and extended. */
-  readonly isTrusted: boolean;
-}
 
 const SLASH = 47;
 

@@ -1,10 +1,10 @@
 // A body as it arrives on an HTTP/1.1 connection: which of the bytes belong to it, and what of them is
 // content. After `take` the reader itself is the piece that goes on.
 // Any split of the incoming bytes gives the same content, trailers and verdict.
-import { BodyState, ChunkedDecoder } from '../../http1/chunked-decoder.ts';
-import { Body, type BodyKind } from '../../http1/framing.ts';
-import { TAILROOM } from '../wire/read-buffers.ts';
-import type { BodyPiece } from './body-piece.ts';
+import { BodyState, ChunkedDecoder } from '../../../http1/chunked-decoder.ts';
+import { Body, type BodyKind } from '../../../http1/framing.ts';
+import { TAILROOM } from '../../wire/read-buffers.ts';
+import type { BodyPiece } from '../body-piece.ts';
 
 const NOTHING = Buffer.alloc(0);
 

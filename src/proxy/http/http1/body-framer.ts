@@ -1,6 +1,6 @@
 // A body as it leaves on an HTTP/1.1 connection: as it is where its length was announced, or ends with
 // the connection; else in chunks, framed in place, so that content and framing leave in one write.
-import type { BodyPiece } from './body-piece.ts';
+import type { BodyPiece } from '../body-piece.ts';
 
 /** Room that a chunk's size line takes at most. */
 const CHUNK_LINE_MAX = 18;

@@ -2,23 +2,24 @@
 // see it, reads the response strictly, and keeps or closes the connection.
 //   idle -> connecting -> awaiting -> relaying -> idle
 //                                '-> tunnel -> idle
-import { assert } from '../../base/assert.ts';
-import { isPersistent, responseBody } from '../../http1/framing.ts';
-import type { Head } from '../../http1/head.ts';
-import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
-import { EndpointColumn } from '../../ledger/layout.ts';
-import { type Reason, reason } from '../../model/reason.ts';
-import { Hold } from '../hold.ts';
-import type { LiveEndpoint } from '../live-endpoint.ts';
-import type { Wire } from '../network.ts';
-import { CHUNKS_MAX, Rest, type Rested } from '../rest.ts';
-import { isStarved, UpstreamConnection, type UpstreamUser } from '../upstream-connection.ts';
+import { assert } from '../../../base/assert.ts';
+import { isPersistent, responseBody } from '../../../http1/framing.ts';
+import type { Head } from '../../../http1/head.ts';
+import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
+import { EndpointColumn } from '../../../ledger/layout.ts';
+import { type Reason, reason } from '../../../model/reason.ts';
+import { Hold } from '../../hold.ts';
+import type { LiveEndpoint } from '../../live-endpoint.ts';
+import type { Wire } from '../../network.ts';
+import { CHUNKS_MAX, Rest, type Rested } from '../../rest.ts';
+import { isStarved, UpstreamConnection, type UpstreamUser } from '../../upstream-connection.ts';
+import type { BodyPiece } from '../body-piece.ts';
+import type { BodySource } from '../body-source.ts';
+import type { EndpointEvents, EndpointSide, Tried } from '../endpoint-side.ts';
+import type { HttpPlane } from '../plane.ts';
+import type { RequestCopy } from '../request-copy.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
-import type { BodyPiece } from './body-piece.ts';
 import { BodyReader } from './body-reader.ts';
-import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
-import type { HttpPlane } from './plane.ts';
-import type { RequestCopy } from './request-copy.ts';
 
 const CONNECT_REFUSED = reason('connect-refused');
 const CONNECT_FAILED = reason('connect-failed');
@@ -118,7 +119,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     return wire.write(Buffer.concat(parts));
   }
 
-  sendBody(source: Wire, piece: BodyPiece): boolean {
+  sendBody(source: BodySource, piece: BodyPiece): boolean {
     const { request } = this;
     const { wire } = this.upstream!;
     request.frame(piece);

@@ -2,27 +2,27 @@
 // as the client is to get it, and what becomes of the connection afterwards.
 // Pooled together with its exchange. `connection` is set exactly while the pair serves a request, and
 // `leave`, on every way out, is the one place that clears both references.
-import { assert } from '../../base/assert.ts';
-import { Body, type BodyKind, isPersistent, requestBody } from '../../http1/framing.ts';
-import { type Head, HeadFlag } from '../../http1/head.ts';
-import { type Reason, reason } from '../../model/reason.ts';
-import type { Route } from '../../model/route.ts';
-import type { HttpPolicy } from '../../model/service.ts';
-import type { LiveService } from '../live-service.ts';
-import type { Wire } from '../network.ts';
-import { CHUNKS_MAX } from '../rest.ts';
+import { assert } from '../../../base/assert.ts';
+import { Body, type BodyKind, isPersistent, requestBody } from '../../../http1/framing.ts';
+import { type Head, HeadFlag } from '../../../http1/head.ts';
+import { type Reason, reason } from '../../../model/reason.ts';
+import type { Route } from '../../../model/route.ts';
+import type { HttpPolicy } from '../../../model/service.ts';
+import type { LiveService } from '../../live-service.ts';
+import { CHUNKS_MAX } from '../../rest.ts';
+import type { BodyPiece } from '../body-piece.ts';
+import type { BodySource } from '../body-source.ts';
+import type { ClientSide } from '../client-side.ts';
+import { Exchange } from '../exchange.ts';
+import { HeaderPolicy } from '../header-policy.ts';
+import type { HttpPlane } from '../plane.ts';
+import { requestIdOf } from '../request-id.ts';
+import { writeResponseHead } from '../response-head.ts';
+import type { Tunnel } from '../tunnel.ts';
+import { acceptedProtocol, writeSwitch } from '../upgrade.ts';
 import { BodyFramer } from './body-framer.ts';
-import type { BodyPiece } from './body-piece.ts';
 import { BodyReader } from './body-reader.ts';
 import type { ClientConnection } from './client-connection.ts';
-import type { ClientSide } from './client-side.ts';
-import { Exchange } from './exchange.ts';
-import { HeaderPolicy } from './header-policy.ts';
-import type { HttpPlane } from './plane.ts';
-import { requestIdOf } from './request-id.ts';
-import { writeResponseHead } from './response-head.ts';
-import type { Tunnel } from './tunnel.ts';
-import { acceptedProtocol, writeSwitch } from './upgrade.ts';
 
 /** Bytes of a body that are cheaper to copy behind the head than to send from where they are. */
 const COPIED_MAX = 4096;
@@ -167,7 +167,7 @@ export class Http1Request implements ClientSide {
     if (!this.connection!.wire.write(writer.view())) writer.abandonBuffer();
   }
 
-  respond(head: Head, kind: BodyKind, source: Wire, piece: BodyPiece): void {
+  respond(head: Head, kind: BodyKind, source: BodySource, piece: BodyPiece): void {
     const { policy, response } = this;
     const { responseWriter: writer } = this.plane;
     const isOpenEnded = kind === Body.chunked || kind === Body.untilClose;
@@ -193,7 +193,7 @@ export class Http1Request implements ClientSide {
    * Head and first bytes of the body leave in one write: few bytes behind the head in its buffer,
    * many with the head before them in theirs, where there is room.
    */
-  private sendFirst(source: Wire): void {
+  private sendFirst(source: BodySource): void {
     const { response } = this;
     const { responseWriter: writer } = this.plane;
     const { base, from, to, last } = response;
@@ -213,7 +213,7 @@ export class Http1Request implements ClientSide {
     if (last !== null) this.sendLast(source, last);
   }
 
-  sendBody(source: Wire, piece: BodyPiece): void {
+  sendBody(source: BodySource, piece: BodyPiece): void {
     const { response } = this;
     response.frame(piece);
     this.bytesOut += piece.to - piece.from;
@@ -222,18 +222,18 @@ export class Http1Request implements ClientSide {
     if (last !== null) this.sendLast(source, last);
   }
 
-  private sendWriter(source: Wire): void {
+  private sendWriter(source: BodySource): void {
     const { responseWriter: writer } = this.plane;
     if (this.connection!.wire.write(writer.view())) return;
     writer.abandonBuffer();
     source.pause();
   }
 
-  private forward(source: Wire, base: Buffer, from: number, to: number): void {
+  private forward(source: BodySource, base: Buffer, from: number, to: number): void {
     if (!source.forwardTo(this.connection!.wire, base, from, to)) source.pause();
   }
 
-  private sendLast(source: Wire, last: Buffer): void {
+  private sendLast(source: BodySource, last: Buffer): void {
     if (!this.connection!.wire.write(last)) source.pause();
   }
 

@@ -9,28 +9,29 @@
 //
 // Invariant: `request` is set exactly in the states exchange and tunnel; bytes that arrive early
 // lie in `stash`, and the wire is paused while they do.
-import { assert } from '../../base/assert.ts';
-import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
-import { isPersistent } from '../../http1/framing.ts';
-import type { Head } from '../../http1/head.ts';
-import { type HeadParser, HeadState } from '../../http1/head-parser.ts';
-import { type Reason, type ReasonCode, reason } from '../../model/reason.ts';
-import type { Route } from '../../model/route.ts';
-import { ConnectionPlace } from '../connection-place.ts';
-import type { Drainable, LiveListener } from '../listener.ts';
-import type { LiveService } from '../live-service.ts';
-import type { Wire, WireHandler } from '../network.ts';
-import { Rest, type Rested } from '../rest.ts';
-import { askedOf } from './asked.ts';
-import type { HeaderPolicy } from './header-policy.ts';
+import { assert } from '../../../base/assert.ts';
+import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
+import { isPersistent } from '../../../http1/framing.ts';
+import type { Head } from '../../../http1/head.ts';
+import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
+import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
+import type { Route } from '../../../model/route.ts';
+import { ConnectionPlace } from '../../connection-place.ts';
+import type { Drainable, LiveListener } from '../../listener.ts';
+import type { LiveService } from '../../live-service.ts';
+import type { Wire, WireHandler } from '../../network.ts';
+import { Rest, type Rested } from '../../rest.ts';
+import { type ClientFacts, clientFacts } from '../client-facts.ts';
+import type { HeaderPolicy } from '../header-policy.ts';
+import { judge, type OwnAnswer } from '../judgement.ts';
+import { failureReply, type OwnReply, optionsReply, redirectReply } from '../own-reply.ts';
+import type { HttpPlane } from '../plane.ts';
+import { hostOf, pathOf } from '../target.ts';
+import type { Tunnel } from '../tunnel.ts';
+import { recordRefusal, recordUnserved } from '../unserved.ts';
 import type { Http1Request } from './http1-request.ts';
-import { judge, type OwnAnswer } from './judgement.ts';
-import { optionsReply, ownReply, redirectReply } from './own-reply.ts';
-import type { HttpPlane } from './plane.ts';
-import type { ClientFacts } from './request-head.ts';
+import { replyBytes } from './reply-bytes.ts';
 import { Stash } from './stash.ts';
-import { hostOf, pathOf } from './target.ts';
-import type { Tunnel } from './tunnel.ts';
 
 type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
 
@@ -137,12 +138,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** What an endpoint is told of the client, which the service may trust or not. */
   factsFor(policy: HeaderPolicy): ClientFacts {
     if (this.facts !== null && this.factsPolicy === policy) return this.facts;
-    const { address } = this;
-    const { localPort } = this.wire;
-    const lines =
-      `X-Forwarded-For: ${address === '' ? 'unknown' : address}\r\n` +
-      `X-Forwarded-Proto: http\r\nX-Forwarded-Port: ${localPort}\r\n`;
-    this.facts = { address, localPort, lines, isTrusted: policy.isTrusted(address) };
+    this.facts = clientFacts(this.address, this.wire.localPort, policy);
     this.factsPolicy = policy;
     return this.facts;
   }
@@ -301,15 +297,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
    * is for the log; where there is one, the client is told what it asked for.
    */
   private refuse(why: Reason, head: Head | null, detail = ''): null {
-    const { ledger, log } = this.plane.context;
-    if (this.service !== null) ledger.addReason(this.service.slot, why.index);
-    this.record(why.status, why.code, head);
-    const asked = head === null ? null : askedOf(head);
-    const where = { client: this.address, listener: this.listenerKey, ...asked };
-    const fields = { ...where, status: why.status, reason: why.code, detail };
-    if (why.side === 'client') log.info(fields, why.text);
-    else log.warn(fields, why.text);
-    const told = detail === '' || asked === null ? '' : `${asked.host}${asked.path}`;
+    const told = recordRefusal(this.plane.context, this, { why, head, detail });
     this.reply(why, { detail: told, mayKeepAlive: this.mayKeepAfter(head), requestId: '' });
     return null;
   }
@@ -317,37 +305,10 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   private answer(head: Head, answer: OwnAnswer): null {
     if (answer.kind === 'refuse') return this.refuse(answer.why, head, answer.detail);
     const isRedirect = answer.kind === 'redirect';
-    this.record(isRedirect ? answer.status : 200, '', head);
-    const isKept = this.mayKeepAfter(head);
-    const options = this.replyOptions(isKept);
-    const reply = isRedirect
-      ? redirectReply(answer.status, answer.location, options)
-      : optionsReply(options);
-    this.send(reply, isKept);
+    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    recordUnserved(this.plane.context, this, { status: reply.status, code: '', head });
+    this.send(reply, this.mayKeepAfter(head));
     return null;
-  }
-
-  /** Counts and logs an answer that needed no exchange. */
-  private record(status: number, code: string, head: Head | null): void {
-    const { accessLog, ledger } = this.plane.context;
-    const { service: counted } = this;
-    if (counted !== null) ledger.addExchange(counted.slot, status, 0);
-    accessLog?.add({
-      client: this.address,
-      listener: this.listenerKey,
-      service: counted?.name ?? '',
-      endpoint: '',
-      method: head === null ? '' : head.method,
-      target: head === null ? '' : head.text(head.targetStart, head.targetEnd),
-      host: head === null ? '' : hostOf(head),
-      requestId: '',
-      status,
-      reason: code,
-      attempts: 0,
-      bytesIn: 0,
-      bytesOut: 0,
-      totalMs: 0,
-    });
   }
 
   /** Whether the whole request is known to have been read, and the connection may go on. */
@@ -366,24 +327,20 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
       return;
     }
     const isKept = mayKeepAlive && this.mayKeepAlive();
-    this.send(ownReply(why, this.replyOptions(isKept, detail, requestId)), isKept);
+    this.send(failureReply(why, detail), isKept, requestId);
   }
 
-  private replyOptions(mayKeepAlive: boolean, detail = '', requestId = '') {
-    return {
-      detail,
+  private send(reply: OwnReply, mayKeepAlive: boolean, requestId = ''): void {
+    const bytes = replyBytes(reply, {
       requestId,
       isHead: this.isHead,
       mayKeepAlive,
       isOldClient: this.isOldClient,
       wallMs: this.plane.context.clock.wallMs(),
       serverName: (this.listener.service ?? this.service)?.service.http.serverName ?? '',
-    };
-  }
-
-  private send(reply: Buffer, isKept: boolean): void {
-    this.wire.write(reply);
-    this.afterAnswer(isKept);
+    });
+    this.wire.write(bytes);
+    this.afterAnswer(mayKeepAlive);
   }
 
   // What the exchange tells
