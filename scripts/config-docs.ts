@@ -34,7 +34,19 @@ function rowsBelow(node: Node, prefix: string): KeyRow[] {
     rows.push(...rowsBelow(additionalProperties, join(prefix, 'NAME')));
   }
   if (items?.properties !== undefined) rows.push(...rowsBelow(items, `${prefix}[]`));
+  // What may be written in several ways has a map as one of them, or a list of such.
+  for (const member of node.anyOf ?? []) {
+    if (member.items?.anyOf !== undefined) rows.push(...rowsBelow(member.items, `${prefix}[]`));
+    else if (member.properties !== undefined && !isListed(node)) {
+      rows.push(...rowsBelow(member, prefix));
+    }
+  }
   return rows;
+}
+
+/** Whether one of the forms is a list of what the others are. */
+function isListed({ anyOf = [] }: Node): boolean {
+  return anyOf.some(({ items }) => items?.anyOf !== undefined);
 }
 
 function rowsOf(node: Node, key: string): KeyRow[] {
@@ -66,7 +78,7 @@ export function exampleYaml(): string {
   ];
   const rows = keyRows().map((row) => ({ ...row, key: row.key.replaceAll('NAME', 'example') }));
   const skipped =
-    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.timeouts\.idle$|routers\[\]|workers$)/;
+    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.timeouts\.idle$|workers$)|\[\]/;
   for (const { key, fallback, description } of rows.filter((row) => !skipped.test(row.key))) {
     const parts = key.split('.');
     const indent = '  '.repeat(parts.length - 1);
@@ -80,7 +92,8 @@ export function exampleYaml(): string {
     }
     addParents(lines, parts);
     const isList = rows.some((row) => row.key.startsWith(`${key}[]`));
-    const value = isList ? '[]' : example(key, fallback);
+    const said = example(key, fallback);
+    const value = isList && said === '""' ? '[]' : said;
     lines.push(`${indent}${name}: ${value} # ${description}`);
   }
   return `${lines.join('\n')}\n`;

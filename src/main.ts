@@ -447,7 +447,9 @@ export class Upriver {
 
   /** The addresses of the host names on which the configuration listens. */
   private namesOf({ services, routers, stats }: Settings): Promise<Map<string, string[]>> {
-    const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) => listen);
+    const listens: ListenAddress[] = [...services, ...routers].flatMap(({ listen }) =>
+      listen.map(({ address }) => address),
+    );
     if (stats.listen !== null) listens.push(stats.listen);
     const hosts = listens.map((address) => (address.kind === 'tcp' ? address.host : ''));
     return this.doors.resolveListens(hosts);

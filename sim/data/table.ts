@@ -2,7 +2,7 @@
 // to each worker by deltas that take a moment, as messages do.
 
 import type { EffectiveEndpoint, EndpointState } from '../../src/model/endpoint.ts';
-import { formatListen } from '../../src/model/listener.ts';
+import { formatListen, PLAIN_LISTEN } from '../../src/model/listener.ts';
 import type { Route } from '../../src/model/route.ts';
 import type { Protocol, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
@@ -18,7 +18,11 @@ export const SETTLE_MS = 100;
 const MESSAGE_MS_MAX = 15;
 const { limits, timeouts } = makeService();
 /** A client of the router must not keep it waiting either. */
-const ROUTER_POLICY = { limits, timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 } };
+const ROUTER_POLICY = {
+  policy: PLAIN_LISTEN,
+  limits,
+  timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 },
+};
 
 export interface ServiceEntry {
   readonly plan: ServicePlan;

@@ -1,7 +1,9 @@
 // From what the schema yields to what the program works with: names and shapes of the model.
 import { cpus } from 'node:os';
+import type { ListenSpec, ListenTls } from '../model/listener.ts';
 import type { HeaderRules, PassiveHealth, Service, ServiceSource } from '../model/service.ts';
 import type { ConsulSettings, RouterSettings, Settings } from '../model/settings.ts';
+import type { ListenInput, TlsInput } from './schema/listen.ts';
 import type { ConfigInput, ServiceInput } from './schema.ts';
 
 const MINUTE_MS = 60_000;
@@ -39,7 +41,7 @@ export function buildService(name: string, input: ServiceInput): Service {
   return {
     name,
     from: buildSource(name, input.from),
-    listen: input.listen,
+    listen: input.listen.map(buildListen),
     protocol: input.protocol,
     balance: input.balance,
     health:
@@ -113,6 +115,36 @@ export function buildService(name: string, input: ServiceInput): Service {
     },
     tcp: { earlyFailureMs: input.tcp.early_failure },
     slowStartMs: input.slow_start,
+  };
+}
+
+function buildListen(input: ListenInput): ListenSpec {
+  const { hsts, tls } = input;
+  return {
+    address: input.address,
+    tls: tls === false ? null : tls === 'pass' ? tls : buildTls(tls === true ? {} : tls),
+    http2: input.http2,
+    acceptProxy: input.accept_proxy,
+    redirectHttps: input.redirect_https,
+    hsts:
+      hsts === null
+        ? null
+        : {
+            maxAgeSeconds: Math.floor(hsts.max_age / 1000),
+            includeSubdomains: hsts.include_subdomains,
+            preload: hsts.preload,
+          },
+  };
+}
+
+function buildTls(own: TlsInput): ListenTls {
+  return {
+    certificates: (own.certificates ?? []).map(({ cert_file: certFile, key_file: keyFile, dir }) =>
+      dir === '' ? { kind: 'pair', certFile, keyFile } : { kind: 'folder', dir },
+    ),
+    minVersion: own.min_version ?? '1.2',
+    clientAuth: own.client_auth ?? 'off',
+    clientCaFile: own.client_ca_file ?? '',
   };
 }
 
@@ -203,7 +235,7 @@ function consulUrl(address: string): string {
 
 function buildRouter(router: ConfigInput['routers'][number]): RouterSettings {
   return {
-    listen: router.listen,
+    listen: router.listen.map(buildListen),
     limits: {
       headerBytes: router.limits.header_bytes,
       headerCount: router.limits.header_count,

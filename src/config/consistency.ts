@@ -7,6 +7,7 @@ import type { Problem } from './problem.ts';
 import { routeContradictions } from './route-consistency.ts';
 import { LISTENER_KEYS } from './schema.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
+import { unreadyKeys } from './unready.ts';
 
 type Path = readonly PropertyKey[];
 type Where = (path: Path) => string;
@@ -27,6 +28,7 @@ export function contradictions(tree: Tree, where: Where): Problem[] {
 /** One after the other: looking for what was meant takes a while, and only the first are reported. */
 function* allContradictions(draft: Draft, where: Where): Generator<Contradiction, void> {
   yield* duplicateListeners(draft, where);
+  yield* unreadyKeys(draft);
   yield* unreadable(draft);
   for (const service of draft.services.values()) yield* misfits(service, draft);
   yield* routeContradictions(draft, where);
@@ -83,12 +85,14 @@ export function withoutDead(tree: Tree): Tree {
   return isTree(tree.services) ? { ...tree, services: Object.fromEntries(services) } : tree;
 }
 
+type Place = Omit<Claim, 'listen'>;
+
 /** Two that want the same address: both places are named. */
 function duplicateListeners(draft: Draft, where: Where) {
   const { stats: listen } = draft;
   const claims = claimsOf(draft);
   const problems: Contradiction[] = [];
-  const tell = ({ address, path }: Claim, owner: Claim) => {
+  const tell = ({ address, path }: Place, owner: Place) => {
     const place = `${owner.owner} (${where(owner.path)})`;
     problems.push({
       path,

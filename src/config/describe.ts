@@ -1,10 +1,11 @@
 // What a service says of itself in the registry, read as settings. Whoever may register a service
 // writes it: a setting that is wrong spoils itself alone, and none reaches beyond the service
 // (docs/security.md).
-import type { ListenAddress } from '../model/listener.ts';
+
 import type { Service, ServiceSource } from '../model/service.ts';
 import { buildService } from './build.ts';
 import { fromPairs } from './flags.ts';
+import type { ListenInput } from './schema/listen.ts';
 import { type ServiceInput, serviceSchema } from './schema.ts';
 import { parse } from './validate.ts';
 
@@ -105,7 +106,11 @@ function parseSettings(source: ServiceSource, settings: Settings) {
 function objection(input: ServiceInput, key: string): string {
   const [first = '', second = '', ...rest] = key.split('.');
   if (first === 'from') return `tag ${key}: where endpoints come from is no matter of tags`;
-  if (first === 'listen') return input.listen.map(listenProblem).find((one) => one !== '') ?? '';
+  if (first === 'listen') {
+    // What is spoken there is the operator's to say.
+    if (key !== first) return `tag ${key}: expected tag listen, with a port or address:port alone`;
+    return input.listen.map(listenProblem).find((one) => one !== '') ?? '';
+  }
   if (first === 'balance') return hashProblem(input);
   if (first === 'http' && second === 'trusted_proxies') {
     return `tag ${key}: whom to trust is no matter of tags`;
@@ -123,7 +128,7 @@ function hashProblem(input: ServiceInput | null): string {
 }
 
 /** A name could be resolved to another address than the one that was looked at. */
-function listenProblem(address: ListenAddress): string {
+function listenProblem({ address }: ListenInput): string {
   if (address.kind === 'unix' || !/[a-z]/.test(address.host) || address.host.includes(':'))
     return '';
   if (address.host === LOCALHOST) return '';
@@ -132,9 +137,10 @@ function listenProblem(address: ListenAddress): string {
 
 const LOCALHOST = 'localhost';
 
-function withoutName(address: ListenAddress): ListenAddress {
+function withoutName(listen: ListenInput): ListenInput {
+  const { address } = listen;
   const isName = address.kind === 'tcp' && address.host === LOCALHOST;
-  return isName ? { ...address, host: '127.0.0.1' } : address;
+  return isName ? { ...listen, address: { ...address, host: '127.0.0.1' } } : listen;
 }
 
 /**

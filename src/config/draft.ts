@@ -3,6 +3,7 @@
 // undefined.
 import type { z } from 'zod';
 import type { ListenAddress } from '../model/listener.ts';
+import type { ListenInput } from './schema/listen.ts';
 import {
   consulSchema,
   fromSchema,
@@ -16,7 +17,7 @@ import { isTree, type Tree } from './tree.ts';
 export interface DraftService {
   readonly name: string;
   readonly tree: Tree;
-  readonly listen: readonly ListenAddress[] | undefined;
+  readonly listen: readonly ListenInput[] | undefined;
   readonly protocol: 'http' | 'tcp' | undefined;
   readonly balance: z.output<typeof serviceSchema.shape.balance> | undefined;
   readonly registry: string | undefined;
@@ -30,7 +31,7 @@ export interface DraftRoute extends Partial<z.output<typeof routeSchema>> {
 }
 
 export interface DraftRouter {
-  readonly listen: readonly ListenAddress[] | undefined;
+  readonly listen: readonly ListenInput[] | undefined;
   readonly routes: readonly DraftRoute[];
 }
 
@@ -72,6 +73,7 @@ export function draftOf(tree: Tree): Draft {
 /** A listener that somebody wants. */
 export interface Claim {
   readonly address: ListenAddress;
+  readonly listen: ListenInput;
   /** `service web`, for people. */
   readonly owner: string;
   readonly path: readonly (string | number)[];
@@ -81,13 +83,15 @@ export interface Claim {
 export function claimsOf({ routers, services }: Draft): Claim[] {
   return [
     ...routers.flatMap((router, i) =>
-      (router.listen ?? []).map((address) => ({
-        ...{ address, owner: `router ${i}`, path: ['routers', i, 'listen'] },
+      (router.listen ?? []).map((listen) => ({
+        ...{ listen, owner: `router ${i}`, path: ['routers', i, 'listen'] },
+        address: listen.address,
       })),
     ),
     ...[...services].flatMap(([name, service]) =>
-      (service.listen ?? []).map((address) => ({
-        ...{ address, owner: `service ${name}`, path: ['services', name, 'listen'] },
+      (service.listen ?? []).map((listen) => ({
+        ...{ listen, owner: `service ${name}`, path: ['services', name, 'listen'] },
+        address: listen.address,
       })),
     ),
   ];

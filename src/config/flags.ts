@@ -1,7 +1,8 @@
 // What the command line configures. `--service` and `--static` may be given several times.
 import { BOUNDS } from '../model/bounds.ts';
 import type { Problem } from './problem.ts';
-import { overlay, type Tree, treeAt } from './tree.ts';
+import { LISTEN_KEYS } from './schema/listen.ts';
+import { isTree, overlay, type Tree, treeAt } from './tree.ts';
 
 /** Values of the flags of `run`, as node:util parseArgs gives them. */
 export interface RunFlags {
@@ -86,7 +87,19 @@ function serviceOf(text: string): { name: string; tree: Tree } | string {
     else if (last !== undefined && last[0] !== 'listen') last[1] += `,${setting}`;
     else return `'${setting}' in '${text}': expected key=value`;
   }
-  return { name, tree: fromPairs(pairs) };
+  return { name, tree: fromPairs(withListener(pairs)) };
+}
+
+type Pair = readonly [string, string];
+
+/** `web=443,tls=true`: keys of a listener stand beside its address. */
+function withListener(pairs: readonly Pair[]): readonly Pair[] {
+  const isOfListener = (key: string): boolean => LISTEN_KEYS.includes(key.split('.', 1)[0]!);
+  if (!pairs.some(([key]) => isOfListener(key))) return pairs;
+  return pairs.map(([key, value]): Pair => {
+    if (key === 'listen') return ['listen.address', value];
+    return [isOfListener(key) ? `listen.${key}` : key, value];
+  });
 }
 
 /** Names of services that the flags want served without saying where. */
@@ -94,12 +107,12 @@ export function portlessServices(flags: RunFlags): string[] {
   return (flags.service ?? [])
     .map(serviceOf)
     .filter((service) => typeof service !== 'string')
-    .filter(({ tree }) => !Object.hasOwn(tree, 'listen'))
+    .filter(({ tree }) => !Object.hasOwn(tree, 'listen') || isTree(tree.listen))
     .map(({ name }) => name);
 }
 
 /** Dotted keys as a tree: `health.path` is the key `path` of `health`. */
-export function fromPairs(pairs: readonly (readonly [string, string])[]): Tree {
+export function fromPairs(pairs: readonly Pair[]): Tree {
   return pairs.reduce<Tree>(
     // No key of the schema is so deep: what is cut off is unknown either way.
     (tree, [key, value]) => overlay(tree, treeAt(key.split('.', BOUNDS.configDepth.max), value)),

@@ -1,6 +1,7 @@
 // Puts the configuration together: flags over environment over registry overlay over file over
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { hideUserinfo } from '../base/safe-text.ts';
 import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import { formatListen, mayListen } from '../model/listener.ts';
@@ -14,13 +15,14 @@ import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 import { hideVariables } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
-import { hasPath, isTree, overlay, type Tree } from './tree.ts';
+import { hasPath, isTree, overlay, type Tree, treeAt } from './tree.ts';
 import { firstOf, validate } from './validate.ts';
 import { readYaml, type YamlText } from './yaml.ts';
 
 const CONSUL = ['registries', 'consul'];
 /** What `--service NAME` without a port means. */
 const PORT = 80;
+const TLS_PORT = 443;
 const CONSUL_ADDRESS = [...CONSUL, 'address'];
 
 export interface LoadInput {
@@ -151,8 +153,20 @@ function withPorts(tree: Tree, flags: RunFlags): Tree {
   const routes = list(tree.routers).flatMap(routesOf);
   const routed = new Set(routes.map((route) => isTree(route) && route.service));
   return portlessServices(flags)
-    .filter((name) => !routed.has(name) && !hasPath(tree, ['services', name, 'listen']))
-    .reduce((under, name) => overlay(under, { services: { [name]: { listen: PORT } } }), tree);
+    .filter((name) => !routed.has(name) || hasPath(tree, ['services', name, 'listen']))
+    .reduce(
+      (under, name) => overlay(under, treeAt(['services', name], withPort(under, name))),
+      tree,
+    );
+}
+
+function withPort({ services }: Tree, name: string): Tree {
+  const service = isTree(services) ? services[name] : undefined;
+  const listen = isTree(service) ? service.listen : undefined;
+  if (listen === undefined) return { listen: PORT };
+  if (!isTree(listen) || listen.address !== undefined) return {};
+  const isPlain = listen.tls === undefined || String(listen.tls) === 'false';
+  return { listen: { address: isPlain ? PORT : TLS_PORT } };
 }
 
 function list(value: unknown): readonly unknown[] {
@@ -186,14 +200,19 @@ function readOverlay(kv: LoadInput['kv']): ReadTree {
 function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): Problem[] {
   const allowed = input?.registries.consul?.listen_allow;
   if (allowed === undefined) return [];
-  const known = new Set(claimsOf(draftOf(own)).map(({ address }) => formatListen(address)));
-  const refused = claimsOf(draftOf(whole)).filter(({ address }) => {
-    return !known.has(formatListen(address)) && !mayListen(allowed, address);
-  });
-  return refused.map(({ address, path }) => {
-    const why = 'is not allowed in the overlay by registries.consul.listen_allow';
-    const message = `${formatListen(address)} ${why}`;
-    return { where: where(path, false), key: path.join('.'), message };
+  const known = new Map(
+    claimsOf(draftOf(own)).map(({ address, listen }) => [formatListen(address), listen] as const),
+  );
+  return claimsOf(draftOf(whole)).flatMap(({ address, listen, path }) => {
+    const name = formatListen(address);
+    const before = known.get(name);
+    const isSame = before !== undefined && isDeepStrictEqual(before, listen);
+    if (isSame || (before === undefined && mayListen(allowed, address))) return [];
+    const why =
+      before === undefined
+        ? 'is not allowed in the overlay by registries.consul.listen_allow'
+        : 'is in the configuration already: the overlay must not change what is spoken there';
+    return [{ where: where(path, false), key: path.join('.'), message: `${name} ${why}` }];
   });
 }
 

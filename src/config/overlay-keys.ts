@@ -81,7 +81,9 @@ export function overlayProblems(tree: Tree, where: (path: Path, isKey: boolean) 
     // Each place is looked for; no more are reported.
     if (problems.length > BOUNDS.configProblems.max) return;
     if (OVERLAY_KEYS.has(pattern)) {
-      if (pattern.endsWith('.listen') && namesSocket(value)) refuse(path, value, NO_SOCKET);
+      if (pattern.endsWith('.listen')) {
+        for (const why of listenObjections(value)) refuse(path, value, why);
+      }
     } else if (!MAPS.has(pattern)) {
       // What the schema does not know either, it refuses itself, and guesses what was meant.
       if (isKnown(path)) refuse(path, value, NOT_ALLOWED);
@@ -99,6 +101,8 @@ export function overlayProblems(tree: Tree, where: (path: Path, isKey: boolean) 
 
 const NOT_ALLOWED =
   'must not be set by the overlay; expected settings of services and routers (docs/reference/overlay.md)';
+const NO_FILES =
+  'must not name certificates or trusted networks in the overlay; expected tls: true or false';
 const NO_SOCKET = 'must not be a unix socket in the overlay; expected a port or address:port';
 
 function childOf(pattern: string, key: string): string {
@@ -120,10 +124,17 @@ function isKnown(path: Path): boolean {
   return typeof key === 'string' && knownKeys(path.slice(0, -1), configSchema).includes(key);
 }
 
-function namesSocket(value: unknown): boolean {
-  return [value].flat().some((item) => {
-    return typeof item === 'string' && parseListen(item)?.kind === 'unix';
+/** What an overlay says of listeners that it may not: it names no file, and trusts no network. */
+function listenObjections(value: unknown): string[] {
+  const items = [value].flat();
+  const isSocket = items.some((item) => {
+    const address = isTree(item) ? item.address : item;
+    return typeof address === 'string' && parseListen(address)?.kind === 'unix';
   });
+  const hasKeys = items.some(
+    (item) => isTree(item) && (isTree(item.tls) || 'accept_proxy' in item),
+  );
+  return [...(isSocket ? [NO_SOCKET] : []), ...(hasKeys ? [NO_FILES] : [])];
 }
 
 function kindOf(value: unknown): string {

@@ -58,7 +58,7 @@ function sameRoutes({ routes }: DraftRouter, at: At, where: Place): Contradictio
 function redirectLoops(router: DraftRouter, at: At, where: Place): Contradiction[] {
   const { listen, routes } = router;
   if (listen === undefined) return [];
-  const ports = listen.flatMap((one) => (one.kind === 'tcp' ? [one.port] : []));
+  const ports = listen.flatMap(({ address }) => (address.kind === 'tcp' ? [address.port] : []));
   const known = routes.map(asRoute);
   const ordered = routesInOrder(known.filter((route) => route !== null));
   return known.flatMap((start, j) => {

@@ -2,6 +2,7 @@
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
 import { AGENT, LISTEN_RULE, NETWORK, READER, SERVED_NAME } from './forms.ts';
+import { listeners } from './schema/listen.ts';
 import {
   absolutePath,
   agentAddress,
@@ -33,8 +34,6 @@ import {
   statusRanges,
   token,
 } from './values.ts';
-
-const one = <T extends z.ZodType>(type: T) => z.union([z.array(type), type.transform((v) => [v])]);
 
 const accept = ['passing', 'warning', 'critical', 'maintenance'] as const;
 
@@ -360,8 +359,9 @@ export const httpSchema = z.strictObject({
 });
 
 export const serviceSchema = z.strictObject({
-  listen: one(listenAddress).prefault([]).meta({
-    description: 'Where the service is served: a port, address:port, a unix socket, or a list.',
+  listen: listeners.prefault([]).meta({
+    description:
+      'Where the service is served: a port, address:port, a unix socket, a mapping, or a list of them.',
   }),
   protocol: z
     .enum(['http', 'tcp'])
@@ -415,7 +415,7 @@ export const routeSchema = z.strictObject({
 });
 
 export const routerSchema = z.strictObject({
-  listen: one(listenAddress).meta({ description: 'Where the router listens.' }),
+  listen: listeners.meta({ description: 'Where the router listens, written as for a service.' }),
   routes: z
     .array(routeSchema)
     .meta({ description: 'Rules; exact hosts and longer paths go first.' }),

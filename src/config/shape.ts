@@ -10,6 +10,9 @@ interface Node {
     readonly innerType?: Node;
     readonly valueType?: Node;
     readonly element?: Node;
+    /** Of a pipe: what its first part makes is read by `out`. */
+    readonly out?: Node;
+    readonly options?: readonly Node[];
     readonly defaultValue?: unknown;
   };
 }
@@ -19,7 +22,7 @@ export function knownKeys(path: readonly PropertyKey[], root: unknown): string[]
   // Every zod schema has this shape.
   let node: Node | undefined = root as Node;
   for (const key of path) node = step(node, key);
-  return Object.keys(unwrap(node)?.shape ?? {});
+  return Object.keys(inside(node)?.shape ?? {});
 }
 
 /** Dotted paths, from `path` on, of the keys of that name further below; the nearest first. */
@@ -58,7 +61,11 @@ function walk(
 ): unknown {
   if (node === undefined) return value;
   const changed = change(node, value);
-  const { shape, def } = unwrap(node) ?? {};
+  const { shape, def } = inside(node) ?? {};
+  // A list of one, written without the list.
+  if (isTree(changed) && shape === undefined && def?.element !== undefined) {
+    return walk(def.element, changed, change);
+  }
   if (Array.isArray(changed) && def?.element !== undefined) {
     return changed.map((item) => walk(def.element, item, change));
   }
@@ -91,7 +98,15 @@ function unwrap(node: Node | undefined): Node | undefined {
   return current;
 }
 
+/** As `unwrap`; of what may be written in several ways, the map, or the list that all are read as. */
+function inside(node: Node | undefined): Node | undefined {
+  const plain = unwrap(node);
+  const { out, options } = plain?.def ?? {};
+  if (out?.def?.type === 'array') return out;
+  return options?.find((option) => unwrap(option)?.shape !== undefined) ?? plain;
+}
+
 function step(node: Node | undefined, key: PropertyKey): Node | undefined {
-  const { shape, def } = unwrap(node) ?? {};
+  const { shape, def } = inside(node) ?? {};
   return shape?.[key] ?? def?.valueType ?? def?.element;
 }

@@ -8,7 +8,7 @@ import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 import { showValue } from './secrets.ts';
 import { keysBelow, knownKeys } from './shape.ts';
-import type { Tree } from './tree.ts';
+import { isTree, type Tree } from './tree.ts';
 import { orList } from './values.ts';
 
 export type Where = (path: readonly PropertyKey[], isKey: boolean) => string;
@@ -73,8 +73,9 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   const { path } = issue;
   const { data, where } = parsed;
   if (issue.code === 'unrecognized_keys') {
+    const at = writtenPath(data, path);
     return issue.keys.slice(0, BOUNDS.configProblems.max + 1).map((key) => {
-      const full = [...path, key];
+      const full = [...at, key];
       const message = unknownKey(key, path, parsed.schema);
       return { where: where(full, true), key: dotted(full), message };
     });
@@ -82,10 +83,14 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   // A union says what each of its members wants; the one that got furthest is the one that was
   // meant.
   if (issue.code === 'invalid_union' && issue.message === '') {
+    const within = issue.errors.find((issues) =>
+      issues.some(({ code, path: below }) => code === 'unrecognized_keys' || below.length > 0),
+    );
     const branches = issue.errors.map((issues) =>
       issues.filter(({ code }) => code !== 'invalid_type'),
     );
-    const meant = branches.find((issues) => issues.length > 0) ?? issue.errors.at(-1) ?? [];
+    const meant =
+      within ?? branches.find((issues) => issues.length > 0) ?? issue.errors.at(-1) ?? [];
     return meant.flatMap((one) =>
       problemsOf({ ...one, path: [...path, ...one.path] } as z.core.$ZodIssue, parsed),
     );
@@ -95,9 +100,7 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
     const message = `${JSON.stringify(path.at(-1))}: ${issue.issues[0]?.message ?? ''}`;
     return [{ where: where(path, true), key: dotted(path), message }];
   }
-  // A list that was written as one text: the text is what is wrong.
-  const isWithinText = path.length > 0 && typeof valueAt(data, path.slice(0, -1)) === 'string';
-  const place = isWithinText ? path.slice(0, -1) : path;
+  const place = writtenPath(data, path);
   const value = valueAt(data, place);
   const shown = value === undefined ? 'is missing' : showValue(place, value);
   const message = `${shown}: ${issue.message}`;
@@ -147,6 +150,22 @@ function unknownKey(key: string, path: readonly PropertyKey[], schema: unknown):
 
 function plain(key: string): string {
   return key.toLowerCase().replace(/[_-]/g, '');
+}
+
+/**
+ * Where a part stands as it was written: of a list or map that was written as one text the text, and
+ * of a list of one that was written without the list the element.
+ */
+function writtenPath(data: unknown, path: readonly PropertyKey[]): PropertyKey[] {
+  const written: PropertyKey[] = [];
+  let value = data;
+  for (const key of path) {
+    if (key === 0 && isTree(value)) continue;
+    if (typeof value !== 'object' || value === null) break;
+    written.push(key);
+    value = (value as Record<PropertyKey, unknown>)[key];
+  }
+  return written;
 }
 
 function dotted(path: readonly PropertyKey[]): string {

@@ -4,7 +4,13 @@
 // a restart comes to the same.
 // A service that describes itself gets an address that overlaps nothing else of ours, that the
 // rules allow, and that no other process has.
-import { formatListen, type ListenAddress, type ListenRule, mayListen } from '../model/listener.ts';
+import {
+  formatListen,
+  type ListenAddress,
+  type ListenRule,
+  type ListenSpec,
+  mayListen,
+} from '../model/listener.ts';
 import { routesInOrder } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
@@ -138,17 +144,21 @@ function makeWishes({ name, protocol, listen, limits, timeouts }: Service): List
     limits: { headerBytes, headerCount, targetBytes, keepAliveRequests, pipelined },
     timeouts: { clientHeaderMs, keepAliveMs, idleBodyMs },
   };
-  return listen.map((address) => {
-    return { key: formatListen(address), address, protocol, service: name, routes: [], ...policy };
+  return listen.map((spec) => {
+    return { ...placed(spec), protocol, service: name, routes: [], ...policy };
   });
 }
 
 function routerWishes(router: RouterSettings): ListenerSnapshot[] {
   const { limits, timeouts } = router;
   const policy = { routes: routesInOrder(router.routes), limits, timeouts };
-  return router.listen.map((address) => {
-    return { key: formatListen(address), address, protocol: 'http', service: '', ...policy };
+  return router.listen.map((spec) => {
+    return { ...placed(spec), protocol: 'http', service: '', ...policy };
   });
+}
+
+function placed({ address, ...policy }: ListenSpec) {
+  return { key: formatListen(address), address, policy };
 }
 
 function ownerName({ service }: ListenerSnapshot): string {

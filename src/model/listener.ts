@@ -5,6 +5,57 @@ export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
+/** Where the certificates of a listener come from. */
+export type CertificateSource =
+  | { readonly kind: 'pair'; readonly certFile: string; readonly keyFile: string }
+  /** NAME.pem with certificate and key, or NAME.crt and NAME.key; followed. */
+  | { readonly kind: 'folder'; readonly dir: string };
+
+/** TLS that a listener terminates. */
+export interface ListenTls {
+  /** By SNI; the first is the default. */
+  readonly certificates: readonly CertificateSource[];
+  readonly minVersion: '1.2' | '1.3';
+  /** Whether clients are asked for a certificate, and whether one without is refused. */
+  readonly clientAuth: 'off' | 'request' | 'require';
+  /** Who may issue certificates of clients; '' where they are not asked. */
+  readonly clientCaFile: string;
+}
+
+/** Strict-Transport-Security (RFC 6797), added to responses over TLS. */
+export interface Hsts {
+  readonly maxAgeSeconds: number;
+  readonly includeSubdomains: boolean;
+  readonly preload: boolean;
+}
+
+/** What is spoken at an address, beside the service's own protocol. */
+export interface ListenPolicy {
+  /** Null: plain; `pass`: routed by the ClientHello, not terminated. */
+  readonly tls: ListenTls | 'pass' | null;
+  /** HTTP/2 by ALPN, and by prior knowledge where there is no TLS. */
+  readonly http2: boolean;
+  /** Networks (CIDR) whose connections begin with a PROXY protocol header. */
+  readonly acceptProxy: readonly string[];
+  /** Every request is answered with a redirect to its own URL, with https. */
+  readonly redirectHttps: boolean;
+  readonly hsts: Hsts | null;
+}
+
+/** An address with what is spoken there. */
+export interface ListenSpec extends ListenPolicy {
+  readonly address: ListenAddress;
+}
+
+/** The policy of an address that was given as text alone. */
+export const PLAIN_LISTEN: ListenPolicy = {
+  tls: null,
+  http2: false,
+  acceptProxy: [],
+  redirectHttps: false,
+  hsts: null,
+};
+
 /** `:80`, `10.0.0.1:80`, `[::1]:80` or the socket's path: for people, and as a key. */
 export function formatListen(address: ListenAddress): string {
   if (address.kind === 'unix') return address.path;

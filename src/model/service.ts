@@ -1,6 +1,6 @@
 // A service with its policy, complete: every default is filled in, every unit is in the name.
 // config/ makes these from YAML, flags, environment and registry tags; nothing else does.
-import type { ListenAddress } from './listener.ts';
+import type { ListenSpec } from './listener.ts';
 
 export type Protocol = 'http' | 'tcp';
 
@@ -253,7 +253,7 @@ export interface Service {
   readonly name: string;
   readonly from: ServiceSource;
   /** Empty where only a router leads to the service. */
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ListenSpec[];
   readonly protocol: Protocol;
   readonly balance: Balance;
   readonly health: HealthCheck | null;

@@ -1,7 +1,7 @@
 // The whole effective configuration, defaults filled in: what config/ produces from flags,
 // environment, file and registry overlay, and what everything else is built from.
 import type { LogLevel } from '../base/log.ts';
-import type { ListenAddress, ListenRule } from './listener.ts';
+import type { ListenAddress, ListenRule, ListenSpec } from './listener.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
 
@@ -63,7 +63,7 @@ export interface StaticEndpoint {
 }
 
 export interface RouterSettings {
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ListenSpec[];
   readonly routes: readonly Route[];
   readonly limits: ListenerLimits;
   readonly timeouts: ListenerTimeouts;

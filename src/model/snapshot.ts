@@ -2,7 +2,7 @@
 // that has applied every delta in order holds the whole table; a new worker gets one delta with
 // everything in it.
 import type { EffectiveEndpoint } from './endpoint.ts';
-import type { ListenAddress } from './listener.ts';
+import type { ListenAddress, ListenPolicy } from './listener.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Protocol, Service } from './service.ts';
 
@@ -20,6 +20,7 @@ export interface ListenerSnapshot {
   /** formatListen(address). */
   readonly key: string;
   readonly address: ListenAddress;
+  readonly policy: ListenPolicy;
   readonly protocol: Protocol;
   /** The one service behind it, or '' when routes decide. */
   readonly service: string;

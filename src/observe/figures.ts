@@ -112,7 +112,7 @@ export function serviceFigures(view: ServiceView, sources: FigureSources): Servi
   const total = (column: number) => ledger.serviceTotal(slot, column);
   return {
     name: service.name,
-    listen: service.listen.map(formatListen),
+    listen: service.listen.map(({ address }) => formatListen(address)),
     protocol: service.protocol,
     balance: service.balance.policy,
     registry: service.from.registry,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
 import { serviceOf } from '../support/config.ts';
-import { makeService } from '../support/service.ts';
+import { makeService, plainListen } from '../support/service.ts';
 
 describe('a service that describes itself', () => {
   const source = makeService({ name: 'api' }).from;
@@ -17,7 +17,7 @@ describe('a service that describes itself', () => {
     expect(service).toEqual({
       ...plain,
       from: source,
-      listen: [{ kind: 'tcp', host: '', port: 8080 }],
+      listen: [plainListen({ kind: 'tcp', host: '', port: 8080 })],
       balance: { policy: 'p2c', hash: null },
       health: expect.objectContaining({ path: '/health', intervalMs: 2000 }),
       retry: {
@@ -100,7 +100,7 @@ describe('a service that describes itself', () => {
 
   it('listens on loopback where it says localhost', () => {
     const { service } = describeService(source, { listen: 'localhost:8080' });
-    expect(service!.listen).toEqual([{ kind: 'tcp', host: '127.0.0.1', port: 8080 }]);
+    expect(service!.listen).toEqual([plainListen({ kind: 'tcp', host: '127.0.0.1', port: 8080 })]);
   });
 
   it('has settings that are looked at alone', () => {

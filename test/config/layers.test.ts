@@ -8,7 +8,7 @@ describe('the layers', () => {
     const kv = 'services: { web: { listen: 8083 } }';
     const env = { UPRIVER_WORKERS: '4' };
     const flags = { workers: '5', service: ['web=85'] };
-    const portOf = (given: Parameters<typeof serviceOf>[0]) => serviceOf(given).listen[0];
+    const portOf = (given: Parameters<typeof serviceOf>[0]) => serviceOf(given).listen[0]!.address;
     expect(settingsOf({ file }).workers).toBe(2);
     expect(portOf({ file })).toMatchObject({ port: 82 });
     expect(portOf({ file, kv })).toMatchObject({ port: 8083 });
@@ -22,7 +22,7 @@ describe('the layers', () => {
     const file = 'services: { web: { listen: [80, 81], balance: p2c, health: { path: /a } } }';
     const kv = 'services: { web: { listen: 8082, health: { interval: 7s } } }';
     const web = serviceOf({ file, kv });
-    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 8082 }]);
+    expect(web.listen).toMatchObject([{ address: { kind: 'tcp', host: '', port: 8082 } }]);
     expect(web.balance.policy).toBe('p2c');
     expect(web.health).toMatchObject({ path: '/a', intervalMs: 7000 });
   });
@@ -153,7 +153,7 @@ describe('variables in the file', () => {
   it('give numbers and keys as well', () => {
     expect(
       serviceOf({ file: dollars('services:\n  web:\n    listen: %{PORT}'), env }).listen,
-    ).toEqual([{ kind: 'tcp', host: '', port: 8080 }]);
+    ).toMatchObject([{ address: { kind: 'tcp', host: '', port: 8080 } }]);
     expect(serviceOf({ file: dollars('services: { "%{NAME}": { listen: 1 } }'), env }).name).toBe(
       'web',
     );
@@ -176,7 +176,7 @@ describe('flags', () => {
         service: ['web=8080,balance=hash(header:x-user),health.path=/h,retry.on=connect'],
       },
     });
-    expect(web.listen).toEqual([{ kind: 'tcp', host: '', port: 8080 }]);
+    expect(web.listen).toMatchObject([{ address: { kind: 'tcp', host: '', port: 8080 } }]);
     expect(web.balance).toEqual({ policy: 'hash', hash: { on: 'header', name: 'x-user' } });
     expect(web.health).toMatchObject({ path: '/h', intervalMs: 2000 });
     expect([...web.retry.on]).toEqual(['connect']);
@@ -190,7 +190,8 @@ describe('flags', () => {
     ['web=[::1]:80', [{ kind: 'tcp', host: '::1', port: 80 }]],
     ['web=/run/web.sock', [{ kind: 'unix', path: '/run/web.sock' }]],
   ])('--service %s', (text, listen) => {
-    expect(serviceOf({ flags: { service: [text] } }).listen).toEqual(listen);
+    const { listen: read } = serviceOf({ flags: { service: [text] } });
+    expect(read.map(({ address }) => address)).toEqual(listen);
   });
 
   it.each([
@@ -204,7 +205,7 @@ describe('flags', () => {
   it('--service without a port takes the one that is given elsewhere, or that of its router', () => {
     const flags = { service: ['web,balance=p2c'] };
     const file = 'services: { web: { listen: 8080 } }';
-    expect(serviceOf({ file, flags })).toMatchObject({ listen: [{ port: 8080 }] });
+    expect(serviceOf({ file, flags })).toMatchObject({ listen: [{ address: { port: 8080 } }] });
     const routed = 'routers: [{ listen: 8080, routes: [{ service: web }] }]';
     expect(serviceOf({ file: routed, flags }).listen).toEqual([]);
   });

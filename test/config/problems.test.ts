@@ -132,8 +132,8 @@ describe('a bad value', () => {
     ],
     ['routers: [{ routes: [] }]', 'upriver.yaml:1:11: routers.0.listen: is missing'],
     [
-      'services: { web: { listen: { a: 1 } } }',
-      'upriver.yaml:1:28: services.web.listen: {"a":1}: expected a port',
+      'services: { web: { listen: [ [] ] } }',
+      'upriver.yaml:1:30: services.web.listen.0: []: expected a port',
     ],
     ['services: { web: 80 }', 'upriver.yaml:1:18: services.web: 80: expected a map'],
     ['workers: true', 'upriver.yaml:1:10: workers: true: expected a whole number from 1 to 256'],

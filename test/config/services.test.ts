@@ -12,7 +12,7 @@ describe("DR CoN's variables", () => {
       expect(services).toHaveLength(1);
       expect(services[0]).toMatchObject({
         name: 'consul-8500',
-        listen: [{ kind: 'tcp', host: '', port: 80 }],
+        listen: [{ address: { kind: 'tcp', host: '', port: 80 } }],
         from: { registry: 'consul', service: 'consul-8500' },
       });
     }

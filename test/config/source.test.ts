@@ -163,7 +163,7 @@ describe('a bad file', () => {
 const FILE = 'workers: 1\nservices: { web: { listen: 80 } }';
 const overlayOf = (port: unknown) => `services: { web: { listen: ${port} } }`;
 const port = (settings: Settings) => {
-  const [address] = settings.services[0]!.listen;
+  const address = settings.services[0]!.listen[0]?.address;
   return address?.kind === 'tcp' ? address.port : 0;
 };
 const ports = () => applied.map(({ settings }) => port(settings));

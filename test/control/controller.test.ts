@@ -11,7 +11,7 @@ import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { ManualClock } from '../support/clock.ts';
 import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
-import { makePassive, makeService } from '../support/service.ts';
+import { makePassive, makeService, plainListen } from '../support/service.ts';
 
 const health = {
   type: 'http',
@@ -67,7 +67,7 @@ beforeEach(() => {
       service: makeService({
         name: source.service,
         from: source,
-        listen: [{ kind: 'tcp', host: '', port: Number(settings.listen) }],
+        listen: [plainListen({ kind: 'tcp', host: '', port: Number(settings.listen) })],
       }),
       problems: [],
     }),
@@ -462,7 +462,7 @@ describe('Controller', () => {
       makeService({
         name: 'self',
         from: described.from,
-        listen: [{ kind: 'tcp', host: '', port: 9000 }],
+        listen: [plainListen({ kind: 'tcp', host: '', port: 9000 })],
       }),
     );
     await turn();
@@ -643,7 +643,7 @@ describe('Controller', () => {
   });
 
   it('shows a listener that a service did not get, and gives it when it is free', async () => {
-    const listen = [{ kind: 'tcp', host: '', port: 80 } as const];
+    const listen = [plainListen({ kind: 'tcp', host: '', port: 80 })];
     const [a, b] = [makeService({ name: 'a', listen }), makeService({ name: 'b', listen })];
     configure(a, b);
     await turn();
@@ -691,7 +691,10 @@ describe('what a registry may not', () => {
     controller.full().listeners!.map(({ key, service }) => `${key} ${service}`);
 
   it('lead to a listener of ours: such an endpoint is down, told, and never checked', async () => {
-    const web = makeService({ health, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    const web = makeService({
+      health,
+      listen: [plainListen({ kind: 'tcp', host: '', port: 8000 })],
+    });
     configure(web);
     provide(web, ['a'], { address: '127.0.0.1', port: 8000 });
     provide(web, ['a', 'b'], { address: '127.0.0.1', port: 8000 });
@@ -738,7 +741,7 @@ describe('what a registry may not', () => {
   });
 
   it('lead to an address that this machine got later', async () => {
-    const web = makeService({ listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+    const web = makeService({ listen: [plainListen({ kind: 'tcp', host: '', port: 8000 })] });
     configure(web);
     provide(web, ['a'], { address: '10.0.0.77', port: 8000 });
     await turn();

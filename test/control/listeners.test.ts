@@ -7,10 +7,11 @@ import {
   parseListen,
   parseListenRule,
 } from '../../src/model/listener.ts';
-import { makeService } from '../support/service.ts';
+import { makeService, plainListen } from '../support/service.ts';
 
 const { limits, timeouts } = makeService();
 const at = (port: number, host = ''): ListenAddress => ({ kind: 'tcp', host, port });
+const on = (port: number) => plainListen(at(port));
 const ANY = [parseListenRule('1-65535')!, parseListenRule('/run/upriver/')!];
 const plan = (wishes: Partial<ListenerWishes>) =>
   planListeners({
@@ -20,11 +21,11 @@ const plan = (wishes: Partial<ListenerWishes>) =>
 const keys = (planned: ReturnType<typeof planListeners>) =>
   planned.listeners.map(({ key, service }) => `${key} ${service}`);
 const wanting = (name: string, ...listen: string[]) =>
-  makeService({ name, listen: listen.map((text) => parseListen(text)!) });
+  makeService({ name, listen: listen.map((text) => plainListen(parseListen(text)!)) });
 
 describe('an address that two want', () => {
-  const a = makeService({ name: 'a', listen: [at(80)] });
-  const b = makeService({ name: 'b', listen: [at(80), at(81)] });
+  const a = makeService({ name: 'a', listen: [on(80)] });
+  const b = makeService({ name: 'b', listen: [on(80), on(81)] });
 
   it('goes to the first, and the other is told', () => {
     const planned = plan({ configured: [a, b] });
@@ -35,7 +36,7 @@ describe('an address that two want', () => {
   it('goes to a router before any service', () => {
     const planned = plan({
       configured: [a],
-      routers: [{ listen: [at(80)], routes: [], limits, timeouts }],
+      routers: [{ listen: [on(80)], routes: [], limits, timeouts }],
     });
     expect(keys(planned)).toEqual([':80 ']);
     expect([...planned.conflicts]).toEqual([['a', ['listener :80 is taken by a router']]]);
@@ -43,8 +44,8 @@ describe('an address that two want', () => {
 
   it('has the limits and timeouts of what is behind it', () => {
     const own = { ...limits, headerBytes: 1 };
-    const service = makeService({ name: 'c', listen: [at(82)], limits: own });
-    const router = { listen: [at(80)], routes: [], limits: { ...limits, pipelined: 7 }, timeouts };
+    const service = makeService({ name: 'c', listen: [on(82)], limits: own });
+    const router = { listen: [on(80)], routes: [], limits: { ...limits, pipelined: 7 }, timeouts };
     const { listeners } = plan({ configured: [service], routers: [router] });
     expect(listeners[0]!.limits.pipelined).toBe(7);
     expect(listeners[1]!.limits).toMatchObject({ headerBytes: 1, pipelined: 0 });
@@ -56,7 +57,7 @@ describe('an address that two want', () => {
   });
 
   it('goes to one router, and the other is told', () => {
-    const router = { listen: [at(80)], routes: [], limits, timeouts };
+    const router = { listen: [on(80)], routes: [], limits, timeouts };
     const planned = plan({ routers: [router, router] });
     expect(keys(planned)).toEqual([':80 ']);
     expect([...planned.conflicts]).toEqual([['', ['listener :80 is taken by a router']]]);
@@ -97,7 +98,11 @@ describe('a service that describes itself', () => {
     ]);
     for (const held of [
       { configured: [wanting('shop', configured)] },
-      { routers: [{ listen: [parseListen(configured)!], routes: [], limits, timeouts }] },
+      {
+        routers: [
+          { listen: [plainListen(parseListen(configured)!)], routes: [], limits, timeouts },
+        ],
+      },
       { stats: parseListen(configured) },
     ]) {
       const planned = plan({ ...held, names, described: [wanting('evil', described)] });
@@ -186,7 +191,7 @@ describe('any wishes', () => {
       ...all.map((name) =>
         fc
           .uniqueArray(fc.integer({ min: 80, max: 84 }), { maxLength: 4 })
-          .map((ports) => makeService({ name, listen: ports.map((port) => at(port)) })),
+          .map((ports) => makeService({ name, listen: ports.map(on) })),
       ),
     ),
   );
@@ -216,7 +221,10 @@ describe('the address of the stats port', () => {
     ['another address', at(1936, '10.0.0.2'), at(1936, '10.0.0.1'), false],
     ['another port', at(1937), at(1936), false],
   ])('is not for a service: %s', (_, listen, stats, isTaken) => {
-    const planned = plan({ described: [makeService({ name: 'a', listen: [listen] })], stats });
+    const planned = plan({
+      described: [makeService({ name: 'a', listen: [plainListen(listen)] })],
+      stats,
+    });
     expect(planned.listeners.length).toBe(isTaken ? 0 : 1);
     expect(planned.conflicts.has('a')).toBe(isTaken);
   });

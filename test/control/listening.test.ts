@@ -5,11 +5,14 @@ import type { Settings } from '../../src/model/settings.ts';
 import { ManualClock } from '../support/clock.ts';
 import { settingsOf } from '../support/config.ts';
 import { keepingLogger } from '../support/discovery.ts';
-import { makeService } from '../support/service.ts';
+import { makeService, plainListen } from '../support/service.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const settings: Settings = settingsOf({ file: 'registries: { consul: {} }' });
-const web = makeService({ name: 'web', listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+const web = makeService({
+  name: 'web',
+  listen: [plainListen({ kind: 'tcp', host: '', port: 8000 })],
+});
 
 function make() {
   const clock = new ManualClock();

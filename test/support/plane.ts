@@ -7,7 +7,7 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
 import { EndpointColumn } from '../../src/ledger/layout.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
-import { formatListen } from '../../src/model/listener.ts';
+import { formatListen, PLAIN_LISTEN } from '../../src/model/listener.ts';
 import { type ReasonCode, reason } from '../../src/model/reason.ts';
 import type { Route } from '../../src/model/route.ts';
 import type {
@@ -201,7 +201,7 @@ export function openRouter(
   return open(snapshots, (port) => {
     const { limits, timeouts } = serviceOf(policy);
     const address = loopback(port);
-    const behind = { service: '', routes, limits, timeouts };
+    const behind = { service: '', routes, limits, timeouts, policy: PLAIN_LISTEN };
     return { key: formatListen(address), address, protocol: 'http', ...behind };
   });
 }

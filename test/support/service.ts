@@ -1,6 +1,11 @@
 // Services and snapshots for tests of the data plane: complete, with the given parts replaced.
 import type { EffectiveEndpoint } from '../../src/model/endpoint.ts';
-import { formatListen, type ListenAddress } from '../../src/model/listener.ts';
+import {
+  formatListen,
+  type ListenAddress,
+  type ListenSpec,
+  PLAIN_LISTEN,
+} from '../../src/model/listener.ts';
 import type { PassiveHealth, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 
@@ -122,8 +127,13 @@ export function makeSnapshot(
 /** A listener that leads to the service alone. */
 export function makeListener(service: Service, address: ListenAddress): ListenerSnapshot {
   const { name, protocol, limits, timeouts } = service;
-  const policy = { routes: [], limits, timeouts };
-  return { key: formatListen(address), address, protocol, service: name, ...policy };
+  const rules = { routes: [], limits, timeouts, policy: PLAIN_LISTEN };
+  return { key: formatListen(address), address, protocol, service: name, ...rules };
+}
+
+/** The address as configuration that says no more of it. */
+export function plainListen(address: ListenAddress): ListenSpec {
+  return { address, ...PLAIN_LISTEN };
 }
 
 /** A TCP port on loopback; 0 is any that is free. */

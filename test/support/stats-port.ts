@@ -9,7 +9,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { AccessSettings } from '../../src/observe/access.ts';
 import type { Places } from '../../src/observe/connections.ts';
 import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
-import { loopback, makeService } from './service.ts';
+import { loopback, makeService, plainListen } from './service.ts';
 
 export interface Asked {
   readonly status: number;
@@ -104,7 +104,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
 }
 
 export function makeServiceView(name: string, parts: Partial<ServiceView> = {}): ServiceView {
-  const service = makeService({ name, listen: [loopback(8000)] });
+  const service = makeService({ name, listen: [plainListen(loopback(8000))] });
   return {
     service,
     slot: 0,

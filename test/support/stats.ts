@@ -13,7 +13,7 @@ import type { ProviderStatus } from '../../src/discovery/provider.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { EndpointState } from '../../src/model/endpoint.ts';
 import type { StatsSources } from '../../src/observe/sources.ts';
-import { makeService } from './service.ts';
+import { makeService, plainListen } from './service.ts';
 
 export class FakeTable implements TableView {
   readonly events = new EventLog();
@@ -90,7 +90,10 @@ export function makeServiceView(
   parts: Partial<ServiceView> = {},
 ): ServiceView {
   services += 1;
-  const service = makeService({ name, listen: [{ kind: 'tcp', host: '', port: 8000 }] });
+  const service = makeService({
+    name,
+    listen: [plainListen({ kind: 'tcp', host: '', port: 8000 })],
+  });
   return {
     service,
     slot: services,

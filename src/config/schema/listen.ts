@@ -1,0 +1,146 @@
+// Where a service or router listens, and what is spoken there: an address as text, a mapping, or a
+// list of both. All of them are read as a list of mappings.
+import { z } from 'zod';
+import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
+import { isTree } from '../tree.ts';
+import { duration, flag, listenAddress, listOf, network } from '../values.ts';
+
+const LISTENER =
+  'a port, address:port, the path of a unix socket, or a mapping with address, or a list of them';
+
+const YEARS_MS_MAX = 20 * 366 * 86_400_000;
+
+const certificate = z.strictObject(
+  {
+    cert_file: z
+      .string()
+      .default('')
+      .meta({ description: 'Certificate chain (PEM), its own first.' }),
+    key_file: z.string().default('').meta({ description: 'Its private key (PEM).' }),
+    dir: z.string().default('').meta({
+      description:
+        'A folder with certificates instead: NAME.pem with both, or NAME.crt and NAME.key; watched.',
+    }),
+  },
+  { error: mappingExpected('a mapping with cert_file and key_file, or with dir') },
+);
+
+/** The keys of `tls`, of a listener or for all of them. */
+export const listenTlsShape = {
+  certificates: z.array(certificate).optional().meta({
+    description: 'Chosen by the name that the client asks for; the first is the default.',
+  }),
+  min_version: z
+    .enum(['1.2', '1.3'])
+    .optional()
+    .meta({ 'x-default': '1.2', description: 'Oldest version of TLS that is spoken.' }),
+  client_auth: z.enum(['off', 'request', 'require']).optional().meta({
+    'x-default': 'off',
+    description: 'Whether clients are asked for a certificate, and refused without one.',
+  }),
+  client_ca_file: z
+    .string()
+    .optional()
+    .meta({ description: 'CA certificates (PEM) of whom clients may have theirs.' }),
+};
+
+const tlsMapping = z.strictObject(listenTlsShape);
+const TLS_WORDS = [true, false, 'true', 'false', 'pass'];
+
+const tlsOfListener = z
+  .union([flag, z.literal('pass'), tlsMapping], {
+    error: unlessMapping('true, false, pass or a mapping with certificates'),
+  })
+  .meta({ form: anyForm({ enum: TLS_WORDS }, formOf(tlsMapping)) });
+
+const hstsMapping = z.strictObject({
+  max_age: duration(0, YEARS_MS_MAX)
+    .prefault('365d')
+    .meta({ description: 'How long browsers remember it.' }),
+  include_subdomains: flag.prefault(false).meta({ description: 'Also for all subdomains.' }),
+  preload: flag.prefault(false).meta({ description: 'May be built into browsers.' }),
+});
+
+const hsts = z
+  .union(
+    [
+      z.literal('off').transform(() => null),
+      duration(0, YEARS_MS_MAX).transform((max_age) => {
+        return { max_age, include_subdomains: false, preload: false };
+      }),
+      hstsMapping,
+    ],
+    { error: unlessMapping('off, a duration such as 365d, or a mapping with max_age') },
+  )
+  .meta({ form: anyForm({ const: 'off' }, durationForm(), formOf(hstsMapping)) });
+
+const listenMapping = z.strictObject(
+  {
+    address: listenAddress.meta({
+      description: 'A port, address:port or the path of a unix socket.',
+    }),
+    tls: tlsOfListener.prefault(false).meta({
+      description:
+        'true terminates TLS with the settings of tls, a mapping with its own besides; pass routes by the ClientHello without terminating.',
+    }),
+    http2: flag.prefault(false).meta({ description: 'Offer HTTP/2 as well.' }),
+    accept_proxy: listOf(network, NETWORK)
+      .prefault([])
+      .meta({ description: 'Networks whose connections begin with a PROXY protocol header.' }),
+    redirect_https: flag
+      .prefault(false)
+      .meta({ description: 'Answer every request with a redirect to the same URL with https.' }),
+    hsts: hsts.prefault('off').meta({
+      description: 'Strict-Transport-Security on responses over TLS: off, a duration or a mapping.',
+    }),
+  },
+  { error: mappingExpected(LISTENER) },
+);
+
+/** Keys of a listener, apart from its address. */
+export const LISTEN_KEYS: readonly string[] = Object.keys(listenMapping.shape).filter(
+  (key) => key !== 'address',
+);
+
+const addressForm = anyForm(numberForm(1, 65535), textForm(LISTEN), formOf(listenMapping));
+
+/** One listener or several, however they are written. */
+export const listeners = z
+  .preprocess(asMappings, z.array(listenMapping, { error: `expected ${LISTENER}` }))
+  .meta({ form: { ...anyForm(...membersOf(addressForm), { type: 'array', items: addressForm }) } });
+
+export type ListenInput = z.output<typeof listenMapping>;
+export type TlsInput = z.output<typeof tlsMapping>;
+
+/** A text or number is an address; what is no list is the only element. */
+function asMappings(value: unknown): unknown {
+  if (value === undefined || value === null) return value;
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return items.map((item) =>
+    typeof item === 'string' || typeof item === 'number' ? { address: item } : item,
+  );
+}
+
+function mappingExpected(expected: string) {
+  return ({ code }: { code?: string | undefined }) =>
+    code === 'invalid_type' ? `expected ${expected}` : undefined;
+}
+
+/** Of a mapping, what is wrong within it is said. */
+function unlessMapping(expected: string) {
+  return ({ input }: { input?: unknown }) => (isTree(input) ? undefined : `expected ${expected}`);
+}
+
+function formOf(schema: z.ZodType): Form {
+  const { $schema: _, ...form } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return form;
+}
+
+function durationForm(): Form {
+  // The form of the type is what is wanted, not its place in the schema.
+  return (duration(0, YEARS_MS_MAX).meta() as { form: Form }).form;
+}
+
+function membersOf(form: Form): Form[] {
+  return form.anyOf as Form[];
+}
