@@ -54,7 +54,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
   const services = Array.from({ length: serviceCount }, (_, i) => makeService({ name: `s${i}` }));
   controller.setSettings(
     {
-      consul: null,
+      registries: {},
       static: {},
       services,
       routers: [],

@@ -10,23 +10,19 @@ import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
-import type { KvWatch } from './discovery/consul/kv-watch.ts';
-import type { ConsulProvider } from './discovery/consul/provider.ts';
-import type { ProviderStatus } from './discovery/provider.ts';
-import { ProviderSet } from './discovery/provider-set.ts';
-import { StaticProvider } from './discovery/static.ts';
 import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
 import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
-import type { ServiceSource } from './model/service.ts';
-import type { ConsulSettings, Settings, StatsSettings } from './model/settings.ts';
+import type { Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
+import type { ServiceSource } from './model/source.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
 import type { Sibling } from './observe/succession.ts';
 import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
+import { Providers, sourcesOf } from './providers.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
@@ -73,22 +69,15 @@ export class Upriver {
   readonly ledger: Ledger;
   readonly controller: Controller;
   readonly supervisor: Supervisor;
-  readonly providers: ProviderSet;
+  readonly providers: Providers;
   private readonly log: Logger;
   private readonly doors: Doors;
-  private readonly directMax: { readonly directMax?: number };
   private readonly clock: Clock;
   private readonly random: Random;
-  private readonly staticProvider: StaticProvider;
   private readonly keeper: StateKeeper;
   private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
-  private readonly onOverlay: UpriverOptions['onOverlay'];
-  private readonly isGoodSetting: UpriverOptions['isGoodSetting'];
   private readonly configStatus: UpriverOptions['configStatus'];
-  private overlay: KvWatch | null = null;
-  /** What the overlay said last; null where there is none. */
-  private overlayText: string | null = null;
   private stats: StatsServer | null = null;
   private looking: Timer | null = null;
   private readonly mayTakeOver: boolean;
@@ -103,17 +92,13 @@ export class Upriver {
 
   constructor(options: UpriverOptions) {
     const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
-    const { clock, random, probe, resolve } = doors;
+    const { clock, random, probe } = doors;
     this.doors = doors;
-    const { consulDirectMax: directMax } = options;
-    this.directMax = directMax === undefined ? {} : { directMax };
     this.ledger = ledger;
     this.settings = settings;
     this.log = log;
     this.clock = clock;
     this.random = random;
-    this.onOverlay = options.onOverlay;
-    this.isGoodSetting = options.isGoodSetting;
     this.configStatus = options.configStatus;
     this.mayTakeOver = options.takeover ?? false;
     this.sharedPorts = new SharedPorts(
@@ -148,12 +133,15 @@ export class Upriver {
         this.keeper.touch();
       },
     });
-    this.providers = new ProviderSet({
-      clock,
+    const { isGoodSetting, onOverlay, consulDirectMax } = options;
+    this.providers = new Providers({
+      ...{ doors, log, isGoodSetting, onOverlay },
+      ...(consulDirectMax === undefined ? {} : { consulDirectMax }),
+      settings: () => this.settings,
+      known: (source) => this.controller.knownOf(source),
       onUpdate: (update) => this.updates.push(update),
     });
     this.keeper = this.makeKeeper();
-    this.staticProvider = new StaticProvider({ clock, endpoints: settings.static, log, resolve });
   }
 
   private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
@@ -184,7 +172,7 @@ export class Upriver {
       disk: this.doors.disk,
       settings: () => this.settings,
       kept: () => controller.kept(),
-      isSynced: () => providers.unsynced === '',
+      isSynced: () => providers.set.unsynced === '',
     });
   }
 
@@ -216,33 +204,34 @@ export class Upriver {
     this.memory.start();
     await this.keeper.read();
     await this.openStats(settings.stats);
-    this.providers.follow(sourcesOf(settings));
-    this.providers.add(this.staticProvider);
-    if (settings.consul !== null) this.providers.add(await this.makeConsul(settings.consul));
+    this.providers.set.follow(sourcesOf(settings));
+    await this.providers.begin(settings);
     const hasAnswers = await this.firstAnswers();
     await this.updates.drained();
-    if (!hasAnswers) this.beginWithout(this.providers.unsynced);
+    if (!hasAnswers) this.beginWithout(this.providers.set.unsynced);
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     const names = await this.namesOf(settings);
     this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
-    await this.watchOverlay(settings.consul);
+    await this.providers.watchOverlay(settings);
     this.watchAddresses();
     this.awaitReady();
   }
 
   /** True when every registry has answered; with a table from before, none is waited for long. */
   private async firstAnswers(): Promise<boolean> {
-    if (!this.keeper.hasTable) return this.providers.synced(FIRST_SYNC_MS);
+    if (!this.keeper.hasTable) return this.providers.set.synced(FIRST_SYNC_MS);
     const untilMs = this.clock.nowMs() + WARM_SYNC_MS;
-    while (!(await this.providers.synced(READY_LOOK_MS))) {
-      const isFailing = this.providers.statuses().some((one) => !one.isSynced && one.errors > 0);
+    while (!(await this.providers.set.synced(READY_LOOK_MS))) {
+      const isFailing = this.providers.set
+        .statuses()
+        .some((one) => !one.isSynced && one.errors > 0);
       if (isFailing || this.clock.nowMs() >= untilMs) return false;
     }
     // What it could not say may be in the table: services that describe themselves by Meta.
-    return this.providers.statuses().every(({ lastError }) => lastError === '');
+    return this.providers.set.statuses().every(({ lastError }) => lastError === '');
   }
 
   private beginWithout(registry: string): void {
@@ -250,18 +239,18 @@ export class Upriver {
     const { updates, checks } = this.keeper.serve(sourcesOf(this.settings));
     this.controller.remember(checks);
     for (const update of updates) this.controller.onUpdate(update);
-    this.providers.follow(this.followed());
+    this.providers.set.follow(this.followed());
     if (this.keeper.followed.length > 0) this.awaitRegistry();
   }
 
   /** What described itself before the restart is asked for until it had time to come back. */
   private awaitRegistry(): void {
-    const isBack = this.providers.unsynced === '';
+    const isBack = this.providers.set.unsynced === '';
     this.awaiting = this.clock.setTimer(isBack ? WARM_LINGER_MS : WARM_SYNC_MS, () => {
       if (this.state !== 'starting' && this.state !== 'ready') return;
       if (!isBack) return this.awaitRegistry();
       this.keeper.endFollowing();
-      this.providers.follow(this.followed());
+      this.providers.set.follow(this.followed());
     });
   }
 
@@ -309,55 +298,13 @@ export class Upriver {
       workers: this.settings.workers,
       liveness: () => this.supervisor.liveness(),
       readiness: () => this.readiness(),
-      providers: () => this.registries(),
+      providers: () => this.providers.statuses(),
       config: this.configStatus,
       state: () => this.keeper.status,
       memory: () => this.memory.status,
       sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
     };
-  }
-
-  /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
-  private registries(): ProviderStatus[] {
-    const overlay = this.overlay === null ? [] : [this.overlay.status()];
-    return [...this.providers.statuses(), ...overlay];
-  }
-
-  private async makeConsul(settings: ConsulSettings): Promise<ConsulProvider> {
-    const { ConsulProvider, open } = await this.doors.loadConsul();
-    const { clock, random, log, isGoodSetting } = this;
-    const { resolve } = this.doors;
-    const guard = () => this.settings.guard;
-    const ways = { clock, random, log, open, resolve };
-    // What a registry that fails now says first, it may say for want of knowing better.
-    const isFailing = this.providers.statuses().some((one) => one.lastError !== '');
-    const known = (source: ServiceSource) => {
-      const { endpoints, isHeld } = this.controller.knownOf(source);
-      return { endpoints, isHeld: isHeld || isFailing };
-    };
-    const more = { guard, isGoodSetting, known, ...this.directMax };
-    return new ConsulProvider({ settings, ...ways, ...more });
-  }
-
-  private async watchOverlay(settings: ConsulSettings | null): Promise<void> {
-    void this.overlay?.stop();
-    this.overlay = null;
-    const { clock, random, log, overlayText: known } = this;
-    const kvKey = settings?.kvKey ?? '';
-    const onValue = (text: string | null): void => {
-      this.overlayText = text;
-      this.onOverlay(kvKey, text);
-    };
-    // What an overlay did is undone with it, also where it is not followed any more.
-    if (settings === null || kvKey === '') {
-      if (known !== null) onValue(null);
-      return;
-    }
-    const { KvWatch, open } = await this.doors.loadConsul();
-    if (this.state === 'stopped') return;
-    this.overlay = new KvWatch({ settings, clock, random, log, open, onValue, known });
-    this.overlay.start();
   }
 
   /** The first version is live; at once when there is nothing to be made live. */
@@ -383,7 +330,7 @@ export class Upriver {
   readiness(): { ready: boolean; reason: string } {
     if (this.state === 'ready') return { ready: true, reason: this.keeper.reason };
     if (this.state !== 'starting') return { ready: false, reason: 'draining' };
-    const { unsynced } = this.providers;
+    const { unsynced } = this.providers.set;
     const reason = unsynced === '' ? 'starting' : `waiting for the first answer of ${unsynced}`;
     return { ready: false, reason };
   }
@@ -400,7 +347,7 @@ export class Upriver {
     if (this.state !== 'starting') return;
     const { controller } = this;
     const isLive = this.appliedVersion === controller.version && !controller.isLooking;
-    if ((this.providers.unsynced === '' || this.keeper.reason !== '') && isLive) {
+    if ((this.providers.set.unsynced === '' || this.keeper.reason !== '') && isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
@@ -429,20 +376,16 @@ export class Upriver {
     this.settings = settings;
     this.supervisor.setMemoryMax(settings.memoryMaxBytes);
     this.warnOfRestart(before, settings);
-    this.staticProvider.setEndpoints(settings.static);
-    this.providers.follow([...sourcesOf(before), ...this.followed()]);
-    if (JSON.stringify(before.consul) !== JSON.stringify(settings.consul)) {
-      const { consul } = settings;
-      this.providers.replace('consul', consul === null ? null : await this.makeConsul(consul));
-      await this.watchOverlay(consul);
-    }
-    await this.providers.synced(RELOAD_SYNC_MS);
+    await this.providers.change(before, settings);
+    this.providers.set.follow([...sourcesOf(before), ...this.followed()]);
+    await this.providers.set.synced(RELOAD_SYNC_MS);
     const names = await this.namesOf(settings);
     await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
     this.controller.setSettings(settings, cause, names);
-    this.providers.follow(this.followed());
+    this.providers.settle(settings);
+    this.providers.set.follow(this.followed());
   }
 
   /** The addresses of the host names on which the configuration listens. */
@@ -504,12 +447,7 @@ export class Upriver {
     this.takeover?.stop();
     await this.takeover?.server;
     this.controller.close();
-    const stopping = [
-      this.supervisor.stop(),
-      this.providers.stop(),
-      this.overlay?.stop(),
-      this.stats?.close(),
-    ];
+    const stopping = [this.supervisor.stop(), this.providers.stop(), this.stats?.close()];
     for (const result of await Promise.allSettled(stopping)) {
       if (result.status === 'rejected') this.log.warn({}, messageOf(result.reason));
     }
@@ -538,9 +476,4 @@ function whoHolds(listen: ListenAddress, holder: Holder | null): string {
   }
   const { pid, version } = holder;
   return `Upriver ${version} (process ${pid}) serves there; --takeover upgrades it, --stats gives this process an address of its own`;
-}
-
-/** What the services of the configuration follow. */
-function sourcesOf(settings: Settings): ServiceSource[] {
-  return settings.services.map((service) => service.from);
 }

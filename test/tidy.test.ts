@@ -23,12 +23,13 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/host-names.ts',
     'src/discovery/provider.ts',
   ],
-  'src/discovery/consul': [
-    'src/base',
-    'src/model',
-    'src/discovery/host-names.ts',
-    'src/discovery/provider.ts',
-  ],
+  // A provider has a folder, and knows no other.
+  ...Object.fromEntries(
+    foldersOf('src/discovery').map((folder) => [
+      folder,
+      ['src/base', 'src/model', 'src/discovery/host-names.ts', 'src/discovery/provider.ts'],
+    ]),
+  ),
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
@@ -52,14 +53,15 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/state',
     'src/supervisor',
   ],
+  'src/providers.ts': ['src/doors.ts', 'src/base', 'src/model', 'src/discovery'],
   'src/main.ts': [
     'src/doors.ts',
+    'src/providers.ts',
     'src/base',
     'src/model',
     'src/ledger',
     'src/config',
     'src/control',
-    'src/discovery',
     'src/health',
     'src/observe',
     'src/state',
@@ -125,6 +127,8 @@ const behindDoors = [
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
   ...['src/discovery/consul/dispatchers.ts', 'src/discovery/consul/token.ts'],
+  // How another provider reaches its registry is in one file of its folder.
+  ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
   ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
 ];
@@ -243,6 +247,12 @@ describe('words', () => {
     }
   });
 });
+
+function foldersOf(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => `${folder}/${name}`);
+}
 
 function filesBelow(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })

@@ -163,7 +163,8 @@ export class ControlWorld {
     this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
     if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
     // The state file of another registry is not read.
-    if (JSON.stringify(process.settings.consul) !== this.warmConsul) this.expectedWarm = [];
+    if (JSON.stringify(process.settings.registries.consul) !== this.warmConsul)
+      this.expectedWarm = [];
     this.configs = [];
     this.noteConfig();
     process.upriver.controller.events.subscribe((event) => {
@@ -208,7 +209,7 @@ export class ControlWorld {
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
     // The file is written anew a moment later.
     if (nowMs - Math.max(process.startedMs, this.reloadedMs) < 5000) return;
-    this.warmConsul = JSON.stringify(process.settings.consul);
+    this.warmConsul = JSON.stringify(process.settings.registries.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {
         const [key = ''] = id.split('@');

@@ -7,7 +7,7 @@ import { type Environment, fromEnvironment } from '../config/environment.ts';
 import { fromFlags, type RunFlags } from '../config/flags.ts';
 import { loadSettings } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
-import { configSchema } from '../config/schema.ts';
+import { configSchema } from '../config/schema/config.ts';
 import { hideVariables, redact } from '../config/secrets.ts';
 import { fillDefaults } from '../config/shape.ts';
 import { readConfigFile } from '../config/source.ts';

@@ -1,6 +1,7 @@
 // Every command and flag, once: parsing, help, completion and docs/reference/cli.md read this table.
 // A command's code is loaded when it runs, so that `--help` and `healthcheck` start at once.
 
+import { FOLLOWED, FOLLOWED_NAMES } from '../config/registries/table.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
 
 const CONFIG_FLAGS: readonly Flag[] = [
@@ -10,13 +11,7 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_CONFIG',
     help: 'YAML file, watched and applied while running',
   },
-  {
-    name: 'consul',
-    value: 'URL',
-    environment: 'CONSUL_HTTP_ADDR',
-    isRepeatable: true,
-    help: 'a Consul agent; more are a fail-over list',
-  },
+  ...FOLLOWED_NAMES.map((name) => ({ name, isRepeatable: true, ...FOLLOWED[name].flag })),
   {
     name: 'static',
     value: 'NAME=HOST:PORT,...',

@@ -2,12 +2,15 @@
 // protocol, keys of a listener where there is none, routes that lead nowhere.
 import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import { SOURCE_KEYS, type SourceKey } from '../model/source.ts';
 import { type Claim, claimsOf, type Draft, type DraftService, draftOf } from './draft.ts';
 import type { Problem } from './problem.ts';
+import { REGISTRIES } from './registries/table.ts';
 import { routeContradictions } from './route-consistency.ts';
-import { LISTENER_KEYS } from './schema.ts';
+import { LISTENER_KEYS } from './schema/limits.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { unreadyKeys } from './unready.ts';
+import { orList } from './values.ts';
 
 type Path = readonly PropertyKey[];
 type Where = (path: Path) => string;
@@ -43,36 +46,58 @@ function unreadable({ readers, hasToken }: Draft): Contradiction[] {
 
 /** What a service says that can't apply to it. */
 function misfits(service: DraftService, draft: Draft): Contradiction[] {
-  const { name, protocol, balance, registry, source } = service;
+  const { name, protocol, balance } = service;
   const found: Contradiction[] = [];
   const tell = (key: readonly string[], message: string) =>
     found.push({ path: ['services', name, ...key], message });
   if (protocol === 'tcp' && balance?.hash != null && balance.hash.on !== 'source') {
     tell(['balance'], `a tcp service has no ${balance.hash.on}: expected hash(source)`);
   }
-  if (registry === 'static' && source !== undefined && !draft.fixed.has(source)) {
-    const message = `there are no static endpoints of that name: expected static.${source}`;
-    tell(['from', 'registry'], message);
-  }
+  const problem = registryProblem(service, draft);
+  if (problem !== '') tell(['from', 'registry'], problem);
   for (const key of deadKeys(service)) {
-    if (hasPath(service.tree, key)) tell(key, whyDead(key.join('.'), service, draft));
+    if (hasPath(service.tree, key)) tell(key, whyDead(key, service, draft));
   }
   return found;
 }
 
-/** Keys that mean nothing for this service. */
-function deadKeys({ protocol, listen }: DraftService): readonly (readonly string[])[] {
-  if (protocol === 'tcp') return [['http'], ...LISTENER_KEYS];
-  return protocol === 'http' && listen?.length === 0 ? LISTENER_KEYS : [];
+/** A registry that is not there. */
+function registryProblem({ registry, source, isUnsaid }: DraftService, draft: Draft): string {
+  if (registry === undefined) return '';
+  if (registry === 'static') {
+    if (source === undefined || draft.fixed.has(source)) return '';
+    return `there are no static endpoints of that name: expected static.${source}`;
+  }
+  if (draft.followed.includes(registry)) return '';
+  return isUnsaid
+    ? `is missing, and several registries are configured: expected ${orList(draft.followed)}`
+    : `the registry ${registry} is not configured: expected registries.${registry}`;
 }
 
-function whyDead(key: string, { name, protocol }: DraftService, draft: Draft): string {
+/** Keys that mean nothing for this service. */
+function deadKeys(service: DraftService): readonly (readonly string[])[] {
+  const { protocol, listen } = service;
+  const dead = untaken(service).map((key) => ['from', key]);
+  if (protocol === 'tcp') return [...dead, ['http'], ...LISTENER_KEYS];
+  return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
+}
+
+/** Keys of `from` that its registry does not take. */
+function untaken({ registry }: DraftService): SourceKey[] {
+  if (registry === undefined) return [];
+  return SOURCE_KEYS.filter((key) => !REGISTRIES[registry].from.includes(key));
+}
+
+function whyDead(path: readonly string[], service: DraftService, draft: Draft): string {
+  const { name, protocol, registry } = service;
+  const [section, own = ''] = path;
+  if (section === 'from') return `registry ${registry} has no ${own}: take it out`;
   if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';
   const by = draft.routers.flatMap(({ routes }, i) =>
     routes.some(({ service }) => service === name) ? [i] : [],
   );
   const where = by.length === 0 ? ['routers.N'] : by.map((i) => `routers.${i}`);
-  const there = where.map((router) => `${router}.${key}`).join(' and ');
+  const there = where.map((router) => `${router}.${path.join('.')}`).join(' and ');
   return `is about a listener, and ${name} has none of its own: set ${there} instead`;
 }
 

@@ -1,12 +1,12 @@
 // What a service says of itself in the registry, read as settings. Whoever may register a service
 // writes it: a setting that is wrong spoils itself alone, and none reaches beyond the service
 // (docs/security.md).
-
-import type { Service, ServiceSource } from '../model/service.ts';
+import type { Service } from '../model/service.ts';
+import { plainSource, type ServiceSource } from '../model/source.ts';
 import { buildService } from './build.ts';
 import { fromPairs } from './flags.ts';
 import type { ListenInput } from './schema/listen.ts';
-import { type ServiceInput, serviceSchema } from './schema.ts';
+import { type ServiceInput, serviceSchema } from './schema/service.ts';
 import { parse } from './validate.ts';
 
 type Settings = Readonly<Record<string, string>>;
@@ -43,10 +43,7 @@ export function isGoodSetting(key: string, value: string): boolean {
   return problemOf(ANY_SOURCE, key, value) === '';
 }
 
-const ANY_SOURCE: ServiceSource = {
-  ...{ registry: 'consul', service: 'any', tag: '', datacenter: '', filter: '' },
-  ...{ namespace: '', partition: '', peer: '', accept: ['passing'] },
-};
+const ANY_SOURCE = plainSource('consul', 'any');
 
 /** Everything in one go where all is right; one setting after the other where it is not. */
 function read(

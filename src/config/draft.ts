@@ -3,15 +3,14 @@
 // undefined.
 import type { z } from 'zod';
 import type { ListenAddress } from '../model/listener.ts';
+import type { FollowedRegistry, RegistryName } from '../model/registries/table.ts';
+import { isSelfDescribed } from './registries/schemas.ts';
+import { FOLLOWED_NAMES } from './registries/table.ts';
 import type { ListenInput } from './schema/listen.ts';
-import {
-  consulSchema,
-  fromSchema,
-  routerSchema,
-  routeSchema,
-  serviceSchema,
-  statsSchema,
-} from './schema.ts';
+import { routerSchema, routeSchema } from './schema/router.ts';
+import { serviceSchema } from './schema/service.ts';
+import { fromSchema } from './schema/source.ts';
+import { statsSchema } from './schema/stats.ts';
 import { isTree, type Tree } from './tree.ts';
 
 export interface DraftService {
@@ -20,7 +19,9 @@ export interface DraftService {
   readonly listen: readonly ListenInput[] | undefined;
   readonly protocol: 'http' | 'tcp' | undefined;
   readonly balance: z.output<typeof serviceSchema.shape.balance> | undefined;
-  readonly registry: string | undefined;
+  readonly registry: RegistryName | undefined;
+  /** Nobody says which of several registries is meant. */
+  readonly isUnsaid: boolean;
   /** The name that it has in its registry. */
   readonly source: string | undefined;
 }
@@ -46,6 +47,8 @@ export interface Draft {
   readonly readers: readonly string[] | undefined;
   /** A token for the stats port is set. */
   readonly hasToken: boolean;
+  /** The registries that are configured, rightly or not. */
+  readonly followed: readonly FollowedRegistry[];
   /** Services may come that no layer names. */
   readonly isSelfDescribed: boolean;
 }
@@ -54,9 +57,8 @@ export function draftOf(tree: Tree): Draft {
   const services = Object.entries(treeOf(tree.services)).map(
     ([name, service]) => [name, draftService(name, treeOf(service))] as const,
   );
-  const { consul } = treeOf(tree.registries);
   const stats = treeOf(tree.stats);
-  const isFollowed = isTree(consul) || consul === null;
+  const registries = treeOf(tree.registries);
   return {
     services: new Map(services),
     routers: list(tree.routers).map((router) => draftRouter(treeOf(router))),
@@ -64,9 +66,8 @@ export function draftOf(tree: Tree): Draft {
     stats: field(statsSchema.shape.listen, stats.listen),
     readers: field(statsSchema.shape.read, stats.read),
     hasToken: [stats.read_token, stats.admin_token].some((one) => one !== undefined && one !== ''),
-    isSelfDescribed:
-      isFollowed &&
-      field(consulSchema.shape.self_described, treeOf(consul).self_described) === true,
+    followed: FOLLOWED_NAMES.filter((name) => Object.hasOwn(registries, name)),
+    isSelfDescribed: isSelfDescribed(registries),
   };
 }
 
@@ -107,6 +108,7 @@ function draftService(name: string, tree: Tree): DraftService {
     protocol: field(shape.protocol, tree.protocol),
     balance: field(shape.balance, tree.balance),
     registry: field(fromSchema.shape.registry, from.registry),
+    isUnsaid: from.registry === undefined,
     source: from.service === undefined ? name : field(fromSchema.shape.service, from.service),
   };
 }

@@ -2,6 +2,7 @@
 import { closest } from '../base/closest.ts';
 import { drCon } from './dr-con.ts';
 import type { Problem } from './problem.ts';
+import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { overlay, type Tree, treeAt } from './tree.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -18,17 +19,14 @@ const VARIABLES: Readonly<Record<string, string>> = {
   UPRIVER_STATE_FILE: 'state.file',
   UPRIVER_MEMORY_MAX: 'memory.max',
   UPRIVER_SHUTDOWN_GRACE: 'shutdown.grace',
-  CONSUL_HTTP_ADDR: 'registries.consul.address',
-  CONSUL_HTTP_TOKEN: 'registries.consul.token',
-  CONSUL_HTTP_TOKEN_FILE: 'registries.consul.token_file',
-  CONSUL_HTTP_AUTH: 'registries.consul.http_auth',
-  CONSUL_HTTP_SSL_VERIFY: 'registries.consul.tls.verify',
-  CONSUL_CACERT: 'registries.consul.tls.ca_file',
-  CONSUL_CLIENT_CERT: 'registries.consul.tls.cert_file',
-  CONSUL_CLIENT_KEY: 'registries.consul.tls.key_file',
-  CONSUL_TLS_SERVER_NAME: 'registries.consul.tls.server_name',
-  CONSUL_NAMESPACE: 'registries.consul.namespace',
-  CONSUL_PARTITION: 'registries.consul.partition',
+  ...Object.fromEntries(
+    FOLLOWED_NAMES.flatMap((name) =>
+      Object.entries(FOLLOWED[name].variables).map(([variable, key]) => [
+        variable,
+        `registries.${name}.${key}`,
+      ]),
+    ),
+  ),
 };
 
 /** Ours that are no keys of the configuration: flags of the command line alone. */

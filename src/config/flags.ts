@@ -1,12 +1,16 @@
 // What the command line configures. `--service` and `--static` may be given several times.
 import { BOUNDS } from '../model/bounds.ts';
+import type { FollowedRegistry } from '../model/registries/table.ts';
 import type { Problem } from './problem.ts';
+import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { LISTEN_KEYS } from './schema/listen.ts';
 import { isTree, overlay, type Tree, treeAt } from './tree.ts';
 
+/** One for each registry that is followed: its places. */
+type RegistryFlags = { readonly [N in FollowedRegistry]?: readonly string[] | undefined };
+
 /** Values of the flags of `run`, as node:util parseArgs gives them. */
-export interface RunFlags {
-  readonly consul?: readonly string[] | undefined;
+export interface RunFlags extends RegistryFlags {
   readonly static?: readonly string[] | undefined;
   readonly service?: readonly string[] | undefined;
   readonly stats?: string | undefined;
@@ -44,7 +48,10 @@ export function fromFlags(flags: RunFlags): {
     const value = flags[flag as keyof typeof SINGLE];
     if (value !== undefined) put(place, value, `--${flag}`);
   }
-  if (flags.consul?.length) put('registries.consul.address', flags.consul, '--consul');
+  for (const name of FOLLOWED_NAMES) {
+    const places = flags[name];
+    if (places?.length) put(`registries.${name}.${FOLLOWED[name].place}`, places, `--${name}`);
+  }
   for (const text of flags.static ?? []) {
     const at = text.indexOf('=');
     if (at < 1 || at === text.length - 1) {

@@ -2,7 +2,7 @@
 // of our types says its form (meta `form`), that stands instead, and any value but a free text may be
 // a variable of the environment.
 import { z } from 'zod';
-import { configSchema } from './schema.ts';
+import { configSchema } from './schema/config.ts';
 
 interface Node {
   readonly [key: string]: unknown;

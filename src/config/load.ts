@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { hideUserinfo } from '../base/safe-text.ts';
 import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import { formatListen, mayListen } from '../model/listener.ts';
+import type { FollowedRegistry } from '../model/registries/table.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildSettings } from './build.ts';
 import { claimsOf, draftOf } from './draft.ts';
@@ -12,7 +13,8 @@ import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import { overlayProblems } from './overlay-keys.ts';
 import type { Problem } from './problem.ts';
-import { type ConfigInput, configSchema } from './schema.ts';
+import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
+import { type ConfigInput, configSchema } from './schema/config.ts';
 import { hideVariables } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree, treeAt } from './tree.ts';
@@ -23,7 +25,6 @@ const CONSUL = ['registries', 'consul'];
 /** What `--service NAME` without a port means. */
 const PORT = 80;
 const TLS_PORT = 443;
-const CONSUL_ADDRESS = [...CONSUL, 'address'];
 
 export interface LoadInput {
   readonly flags: RunFlags;
@@ -64,11 +65,12 @@ function loadUnhidden(input: LoadInput): LoadResult {
     })),
   ];
   // Settings of Consul's CLI in the environment don't mean that Consul is to be followed.
-  const isNamed =
-    [file, kv, flags].some((layer) => hasPath(layer.tree, CONSUL)) ||
-    hasPath(environment.tree, CONSUL_ADDRESS);
+  const named = FOLLOWED_NAMES.filter((name) => {
+    const isGiven = [file, kv, flags].some(({ tree }) => hasPath(tree, ['registries', name]));
+    return isGiven || hasPath(environment.tree, ['registries', name, FOLLOWED[name].place]);
+  });
   const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
-  const whole = withRegistry(withPorts(fill(laid), input.flags), isNamed);
+  const whole = withRegistry(withPorts(fill(laid), input.flags), named);
   const tree = withTls(whole, environment.isTls);
   const excess = excessOf(tree);
   problems.push(...excess);
@@ -259,32 +261,46 @@ function readTree(text: string, name: string, env: Environment | null): ReadTree
 
 /**
  * Fills in which registry is meant where nobody said: a service with static endpoints uses those;
- * with nothing else to follow, Consul on its usual address is followed.
+ * others use Consul where it is configured, or the one registry that is; with nothing else to
+ * follow, Consul on its usual address is followed.
  */
-function withRegistry(tree: Tree, isNamed: boolean): Tree {
+function withRegistry(tree: Tree, named: readonly FollowedRegistry[]): Tree {
   const { registries = {}, static: statics = {}, services = {} } = tree;
   // What is no map is told by the schema.
   if (!isTree(registries) || !isTree(statics) || !isTree(services)) return tree;
+  const [only, ...others] = named;
+  const usual = only === undefined || others.length > 0 ? 'consul' : only;
   const filled = Object.entries(services).map(([name, service]) => [
     name,
-    isTree(service) ? withSource(name, service, statics) : service,
+    isTree(service)
+      ? withSource(service, Object.hasOwn(statics, sourceOf(name, service)), usual)
+      : service,
   ]);
   const whole = { ...tree, services: Object.fromEntries(filled) };
-  if (isNamed) return whole;
   const isAlone = filled.length === 0 && Object.keys(statics).length === 0;
-  if (isAlone || filled.some(([, service]) => !isStatic(service))) {
-    return overlay(whole, { registries: { consul: registries.consul ?? {} } });
-  }
-  const { consul: _, ...others } = registries;
-  return { ...whole, registries: others };
+  const isConsulMeant =
+    named.length === 0 && (isAlone || filled.some(([, service]) => !isStatic(service)));
+  // What the environment says of a registry that is not followed is for others.
+  const followed = Object.entries(registries).filter(([name]) => {
+    const isKnown = FOLLOWED_NAMES.some((known) => known === name);
+    return !isKnown || named.some((one) => one === name) || (isConsulMeant && name === 'consul');
+  });
+  const left = { ...whole, registries: Object.fromEntries(followed) };
+  const consul = { registries: { consul: registries.consul ?? {} } };
+  return isConsulMeant ? overlay(left, consul) : left;
 }
 
-function withSource(name: string, service: Tree, statics: Tree): Tree {
+/** The name that a service has in its registry. */
+function sourceOf(name: string, { from }: Tree): string {
+  return isTree(from) && typeof from.service === 'string' ? from.service : name;
+}
+
+function withSource(service: Tree, isFixed: boolean, usual: FollowedRegistry): Tree {
   const { from = {} } = service;
   if (!isTree(from) || from.registry !== undefined) return service;
-  const source = typeof from.service === 'string' ? from.service : name;
-  const registry = { from: { registry: 'static' } };
-  return Object.hasOwn(statics, source) ? overlay(service, registry) : service;
+  if (isFixed) return overlay(service, { from: { registry: 'static' } });
+  // The schema's own default is not written out.
+  return usual === 'consul' ? service : overlay(service, { from: { registry: usual } });
 }
 
 function isStatic(service: unknown): boolean {

@@ -4,7 +4,7 @@
 import { BOUNDS } from '../model/bounds.ts';
 import { parseListen } from '../model/listener.ts';
 import type { Problem } from './problem.ts';
-import { configSchema } from './schema.ts';
+import { configSchema } from './schema/config.ts';
 import { knownKeys } from './shape.ts';
 import { isTree, type Tree } from './tree.ts';
 

@@ -5,7 +5,7 @@ import { BOUNDS } from '../model/bounds.ts';
 import { contradictions } from './consistency.ts';
 import { counterpartOf } from './foreign-keys.ts';
 import type { Problem } from './problem.ts';
-import { type ConfigInput, configSchema } from './schema.ts';
+import { type ConfigInput, configSchema } from './schema/config.ts';
 import { showValue } from './secrets.ts';
 import { keysBelow, knownKeys } from './shape.ts';
 import { isTree, type Tree } from './tree.ts';

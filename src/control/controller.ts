@@ -10,9 +10,10 @@ import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
-import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
+import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { StreakReport } from '../model/streak.ts';
 import { Comparisons } from './comparisons.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
@@ -148,7 +149,7 @@ export class Controller implements TableView {
     this.settings = settings;
     this.listening.names = names;
     this.publisher.changeListeners();
-    const isOther = this.policy.deny(settings.consul?.endpointDeny ?? []);
+    const isOther = this.policy.deny(settings.registries);
     this.settle(this.table.configure(settings.services), cause);
     if (isOther) this.reviewRefusals(cause);
   }

@@ -4,6 +4,7 @@
 import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { RegistrySettings, RegistryTrust } from '../model/registries/table.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 
 const NO_PORTS: ReadonlySet<number> = new Set();
@@ -22,14 +23,42 @@ interface Own {
   readonly name: string;
 }
 
+/** The networks that are denied to the endpoints of one registry. */
+class Denied {
+  readonly key: string;
+  private readonly networks: Networks;
+  /** What was found out about addresses: thousands are looked at again when a listener comes. */
+  private readonly verdicts = new Map<string, boolean>();
+
+  constructor(networks: readonly string[]) {
+    this.key = networks.join();
+    this.networks = new Networks(networks);
+  }
+
+  has(address: string): boolean {
+    let verdict = this.verdicts.get(address);
+    if (verdict === undefined) {
+      const ip = parseIp(address);
+      verdict = ip !== null && this.hasIp(ip);
+      if (this.verdicts.size >= VERDICTS_MAX) this.verdicts.clear();
+      this.verdicts.set(address, verdict);
+    }
+    return verdict;
+  }
+
+  /** Connecting to the unspecified address connects to loopback. */
+  private hasIp(ip: IpBytes): boolean {
+    if (this.networks.has(ip)) return true;
+    return isUnspecified(ip) && this.networks.has(parseIp('127.0.0.1')!);
+  }
+}
+
 export class EndpointPolicy {
   private readonly options: EndpointPolicyOptions;
   private readonly loopback = new Networks(LOOPBACK);
   private own: ReadonlyMap<number, readonly Own[]> = new Map();
-  private denied: readonly string[] = [];
-  private deniedNetworks = new Networks([]);
-  /** What was found out about addresses: thousands are looked at again when a listener comes. */
-  private readonly verdicts = new Map<string, boolean>();
+  /** By registry. */
+  private denied = new Map<string, Denied>();
   private addresses: readonly ListenAddress[] = [];
   private stats: ListenAddress | null = null;
   private names: ReadonlyMap<string, readonly string[]> = new Map();
@@ -41,13 +70,18 @@ export class EndpointPolicy {
     this.readLocal();
   }
 
-  /** Networks denied to the endpoints of the registry; true where they are others than before. */
-  deny(networks: readonly string[]): boolean {
-    if (networks.join() === this.denied.join()) return false;
-    this.denied = networks;
-    this.deniedNetworks = new Networks(networks);
-    this.verdicts.clear();
-    return true;
+  /** Networks denied to the endpoints of each registry; true where they are others than before. */
+  deny(registries: Partial<RegistrySettings>): boolean {
+    const before = this.denied;
+    this.denied = new Map();
+    for (const [name, { endpointDeny = [] }] of Object.entries<RegistryTrust>(registries)) {
+      if (endpointDeny.length === 0) continue;
+      const key = endpointDeny.join();
+      const known = before.get(name);
+      this.denied.set(name, known?.key === key ? known : new Denied(endpointDeny));
+    }
+    const names = new Set([...before.keys(), ...this.denied.keys()]);
+    return [...names].some((name) => before.get(name) !== this.denied.get(name));
   }
 
   /**
@@ -88,27 +122,9 @@ export class EndpointPolicy {
     const { address, port } = endpoint;
     const own = this.ownAt(address, port) || this.ownAt(address, checkPort);
     if (own !== '') return `refused: it is ${own} of Upriver itself`;
-    return registry !== 'static' && this.isDenied(address)
+    return this.denied.get(registry)?.has(address) === true
       ? `refused: ${address} is denied by registries.${registry}.endpoint_deny`
       : '';
-  }
-
-  private isDenied(address: string): boolean {
-    if (this.denied.length === 0) return false;
-    let verdict = this.verdicts.get(address);
-    if (verdict === undefined) {
-      const ip = parseIp(address);
-      verdict = ip !== null && this.isIpDenied(ip);
-      if (this.verdicts.size >= VERDICTS_MAX) this.verdicts.clear();
-      this.verdicts.set(address, verdict);
-    }
-    return verdict;
-  }
-
-  /** Connecting to the unspecified address connects to loopback. */
-  private isIpDenied(ip: IpBytes): boolean {
-    if (this.deniedNetworks.has(ip)) return true;
-    return isUnspecified(ip) && this.deniedNetworks.has(parseIp('127.0.0.1')!);
   }
 
   private ownAt(address: string, port: number): string {

@@ -23,8 +23,8 @@ export interface ListenerWishes {
   readonly described: readonly Service[];
   /** The stats port, which no service may have: with SO_REUSEPORT it would take half its requests. */
   readonly stats: ListenAddress | null;
-  /** Where services that describe themselves may listen. */
-  readonly allowed: readonly ListenRule[];
+  /** Where services may listen that describe themselves in this registry. */
+  readonly allowed: (registry: string) => readonly ListenRule[];
   /** The addresses of the host names that the configuration listens on. */
   readonly names: ReadonlyMap<string, readonly string[]>;
   /** '' where nobody else has the address, null while that is being found out, else who has it. */
@@ -52,21 +52,29 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
     if (owner === '') places.add(wish);
     else refuse(wish, `is taken by ${owner}`);
   }
-  for (const wish of described.flatMap(wishesOf)) {
-    const why = objection(wish, { ...wishes, places });
-    if (why === '') places.add(wish);
-    else if (why !== null) refuse(wish, why);
+  for (const service of described) {
+    const { registry } = service.from;
+    for (const wish of wishesOf(service)) {
+      const why = objection(wish, { ...wishes, places, registry });
+      if (why === '') places.add(wish);
+      else if (why !== null) refuse(wish, why);
+    }
   }
   return { listeners: places.all, conflicts };
 }
 
-type Rules = Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> & { readonly places: Places };
+interface Rules extends Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> {
+  readonly places: Places;
+  readonly registry: string;
+}
 
 /** Why a service that describes itself does not get its address; null while that is not known. */
 function objection(wish: ListenerSnapshot, rules: Rules): string | null {
-  const { allowed, stats, holderOf, places } = rules;
+  const { allowed, stats, holderOf, places, registry } = rules;
   const { address } = wish;
-  if (!mayListen(allowed, address)) return 'is not allowed by registries.consul.listen_allow';
+  if (!mayListen(allowed(registry), address)) {
+    return `is not allowed by registries.${registry}.listen_allow`;
+  }
   if (stats !== null && places.doOverlap(stats, address)) return 'is taken by the stats port';
   const owner = places.overlapping(address);
   if (owner !== null) return `is taken by ${ownerName(owner)}`;

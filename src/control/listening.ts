@@ -3,6 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { ListenError } from '../model/listener.ts';
+import { trustOf } from '../model/registries/table.ts';
 import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
@@ -54,7 +55,7 @@ export class Listening {
       ...wanting,
       routers: settings.routers,
       stats: settings.stats.listen,
-      allowed: settings.consul?.listenAllow ?? [],
+      allowed: (registry) => trustOf(settings.registries, registry).listenAllow ?? [],
       names,
       holderOf: (wish) => {
         const { key } = wish;

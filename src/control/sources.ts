@@ -3,8 +3,8 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts';
 import type { KeptSource } from '../model/kept.ts';
-import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { GuardSettings } from '../model/settings.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import { type Admitted, Guard, type Moment } from './guard.ts';
 
 interface Source {

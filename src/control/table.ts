@@ -2,7 +2,8 @@
 // its endpoints. Explicit configuration wins over what a service says of itself in the registry.
 // No clock, no socket: each change returns the services it concerns, and costs nothing for others.
 import { isDeepStrictEqual } from 'node:util';
-import { type Service, type ServiceSource, sourceKey } from '../model/service.ts';
+import type { Service } from '../model/service.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 
 export type SourceSettings = Readonly<Record<string, string>>;
 

@@ -1,7 +1,7 @@
 // The providers that run. Each follows the sources that name it as their registry; what they say
 // goes to one receiver. Knows no provider by name.
 import type { Clock, Timer } from '../base/clock.ts';
-import { type ServiceSource, sourceKey } from '../model/service.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { Provider, ProviderStatus, Update } from './provider.ts';
 
 const SYNC_LOOK_MS = 10;

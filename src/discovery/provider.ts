@@ -3,7 +3,7 @@
 // A failure of the registry is not an Update: the table stays as it is and the sync age grows.
 import type { Cause } from '../model/cause.ts';
 import type { Endpoint } from '../model/endpoint.ts';
-import type { ServiceSource } from '../model/service.ts';
+import type { ServiceSource } from '../model/source.ts';
 
 /** Settings that a service gives itself in the registry: `listen` -> `8000`, `health.path` -> ... */
 export type ServiceSettings = Readonly<Record<string, string>>;

@@ -4,8 +4,8 @@ import type { Clock } from '../base/clock.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Endpoint } from '../model/endpoint.ts';
-import { type ServiceSource, sourceKey } from '../model/service.ts';
 import type { StaticEndpoint } from '../model/settings.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import { HostNames, type Resolve } from './host-names.ts';
 import type { Provider, ProviderStatus, Update } from './provider.ts';
 

@@ -1,6 +1,6 @@
 // What is kept over a restart: what the registries last said, and what our checks came to.
 import type { Endpoint } from './endpoint.ts';
-import type { ServiceSource } from './service.ts';
+import type { ServiceSource } from './source.ts';
 
 /** What a registry last said of a source. */
 export interface KeptSource {

@@ -1,6 +1,7 @@
 // A service with its policy, complete: every default is filled in, every unit is in the name.
 // config/ makes these from YAML, flags, environment and registry tags; nothing else does.
 import type { ListenSpec } from './listener.ts';
+import type { ServiceSource } from './source.ts';
 
 export type Protocol = 'http' | 'tcp';
 
@@ -212,41 +213,6 @@ export interface HttpPolicy {
   /** Server field put into our own replies; '' for none. */
   readonly serverName: string;
   readonly headers: { readonly request: HeaderRules; readonly response: HeaderRules };
-}
-
-/** Where the endpoints of a service come from. */
-export interface ServiceSource {
-  /** Provider name: consul, static, ... */
-  readonly registry: string;
-  /** Name in the registry. */
-  readonly service: string;
-  /** Only instances with this tag; '' for all. */
-  readonly tag: string;
-  /** '' for the registry's own. */
-  readonly datacenter: string;
-  /** The registry's filter expression; '' for none. */
-  readonly filter: string;
-  /** Consul Enterprise namespace, partition and peer; '' for none. */
-  readonly namespace: string;
-  readonly partition: string;
-  readonly peer: string;
-  /** Registry statuses that get traffic. */
-  readonly accept: readonly ('passing' | 'warning' | 'critical' | 'maintenance')[];
-}
-
-/** Two sources with the same key are one watch. */
-export function sourceKey(source: ServiceSource): string {
-  return JSON.stringify([
-    source.registry,
-    source.service,
-    source.tag,
-    source.datacenter,
-    source.filter,
-    source.namespace,
-    source.partition,
-    source.peer,
-    source.accept,
-  ]);
 }
 
 export interface Service {

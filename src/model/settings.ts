@@ -1,47 +1,10 @@
 // The whole effective configuration, defaults filled in: what config/ produces from flags,
 // environment, file and registry overlay, and what everything else is built from.
 import type { LogLevel } from '../base/log.ts';
-import type { ListenAddress, ListenRule, ListenSpec } from './listener.ts';
+import type { ListenAddress, ListenSpec } from './listener.ts';
+import type { RegistrySettings } from './registries/table.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
-
-export interface TlsSettings {
-  readonly caFile: string;
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly serverName: string;
-  readonly verify: boolean;
-}
-
-export interface ConsulSettings {
-  /** Agents in fail-over order: http://host:port, https://host:port or unix:///path. */
-  readonly addresses: readonly string[];
-  readonly token: string;
-  /** Read again when it changes; wins over `token`. */
-  readonly tokenFile: string;
-  /** user:password for HTTP basic authentication. */
-  readonly httpAuth: string;
-  /** user:password of an agent, by its address; for those that are not here it is `httpAuth`. */
-  readonly addressAuth?: Readonly<Record<string, string>>;
-  readonly datacenter: string;
-  readonly namespace: string;
-  readonly partition: string;
-  /** Any server may answer, leader or not. */
-  readonly stale: boolean;
-  /** How long a blocking query waits, ms. */
-  readonly waitMs: number;
-  readonly tls: TlsSettings;
-  /** Watch the catalog for services that carry our tags. */
-  readonly selfDescribed: boolean;
-  /** Tags `PREFIX.key=value` and Meta keys `PREFIX-key`. */
-  readonly tagPrefix: string;
-  /** Where services that describe themselves may listen. */
-  readonly listenAllow: readonly ListenRule[];
-  /** Networks (CIDR) in which no endpoint may be, whoever registers it. */
-  readonly endpointDeny: readonly string[];
-  /** KV key of the configuration overlay; '' turns it off. */
-  readonly kvKey: string;
-}
 
 export interface GuardSettings {
   readonly enabled: boolean;
@@ -90,7 +53,8 @@ export interface LogSettings {
 }
 
 export interface Settings {
-  readonly consul: ConsulSettings | null;
+  /** The registries that are followed. */
+  readonly registries: Partial<RegistrySettings>;
   /** Fixed endpoints by service name. */
   readonly static: Readonly<Record<string, readonly StaticEndpoint[]>>;
   readonly services: readonly Service[];

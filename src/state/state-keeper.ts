@@ -6,8 +6,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Update } from '../discovery/provider.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
-import type { ServiceSource } from '../model/service.ts';
-import type { ConsulSettings, Settings } from '../model/settings.ts';
+import type { Settings } from '../model/settings.ts';
+import type { ServiceSource } from '../model/source.ts';
 import type { Disk } from './disk.ts';
 import { StateFile } from './state-file.ts';
 import { WarmTable } from './warm-table.ts';
@@ -55,7 +55,7 @@ export class StateKeeper {
   /** Reads the file. Never rejects: one that is of no use is said and ignored. */
   async read(): Promise<void> {
     const { clock, settings } = this.options;
-    const state = (await this.file?.read(fingerprintOf(settings().consul))) ?? null;
+    const state = (await this.file?.read(fingerprintOf(settings().registries))) ?? null;
     this.table = new WarmTable(state, clock);
     this.checks = state?.checks ?? [];
   }
@@ -124,7 +124,7 @@ export class StateKeeper {
     const rest = this.table.unspoken.filter(({ source }) => !known.has(JSON.stringify(source)));
     return {
       writtenMs: clock.wallMs(),
-      fingerprint: fingerprintOf(settings().consul),
+      fingerprint: fingerprintOf(settings().registries),
       sources: [...sources, ...rest],
       checks,
     };
@@ -132,7 +132,7 @@ export class StateKeeper {
 }
 
 /** Which registry it is, and what is read there; no secret can be read from it. */
-function fingerprintOf(consul: ConsulSettings | null): string {
+function fingerprintOf({ consul }: Settings['registries']): string {
   const { addresses, datacenter, namespace, partition, selfDescribed, tagPrefix } = consul ?? {};
   const text = JSON.stringify([
     addresses,

@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { ProvidedService, Update } from '../discovery/provider.ts';
 import type { KeptSource } from '../model/kept.ts';
-import { type ServiceSource, sourceKey } from '../model/service.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { State } from './state-format.ts';
 
 export class WarmTable {

@@ -53,21 +53,29 @@ describe('the environment', () => {
     ['UPRIVER_LOG_FORMAT', 'pretty', { log: { format: 'pretty' } }],
     ['UPRIVER_ACCESS_LOG', 'stdout', { log: { access: 'stdout' } }],
     ['UPRIVER_SHUTDOWN_GRACE', '5s', { shutdownGraceMs: 5000 }],
-    ['CONSUL_HTTP_ADDR', 'c:8500', { consul: { addresses: ['http://c:8500'] } }],
-    ['CONSUL_HTTP_ADDR', 'https://c:8501', { consul: { addresses: ['https://c:8501'] } }],
-    ['CONSUL_HTTP_ADDR', 'unix:///run/c.sock', { consul: { addresses: ['unix:///run/c.sock'] } }],
-    ['CONSUL_HTTP_TOKEN', 't', { consul: { token: 't' } }],
-    ['CONSUL_HTTP_TOKEN_FILE', '/run/t', { consul: { tokenFile: '/run/t' } }],
-    ['CONSUL_HTTP_AUTH', 'u:p', { consul: { httpAuth: 'u:p' } }],
-    ['CONSUL_HTTP_SSL_VERIFY', '0', { consul: { tls: { verify: false } } }],
-    ['CONSUL_HTTP_SSL_VERIFY', 'false', { consul: { tls: { verify: false } } }],
-    ['CONSUL_HTTP_SSL_VERIFY', '1', { consul: { tls: { verify: true } } }],
-    ['CONSUL_CACERT', '/ca', { consul: { tls: { caFile: '/ca' } } }],
-    ['CONSUL_CLIENT_CERT', '/c', { consul: { tls: { certFile: '/c' } } }],
-    ['CONSUL_CLIENT_KEY', '/k', { consul: { tls: { keyFile: '/k' } } }],
-    ['CONSUL_TLS_SERVER_NAME', 's', { consul: { tls: { serverName: 's' } } }],
-    ['CONSUL_NAMESPACE', 'n', { consul: { namespace: 'n' } }],
-    ['CONSUL_PARTITION', 'p', { consul: { partition: 'p' } }],
+    ['CONSUL_HTTP_ADDR', 'c:8500', { registries: { consul: { addresses: ['http://c:8500'] } } }],
+    [
+      'CONSUL_HTTP_ADDR',
+      'https://c:8501',
+      { registries: { consul: { addresses: ['https://c:8501'] } } },
+    ],
+    [
+      'CONSUL_HTTP_ADDR',
+      'unix:///run/c.sock',
+      { registries: { consul: { addresses: ['unix:///run/c.sock'] } } },
+    ],
+    ['CONSUL_HTTP_TOKEN', 't', { registries: { consul: { token: 't' } } }],
+    ['CONSUL_HTTP_TOKEN_FILE', '/run/t', { registries: { consul: { tokenFile: '/run/t' } } }],
+    ['CONSUL_HTTP_AUTH', 'u:p', { registries: { consul: { httpAuth: 'u:p' } } }],
+    ['CONSUL_HTTP_SSL_VERIFY', '0', { registries: { consul: { tls: { verify: false } } } }],
+    ['CONSUL_HTTP_SSL_VERIFY', 'false', { registries: { consul: { tls: { verify: false } } } }],
+    ['CONSUL_HTTP_SSL_VERIFY', '1', { registries: { consul: { tls: { verify: true } } } }],
+    ['CONSUL_CACERT', '/ca', { registries: { consul: { tls: { caFile: '/ca' } } } }],
+    ['CONSUL_CLIENT_CERT', '/c', { registries: { consul: { tls: { certFile: '/c' } } } }],
+    ['CONSUL_CLIENT_KEY', '/k', { registries: { consul: { tls: { keyFile: '/k' } } } }],
+    ['CONSUL_TLS_SERVER_NAME', 's', { registries: { consul: { tls: { serverName: 's' } } } }],
+    ['CONSUL_NAMESPACE', 'n', { registries: { consul: { namespace: 'n' } } }],
+    ['CONSUL_PARTITION', 'p', { registries: { consul: { partition: 'p' } } }],
   ])('%s=%s', (variable, value, expected) => {
     expect(settingsOf({ env: { [variable]: value } })).toMatchObject(expected);
   });
@@ -76,14 +84,18 @@ describe('the environment', () => {
     "CONSUL_HTTP_SSL=%s means https, as in Consul's CLI",
     (on) => {
       const addresses = (address: string) =>
-        settingsOf({ env: { CONSUL_HTTP_ADDR: address, CONSUL_HTTP_SSL: on } }).consul?.addresses;
+        settingsOf({ env: { CONSUL_HTTP_ADDR: address, CONSUL_HTTP_SSL: on } }).registries.consul
+          ?.addresses;
       expect(addresses('c:8501')).toEqual(['https://c:8501']);
       expect(addresses('http://c:8501')).toEqual(['https://c:8501']);
       expect(addresses('unix:///run/c.sock')).toEqual(['unix:///run/c.sock']);
       const env = { CONSUL_HTTP_SSL: on };
       const flags = { consul: ['a:1', 'b:2'] };
-      expect(settingsOf({ env, flags }).consul?.addresses).toEqual(['https://a:1', 'https://b:2']);
-      expect(settingsOf({ env: { ...env, CONSUL: 'c:1' } }).consul?.addresses).toEqual([
+      expect(settingsOf({ env, flags }).registries.consul?.addresses).toEqual([
+        'https://a:1',
+        'https://b:2',
+      ]);
+      expect(settingsOf({ env: { ...env, CONSUL: 'c:1' } }).registries.consul?.addresses).toEqual([
         'https://c:1',
       ]);
     },
@@ -91,7 +103,7 @@ describe('the environment', () => {
 
   it.each(['0', 'f', 'false', ''])('CONSUL_HTTP_SSL=%s means http', (off) => {
     const env = { CONSUL_HTTP_ADDR: 'c:8500', CONSUL_HTTP_SSL: off };
-    expect(settingsOf({ env }).consul?.addresses).toEqual(['http://c:8500']);
+    expect(settingsOf({ env }).registries.consul?.addresses).toEqual(['http://c:8500']);
   });
 
   it.each([
@@ -106,25 +118,30 @@ describe('the environment', () => {
 
   it("CONSUL_CACERT wins over CONSUL_CAPATH, as in Consul's CLI", () => {
     const env = { CONSUL_CAPATH: '/ca', CONSUL_CACERT: '/ca.pem' };
-    expect(settingsOf({ env }).consul?.tls.caFile).toBe('/ca.pem');
+    expect(settingsOf({ env }).registries.consul?.tls.caFile).toBe('/ca.pem');
   });
 
   it("CONSUL_HTTP_TOKEN wins over the file's token_file", () => {
     const file = 'registries: { consul: { token_file: /run/t } }';
     const env = { CONSUL_HTTP_TOKEN: 't' };
-    expect(settingsOf({ file, env }).consul).toMatchObject({ token: 't', tokenFile: '' });
+    expect(settingsOf({ file, env }).registries.consul).toMatchObject({
+      token: 't',
+      tokenFile: '',
+    });
     const both = { ...env, CONSUL_HTTP_TOKEN_FILE: '/run/u' };
-    expect(settingsOf({ file, env: both }).consul).toMatchObject({ tokenFile: '/run/u' });
+    expect(settingsOf({ file, env: both }).registries.consul).toMatchObject({
+      tokenFile: '/run/u',
+    });
   });
 
   it('with CONSUL_HTTP_SSL alone asks the usual address over https', () => {
     const env = { CONSUL_HTTP_SSL: 'true' };
-    expect(settingsOf({ env }).consul?.addresses).toEqual(['https://127.0.0.1:8500']);
+    expect(settingsOf({ env }).registries.consul?.addresses).toEqual(['https://127.0.0.1:8500']);
   });
 
   it('empty variables are as good as none', () => {
     const env = { UPRIVER_WORKERS: '', CONSUL_HTTP_ADDR: '', CONSUL_HTTP_TOKEN: '' };
-    expect(settingsOf({ env }).consul?.addresses).toEqual(['http://127.0.0.1:8500']);
+    expect(settingsOf({ env }).registries.consul?.addresses).toEqual(['http://127.0.0.1:8500']);
   });
 });
 
@@ -221,14 +238,14 @@ describe('flags', () => {
       static: ['web=10.0.0.1:80 weight=5,[::1]:81,db.example:82'],
       service: ['web=8080'],
     };
-    const { static: fixed, services, consul } = settingsOf({ flags });
+    const { static: fixed, services, registries } = settingsOf({ flags });
     expect(fixed.web).toEqual([
       { address: '10.0.0.1', port: 80, weight: 5 },
       { address: '::1', port: 81, weight: 1 },
       { address: 'db.example', port: 82, weight: 1 },
     ]);
     expect(services[0]!.from).toMatchObject({ registry: 'static', service: 'web' });
-    expect(consul, 'nothing else is followed').toBeNull();
+    expect(registries, 'nothing else is followed').toEqual({});
     expect(problemsOf({ flags: { static: ['web'] } })[0]).toMatch(
       /^--static: 'web': expected NAME=/,
     );
@@ -238,21 +255,21 @@ describe('flags', () => {
   it('--consul is a list for fail-over', () => {
     const flags = { consul: ['a:8500', 'https://b:8501'] };
     const expected = ['http://a:8500', 'https://b:8501'];
-    expect(settingsOf({ flags }).consul?.addresses).toEqual(expected);
+    expect(settingsOf({ flags }).registries.consul?.addresses).toEqual(expected);
   });
 });
 
 describe('Consul', () => {
   it('is followed where nothing else is, and where a service wants it', () => {
-    expect(settingsOf({}).consul?.addresses).toEqual(['http://127.0.0.1:8500']);
-    expect(settingsOf({ file: 'services: { a: { listen: 1 } }' }).consul).not.toBeNull();
+    expect(settingsOf({}).registries.consul?.addresses).toEqual(['http://127.0.0.1:8500']);
+    expect(settingsOf({ file: 'services: { a: { listen: 1 } }' }).registries.consul).toBeDefined();
     const fixed =
       'static: { a: [h:1] }\nservices: { a: { listen: 1 }, b: { from: { service: a } } }';
-    expect(load({ file: fixed }).settings?.consul).toBeNull();
+    expect(load({ file: fixed }).settings?.registries).toEqual({});
     const env = { CONSUL_HTTP_TOKEN: 't', CONSUL_HTTP_SSL: '1' };
-    expect(settingsOf({ file: fixed, env }).consul, 'a token is no wish').toBeNull();
-    expect(settingsOf({ env }).consul).toMatchObject({ token: 't' });
+    expect(settingsOf({ file: fixed, env }).registries, 'a token is no wish').toEqual({});
+    expect(settingsOf({ env }).registries.consul).toMatchObject({ token: 't' });
     const both = `${fixed}\nregistries: { consul: {} }`;
-    expect(settingsOf({ file: both }).consul).not.toBeNull();
+    expect(settingsOf({ file: both }).registries.consul).toBeDefined();
   });
 });

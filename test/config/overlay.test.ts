@@ -17,13 +17,16 @@ services:
   more: { listen: [ 8082, "127.0.0.1:8083" ], from: { service: other, accept: [ passing ] } }
 routers: [ { listen: 8090, routes: [ { host: a.example, service: more } ] } ]
 `;
-    const { services, routers, consul } = settingsOf({ file, kv });
+    const { services, routers, registries } = settingsOf({ file, kv });
     expect(services.map(({ name, listen }) => [name, listen.length])).toEqual([
       ['web', 1],
       ['more', 2],
     ]);
     expect(routers).toHaveLength(1);
-    expect(consul).toMatchObject({ token: 'the-token', addresses: ['http://127.0.0.1:8500'] });
+    expect(registries.consul).toMatchObject({
+      token: 'the-token',
+      addresses: ['http://127.0.0.1:8500'],
+    });
   });
 
   it('say nothing', () => {

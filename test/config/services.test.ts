@@ -7,8 +7,8 @@ import { problemsOf, serviceOf, settingsOf } from '../support/config.ts';
 describe("DR CoN's variables", () => {
   it('have its defaults', () => {
     for (const env of [{ CONSUL: '' }, { SERVICE: '' }]) {
-      const { consul, services } = settingsOf({ env });
-      expect(consul?.addresses).toEqual(['http://consul:8500']);
+      const { registries, services } = settingsOf({ env });
+      expect(registries.consul?.addresses).toEqual(['http://consul:8500']);
       expect(services).toHaveLength(1);
       expect(services[0]).toMatchObject({
         name: 'consul-8500',
@@ -19,10 +19,10 @@ describe("DR CoN's variables", () => {
   });
 
   it('name the agent and the service', () => {
-    const { consul, services } = settingsOf({
+    const { registries, services } = settingsOf({
       env: { CONSUL: '10.0.0.1:8500', SERVICE: 'simple' },
     });
-    expect(consul?.addresses).toEqual(['http://10.0.0.1:8500']);
+    expect(registries.consul?.addresses).toEqual(['http://10.0.0.1:8500']);
     expect(services[0]).toMatchObject({ name: 'simple', from: { service: 'simple', tag: '' } });
   });
 

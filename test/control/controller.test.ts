@@ -9,6 +9,7 @@ import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
+import { plainSource } from '../../src/model/source.ts';
 import { ManualClock } from '../support/clock.ts';
 import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
 import { makePassive, makeService, plainListen } from '../support/service.ts';
@@ -81,7 +82,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function settingsOf(...services: Service[]): Settings {
   return {
-    consul: consulSettings('http://127.0.0.1:8500'),
+    registries: { consul: consulSettings('http://127.0.0.1:8500') },
     static: {},
     services,
     routers: [],
@@ -450,7 +451,7 @@ describe('Controller', () => {
   });
 
   it('serves what describes itself, and prefers what is configured', async () => {
-    const described = makeService({ name: 'self' });
+    const described = makeService({ name: 'self', from: plainSource('consul', 'self') });
     configure(makeService({ name: 'web' }));
     provide(described, ['x'], { settings: { listen: '8055' } });
     await turn();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EndpointPolicy } from '../../src/control/endpoint-policy.ts';
 import { parseListen } from '../../src/model/listener.ts';
+import { consulSettings } from '../support/discovery.ts';
 import { makeListener, makeService } from '../support/service.ts';
 
 const DENIED = ['169.254.0.0/16', 'fe80::/10', '224.0.0.0/4', 'ff00::/8'];
@@ -15,7 +16,7 @@ function make(
   const listeners = listens.map((text) => makeListener(makeService(), parseListen(text)!));
   const names = new Map([['me.example', ['10.0.0.5']]]);
   policy.setOwn(stats === null ? null : parseListen(stats), listeners, names);
-  policy.deny(denied);
+  policy.deny({ consul: consulSettings('http://127.0.0.1:8500', { endpointDeny: denied }) });
   const refusal = (address: string, port: number, checkPort = 0, registry = 'consul') =>
     policy.refusal(registry, { address, port }, checkPort);
   const move = (addresses: string[]) => {

@@ -7,6 +7,7 @@ import {
   parseListen,
   parseListenRule,
 } from '../../src/model/listener.ts';
+import { plainSource } from '../../src/model/source.ts';
 import { makeService, plainListen } from '../support/service.ts';
 
 const { limits, timeouts } = makeService();
@@ -15,13 +16,17 @@ const on = (port: number) => plainListen(at(port));
 const ANY = [parseListenRule('1-65535')!, parseListenRule('/run/upriver/')!];
 const plan = (wishes: Partial<ListenerWishes>) =>
   planListeners({
-    ...{ routers: [], configured: [], described: [], stats: null, allowed: ANY },
+    ...{ routers: [], configured: [], described: [], stats: null, allowed: () => ANY },
     ...{ names: new Map(), holderOf: () => '', ...wishes },
   });
 const keys = (planned: ReturnType<typeof planListeners>) =>
   planned.listeners.map(({ key, service }) => `${key} ${service}`);
 const wanting = (name: string, ...listen: string[]) =>
-  makeService({ name, listen: listen.map((text) => plainListen(parseListen(text)!)) });
+  makeService({
+    name,
+    from: plainSource('consul', name),
+    listen: listen.map((text) => plainListen(parseListen(text)!)),
+  });
 
 describe('an address that two want', () => {
   const a = makeService({ name: 'a', listen: [on(80)] });
@@ -137,7 +142,7 @@ describe('a service that describes itself', () => {
   });
 
   it('is told where it may not listen', () => {
-    const allowed = [parseListenRule('1024-65535')!];
+    const allowed = () => [parseListenRule('1024-65535')!];
     const planned = plan({ allowed, described: [wanting('a', '22'), wanting('b', '/tmp/x.sock')] });
     expect(planned.listeners).toEqual([]);
     expect([...planned.conflicts]).toEqual([

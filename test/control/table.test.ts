@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type SourceSettings, Table } from '../../src/control/table.ts';
-import { type ServiceSource, sourceKey } from '../../src/model/service.ts';
+import { type ServiceSource, sourceKey } from '../../src/model/source.ts';
 import { makeService } from '../support/service.ts';
 
 /** A source in a registry; the same service in another datacenter is another source. */

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Provider, ProviderStatus, Update } from '../../src/discovery/provider.ts';
 import { ProviderSet } from '../../src/discovery/provider-set.ts';
-import type { ServiceSource } from '../../src/model/service.ts';
+import type { ServiceSource } from '../../src/model/source.ts';
 import { ManualClock } from '../support/clock.ts';
 import { makeService } from '../support/service.ts';
 

@@ -4,8 +4,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
-import type { ServiceSource } from '../../src/model/service.ts';
-import type { ConsulSettings } from '../../src/model/settings.ts';
+import type { ConsulSettings } from '../../src/model/registries/consul.ts';
+import type { ServiceSource } from '../../src/model/source.ts';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import {
   consulDoors,

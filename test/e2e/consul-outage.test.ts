@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
-import type { ConsulSettings } from '../../src/model/settings.ts';
+import type { ConsulSettings } from '../../src/model/registries/consul.ts';
 import { hasConsul, startConsul, startConsulCluster } from '../support/consul.ts';
 import {
   consulDoors,

@@ -10,8 +10,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/prng.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
-import type { ServiceSource } from '../../src/model/service.ts';
-import type { ConsulSettings } from '../../src/model/settings.ts';
+import type { ConsulSettings } from '../../src/model/registries/consul.ts';
+import type { ServiceSource } from '../../src/model/source.ts';
 import { hasConsul, READ_ALL, type SecureConsul, startSecureConsul } from '../support/consul.ts';
 import { startCountingProxy } from '../support/counting-proxy.ts';
 import {

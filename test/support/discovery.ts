@@ -4,8 +4,9 @@ import type { LogFields, Logger } from '../../src/base/log.ts';
 import type { Provider, Update } from '../../src/discovery/provider.ts';
 import { nodeDoors } from '../../src/doors.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
-import type { ServiceSource } from '../../src/model/service.ts';
-import type { ConsulSettings, GuardSettings } from '../../src/model/settings.ts';
+import type { ConsulSettings } from '../../src/model/registries/consul.ts';
+import type { GuardSettings } from '../../src/model/settings.ts';
+import { plainSource, type ServiceSource } from '../../src/model/source.ts';
 
 export function consulSettings(
   address: string | readonly string[],
@@ -41,18 +42,7 @@ export function guardSettings(): GuardSettings {
 }
 
 export function source(service: string, more: Partial<ServiceSource> = {}): ServiceSource {
-  return {
-    registry: 'consul',
-    service,
-    tag: '',
-    datacenter: '',
-    filter: '',
-    namespace: '',
-    partition: '',
-    peer: '',
-    accept: ['passing', 'warning'],
-    ...more,
-  };
+  return { ...plainSource('consul', service), ...more };
 }
 
 export interface Received {

@@ -8,23 +8,14 @@ import {
 } from '../../src/model/listener.ts';
 import type { PassiveHealth, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
+import { plainSource } from '../../src/model/source.ts';
 
 /** A service with plain settings; `parts` replaces whole keys. */
 export function makeService(parts: Partial<Service> = {}): Service {
   const name = parts.name ?? 'web';
   return {
     name,
-    from: {
-      registry: 'static',
-      service: name,
-      tag: '',
-      datacenter: '',
-      filter: '',
-      namespace: '',
-      partition: '',
-      peer: '',
-      accept: ['passing', 'warning'],
-    },
+    from: plainSource('static', name),
     listen: [],
     protocol: 'http',
     balance: { policy: 'round-robin', hash: null },

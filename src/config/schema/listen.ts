@@ -1,6 +1,7 @@
 // Where a service or router listens, and what is spoken there: an address as text, a mapping, or a
 // list of both. All of them are read as a list of mappings.
 import { z } from 'zod';
+import type { ListenSpec, ListenTls } from '../../model/listener.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
 import { duration, flag, listenAddress, listOf, network } from '../values.ts';
@@ -111,6 +112,36 @@ export const listeners = z
 
 export type ListenInput = z.output<typeof listenMapping>;
 export type TlsInput = z.output<typeof tlsMapping>;
+
+export function buildListen(input: ListenInput): ListenSpec {
+  const { hsts, tls } = input;
+  return {
+    address: input.address,
+    tls: tls === false ? null : tls === 'pass' ? tls : buildTls(tls === true ? {} : tls),
+    http2: input.http2,
+    acceptProxy: input.accept_proxy,
+    redirectHttps: input.redirect_https,
+    hsts:
+      hsts === null
+        ? null
+        : {
+            maxAgeSeconds: Math.floor(hsts.max_age / 1000),
+            includeSubdomains: hsts.include_subdomains,
+            preload: hsts.preload,
+          },
+  };
+}
+
+function buildTls(own: TlsInput): ListenTls {
+  return {
+    certificates: (own.certificates ?? []).map(({ cert_file: certFile, key_file: keyFile, dir }) =>
+      dir === '' ? { kind: 'pair', certFile, keyFile } : { kind: 'folder', dir },
+    ),
+    minVersion: own.min_version ?? '1.2',
+    clientAuth: own.client_auth ?? 'off',
+    clientCaFile: own.client_ca_file ?? '',
+  };
+}
 
 /** A text or number is an address; what is no list is the only element. */
 function asMappings(value: unknown): unknown {

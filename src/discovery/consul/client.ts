@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
 import { BOUNDS } from '../../model/bounds.ts';
-import type { ConsulSettings } from '../../model/settings.ts';
+import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
 import { boundsOf } from './answer-bounds.ts';
 import { readJson, readText } from './body.ts';

@@ -6,7 +6,7 @@ import { Agent, buildConnector } from 'undici';
 import { messageOf } from '../../base/coded-error.ts';
 import { readRegularFile } from '../../base/regular-file.ts';
 import { BOUNDS } from '../../model/bounds.ts';
-import type { TlsSettings } from '../../model/settings.ts';
+import type { TlsSettings } from '../../model/registries/tls.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulChannel, ConsulRequest, ConsulResponse, ConsulTransport } from './transport.ts';
 

@@ -5,7 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
-import type { ServiceSource } from '../../model/service.ts';
+import type { ServiceSource } from '../../model/source.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
 import type { Known, Update } from '../provider.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';

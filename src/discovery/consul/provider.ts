@@ -4,8 +4,9 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
-import { type ServiceSource, sourceKey } from '../../model/service.ts';
-import type { ConsulSettings, GuardSettings } from '../../model/settings.ts';
+import type { ConsulSettings } from '../../model/registries/consul.ts';
+import type { GuardSettings } from '../../model/settings.ts';
+import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { reportMissingRights } from './access.ts';
@@ -329,17 +330,7 @@ export class ConsulProvider implements Provider {
 
   /** Where configuration follows the service by its plain name already, that serves both. */
   private sourceOf(service: string): ServiceSource {
-    return {
-      registry: this.name,
-      service,
-      tag: '',
-      datacenter: '',
-      filter: '',
-      namespace: '',
-      partition: '',
-      peer: '',
-      accept: ['passing', 'warning'],
-    };
+    return plainSource(this.name, service);
   }
 }
 

@@ -1,5 +1,5 @@
 // The questions about services: one path, the parameters of a source, and what scope they are in.
-import type { ServiceSource } from '../../model/service.ts';
+import type { ServiceSource } from '../../model/source.ts';
 
 export function healthPath(source: ServiceSource): string {
   return `/v1/health/service/${encodeURIComponent(source.service)}`;

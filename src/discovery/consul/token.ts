@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { messageOf } from '../../base/coded-error.ts';
 import { readRegularFile } from '../../base/regular-file.ts';
 import { BOUNDS } from '../../model/bounds.ts';
-import type { ConsulSettings } from '../../model/settings.ts';
+import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { ConsulError } from './answer.ts';
 
 /** The ACL token: fixed, or the content of a file that is read again when it changes. */

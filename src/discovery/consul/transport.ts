@@ -1,6 +1,6 @@
 // The door to Consul agents: what the client needs of HTTP. Over undici in the program
 // (dispatchers.ts), over a simulated registry in `sim/`.
-import type { TlsSettings } from '../../model/settings.ts';
+import type { TlsSettings } from '../../model/registries/tls.ts';
 import type { Headers } from './answer.ts';
 
 export interface ConsulRequest {

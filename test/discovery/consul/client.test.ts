@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import type { Known } from '../../../src/discovery/provider.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
-import type { ServiceSource } from '../../../src/model/service.ts';
-import type { ConsulSettings } from '../../../src/model/settings.ts';
+import type { ConsulSettings } from '../../../src/model/registries/consul.ts';
+import type { ServiceSource } from '../../../src/model/source.ts';
 import {
   consulDoors,
   consulSettings,

@@ -1,0 +1,114 @@
+// `registries.consul`.
+import { z } from 'zod';
+import type { ConsulSettings } from '../../model/registries/consul.ts';
+import { AGENT, LISTEN_RULE, NETWORK } from '../forms.ts';
+import type { Tree } from '../tree.ts';
+import { agentAddress, duration, flag, listenRule, listOf, network } from '../values.ts';
+import { buildTls, tlsSchema } from './tls.ts';
+
+/**
+ * Where no endpoint is, and a request does harm: this network, link-local addresses with the
+ * metadata services of clouds among them, those that have one elsewhere (AWS and GCP by IPv6, Azure,
+ * Alibaba, Oracle), multicast, broadcast.
+ */
+const DENIED = [
+  ...['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254', 'fd20:ce::254', '168.63.129.16'],
+  ...['100.100.100.200', '192.0.0.192', '224.0.0.0/4', 'ff00::/8', '255.255.255.255'],
+];
+
+export const consulSchema = z.strictObject({
+  address: listOf(agentAddress, AGENT)
+    .prefault(['http://127.0.0.1:8500'])
+    .meta({ description: 'Agents, in fail-over order.' }),
+  token: z.string().default('').meta({ description: 'ACL token.' }),
+  token_file: z
+    .string()
+    .default('')
+    .meta({ description: 'File with the token, read again when it changes.' }),
+  http_auth: z
+    .string()
+    .default('')
+    .meta({ description: 'user:password for HTTP basic authentication.' }),
+  datacenter: z
+    .string()
+    .default('')
+    .meta({ description: "Datacenter to ask for; the agent's by default." }),
+  namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
+  partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
+  stale: flag.prefault(true).meta({ description: 'Let any server answer: also without a leader.' }),
+  wait: duration(1000, 600_000)
+    .prefault('1m')
+    .meta({ description: 'How long a blocking query waits.' }),
+  tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
+  self_described: flag.prefault(true).meta({ description: 'Serve services that carry our tags.' }),
+  tag_prefix: z
+    .string()
+    .min(1)
+    .default('upriver')
+    .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
+  listen_allow: listOf(listenRule, LISTEN_RULE).prefault(['80', '443', '1024-65535']).meta({
+    description:
+      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
+  }),
+  endpoint_deny: listOf(network, NETWORK).prefault(DENIED).meta({
+    description:
+      'Networks in which no endpoint of the registry may be; by default link-local, metadata and multicast addresses. Add 127.0.0.0/8 and ::1 where no endpoint runs on this host.',
+  }),
+  kv_key: z
+    .string()
+    .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
+    .default('upriver/config')
+    .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
+});
+
+export function buildConsul(input: z.output<typeof consulSchema>): ConsulSettings {
+  return {
+    addresses: input.address.map((address) => agentOf(address).url),
+    token: input.token,
+    tokenFile: input.token_file,
+    httpAuth: input.http_auth,
+    addressAuth: Object.fromEntries(
+      input.address.map(agentOf).flatMap(({ url, auth }) => (auth === '' ? [] : [[url, auth]])),
+    ),
+    datacenter: input.datacenter,
+    namespace: input.namespace,
+    partition: input.partition,
+    stale: input.stale,
+    waitMs: input.wait,
+    tls: buildTls(input.tls),
+    selfDescribed: input.self_described,
+    tagPrefix: input.tag_prefix,
+    listenAllow: input.listen_allow,
+    endpointDeny: input.endpoint_deny,
+    kvKey: input.kv_key,
+  };
+}
+
+/** An agent's URL, and the user:password that stood in it: they are sent, and never shown. */
+function agentOf(address: string): { url: string; auth: string } {
+  const whole = consulUrl(address);
+  const url = whole.startsWith('unix:') ? null : URL.parse(whole);
+  if (url === null || (url.username === '' && url.password === '')) return { url: whole, auth: '' };
+  const auth = `${unescaped(url.username)}:${unescaped(url.password)}`;
+  return { url: `${url.protocol}//${url.host}`, auth };
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that stands for itself.
+    return text;
+  }
+}
+
+/** `host:port` as Consul's own CLI takes it, or a URL as it is. */
+function consulUrl(address: string): string {
+  return /^[a-z]+:\/\//.test(address) ? address : `http://${address}`;
+}
+
+/** Whether services may describe themselves by these settings. */
+export function consulDescribes({ self_described: value }: Tree): boolean {
+  const { data } = consulSchema.shape.self_described.safeParse(value);
+  return data === true;
+}

@@ -1,0 +1,65 @@
+// The registries as the command line, the environment and `from` know them: which keys of `from`
+// each takes, and which flag and variables set its settings. What those may be is in schemas.ts.
+import type { FollowedRegistry, RegistryName } from '../../model/registries/table.ts';
+import type { SourceKey } from '../../model/source.ts';
+
+export interface RegistryRow {
+  /** As people call it. */
+  readonly title: string;
+  /** Keys of `from` that it takes beside `registry` and `service`. */
+  readonly from: readonly SourceKey[];
+}
+
+export interface FollowedRow extends RegistryRow {
+  /**
+   * The key that says where it is. A flag or variable that sets it has the registry followed;
+   * another does not.
+   */
+  readonly place: string;
+  /** The flag of `run` that sets `place`: its name is the registry's. */
+  readonly flag: { readonly value: string; readonly environment: string; readonly help: string };
+  /** Variables of the environment, and the key below `registries.NAME` that each sets. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** What is followed by a key of `registries`; the first is meant where nothing is said at all. */
+export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
+  consul: {
+    title: 'Consul',
+    from: ['tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer', 'accept'],
+    place: 'address',
+    flag: {
+      value: 'URL',
+      environment: 'CONSUL_HTTP_ADDR',
+      help: 'a Consul agent; more are a fail-over list',
+    },
+    variables: {
+      CONSUL_HTTP_ADDR: 'address',
+      CONSUL_HTTP_TOKEN: 'token',
+      CONSUL_HTTP_TOKEN_FILE: 'token_file',
+      CONSUL_HTTP_AUTH: 'http_auth',
+      CONSUL_HTTP_SSL_VERIFY: 'tls.verify',
+      CONSUL_CACERT: 'tls.ca_file',
+      CONSUL_CLIENT_CERT: 'tls.cert_file',
+      CONSUL_CLIENT_KEY: 'tls.key_file',
+      CONSUL_TLS_SERVER_NAME: 'tls.server_name',
+      CONSUL_NAMESPACE: 'namespace',
+      CONSUL_PARTITION: 'partition',
+    },
+  },
+};
+
+/** Everything that `from.registry` may name. */
+export const REGISTRIES: { readonly [N in RegistryName]: RegistryRow } = {
+  ...FOLLOWED,
+  static: { title: 'static endpoints', from: [] },
+};
+
+// Their own keys, in their order.
+export const REGISTRY_NAMES = Object.keys(REGISTRIES) as [RegistryName, ...RegistryName[]];
+export const FOLLOWED_NAMES = Object.keys(FOLLOWED) as FollowedRegistry[];
+
+/** The registries that take this key of `from`. */
+export function takers(key: SourceKey): RegistryName[] {
+  return REGISTRY_NAMES.filter((name) => REGISTRIES[name].from.includes(key));
+}

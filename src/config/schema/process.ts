@@ -1,0 +1,48 @@
+// What concerns the process as a whole: `guard`, `state`, `memory`, `log`, `shutdown`.
+import { z } from 'zod';
+import { duration, flag, share, size } from '../values.ts';
+
+export const guardSchema = z.strictObject({
+  enabled: flag
+    .prefault(true)
+    .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
+  hold: duration().prefault('30s').meta({
+    description:
+      'How long they are held; longer while the registry is in doubt and their active check passes.',
+  }),
+  max_removed: share.prefault('50%').meta({
+    description:
+      'An answer that leaves out more of a service is confirmed by a second, consistent read; 100% is never asked.',
+  }),
+});
+
+export const stateSchema = z.strictObject({
+  file: z.string().default('').meta({
+    description: 'The last table is kept here, and served at a start without the registry.',
+  }),
+});
+
+export const memorySchema = z.strictObject({
+  max: size.prefault('0').meta({
+    description:
+      'What the process may take; near it load is shed. 0 is what container and machine allow.',
+  }),
+});
+
+export const logSchema = z.strictObject({
+  level: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .meta({ description: 'Least level that is logged.' }),
+  format: z
+    .enum(['json', 'pretty'])
+    .default('json')
+    .meta({ description: 'One JSON object per line, or lines for people.' }),
+  access: z.string().default('off').meta({ description: 'Access log: off, stdout or a file.' }),
+});
+
+export const shutdownSchema = z.strictObject({
+  grace: duration()
+    .prefault('30s')
+    .meta({ description: 'How long what is in flight may take after SIGTERM.' }),
+});

@@ -1,0 +1,82 @@
+// Several services behind one port: `routers`.
+import { z } from 'zod';
+import type { RouterSettings } from '../../model/settings.ts';
+import {
+  absolutePath,
+  duration,
+  hostName,
+  hostPattern,
+  location,
+  oneOf,
+  pathPrefix,
+} from '../values.ts';
+import { listenerLimits, listenerTimeouts } from './limits.ts';
+import { buildListen, listeners } from './listen.ts';
+
+export const routeSchema = z.strictObject({
+  host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
+  path: absolutePath.prefault('/').meta({ description: 'Path prefix, by whole segments.' }),
+  service: z.string().default('').meta({ description: 'The service that answers.' }),
+  strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
+  prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
+  rewrite_host: hostName.prefault('').meta({ description: 'Host sent to the endpoint.' }),
+  redirect: z
+    .strictObject({
+      status: oneOf([301, 302, 303, 307, 308])
+        .prefault(302)
+        .meta({ description: 'Status of the redirect.' }),
+      location: location.meta({
+        description:
+          'Where to: its Location field, with $host, $path and $request_uri of the request.',
+      }),
+    })
+    .optional()
+    .meta({ description: 'Answer with this redirect instead.' }),
+});
+
+export const routerSchema = z.strictObject({
+  listen: listeners.meta({ description: 'Where the router listens, written as for a service.' }),
+  routes: z
+    .array(routeSchema)
+    .meta({ description: 'Rules; exact hosts and longer paths go first.' }),
+  limits: z
+    .strictObject(listenerLimits)
+    .prefault({})
+    .meta({ description: 'What its clients may send.' }),
+  timeouts: z
+    .strictObject({
+      ...listenerTimeouts,
+      idle_body: duration().prefault('1m').meta({
+        description: 'How long a client may take nothing of an answer; 0 is no limit.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'How long its clients may take.' }),
+});
+
+export function buildRouter(router: z.output<typeof routerSchema>): RouterSettings {
+  return {
+    listen: router.listen.map(buildListen),
+    limits: {
+      headerBytes: router.limits.header_bytes,
+      headerCount: router.limits.header_count,
+      targetBytes: router.limits.target_bytes,
+      keepAliveRequests: router.limits.keep_alive_requests,
+      pipelined: router.limits.pipelined,
+    },
+    timeouts: {
+      clientHeaderMs: router.timeouts.client_header,
+      keepAliveMs: router.timeouts.keep_alive,
+      idleBodyMs: router.timeouts.idle_body,
+    },
+    routes: router.routes.map((route) => ({
+      host: route.host,
+      path: route.path,
+      service: route.service,
+      stripPrefix: route.strip,
+      addPrefix: route.prefix,
+      rewriteHost: route.rewrite_host,
+      redirect: route.redirect ?? null,
+    })),
+  };
+}

@@ -1,0 +1,47 @@
+// A service: `services.NAME`, made of its sections.
+import { z } from 'zod';
+import { balance, duration } from '../values.ts';
+import { healthSchema } from './health.ts';
+import { httpSchema } from './http.ts';
+import { limitsSchema, tcpSchema, timeoutsSchema } from './limits.ts';
+import { listeners } from './listen.ts';
+import { panicSchema, passiveSchema } from './passive.ts';
+import { retrySchema } from './retry.ts';
+import { fromSchema } from './source.ts';
+
+export const serviceSchema = z.strictObject({
+  listen: listeners.prefault([]).meta({
+    description:
+      'Where the service is served: a port, address:port, a unix socket, a mapping, or a list of them.',
+  }),
+  protocol: z
+    .enum(['http', 'tcp'])
+    .default('http')
+    .meta({ description: 'http carries WebSocket and other upgrades; tcp relays bytes.' }),
+  from: fromSchema.prefault({}).meta({ description: 'The service in the registry.' }),
+  balance: balance.prefault('least-conn').meta({
+    description:
+      'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME), hash(cookie:NAME).',
+  }),
+  health: healthSchema
+    .optional()
+    .meta({ description: "Active checks; without, the registry's word counts." }),
+  passive: passiveSchema
+    .prefault({})
+    .meta({ description: 'Ejection of endpoints that fail requests.' }),
+  panic: panicSchema
+    .prefault({})
+    .meta({ description: 'What is done when few endpoints are left.' }),
+  retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
+  timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
+  limits: limitsSchema.prefault({}).meta({ description: 'How much of everything there may be.' }),
+  http: httpSchema
+    .prefault({})
+    .meta({ description: 'What is added to and taken from requests and responses.' }),
+  tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
+  slow_start: duration()
+    .prefault('0s')
+    .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),
+});
+
+export type ServiceInput = z.output<typeof serviceSchema>;
