@@ -22,6 +22,10 @@ const tools: readonly Tool[] = [
     variable: 'CONSUL_BIN',
     find: async () => (await run(join(here, 'install-consul'))).stdout.trim(),
   },
+  serverTool('Redis', 'redis'),
+  serverTool('PostgreSQL', 'postgres'),
+  serverTool('memcached', 'memcached'),
+  serverTool('MariaDB', 'mariadb'),
   {
     name: 'Chromium',
     variable: 'CHROMIUM_BIN',
@@ -38,6 +42,11 @@ const tools: readonly Tool[] = [
     find: () => findOrInstall('/usr/sbin/ip', 'iproute2'),
   },
 ];
+
+function serverTool(name: string, server: string): Tool {
+  const find = async () => (await run(join(here, 'install-server'), [server])).stdout.trim();
+  return { name, variable: `${server.toUpperCase()}_BIN`, find };
+}
 
 /** Returns the variables of the tools that are here, after trying to get those that are not. */
 export async function setUpTools(): Promise<Record<string, string>> {

@@ -2,7 +2,7 @@
 // the configuration, the operator's words and the servers: apart from the product's own way there.
 
 import type { TableView } from '../../src/control/view.ts';
-import type { Service } from '../../src/model/service.ts';
+import type { CheckType, Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import { addressOf, type Instance, keyOf } from './truth.ts';
 
@@ -19,7 +19,7 @@ export interface Facts {
   /** By `service endpoint-id`. */
   readonly words: ReadonlyMap<string, Word>;
   /** Whether an active check of the server at this place is good. */
-  readonly isServing: (place: string, type: 'http' | 'tcp') => boolean;
+  readonly isServing: (place: string, type: CheckType) => boolean;
   /** Addresses of the host name; null: it is gone, and what was known of it may stay. */
   readonly nameAddresses: readonly string[];
 }

@@ -1,8 +1,10 @@
 // One run of the control plane: a simulated Consul, servers, operators, workers and processes, to
 // which the steps of a plan happen. After the last fault everything is quiet, and the table must
 // come to equal the truth within the stated bounds.
+
 import { isDeepStrictEqual } from 'node:util';
 import type { Probe } from '../../src/health/checker.ts';
+import type { CheckType } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
@@ -299,7 +301,7 @@ export class ControlWorld {
     });
   }
 
-  private isServing(place: string, type: 'http' | 'tcp'): boolean {
+  private isServing(place: string, type: CheckType): boolean {
     const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
     return how === null || (how === 'answers 500' && type === 'tcp');
   }

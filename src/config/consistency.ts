@@ -55,10 +55,33 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   }
   const problem = registryProblem(service, draft);
   if (problem !== '') tell(['from', 'registry'], problem);
+  for (const [key, message] of checkMisfits(service.tree.health)) tell(['health', key], message);
   for (const key of deadKeys(service)) {
     if (hasPath(service.tree, key)) tell(key, whyDead(key, service, draft));
   }
   return found;
+}
+
+/** Which kinds of checks a key is about. */
+const CHECK_KEYS: Readonly<Record<string, readonly string[]>> = {
+  send: ['send_expect'],
+  expect: ['send_expect'],
+  user: ['redis', 'postgres', 'mysql'],
+  database: ['postgres', 'mysql'],
+  password: ['redis', 'postgres', 'mysql'],
+  password_file: ['redis', 'postgres', 'mysql'],
+};
+
+/** Keys of a check of another kind, where the kind is given. */
+function checkMisfits(health: unknown): [string, string][] {
+  const type = isTree(health) ? health.type : undefined;
+  if (!isTree(health) || typeof type !== 'string') return [];
+  return Object.entries(CHECK_KEYS)
+    .filter(([key, types]) => (health[key] ?? '') !== '' && !types.includes(type))
+    .map(([key, types]) => [
+      key,
+      `is about checks by ${orList(types)}, and this is one by ${type}`,
+    ]);
 }
 
 /** A registry that is not there. */

@@ -108,6 +108,9 @@ function objection(input: ServiceInput, key: string): string {
     if (key !== first) return `tag ${key}: expected tag listen, with a port or address:port alone`;
     return input.listen.map(listenProblem).find((one) => one !== '') ?? '';
   }
+  if (first === 'health' && /^password/.test(second)) {
+    return `tag ${key}: passwords, and files of this machine, are no matter of tags`;
+  }
   if (first === 'balance') return hashProblem(input);
   if (first === 'http' && second === 'trusted_proxies') {
     return `tag ${key}: whom to trust is no matter of tags`;

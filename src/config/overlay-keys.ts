@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'services.NAME.health': [
     ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
-    'initial',
+    ...['initial', 'send', 'expect', 'user', 'database'],
   ],
   'services.NAME.passive': [
     ...['consecutive_failures', 'connect_failures', 'resets', 'timeouts', 'gateway_errors'],

@@ -2,7 +2,7 @@
 import { hideUserinfo } from '../base/safe-text.ts';
 import type { Environment } from './environment.ts';
 
-const SECRET_KEY = /(^|_)(token|http_auth)$/;
+const SECRET_KEY = /(^|_)(token|http_auth|password)$/;
 /** Fields of a message that carry credentials, among `request_headers` and the like. */
 const SECRET_FIELD = /auth|token|secret|passw|credential|cookie|api-?key/i;
 const FIELDS_KEY = /^(request|response)_headers$/;

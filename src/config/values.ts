@@ -49,10 +49,13 @@ interface Parsing<T> {
   readonly form: Form;
   /** What a text that is none may have been meant to be. */
   readonly meant?: (text: string) => string | null;
+  /** What is wrong with a text that is none, where more can be said. */
+  readonly problem?: (text: string) => string | null;
 }
 
 /** Makes a type of text (or number) by a parser. */
-function parsed<T>({ parse, expected, form, meant = () => null }: Parsing<T>) {
+export function parsed<T>(parsing: Parsing<T>) {
+  const { parse, expected, form, meant = () => null, problem = () => null } = parsing;
   const error = `expected ${expected}`;
   return z
     .union([z.string(), z.number()], { error })
@@ -60,7 +63,9 @@ function parsed<T>({ parse, expected, form, meant = () => null }: Parsing<T>) {
       const result = parse(String(value));
       if (result !== null) return result;
       const hint = meant(String(value));
-      const message = hint === null ? error : `${error}; did you mean ${hint}?`;
+      const why = problem(String(value));
+      const told = why === null ? error : `${why}; ${error}`;
+      const message = hint === null ? told : `${told}; did you mean ${hint}?`;
       context.addIssue({ code: 'custom', message });
       return z.NEVER;
     })

@@ -6,11 +6,19 @@ export interface CheckTarget {
   readonly port: number;
 }
 
+/** What an endpoint says that it is, among those that copy each other. */
+export type Role = 'primary' | 'replica';
+
 export interface CheckOutcome {
   readonly isGood: boolean;
-  /** For people. */
+  /** Human-readable. */
   readonly text: string;
+  /** Given where the check asks for it (`HealthCheck.wantsRole`). */
+  readonly role?: Role;
 }
+
+/** Thrown by what speaks a protocol: the endpoint is not good, for this reason. */
+export class CheckFailure extends Error {}
 
 /** The outcome of a check that ended in this error. */
 export function failed(error: unknown): CheckOutcome {
@@ -23,6 +31,7 @@ export function failed(error: unknown): CheckOutcome {
 const TEXTS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
   EHOSTUNREACH: 'no route to host',
   ENETUNREACH: 'no route to network',
   ETIMEDOUT: 'connecting timed out',

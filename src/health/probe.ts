@@ -1,8 +1,35 @@
 // One active check, of whichever kind the service has.
 import type { HealthCheck } from '../model/service.ts';
+import { converse, type Speak } from './conversation.ts';
 import { checkHttp } from './http-check.ts';
 import type { CheckOutcome, CheckTarget } from './outcome.ts';
+import { speakMemcached } from './protocols/memcached.ts';
+import { speakMysql } from './protocols/mysql.ts';
+import { speakPostgres } from './protocols/postgres.ts';
+import { speakRedis } from './protocols/redis.ts';
+import { speakSendExpect } from './protocols/send-expect.ts';
+import { speakSmtp } from './protocols/smtp.ts';
 import { checkTcp } from './tcp-check.ts';
+import { checkTls } from './tls-check.ts';
+
+type Check = typeof checkHttp;
+
+const speaking =
+  (speak: Speak): Check =>
+  (check, target, signal) =>
+    converse(speak, check, target, signal);
+
+const KINDS: Readonly<Record<HealthCheck['type'], Check>> = {
+  http: checkHttp,
+  tcp: checkTcp,
+  tls: checkTls,
+  redis: speaking(speakRedis),
+  postgres: speaking(speakPostgres),
+  mysql: speaking(speakMysql),
+  smtp: speaking(speakSmtp),
+  memcached: speaking(speakMemcached),
+  send_expect: speaking(speakSendExpect),
+};
 
 /**
  * Checks the target once. Resolves with what went wrong in the text; rejects when the check can't
@@ -14,5 +41,5 @@ export function probe(
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
   const at = { address: target.address, port: check.port === 0 ? target.port : check.port };
-  return check.type === 'http' ? checkHttp(check, at, signal) : checkTcp(check, at, signal);
+  return KINDS[check.type](check, at, signal);
 }

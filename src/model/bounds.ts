@@ -211,6 +211,20 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'the file is ignored, and that is logged',
   },
+  checkAnswer: {
+    input: 'answer to a health check other than HTTP',
+    what: 'size',
+    max: 16 * 1024,
+    unit: 'bytes',
+    beyond: 'the check fails',
+  },
+  checkExpect: {
+    input: 'health.send, health.expect',
+    what: 'length',
+    max: 1024,
+    unit: 'bytes',
+    beyond: KEEPS,
+  },
   adminBody: {
     input: 'request to the stats port',
     what: 'size of its body that is kept',

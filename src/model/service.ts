@@ -25,11 +25,32 @@ export interface StatusRange {
   readonly to: number;
 }
 
+export const CHECK_TYPES = [
+  ...(['http', 'tcp', 'tls', 'redis', 'postgres', 'mysql', 'smtp', 'memcached'] as const),
+  'send_expect',
+] as const;
+
+export type CheckType = (typeof CHECK_TYPES)[number];
+
+/** What a check by `send_expect` looks for. Bytes are text with one character each. */
+export type CheckExpectation =
+  | { readonly kind: 'bytes'; readonly bytes: string }
+  | { readonly kind: 'pattern'; readonly source: string; readonly ignoreCase: boolean };
+
+/** As whom a check asks; texts are empty where nothing is given. */
+export interface CheckLogin {
+  readonly user: string;
+  readonly database: string;
+  readonly password: string;
+  /** Wins over `password`. */
+  readonly passwordFile: string;
+}
+
 export interface HealthCheck {
-  readonly type: 'http' | 'tcp';
+  readonly type: CheckType;
   /** Path and query of an HTTP check. */
   readonly path: string;
-  /** Host field of an HTTP check; '' sends address:port. */
+  /** Host field of an HTTP check ('' sends address:port), name for TLS and SMTP. */
   readonly host: string;
   readonly method: 'GET' | 'HEAD' | 'OPTIONS';
   /** Port to check; 0 means the endpoint's own. */
@@ -41,6 +62,12 @@ export interface HealthCheck {
   /** Bad checks in a row that bring it down. */
   readonly fall: number;
   readonly expectStatus: readonly StatusRange[];
+  /** Of `send_expect`: bytes to send, one character each; '' sends nothing. */
+  readonly send: string;
+  readonly expect: CheckExpectation | null;
+  readonly login: CheckLogin;
+  /** Whether the endpoint is asked for its role. */
+  readonly wantsRole: boolean;
   /** What a new endpoint is until its first check: `down` waits for a good one. */
   readonly initial: 'up' | 'down';
 }

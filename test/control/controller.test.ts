@@ -10,23 +10,12 @@ import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { plainSource } from '../../src/model/source.ts';
+import { makeCheck } from '../support/check.ts';
 import { ManualClock } from '../support/clock.ts';
 import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
 import { makePassive, makeService, plainListen } from '../support/service.ts';
 
-const health = {
-  type: 'http',
-  path: '/health',
-  host: '',
-  method: 'GET',
-  port: 0,
-  intervalMs: 2000,
-  timeoutMs: 1000,
-  rise: 2,
-  fall: 3,
-  expectStatus: [{ from: 200, to: 399 }],
-  initial: 'down',
-} as const;
+const health = makeCheck({ intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 });
 
 let clock: ManualClock;
 let ledger: Ledger;

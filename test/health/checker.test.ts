@@ -5,21 +5,10 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { Checker, type CheckRun } from '../../src/health/checker.ts';
 import type { CheckOutcome, CheckTarget } from '../../src/health/outcome.ts';
 import type { HealthCheck } from '../../src/model/service.ts';
+import { makeCheck } from '../support/check.ts';
 import { ManualClock } from '../support/clock.ts';
 
-const check: HealthCheck = {
-  type: 'http',
-  path: '/health',
-  host: '',
-  method: 'GET',
-  port: 0,
-  intervalMs: 2000,
-  timeoutMs: 1000,
-  rise: 2,
-  fall: 3,
-  expectStatus: [{ from: 200, to: 399 }],
-  initial: 'down',
-};
+const check = makeCheck({ intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 });
 const place: CheckRun = { address: '10.0.0.1', port: 80, isUp: false };
 
 interface Run {

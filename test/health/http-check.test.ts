@@ -2,20 +2,9 @@ import { createServer, type Server } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probe } from '../../src/health/probe.ts';
 import type { HealthCheck } from '../../src/model/service.ts';
+import { makeCheck } from '../support/check.ts';
 
-const check: HealthCheck = {
-  type: 'http',
-  path: '/health',
-  host: '',
-  method: 'GET',
-  port: 0,
-  intervalMs: 1000,
-  timeoutMs: 200,
-  rise: 1,
-  fall: 1,
-  expectStatus: [{ from: 200, to: 399 }],
-  initial: 'down',
-};
+const check = makeCheck();
 
 let server: Server;
 let seen: { url: string | undefined; host: string | undefined; method: string | undefined }[];

@@ -2,20 +2,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probe } from '../../src/health/probe.ts';
 import type { HealthCheck } from '../../src/model/service.ts';
+import { makeCheck } from '../support/check.ts';
 
-const check: HealthCheck = {
-  type: 'tcp',
-  path: '/',
-  host: '',
-  method: 'GET',
-  port: 0,
-  intervalMs: 1000,
-  timeoutMs: 200,
-  rise: 1,
-  fall: 1,
-  expectStatus: [],
-  initial: 'down',
-};
+const check = makeCheck({ type: 'tcp', path: '/', expectStatus: [] });
 
 let server: Server;
 let accepted: Socket[];

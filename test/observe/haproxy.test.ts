@@ -3,29 +3,17 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../src/control/view.ts';
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
-import type { HealthCheck } from '../../src/model/service.ts';
 import { formatCsv } from '../../src/observe/csv.ts';
 import { serviceFigures } from '../../src/observe/figures.ts';
 import { Sampler } from '../../src/observe/sampler.ts';
+import { makeCheck } from '../support/check.ts';
 import { makeService } from '../support/service.ts';
 import { type FakeStats, makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
 
 /** What HAProxy 2.6.12 itself answered on /stats;csv. */
 const haproxy = readFileSync(join(import.meta.dirname, 'haproxy-2.6.csv'), 'utf8').split('\n');
 
-const health: HealthCheck = {
-  type: 'http',
-  path: '/health',
-  host: '',
-  method: 'GET',
-  port: 0,
-  intervalMs: 2000,
-  timeoutMs: 1000,
-  rise: 2,
-  fall: 3,
-  expectStatus: [{ from: 200, to: 399 }],
-  initial: 'up',
-};
+const health = makeCheck({ intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, initial: 'up' });
 
 function linesOf(stats: FakeStats): string[] {
   const sampler = new Sampler(stats.sources);

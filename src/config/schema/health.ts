@@ -1,18 +1,39 @@
 // Active checks: `health`.
 import { z } from 'zod';
-import type { HealthCheck, Protocol } from '../../model/service.ts';
+import { CHECK_TYPES, type HealthCheck, type Protocol } from '../../model/service.ts';
+import { checkExpect, checkSend, checkText } from '../check-values.ts';
 import { absolutePath, count, duration, statusRanges } from '../values.ts';
 
 export const healthSchema = z.strictObject({
-  type: z.enum(['http', 'tcp']).optional().meta({
+  type: z.enum(CHECK_TYPES).optional().meta({
     description:
-      'What is asked: http asks for a path, tcp only connects; by default what fits the service.',
+      'What is asked: http asks for a path; tcp only connects; tls makes a handshake; redis, postgres, mysql, smtp and memcached speak these protocols; send_expect sends `send` and looks for `expect`. By default what fits the service.',
   }),
   path: absolutePath.prefault('/').meta({ description: 'Path of an HTTP check.' }),
-  host: z
+  host: z.string().default('').meta({
+    description:
+      'Host field of an HTTP check, address:port by default; name in a TLS handshake; name in EHLO.',
+  }),
+  send: checkSend.prefault('').meta({
+    description:
+      'send_expect: what is sent after connecting: text with \\r \\n \\t \\0 \\xHH, or hex:0d0a.',
+  }),
+  expect: checkExpect.optional().meta({
+    description:
+      'send_expect: what the answer must contain: text or hex: as in send, or /pattern/ for a regular expression.',
+  }),
+  user: checkText.default('').meta({
+    description:
+      'redis, postgres, mysql: user to log in as; by default the check asks as far as that goes without one.',
+  }),
+  database: checkText
+    .default('')
+    .meta({ description: 'postgres, mysql: database to log in to; postgres by default.' }),
+  password: checkText.default('').meta({ description: 'redis, postgres, mysql: its password.' }),
+  password_file: z
     .string()
     .default('')
-    .meta({ description: 'Host field of an HTTP check; address:port by default.' }),
+    .meta({ description: 'File with the password, read for each check.' }),
   method: z
     .enum(['GET', 'HEAD', 'OPTIONS'])
     .default('GET')
@@ -41,8 +62,11 @@ export function buildHealth(
   health: z.output<typeof healthSchema>,
   protocol: Protocol,
 ): HealthCheck {
+  const { send, expect = null } = health;
+  const plain = protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http';
+  const asked = send !== '' || expect !== null ? 'send_expect' : plain;
   return {
-    type: health.type ?? (protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http'),
+    type: health.type ?? asked,
     path: health.path,
     host: health.host,
     method: health.method,
@@ -52,6 +76,15 @@ export function buildHealth(
     rise: health.rise,
     fall: health.fall,
     expectStatus: health.status,
+    send,
+    expect,
+    login: {
+      user: health.user,
+      database: health.database,
+      password: health.password,
+      passwordFile: health.password_file,
+    },
+    wantsRole: false,
     initial: health.initial,
   };
 }

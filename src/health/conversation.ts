@@ -1,0 +1,146 @@
+// A check that speaks a protocol: one connection, bounded in time and in bytes. The protocol is a
+// function that sends and reads; it returns, or throws CheckFailure.
+// The outcome is told as soon as it is known. Then the connection closes in order: our end, what the
+// endpoint still sends is dropped, and after the check's time it is cut. A server that finds a reset in
+// the place of an end writes a line into its log for each check.
+import { connect, type Socket } from 'node:net';
+import { formatDuration } from '../base/duration.ts';
+import { BOUNDS } from '../model/bounds.ts';
+import type { HealthCheck } from '../model/service.ts';
+import { CheckFailure, type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+
+const BYTES_MAX = BOUNDS.checkAnswer.max;
+const NOTHING = Buffer.alloc(0);
+const CLOSED = 'connection closed before the answer was complete';
+/** Characters of an answer that are told. */
+const SHOWN_MAX = 80;
+
+/** Speaks a protocol over an open connection. */
+export type Speak = (conversation: Conversation, check: HealthCheck) => Promise<CheckOutcome>;
+
+/** The two sides of an open connection, as a protocol sees them. */
+export class Conversation {
+  /** What the endpoint has sent, and the protocol has not read. */
+  private unread: Buffer = NOTHING;
+  private received = 0;
+  /** Why no more comes. */
+  private over: Error | null = null;
+  private wake: (() => void) | null = null;
+  private readonly socket: Socket;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (bytes: Buffer) => this.take(bytes));
+    socket.on('end', () => this.finish(new CheckFailure(CLOSED)));
+    socket.on('error', (error) => this.finish(error));
+    socket.on('close', () => this.finish(new CheckFailure(CLOSED)));
+  }
+
+  send(bytes: Buffer | string): void {
+    this.socket.write(bytes);
+  }
+
+  /** The next line, without its end. */
+  async line(): Promise<string> {
+    for (;;) {
+      const end = this.unread.indexOf(10);
+      if (end >= 0)
+        return this.cut(end + 1)
+          .toString('latin1')
+          .replace(/\r?\n$/, '');
+      await this.more();
+    }
+  }
+
+  /** The next `count` bytes. */
+  async bytes(count: number): Promise<Buffer> {
+    if (count > BYTES_MAX) throw tooMuch();
+    while (this.unread.length < count) await this.more();
+    return this.cut(count);
+  }
+
+  /** Whatever has come, a byte at least; null when no more comes. */
+  async piece(): Promise<Buffer | null> {
+    while (this.unread.length === 0) {
+      if (this.over !== null) return null;
+      await this.more();
+    }
+    return this.cut(this.unread.length);
+  }
+
+  /** What the endpoint has sent lately, for people; '' for nothing. */
+  get shown(): string {
+    return showBytes(this.unread);
+  }
+
+  private cut(count: number): Buffer {
+    const bytes = this.unread.subarray(0, count);
+    this.unread = this.unread.subarray(count);
+    return bytes;
+  }
+
+  private async more(): Promise<void> {
+    if (this.over !== null) throw this.over;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+  }
+
+  private take(bytes: Buffer): void {
+    if (this.over !== null) return;
+    this.received += bytes.length;
+    if (this.received > BYTES_MAX) this.finish(tooMuch());
+    else this.unread = this.unread.length === 0 ? bytes : Buffer.concat([this.unread, bytes]);
+    this.wakeUp();
+  }
+
+  private finish(why: Error): void {
+    this.over ??= why;
+    this.wakeUp();
+  }
+
+  private wakeUp(): void {
+    this.wake?.();
+    this.wake = null;
+  }
+}
+
+function tooMuch(): CheckFailure {
+  return new CheckFailure(`answered more than ${BYTES_MAX} bytes`);
+}
+
+/** The beginning of some bytes in quotes. */
+export function showBytes(bytes: Buffer): string {
+  const text = bytes.toString('latin1', 0, SHOWN_MAX);
+  return `${JSON.stringify(text)}${bytes.length > SHOWN_MAX ? '...' : ''}`;
+}
+
+/** Connects to the target and lets `speak` find out how it is. */
+export function converse(
+  speak: Speak,
+  check: HealthCheck,
+  { address, port }: CheckTarget,
+  signal: AbortSignal,
+): Promise<CheckOutcome> {
+  const within = `within ${formatDuration(check.timeoutMs)}`;
+  return new Promise((resolve) => {
+    let isConnected = false;
+    const socket = connect({ host: address, port, signal, noDelay: true });
+    const conversation = new Conversation(socket);
+    const timer = setTimeout(() => {
+      resolve({ isGood: false, text: `no ${isConnected ? 'answer' : 'connection'} ${within}` });
+      socket.destroy();
+    }, check.timeoutMs);
+    socket.on('error', (error) => resolve(failed(error)));
+    socket.on('close', () => clearTimeout(timer));
+    socket.on('connect', () => {
+      isConnected = true;
+      speak(conversation, check)
+        .catch((error: unknown) => failed(error))
+        .then((outcome) => {
+          resolve(outcome);
+          socket.end();
+        });
+    });
+  });
+}

@@ -1,0 +1,23 @@
+// A health check with plain settings; `parts` replaces whole keys.
+import type { HealthCheck } from '../../src/model/service.ts';
+
+export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
+  return {
+    type: 'http',
+    path: '/health',
+    host: '',
+    method: 'GET',
+    port: 0,
+    intervalMs: 1000,
+    timeoutMs: 200,
+    rise: 1,
+    fall: 1,
+    expectStatus: [{ from: 200, to: 399 }],
+    send: '',
+    expect: null,
+    login: { user: '', database: '', password: '', passwordFile: '' },
+    wantsRole: false,
+    initial: 'down',
+    ...parts,
+  };
+}
