@@ -10,6 +10,9 @@ import type { Instance } from './truth.ts';
 const RECENT_MS = 25_000;
 /** A report of failures and its effect are not further apart. */
 const REPORT_MS = 5000;
+/** The longest ejection: while it lasts, a state that weighs more may hide it. */
+const EJECTION_MS_MAX = 60_000;
+const WEIGHTIER: ReadonlySet<string> = new Set(['down', 'drain', 'maint']);
 
 export interface Circumstances {
   readonly nowMs: () => number;
@@ -33,6 +36,7 @@ export class Judge implements ThreadWatcher {
   private readonly instances = new Map<string, Instance>();
   /** Questions that this process has had answered, as `tag|service`. */
   private readonly answered = new Set<string>();
+  private questions: ReadonlySet<string> = new Set();
   private readonly streaks = new Map<string, number>();
   /** Service -> endpoint -> state, by the events alone. */
   private told = new Map<string, Map<string, string>>();
@@ -78,7 +82,13 @@ export class Judge implements ThreadWatcher {
         this.leftOutMs.set(place, isFirst ? Number.NEGATIVE_INFINITY : this.around.nowMs());
       }
     }
-    this.answered.add(`${tag}|${service}`);
+    if (this.questions.has(`${tag}|${service}`)) this.answered.add(`${tag}|${service}`);
+  }
+
+  /** These questions alone are asked now: what comes to another one later is a first answer again. */
+  follow(questions: ReadonlySet<string>): void {
+    this.questions = questions;
+    for (const one of this.answered) if (!questions.has(one)) this.answered.delete(one);
   }
 
   /** Whether some answer since left the instance out. */
@@ -162,9 +172,10 @@ export class Judge implements ThreadWatcher {
     });
   }
 
-  private judgeEjection({ service, endpoint }: TableEvent, told: Map<string, string>): void {
+  private judgeEjection({ service, endpoint, from }: TableEvent, told: Map<string, string>): void {
     const reportedMs = this.streaks.get(`${service} ${endpoint}`) ?? Number.NEGATIVE_INFINITY;
-    if (this.around.nowMs() - reportedMs > REPORT_MS) {
+    const ageMsMax = REPORT_MS + (WEIGHTIER.has(from) ? EJECTION_MS_MAX : 0);
+    if (this.around.nowMs() - reportedMs > ageMsMax) {
       this.fault(`${endpoint} of ${service} is ejected, and no worker reported it`);
     }
     const ejected = [...told.values()].filter((state) => state === 'ejected').length;
