@@ -40,6 +40,8 @@ export class Judge implements ThreadWatcher {
   private readonly streaks = new Map<string, number>();
   /** Service -> endpoint -> state, by the events alone. */
   private told = new Map<string, Map<string, string>>();
+  /** When it came into the table, by `service endpoint`. */
+  private readonly shownMs = new Map<string, number>();
   private lastEventId = 0;
 
   constructor(around: Circumstances) {
@@ -99,6 +101,7 @@ export class Judge implements ThreadWatcher {
   /** Another process: it knows nothing, and has been told nothing. */
   begin(): void {
     this.told = new Map();
+    this.shownMs.clear();
     this.lastEventId = 0;
     this.leftOutMs.clear();
     this.answered.clear();
@@ -119,12 +122,19 @@ export class Judge implements ThreadWatcher {
     if (before !== from) {
       this.fault(`${endpoint} of ${service} goes from '${from}', and was '${before}'`);
     }
+    if (from === '') this.shownMs.set(`${service} ${endpoint}`, this.around.nowMs());
     if (to === '') told.delete(endpoint);
     else told.set(endpoint, to);
     if (to === 'ejected' && from !== 'ejected') this.judgeEjection(event, told);
     const isFromRegistry = to === 'down' && from !== '' && event.reason.startsWith('registry');
     if (to === '' || isFromRegistry) this.judgeLoss(event);
     if (to === 'down' && cause.kind === 'check') this.judgeCheck(event);
+  }
+
+  /** For how long it has been in the table, ms. */
+  shownFor(service: string, endpoint: string): number {
+    const sinceMs = this.shownMs.get(`${service} ${endpoint}`) ?? Number.POSITIVE_INFINITY;
+    return this.around.nowMs() - sinceMs;
   }
 
   /** The events must add up to the table. */

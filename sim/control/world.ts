@@ -22,6 +22,8 @@ const { AGENTS, HOST_NAME, OVERLAYS, OVERLAY_KEY, REGISTERED, STATE_FILE } = uni
 const LOOK_MS = 500;
 /** Retry-After of an agent that limits, s, at the most. */
 const RETRY_AFTER_MAX = 20;
+/** What the table has had for so long stands in the state file. */
+const WRITTEN_MS = 5000;
 /** Configurations of the last so long are regarded: a reload takes its time. */
 const RELOAD_MS = 15_000;
 /** Beyond so many events a run goes round in circles. */
@@ -221,13 +223,14 @@ export class ControlWorld {
     const { nowMs } = this.kernel;
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
     // The file is written anew a moment later.
-    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < 5000) return;
+    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < WRITTEN_MS) return;
     this.warmConsul = JSON.stringify(process.settings.registries.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {
         const [key = ''] = id.split('@');
         const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
-        if (nowMs - sinceMs > 10_000) this.expectedWarm.push({ key, service });
+        const isOld = nowMs - sinceMs > 10_000 && this.judge.shownFor(service, id) > WRITTEN_MS;
+        if (isOld) this.expectedWarm.push({ key, service });
       }
     }
   }
@@ -299,7 +302,8 @@ export class ControlWorld {
     return this.configs.every(({ settings, untilMs }) => {
       if (untilMs <= this.kernel.nowMs) return true;
       const endpoints = this.expectedBy(settings).get(service);
-      return endpoints !== undefined && [...endpoints.keys()].some((one) => one.startsWith(id));
+      const isIt = (one: string): boolean => one === id || one.startsWith(`${id}@`);
+      return endpoints !== undefined && [...endpoints.keys()].some(isIt);
     });
   }
 

@@ -79,7 +79,7 @@ export class Catalog {
 
   /** `described` lacks nothing for want of an answer. */
   get isComplete(): boolean {
-    return this.isListed && this.inventory.isKnown;
+    return this.isListed && this.break === '' && this.inventory.isKnown;
   }
 
   /** Names of services that describe themselves, by tags or Meta. */
