@@ -1,5 +1,6 @@
-// When a provider that takes another's place has named everything: what it has not spoken of until
-// then is removed (Provider.hasNamedAll). Time is turned by hand, and the agent answers as told.
+// What a provider takes for gone. When one that takes another's place has named everything: what it
+// has not spoken of until then is removed (Provider.hasNamedAll). When a service that described
+// itself is followed no more. Time is turned by hand, and the agent answers as told.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import type { ConsulRequest, ConsulResponse } from '../../../src/discovery/consul/transport.ts';
@@ -53,6 +54,7 @@ class Agent {
 let clock: ManualClock;
 let agent: Agent;
 let provider: ConsulProvider;
+let receiver: Receiver;
 
 /** Lets what has been answered be taken. */
 async function settle(): Promise<void> {
@@ -87,7 +89,8 @@ function start(options: { selfDescribed?: boolean; known?: Known } = {}): void {
   });
   provider.follow([source('web')]);
   provider.inherit([source('old')]);
-  provider.start(new Receiver().take);
+  receiver = new Receiver();
+  provider.start(receiver.take);
 }
 
 beforeEach(() => {
@@ -146,5 +149,49 @@ describe('a provider in the place of another', () => {
     expect(provider.hasNamedAll()).toBe(false);
     await pass(60_000);
     expect(provider.hasNamedAll()).toBe(true);
+  });
+});
+
+describe('a service that describes itself by Meta', () => {
+  const service = { ID: 'a', Service: 'meta', Meta: { 'upriver-listen': '8000' } };
+  const isFollowed = () => receiver.about('meta').at(-1)?.update.kind === 'upsert';
+
+  beforeEach(async () => {
+    agent.bodies.set('/v1/catalog/services', { meta: [] });
+    agent.bodies.set('/v1/catalog/nodes', [{ Node: 'n' }]);
+    agent.bodies.set('/v1/catalog/node/n', { Services: { a: service } });
+    agent.bodies.set('/v1/health/service/meta', [{ Node: { Node: 'n' }, Service: service }]);
+    start();
+    await pass(1000);
+    expect(isFollowed()).toBe(true);
+  });
+
+  /** The registry begins anew, and is empty. */
+  async function beginAnew(): Promise<void> {
+    agent.isDown = true;
+    agent.cut();
+    await pass(1000);
+    agent.isDown = false;
+    agent.bodies.set('/v1/catalog/services', {});
+    agent.bodies.set('/v1/catalog/nodes', []);
+    agent.bodies.set('/v1/health/service/meta', []);
+  }
+
+  it('is followed for two minutes when the registry began anew', async () => {
+    await beginAnew();
+    await pass(115_000);
+    expect(isFollowed()).toBe(true);
+    await pass(30_000);
+    expect(isFollowed()).toBe(false);
+  });
+
+  it('is so too where the lists of the nodes are had before the catalog', async () => {
+    // They could not be had after the last answer, and are asked for again.
+    agent.bodies.delete('/v1/catalog/nodes');
+    await pass(70_000);
+    await beginAnew();
+    agent.bodies.delete('/v1/catalog/services');
+    await pass(110_000);
+    expect(isFollowed()).toBe(true);
   });
 });
