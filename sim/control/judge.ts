@@ -10,6 +10,9 @@ import type { Instance } from './truth.ts';
 const RECENT_MS = 25_000;
 /** A report of failures and its effect are not further apart. */
 const REPORT_MS = 5000;
+/** The longest ejection: while it lasts, a state that weighs more may hide it. */
+const EJECTION_MS_MAX = 60_000;
+const WEIGHTIER: ReadonlySet<string> = new Set(['down', 'drain', 'maint']);
 
 export interface Circumstances {
   readonly nowMs: () => number;
@@ -33,9 +36,12 @@ export class Judge implements ThreadWatcher {
   private readonly instances = new Map<string, Instance>();
   /** Questions that this process has had answered, as `tag|service`. */
   private readonly answered = new Set<string>();
+  private questions: ReadonlySet<string> = new Set();
   private readonly streaks = new Map<string, number>();
   /** Service -> endpoint -> state, by the events alone. */
   private told = new Map<string, Map<string, string>>();
+  /** When it came into the table, by `service endpoint`. */
+  private readonly shownMs = new Map<string, number>();
   private lastEventId = 0;
 
   constructor(around: Circumstances) {
@@ -78,7 +84,13 @@ export class Judge implements ThreadWatcher {
         this.leftOutMs.set(place, isFirst ? Number.NEGATIVE_INFINITY : this.around.nowMs());
       }
     }
-    this.answered.add(`${tag}|${service}`);
+    if (this.questions.has(`${tag}|${service}`)) this.answered.add(`${tag}|${service}`);
+  }
+
+  /** These questions alone are asked now: what comes to another one later is a first answer again. */
+  follow(questions: ReadonlySet<string>): void {
+    this.questions = questions;
+    for (const one of this.answered) if (!questions.has(one)) this.answered.delete(one);
   }
 
   /** Whether some answer since left the instance out. */
@@ -89,6 +101,7 @@ export class Judge implements ThreadWatcher {
   /** Another process: it knows nothing, and has been told nothing. */
   begin(): void {
     this.told = new Map();
+    this.shownMs.clear();
     this.lastEventId = 0;
     this.leftOutMs.clear();
     this.answered.clear();
@@ -109,12 +122,19 @@ export class Judge implements ThreadWatcher {
     if (before !== from) {
       this.fault(`${endpoint} of ${service} goes from '${from}', and was '${before}'`);
     }
+    if (from === '') this.shownMs.set(`${service} ${endpoint}`, this.around.nowMs());
     if (to === '') told.delete(endpoint);
     else told.set(endpoint, to);
     if (to === 'ejected' && from !== 'ejected') this.judgeEjection(event, told);
     const isFromRegistry = to === 'down' && from !== '' && event.reason.startsWith('registry');
     if (to === '' || isFromRegistry) this.judgeLoss(event);
     if (to === 'down' && cause.kind === 'check') this.judgeCheck(event);
+  }
+
+  /** For how long it has been in the table, ms. */
+  shownFor(service: string, endpoint: string): number {
+    const sinceMs = this.shownMs.get(`${service} ${endpoint}`) ?? Number.POSITIVE_INFINITY;
+    return this.around.nowMs() - sinceMs;
   }
 
   /** The events must add up to the table. */
@@ -162,9 +182,10 @@ export class Judge implements ThreadWatcher {
     });
   }
 
-  private judgeEjection({ service, endpoint }: TableEvent, told: Map<string, string>): void {
+  private judgeEjection({ service, endpoint, from }: TableEvent, told: Map<string, string>): void {
     const reportedMs = this.streaks.get(`${service} ${endpoint}`) ?? Number.NEGATIVE_INFINITY;
-    if (this.around.nowMs() - reportedMs > REPORT_MS) {
+    const ageMsMax = REPORT_MS + (WEIGHTIER.has(from) ? EJECTION_MS_MAX : 0);
+    if (this.around.nowMs() - reportedMs > ageMsMax) {
       this.fault(`${endpoint} of ${service} is ejected, and no worker reported it`);
     }
     const ejected = [...told.values()].filter((state) => state === 'ejected').length;

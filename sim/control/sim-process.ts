@@ -26,6 +26,8 @@ export interface Surroundings {
   /** Services followed each by a query of its own. */
   readonly directMax: number;
   readonly onError: (text: string) => void;
+  /** It can't start, and that was to be expected. */
+  readonly onFailed: () => void;
 }
 
 export class SimProcess {
@@ -36,6 +38,8 @@ export class SimProcess {
   readonly timers = new Set<object>();
   settings: Settings;
   isStarted = false;
+  /** Something was done to it that may keep it from starting. */
+  mayFail = false;
   startedMs = Number.POSITIVE_INFINITY;
   private isDead = false;
   private readonly around: Surroundings;
@@ -118,7 +122,9 @@ export class SimProcess {
         this.startedMs = this.around.kernel.nowMs;
       },
       (error: unknown) => {
-        if (!this.isDead) this.around.onError(`the process can't start: ${String(error)}`);
+        if (this.isDead) return;
+        if (this.mayFail) this.around.onFailed();
+        else this.around.onError(`the process can't start: ${String(error)}`);
       },
     );
   }

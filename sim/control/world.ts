@@ -24,11 +24,15 @@ const { AGENTS, HOST_NAME, OVERLAYS, OVERLAY_KEY, REGISTERED, STATE_FILE } = uni
 const LOOK_MS = 500;
 /** Retry-After of an agent that limits, s, at the most. */
 const RETRY_AFTER_MAX = 20;
+/** What the table has had for so long stands in the state file. */
+const WRITTEN_MS = 5000;
 /** Configurations of the last so long are regarded: a reload takes its time. */
 const RELOAD_MS = 15_000;
 /** Beyond so many events a run goes round in circles. */
 const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
+/** A process that could not start is started again after so long. */
+const START_AGAIN_MS = 1000;
 
 export interface ControlResult {
   readonly events: number;
@@ -108,7 +112,10 @@ export class ControlWorld {
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
     });
-    this.consul.onDelivered = (delivered) => this.judge.onDelivered(delivered);
+    this.consul.onDelivered = (delivered) => {
+      this.noteConfig();
+      this.judge.onDelivered(delivered);
+    };
   }
 
   async run(): Promise<ControlResult> {
@@ -155,6 +162,7 @@ export class ControlWorld {
         watcher: this.judge,
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
+        onFailed: () => this.failProcess(),
       },
       this.processCount,
       universe.configText(this.variant, this.shape),
@@ -204,19 +212,27 @@ export class ControlWorld {
     kernel.after(step.downMs, () => this.startProcess());
   }
 
+  /** It could not start, for a reason. */
+  private failProcess(): void {
+    this.process?.die();
+    this.process = null;
+    this.kernel.after(START_AGAIN_MS, () => this.startProcess());
+  }
+
   /** What must be served after the next start: what was known for a while. */
   private noteWarm(process: SimProcess, { file }: { file: string }): void {
     this.expectedWarm = [];
     const { nowMs } = this.kernel;
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
     // The file is written anew a moment later.
-    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < 5000) return;
+    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < WRITTEN_MS) return;
     this.warmConsul = JSON.stringify(process.settings.registries.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {
         const [key = ''] = id.split('@');
         const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
-        if (nowMs - sinceMs > 10_000) this.expectedWarm.push({ key, service });
+        const isOld = nowMs - sinceMs > 10_000 && this.judge.shownFor(service, id) > WRITTEN_MS;
+        if (isOld) this.expectedWarm.push({ key, service });
       }
     }
   }
@@ -262,13 +278,15 @@ export class ControlWorld {
     const { process, kernel } = this;
     if (process === null) return;
     const { settings } = process;
+    if (settings !== this.configs.at(-1)?.settings) this.judge.follow(questionsOf(settings));
     for (const one of this.configs) {
       if (one.settings === settings) one.untilMs = Number.POSITIVE_INFINITY;
       else one.untilMs = Math.min(one.untilMs, kernel.nowMs + RELOAD_MS);
     }
     this.configs = this.configs.filter(({ untilMs }) => untilMs > kernel.nowMs);
-    const isKnown = this.configs.some((one) => one.settings === settings);
-    if (!isKnown) this.configs.push({ settings, untilMs: Number.POSITIVE_INFINITY });
+    const last = this.configs.findIndex((one) => one.settings === settings);
+    const [known] = last < 0 ? [] : this.configs.splice(last, 1);
+    this.configs.push(known ?? { settings, untilMs: Number.POSITIVE_INFINITY });
   }
 
   // The truth
@@ -286,7 +304,8 @@ export class ControlWorld {
     return this.configs.every(({ settings, untilMs }) => {
       if (untilMs <= this.kernel.nowMs) return true;
       const endpoints = this.expectedBy(settings).get(service);
-      return endpoints !== undefined && [...endpoints.keys()].some((one) => one.startsWith(id));
+      const isIt = (one: string): boolean => one === id || one.startsWith(`${id}@`);
+      return endpoints !== undefined && [...endpoints.keys()].some(isIt);
     });
   }
 
@@ -431,7 +450,7 @@ export class ControlWorld {
         return;
       }
       case 'worker-dies':
-        return this.process?.threads[step.worker]?.die(1, BUG);
+        return this.endThread(step.worker);
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
         if (thread !== undefined) thread.hungUntilMs = untilMs;
@@ -443,6 +462,15 @@ export class ControlWorld {
         this.stopProcess(() => kernel.after(step.downMs, () => this.startProcess()));
         return;
     }
+  }
+
+  private endThread(worker: number): void {
+    const { process } = this;
+    const thread = process?.threads[worker];
+    if (process === null || thread?.isAlive !== true) return;
+    // A process whose worker can't begin ends, and whoever runs it starts another.
+    process.mayFail ||= !process.isStarted;
+    thread.die(1, BUG);
   }
 
   private recover(server: Server, how: ServerTrouble): void {
@@ -566,6 +594,8 @@ export class ControlWorld {
     const { kernel, consul } = this;
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'QUIET from now on');
     consul.endTroubles();
+    // It is looked up again a while later.
+    if (this.isNameGone) this.nameChangedMs = kernel.nowMs;
     this.isNameGone = false;
     this.disk.fullUntilMs = 0;
     for (const server of this.servers) {
@@ -670,6 +700,13 @@ export class ControlWorld {
     const end = await kernel.run(kernel.nowMs + SETTLE_MS);
     if (end !== 'idle') judge.fault(`events are left over: ${kernel.pendingCount}`);
   }
+}
+
+/** What is asked of Consul for these services, as the judge names it. */
+function questionsOf({ services }: Settings): Set<string> {
+  return new Set(services.map(({ from: { tag, service } }) => `${tag}|${service}`)).union(
+    new Set(REGISTERED.map(({ service }) => `|${service}`)),
+  );
 }
 
 function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {

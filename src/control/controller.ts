@@ -87,8 +87,8 @@ export class Controller implements TableView {
       clock,
       guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
       isPassing: (key, id) => this.isPassing(key, id),
-      onRelease: (key) => {
-        this.applySource(key, { kind: 'guard', text: 'did not register again in time' });
+      onRelease: (source) => {
+        this.review(source, { kind: 'guard', text: 'did not register again in time' });
       },
     });
     this.publisher = new Publisher({
@@ -159,16 +159,22 @@ export class Controller implements TableView {
     if (this.isClosed) return;
     const { cause, receivedMs } = update;
     const source = update.kind === 'upsert' ? update.service.source : update.source;
-    const key = sourceKey(source);
-    const settings = update.kind === 'upsert' ? update.service.settings : null;
     if (update.kind === 'upsert') this.sources.take(update.service);
-    else this.sources.forget(key);
+    else this.sources.forget(sourceKey(source));
     const order = update.kind === 'upsert' ? update.service.order : undefined;
-    const change = this.table.describeSource(source, settings, order || undefined);
-    const hasSettled = this.settle(change, cause);
-    const hasApplied = this.applySource(key, cause);
-    if (hasSettled || hasApplied) this.publisher.receivedAt(receivedMs);
+    if (this.review(source, cause, order)) this.publisher.receivedAt(receivedMs);
     this.reviewProblems(source);
+  }
+
+  /** Brings the table up to what is known of the source; true where that changed anything. */
+  private review(source: ServiceSource, cause: Cause, order?: number): boolean {
+    const key = sourceKey(source);
+    const settings = this.sources.settingsOf(key);
+    const hasSettled = this.settle(
+      this.table.describeSource(source, settings, order || undefined),
+      cause,
+    );
+    return this.applySource(key, cause) || hasSettled;
   }
 
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */

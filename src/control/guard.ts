@@ -71,6 +71,11 @@ export class Guard {
     return this.admitted(moment);
   }
 
+  /** Some endpoint is there that the registry left out. */
+  get isHolding(): boolean {
+    return this.held.size > 0;
+  }
+
   /** One that registered again under another id is not there twice. */
   private letGoReplaced(endpoints: readonly Endpoint[]): void {
     if (this.held.size === 0) return;

@@ -1,5 +1,7 @@
 // What the registries last said of each source, after the guard has looked at it, and the timers
 // that let go what the guard held long enough. Knows no service and no traffic.
+// Who is left out of an answer takes no settings of the source along: neither instances that are
+// held, nor the last one. Where that listened, it is missed with a 503.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts';
 import type { KeptSource } from '../model/kept.ts';
@@ -9,7 +11,9 @@ import { type Admitted, Guard, type Moment } from './guard.ts';
 
 interface Source {
   readonly source: ServiceSource;
-  readonly settings: ServiceSettings | null;
+  /** What it says of itself now, and what it said before its instances were left out. */
+  readonly said: ServiceSettings | null;
+  settings: ServiceSettings | null;
   readonly problems: readonly string[];
   readonly guard: Guard;
   admitted: Admitted;
@@ -22,8 +26,8 @@ export interface SourcesOptions {
   readonly guard: () => GuardSettings;
   /** Whether an active check of ours has found this endpoint of a source good. */
   readonly isPassing: (key: string, endpointId: string) => boolean;
-  /** Endpoints of this source were held long enough, and are gone. */
-  readonly onRelease: (key: string) => void;
+  /** Endpoints of this source were held long enough, and are gone; what it says may have changed. */
+  readonly onRelease: (source: ServiceSource) => void;
 }
 
 export class Sources {
@@ -41,14 +45,22 @@ export class Sources {
     return this.sources.get(key)?.admitted ?? null;
   }
 
+  /** What the source says of itself, held instances included; null where it says nothing. */
+  settingsOf(key: string): ServiceSettings | null {
+    return this.sources.get(key)?.settings ?? null;
+  }
+
   /** Takes an answer of a registry. */
   take(service: ProvidedService): void {
-    const { source, settings, problems = [] } = service;
+    const { source, settings: said, problems = [], endpoints } = service;
     const key = sourceKey(source);
-    const guard = this.sources.get(key)?.guard ?? new Guard();
+    const known = this.sources.get(key);
+    const guard = known?.guard ?? new Guard();
     const admitted = guard.answer(service, this.moment(key));
-    this.sources.get(key)?.timer?.cancel();
-    const taken = { source, settings, problems, guard, admitted, timer: null };
+    known?.timer?.cancel();
+    const isSilent = endpoints.length === 0 || guard.isHolding;
+    const settings = said ?? (isSilent ? (known?.settings ?? null) : null);
+    const taken = { source, said, settings, problems, guard, admitted, timer: null };
     this.sources.set(key, taken);
     this.setWrong(source, key, problems.length > 0);
     this.awaitRelease(key, taken);
@@ -101,8 +113,10 @@ export class Sources {
     if (nextMs === Number.POSITIVE_INFINITY) return;
     source.timer = clock.setTimer(Math.max(0, nextMs - clock.nowMs()), () => {
       source.admitted = source.guard.admitted(this.moment(key));
+      const isEmpty = source.admitted.endpoints.length === 0;
+      if (!source.guard.isHolding && !isEmpty) source.settings = source.said;
       this.awaitRelease(key, source);
-      onRelease(key);
+      onRelease(source.source);
     });
   }
 

@@ -75,23 +75,16 @@ export class WarmTable {
     const source = update.kind === 'upsert' ? update.service.source : update.source;
     const key = sourceKey(source);
     const kept = this.waiting.get(key);
-    const isServed = this.served.delete(key);
+    this.served.delete(key);
     this.waiting.delete(key);
     if (update.kind === 'remove' || kept === undefined) return update;
-    const service = withOrder(update.service, kept);
-    return { ...update, service: isServed ? withSettings(service, kept) : service };
+    return { ...update, service: withOrder(update.service, kept) };
   }
 
   /** What is left will not be spoken of: nobody asks for it any more. */
   forgetRest(): void {
     if (!this.isInUse) this.waiting.clear();
   }
-}
-
-/** The last instance takes no settings along: where it listened, it is missed with a 503. */
-function withSettings(service: ProvidedService, kept: KeptSource): ProvidedService {
-  const isSilent = service.endpoints.length === 0 && service.settings === null;
-  return isSilent ? { ...service, settings: kept.settings } : service;
 }
 
 /** Who had a listener first keeps it over a restart, although all instances were replaced since. */

@@ -460,6 +460,40 @@ describe('Controller', () => {
     expect(states('self')).toEqual({ x: 'up' });
   });
 
+  it.each([
+    ['leaves all its instances out', []],
+    ['leaves out the one that describes it', ['b']],
+  ])('keeps a service that describes itself while a doubtful answer %s', (_, ids) => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    provide(self, ids, { doubt: 'no known leader' });
+    expect(states('self')).toEqual({ a: 'up', b: 'up' });
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    expect(controller.events.since(0).filter(({ to }) => to === '')).toEqual([]);
+  });
+
+  it('lets a service go when the instance that describes it was held long enough', () => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    provide(self, ['b'], { doubt: 'no known leader' });
+    clock.advance(29_999);
+    expect(states('self')).toEqual({ a: 'up', b: 'up' });
+    clock.advance(1);
+    expect(controller.service('self')).toBeNull();
+  });
+
+  it('keeps the listener of a service whose last instance has left', () => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a'], { settings: { listen: '8055' } });
+    provide(self, []);
+    expect(states('self')).toEqual({});
+    provide(self, ['a']);
+    expect(controller.service('self')).toBeNull();
+  });
+
   it('gives a slot to another endpoint only when nothing is in flight on it', async () => {
     const web = makeService();
     configure(web);

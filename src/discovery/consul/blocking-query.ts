@@ -43,6 +43,8 @@ export interface ConsulContext {
 
 export interface QueryAnswer<T> {
   readonly value: T;
+  /** X-Consul-Index as sent. */
+  readonly index: bigint;
   /** Why something that it leaves out may be there all the same, or ''. */
   readonly doubt: string;
   /** Of use where there is a doubt. */
@@ -171,12 +173,13 @@ export class BlockingQuery<T> {
     this.lastIndex = index;
     this.backoff.reset();
     const { receivedMs } = answer;
+    const sent = { index: answer.index, receivedMs };
     const isFresh = isBackwards || !hasWaited;
     // After an outage no second read knows better, whatever else is doubtful.
     const doubtKind = isBackwards ? 'fall' : this.break !== '' ? 'outage' : 'answer';
     // After a break nothing is news: a registry whose index falls again and again would have us
     // ask as fast as it answers.
-    const isNews = this.hand({ value, doubt, doubtKind, isFresh, change, receivedMs });
+    const isNews = this.hand({ ...sent, value, doubt, doubtKind, isFresh, change });
     if (!isNews || (isFresh && !isFirst)) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));

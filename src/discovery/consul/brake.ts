@@ -5,6 +5,8 @@
 // What an outage makes doubtful no second read can clear, since services may be yet to register: it
 // is passed on as it is, and the second read only tells when the doubt is over. A token that never
 // saw everything makes no answer doubtful: what counts is that answers begin to be filtered.
+// Any server may answer, and one that is behind may not know what the leader has said in a second
+// read: by their indexes, which all servers share, such answers are told apart.
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
@@ -23,6 +25,8 @@ const READS_PER_SECOND = 0.5;
 /** A health answer about a service. */
 export interface Health {
   readonly entries: readonly Entry[];
+  /** X-Consul-Index; without, the leader answered, or it is not known. */
+  readonly index?: bigint;
   readonly doubt: string;
   /** Of use where there is a doubt. */
   readonly doubtKind?: DoubtKind;
@@ -72,7 +76,8 @@ export class Brake {
   private epoch = '';
   /** The answer that was passed on last was filtered, and nothing was in doubt. */
   private isFilteredAsEver = false;
-
+  /** Of the last second read: a server whose answer has a lower one is behind it. */
+  private leaderIndex = 0n;
   private readonly reads: TokenBucket;
 
   constructor(options: BrakeOptions) {
@@ -119,7 +124,7 @@ export class Brake {
   }
 
   /** Why the answer is not to be passed on as it is; '' where it is. */
-  private objection({ entries, doubt }: Health): string {
+  private objection({ entries, doubt, index = this.leaderIndex }: Health): string {
     const { guard, present } = this.options;
     const { enabled, maxRemovedShare } = guard();
     if (!enabled) return '';
@@ -127,6 +132,7 @@ export class Brake {
     const missing = missingIn(entries, before).length;
     if (missing === 0) return '';
     if (doubt !== '') return doubt;
+    if (index < this.leaderIndex) return `index ${index}, the leader is at ${this.leaderIndex}`;
     const isMuch = missing > maxRemovedShare * before.length;
     return isMuch ? `${missing} of ${before.length} at once` : '';
   }
@@ -185,8 +191,9 @@ export class Brake {
 
   /** The leader's word. Rejects where that is in doubt itself. */
   private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
-    const { body, doubt, receivedMs } = await this.options.askAgain();
+    const { body, doubt, index, receivedMs } = await this.options.askAgain();
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
+    this.leaderIndex = index;
     return { entries: listOf<Entry>(body), receivedMs };
   }
 

@@ -64,7 +64,7 @@ export class Catalog {
       context,
       scope,
       metaPrefix: `${tagPrefix}-`,
-      onRead: (changed) => this.tell({ changed, isFresh: false, ...this.last }),
+      onRead: (changed) => this.tellRead(changed),
       onError: (error) => {
         if (error === null) exchanges.answered(inventoryName, client.address);
         else exchanges.failed(inventoryName, error, client.address);
@@ -79,7 +79,7 @@ export class Catalog {
 
   /** `described` lacks nothing for want of an answer. */
   get isComplete(): boolean {
-    return this.isListed && this.inventory.isKnown;
+    return this.isListed && this.break === '' && this.inventory.isKnown;
   }
 
   /** Names of services that describe themselves, by tags or Meta. */
@@ -102,7 +102,7 @@ export class Catalog {
     this.summary = new Summary({
       context,
       scope,
-      onRead: (changed) => this.tell({ changed, isFresh: false, ...this.last }),
+      onRead: (changed) => this.tellRead(changed),
     });
     if (this.isListed) this.summary.refresh();
   }
@@ -133,6 +133,12 @@ export class Catalog {
     this.inventory.refresh();
     this.tell({ changed, isFresh: isFresh && !isFirst, doubt, change });
     return changed.size > 0;
+  }
+
+  /** After an outage it may have been read before the catalog has answered again. */
+  private tellRead(changed: ReadonlySet<string>): void {
+    const { doubt, change } = this.last;
+    this.tell({ changed, isFresh: false, doubt: doubt || this.break, change });
   }
 
   private tell(change: CatalogChange): void {

@@ -100,8 +100,8 @@ export class FollowedService {
     if (this.brake === null) return this.accept(health);
     // What a provider before this one held, for want of a registry that knows, is held on.
     const isHeld = !this.isAnswered && this.options.known?.().isHeld === true;
-    const doubted: Health = { ...health, doubt: FIRST, doubtKind: 'outage' };
-    return this.brake.take(isHeld && health.doubt === '' ? doubted : health);
+    const doubted: Health = { ...health, doubt: health.doubt || FIRST, doubtKind: 'outage' };
+    return this.brake.take(isHeld ? doubted : health);
   }
 
   /** It can't be asked for, and never will: it has no instances, and the reason is its problem. */

@@ -129,6 +129,37 @@ describe('the brake', () => {
     expect(last()).toMatchObject({ doubt: '', isConfirmed: true });
   });
 
+  it('asks again about the answer of a server that is behind the leader', async () => {
+    const { take, second, last, passed, results, asked, clock } = make('abcd');
+    take('abc', { doubt: 'no known leader', doubtKind: 'answer', index: 5n });
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last().ids).toBe('abcd');
+    const count = passed.length;
+    // Half of them may leave at once, but not by what the leader knew earlier.
+    take('ab', { index: 8n });
+    expect(passed).toHaveLength(count);
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last().ids).toBe('abcd');
+    expect(results.at(-1)).toBe('contradicted');
+    clock.advance(5000);
+    await second({ index: 9n, body: entries('abcd') });
+    take('ab', { index: 9n });
+    expect(last().ids).toBe('ab');
+    expect(asked()).toBe(0);
+  });
+
+  it('believes lower indexes when the leader has them too', async () => {
+    const { take, second, last, asked } = make('abcd');
+    take('a', { index: 50n });
+    await second({ index: 50n, body: entries('abcd') });
+    take('abc', { index: 7n });
+    await second({ index: 7n, body: entries('abc') });
+    expect(last()).toMatchObject({ ids: 'abc', isConfirmed: true });
+    take('ab', { index: 8n });
+    expect(last().ids).toBe('ab');
+    expect(asked()).toBe(0);
+  });
+
   it('keeps what a second read has, and says so', async () => {
     const { take, second, last, results } = make('abcd');
     take('a');

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { FollowedService } from '../../../src/discovery/consul/followed-service.ts';
 import type { Entry } from '../../../src/discovery/consul/translate.ts';
 import type { Resolved } from '../../../src/discovery/host-names.ts';
+import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { ManualClock } from '../../support/clock.ts';
-import { keepingLogger, Receiver, source } from '../../support/discovery.ts';
+import { guardSettings, keepingLogger, Receiver, source } from '../../support/discovery.ts';
 
 /** A resolver whose answers the test gives. */
 class Names {
@@ -48,6 +49,11 @@ const at = (ID: string, Address: string, more: Partial<NonNullable<Entry['Servic
   Node: { Node: 'n' },
   Service: { ID, Address, Port: 80, ...more },
 });
+
+const held: Endpoint = {
+  ...{ id: 'n/a', address: '10.0.0.1', port: 80, weight: 1, statusText: '' },
+  status: 'passing',
+};
 
 describe('a followed service', () => {
   it('says what it was told, with cause, doubt and time', () => {
@@ -103,6 +109,38 @@ describe('a followed service', () => {
     });
     take([at('a', '10.0.0.1')]);
     expect(receiver.last('web')!.service.settings).toBeNull();
+  });
+
+  it('doubts a first answer while endpoints are held, whatever the answer says of itself', () => {
+    const receiver = new Receiver();
+    let secondReads = 0;
+    const service = new FollowedService({
+      clock: new ManualClock(),
+      log: keepingLogger().log,
+      source: source('web'),
+      tagPrefix: 'upriver',
+      onUpdate: receiver.take,
+      resolve: new Names().resolve,
+      known: () => ({ endpoints: [held], isHeld: true }),
+      brake: {
+        random: () => 0,
+        guard: guardSettings,
+        askAgain: () => {
+          secondReads += 1;
+          return new Promise(() => {});
+        },
+        onSecondRead: () => {},
+      },
+    });
+    const word = { change: 'index 1', receivedMs: 7 };
+    service.take({ entries: [], doubt: 'no known leader', doubtKind: 'answer', ...word });
+    expect(receiver.last('web')!.service).toMatchObject({
+      doubt: 'no known leader',
+      isLasting: true,
+    });
+    // A leader that is filling up again knows no better.
+    expect(secondReads).toBe(0);
+    service.close();
   });
 
   it('passes on what flaps, and is not hurried by it for ever', () => {
