@@ -1,7 +1,9 @@
 // Every attack, one row each. A new one is a file in attacks/ and a row here.
 import { CHECKS, FRESH_REQUESTS, REQUESTS, type Row } from './attack.ts';
+import { connectionChurn } from './attacks/connection-churn.ts';
 import { deadEndpoints } from './attacks/dead-endpoints.ts';
 import { endlessInformational } from './attacks/endless-informational.ts';
+import { halfHeads } from './attacks/half-heads.ts';
 import { idleConnections } from './attacks/idle-connections.ts';
 import { statsIdle } from './attacks/stats-idle.ts';
 import { statsPipelining } from './attacks/stats-pipelining.ts';
@@ -47,8 +49,24 @@ export const rows: readonly Row[] = [
     principal: 'client',
     what: 'more idle connections of one address than the service may have',
     victim: FRESH_REQUESTS,
-    defence: 'open',
+    defence: 'built',
     start: idleConnections,
+  },
+  {
+    name: 'half-heads',
+    principal: 'client',
+    what: 'more connections with half a head of one address than the service may have',
+    victim: FRESH_REQUESTS,
+    defence: 'built',
+    start: halfHeads,
+  },
+  {
+    name: 'connection-churn',
+    principal: 'client',
+    what: '1000 connections a second of one address, closed as soon as they are open',
+    victim: FRESH_REQUESTS,
+    defence: 'built',
+    start: connectionChurn,
   },
   {
     name: 'tiny-chunks',

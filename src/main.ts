@@ -153,6 +153,7 @@ export class Upriver {
       log: this.log,
       startThread: this.doors.startThread,
       writeAccess,
+      logLevel: this.settings.log.level,
       memoryMax: this.settings.memoryMaxBytes,
       full: () => (this.controller.version === 0 ? null : this.controller.full()),
       onStreak: (streak) => this.controller.onStreak(streak),

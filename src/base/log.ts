@@ -11,6 +11,13 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+/** Whether a log of level `least` takes records of `level`. */
+export function isLogged(level: LogLevel, least: LogLevel): boolean {
+  return LEVELS.indexOf(level) >= LEVELS.indexOf(least);
+}
+
 /** A logger that says nothing, for tests of logic. */
 export const silentLogger: Logger = {
   debug() {},

@@ -8,6 +8,8 @@ import type { Timer, WorkerClock } from './clock.ts';
 
 const TICK_MS = 25;
 const SLOTS = 512;
+/** Timers that fire in one turn of the thread, where it has turns: the rest follows in the next ones. */
+const FIRES_MAX = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** What a timer calls. */
@@ -44,6 +46,9 @@ export class TimerWheel {
   /** Slots up to this tick have been visited. */
   private visitedTick: number;
   private ticking: Timer | null = null;
+  /** What left its slot and has not fired yet, from `fired` on. */
+  private due: TimerEntry[] = [];
+  private fired = 0;
 
   /** `readClock` returns monotonic milliseconds. */
   constructor(readClock: () => number) {
@@ -62,7 +67,15 @@ export class TimerWheel {
   /** Begins to tick by itself; that does not keep the thread alive. */
   start(clock: Pick<WorkerClock, 'setTicker' | 'nextTurn'>): void {
     const fire = (): void => {
-      if (this.ticking !== null) this.tick();
+      if (this.ticking === null || !this.tick(FIRES_MAX) || isGoingOn) return;
+      isGoingOn = true;
+      clock.nextTurn(goOn);
+    };
+    // Thousands of connections may have been opened, and fall silent, at the same moment.
+    let isGoingOn = false;
+    const goOn = (): void => {
+      isGoingOn = this.ticking !== null && this.fireDue(FIRES_MAX);
+      if (isGoingOn) clock.nextTurn(goOn);
     };
     this.ticking ??= clock.setTicker(TICK_MS, () => {
       // Node calls timers before it reads sockets, so a thread that stood still would find its
@@ -97,34 +110,47 @@ export class TimerWheel {
     if (entry.next !== null) unlink(entry);
   }
 
-  /** Fires what is due. Called by the ticking, or by a test that turns the clock. */
-  tick(): void {
+  /**
+   * Fires what is due, `max` at the most; true where more is. Called by the ticking, or by a test that
+   * turns the clock.
+   */
+  tick(max = Number.POSITIVE_INFINITY): boolean {
     const fromTick = this.visitedTick;
     this.nowMs = this.readClock();
     const toTick = Math.floor(this.nowMs / TICK_MS);
     this.visitedTick = toTick;
     const count = Math.min(SLOTS, toTick - fromTick);
     for (let i = 1; i <= count; i += 1) this.visit(this.slots[(toTick - count + i) % SLOTS]!);
+    return this.fireDue(max);
   }
 
+  /** All leave the slot before any fires: what fires may set and remove timers, in this very slot too. */
   private visit(head: TimerEntry): void {
-    if (head.next === head) return;
-    // All leave the slot first: what fires may set and remove timers, in this very slot too.
-    const visited: TimerEntry[] = [];
     for (let entry = head.next!; entry !== head; entry = head.next!) {
       unlink(entry);
       entry.slotMs = NEVER;
-      visited.push(entry);
+      this.due.push(entry);
     }
-    for (const entry of visited) {
+  }
+
+  private fireDue(max: number): boolean {
+    const { due } = this;
+    for (let count = 0; this.fired < due.length && count < max; this.fired += 1) {
+      const entry = due[this.fired]!;
+      // It was set again, cancelled or removed meanwhile.
       if (entry.slotMs !== NEVER || entry.deadlineMs === NEVER) continue;
       if (entry.deadlineMs <= this.nowMs) {
         entry.deadlineMs = NEVER;
+        count += 1;
         fire(entry.owner);
       } else {
         this.place(entry, entry.deadlineMs);
       }
     }
+    if (this.fired < due.length) return true;
+    this.due = [];
+    this.fired = 0;
+    return false;
   }
 
   private place(entry: TimerEntry, deadlineMs: number): void {

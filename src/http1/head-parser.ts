@@ -28,8 +28,8 @@ export interface HeadLimits {
   readonly targetBytes: number;
 }
 
-/** A gather buffer begins with this size: most heads fit. */
-const GATHER_BYTES = 2048;
+/** A gather buffer begins with this size, and doubles: thousands may wait with a few bytes each. */
+const GATHER_BYTES = 512;
 /** More names in Connection are refused: each is compared with every field. */
 const NOMINATIONS_MAX = 32;
 
@@ -89,7 +89,7 @@ export class HeadParser {
     this.isRequest = kind === 'request';
     this.mayBeEmptyLine = this.isRequest;
     this.limits = limits;
-    this.head = new Head(limits.fieldCount);
+    this.head = new Head();
   }
 
   /** Whether nothing of a head has arrived since the last reset. */
@@ -99,12 +99,7 @@ export class HeadParser {
 
   /** Makes ready for the next message, with these limits from now on. */
   reset(limits: HeadLimits = this.limits): void {
-    if (limits !== this.limits) {
-      this.limits = limits;
-      if (this.head.fields.length < limits.fieldCount * FIELD_STRIDE) {
-        this.head.fields = new Int32Array(limits.fieldCount * FIELD_STRIDE);
-      }
-    }
+    this.limits = limits;
     this.letGo();
     this.state = HeadState.more;
     this.fault = '';
@@ -251,8 +246,9 @@ export class HeadParser {
   // name ":" OWS value OWS (RFC 9112 section 5).
   private addField(start: number, colonAt: number, end: number): HeadFault | '' {
     const { head } = this;
-    const { bytes, fields } = head;
     if (head.fieldCount >= this.limits.fieldCount) return 'header-too-large';
+    if (head.fieldCount * FIELD_STRIDE === head.fields.length) head.grow();
+    const { bytes, fields } = head;
     let valueStart = colonAt + 1;
     while (valueStart < end && isBlank(bytes[valueStart]!)) valueStart += 1;
     let valueEnd = end;

@@ -46,6 +46,9 @@ export const HeadFlag = {
   contentLength: 2048,
 } as const;
 
+/** Fields that a head has room for at first: most heads have no more. */
+const FIELDS_FIRST = 24;
+
 /** Integers per field in `Head.fields`. */
 export const FIELD_STRIDE = 5;
 
@@ -82,8 +85,15 @@ export class Head {
   upgradeStart = -1;
   upgradeEnd = -1;
 
-  constructor(fieldsMax: number) {
-    this.fields = new Int32Array(fieldsMax * FIELD_STRIDE);
+  constructor() {
+    this.fields = new Int32Array(FIELDS_FIRST * FIELD_STRIDE);
+  }
+
+  /** Makes room for one more field. */
+  grow(): void {
+    const grown = new Int32Array(this.fields.length * 2);
+    grown.set(this.fields);
+    this.fields = grown;
   }
 
   has(flag: number): boolean {

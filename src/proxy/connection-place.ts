@@ -36,7 +36,8 @@ export class ConnectionPlace {
       this.client = hashText(`${slot} ${address}`);
       if (ledger.openClient(this.client) > connectionsPerClient) return CLIENT_CONNECTIONS;
     }
-    return count <= connections || listener.evict(service) ? null : TOO_MANY_CONNECTIONS;
+    const hasRoom = count <= connections || listener.makeRoom(service, address);
+    return hasRoom ? null : TOO_MANY_CONNECTIONS;
   }
 
   leave(): void {

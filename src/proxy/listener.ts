@@ -6,21 +6,21 @@ import type { HeadLimits } from '../http1/head-parser.ts';
 import type { ListenerLimits, ListenerTimeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import type { WorkerContext } from './context.ts';
-import { type Evictable, evictSome } from './eviction.ts';
+import { Crowd, type Group, type Member } from './crowd.ts';
 import type { LiveService } from './live-service.ts';
 import type { Network, Wire, WireServer } from './network.ts';
 import { Router } from './router.ts';
 
+/** Connections of one address that came in by one listener. */
+export type Neighbours = Group<Drainable>;
+
 /** A connection as its listener sees it. */
-export interface Drainable extends Evictable {
+export interface Drainable extends Member<Drainable> {
   /** Finishes what is in flight, then closes; an idle one closes soon. */
   drain(): void;
   /** Closes now. */
   abort(): void;
 }
-
-/** How long it is not looked again for connections to evict, after there were none. */
-const EVICTION_PAUSE_MS = 250;
 
 type Outside = Pick<WorkerContext, 'network' | 'wheel'>;
 
@@ -33,15 +33,15 @@ export class LiveListener {
   router: Router | null = null;
   private readonly network: Network;
   private readonly wheel: TimerWheel;
-  private readonly connections = new Set<Drainable>();
+  private readonly connections: Crowd<Drainable>;
   private server: WireServer | null = null;
   private isDraining = false;
   private onEmpty: (() => void) | null = null;
-  private noneToEvictUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(snapshot: ListenerSnapshot, { network, wheel }: Outside) {
     this.network = network;
     this.wheel = wheel;
+    this.connections = new Crowd(wheel);
     this.snapshot = snapshot;
     this.headLimits = headLimitsOf(snapshot.limits);
   }
@@ -108,20 +108,16 @@ export class LiveListener {
   }
 
   /**
-   * There is no place for one more connection of `service` (null: of any, for want of descriptors):
-   * closes some that can be spared. False where there was none, now or a moment ago.
+   * There is no place for one more connection of `service` (null: of any, for want of descriptors) from
+   * `address`: closes some that can be spared. False where there is none.
    */
-  evict(service: LiveService | null): boolean {
-    const { nowMs } = this.wheel;
-    if (nowMs < this.noneToEvictUntilMs) return false;
-    if (evictSome(this.connections, service) > 0) return true;
-    this.noneToEvictUntilMs = nowMs + EVICTION_PAUSE_MS;
-    return false;
+  makeRoom(service: LiveService | null, address: string): boolean {
+    return this.connections.makeRoom({ service, address, nowMs: this.wheel.nowMs });
   }
 
   /** A connection has closed. */
   gone(connection: Drainable): void {
-    this.connections.delete(connection);
+    this.connections.remove(connection);
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
@@ -130,13 +126,14 @@ export class LiveListener {
     const { server } = this;
     this.server = null;
     this.isDraining = true;
-    for (const connection of [...this.connections]) connection.drain();
+    for (const connection of this.connections.members()) connection.drain();
     await server?.close();
   }
 
   /** Ends the connections on which nothing is going on, as at the end of the process. */
   drainIdle(): void {
-    for (const connection of [...this.connections]) {
+    this.connections.hurry();
+    for (const connection of this.connections.members()) {
       if (connection.leisure === 'idle') connection.drain();
     }
   }
@@ -153,7 +150,7 @@ export class LiveListener {
   /** Closes every connection now; returns how many there were. */
   abort(): number {
     const { size } = this.connections;
-    for (const connection of [...this.connections]) connection.abort();
+    for (const connection of this.connections.members()) connection.abort();
     return size;
   }
 }

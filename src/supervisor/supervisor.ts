@@ -4,7 +4,7 @@
 import { Backoff } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { CodedError } from '../base/coded-error.ts';
-import type { Logger } from '../base/log.ts';
+import type { Logger, LogLevel } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
 import type { ListenError } from '../model/listener.ts';
@@ -34,6 +34,8 @@ export interface SupervisorOptions {
   readonly log: Logger;
   /** Takes complete lines of the access log; null when it is off. */
   readonly writeAccess: ((lines: string) => void) | null;
+  /** The level of the log; 'debug' where it is not given. */
+  readonly logLevel?: LogLevel;
   /** What the process may take, bytes; 0: what container and machine allow. */
   readonly memoryMax?: number;
   /** Everything there is to know, for a worker that starts late; null before the first publish. */
@@ -212,11 +214,11 @@ export class Supervisor implements ThreadOwner {
   }
 
   private startThread(index: number, ledger: LedgerBuffers): WorkerThread {
-    const { random, writeAccess, startThread } = this.options;
+    const { random, writeAccess, startThread, logLevel = 'debug' } = this.options;
     const seed = Math.floor(random() * 0x1_0000_0000);
     const { memoryMaxBytes } = this;
     const accessLog = writeAccess !== null;
-    const init = { index, ledger, seed, accessLog, memoryMaxBytes };
+    const init = { index, ledger, seed, accessLog, logLevel, memoryMaxBytes };
     return new WorkerThread(startThread, init, this);
   }
 

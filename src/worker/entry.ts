@@ -2,7 +2,7 @@
 // thread. Everything else about a worker is in worker.ts.
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock as clock } from '../base/clock.ts';
-import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import { isLogged, type LogFields, type Logger, type LogLevel } from '../base/log.ts';
 import { MEMORY_LOOK_MS, MemoryLevel } from '../base/memory-level.ts';
 import { seededRandom } from '../base/prng.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
@@ -30,11 +30,13 @@ const logAt = (level: LogLevel) => (fields: LogFields, message: string) => {
     report({ type: 'log', level, fields: { unsendable: Object.keys(fields) }, message });
   }
 };
+const drop = (): void => {};
+const loggerOf = (level: LogLevel) => (isLogged(level, init.logLevel) ? logAt(level) : drop);
 const log: Logger = {
-  debug: logAt('debug'),
-  info: logAt('info'),
-  warn: logAt('warn'),
-  error: logAt('error'),
+  debug: loggerOf('debug'),
+  info: loggerOf('info'),
+  warn: loggerOf('warn'),
+  error: loggerOf('error'),
 };
 
 const wheel = new TimerWheel(clock.nowMs);

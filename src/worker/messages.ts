@@ -13,6 +13,8 @@ export interface WorkerInit {
   /** Seed of the worker's random choices. */
   readonly seed: number;
   readonly accessLog: boolean;
+  /** What is below it is not posted. */
+  readonly logLevel: LogLevel;
   /** What the process may take, bytes; 0: what container and machine allow. */
   readonly memoryMaxBytes: number;
 }

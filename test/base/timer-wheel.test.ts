@@ -179,4 +179,46 @@ describe('TimerWheel', () => {
     wheel.tick();
     expect(count).toBe(60);
   });
+
+  it('fires thousands that are due at once in many turns, each once', () => {
+    let nowMs = 0;
+    const turns: (() => void)[] = [];
+    let tick = (): void => {};
+    const wheel = new TimerWheel(() => nowMs);
+    wheel.start({
+      setTicker: (_, run) => {
+        tick = run;
+        return { cancel() {} };
+      },
+      nextTurn: (run) => void turns.push(run),
+    });
+    const fired: number[] = [];
+    const entries = Array.from({ length: 1000 }, (_, i) => makeEntry(() => void fired.push(i)));
+    for (const entry of entries) wheel.schedule(entry, 100);
+    nowMs = 200;
+    tick();
+    const counts: number[] = [];
+    // One turn of the thread: what it adds comes in the next one.
+    const turn = (): void => {
+      const before = fired.length;
+      for (const run of turns.splice(0)) run();
+      counts.push(fired.length - before);
+    };
+    turn();
+    // Meanwhile one is removed, one is set anew, and the wheel ticks again.
+    wheel.remove(entries[500]!);
+    wheel.schedule(entries[501]!, 1000);
+    nowMs += 25;
+    tick();
+    while (turns.length > 0) turn();
+    expect(Math.max(...counts)).toBeLessThanOrEqual(128);
+    expect(counts.length).toBeGreaterThan(10);
+    expect(new Set(fired).size).toBe(fired.length);
+    expect(fired.length).toBe(998);
+    nowMs += 1100;
+    tick();
+    while (turns.length > 0) turn();
+    expect(fired.length).toBe(999);
+    expect(fired.at(-1)).toBe(501);
+  });
 });

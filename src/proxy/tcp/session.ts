@@ -14,7 +14,7 @@ import { type Reason, reason } from '../../model/reason.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import { Hold } from '../hold.ts';
-import type { Drainable, LiveListener } from '../listener.ts';
+import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
@@ -32,6 +32,7 @@ const SESSION_REFUSED = reason('session-refused');
 const CLIENT_CLOSED = reason('client-closed');
 const CLIENT_IDLE = reason('client-idle');
 const CUT = reason('response-cut');
+const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const DRAINING = reason('draining');
 
 /** How long a client may go on sending after its endpoint has gone away in order. */
@@ -40,6 +41,9 @@ const LINGER_MS = 2000;
 type Owner = WireHandler & UpstreamOwner & PlacementOwner & Drainable & TimerOwner;
 
 export class TcpSession implements Owner {
+  group: Neighbours | null = null;
+  older: Drainable | null = null;
+  younger: Drainable | null = null;
   private readonly client: Wire;
   private readonly listener: LiveListener;
   private readonly live: LiveService;
@@ -374,13 +378,22 @@ export class TcpSession implements Owner {
     return this.clientAddress;
   }
 
-  /** What a silent session waits for is not known here: none is closed for another. */
-  get leisure(): 'busy' {
-    return 'busy';
+  /**
+   * What a silent session waits for is not known here. One on which nobody has said anything yet may
+   * give way where its address has more than half of all.
+   */
+  get leisure(): 'partial' | 'busy' {
+    return this.bytesIn + this.bytesOut === 0 && this.place.service !== null ? 'partial' : 'busy';
   }
 
   evict(): void {
-    this.abort();
+    this.place.leave();
+    this.cut(TOO_MANY_CONNECTIONS);
+  }
+
+  /** It closes when it is evicted. */
+  depart(): boolean {
+    return false;
   }
 
   /** Sessions live on while the process drains, until the grace is over. */

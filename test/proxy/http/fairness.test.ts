@@ -1,6 +1,5 @@
 // What one peer can make the worker do: bounds on work that is cheap to ask for.
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Evictable, evictSome } from '../../../src/proxy/eviction.ts';
 import { CHUNKS_MAX } from '../../../src/proxy/rest.ts';
 import { dial, listenEndpoint, type Peer } from '../../support/peer.ts';
 import {
@@ -158,7 +157,7 @@ describe('requests that are answered here', () => {
 describe('a service at its limit of connections', () => {
   const limits = { connections: 4 };
 
-  it('closes those that lie idle for one more, and keeps within the limit', async () => {
+  it('closes one that lies idle for one more, and keeps within the limit', async () => {
     const { plane, endpoint } = await openPair({ limits });
     endpoint.serve(async (peer) => {
       await peer.head();
@@ -172,9 +171,56 @@ describe('a service at its limit of connections', () => {
       idle.push(client);
     }
     expect((await plane.ask(GET)).body).toBe('served');
-    await Promise.all(idle.map((client) => client.ended()));
-    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(0);
+    await idle[0]!.ended();
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(3);
+    for (const client of idle.slice(1)) {
+      client.send(GET);
+      expect((await client.message()).body).toBe('served');
+    }
     expect(plane.reasons('too-many-connections')).toBe(0);
+    for (const client of idle) client.end();
+    await plane.quiet();
+  });
+
+  it('serves one that was to be closed, and asks for something before', async () => {
+    const { plane, endpoint } = await openPair({ limits });
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('served'));
+    });
+    const clients = [await plane.client(), await plane.client()];
+    clients.push(await plane.client(), await plane.client());
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(4);
+    // What is to be closed waits for the wheel's next tick, which does not come.
+    plane.wheel.stop();
+    expect((await plane.ask(GET)).body).toBe('served');
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(3);
+    const [evicted] = clients;
+    evicted!.send(GET);
+    expect((await evicted!.message()).body).toBe('served');
+    await expect.poll(() => plane.ledger.connections(0), { interval: 2 }).toBe(4);
+    plane.wheel.start(plane.context.clock);
+    evicted!.send(GET);
+    expect((await evicted!.message()).body).toBe('served');
+    for (const client of clients) client.end();
+    await plane.quiet();
+  });
+
+  it('closes nobody for an address that has the most, and uses all', async () => {
+    const { plane, endpoint } = await openPair({ limits });
+    const other = await dial(plane.port, '127.0.0.2');
+    other.send(GET);
+    const served = await endpoint.accept();
+    await served.head();
+    served.send(answer('served'));
+    expect((await other.message()).body).toBe('served');
+    const greedy = [await plane.client(), await plane.client(), await plane.client()];
+    for (const client of greedy) client.send(GET);
+    await expect.poll(() => plane.inFlight(), { interval: 2 }).toBe(3);
+    expect((await plane.ask(GET)).head).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    other.send(GET);
+    await expect.poll(() => plane.inFlight(), { interval: 2 }).toBe(4);
+    for (const client of [...greedy, other]) client.reset();
     await plane.quiet();
   });
 
@@ -244,38 +290,5 @@ describe('a service at its limit of connections', () => {
     expect((await plane.ask(GET)).body).toBe('served');
     expect(plane.reasons('client-connections')).toBe(1);
     await plane.quiet();
-  });
-});
-
-describe('which connections are closed for another', () => {
-  const of = (address: string, leisure: Evictable['leisure'], log: string[]): Evictable => ({
-    service: null,
-    address,
-    leisure,
-    evict: () => log.push(`${address} ${leisure}`),
-  });
-
-  it('those of the address with the most, oldest first, some at a time', () => {
-    const log: string[] = [];
-    const many = Array.from({ length: 100 }, () => of('b', 'idle', log));
-    expect(evictSome([of('a', 'idle', log), ...many, of('c', 'busy', log)], null)).toBe(32);
-    expect(new Set(log)).toEqual(new Set(['b idle']));
-  });
-
-  it('idle ones of a lighter address where the heaviest has none', () => {
-    const log: string[] = [];
-    const all = [of('a', 'idle', log), ...Array.from({ length: 5 }, () => of('b', 'busy', log))];
-    expect(evictSome(all, null)).toBe(1);
-    expect(log).toEqual(['a idle']);
-  });
-
-  it('half heads of one address alone, and of no address among equals', () => {
-    const log: string[] = [];
-    const halves = (address: string, count: number) =>
-      Array.from({ length: count }, () => of(address, 'partial', log));
-    expect(evictSome(halves('a', 5), null)).toBe(0);
-    expect(evictSome([...halves('a', 5), ...halves('b', 5)], null)).toBe(0);
-    expect(evictSome([...halves('a', 6), ...halves('b', 5)], null)).toBe(6);
-    expect(new Set(log)).toEqual(new Set(['a partial']));
   });
 });

@@ -93,8 +93,9 @@ async function serve(
 }
 
 /** A client that may close one direction; it has connected, and may have been reset already. */
-async function dial(): Promise<Socket> {
-  const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true });
+async function dial(localAddress = '127.0.0.1'): Promise<Socket> {
+  const { port } = listener;
+  const socket = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
   sockets.add(socket);
   socket.on('error', () => {});
   await new Promise((resolve) => {
@@ -390,6 +391,26 @@ describe('limits', () => {
     await expect.poll(() => ledger.connections(0)).toBe(1);
     await ended('too-many-connections').toBe(1);
     first.end();
+    await quiet();
+  });
+
+  it('closes a silent one for another address, where its own has more than half', async () => {
+    const limits = { ...makeService({}).limits, connections: 3 };
+    await serve([await listenPeer((socket) => void socket.pipe(socket))], { limits });
+    const silent = [await dial(), await dial(), await dial()];
+    await expect.poll(() => ledger.connections(0), { interval: 5 }).toBe(3);
+    const talking = silent[1]!;
+    talking.write('first');
+    await once(talking, 'data');
+    const refused = await dial();
+    expect(await ending(refused)).toBe('ECONNRESET');
+    const ends = silent.map(ending);
+    const other = await dial('127.0.0.2');
+    other.write('ping');
+    expect(`${(await once(other, 'data'))[0]}`).toBe('ping');
+    expect(await ends[0]).toBe('ECONNRESET');
+    expect(ledger.connections(0)).toBe(3);
+    for (const socket of [...silent, other]) socket.destroy();
     await quiet();
   });
 

@@ -8,7 +8,8 @@
 //   any -> closing -> closed          answered, and the client won't send any more
 //
 // Invariant: `request` is set exactly in the states exchange and tunnel; bytes that arrive early
-// lie in `stash`, and the wire is paused while they do.
+// lie in `stash`, and the wire is paused while they do. One that was evicted closes when its turn
+// comes, unless it is given a place again for a request that is complete before.
 import { assert } from '../../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
 import { isPersistent } from '../../../http1/framing.ts';
@@ -17,7 +18,7 @@ import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import { ConnectionPlace } from '../../connection-place.ts';
-import type { Drainable, LiveListener } from '../../listener.ts';
+import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire, WireHandler } from '../../network.ts';
 import { Rest, type Rested } from '../../rest.ts';
@@ -67,6 +68,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   hasEnded = false;
   /** Bytes of the client have nowhere to go for now: it is not read. */
   isHeld = false;
+  group: Neighbours | null = null;
+  older: Drainable | null = null;
+  younger: Drainable | null = null;
   private readonly listener: LiveListener;
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
@@ -89,6 +93,8 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   private isTaking = false;
   private isDraining = false;
   private isOldClient = false;
+  /** It was evicted, and has asked for nothing since. */
+  private isLeaving = false;
   private isHead = false;
   /** The client said that no request will follow. */
   private isLast = false;
@@ -105,7 +111,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     const refused = service === null ? null : this.place.take(service, listener, this.address);
     if (refused !== null) this.refuse(refused, null);
     else if (network.isFromReserve(wire.descriptor)) {
-      listener.evict(null);
+      listener.makeRoom(null, this.address);
       room.closeIdle('EMFILE');
       this.refuse(OUT_OF_DESCRIPTORS, null);
     }
@@ -117,14 +123,20 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   }
 
   get leisure(): 'idle' | 'partial' | 'busy' {
-    if (this.state !== 'head' || !this.stash.isEmpty) return 'busy';
+    if (this.state !== 'head' || this.isLeaving || !this.stash.isEmpty) return 'busy';
     return this.parser === null ? 'idle' : 'partial';
   }
 
   evict(): void {
-    this.state = 'closed';
+    this.isLeaving = true;
     this.place.leave();
+  }
+
+  depart(): boolean {
+    if (!this.isLeaving || this.state !== 'head') return false;
+    this.state = 'closed';
     this.wire.destroy();
+    return true;
   }
 
   get address(): string {
@@ -253,6 +265,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** Starts the exchange for a complete head; returns the offset after the body bytes it took. */
   private start(head: Head, base: Buffer, next: number, end: number): number {
     this.requests += 1;
+    this.isLeaving = false;
     this.ahead = this.stash.isTaken ? this.ahead + 1 : 0;
     this.isOldClient = head.minorVersion === 0;
     this.isHead = head.method === 'HEAD';
@@ -547,6 +560,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     this.isDraining = true;
     // An idle client may be sending at this moment; it gets one more answer, with Connection: close.
     if (this.leisure === 'idle') this.setTimer(DRAIN_IDLE_MS);
+    this.depart();
   }
 
   /** Closes now, whatever is in flight. */
