@@ -43,7 +43,12 @@ export function drawPolicy(
     retry: drawRetry(chance),
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
-    tcp: { earlyFailureMs: chance.pick([0, 200, 1000]) },
+    tcp: {
+      earlyFailureMs: chance.pick([0, 200, 1000]),
+      onDownMs: null,
+      onDrainMs: null,
+      keepAlive: null,
+    },
     slowStartMs: chance.pick([0, 0, 1000]),
   });
 }

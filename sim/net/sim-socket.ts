@@ -147,6 +147,8 @@ export class SimSocket implements SocketDoor, TcpOwner {
     this.finishMaybe();
   }
 
+  setKeepAlive(): void {}
+
   pause(): void {
     this.isReading = false;
   }

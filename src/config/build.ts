@@ -15,6 +15,7 @@ import { buildRouter } from './schema/router.ts';
 import type { ServiceInput } from './schema/service.ts';
 import { buildSource } from './schema/source.ts';
 import { buildStats } from './schema/stats.ts';
+import { buildTcp } from './schema/tcp.ts';
 
 export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
   const { guard, memory, shutdown } = input;
@@ -48,7 +49,7 @@ export function buildService(name: string, input: ServiceInput): Service {
     timeouts: buildTimeouts(input.timeouts),
     limits: buildLimits(input.limits),
     http: buildHttp(input.http),
-    tcp: { earlyFailureMs: input.tcp.early_failure },
+    tcp: buildTcp(input.tcp),
     slowStartMs: input.slow_start,
   };
 }

@@ -33,7 +33,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
     ...['idle_body', 'idle_tunnel', 'idle_tcp'],
   ],
-  'services.NAME.tcp': ['early_failure'],
+  'services.NAME.tcp': [
+    ...['early_failure', 'on_down', 'on_drain'],
+    ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],
+  ],
   'services.NAME.limits': [
     ...[
       'connections',

@@ -92,6 +92,17 @@ export function duration(minMs = 0, maxMs = DURATION_MS_MAX) {
   });
 }
 
+/** What becomes of sessions: `keep` (null), `close` (0), or a duration in ms. */
+export const fate = parsed<{ readonly ms: number | null }>({
+  parse: (text) => {
+    if (text === 'keep') return { ms: null };
+    const ms = text === 'close' ? 0 : parseDuration(text);
+    return ms !== null && ms <= DURATION_MS_MAX ? { ms } : null;
+  },
+  expected: `keep, close or ${A_DURATION}`,
+  form: anyForm({ enum: ['keep', 'close', 0, '0'] }, textForm(DURATION)),
+}).transform(({ ms }) => ms);
+
 /** A whole number in bounds, also as text: tags and variables are text. */
 export function count(min: number, max: number) {
   const error = `expected a whole number from ${min} to ${max}`;

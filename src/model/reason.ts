@@ -123,6 +123,15 @@ const rows = {
     'timeout',
     'The endpoint did not answer in time.',
   ),
+  'endpoint-left': {
+    ...upstream(
+      0,
+      'never',
+      '',
+      'The endpoint is down, drained or gone, and its sessions are closed.',
+    ),
+    blamesEndpoint: false,
+  },
   'endpoint-down': {
     ...upstream(502, 'idempotent', 'timeout', 'The endpoint went down before it answered.'),
     blamesEndpoint: false,

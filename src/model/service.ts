@@ -200,12 +200,29 @@ export interface Limits {
   readonly upstreamAgeMs: number;
 }
 
+/** TCP keep-alive probes; whole seconds, in ms. */
+export interface KeepAlive {
+  /** Without a byte for so long, the first probe is sent. */
+  readonly idleMs: number;
+  readonly intervalMs: number;
+  /** Probes without an answer that end the connection. */
+  readonly count: number;
+}
+
 export interface TcpPolicy {
   /**
    * A session that ends within this time, ms, by the endpoint and without a byte of it, moves to
    * another endpoint; one that the endpoint cuts counts as a failure. 0 trusts every connection.
    */
   readonly earlyFailureMs: number;
+  /**
+   * How long sessions go on when their endpoint goes down or is ejected, and when it drains or leaves
+   * the registry, ms; null: to their own end.
+   */
+  readonly onDownMs: number | null;
+  readonly onDrainMs: number | null;
+  /** Null where no probes are sent. */
+  readonly keepAlive: KeepAlive | null;
 }
 
 /** What a listener holds its clients to, before a request is routed and between two of them. */

@@ -24,6 +24,24 @@ export class Hold {
     this.ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
   }
 
+  /**
+   * As `take`, unless the endpoint has as many as it may have: another worker may have taken the last
+   * place since this one looked. False: nothing is counted.
+   */
+  takeWithin(endpoint: LiveEndpoint, live: LiveService): boolean {
+    assert(this.endpoint === null, 'a session is on one endpoint at a time');
+    const max = live.service.limits.perEndpoint;
+    const { ledger } = this;
+    if (ledger.acquire(endpoint.slot) >= max && max > 0) {
+      ledger.release(endpoint.slot);
+      return false;
+    }
+    this.endpoint = endpoint;
+    this.live = live;
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
+    return true;
+  }
+
   /** Takes the count back. A request that waits may be placed before this returns. */
   leave(): void {
     const { endpoint } = this;

@@ -1,6 +1,8 @@
 // An endpoint as a worker lives it: what survives snapshots, its pool of connections among it.
 import type { Choice } from '../balance/balancer.ts';
+import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
+import { EndpointSessions } from './endpoint-sessions.ts';
 import { Pool } from './pool.ts';
 
 export class LiveEndpoint implements Choice {
@@ -9,6 +11,7 @@ export class LiveEndpoint implements Choice {
   readonly address: string;
   readonly port: number;
   readonly pool = new Pool();
+  readonly sessions: EndpointSessions;
   weight: number;
   latencyUs = 0;
   /** It takes work only because the service is in panic. */
@@ -22,7 +25,8 @@ export class LiveEndpoint implements Choice {
   /** Monotonic ms until which the worker passes it over; 0: not. */
   avoidUntilMs = 0;
 
-  constructor(endpoint: EffectiveEndpoint) {
+  constructor(endpoint: EffectiveEndpoint, wheel: TimerWheel) {
+    this.sessions = new EndpointSessions(wheel);
     this.id = endpoint.id;
     this.slot = endpoint.slot;
     this.address = endpoint.address;

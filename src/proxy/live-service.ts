@@ -7,13 +7,17 @@ import { createBalancer } from '../balance/policies.ts';
 import { rampWeight } from '../balance/slow-start.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { takesWork } from '../model/endpoint.ts';
+import { reason } from '../model/reason.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
+import type { Fate } from './endpoint-sessions.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
 import { Outcomes, type OutcomesOwner } from './outcomes.ts';
 import { RetryBudget } from './retry-budget.ts';
+
+const ENDPOINT_LEFT = reason('endpoint-left');
 
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
@@ -76,7 +80,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     }
     // Those that were out before, or took work in spite of it, lose nothing that waits for them.
     const wereIn = [...this.endpoints.values()].filter((one) => !one.isOut);
-    this.applyEndpoints();
+    const left = this.applyEndpoints();
+    this.settleSessions(left);
     this.wake();
     return wereIn.filter((one) => one.isOut);
   }
@@ -212,7 +217,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   close(): void {
     this.context.wheel.remove(this.timer);
     this.snapshot = { ...this.snapshot, endpoints: [] };
-    this.applyEndpoints();
+    this.settleSessions(this.applyEndpoints());
     this.wake();
   }
 
@@ -233,7 +238,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     });
   }
 
-  private applyEndpoints(): void {
+  /** Returns those that are no longer the service's. */
+  private applyEndpoints(): LiveEndpoint[] {
     const before = this.endpoints;
     this.endpoints = new Map();
     for (const endpoint of this.snapshot.endpoints) {
@@ -242,7 +248,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
         known?.id === endpoint.id &&
         known.address === endpoint.address &&
         known.port === endpoint.port;
-      const live = isSame ? known : new LiveEndpoint(endpoint);
+      const live = isSame ? known : new LiveEndpoint(endpoint, this.context.wheel);
       live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
       live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
@@ -250,13 +256,26 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       if (!live.takesWork) live.pool.clear();
       this.endpoints.set(endpoint.slot, live);
     }
-    for (const [slot, endpoint] of before) {
-      if (this.endpoints.get(slot) === endpoint) continue;
+    const left = [...before.values()].filter((one) => this.endpoints.get(one.slot) !== one);
+    for (const endpoint of left) {
       endpoint.takesWork = false;
       endpoint.pool.clear();
     }
     this.offerChoices();
     this.scheduleStep();
+    return left;
+  }
+
+  /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */
+  private settleSessions(left: readonly LiveEndpoint[]): void {
+    const { onDownMs, onDrainMs } = this.service.tcp;
+    const gone = fate(onDrainMs);
+    for (const endpoint of left) endpoint.sessions.decide(gone);
+    for (const { slot, state } of this.snapshot.endpoints) {
+      const live = this.endpoints.get(slot)!;
+      const isOut = state === 'down' || state === 'ejected';
+      live.sessions.decide(live.takesWork ? null : fate(isOut ? onDownMs : onDrainMs));
+    }
   }
 
   /** Hands the balancer the endpoints that may take work, at the weight they have now. */
@@ -312,6 +331,11 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   private wake(): void {
     for (const waiter of [...this.waiters]) waiter.onPlace();
   }
+}
+
+/** `inMs`: null where sessions go on. */
+function fate(inMs: number | null): Fate | null {
+  return inMs === null ? null : { inMs, why: ENDPOINT_LEFT };
 }
 
 /** What comes from the main thread is another object when it was sent again. */

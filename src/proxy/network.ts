@@ -1,6 +1,7 @@
 // The door to the network: what the data plane sees of connections and listeners. The composition
 // root gives it: Node's sockets in a worker (wire/node-network.ts), a simulated network in `sim/`.
 import type { ListenAddress } from '../model/listener.ts';
+import type { KeepAlive } from '../model/service.ts';
 import type { ReadBuffer } from './wire/read-buffers.ts';
 
 /** One object per connection, attached once. */
@@ -55,6 +56,8 @@ export interface Wire {
   borrow(buffer: ReadBuffer): void;
   /** The wire has done with streaming: its reads land in the shared buffer again. */
   shareBuffer(): void;
+  /** Probes the peer while nothing comes: one that is gone without a word ends the connection. */
+  keepAlive(policy: KeepAlive): void;
   /** Stops reading, so that the peer is slowed down. */
   pause(): void;
   resume(): void;

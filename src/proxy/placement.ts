@@ -104,6 +104,12 @@ export class Placement implements Waiter, TimerOwner {
     if (!this.tried.includes(endpoint.slot)) this.tried.push(endpoint.slot);
   }
 
+  /** Another worker has taken the place that was found: finds another one, or waits. */
+  lostPlace(): void {
+    this.attempts -= 1;
+    this.find();
+  }
+
   /** What only moved was not tried. */
   forgetAttempt(): void {
     this.attempts -= 1;

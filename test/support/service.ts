@@ -6,7 +6,7 @@ import {
   type ListenSpec,
   PLAIN_LISTEN,
 } from '../../src/model/listener.ts';
-import type { PassiveHealth, Service } from '../../src/model/service.ts';
+import type { PassiveHealth, Service, TcpPolicy } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import { plainSource } from '../../src/model/source.ts';
 
@@ -70,7 +70,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
-    tcp: { earlyFailureMs: 1000 },
+    tcp: makeTcp(),
     slowStartMs: 0,
     ...parts,
   };
@@ -130,4 +130,9 @@ export function plainListen(address: ListenAddress): ListenSpec {
 /** A TCP port on loopback; 0 is any that is free. */
 export function loopback(port = 0): ListenAddress {
   return { kind: 'tcp', host: '127.0.0.1', port };
+}
+
+/** What is special to TCP services, with the given parts replaced. */
+export function makeTcp(parts: Partial<TcpPolicy> = {}): TcpPolicy {
+  return { earlyFailureMs: 1000, onDownMs: null, onDrainMs: null, keepAlive: null, ...parts };
 }

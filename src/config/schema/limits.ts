@@ -63,13 +63,6 @@ export const timeoutsSchema = z.strictObject({
   }),
 });
 
-export const tcpSchema = z.strictObject({
-  early_failure: duration().prefault('1s').meta({
-    description:
-      'A session that the endpoint ends within this time without having sent a byte moves to another endpoint, and one that it cuts counts as a failure; 0 trusts every connection.',
-  }),
-});
-
 export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
     .prefault(10_000)

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { balance, duration } from '../values.ts';
 import { healthSchema } from './health.ts';
 import { httpSchema } from './http.ts';
-import { limitsSchema, tcpSchema, timeoutsSchema } from './limits.ts';
+import { limitsSchema, timeoutsSchema } from './limits.ts';
 import { listeners } from './listen.ts';
 import { panicSchema, passiveSchema } from './passive.ts';
 import { retrySchema } from './retry.ts';
 import { fromSchema } from './source.ts';
+import { tcpSchema } from './tcp.ts';
 
 export const serviceSchema = z.strictObject({
   listen: listeners.prefault([]).meta({

@@ -13,6 +13,7 @@ import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
+import type { EndpointSession } from '../endpoint-sessions.ts';
 import { Hold } from '../hold.ts';
 import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
@@ -38,7 +39,15 @@ const DRAINING = reason('draining');
 /** How long a client may go on sending after its endpoint has gone away in order. */
 const LINGER_MS = 2000;
 
-type Owner = WireHandler & UpstreamOwner & PlacementOwner & Drainable & TimerOwner;
+/** A session without a byte for so long asks the kernel for probes: short ones are spared the calls. */
+const PROBING_AFTER_MS = 1000;
+
+type Owner = WireHandler &
+  UpstreamOwner &
+  PlacementOwner &
+  Drainable &
+  TimerOwner &
+  EndpointSession;
 
 export class TcpSession implements Owner {
   group: Neighbours | null = null;
@@ -61,6 +70,8 @@ export class TcpSession implements Owner {
   private connectedMs = 0;
   /** The endpoint was credited with a session that it serves. */
   private isCredited = false;
+  /** The kernel probes both peers, or is not to. */
+  private isProbing = false;
   /** What the client has sent so far, as long as the session may move to another endpoint. */
   private readonly early = new EarlyBytes();
   private hasClientEnded = false;
@@ -105,9 +116,13 @@ export class TcpSession implements Owner {
   // Connecting
 
   onPlaced(endpoint: LiveEndpoint): void {
+    if (!this.hold.takeWithin(endpoint, this.live)) {
+      this.placement.lostPlace();
+      return;
+    }
     this.state = 'connecting';
     const { clock, network } = this.context;
-    this.hold.take(endpoint, this.live);
+    endpoint.sessions.add(this);
     this.endpointId = endpoint.id;
     this.attemptMs = clock.nowMs();
     this.setTimer(this.live.service.timeouts.connectMs);
@@ -123,6 +138,9 @@ export class TcpSession implements Owner {
     const endpoint = this.hold.endpoint!;
     this.state = 'relaying';
     this.connectedMs = this.context.wheel.nowMs;
+    const { tcp, timeouts } = live.service;
+    const isShort = timeouts.idleTcpMs > 0 && timeouts.idleTcpMs <= PROBING_AFTER_MS;
+    this.isProbing = isShort || tcp.keepAlive === null;
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     live.outcomes.took(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
@@ -179,6 +197,9 @@ export class TcpSession implements Owner {
   private cut(why: Reason): void {
     this.why ??= why;
     this.upstream?.wire.reset();
+    this.creditServed();
+    // Its end must not be taken for a refusal, for which the session would move.
+    this.leaveEndpoint();
     if (this.isClientGone) this.finish(false);
     else this.client.reset();
   }
@@ -196,6 +217,10 @@ export class TcpSession implements Owner {
     if (this.isCredited || this.hold.endpoint === null) return;
     this.isCredited = true;
     this.live.outcomes.served(this.hold.endpoint);
+  }
+
+  private creditServed(): void {
+    if (this.bytesOut > 0 && this.why !== CUT) this.credit();
   }
 
   /** Whether the session is younger than an endpoint that serves nobody lets it become. */
@@ -262,7 +287,7 @@ export class TcpSession implements Owner {
     this.context.wheel.remove(this.timer);
     if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
     if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
-    if (this.bytesOut > 0 && this.why !== CUT) this.credit();
+    this.creditServed();
     this.leaveEndpoint();
     this.placement.end(0);
     this.account();
@@ -351,9 +376,20 @@ export class TcpSession implements Owner {
         return;
       case 'relaying':
         if (this.upstream === null) this.client.destroy();
+        else if (!this.isProbing) this.beginProbing();
         else this.endIdle();
         return;
     }
+  }
+
+  private beginProbing(): void {
+    const { tcp, timeouts } = this.live.service;
+    this.isProbing = true;
+    if (tcp.keepAlive !== null) {
+      this.client.keepAlive(tcp.keepAlive);
+      this.upstream!.wire.keepAlive(tcp.keepAlive);
+    }
+    if (timeouts.idleTcpMs > 0) this.setTimer(timeouts.idleTcpMs - PROBING_AFTER_MS);
   }
 
   /** Both sides see an end in order, unless something that was sent is still on its way. */
@@ -396,6 +432,15 @@ export class TcpSession implements Owner {
     return false;
   }
 
+  /** Its endpoint is left: a session that has sent it nothing moves, another is cut. */
+  endSession(why: Reason): void {
+    if (this.state === 'relaying') this.cut(why);
+    if (this.state !== 'connecting') return;
+    this.placement.noteTried(this.hold.endpoint!);
+    this.leaveEndpoint();
+    this.seekAnother();
+  }
+
   /** Sessions live on while the process drains, until the grace is over. */
   drain(): void {}
 
@@ -404,7 +449,8 @@ export class TcpSession implements Owner {
   }
 
   private touch(): void {
-    this.setTimer(this.live.service.timeouts.idleTcpMs);
+    const { idleTcpMs } = this.live.service.timeouts;
+    this.setTimer(this.isProbing ? idleTcpMs : PROBING_AFTER_MS);
   }
 
   /** 0 turns it off. */
@@ -422,6 +468,7 @@ export class TcpSession implements Owner {
     const { upstream } = this;
     this.upstream = null;
     upstream?.leave();
+    this.hold.endpoint?.sessions.delete(this);
     this.hold.leave();
   }
 

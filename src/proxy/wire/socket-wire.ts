@@ -6,6 +6,7 @@
 // relayed without a copy.
 // Invariant: bytes handed to `onBytes` are valid until it returns; a buffer that an unfinished
 // write still refers to is never read into.
+import type { KeepAlive } from '../../model/service.ts';
 import type { ConnectHandler, Wire, WireHandler } from '../network.ts';
 import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
 
@@ -23,6 +24,7 @@ export interface SocketDoor {
   readonly writableLength: number;
   /** `flushed` is called, never from within, when the kernel has these bytes or the socket died. */
   write(bytes: Buffer, flushed?: () => void): boolean;
+  setKeepAlive(isOn: boolean, idleMs: number, intervalMs: number, count: number): unknown;
   pause(): unknown;
   resume(): unknown;
   end(): unknown;
@@ -129,6 +131,11 @@ export class SocketWire implements Wire {
   /** The wire has done with streaming: its reads land in the shared buffer again. */
   shareBuffer(): void {
     this.wantsShared = this.buffer !== this.buffers.shared || this.nextBuffer !== null;
+  }
+
+  /** Four system calls: for connections that last. */
+  keepAlive({ idleMs, intervalMs, count }: KeepAlive): void {
+    if (!this.socket.destroyed) this.socket.setKeepAlive(true, idleMs, intervalMs, count);
   }
 
   /** Stops reading, so that the peer is slowed down. */
