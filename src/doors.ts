@@ -7,6 +7,8 @@ import type { Probe as ProbePort } from './control/port-claims.ts';
 import type { KvWatch } from './discovery/consul/kv-watch.ts';
 import type { ConsulProvider } from './discovery/consul/provider.ts';
 import type { OpenConsul } from './discovery/consul/transport.ts';
+import type { EtcdProvider } from './discovery/etcd/provider.ts';
+import type { OpenEtcd } from './discovery/etcd/transport.ts';
 import { type Resolve, resolveName } from './discovery/host-names.ts';
 import { addressesOfNames } from './discovery/listen-names.ts';
 import type { Probe } from './health/checker.ts';
@@ -24,11 +26,18 @@ export interface ConsulParts {
   readonly open: OpenConsul;
 }
 
+/** The same of etcd. */
+export interface EtcdParts {
+  readonly EtcdProvider: typeof EtcdProvider;
+  readonly open: OpenEtcd;
+}
+
 export interface Doors {
   readonly clock: Clock;
   readonly random: Random;
   /** Called where Consul is followed, as often as it is. */
   readonly loadConsul: () => Promise<ConsulParts>;
+  readonly loadEtcd: () => Promise<EtcdParts>;
   /** Host names in the place of addresses. */
   readonly resolve: Resolve;
   /** The addresses of the host names that are listened on, by name. Never rejects. */
@@ -51,6 +60,7 @@ export const nodeDoors: Doors = {
   clock: systemClock,
   random: Math.random,
   loadConsul,
+  loadEtcd,
   resolve: resolveName,
   resolveListens: addressesOfNames,
   probe,
@@ -65,14 +75,22 @@ export const nodeDoors: Doors = {
 
 // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
 async function loadConsul(): Promise<ConsulParts> {
-  const [{ ConsulProvider }, { KvWatch }, { Dispatchers }] = await Promise.all([
+  const [{ ConsulProvider }, { KvWatch }, { HttpPools }] = await Promise.all([
     import('./discovery/consul/provider.ts'),
     import('./discovery/consul/kv-watch.ts'),
-    import('./discovery/consul/dispatchers.ts'),
+    import('./discovery/http-pools.ts'),
   ]);
   return {
     ConsulProvider,
     KvWatch,
-    open: (tls, onProtocol) => new Dispatchers(tls, onProtocol),
+    open: (tls, onProtocol) => new HttpPools(tls, onProtocol),
   };
+}
+
+async function loadEtcd(): Promise<EtcdParts> {
+  const [{ EtcdProvider }, { HttpPools }] = await Promise.all([
+    import('./discovery/etcd/provider.ts'),
+    import('./discovery/http-pools.ts'),
+  ]);
+  return { EtcdProvider, open: (tls) => new HttpPools(tls) };
 }

@@ -50,6 +50,15 @@ const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = 
     const ways = { clock, random, log, open, resolve };
     return new ConsulProvider({ settings, ...ways, guard, isGoodSetting, known, ...more });
   },
+  etcd: async (settings, { doors, log, isFailing, ...parts }) => {
+    const { EtcdProvider, open } = await doors.loadEtcd();
+    const { clock, random, resolve } = doors;
+    const known = (source: ServiceSource): Known => {
+      const { endpoints, isHeld } = parts.known(source);
+      return { endpoints, isHeld: isHeld || isFailing };
+    };
+    return new EtcdProvider({ settings, clock, random, log, open, resolve, known });
+  },
 };
 
 // Their own keys.

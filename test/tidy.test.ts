@@ -6,6 +6,12 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
 
+/** What providers have in common. */
+const sharedByProviders = [
+  ...['src/discovery/exchanges.ts', 'src/discovery/host-names.ts'],
+  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
+];
+
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/base': [],
@@ -17,6 +23,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-names.ts': ['src/base'],
   'src/discovery/listen-names.ts': ['src/base'],
+  'src/discovery/http-pools.ts': ['src/base', 'src/model'],
+  'src/discovery/secret.ts': ['src/base', 'src/model'],
+  'src/discovery/exchanges.ts': ['src/base'],
   'src/discovery/static.ts': [
     'src/base',
     'src/model',
@@ -27,7 +36,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     foldersOf('src/discovery').map((folder) => [
       folder,
-      ['src/base', 'src/model', 'src/discovery/host-names.ts', 'src/discovery/provider.ts'],
+      ['src/base', 'src/model', 'src/discovery/provider.ts', ...sharedByProviders],
     ]),
   ),
   'src/health': ['src/base', 'src/model'],
@@ -47,7 +56,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/base',
     'src/control/port-claims.ts',
     'src/discovery/consul',
+    'src/discovery/etcd',
     'src/discovery/host-names.ts',
+    'src/discovery/http-pools.ts',
     'src/discovery/listen-names.ts',
     'src/health',
     'src/state',
@@ -127,7 +138,7 @@ const behindDoors = [
   ...['src/health/conversation.ts', 'src/state/disk.ts'],
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
-  ...['src/discovery/consul/dispatchers.ts', 'src/discovery/consul/token.ts'],
+  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],

@@ -81,6 +81,7 @@ export class SimProcess {
       clock,
       random: kernel.chance(`process ${number}`).next,
       loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, open }),
+      loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),

@@ -1,5 +1,6 @@
 // What the environment configures: our own variables, and Consul's as its own CLI reads them.
 import { closest } from '../base/closest.ts';
+import { dockerDiscover } from './docker-discover.ts';
 import { drCon } from './dr-con.ts';
 import type { Problem } from './problem.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
@@ -51,17 +52,15 @@ const SWITCHES = ['CONSUL_HTTP_SSL', 'CONSUL_HTTP_SSL_VERIFY'];
 const YES = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const NO = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 
-const ETCD = 'etcd is not yet supported; unset the variable';
-
 /** What other set-ups use and this version can't do: silence would be worse. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
-  ETCD_HOST: ETCD,
-  ETCD_ENDPOINTS: ETCD,
   CONSUL_CAPATH: 'a folder of certificates is not yet supported; name a file by CONSUL_CACERT',
 };
 
 export interface FromEnvironment {
   readonly tree: Tree;
+  /** What holds where no layer says otherwise. */
+  readonly usual: Tree;
   readonly problems: readonly Problem[];
   /** Dotted place -> the variable it came from. */
   readonly origins: ReadonlyMap<string, string>;
@@ -71,16 +70,18 @@ export interface FromEnvironment {
 
 export function fromEnvironment(env: Environment): FromEnvironment {
   const articles = drCon(env);
-  const origins = new Map(articles.origins);
+  const discover = dockerDiscover(env);
+  const origins = new Map([...articles.origins, ...discover.origins]);
   const problems = [...articles.problems, ...problemsOf(env)];
-  let tree = articles.tree;
+  let tree = overlay(articles.tree, discover.tree);
   for (const [variable, place] of Object.entries(VARIABLES)) {
     const value = env[variable];
     if (value === undefined || value === '') continue;
     tree = overlay(tree, treeAt(place.split('.'), normal(variable, value)));
     origins.set(place, variable);
   }
-  return { tree, problems, origins, isTls: YES.includes(env.CONSUL_HTTP_SSL ?? '') };
+  const { usual } = discover;
+  return { tree, usual, problems, origins, isTls: YES.includes(env.CONSUL_HTTP_SSL ?? '') };
 }
 
 function problemsOf(env: Environment): Problem[] {

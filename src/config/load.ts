@@ -69,7 +69,7 @@ function loadUnhidden(input: LoadInput): LoadResult {
     const isGiven = [file, kv, flags].some(({ tree }) => hasPath(tree, ['registries', name]));
     return isGiven || hasPath(environment.tree, ['registries', name, FOLLOWED[name].place]);
   });
-  const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), {});
+  const laid = layers.reduce<Tree>((under, { tree }) => lay(under, tree), environment.usual);
   const whole = withRegistry(withPorts(fill(laid), input.flags), named);
   const tree = withTls(whole, environment.isTls);
   const excess = excessOf(tree);

@@ -1,20 +1,11 @@
 // `registries.consul`.
 import { z } from 'zod';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
-import { AGENT, LISTEN_RULE, NETWORK } from '../forms.ts';
+import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { agentAddress, duration, flag, listenRule, listOf, network } from '../values.ts';
+import { agentAddress, duration, flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
-
-/**
- * Where no endpoint is, and a request does harm: this network, link-local addresses with the
- * metadata services of clouds among them, those that have one elsewhere (AWS and GCP by IPv6, Azure,
- * Alibaba, Oracle), multicast, broadcast.
- */
-const DENIED = [
-  ...['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254', 'fd20:ce::254', '168.63.129.16'],
-  ...['100.100.100.200', '192.0.0.192', '224.0.0.0/4', 'ff00::/8', '255.255.255.255'],
-];
+import { trustKeys } from './trust.ts';
 
 export const consulSchema = z.strictObject({
   address: listOf(agentAddress, AGENT)
@@ -46,14 +37,7 @@ export const consulSchema = z.strictObject({
     .min(1)
     .default('upriver')
     .meta({ description: 'Tags PREFIX.key=value and Meta PREFIX-key.' }),
-  listen_allow: listOf(listenRule, LISTEN_RULE).prefault(['80', '443', '1024-65535']).meta({
-    description:
-      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
-  }),
-  endpoint_deny: listOf(network, NETWORK).prefault(DENIED).meta({
-    description:
-      'Networks in which no endpoint of the registry may be; by default link-local, metadata and multicast addresses. Add 127.0.0.0/8 and ::1 where no endpoint runs on this host.',
-  }),
+  ...trustKeys,
   kv_key: z
     .string()
     .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')

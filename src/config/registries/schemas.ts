@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { FollowedRegistry, RegistrySettings } from '../../model/registries/table.ts';
 import { isTree, type Tree } from '../tree.ts';
 import { buildConsul, consulDescribes, consulSchema } from './consul.ts';
+import { buildEtcd, etcdDescribes, etcdSchema } from './etcd.ts';
 
 interface RegistrySchema<S extends z.ZodType, T> {
   /** What `registries.NAME` may hold. */
@@ -24,6 +25,12 @@ const ROWS = {
     build: buildConsul,
     describes: consulDescribes,
   }),
+  etcd: row({
+    schema: etcdSchema,
+    description: 'Follow etcd.',
+    build: buildEtcd,
+    describes: etcdDescribes,
+  }),
 } satisfies { [N in FollowedRegistry]: RegistrySchema<z.ZodType, RegistrySettings[N]> };
 
 type Rows = typeof ROWS;
@@ -43,7 +50,8 @@ export type RegistriesInput = z.output<z.ZodObject<Shape>>;
 export function buildRegistries(input: RegistriesInput): Partial<RegistrySettings> {
   const built = entries.flatMap(([name, { build }]) => {
     const given = input[name as keyof Rows];
-    return given === undefined ? [] : [[name, build(given)]];
+    // What its own schema made of it.
+    return given === undefined ? [] : [[name, build(given as never)]];
   });
   return Object.fromEntries(built);
 }

@@ -47,6 +47,25 @@ export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
       CONSUL_PARTITION: 'partition',
     },
   },
+  etcd: {
+    title: 'etcd',
+    from: [],
+    place: 'address',
+    flag: {
+      value: 'URL',
+      environment: 'ETCD_ENDPOINTS',
+      help: 'a member of etcd; more are a fail-over list',
+    },
+    variables: {
+      ETCD_ENDPOINTS: 'address',
+      ETCD_USERNAME: 'username',
+      ETCD_PASSWORD: 'password',
+      ETCD_PASSWORD_FILE: 'password_file',
+      ETCD_CACERT: 'tls.ca_file',
+      ETCD_CERT: 'tls.cert_file',
+      ETCD_KEY: 'tls.key_file',
+    },
+  },
 };
 
 /** Everything that `from.registry` may name. */

@@ -12,6 +12,7 @@ import { messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
+import type { SecondRead } from '../exchanges.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
 import { type Entry, idsOf, listOf } from './translate.ts';
 
@@ -43,8 +44,6 @@ export interface Verdict extends Health {
   /** It is to be told even where nothing but the doubt has changed. */
   readonly isForced?: boolean;
 }
-
-export type SecondRead = 'confirmed' | 'contradicted' | 'unconfirmed';
 
 export interface BrakeOptions {
   readonly clock: Clock;

@@ -2,9 +2,10 @@
 // themselves, and which have changed. One blocking query on /v1/catalog/services wakes at every
 // change of an instance; where that is waited for, a summary finds out quickly whose, and in any
 // case the inventory does.
+
+import type { Exchanges } from '../exchanges.ts';
 import { ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
-import type { Exchanges } from './exchanges.ts';
 import { Inventory } from './inventory.ts';
 import { Summary } from './summary.ts';
 

@@ -1,14 +1,14 @@
 // Asks Consul agents over HTTP: a list of agents in fail-over order, a token that may change, and
 // a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
 import type { Clock, Timer } from '../../base/clock.ts';
-import { codeOf, messageOf } from '../../base/coded-error.ts';
+import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
+import { Secret } from '../secret.ts';
 import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
 import { boundsOf } from './answer-bounds.ts';
 import { readJson, readText } from './body.ts';
-import { Token } from './token.ts';
-import type { ConsulTransport, OpenConsul } from './transport.ts';
+import type { ConsulChannel, ConsulTransport, OpenConsul } from './transport.ts';
 
 /** How often an agent that is preferred to the current one is looked at. */
 const RETURN_MS = 30_000;
@@ -31,7 +31,7 @@ export interface Question {
 export class ConsulClient {
   private readonly settings: ConsulSettings;
   private readonly clock: Clock;
-  private readonly token: Token;
+  private readonly token: Secret;
   private readonly transport: ConsulTransport;
   private readonly closed = new AbortController();
   /** How many exchanges with an agent have broken, by address. */
@@ -49,7 +49,8 @@ export class ConsulClient {
   constructor(settings: ConsulSettings, clock: Clock, open: OpenConsul) {
     this.settings = settings;
     this.clock = clock;
-    this.token = new Token(settings);
+    const { token: text, tokenFile: file } = settings;
+    this.token = new Secret({ text, file, key: 'token_file' });
     this.transport = open(settings.tls, () => this.onProtocol());
     if (this.token.isFile) this.lookAtToken(this.readToken());
   }
@@ -116,11 +117,10 @@ export class ConsulClient {
     question: Question,
   ): Promise<Response & { receivedMs: number }> {
     const { clock } = this;
-    const channel = this.transport.to(address);
-    const headers = this.headers(address);
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
     let isLate = false;
+    let channel: ConsulChannel | null = null;
     const deadline = clock.setTimer(question.deadlineMs, () => {
       isLate = true;
       aborter.abort();
@@ -128,7 +128,8 @@ export class ConsulClient {
     question.signal.addEventListener('abort', abort, { once: true });
     try {
       question.signal.throwIfAborted();
-      const path = this.pathOf(question);
+      channel = this.transport.to(address);
+      const [path, headers] = [this.pathOf(question), this.headers(address)];
       const response = await channel.get({ path, headers, signal: aborter.signal });
       const { status, headers: fields } = response;
       const isGood = status === 200;
@@ -137,9 +138,11 @@ export class ConsulClient {
       const text = isGood ? '' : await readText(response.body, BOUNDS.consulError);
       return { status, headers: fields, text, body, receivedMs: clock.nowMs() };
     } catch (error) {
-      if (!question.signal.aborted) this.breaks.set(address, this.breaksOf(address) + 1);
+      // A file of ours that can't be read breaks no connection.
+      const isOwn = error instanceof CodedError;
+      if (!question.signal.aborted && !isOwn) this.breaks.set(address, this.breaksOf(address) + 1);
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
-      channel.recycle();
+      channel?.recycle();
       throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);
     } finally {
       deadline.cancel();

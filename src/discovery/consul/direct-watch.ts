@@ -1,5 +1,5 @@
+import type { Exchanges } from '../exchanges.ts';
 import { BlockingQuery, type ConsulContext } from './blocking-query.ts';
-import type { Exchanges } from './exchanges.ts';
 import type { FollowedService } from './followed-service.ts';
 import { healthPath, healthQuery } from './service-query.ts';
 import { type Entry, listOf } from './translate.ts';

@@ -3,10 +3,10 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
+import { Exchanges } from '../exchanges.ts';
 import type { ProviderStatus } from '../provider.ts';
 import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
 import { ConsulClient } from './client.ts';
-import { Exchanges } from './exchanges.ts';
 import { listOf } from './translate.ts';
 import type { OpenConsul } from './transport.ts';
 

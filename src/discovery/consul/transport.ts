@@ -1,5 +1,5 @@
 // The door to Consul agents: what the client needs of HTTP. Over undici in the program
-// (dispatchers.ts), over a simulated registry in `sim/`.
+// (http-pools.ts), over a simulated registry in `sim/`.
 import type { TlsSettings } from '../../model/registries/tls.ts';
 import type { Headers } from './answer.ts';
 

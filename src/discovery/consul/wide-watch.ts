@@ -8,10 +8,10 @@
 import { Backoff } from '../../base/backoff.ts';
 import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
+import type { Exchanges } from '../exchanges.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import type { Catalog, CatalogChange } from './catalog.ts';
-import type { Exchanges } from './exchanges.ts';
 import type { FollowedService } from './followed-service.ts';
 import { healthPath, healthQuery } from './service-query.ts';
 import { type Check, type Entry, listOf } from './translate.ts';

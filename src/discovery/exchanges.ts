@@ -1,7 +1,16 @@
-import type { Clock } from '../../base/clock.ts';
-import type { Logger } from '../../base/log.ts';
-import type { ConsulError } from './answer.ts';
-import type { SecondRead } from './brake.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+
+/** An exchange that gave no answer. */
+export interface ExchangeError {
+  readonly code: string;
+  readonly message: string;
+  /** The question was refused: whoever is asked would refuse it. */
+  readonly isRefusal: boolean;
+}
+
+/** What a second read said of an answer. */
+export type SecondRead = 'confirmed' | 'contradicted' | 'unconfirmed';
 
 /** So often in a row a question has failed before it is told from an outage. */
 const TIMES_MIN = 3;
@@ -16,7 +25,7 @@ interface Failure {
 }
 
 /** Another agent would say the same, and the next try as well. */
-function isOwnFault({ isRefusal, code }: ConsulError): boolean {
+function isOwnFault({ isRefusal, code }: ExchangeError): boolean {
   return isRefusal || OWN_FAULTS.has(code);
 }
 
@@ -80,7 +89,7 @@ export class Exchanges {
     this.log.info({ registry: this.registry, address }, 'the registry answers again');
   }
 
-  failed(what: string, error: ConsulError, address: string): void {
+  failed(what: string, error: ExchangeError, address: string): void {
     this.errors += 1;
     const before = this.failing.get(what);
     const isFirst = this.failing.size === 0;

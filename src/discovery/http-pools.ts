@@ -1,14 +1,12 @@
-// Connections to agents: one pool per address. Over TLS HTTP/2 is offered, so that all watches
-// share a connection (Consul speaks it there); over plain HTTP each open query has one.
+// Connections to registries that speak HTTP: one pool per address. Over TLS HTTP/2 is offered, so that
+// all watches share a connection; over plain HTTP each open query has one.
 import { statSync } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
-import { messageOf } from '../../base/coded-error.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
-import { BOUNDS } from '../../model/bounds.ts';
-import type { TlsSettings } from '../../model/registries/tls.ts';
-import { ConsulError } from './answer.ts';
-import type { ConsulChannel, ConsulRequest, ConsulResponse, ConsulTransport } from './transport.ts';
+import { CodedError, messageOf } from '../base/coded-error.ts';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
+import type { TlsSettings } from '../model/registries/tls.ts';
 
 /** Below an agent's default limit of 200 per client, which other programs of the host share. */
 const CONNECTIONS_MAX = 128;
@@ -16,7 +14,33 @@ const CONNECTIONS_MAX = 128;
 const STREAMS_MAX = 250;
 const CONNECT_MS_MAX = 5000;
 
-export class Dispatchers implements ConsulTransport {
+export interface PoolRequest {
+  readonly method: 'GET' | 'POST';
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Gives the exchange up: what is open then rejects. */
+  readonly signal: AbortSignal;
+}
+
+export interface PoolResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** Throws where the connection breaks before its end. */
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/** The way to one address. */
+export interface PoolChannel {
+  get(request: Omit<PoolRequest, 'method' | 'body'>): Promise<PoolResponse>;
+  request(request: PoolRequest): Promise<PoolResponse>;
+  /** Ends a shared connection on which nothing comes any more: it may be dead, unnoticed. */
+  recycle(): void;
+}
+
+export class HttpPools {
   private readonly tls: TlsSettings;
   private readonly onProtocol: () => void;
   private readonly agents = new Map<string, { agent: Agent; files: string }>();
@@ -24,7 +48,7 @@ export class Dispatchers implements ConsulTransport {
   private readonly onlyHttp1 = new Set<string>();
 
   /** `onProtocol` is called when isMultiplexed of an address turns out to be false. */
-  constructor(tls: TlsSettings, onProtocol: () => void) {
+  constructor(tls: TlsSettings, onProtocol: () => void = () => {}) {
     this.tls = tls;
     this.onProtocol = onProtocol;
   }
@@ -34,10 +58,12 @@ export class Dispatchers implements ConsulTransport {
     return address.startsWith('https:') && !this.onlyHttp1.has(address);
   }
 
-  to(address: string): ConsulChannel {
+  /** The channel to this address, as it is now. Throws CodedError where a file can't be read. */
+  to(address: string): PoolChannel {
     const agent = this.agentFor(address);
     return {
-      get: (request) => get(agent, address, request),
+      get: (request) => ask(agent, address, { method: 'GET', ...request }),
+      request: (request) => ask(agent, address, request),
       recycle: () => this.recycle(address, agent),
     };
   }
@@ -101,11 +127,10 @@ export class Dispatchers implements ConsulTransport {
   }
 }
 
-async function get(agent: Agent, address: string, asked: ConsulRequest): Promise<ConsulResponse> {
+async function ask(agent: Agent, address: string, asked: PoolRequest): Promise<PoolResponse> {
   const origin = address.startsWith('unix:') ? 'http://localhost' : new URL(address).origin;
   const { statusCode, headers, body } = await agent.request({
     origin,
-    method: 'GET',
     ...asked,
     // The client's deadline bounds both; undici's own timers are coarse.
     headersTimeout: 0,
@@ -132,7 +157,7 @@ function read(file: string): Buffer {
   try {
     return readRegularFile(file, BOUNDS.tlsFile.max);
   } catch (error) {
-    throw new ConsulError('tls-file', `${file}: ${messageOf(error)}`);
+    throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
   }
 }
 

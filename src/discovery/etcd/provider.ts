@@ -1,0 +1,275 @@
+// The etcd provider: follows everything below a prefix by one watch per API, and provides of it the
+// services that configuration names and those that say themselves where they want to be served.
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/prng.ts';
+import { BOUNDS } from '../../model/bounds.ts';
+import type { EtcdSettings } from '../../model/registries/etcd.ts';
+import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
+import { Exchanges } from '../exchanges.ts';
+import type { Resolve } from '../host-names.ts';
+import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
+import { Secret } from '../secret.ts';
+import { ApiSet } from './api-set.ts';
+import { EtcdClient } from './client.ts';
+import { Doubts } from './doubt.ts';
+import type { EtcdError } from './error.ts';
+import { FollowedService, settingsOf, type Word } from './followed-service.ts';
+import { canonicalName } from './layout.ts';
+import { type Api, Stock } from './stock.ts';
+import type { OpenEtcd } from './transport.ts';
+import type { Listing, Step, WatchEvents } from './watch.ts';
+
+/** A service whose port key is gone may have it back soon: its registrar may be late. */
+const LINGER_MS = 5000;
+
+export interface EtcdProviderOptions {
+  readonly settings: EtcdSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly open: OpenEtcd;
+  readonly resolve: Resolve;
+  /** What is served of a source before this provider has said anything of it. */
+  readonly known?: (source: ServiceSource) => Known;
+}
+
+export class EtcdProvider implements Provider, WatchEvents {
+  readonly name = 'etcd';
+  private readonly options: EtcdProviderOptions;
+  private readonly client: EtcdClient;
+  private readonly stock: Stock;
+  private readonly exchanges: Exchanges;
+  private readonly doubts = new Doubts();
+  private readonly apis: ApiSet;
+  private readonly following = new Map<string, FollowedService>();
+  private configured: readonly ServiceSource[] = [];
+  /** Services that say where they want to be served; with a timer once they do not any more. */
+  private readonly described = new Map<string, Timer | null>();
+  private doubtEnd: Timer | null = null;
+  private lastError = '';
+  private onUpdate: ((update: Update) => void) | null = null;
+
+  constructor(options: EtcdProviderOptions) {
+    this.options = options;
+    const { settings, clock, random, log, open } = options;
+    const { layout, tagPrefix, password: text, passwordFile: file } = settings;
+    const secret = new Secret({ text, file, key: 'password_file' });
+    this.client = new EtcdClient({ settings, clock, open, password: () => secret.read() });
+    this.stock = new Stock({ layout, tagPrefix });
+    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    const ways = { client: this.client, clock, random };
+    this.apis = new ApiSet({ ...ways, log, settings, events: this });
+  }
+
+  follow(sources: readonly ServiceSource[]): void {
+    this.configured = sources;
+    if (this.onUpdate !== null) this.arrange(this.standing());
+  }
+
+  inherit(sources: readonly ServiceSource[]): void {
+    const { clock, known } = this.options;
+    const isHeld = sources.some((source) => known?.(source).isHeld === true);
+    if (isHeld) this.doubts.open('first answer while endpoints are held', clock.nowMs());
+  }
+
+  start(onUpdate: (update: Update) => void): void {
+    this.onUpdate = onUpdate;
+    this.apis.start();
+  }
+
+  status(): ProviderStatus {
+    const following = [...this.following.values()];
+    const { lastSyncMs, errors, lastError } = this.exchanges;
+    return {
+      name: this.name,
+      isSynced: this.apis.isListed && following.every(({ isSynced }) => isSynced),
+      lastSyncMs,
+      errors,
+      lastError,
+      address: this.client.address,
+      watches: this.apis.watches,
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.onUpdate = null;
+    this.apis.stop();
+    this.doubtEnd?.cancel();
+    for (const absence of this.described.values()) absence?.cancel();
+    for (const service of this.following.values()) service.close();
+    await this.client.close();
+  }
+
+  // What the watches report
+
+  onListing(api: Api, { entries, dirs, doubt, change, receivedMs }: Listing): void {
+    const wasEmpty = this.stock.isEmpty;
+    const wasListed = this.apis.isListed;
+    const changed = this.stock.reset(api, entries, dirs);
+    if (doubt !== '') this.doubts.open(doubt, receivedMs);
+    this.noteFilling(wasEmpty, false, receivedMs);
+    this.apis.listed(api);
+    const word = this.word(change, receivedMs);
+    if (wasListed) this.spread(changed, word);
+    else this.tellAll(word);
+  }
+
+  /** All is known for the first time. */
+  private tellAll(word: Word): void {
+    if (!this.apis.isListed) return;
+    this.spread(this.stock.services(), word);
+    const unanswered = [...this.following.values()].filter((service) => !service.isAnswered);
+    for (const service of unanswered) this.tell(service, word);
+  }
+
+  onStep(api: Api, step: Step): void {
+    const { puts, removals, lostDirs, dirs, isMeant, change, receivedMs } = step;
+    const { stock } = this;
+    const wasEmpty = stock.isEmpty;
+    const paths = [...removals, ...lostDirs.flatMap((dir) => stock.clearDir(dir))];
+    const { entries, changed } = stock.remove(api, paths);
+    for (const [path, entry] of puts) stock.put(api, path, entry, changed);
+    for (const [dir, created] of dirs) stock.noteDirs(dir, created);
+    const wasTakenOut = isMeant ?? entries.every((entry) => !entry.isMortal);
+    this.noteFilling(wasEmpty, wasTakenOut, receivedMs);
+    const word = this.word(change, receivedMs);
+    // What somebody took out is gone, whatever else is in doubt.
+    const isCertain = entries.length > 0 && puts.size === 0 && wasTakenOut;
+    this.spread(changed, isCertain ? { ...word, doubt: '' } : word);
+  }
+
+  onAnswer(api: Api, address: string, outageMs: number): void {
+    this.exchanges.answered(whatOf(api), address);
+    if (outageMs > 0) this.apis.recovered();
+    this.doubts.recovered(outageMs, this.lastError, this.options.clock.nowMs());
+    this.lastError = '';
+  }
+
+  onError(api: Api, error: EtcdError, address: string): void {
+    this.lastError = error.message;
+    this.exchanges.failed(whatOf(api), error, address);
+    const wasListed = this.apis.isListed;
+    this.apis.failed(api, error);
+    if (!wasListed) this.tellAll(this.standing());
+  }
+
+  count(api: Api): number {
+    return this.stock.count(api);
+  }
+
+  private noteFilling(wasEmpty: boolean, isMeant: boolean, nowMs: number): void {
+    const { isEmpty } = this.stock;
+    if (!isEmpty) this.doubts.filled(nowMs);
+    else if (!wasEmpty) this.doubts.emptied(isMeant);
+  }
+
+  private word(change: string, receivedMs: number): Word {
+    this.awaitDoubtEnd();
+    return { doubt: this.doubts.at(this.options.clock.nowMs()), change, receivedMs };
+  }
+
+  /** A doubt that nothing follows ends as well. */
+  private awaitDoubtEnd(): void {
+    const { clock } = this.options;
+    const { endsMs } = this.doubts;
+    const nowMs = clock.nowMs();
+    if (endsMs <= nowMs || this.doubtEnd !== null) return;
+    this.doubtEnd = clock.setTimer(endsMs - nowMs + 1, () => {
+      this.doubtEnd = null;
+      const laterMs = clock.nowMs();
+      if (this.doubts.at(laterMs) !== '') return this.awaitDoubtEnd();
+      for (const service of this.following.values()) service.endDoubt(laterMs);
+    });
+  }
+
+  // Who is followed
+
+  /** Hands what has changed to those whom it concerns, once all is known. */
+  private spread(changed: ReadonlySet<string>, word: Word): void {
+    if (!this.apis.isListed) return;
+    for (const service of changed) this.noteDescribed(service);
+    this.arrange(word);
+    for (const service of this.following.values()) {
+      if (changed.has(this.nameOf(service.source))) this.tell(service, word);
+    }
+  }
+
+  private tell(service: FollowedService, word: Word): void {
+    const name = this.nameOf(service.source);
+    const records = this.stock.recordsOf(name);
+    service.take({ records, order: this.stock.orderOf(name) }, word);
+  }
+
+  private noteDescribed(service: string): void {
+    if (!this.options.settings.selfDescribed) return;
+    const isDescribed = settingsOf(this.stock.recordsOf(service)) !== null;
+    const absence = this.described.get(service);
+    if (isDescribed && this.described.size < BOUNDS.configServices.max) {
+      absence?.cancel();
+      this.described.set(service, null);
+    } else if (absence === null) this.described.set(service, this.awaitAbsence(service));
+  }
+
+  /** In doubt a service stays for as long as its endpoints may. */
+  private awaitAbsence(service: string): Timer {
+    const { clock } = this.options;
+    return clock.setTimer(LINGER_MS, () => {
+      if (this.doubts.at(clock.nowMs()) !== '') {
+        this.described.set(service, this.awaitAbsence(service));
+        return;
+      }
+      this.described.delete(service);
+      const word = this.standing(`${service} has no port any more`);
+      this.arrange(word);
+      for (const one of this.following.values()) {
+        if (this.nameOf(one.source) === service) one.forgetSettings(word);
+      }
+    });
+  }
+
+  /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
+  private arrange(word: Word): void {
+    const wanted = new Map<string, ServiceSource>();
+    const described = [...this.described.keys()].map((service) => plainSource(this.name, service));
+    for (const source of [...this.configured, ...described]) wanted.set(sourceKey(source), source);
+    for (const [key, service] of [...this.following]) {
+      if (wanted.has(key)) continue;
+      this.following.delete(key);
+      service.close();
+      this.onUpdate?.(this.removal(service.source, word));
+    }
+    for (const [key, source] of wanted) {
+      if (this.following.has(key)) continue;
+      const service = this.followOne(source);
+      this.following.set(key, service);
+      if (this.apis.isListed) this.tell(service, word);
+    }
+  }
+
+  private followOne(source: ServiceSource): FollowedService {
+    const { clock, log, resolve } = this.options;
+    const onUpdate = (update: Update): void => this.onUpdate?.(update);
+    return new FollowedService({ clock, log, resolve, source, onUpdate });
+  }
+
+  private removal(source: ServiceSource, { receivedMs, change }: Word): Update {
+    const cause = { kind: 'registry', text: `etcd: ${change}` } as const;
+    return { kind: 'remove', provider: this.name, source, cause, receivedMs };
+  }
+
+  /** What is said of what is known already. */
+  private standing(change = 'as known'): Word {
+    const nowMs = this.options.clock.nowMs();
+    return { doubt: this.doubts.at(nowMs), change, receivedMs: nowMs };
+  }
+
+  private nameOf({ service }: ServiceSource): string {
+    return canonicalName(service, this.options.settings.layout);
+  }
+}
+
+/** There is one question for each API, whatever is followed. */
+function whatOf(api: Api): string {
+  return `keys by ${api}`;
+}

@@ -1,0 +1,111 @@
+// What the value of a key says: pure. A value that is wrong spoils itself alone, and says so.
+import { isIP } from 'node:net';
+import { safeLine } from '../../base/safe-text.ts';
+import { BOUNDS } from '../../model/bounds.ts';
+import { fieldsOf } from './json.ts';
+import type { EtcdLayout } from './layout.ts';
+
+export type Reading =
+  | {
+      readonly kind: 'instance';
+      /** An IP address or a host name. */
+      readonly host: string;
+      readonly port: number;
+      readonly weight: number;
+    }
+  /** Where the service wants to be served. */
+  | { readonly kind: 'port'; readonly port: number }
+  | { readonly kind: 'setting'; readonly key: string; readonly value: string }
+  | { readonly kind: 'problem'; readonly text: string };
+
+export interface ReadingRules {
+  readonly layout: EtcdLayout;
+  /** Keys `PREFIX.key` are settings. */
+  readonly tagPrefix: string;
+}
+
+const WEIGHT_MAX = 1_000_000;
+const SHOWN_CHARS = 100;
+const ADDRESS = 'expected IP:PORT, [IPv6]:PORT, HOST:PORT, or JSON with host and port';
+const LABEL = /^[a-z0-9_][a-z0-9_-]{0,62}$/i;
+const NAME_MAX = 253;
+
+/** What the record `leaf` of a service says. */
+export function readRecord(leaf: string, value: string, rules: ReadingRules): Reading {
+  const problem = (text: string): Reading => {
+    return { kind: 'problem', text: `key ${shown(leaf)}: ${text}` };
+  };
+  if (value.length > BOUNDS.etcdValue.max) {
+    return problem(`longer than ${BOUNDS.etcdValue.max} characters`);
+  }
+  if (rules.layout === 'backends') {
+    if (leaf === 'port') return readPort(value) ?? problem(`${shown(value)}: expected a port`);
+    const start = `${rules.tagPrefix}.`;
+    if (leaf.startsWith(start) && leaf.length > start.length) {
+      return { kind: 'setting', key: leaf.slice(start.length), value: value.trim() };
+    }
+  }
+  const text = value.trim();
+  const read = text.startsWith('{') ? readJson(text, rules.layout) : readAddress(text);
+  return typeof read === 'string' ? problem(`${shown(value)}: ${read}`) : read;
+}
+
+function readPort(value: string): Reading | null {
+  const port = portOf(value.trim());
+  return port === null ? null : { kind: 'port', port };
+}
+
+/** Returns what is wrong as text. */
+function readAddress(text: string): Reading | string {
+  const match = /^(?:\[([^\]]*)\]|(.*)):(\d{1,5})$/s.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? '';
+  const port = portOf(match?.[3] ?? '');
+  const isBracketed = match?.[1] !== undefined;
+  if (port === null || !isHost(host) || (isBracketed && isIP(host) !== 6)) return ADDRESS;
+  return { kind: 'instance', host: host.toLowerCase(), port, weight: 1 };
+}
+
+/** {"host": ..., "port": ..., "weight": ...}, as SkyDNS, Registrator's skydns2 and nerve have it. */
+function readJson(text: string, layout: EtcdLayout): Reading | string {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return 'is no JSON';
+  }
+  const { host, port, weight } = fieldsOf(parsed);
+  const bare = typeof host === 'string' ? host.replace(/^\[(.*)\]$/, '$1') : '';
+  const number = portOf(port);
+  if (!isHost(bare)) return 'host: expected an IP address or a host name';
+  if (number === null) return 'port: expected a number from 1 to 65535';
+  const share = weightOf(weight, layout);
+  if (share === null) return `weight: expected a number from 0 to ${WEIGHT_MAX}`;
+  return { kind: 'instance', host: bare.toLowerCase(), port: number, weight: share };
+}
+
+function weightOf(value: unknown, layout: EtcdLayout): number | null {
+  if (value === undefined || value === null) return 1;
+  if (typeof value !== 'number' || !(value >= 0 && value <= WEIGHT_MAX)) return null;
+  // To SkyDNS 0 is a record that says nothing of its weight.
+  return layout === 'skydns' && value === 0 ? 1 : value;
+}
+
+function portOf(value: unknown): number | null {
+  if (typeof value === 'string' && !/^\d{1,5}$/.test(value)) return null;
+  const port = typeof value === 'string' ? Number(value) : value;
+  return typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
+    ? port
+    : null;
+}
+
+function isHost(host: string): boolean {
+  if (host.includes(':')) return isIP(host) === 6 && !host.includes('%');
+  // Digits and dots alone are an address, or a wrong one.
+  if (/^[\d.]*$/.test(host)) return isIP(host) === 4;
+  const labels = host.replace(/\.$/, '').split('.');
+  return host.length <= NAME_MAX && labels.every((label) => LABEL.test(label));
+}
+
+function shown(text: string): string {
+  return `'${safeLine(text, SHOWN_CHARS)}'`;
+}

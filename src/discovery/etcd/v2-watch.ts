@@ -1,0 +1,150 @@
+// Follows the keys below a prefix by the v2 API: lists them with the quorum's word, then waits for
+// one event after the other from behind the index of the list. It never ends by itself.
+// The store keeps its last 1000 events, those of other keys among them: who asks for an older one
+// (error 401) lists anew. It lists anew after any break as well, and from time to time: a wait is
+// answered by its member alone, also by one that has lost the others or was restarted empty, and is
+// silent then.
+
+import { BOUNDS } from '../../model/bounds.ts';
+import type { Asking, V2Answer } from './client.ts';
+import { EtcdError } from './error.ts';
+import { Pace } from './pace.ts';
+import { clusterOf, indexOf, readEvent, readTree, tooMany, type V2Event } from './v2-messages.ts';
+import type { EtcdContext, EtcdWatch, Step, WatchEvents } from './watch.ts';
+
+/** "Raft Internal Error" takes a member without a quorum five to seven seconds to say. */
+const ANSWER_MS_MAX = 5000;
+/** How long events are followed until the next list, and up to half as long more. */
+const ROUND_MS = 20_000;
+
+export class V2Watch implements EtcdWatch {
+  private readonly context: EtcdContext;
+  private readonly events: WatchEvents;
+  private readonly pace: Pace;
+  private isStopped = false;
+  /** Ends what is being waited for; a new one for each round. */
+  private step = new AbortController();
+  private clusterId = '';
+  /** Of the last event or list. */
+  private index = 0;
+
+  constructor(context: EtcdContext, events: WatchEvents) {
+    this.context = context;
+    this.events = events;
+    this.pace = new Pace(context, 'v2', events);
+  }
+
+  start(): void {
+    void this.run();
+  }
+
+  stop(): void {
+    this.isStopped = true;
+    this.step.abort();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.isStopped) {
+      this.step = new AbortController();
+      const { signal } = this.step;
+      const { address } = this.context.client;
+      try {
+        await this.round({ address, deadlineMs: ANSWER_MS_MAX, signal });
+      } catch (error) {
+        if (!this.isStopped) await this.pace.failed(error, address, signal);
+      }
+    }
+  }
+
+  /** A list, and the events after it for a while. */
+  private async round(asking: Asking): Promise<void> {
+    const { clock, random } = this.context;
+    await this.list(asking);
+    const untilMs = clock.nowMs() + ROUND_MS * (1 + random() / 2);
+    while (!asking.signal.aborted) {
+      const leftMs = untilMs - clock.nowMs();
+      if (leftMs <= 0) return;
+      const answer = await this.next({ ...asking, deadlineMs: leftMs, mayBeQuiet: true });
+      if (answer === null || asking.signal.aborted) return;
+      this.pace.answered(asking.address);
+      this.pace.settled();
+      this.take(answer);
+    }
+  }
+
+  private async list(asking: Asking): Promise<void> {
+    const { clock, prefix } = this.context;
+    // Before the first service there is no such directory.
+    const where = { ...asking, mayBeMissing: true };
+    const { body, headers } = await this.ask(where, 'recursive=true&quorum=true');
+    asking.signal.throwIfAborted();
+    const tree = readTree(body, prefix);
+    const [index, clusterId] = [indexOf(headers), clusterOf(headers)];
+    const doubt = this.doubtOf(index, clusterId);
+    const change = this.index === 0 ? `index ${index}` : `index ${this.index} -> ${index}`;
+    this.index = index;
+    this.clusterId = clusterId;
+    this.pace.answered(asking.address);
+    this.events.onListing('v2', { ...tree, doubt, change, receivedMs: clock.nowMs() });
+  }
+
+  private doubtOf(index: number, clusterId: string): string {
+    if (this.index === 0) return '';
+    if (clusterId !== this.clusterId) return 'another cluster answers';
+    return index < this.index ? `index ${this.index} -> ${index} went backwards` : '';
+  }
+
+  /** The next event; null when there was none in time. */
+  private async next(asking: Asking): Promise<V2Answer | null> {
+    try {
+      return await this.ask(asking, `recursive=true&wait=true&waitIndex=${this.index + 1}`);
+    } catch (error) {
+      const isQuiet = error instanceof EtcdError && error.code === 'timeout';
+      if (!isQuiet) throw error;
+      this.pace.settled();
+      return null;
+    }
+  }
+
+  private ask(asking: Asking, query: string): Promise<V2Answer> {
+    const { client, prefix } = this.context;
+    const path = prefix.split('/').map(encodeURIComponent).join('/');
+    return client.get(`/v2/keys${path === '' ? '/' : path}?${query}`, asking);
+  }
+
+  private take({ body, headers }: V2Answer): void {
+    const { clock, prefix } = this.context;
+    if (clusterOf(headers) !== this.clusterId) throw new EtcdError('cluster', 'another cluster');
+    const { index, event } = readEvent(body, prefix);
+    if (index <= this.index) throw new EtcdError('index', `answered event ${index} again`);
+    const change = `index ${this.index} -> ${index}`;
+    this.index = index;
+    if (event === null) return;
+    if (this.events.count('v2') >= BOUNDS.etcdKeys.max && event.kind === 'put') throw tooMany();
+    this.events.onStep('v2', { ...stepOf(event), change, receivedMs: clock.nowMs() });
+  }
+}
+
+const NOTHING = {
+  puts: new Map(),
+  removals: [],
+  lostDirs: [],
+  dirs: new Map(),
+  isMeant: null,
+} as const satisfies Partial<Step>;
+
+function stepOf(event: V2Event): Omit<Step, 'change' | 'receivedMs'> {
+  switch (event.kind) {
+    case 'put': {
+      const at = event.path.lastIndexOf('/');
+      const dirs = at < 0 ? [] : [[event.path.slice(0, at), event.entry.created] as const];
+      return { ...NOTHING, puts: new Map([[event.path, event.entry]]), dirs: new Map(dirs) };
+    }
+    case 'made-dir':
+      return { ...NOTHING, dirs: new Map([[event.path, event.created]]) };
+    case 'removed':
+      return { ...NOTHING, removals: [event.path], isMeant: event.isMeant };
+    case 'removed-dir':
+      return { ...NOTHING, lostDirs: [event.path], isMeant: event.isMeant };
+  }
+}
