@@ -27,6 +27,16 @@ const tools: readonly Tool[] = [
   serverTool('memcached', 'memcached'),
   serverTool('MariaDB', 'mariadb'),
   {
+    name: 'etcd 3.4',
+    variable: 'ETCD_BIN',
+    find: async () => (await run(join(here, 'install-etcd'), ['bookworm'])).stdout.trim(),
+  },
+  {
+    name: 'etcd 3.5',
+    variable: 'ETCD_35_BIN',
+    find: async () => (await run(join(here, 'install-etcd'), ['trixie'])).stdout.trim(),
+  },
+  {
     name: 'Chromium',
     variable: 'CHROMIUM_BIN',
     find: () => findOrInstall('/usr/bin/chromium', 'chromium'),

@@ -22,18 +22,24 @@ export function describeService(
   source: ServiceSource,
   settings: Settings,
 ): { readonly service: Service | null; readonly problems: readonly string[] } {
-  const unfit = unfitName(source.service);
+  const name = servedName(source);
+  const unfit = unfitName(name);
   if (unfit !== '') return { service: null, problems: [unfit] };
   const { input, problems } = read(source, settings);
   if (input === null) return { service: null, problems: problems.slice(0, PROBLEMS_MAX) };
   const listen = input.listen.map(withoutName);
   const isNamed = problems.some((problem) => problem.startsWith('tag listen:'));
   if (listen.length === 0 && !isNamed) problems.push(NO_LISTEN);
-  const service = { ...buildService(source.service, { ...input, listen }), from: source };
+  const service = { ...buildService(name, { ...input, listen }), from: source };
   return {
     service: listen.length === 0 ? null : service,
     problems: problems.slice(0, PROBLEMS_MAX),
   };
+}
+
+/** Where the registry is a tree, the name of a service is a path in it. */
+function servedName({ registry, service }: ServiceSource): string {
+  return registry === 'etcd' ? service.replaceAll('/', '-') : service;
 }
 
 const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service on';

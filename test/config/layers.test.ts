@@ -110,7 +110,7 @@ describe('the environment', () => {
     [{ CONSUL_HTTP_SSL: 'yes' }, 'CONSUL_HTTP_SSL: "yes": expected true or false'],
     [{ CONSUL_HTTP_SSL_VERIFY: 'no' }, 'CONSUL_HTTP_SSL_VERIFY: "no": expected true or false'],
     [{ CONSUL_CAPATH: '/ca' }, 'CONSUL_CAPATH: a folder of certificates is not yet supported'],
-    [{ ETCD_ENDPOINTS: 'a:2379' }, 'ETCD_ENDPOINTS: etcd is not yet supported'],
+    [{ ETCD_ENDPOINTS: 'a' }, 'ETCD_ENDPOINTS: registries.etcd.address: "a": expected'],
     [{ CONSUL_HTTP_ADDR: 'c' }, 'CONSUL_HTTP_ADDR: registries.consul.address: "c": expected'],
   ])('%o is refused', (env, message) => {
     expect(problemsOf({ env })).toEqual([expect.stringContaining(message)]);

@@ -11,7 +11,7 @@ const bad: [string, string, string][] = [
   ['balance', 'hash(body)', '"hash(body)": expected least-conn'],
   ['slow_start', '10', '10: expected a duration such as 500ms, 10s or 1m30s'],
   ['slow_start', '-1s', '"-1s": expected a duration such as 500ms, 10s or 1m30s'],
-  ['from.registry', 'etcd', '"etcd": expected consul or static'],
+  ['from.registry', 'eureka', '"eureka": expected consul, etcd or static'],
   ['from.accept', 'passing,well', '"passing,well": expected passing, warning, critical or'],
   ['health.path', 'health', '"health": expected a text that starts with /'],
   ['health.type', 'grpc', '"grpc": expected http, tcp, tls, redis'],
@@ -359,6 +359,8 @@ describe('problems', () => {
   });
 
   it('of etcd are told by its variable', () => {
-    expect(problemsOf({ env: { ETCD_HOST: '10.0.0.1' } })[0]).toMatch(/^ETCD_HOST: etcd is not/);
+    expect(problemsOf({ env: { ETCD_HOST: '10.0.0.1/x' } })[0]).toMatch(
+      /^ETCD_HOST: registries\.etcd\.address\.0: "10\.0\.0\.1\/x:4001": expected host:port/,
+    );
   });
 });

@@ -78,7 +78,9 @@ describe('a registry', () => {
 
   it('that is none is told with those that are', () => {
     const file = 'services: { web: { listen: 80, from: { registry: green } } }';
-    expect(problemsOf({ file })[0]).toContain('"green": expected consul, red, blue or static');
+    expect(problemsOf({ file })[0]).toContain(
+      '"green": expected consul, etcd, red, blue or static',
+    );
   });
 
   it.each([

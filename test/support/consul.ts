@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import { HERE, type Whereabouts } from './endpoint.ts';
 import { freePorts } from './ports.ts';
+import { makeCertificates } from './registry-certificates.ts';
 
 const UP_MS_MAX = 20_000;
 const POLL_MS = 20;
@@ -308,33 +309,6 @@ async function ask(
     throw new Error(`${method} ${path} answered ${response.statusCode}: ${text}`);
   }
   return text === '' ? null : JSON.parse(text);
-}
-
-/** ca.pem, and server and client certificates of it (P-256: quick to make). */
-function makeCertificates(folder: string): void {
-  const openssl = (...args: readonly string[]) =>
-    execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl(
-    ...['req', '-x509', ...key, '-days', '3650', '-subj', '/CN=upriver test CA'],
-    ...['-addext', 'basicConstraints=critical,CA:TRUE'],
-    ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-keyout', 'ca.key', '-out', 'ca.pem'],
-  );
-  for (const [name, subject] of [
-    ['server', 'server.dc1.consul'],
-    ['client', 'client.dc1.consul'],
-  ] as const) {
-    writeFileSync(
-      join(folder, `${name}.ext`),
-      `subjectAltName=DNS:localhost,DNS:${subject},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n`,
-    );
-    const files = ['-keyout', `${name}.key`, '-out', `${name}.csr`];
-    openssl('req', ...key, '-subj', `/CN=${subject}`, ...files);
-    openssl(
-      ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key'],
-      ...['-CAcreateserial', '-days', '3650', '-out', `${name}.pem`, '-extfile', `${name}.ext`],
-    );
-  }
 }
 
 /** CONSUL_BIN, or what scripts/install-consul finds; says so loudly where there is none. */

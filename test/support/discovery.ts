@@ -5,6 +5,7 @@ import type { Provider, Update } from '../../src/discovery/provider.ts';
 import { nodeDoors } from '../../src/doors.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { ConsulSettings } from '../../src/model/registries/consul.ts';
+import type { EtcdSettings } from '../../src/model/registries/etcd.ts';
 import type { GuardSettings } from '../../src/model/settings.ts';
 import { plainSource, type ServiceSource } from '../../src/model/source.ts';
 
@@ -36,6 +37,27 @@ const { open } = await nodeDoors.loadConsul();
 
 /** What a Consul provider reaches the outside by, as in the program. */
 export const consulDoors = { open, resolve: nodeDoors.resolve };
+
+export function etcdSettings(
+  address: string | readonly string[],
+  more: Partial<EtcdSettings> = {},
+): EtcdSettings {
+  return {
+    addresses: typeof address === 'string' ? [address] : address,
+    api: 'auto',
+    prefix: '/backends',
+    layout: 'backends',
+    username: '',
+    password: '',
+    passwordFile: '',
+    tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
+    selfDescribed: true,
+    tagPrefix: 'upriver',
+    listenAllow: [{ kind: 'tcp', network: '', from: 1, to: 65_535 }],
+    endpointDeny: [],
+    ...more,
+  };
+}
 
 export function guardSettings(): GuardSettings {
   return { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 };

@@ -17,8 +17,10 @@ export const etcdSchema = z.strictObject({
   }),
   prefix: z
     .string()
-    .max(512, 'expected at most 512 characters')
-    .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
+    .regex(
+      /^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))[\s\S]{0,512}$/,
+      'expected a key of at most 512 characters without segments . and ..',
+    )
     .default('/backends')
     .meta({ description: 'The key below which services are registered.' }),
   layout: z.enum(['backends', 'skydns']).default('backends').meta({

@@ -1,5 +1,5 @@
 // What the value of a key says: pure. A value that is wrong spoils itself alone, and says so.
-import { isIP } from 'node:net';
+import { parseIp } from '../../base/ip-address.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import { fieldsOf } from './json.ts';
@@ -61,7 +61,7 @@ function readAddress(text: string): Reading | string {
   const host = match?.[1] ?? match?.[2] ?? '';
   const port = portOf(match?.[3] ?? '');
   const isBracketed = match?.[1] !== undefined;
-  if (port === null || !isHost(host) || (isBracketed && isIP(host) !== 6)) return ADDRESS;
+  if (port === null || !isHost(host) || (isBracketed && !host.includes(':'))) return ADDRESS;
   return { kind: 'instance', host: host.toLowerCase(), port, weight: 1 };
 }
 
@@ -99,9 +99,9 @@ function portOf(value: unknown): number | null {
 }
 
 function isHost(host: string): boolean {
-  if (host.includes(':')) return isIP(host) === 6 && !host.includes('%');
+  if (host.includes(':')) return parseIp(host) !== null && !host.includes('%');
   // Digits and dots alone are an address, or a wrong one.
-  if (/^[\d.]*$/.test(host)) return isIP(host) === 4;
+  if (/^[\d.]*$/.test(host)) return parseIp(host) !== null && !/(^|\.)0\d/.test(host);
   const labels = host.replace(/\.$/, '').split('.');
   return host.length <= NAME_MAX && labels.every((label) => LABEL.test(label));
 }
