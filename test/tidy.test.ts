@@ -82,6 +82,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/cli/dev.ts': ['src/base', 'src/model', 'src/config', 'src/main.ts', 'src/cli', 'src/dev'],
   // Data plane (worker threads).
   'src/http1': ['src/base'],
+  'src/http2': ['src/base', 'src/http1'],
   'src/balance': ['src/base', 'src/model'],
   'src/proxy': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/http1'],
   'src/proxy/http': [
@@ -90,6 +91,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/ledger',
     'src/balance',
     'src/http1',
+    'src/http2',
     'src/proxy',
   ],
   'src/proxy/http/http1': [
@@ -98,6 +100,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/ledger',
     'src/balance',
     'src/http1',
+    'src/http2',
     'src/proxy',
   ],
   'src/proxy/tcp': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/proxy'],

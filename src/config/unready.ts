@@ -11,7 +11,6 @@ const UNREADY: readonly {
 }[] = [
   { key: 'tls', isSet: ({ tls }) => tls !== false && tls !== 'pass' },
   { key: 'tls: pass', isSet: ({ tls }) => tls === 'pass' },
-  { key: 'http2', isSet: ({ http2 }) => http2 },
   { key: 'accept_proxy', isSet: ({ accept_proxy }) => accept_proxy.length > 0 },
   { key: 'redirect_https', isSet: ({ redirect_https }) => redirect_https },
   { key: 'hsts', isSet: ({ hsts }) => hsts !== null },

@@ -66,6 +66,8 @@ export class Head {
   /** Absolute and authority form: the authority within the target; else -1. */
   authorityStart = -1;
   authorityEnd = -1;
+  /** Of HTTP/2 it is the head that this would have in HTTP/1.1. */
+  majorVersion: 1 | 2 = 1;
   minorVersion: 0 | 1 = 1;
   /** Response: the status code. */
   status = 0;
@@ -188,6 +190,7 @@ export class Head {
     this.target = Target.origin;
     this.authorityStart = -1;
     this.authorityEnd = -1;
+    this.majorVersion = 1;
     this.minorVersion = 1;
     this.status = 0;
     this.reasonStart = 0;

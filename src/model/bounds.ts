@@ -21,6 +21,27 @@ const STAYS = 'refused; the last known table stays';
 const KEEPS = 'refused; the running configuration stays';
 
 export const BOUNDS = {
+  http2Streams: {
+    input: 'HTTP/2 connection of a client',
+    what: 'requests at the same time',
+    max: 100,
+    unit: 'items',
+    beyond: 'further ones are refused with REFUSED_STREAM, and may be sent again',
+  },
+  http2Window: {
+    input: 'HTTP/2 request',
+    what: 'content that is taken before an endpoint takes it',
+    max: 64 * 1024 - 1,
+    unit: 'bytes',
+    beyond: 'the connection is closed with FLOW_CONTROL_ERROR',
+  },
+  http2Frames: {
+    input: 'HTTP/2 connection of a client',
+    what: 'frames in one read of 64 KiB',
+    max: 4096,
+    unit: 'items',
+    beyond: 'the connection is not read for 25 ms',
+  },
   configFile: {
     input: 'configuration file',
     what: 'size',

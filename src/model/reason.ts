@@ -80,6 +80,8 @@ const rows = {
   'client-connections': client(429, 'This client has too many connections open.'),
   'unsupported-coding': client(501, 'Only the chunked transfer coding is supported.'),
   'bad-version': client(505, 'Only HTTP/1.0 and HTTP/1.1 are supported.'),
+  'http2-error': client(400, 'The client broke a rule of HTTP/2.'),
+  'http2-flood': client(0, 'The client sent more HTTP/2 frames than its requests need.'),
   'client-closed': client(0, 'The client went away before the response was complete.'),
   'client-idle': client(0, 'The client sent nothing for too long.'),
 
@@ -106,6 +108,10 @@ const rows = {
     'connect',
     'Connecting to the endpoint took too long.',
   ),
+  'stream-refused': {
+    ...upstream(503, 'unsent', 'connect', 'The endpoint did not take the HTTP/2 stream.'),
+    blamesEndpoint: false,
+  },
   'session-refused': upstream(
     0,
     'unsent',

@@ -115,6 +115,13 @@ export class LiveListener {
     return this.connections.makeRoom({ service, address, nowMs: this.wheel.nowMs });
   }
 
+  /** `connection` goes on as `next`. */
+  replace(connection: Drainable, next: Drainable): void {
+    this.connections.add(next);
+    this.connections.remove(connection);
+    if (this.isDraining) next.drain();
+  }
+
   /** A connection has closed. */
   gone(connection: Drainable): void {
     this.connections.remove(connection);

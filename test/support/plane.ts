@@ -182,7 +182,11 @@ async function open(
 /** A plane with one service in front of these ports. */
 export function openPlane(ports: readonly number[], policy: Policy = {}): Promise<Plane> {
   const service = serviceOf(policy);
-  return open([makeSnapshot(service, ports)], (port) => makeListener(service, loopback(port)));
+  return open([makeSnapshot(service, ports)], (port) => {
+    const listener = makeListener(service, loopback(port));
+    // Whatever is true of HTTP/1.1 holds where HTTP/2 is spoken too.
+    return { ...listener, policy: { ...listener.policy, http2: true } };
+  });
 }
 
 /**

@@ -63,6 +63,8 @@ export interface Request {
   /** It has a body, of `announced` bytes where that is known (0: it is not). */
   readonly hasBody: boolean;
   readonly announced: number;
+  /** The time that the client gives it, ms; 0: as much as the service does. */
+  readonly withinMs: number;
 }
 
 type Roles = ClientEvents & AttemptsOwner & PlacementOwner & TunnelOwner & Accountable;
@@ -125,7 +127,7 @@ export class Exchange implements Roles {
     this.attempts.begin();
     live.retryBudget.earn();
     this.plane.enter(this);
-    const { requestMs } = service.timeouts;
+    const requestMs = shorter(service.timeouts.requestMs, request.withinMs);
     if (requestMs > 0) {
       this.deadline ??= new Alarm(this, context.wheel);
       this.deadline.set(requestMs);
@@ -557,4 +559,10 @@ export class Exchange implements Roles {
   get tunnelOut(): number {
     return this.tunnel === null ? 0 : this.tunnel.bytesOut;
   }
+}
+
+/** The shorter of two times, of which 0 is none. */
+function shorter(oneMs: number, otherMs: number): number {
+  if (oneMs === 0 || otherMs === 0) return oneMs + otherMs;
+  return Math.min(oneMs, otherMs);
 }

@@ -3,10 +3,13 @@
 import { assert } from '../../base/assert.ts';
 import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
+import { HeadText } from '../../http2/head-text.ts';
 import type { WorkerContext } from '../context.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Request } from './http1/http1-request.ts';
+import { Http2Request } from './http2/http2-request.ts';
+import { Turn } from './http2/link.ts';
 
 const SPARES_MAX = 256;
 /** Room for a response head with a small body. */
@@ -18,9 +21,14 @@ export class HttpPlane {
   readonly context: WorkerContext;
   /** For response heads; what it holds is sent, copied or abandoned before another uses it. */
   readonly responseWriter = new HeadWriter(RESPONSE_BYTES);
+  /** For header blocks of HTTP/2; what it holds is used before another comes. */
+  readonly headText = new HeadText();
+  /** When HTTP/2 connections send what they have gathered. */
+  readonly turns: Turn;
   private readonly parsers: HeadParser[] = [];
   private readonly responseParsers: HeadParser[] = [];
   private readonly spares: Http1Request[] = [];
+  private readonly http2Spares: Http2Request[] = [];
   /** Exchanges in use, in no order: each knows its place. */
   private readonly active: Exchange[] = [];
   private requestNumber = 0;
@@ -28,6 +36,7 @@ export class HttpPlane {
 
   constructor(context: WorkerContext) {
     this.context = context;
+    this.turns = new Turn((run) => context.clock.nextTurn(run));
     const chance = Math.floor(context.random() * 0x1_0000_0000).toString(16);
     this.idPrefix = `${context.clock.wallMs().toString(16)}-${context.index}${chance}`;
   }
@@ -66,6 +75,18 @@ export class HttpPlane {
   giveRequest(request: Http1Request): void {
     assert(request.isFree, 'what is given back is held by no connection');
     if (this.spares.length < SPARES_MAX) this.spares.push(request);
+  }
+
+  /** As takeRequest, for a stream of HTTP/2. */
+  takeHttp2Request(): Http2Request {
+    const request = this.http2Spares.pop() ?? new Http2Request(this);
+    assert(request.isFree, 'what is taken is held by no stream');
+    return request;
+  }
+
+  giveHttp2Request(request: Http2Request): void {
+    assert(request.isFree, 'what is given back is held by no stream');
+    if (this.http2Spares.length < SPARES_MAX) this.http2Spares.push(request);
   }
 
   /** The exchange has begun. */

@@ -9,7 +9,7 @@ import type { ClientFacts } from './client-facts.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
 import { endsSegment } from './target.ts';
-import { VIA_NAME } from './via.ts';
+import { receivedVersion, VIA_NAME } from './via.ts';
 
 const SLASH = 47;
 
@@ -70,7 +70,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
     out.text('Connection: te\r\nTE: trailers\r\n');
   }
   writeForwarded(out, options);
-  if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
+  if (policy.via) out.text(`Via: ${receivedVersion(head)} ${VIA_NAME}\r\n`);
   if (options.requestId !== '') out.text(`X-Request-Id: ${options.requestId}\r\n`);
   if (renamed !== '') out.text(renamed);
   out.text(policy.request.lines);

@@ -3,7 +3,7 @@ import { FIELD_IDS, FieldId } from '../../http1/fields.ts';
 import type { Head } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { HeaderPolicy } from './header-policy.ts';
-import { VIA_NAME } from './via.ts';
+import { receivedVersion, VIA_NAME } from './via.ts';
 
 const STATUS_OFFSET = 'HTTP/1.1 '.length;
 const DROP_NOTHING = new Uint8Array(FIELD_IDS);
@@ -54,7 +54,7 @@ export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions)
     );
   }
   if (head.status >= 200) {
-    if (policy.via) out.text(`Via: 1.${head.minorVersion} ${VIA_NAME}\r\n`);
+    if (policy.via) out.text(`Via: ${receivedVersion(head)} ${VIA_NAME}\r\n`);
     if (renamed !== '') out.text(renamed);
     out.text(policy.response.lines);
   }

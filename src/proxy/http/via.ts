@@ -10,6 +10,12 @@ import type { Head } from '../../http1/head.ts';
  */
 export const VIA_NAME = `upriver-${hashText(`${hostname()} ${process.pid}`).toString(16)}`;
 
+/** What Via says of the version that a message came in (RFC 9110 section 7.6.3). */
+export function receivedVersion({ majorVersion, minorVersion }: Head): string {
+  if (majorVersion === 2) return '2';
+  return minorVersion === 1 ? '1.1' : '1.0';
+}
+
 /** Whether the request has passed through this process before. */
 export function isLoop(head: Head): boolean {
   let hops = '';

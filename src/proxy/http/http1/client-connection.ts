@@ -15,6 +15,7 @@ import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
 import { isPersistent } from '../../../http1/framing.ts';
 import type { Head } from '../../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
+import { PREFACE_LINE_BYTES } from '../../../http2/protocol.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import { ConnectionPlace } from '../../connection-place.ts';
@@ -24,6 +25,7 @@ import type { Wire, WireHandler } from '../../network.ts';
 import { Rest, type Rested } from '../../rest.ts';
 import { type ClientFacts, clientFacts } from '../client-facts.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
+import { Http2ClientConnection } from '../http2/client-connection.ts';
 import { judge, type OwnAnswer } from '../judgement.ts';
 import { failureReply, type OwnReply, optionsReply, redirectReply } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
@@ -257,9 +259,28 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     this.parser = null;
     let consumed = next;
     if (parser.state === HeadState.done) consumed = this.start(parser.head, base, next, end);
+    else if (this.isHttp2(parser)) consumed = this.becomeHttp2(base, next, end);
     else this.refuse(reason(parser.fault as ReasonCode), null);
     this.plane.giveParser(parser);
     return consumed;
+  }
+
+  /** The first line of HTTP/2's preface, which is one of no request that HTTP/1.1 has. */
+  private isHttp2({ fault, head }: HeadParser): boolean {
+    const isPreface = fault === 'bad-version' && head.method === 'PRI' && this.requests === 0;
+    return isPreface && this.listener.snapshot.policy.http2;
+  }
+
+  /** The client speaks HTTP/2: another object goes on with the connection and with base[next,end). */
+  private becomeHttp2(base: Buffer, next: number, end: number): number {
+    const { listener, place, plane, wire } = this;
+    this.state = 'closed';
+    plane.context.wheel.remove(this.timer);
+    const takeover = { place, prefaceBytes: PREFACE_LINE_BYTES };
+    const connection = new Http2ClientConnection(wire, listener, plane, takeover);
+    listener.replace(this, connection);
+    connection.onBytes(base, next, end);
+    return end;
   }
 
   /** Starts the exchange for a complete head; returns the offset after the body bytes it took. */

@@ -84,6 +84,7 @@ export class Http1Request implements ClientSide {
       isUpgrade: this.upgrade !== '',
       hasBody: !this.request.isLast,
       announced: Math.max(0, head.contentLength),
+      withinMs: 0,
     });
   }
 

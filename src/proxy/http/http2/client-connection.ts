@@ -1,0 +1,550 @@
+// A client's HTTP/2 connection: gives each stream an exchange, and decides what becomes of the
+// connection. Streams end by themselves; what ends the connection ends all of them.
+//
+//   open -> (GOAWAY, twice) leaving -> lingering -> closed      in order: no stream is lost
+//   open -> lingering -> closed                                 idle, or a broken rule
+//   any -> closed                                               gone, or cut
+import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
+import type { Head } from '../../../http1/head.ts';
+import { HeadState } from '../../../http1/head-parser.ts';
+import type { HeadText } from '../../../http2/head-text.ts';
+import { ErrorCode, errorName } from '../../../http2/protocol.ts';
+import { Session, type SessionOwner } from '../../../http2/session.ts';
+import type { Stream } from '../../../http2/stream.ts';
+import { BOUNDS } from '../../../model/bounds.ts';
+import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
+import type { Route } from '../../../model/route.ts';
+import { ConnectionPlace } from '../../connection-place.ts';
+import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
+import type { LiveService } from '../../live-service.ts';
+import type { Wire, WireHandler } from '../../network.ts';
+import { Rest, type Rested } from '../../rest.ts';
+import { TAILROOM } from '../../wire/read-buffers.ts';
+import { type ClientFacts, clientFacts } from '../client-facts.ts';
+import { grpcLines } from '../grpc.ts';
+import type { HeaderPolicy } from '../header-policy.ts';
+import { judge, type OwnAnswer } from '../judgement.ts';
+import {
+  failureReply,
+  type OwnReply,
+  optionsReply,
+  redirectReply,
+  replyLines,
+} from '../own-reply.ts';
+import type { HttpPlane } from '../plane.ts';
+import { hostOf, pathOf } from '../target.ts';
+import { recordRefusal, recordUnserved } from '../unserved.ts';
+import type { Http2Request } from './http2-request.ts';
+import { Link, type LinkOwner } from './link.ts';
+
+/** What a reply of our own is made of, beside its reason. */
+export interface StreamReplyOptions {
+  readonly detail: string;
+  readonly requestId: string;
+  readonly isHead: boolean;
+  readonly isGrpc: boolean;
+}
+
+type State = 'open' | 'lingering' | 'closed';
+/** What the connection's timer is set for. */
+type Wait = 'nothing' | 'idle' | 'head' | 'window' | 'linger' | 'leave';
+
+/** How long, and for how many bytes, a client may go on sending when all has been said. */
+const LINGER_MS = 2000;
+const LINGER_BYTES_MAX = 1024 * 1024;
+/** How long an idle connection is kept when the process drains, and a client may take to answer a PING. */
+const LEAVE_MS = 1000;
+/** What a client may send on all streams together before it is taken; each stream has its own bound. */
+const CONNECTION_WINDOW = 1024 * 1024;
+const HEADER_TIMEOUT = reason('client-header-timeout');
+const HEADER_TOO_LARGE = reason('header-too-large');
+const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
+const HTTP2_ERROR = reason('http2-error');
+const HTTP2_FLOOD = reason('http2-flood');
+const BUG = reason('bug');
+
+type Roles = WireHandler & TimerOwner & Rested & Drainable & SessionOwner & LinkOwner;
+
+export interface Takeover {
+  /** The place of the HTTP/1.1 connection that it was taken for. */
+  readonly place: ConnectionPlace;
+  /** Bytes of the preface that were read. */
+  readonly prefaceBytes: number;
+}
+
+export class Http2ClientConnection implements Roles {
+  readonly wire: Wire;
+  readonly session: Session;
+  group: Neighbours | null = null;
+  older: Drainable | null = null;
+  younger: Drainable | null = null;
+  private readonly listener: LiveListener;
+  private readonly plane: HttpPlane;
+  private readonly link: Link;
+  private readonly timer = new TimerEntry(this);
+  private readonly place: ConnectionPlace;
+  private state: State = 'open';
+  private waits: Wait = 'nothing';
+  private facts: ClientFacts | null = null;
+  private factsPolicy: HeaderPolicy | null = null;
+  /** Streams whose request has a body that may have come with its head. */
+  private fresh: Stream[] = [];
+  /** Streams that are read again at the end of the turn. */
+  private resuming: Stream[] = [];
+  private rest: Rest | null = null;
+  private requests = 0;
+  private lingered = 0;
+  private isFeeding = false;
+  private isDraining = false;
+  /** It was evicted, and has asked for nothing since. */
+  private isLeaving = false;
+
+  /** `takeover`: the connection was begun as one of HTTP/1.1. */
+  constructor(
+    wire: Wire,
+    listener: LiveListener,
+    plane: HttpPlane,
+    takeover: Takeover | null = null,
+  ) {
+    this.wire = wire;
+    this.listener = listener;
+    this.plane = plane;
+    wire.handler = this;
+    const { context } = plane;
+    this.link = new Link(wire, this, plane.turns);
+    this.place = takeover?.place ?? new ConnectionPlace(context.ledger);
+    this.session = new Session(
+      this,
+      {
+        ...{ isServer: true, text: plane.headText, streams: BOUNDS.http2Streams.max },
+        ...{ streamWindow: BOUNDS.http2Window.max, connectionWindow: CONNECTION_WINDOW },
+        nowMs: () => context.wheel.nowMs,
+      },
+      listener.headLimits,
+      takeover?.prefaceBytes ?? 0,
+    );
+    if (takeover === null) this.takePlace();
+    this.settle();
+  }
+
+  private takePlace(): void {
+    const { listener, place } = this;
+    const { network, room } = this.plane.context;
+    const { service } = listener;
+    const refused = service === null ? null : place.take(service, listener, this.address);
+    if (refused !== null) this.turnAway(refused);
+    else if (network.isFromReserve(this.wire.descriptor)) {
+      listener.makeRoom(null, this.address);
+      room.closeIdle('EMFILE');
+      this.turnAway(OUT_OF_DESCRIPTORS);
+    }
+  }
+
+  get service(): LiveService | null {
+    return this.place.service;
+  }
+
+  get leisure(): 'idle' | 'partial' | 'busy' {
+    const isFree = this.state === 'open' && this.session.streams.size === 0;
+    if (!isFree || this.isLeaving) return 'busy';
+    return this.session.isInHead ? 'partial' : 'idle';
+  }
+
+  get address(): string {
+    return this.facts === null ? this.wire.remoteAddress : this.facts.address;
+  }
+
+  get listenerKey(): string {
+    return this.listener.snapshot.key;
+  }
+
+  /** What an endpoint is told of the client, which the service may trust or not. */
+  factsFor(policy: HeaderPolicy): ClientFacts {
+    if (this.facts !== null && this.factsPolicy === policy) return this.facts;
+    this.facts = clientFacts(this.address, this.wire.localPort, policy);
+    this.factsPolicy = policy;
+    return this.facts;
+  }
+
+  // Bytes
+
+  onBytes(base: Buffer, start: number, end: number): void {
+    if (this.state !== 'open') {
+      this.lingered += end - start;
+      if (this.lingered > LINGER_BYTES_MAX) this.abort();
+      return;
+    }
+    const { session } = this;
+    this.isFeeding = true;
+    session.setBounds(this.listener.headLimits);
+    session.feed(base, start, end, TAILROOM);
+    this.isFeeding = false;
+    if (this.fresh.length > 0) this.dispatchFresh();
+    if (session.frames > BOUNDS.http2Frames.max) this.beginRest();
+    this.settle();
+  }
+
+  /** Bodies that came with their heads leave with them. */
+  private dispatchFresh(): void {
+    const { fresh } = this;
+    this.fresh = [];
+    for (const { user } of fresh) {
+      const request = user as Http2Request | null;
+      if (request?.isUndispatched) request.dispatch();
+    }
+  }
+
+  /** Many small frames cost much for little: the other connections come first. */
+  private beginRest(): void {
+    this.rest ??= new Rest(this, this.plane.context.wheel);
+    this.rest.begin();
+    this.wire.pause();
+  }
+
+  onRested(): void {
+    this.wire.resume();
+  }
+
+  /** What a stream has kept goes on at the end of the turn: whoever asks is in the middle of its own. */
+  resumeSoon(stream: Stream): void {
+    this.resuming.push(stream);
+    this.link.due();
+  }
+
+  onTurn(): void {
+    const { resuming, session } = this;
+    if (resuming.length > 0) {
+      this.resuming = [];
+      for (const stream of resuming) {
+        const request = stream.user as Http2Request | null;
+        if (request !== null && !request.isHeld) session.resume(stream);
+      }
+    }
+    this.settle();
+    this.link.flush(session);
+  }
+
+  onOutput(): void {
+    this.link?.due();
+  }
+
+  onFull(): void {
+    this.link.flush(this.session);
+  }
+
+  onDrain(): void {
+    if (this.state !== 'open') {
+      this.setTimer(LINGER_MS);
+      return;
+    }
+    this.session.drained();
+    this.link.flush(this.session);
+  }
+
+  // Requests
+
+  onRequest(stream: Stream, text: HeadText, isLast: boolean): void {
+    const { listener, plane } = this;
+    this.countRequest();
+    if (text.isTooLarge) return this.refuse(stream, HEADER_TOO_LARGE, null);
+    const parser = plane.takeParser(listener.headLimits);
+    const { writer } = text;
+    parser.feed(writer.view(), 0, writer.length);
+    if (parser.state === HeadState.done) this.start(stream, parser.head, isLast);
+    else {
+      const fault = parser.fault === '' ? 'header-too-large' : parser.fault;
+      this.refuse(
+        stream,
+        reason(fault satisfies ReasonCode | 'bad-status-line' as ReasonCode),
+        null,
+      );
+    }
+    plane.giveParser(parser);
+  }
+
+  private countRequest(): void {
+    this.isLeaving = false;
+    const { keepAliveRequests } = this.listener.limits;
+    this.requests += 1;
+    if (keepAliveRequests > 0 && this.requests >= keepAliveRequests) this.session.sayGoaway();
+  }
+
+  private start(stream: Stream, head: Head, isLast: boolean): void {
+    const { router } = this.listener;
+    head.majorVersion = 2;
+    if (isLast && head.contentLength > 0) {
+      return this.refuse(stream, HTTP2_ERROR, head, 'content is announced and none follows');
+    }
+    head.isChunked = !isLast && head.contentLength < 0;
+    stream.expected = isLast ? -1 : head.contentLength;
+    const route = router === null ? null : router.match(hostOf(head), pathOf(head));
+    const live = this.serviceFor(stream, head, route);
+    if (live === null) return;
+    const request = this.plane.takeHttp2Request();
+    request.begin(this, stream, { head, live, route });
+    if (request.isUndispatched && this.isFeeding) this.fresh.push(stream);
+    else request.dispatch();
+  }
+
+  /** The service that answers for this head; null when the request was answered here. */
+  private serviceFor(stream: Stream, head: Head, route: Route | null): LiveService | null {
+    const { listener, place } = this;
+    const judged = judge(head, route, listener, this.plane.context.services);
+    const isOwn = 'kind' in judged;
+    const live = isOwn ? judged.live : judged;
+    if (live !== null && place.service === null) {
+      const refused = place.take(live, listener, this.address);
+      if (refused !== null) {
+        this.refuse(stream, refused, head);
+        return null;
+      }
+    }
+    if (!isOwn) return judged;
+    this.answer(stream, head, judged);
+    return null;
+  }
+
+  onMalformed(text: HeadText): void {
+    const { context } = this.plane;
+    const detail = text.fault;
+    recordRefusal(context, this, { why: HTTP2_ERROR, head: null, detail });
+  }
+
+  // Answers of our own
+
+  private refuse(stream: Stream, why: Reason, head: Head | null, detail = ''): void {
+    const told = recordRefusal(this.plane.context, this, { why, head, detail });
+    const isHead = head?.method === 'HEAD';
+    this.reply(stream, why, { detail: told, requestId: '', isHead, isGrpc: false });
+  }
+
+  private answer(stream: Stream, head: Head, answer: OwnAnswer): void {
+    if (answer.kind === 'refuse') return this.refuse(stream, answer.why, head, answer.detail);
+    const isRedirect = answer.kind === 'redirect';
+    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    recordUnserved(this.plane.context, this, { status: reply.status, code: '', head });
+    this.send(stream, reply, { requestId: '', isHead: head.method === 'HEAD' });
+  }
+
+  /** Sends an answer of our own, and ends the stream. */
+  reply(stream: Stream, why: Reason, options: StreamReplyOptions): void {
+    const { detail, isGrpc } = options;
+    if (why.status === 0) this.session.reset(stream, ErrorCode.cancel);
+    else if (isGrpc) this.sendTrailersAlone(stream, grpcLines(why, detail));
+    else this.send(stream, failureReply(why, detail), options);
+  }
+
+  private sendTrailersAlone(stream: Stream, lines: string): void {
+    const head = Buffer.from(`HTTP/1.1 200 \r\n${lines}\r\n`, 'latin1');
+    this.session.respond(stream, head, head.length, true);
+    this.finish(stream);
+  }
+
+  private send(
+    stream: Stream,
+    reply: OwnReply,
+    { requestId, isHead }: Pick<StreamReplyOptions, 'requestId' | 'isHead'>,
+  ): void {
+    const { listener, session } = this;
+    const lines = replyLines(reply, {
+      requestId,
+      wallMs: this.plane.context.clock.wallMs(),
+      serverName: (listener.service ?? this.service)?.service.http.serverName ?? '',
+    });
+    const head = Buffer.from(`HTTP/1.1 ${reply.status} \r\n${lines}\r\n`, 'latin1');
+    const body = Buffer.from(isHead ? '' : reply.body);
+    session.respond(stream, head, head.length, body.length === 0);
+    if (body.length > 0) session.sendLast(stream, body, 0, body.length, '');
+    this.finish(stream);
+  }
+
+  /** The response is sent, or waits to be: a request that goes on is not wanted (section 8.1). */
+  finish(stream: Stream): void {
+    const { session } = this;
+    if (stream.isClosed) return;
+    if (stream.isRemoteDone) session.leave(stream);
+    else if (stream.isWaiting) {
+      session.leave(stream);
+      stream.user = new Leftover(session);
+    } else session.reset(stream, ErrorCode.noError);
+  }
+
+  // Ends
+
+  onStreamClosed(): void {
+    this.link.due();
+  }
+
+  /** What the timer is for now, and whether the connection has served its time. */
+  private settle(): void {
+    const { session } = this;
+    if (this.state !== 'open') return;
+    if (session.streams.size === 0) {
+      this.wire.shareBuffer();
+      if (session.isEnding) return this.close();
+    }
+    const waits = this.whatFor();
+    if (waits === this.waits) return;
+    this.waits = waits;
+    const { timeouts } = this.listener;
+    if (waits === 'head') this.setTimer(timeouts.clientHeaderMs);
+    else if (waits === 'idle') this.setTimer(this.isDraining ? LEAVE_MS : timeouts.keepAliveMs);
+    else if (waits === 'window') this.setTimer(timeouts.idleBodyMs);
+    else if (waits === 'leave') this.setTimer(LEAVE_MS);
+    else this.setTimer(0);
+  }
+
+  private whatFor(): Wait {
+    const { session } = this;
+    if (session.isInHead) return 'head';
+    if (this.isDraining && !session.isEnding) return 'leave';
+    if (session.streams.size === 0) return 'idle';
+    return session.waitingCount > 0 || session.isCongested ? 'window' : 'nothing';
+  }
+
+  onTimer(): void {
+    const { waits } = this;
+    this.waits = 'nothing';
+    if (this.state !== 'open') this.wire.destroy();
+    else if (waits === 'head') {
+      recordRefusal(this.plane.context, this, { why: HEADER_TIMEOUT, head: null, detail: '' });
+      this.session.endStreams();
+      this.close();
+    } else if (waits === 'idle') {
+      this.session.endStreams();
+      this.close();
+    } else if (waits === 'leave') this.session.endStreams();
+    else if (waits === 'window') this.endStalled();
+    this.settle();
+  }
+
+  /** Responses that are ours to send still, for exchanges that have ended, and that nobody takes. */
+  private endStalled(): void {
+    const { session } = this;
+    const { idleBodyMs } = this.listener.timeouts;
+    const { nowMs } = this.plane.context.wheel;
+    for (const stream of [...session.streams.values()]) {
+      const isLeft = stream.user === null || stream.user instanceof Leftover;
+      const isStalled = stream.isWaiting && nowMs - stream.progressMs >= idleBodyMs;
+      if (isLeft && isStalled) session.reset(stream, ErrorCode.cancel);
+    }
+  }
+
+  /** Counts and logs why the connection gets nothing, and closes it. */
+  private turnAway(why: Reason): void {
+    recordRefusal(this.plane.context, this, { why, head: null, detail: '' });
+    this.session.endStreams();
+    this.close();
+  }
+
+  /** Says what there is to say, and reads on for a while: what is on its way would reset it. */
+  private close(): void {
+    if (this.state !== 'open') return;
+    this.state = 'lingering';
+    this.session.over(ErrorCode.noError);
+    this.link.flush(this.session);
+    this.setTimer(LINGER_MS);
+    this.wire.end();
+    this.wire.resume();
+  }
+
+  onGoaway(): void {
+    // The client opens no more streams; those that there are end first.
+    this.session.endStreams();
+  }
+
+  onFault(code: number, detail: string): void {
+    const why = code === ErrorCode.enhanceYourCalm ? HTTP2_FLOOD : HTTP2_ERROR;
+    const { ledger, log } = this.plane.context;
+    if (this.service !== null) ledger.addReason(this.service.slot, why.index);
+    const { address: client, listenerKey: listener } = this;
+    const fields = { client, listener, reason: why.code, error: errorName(code), detail };
+    log.info(fields, why.text);
+    this.close();
+  }
+
+  onEnd(): void {
+    // HTTP/2 has no half-closed connections: whoever sends no more can't open windows either.
+    if (this.state === 'open') this.abort();
+    else this.wire.destroy();
+  }
+
+  onClose(): void {
+    this.state = 'closed';
+    this.plane.context.wheel.remove(this.timer);
+    this.rest?.end();
+    this.session.over(ErrorCode.cancel);
+    this.place.leave();
+    this.listener.gone(this);
+  }
+
+  drain(): void {
+    this.isDraining = true;
+    if (this.depart()) return;
+    this.session.sayGoaway();
+    this.settle();
+  }
+
+  abort(): void {
+    this.state = 'closed';
+    this.wire.destroy();
+  }
+
+  evict(): void {
+    this.isLeaving = true;
+    this.place.leave();
+  }
+
+  depart(): boolean {
+    const { session } = this;
+    if (!this.isLeaving || this.state !== 'open' || session.streams.size > 0) return false;
+    session.endStreams();
+    this.link.flush(session);
+    this.abort();
+    return true;
+  }
+
+  /** A rule of ours was broken on one stream: it ends, its neighbours live. */
+  onRequestBug(request: Http2Request, error: unknown): void {
+    this.logBug(error);
+    request.exchange.abandon();
+  }
+
+  onBug(error: unknown): void {
+    this.logBug(error);
+    this.state = 'closed';
+    this.wire.destroy();
+    this.session.over(ErrorCode.internalError);
+  }
+
+  private logBug(error: unknown): void {
+    const err = error instanceof Error ? error.stack : String(error);
+    this.plane.context.log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+  }
+
+  /** 0: no limit. */
+  private setTimer(ms: number): void {
+    const { wheel } = this.plane.context;
+    if (ms > 0) wheel.schedule(this.timer, ms);
+    else wheel.cancel(this.timer);
+  }
+}
+
+/** The user of a stream whose response waits to be sent, while its request still comes. */
+class Leftover {
+  private readonly session: Session;
+
+  constructor(session: Session) {
+    this.session = session;
+  }
+
+  onHead(): void {}
+  onData(): void {}
+  onEnd(): void {}
+  onReset(): void {}
+  onFault(): void {}
+
+  onDrain(stream: Stream): void {
+    if (!stream.isRemoteDone) this.session.reset(stream, ErrorCode.noError);
+  }
+}

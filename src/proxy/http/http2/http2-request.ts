@@ -1,0 +1,302 @@
+// One request of an HTTP/2 connection, as its exchange sees it: a stream.
+// Pooled together with its exchange. `stream` and `connection` are set exactly while the pair serves a
+// request, and `leave`, on every way out, is the one place that clears both references.
+import { assert } from '../../../base/assert.ts';
+import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
+import type { BodyKind } from '../../../http1/framing.ts';
+import type { Head } from '../../../http1/head.ts';
+import { ErrorCode } from '../../../http2/protocol.ts';
+import type { Content, Stream, StreamUser } from '../../../http2/stream.ts';
+import { type Reason, reason } from '../../../model/reason.ts';
+import type { Route } from '../../../model/route.ts';
+import type { HttpPolicy } from '../../../model/service.ts';
+import type { LiveService } from '../../live-service.ts';
+import type { Wire } from '../../network.ts';
+import type { BodyPiece } from '../body-piece.ts';
+import type { BodySource } from '../body-source.ts';
+import type { ClientSide } from '../client-side.ts';
+import { Exchange } from '../exchange.ts';
+import { grpcTimeoutMs, isGrpc } from '../grpc.ts';
+import { HeaderPolicy } from '../header-policy.ts';
+import type { HttpPlane } from '../plane.ts';
+import { requestIdOf } from '../request-id.ts';
+import { writeResponseHead } from '../response-head.ts';
+import type { TunnelClient } from '../tunnel.ts';
+import type { Http2ClientConnection } from './client-connection.ts';
+
+const BODY_TIMEOUT = reason('client-body-timeout');
+const HTTP2_ERROR = reason('http2-error');
+const NOTHING = Buffer.alloc(0);
+
+/** The piece that goes to the exchange. */
+class Piece implements BodyPiece {
+  base: Buffer = NOTHING;
+  from = 0;
+  to = 0;
+  room = 0;
+  isLast = false;
+  trailers = '';
+
+  set({ base, from, to, room }: Content, isLast: boolean): this {
+    this.base = base;
+    this.from = from;
+    this.to = to;
+    this.room = room;
+    this.isLast = isLast;
+    this.trailers = '';
+    return this;
+  }
+
+  end(trailers: string): this {
+    this.base = NOTHING;
+    this.from = 0;
+    this.to = 0;
+    this.room = 0;
+    this.isLast = true;
+    this.trailers = trailers;
+    return this;
+  }
+}
+
+export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOwner {
+  readonly exchange: Exchange;
+  hasBegun = false;
+  bytesOut = 0;
+  isHeld = false;
+  /** The exchange has begun and has not looked for an endpoint yet: the body's first bytes may come. */
+  isUndispatched = false;
+  private readonly plane: HttpPlane;
+  private readonly timer = new TimerEntry(this);
+  private readonly piece = new Piece();
+  private connection: Http2ClientConnection | null = null;
+  private stream: Stream | null = null;
+  /** What `policy` was made of. */
+  private http: HttpPolicy | null = null;
+  private policy!: HeaderPolicy;
+  private requestId = '';
+  private isGrpc = false;
+  private isHead = false;
+
+  constructor(plane: HttpPlane) {
+    this.plane = plane;
+    this.exchange = new Exchange(this, plane);
+  }
+
+  /** A request's head is complete: takes what is needed of it, for its bytes won't stay. */
+  begin(
+    connection: Http2ClientConnection,
+    stream: Stream,
+    request: { readonly head: Head; readonly live: LiveService; readonly route: Route | null },
+  ): void {
+    assert(this.connection === null, 'a request belongs to one stream at a time');
+    const { head, live, route } = request;
+    this.connection = connection;
+    this.stream = stream;
+    stream.user = this;
+    const { http } = live.service;
+    if (this.http !== http) {
+      this.http = http;
+      this.policy = HeaderPolicy.of(http);
+    }
+    const { policy } = this;
+    this.hasBegun = false;
+    this.bytesOut = 0;
+    this.isHeld = false;
+    this.isGrpc = isGrpc(head);
+    this.isHead = head.method === 'HEAD';
+    this.isUndispatched = !stream.isRemoteDone;
+    const client = connection.factsFor(policy);
+    this.requestId =
+      policy.requestId === 'off'
+        ? ''
+        : requestIdOf(head, {
+            policy: policy.requestId,
+            isTrusted: client.isTrusted,
+            make: this.plane.makeRequestId,
+          });
+    this.exchange.begin(head, {
+      ...{ live, route, client, policy, requestId: this.requestId, isUpgrade: false },
+      hasBody: !stream.isRemoteDone,
+      announced: Math.max(0, head.contentLength),
+      withinMs: this.isGrpc ? grpcTimeoutMs(head) : 0,
+    });
+    if (!stream.isRemoteDone) this.setTimer(this.exchange.bodyIdleMs);
+  }
+
+  /** What of the body came with the head has been taken. */
+  dispatch(): void {
+    this.isUndispatched = false;
+    this.exchange.dispatch();
+  }
+
+  private get returnedId(): string {
+    return this.policy.returnsRequestId ? this.requestId : '';
+  }
+
+  // What the stream tells
+
+  onHead(): void {
+    assert(false, 'a server gets no responses');
+  }
+
+  onData(_stream: Stream, content: Content, isLast: boolean): void {
+    this.setTimer(isLast ? 0 : this.exchange.bodyIdleMs);
+    this.exchange.onRequestBody(this, this.piece.set(content, isLast));
+  }
+
+  onEnd(_stream: Stream, trailers: string): void {
+    this.setTimer(0);
+    this.exchange.onRequestBody(this, this.piece.end(trailers));
+  }
+
+  onDrain(): void {
+    this.exchange.onClientDrain();
+  }
+
+  onReset(): void {
+    this.exchange.onClientGone(false);
+  }
+
+  onFault(): void {
+    this.exchange.failClient(HTTP2_ERROR);
+  }
+
+  onTimer(): void {
+    // While we don't read the body, the silence is not the client's.
+    if (this.isHeld) this.setTimer(this.exchange.bodyIdleMs);
+    else if (this.stream?.isRemoteDone === false) this.exchange.failClient(BODY_TIMEOUT);
+  }
+
+  // The source of the request's body
+
+  forwardTo(wire: Wire, base: Buffer, start: number, end: number): boolean {
+    return this.connection!.wire.forwardTo(wire, base, start, end);
+  }
+
+  pause(): void {
+    this.hold();
+  }
+
+  // What the exchange asks
+
+  get address(): string {
+    return this.connection!.address;
+  }
+
+  get listenerKey(): string {
+    return this.connection!.listenerKey;
+  }
+
+  get isFlushed(): boolean {
+    return !this.stream!.isWaiting && !this.connection!.session.isCongested;
+  }
+
+  get tunnelClient(): TunnelClient {
+    throw new Error('HTTP/2 has no upgrades');
+  }
+
+  hold(): void {
+    this.isHeld = true;
+    this.connection!.session.pause(this.stream!);
+  }
+
+  release(): void {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    this.setTimer(this.stream!.isRemoteDone ? 0 : this.exchange.bodyIdleMs);
+    this.connection!.resumeSoon(this.stream!);
+  }
+
+  sendInterim(head: Head): void {
+    const { responseWriter: writer } = this.plane;
+    const { policy } = this;
+    const plain = { isChunked: false, connection: '', upgrade: '', requestId: '' } as const;
+    writeResponseHead(writer, { head, policy, ...plain });
+    this.connection!.session.respond(this.stream!, writer.view(), writer.length, false);
+  }
+
+  respond(head: Head, _kind: BodyKind, source: BodySource, piece: BodyPiece): void {
+    const { responseWriter: writer } = this.plane;
+    const { session } = this.connection!;
+    const { policy, returnedId: requestId } = this;
+    const plain = { isChunked: false, connection: '', upgrade: '' } as const;
+    writeResponseHead(writer, { head, policy, ...plain, requestId });
+    const isAll = piece.isLast && piece.to === piece.from && piece.trailers === '';
+    this.hasBegun = true;
+    session.respond(this.stream!, writer.view(), writer.length, isAll);
+    if (!isAll) this.sendBody(source, piece);
+  }
+
+  sendBody(source: BodySource, { base, from, to, isLast, trailers }: BodyPiece): void {
+    const { session } = this.connection!;
+    const stream = this.stream!;
+    this.bytesOut += to - from;
+    let isTaken = true;
+    if (isLast) isTaken = session.sendLast(stream, base, from, to, trailers);
+    else if (to > from) isTaken = session.send(stream, base, from, to);
+    if (!isTaken && !isLast) source.pause();
+  }
+
+  /** No request asked for it. */
+  switchProtocols(): boolean {
+    return false;
+  }
+
+  beginTunnel(): void {
+    throw new Error('HTTP/2 has no upgrades');
+  }
+
+  // The ways out
+
+  done(): void {
+    const stream = this.stream!;
+    this.leave().finish(stream);
+  }
+
+  reply(why: Reason, detail: string): void {
+    const { stream, isGrpc: isTrailers, isHead, returnedId: requestId } = this;
+    this.leave().reply(stream!, why, { detail, requestId, isHead, isGrpc: isTrailers });
+  }
+
+  cut(): void {
+    const stream = this.stream!;
+    this.leave().session.reset(stream, ErrorCode.internalError);
+  }
+
+  tunnelDone(): void {
+    throw new Error('HTTP/2 has no upgrades');
+  }
+
+  drop(): void {
+    const stream = this.stream!;
+    this.leave().session.reset(stream, ErrorCode.cancel);
+  }
+
+  onBug(error: unknown): void {
+    this.connection!.onRequestBug(this, error);
+  }
+
+  /** Clears both references and gives the pair back; returns the connection. */
+  private leave(): Http2ClientConnection {
+    const connection = this.connection!;
+    this.plane.context.wheel.cancel(this.timer);
+    this.stream!.user = null;
+    this.connection = null;
+    this.stream = null;
+    this.isUndispatched = false;
+    this.plane.giveHttp2Request(this);
+    return connection;
+  }
+
+  /** Whether the pair may be given back, or taken. */
+  get isFree(): boolean {
+    return this.connection === null && this.stream === null && this.exchange.isFree;
+  }
+
+  /** 0: no limit. */
+  private setTimer(ms: number): void {
+    const { wheel } = this.plane.context;
+    if (ms > 0) wheel.schedule(this.timer, ms);
+    else wheel.cancel(this.timer);
+  }
+}

@@ -1,0 +1,71 @@
+// The wire of an HTTP/2 connection, and when what its session has to say leaves: in one write at the end
+// of the turn, or at once where it is much.
+import type { Session } from '../../../http2/session.ts';
+import type { Wire } from '../../network.ts';
+
+export interface LinkOwner {
+  /** Everything that happened in this turn has been told; before what is to be sent leaves. */
+  onTurn(): void;
+  onBug(error: unknown): void;
+}
+
+/** Links that have something to send at the end of the turn; one per worker. */
+export class Turn {
+  private readonly nextTurn: (run: () => void) => void;
+  private links: Link[] = [];
+
+  constructor(nextTurn: (run: () => void) => void) {
+    this.nextTurn = nextTurn;
+  }
+
+  add(link: Link): void {
+    this.links.push(link);
+    if (this.links.length === 1) this.nextTurn(this.run);
+  }
+
+  private readonly run = (): void => {
+    const { links } = this;
+    this.links = [];
+    for (const link of links) link.turn();
+  };
+}
+
+export class Link {
+  readonly wire: Wire;
+  private readonly owner: LinkOwner;
+  private readonly turns: Turn;
+  private isDue = false;
+
+  constructor(wire: Wire, owner: LinkOwner, turns: Turn) {
+    this.wire = wire;
+    this.owner = owner;
+    this.turns = turns;
+  }
+
+  /** At the end of the turn the owner is told, and what there is leaves. */
+  due(): void {
+    if (this.isDue) return;
+    this.isDue = true;
+    this.turns.add(this);
+  }
+
+  turn(): void {
+    this.isDue = false;
+    try {
+      this.owner.onTurn();
+    } catch (error) {
+      this.owner.onBug(error);
+    }
+  }
+
+  /** Sends what the session has written. */
+  flush(session: Session): void {
+    const { out } = session;
+    if (session.isCongested) return;
+    if (out.used > 0 && !this.wire.write(out.view())) {
+      out.abandonBuffer();
+      session.isCongested = true;
+    } else if (session.streams.size === 0) out.letGo();
+    else out.clear();
+  }
+}
