@@ -51,6 +51,12 @@ const tools: readonly Tool[] = [
     variable: 'IP_BIN',
     find: () => findOrInstall('/usr/sbin/ip', 'iproute2'),
   },
+  // Behind curl and iproute2, which it is started with.
+  {
+    name: 'Docker Engine',
+    variable: 'DOCKERD_BIN',
+    find: async () => (await run(join(here, 'start-docker'), ['find'])).stdout.trim(),
+  },
 ];
 
 function serverTool(name: string, server: string): Tool {

@@ -1,12 +1,14 @@
 // Everything by which the control plane reaches the outside: the program's own, which a simulator
 // replaces. What is not among them (stats port, secrets in files) is off in a simulation.
-import { networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { type Clock, systemClock } from './base/clock.ts';
 import type { Random } from './base/prng.ts';
+import type { HasSocket, OpenEngine } from './containers/transport.ts';
 import type { Probe as ProbePort } from './control/port-claims.ts';
 import type { KvWatch } from './discovery/consul/kv-watch.ts';
 import type { ConsulProvider } from './discovery/consul/provider.ts';
 import type { OpenConsul } from './discovery/consul/transport.ts';
+import type { DockerProvider } from './discovery/docker/provider.ts';
 import type { EtcdProvider } from './discovery/etcd/provider.ts';
 import type { OpenEtcd } from './discovery/etcd/transport.ts';
 import { type Resolve, resolveName } from './discovery/host-names.ts';
@@ -32,12 +34,21 @@ export interface EtcdParts {
   readonly open: OpenEtcd;
 }
 
+/** What follows the containers of an engine, and the way to it. */
+export interface DockerParts {
+  readonly DockerProvider: typeof DockerProvider;
+  readonly open: OpenEngine;
+  readonly hasSocket: HasSocket;
+  readonly hostname: string;
+}
+
 export interface Doors {
   readonly clock: Clock;
   readonly random: Random;
   /** Called where Consul is followed, as often as it is. */
   readonly loadConsul: () => Promise<ConsulParts>;
   readonly loadEtcd: () => Promise<EtcdParts>;
+  readonly loadDocker: () => Promise<DockerParts>;
   /** Host names in the place of addresses. */
   readonly resolve: Resolve;
   /** The addresses of the host names that are listened on, by name. Never rejects. */
@@ -61,6 +72,7 @@ export const nodeDoors: Doors = {
   random: Math.random,
   loadConsul,
   loadEtcd,
+  loadDocker,
   resolve: resolveName,
   resolveListens: addressesOfNames,
   probe,
@@ -93,4 +105,12 @@ async function loadEtcd(): Promise<EtcdParts> {
     import('./discovery/http-pools.ts'),
   ]);
   return { EtcdProvider, open: (tls) => new HttpPools(tls) };
+}
+
+async function loadDocker(): Promise<DockerParts> {
+  const [{ DockerProvider }, { openEngine, hasSocket }] = await Promise.all([
+    import('./discovery/docker/provider.ts'),
+    import('./containers/door.ts'),
+  ]);
+  return { DockerProvider, open: openEngine, hasSocket, hostname: hostname() };
 }

@@ -319,8 +319,14 @@ export class Upriver {
 
   /** What the operator configured must be had at the start; what a registry wants is tried again. */
   private refuseConfigured(errors: readonly ListenError[]): void {
-    const names = new Set(this.settings.services.map((service) => service.name));
-    const ours = errors.filter((error) => error.service === '' || names.has(error.service));
+    const { services, routers } = this.settings;
+    const names = new Set(services.map((service) => service.name));
+    const keys = routers.flatMap(({ listen }) =>
+      listen.map(({ address }) => formatListen(address)),
+    );
+    const ours = errors.filter(({ service, listener }) =>
+      service === '' ? keys.includes(listener) : names.has(service),
+    );
     if (ours.length === 0) return;
     throw new CodedError('listen', ours.map((error) => error.message).join('; '));
   }

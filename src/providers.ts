@@ -59,6 +59,11 @@ const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = 
     };
     return new EtcdProvider({ settings, clock, random, log, open, resolve, known });
   },
+  docker: async (settings, { doors, log, isGoodSetting }) => {
+    const { DockerProvider, ...ways } = await doors.loadDocker();
+    const { clock, random, resolve } = doors;
+    return new DockerProvider({ settings, clock, random, resolve, log, isGoodSetting, ...ways });
+  },
 };
 
 // Their own keys.

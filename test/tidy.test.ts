@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '..');
 const sharedByProviders = [
   ...['src/discovery/exchanges.ts', 'src/discovery/host-names.ts'],
   ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
+  'src/discovery/self-description.ts',
 ];
 
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
@@ -32,13 +33,20 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/host-names.ts',
     'src/discovery/provider.ts',
   ],
+  'src/discovery/self-description.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   // A provider has a folder, and knows no other.
   ...Object.fromEntries(
     foldersOf('src/discovery').map((folder) => [
       folder,
-      ['src/base', 'src/model', 'src/discovery/provider.ts', ...sharedByProviders],
+      [
+        ...['src/base', 'src/model', 'src/discovery/provider.ts', ...sharedByProviders],
+        // What is made of containers, the provider and the registrar have in common.
+        ...(folder === 'src/discovery/docker' ? ['src/containers'] : []),
+      ],
     ]),
   ),
+  'src/containers': ['src/base', 'src/model'],
+  'src/registrar': ['src/base', 'src/model', 'src/containers'],
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
@@ -55,7 +63,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/doors.ts': [
     'src/base',
     'src/control/port-claims.ts',
+    'src/containers',
     'src/discovery/consul',
+    'src/discovery/docker',
     'src/discovery/etcd',
     'src/discovery/host-names.ts',
     'src/discovery/http-pools.ts',
@@ -127,7 +137,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ['src/config', 'src/cli'],
   zod: ['src/config'],
   consul: ['src/discovery/consul'],
-  undici: ['src/discovery', 'src/health'],
+  undici: ['src/discovery', 'src/health', 'src/containers/door.ts', 'src/registrar/door.ts'],
   'prom-client': ['src/observe'],
   pino: ['src/main.ts', 'src/cli'],
 };
@@ -145,6 +155,7 @@ const behindDoors = [
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
+  ...['src/containers/door.ts', 'src/registrar/door.ts'],
   ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
 ];
 

@@ -82,6 +82,7 @@ export class SimProcess {
       random: kernel.chance(`process ${number}`).next,
       loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, open }),
       loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
+      loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),

@@ -4,6 +4,8 @@ export interface Flag {
   readonly name: string;
   /** What its value is called in help; '' for a switch. */
   readonly value: string;
+  /** It may stand without its value. */
+  readonly isOptional?: boolean;
   /** The variable that sets the same; '' for none. */
   readonly environment: string;
   readonly isRepeatable?: boolean;

@@ -8,7 +8,7 @@ import type { Command, Flag, ParsedArguments } from './command.ts';
 import { commands } from './commands.ts';
 
 /** Registries of other set-ups, by the flags that will name them. */
-const NOT_YET = ['docker', 'dns', 'zookeeper'];
+const NOT_YET = ['dns', 'zookeeper'];
 
 // `upriver schema | head` reads what it wants and goes: no failure of ours.
 process.stdout.on('error', (error) => {
@@ -57,13 +57,23 @@ function parse(command: Command, argv: readonly string[]): ParsedArguments | str
   );
   try {
     const allowPositionals = command.words !== '';
-    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals });
+    const args = withValues(command, argv);
+    const { values, positionals } = parseArgs({ args, options, allowPositionals });
     const extra = positionals[command.words.split(' ').length];
     if (extra !== undefined) return `${command.name}: unexpected argument '${extra}'`;
     return { flags: values, words: positionals };
   } catch (error) {
     return whatIsWrong(messageOf(error), command);
   }
+}
+
+/** `--docker` before another flag, or at the end, stands without its value. */
+function withValues({ flags }: Command, argv: readonly string[]): string[] {
+  const optional = flags.flatMap(({ name, isOptional }) => (isOptional ? [`--${name}`] : []));
+  return argv.map((word, i) => {
+    const hasNone = argv[i + 1]?.startsWith('-') !== false;
+    return optional.includes(word) && hasNone ? `${word}=` : word;
+  });
 }
 
 /** What node:util says of a command line, in our words where we know more. */
@@ -108,8 +118,9 @@ function helpOf(command: Command | null): string {
   return [usage, '', command.help, ...flags, ...codes].join('\n');
 }
 
-function flagLine({ name, value, environment, help, isRepeatable }: Flag): string {
-  const head = `  --${name}${value === '' ? '' : ` ${value}`}`;
+function flagLine({ name, value, environment, help, isRepeatable, isOptional }: Flag): string {
+  const shown = isOptional === true ? `[${value}]` : value;
+  const head = `  --${name}${value === '' ? '' : ` ${shown}`}`;
   const notes = [environment, isRepeatable ? 'repeatable' : ''].filter((note) => note !== '');
   const tail = notes.length === 0 ? '' : ` [${notes.join(', ')}]`;
   return `${head.padEnd(36)}${help}${tail}`;

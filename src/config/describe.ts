@@ -1,15 +1,21 @@
 // What a service says of itself in the registry, read as settings. Whoever may register a service
 // writes it: a setting that is wrong spoils itself alone, and none reaches beyond the service
 // (docs/security.md).
+import type { z } from 'zod';
 import type { Service } from '../model/service.ts';
 import { plainSource, type ServiceSource } from '../model/source.ts';
 import { buildService } from './build.ts';
 import { fromPairs } from './flags.ts';
 import type { ListenInput } from './schema/listen.ts';
-import { type ServiceInput, serviceSchema } from './schema/service.ts';
+import { buildOwnRoute, ownRouteSchema } from './schema/router.ts';
+import { serviceSchema } from './schema/service.ts';
 import { parse } from './validate.ts';
 
 type Settings = Readonly<Record<string, string>>;
+
+/** What a service may say of itself: its settings, and a route on a router of the registry. */
+const describedSchema = serviceSchema.extend({ route: ownRouteSchema.optional() });
+type ServiceInput = z.output<typeof describedSchema>;
 
 const PROBLEMS_MAX = 20;
 const NAME_CHARS_MAX = 200;
@@ -29,10 +35,15 @@ export function describeService(
   if (input === null) return { service: null, problems: problems.slice(0, PROBLEMS_MAX) };
   const listen = input.listen.map(withoutName);
   const isNamed = problems.some((problem) => problem.startsWith('tag listen:'));
-  if (listen.length === 0 && !isNamed) problems.push(NO_LISTEN);
+  const isTcp = input.protocol === 'tcp';
+  const route = isTcp ? undefined : input.route;
+  if (isTcp && input.route !== undefined) problems.push(NO_ROUTES);
+  const isNowhere = listen.length === 0 && route === undefined;
+  if (isNowhere && !isNamed) problems.push(NO_LISTEN);
   const service = { ...buildService(name, { ...input, listen }), from: source };
+  const ownRoute = route && buildOwnRoute(name, unnamed(route));
   return {
-    service: listen.length === 0 ? null : service,
+    service: isNowhere ? null : ownRoute === undefined ? service : { ...service, ownRoute },
     problems: problems.slice(0, PROBLEMS_MAX),
   };
 }
@@ -42,6 +53,7 @@ function servedName({ registry, service }: ServiceSource): string {
   return registry === 'etcd' ? service.replaceAll('/', '-') : service;
 }
 
+const NO_ROUTES = 'tag route: a tcp service has no routes: expected tag listen';
 const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service on';
 
 /** Whether a service may give itself this setting, looked at alone. */
@@ -100,7 +112,7 @@ function parseSettings(source: ServiceSource, settings: Settings) {
   const { output, problems } = parse({
     data: { ...tree, from: { registry, service, accept } },
     where: (path) => `tag ${path.map(String).join('.')}`,
-    schema: serviceSchema,
+    schema: describedSchema,
   });
   return { output, problems: problems.map(({ where, message }) => `${where}: ${message}`) };
 }
@@ -117,6 +129,7 @@ function objection(input: ServiceInput, key: string): string {
   if (first === 'health' && /^password/.test(second)) {
     return `tag ${key}: passwords, and files of this machine, are no matter of tags`;
   }
+  if (first === 'route') return routeProblem(input, second, rest);
   if (first === 'balance') return hashProblem(input);
   if (first === 'http' && second === 'trusted_proxies') {
     return `tag ${key}: whom to trust is no matter of tags`;
@@ -141,7 +154,21 @@ function listenProblem({ address }: ListenInput): string {
   return `tag listen: ${JSON.stringify(address.host)}: expected a port or IP address and port`;
 }
 
+function routeProblem({ route }: ServiceInput, key: string, rest: readonly string[]) {
+  const listen = route?.listen ?? [];
+  if (key === 'listen' && (rest.length > 0 || listen.length !== 1)) {
+    return 'tag route.listen: expected one port or address:port';
+  }
+  const { kind } = listen[0]?.address ?? {};
+  if (kind === 'unix') return 'tag route.listen: expected a port or address:port';
+  return listen.map(listenProblem).find((one) => one !== '') ?? '';
+}
+
 const LOCALHOST = 'localhost';
+
+function unnamed(route: NonNullable<ServiceInput['route']>) {
+  return { ...route, listen: route.listen.map(withoutName) };
+}
 
 function withoutName(listen: ListenInput): ListenInput {
   const { address } = listen;

@@ -1,6 +1,7 @@
 // What the environment configures: our own variables, and Consul's as its own CLI reads them.
 import { closest } from '../base/closest.ts';
 import { dockerDiscover } from './docker-discover.ts';
+import { dockerTls } from './docker-environment.ts';
 import { drCon } from './dr-con.ts';
 import type { Problem } from './problem.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
@@ -80,6 +81,9 @@ export function fromEnvironment(env: Environment): FromEnvironment {
     tree = overlay(tree, treeAt(place.split('.'), normal(variable, value)));
     origins.set(place, variable);
   }
+  const docker = dockerTls(env);
+  tree = overlay(tree, docker.tree);
+  for (const [place, variable] of docker.origins) origins.set(place, variable);
   const { usual } = discover;
   return { tree, usual, problems, origins, isTls: YES.includes(env.CONSUL_HTTP_SSL ?? '') };
 }

@@ -50,7 +50,12 @@ export function fromFlags(flags: RunFlags): {
   }
   for (const name of FOLLOWED_NAMES) {
     const places = flags[name];
-    if (places?.length) put(`registries.${name}.${FOLLOWED[name].place}`, places, `--${name}`);
+    if (!places?.length) continue;
+    const named = places.filter((place) => place !== '');
+    // Without a value it is followed where it is by default.
+    if (named.length === 0 && FOLLOWED[name].flag.isOptional === true) {
+      put(`registries.${name}`, {}, `--${name}`);
+    } else put(`registries.${name}.${FOLLOWED[name].place}`, places, `--${name}`);
   }
   for (const text of flags.static ?? []) {
     const at = text.indexOf('=');

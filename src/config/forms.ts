@@ -81,6 +81,9 @@ export const LISTEN_RULE =
 
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
 
+/** Where a container engine answers. */
+export const ENGINE = `unix://.+|/.+|(?:tcp|https?)://[^\\s/@?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
+
 /** A name that the stats port is served under. */
 export const SERVED_NAME = '(?:\\*\\.)?[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+)*';
 

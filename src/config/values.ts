@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { parseBytes } from '../base/bytes.ts';
 import { closest } from '../base/closest.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
+import { parseEngineAddress } from '../model/engine-address.ts';
 import { UNRULED_FIELDS } from '../model/field-rules.ts';
 import {
   type ListenAddress,
@@ -20,6 +21,7 @@ import {
   anyCase,
   anyForm,
   DURATION,
+  ENGINE,
   type Form,
   HOST_NAME,
   HOST_PATTERN,
@@ -330,6 +332,20 @@ export const agentAddress = parsed({
   parse: parseAgent,
   expected: 'host:port, http://host:port, https://host:port or unix:///path',
   form: textForm(AGENT),
+});
+
+/** Where a container engine answers, as DOCKER_HOST says it. */
+export const engineAddress = parsed({
+  parse: (text) => {
+    try {
+      parseEngineAddress(text);
+      return text;
+    } catch {
+      return null;
+    }
+  },
+  expected: 'unix:///path, a path, tcp://host:port, http://host:port or https://host:port',
+  form: textForm(ENGINE),
 });
 
 function parseAgent(text: string): string | null {

@@ -11,7 +11,7 @@ import {
   type ListenSpec,
   mayListen,
 } from '../model/listener.ts';
-import { routesInOrder } from '../model/route.ts';
+import { type Route, routesInOrder } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
@@ -41,9 +41,9 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
   const { routers, configured, described, stats } = wishes;
   const places = new Places(wishes.names);
   const conflicts = new Map<string, string[]>();
-  const refuse = (wish: ListenerSnapshot, why: string): void => {
-    const told = conflicts.get(wish.service) ?? [];
-    conflicts.set(wish.service, [...told, `listener ${wish.key} ${why}`]);
+  const refuse = (wish: ListenerSnapshot, why: string, name = wish.service): void => {
+    const told = conflicts.get(name) ?? [];
+    conflicts.set(name, [...told, `listener ${wish.key} ${why}`]);
   };
   const ours = [...routers.flatMap(routerWishes), ...configured.flatMap(wishesOf)];
   for (const wish of ours) {
@@ -52,6 +52,7 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
     if (owner === '') places.add(wish);
     else refuse(wish, `is taken by ${owner}`);
   }
+  const shared = new SharedRouters(places);
   for (const service of described) {
     const { registry } = service.from;
     for (const wish of wishesOf(service)) {
@@ -59,8 +60,69 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
       if (why === '') places.add(wish);
       else if (why !== null) refuse(wish, why);
     }
+    const wish = routeWishOf(service);
+    if (wish === null) continue;
+    const mayJoin = shared.has(wish) && isAllowed(wish, wishes.allowed(registry));
+    const why = mayJoin ? '' : objection(wish, { ...wishes, places, registry });
+    const taken = why === '' ? shared.add(wish) : '';
+    if (taken !== '') refuse(wish, taken, service.name);
+    else if (why !== '' && why !== null) refuse(wish, why, service.name);
   }
-  return { listeners: places.all, conflicts };
+  return { listeners: shared.complete(places.all), conflicts };
+}
+
+/**
+ * Routers to which services that describe themselves add their routes: those of the configuration,
+ * where they leave hosts for that, and others that are made for it. Who names a host and path first
+ * has it; a host that the configuration names belongs to the operator.
+ */
+class SharedRouters {
+  private readonly places: Places;
+  private readonly added = new Map<string, Route[]>();
+
+  constructor(places: Places) {
+    this.places = places;
+  }
+
+  /** There is a router at exactly this address. */
+  has({ key }: ListenerSnapshot): boolean {
+    return this.places.at(key)?.service === '';
+  }
+
+  /** Adds the route of the wish; what is against that, or ''. */
+  add(wish: ListenerSnapshot): string {
+    const [route] = wish.routes;
+    const there = this.places.at(wish.key);
+    if (there === null) this.places.add({ ...wish, routes: [] });
+    const owned = there?.routes.some(({ host }) => host !== '' && covers(host, route!.host));
+    const shown = `${route!.host || '*'}${route!.path}`;
+    if (owned === true) return `has a route for ${shown} in the configuration`;
+    const others = this.added.get(wish.key) ?? [];
+    const same = others.find(({ host, path }) => host === route!.host && path === route!.path);
+    if (same !== undefined) return `has a route for ${shown} already: service ${same.service}`;
+    this.added.set(wish.key, [...others, route!]);
+    return '';
+  }
+
+  /** The listeners with all their routes. */
+  complete(listeners: readonly ListenerSnapshot[]): readonly ListenerSnapshot[] {
+    if (this.added.size === 0) return listeners;
+    return listeners.map((one) => {
+      const added = this.added.get(one.key);
+      return added === undefined
+        ? one
+        : { ...one, routes: routesInOrder([...one.routes, ...added]) };
+    });
+  }
+}
+
+/** Whether the pattern of a route is this host, or has it below. */
+function covers(pattern: string, host: string): boolean {
+  return pattern === host || (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)));
+}
+
+function isAllowed({ address }: ListenerSnapshot, allowed: readonly ListenRule[]): boolean {
+  return mayListen(allowed, address);
 }
 
 interface Rules extends Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> {
@@ -100,6 +162,10 @@ class Places {
     const near = this.byPort.get(place);
     if (near === undefined) this.byPort.set(place, [listener]);
     else near.push(listener);
+  }
+
+  at(key: string): ListenerSnapshot | null {
+    return this.byKey.get(key) ?? null;
   }
 
   /** Who has exactly this address; '' for nobody. */
@@ -155,6 +221,26 @@ function makeWishes({ name, protocol, listen, limits, timeouts }: Service): List
   return listen.map((spec) => {
     return { ...placed(spec), protocol, service: name, routes: [], ...policy };
   });
+}
+
+/** The router that a service asks for, with its own route alone. */
+const routeWishes = new WeakMap<Service, ListenerSnapshot>();
+
+function routeWishOf(service: Service): ListenerSnapshot | null {
+  const { ownRoute, name } = service;
+  if (ownRoute === undefined) return null;
+  let known = routeWishes.get(service);
+  if (known === undefined) {
+    const [wish] = makeWishes({ ...service, listen: [ownRoute.listen] });
+    known = {
+      ...wish!,
+      protocol: 'http',
+      service: '',
+      routes: [{ ...ownRoute.route, service: name }],
+    };
+    routeWishes.set(service, known);
+  }
+  return known;
 }
 
 function routerWishes(router: RouterSettings): ListenerSnapshot[] {

@@ -66,8 +66,15 @@ function barred(service: Service, facts: EndpointFacts, weight: number): Verdict
     return { state: 'down', reason: text, isOurs: true };
   }
   if (ejection !== null) return { state: 'ejected', reason: ejection.text, isOurs: true };
-  if (weight === 0) return { state: 'drain', reason: 'weight 0' };
+  if (weight === 0) return { state: 'drain', reason: whyNoWork(facts) };
   return null;
+}
+
+/** The registry may say why it gives no weight: a container that is about to end. */
+function whyNoWork({ endpoint, operator }: EndpointFacts): string {
+  const isTold = operator?.weight === undefined || operator.weight === null;
+  const text = isTold && endpoint.status === 'passing' ? endpoint.statusText : '';
+  return text === '' ? 'weight 0' : `registry: ${text}`;
 }
 
 /** What is worth saying of an endpoint that takes work. */

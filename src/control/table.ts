@@ -91,7 +91,7 @@ export class Table {
     const key = sourceKey(source);
     const before = this.described.get(key) ?? null;
     if (settings === null) return this.forgetSource(key);
-    const isSameWish = before?.settings.listen === settings.listen;
+    const isSameWish = before !== null && wishOf(before.settings) === wishOf(settings);
     const lowest = Math.min(order, isSameWish ? (before?.order ?? order) : order);
     if (before !== null && isDeepStrictEqual(before.settings, settings)) {
       if (lowest === before.order) return NO_CHANGE;
@@ -216,4 +216,10 @@ function where({ registry, service, datacenter }: ServiceSource): string {
   return datacenter === ''
     ? `${service} of ${registry}`
     : `${service} of ${registry} ${datacenter}`;
+}
+
+/** What a service wants that another one may want as well: its listener, its route. */
+function wishOf(settings: SourceSettings): string {
+  const keys = ['listen', 'route.listen', 'route.host', 'route.path'];
+  return JSON.stringify(keys.map((key) => settings[key] ?? ''));
 }

@@ -1,6 +1,7 @@
 // A service with its policy, complete: every default is filled in, every unit is in the name.
 // config/ makes these from YAML, flags, environment and registry tags; nothing else does.
 import type { ListenSpec } from './listener.ts';
+import type { Route } from './route.ts';
 import type { ServiceSource } from './source.ts';
 
 export type Protocol = 'http' | 'tcp';
@@ -259,6 +260,12 @@ export interface HttpPolicy {
   readonly headers: { readonly request: HeaderRules; readonly response: HeaderRules };
 }
 
+/** A route that a service asks for in its registry: on the router at this address. */
+export interface OwnRoute {
+  readonly listen: ListenSpec;
+  readonly route: Route;
+}
+
 export interface Service {
   readonly name: string;
   readonly from: ServiceSource;
@@ -275,4 +282,6 @@ export interface Service {
   readonly http: HttpPolicy;
   readonly tcp: TcpPolicy;
   readonly slowStartMs: number;
+  /** Of a service that describes itself, and is one of several behind a listener. */
+  readonly ownRoute?: OwnRoute;
 }

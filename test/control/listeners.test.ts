@@ -234,3 +234,74 @@ describe('the address of the stats port', () => {
     expect(planned.conflicts.has('a')).toBe(isTaken);
   });
 });
+
+describe('a route that a service asks for itself', () => {
+  const routed = (name: string, host: string, path = '/', port = 80) =>
+    makeService({
+      name,
+      from: plainSource('docker', name),
+      listen: [],
+      ownRoute: {
+        listen: on(port),
+        route: {
+          ...{ host, path, service: name, stripPrefix: '', addPrefix: '', rewriteHost: '' },
+          redirect: null,
+        },
+      },
+    });
+  const routesOf = (planned: ReturnType<typeof planListeners>, key = ':80') =>
+    planned.listeners
+      .find((one) => one.key === key)
+      ?.routes.map(({ host, path, service }) => `${host}${path} ${service}`);
+
+  it('makes a router of all that want its address, in order of precedence', () => {
+    const described = [routed('a', '*.x'), routed('b', 'a.x'), routed('c', 'a.x', '/api')];
+    const planned = plan({ described });
+    expect(keys(planned)).toEqual([':80 ']);
+    expect(planned.listeners[0]!.protocol).toBe('http');
+    expect(routesOf(planned)).toEqual(['a.x/api c', 'a.x/ b', '*.x/ a']);
+    expect(planned.conflicts.size).toBe(0);
+  });
+
+  it('goes to the first of those that want the same', () => {
+    const planned = plan({ described: [routed('a', 'a.x'), routed('b', 'a.x')] });
+    expect(routesOf(planned)).toEqual(['a.x/ a']);
+    const told = 'listener :80 has a route for a.x/ already: service a';
+    expect([...planned.conflicts]).toEqual([['b', [told]]]);
+  });
+
+  it('joins a router of the configuration, which keeps the hosts that it names', () => {
+    const route = (host: string, service: string) => ({
+      ...{ host, path: '/', service, stripPrefix: '', addPrefix: '', rewriteHost: '' },
+      redirect: null,
+    });
+    const routes = [route('', 'any'), route('own.x', 'own'), route('*.own.y', 'own')];
+    const routers = [{ listen: [on(80)], routes, limits, timeouts }];
+    const described = [routed('a', 'a.x'), routed('b', 'own.x', '/b'), routed('c', 'c.own.y')];
+    const planned = plan({ routers, described });
+    expect(routesOf(planned)).toEqual(['own.x/ own', 'a.x/ a', '*.own.y/ own', '/ any']);
+    expect([...planned.conflicts.keys()]).toEqual(['b', 'c']);
+  });
+
+  it('gets no address that is not allowed, nor one of a service or the stats port', () => {
+    const rules = [parseListenRule('81')!];
+    const [a, b] = [routed('a', 'a.x'), routed('b', 'b.x', '/', 81)];
+    expect(keys(plan({ described: [a, b], allowed: () => rules }))).toEqual([':81 ']);
+    const web = makeService({ name: 'web', listen: [on(80)] });
+    const refused = plan({ configured: [web], described: [a] });
+    expect(keys(refused)).toEqual([':80 web']);
+    expect([...refused.conflicts]).toEqual([['a', ['listener :80 is taken by service web']]]);
+    expect(keys(plan({ described: [a], stats: at(80) }))).toEqual([]);
+    const router = [{ listen: [on(80)], routes: [], limits, timeouts }];
+    const joined = plan({ routers: router, described: [a], allowed: () => rules });
+    expect(routesOf(joined)).toEqual([]);
+    expect(joined.conflicts.get('a')![0]).toContain('registries.docker.listen_allow');
+  });
+
+  it('waits while it is found out who has the address, and is told who has it', () => {
+    const described = [routed('a', 'a.x')];
+    expect(plan({ described, holderOf: () => null })).toMatchObject({ listeners: [] });
+    const taken = plan({ described, holderOf: () => 'process 7' });
+    expect([...taken.conflicts]).toEqual([['a', ['listener :80 is taken by process 7']]]);
+  });
+});

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { FollowedRegistry, RegistrySettings } from '../../model/registries/table.ts';
 import { isTree, type Tree } from '../tree.ts';
 import { buildConsul, consulDescribes, consulSchema } from './consul.ts';
+import { buildDocker, dockerDescribes, dockerSchema } from './docker.ts';
 import { buildEtcd, etcdDescribes, etcdSchema } from './etcd.ts';
 
 interface RegistrySchema<S extends z.ZodType, T> {
@@ -30,6 +31,12 @@ const ROWS = {
     description: 'Follow etcd.',
     build: buildEtcd,
     describes: etcdDescribes,
+  }),
+  docker: row({
+    schema: dockerSchema,
+    description: 'Follow the containers of Docker or Podman.',
+    build: buildDocker,
+    describes: dockerDescribes,
   }),
 } satisfies { [N in FollowedRegistry]: RegistrySchema<z.ZodType, RegistrySettings[N]> };
 

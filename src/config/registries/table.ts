@@ -17,7 +17,13 @@ export interface FollowedRow extends RegistryRow {
    */
   readonly place: string;
   /** The flag of `run` that sets `place`: its name is the registry's. */
-  readonly flag: { readonly value: string; readonly environment: string; readonly help: string };
+  readonly flag: {
+    readonly value: string;
+    /** It may stand without a value: the default is meant. */
+    readonly isOptional?: boolean;
+    readonly environment: string;
+    readonly help: string;
+  };
   /** Variables of the environment, and the key below `registries.NAME` that each sets. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -65,6 +71,18 @@ export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
       ETCD_CERT: 'tls.cert_file',
       ETCD_KEY: 'tls.key_file',
     },
+  },
+  docker: {
+    title: 'Docker',
+    from: ['tag', 'accept'],
+    place: 'address',
+    flag: {
+      value: 'SOCKET',
+      isOptional: true,
+      environment: 'DOCKER_HOST',
+      help: 'containers of Docker or Podman, by its socket or tcp://host:port',
+    },
+    variables: { DOCKER_HOST: 'address' },
   },
 };
 

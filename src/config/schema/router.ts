@@ -1,5 +1,6 @@
 // Several services behind one port: `routers`.
 import { z } from 'zod';
+import type { OwnRoute } from '../../model/service.ts';
 import type { RouterSettings } from '../../model/settings.ts';
 import {
   absolutePath,
@@ -34,6 +35,15 @@ export const routeSchema = z.strictObject({
     .meta({ description: 'Answer with this redirect instead.' }),
 });
 
+/** The route that a service gives itself in its registry: `route.host`, `route.path`, ... */
+export const ownRouteSchema = z.strictObject({
+  listen: listeners.prefault(['80']),
+  host: hostPattern.prefault(''),
+  path: absolutePath.prefault('/'),
+  strip: pathPrefix.prefault(''),
+  prefix: pathPrefix.prefault(''),
+});
+
 export const routerSchema = z.strictObject({
   listen: listeners.meta({ description: 'Where the router listens, written as for a service.' }),
   routes: z
@@ -53,6 +63,13 @@ export const routerSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'How long its clients may take.' }),
 });
+
+export function buildOwnRoute(service: string, own: z.output<typeof ownRouteSchema>): OwnRoute {
+  const { host, path, strip: stripPrefix, prefix: addPrefix } = own;
+  const rewrite = { stripPrefix, addPrefix, rewriteHost: '', redirect: null };
+  // There is one at least: an empty list is refused before.
+  return { listen: buildListen(own.listen[0]!), route: { host, path, service, ...rewrite } };
+}
 
 export function buildRouter(router: z.output<typeof routerSchema>): RouterSettings {
   return {

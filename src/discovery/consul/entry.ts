@@ -26,6 +26,3 @@ export interface Entry {
   } | null;
   readonly Checks?: readonly Check[] | null;
 }
-
-/** The greatest weight that an instance can have; sums of weights stay exact. */
-export const WEIGHT_MAX = 1_000_000;

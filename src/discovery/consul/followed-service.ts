@@ -8,8 +8,8 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
 import type { Known, Update } from '../provider.ts';
+import { describeEntries, type SelfDescription } from '../self-description.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
-import { describeEntries, type SelfDescription } from './self-description.ts';
 import { type Instance, instancesOf } from './translate.ts';
 
 /**

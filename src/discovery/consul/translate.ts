@@ -3,9 +3,9 @@
 // one odd instance is left out, and spoils nothing for the others.
 import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
+import { ownWeight, WEIGHT_MAX } from '../self-description.ts';
 import { ConsulError } from './answer.ts';
-import { type Check, type Entry, WEIGHT_MAX } from './entry.ts';
-import { ownWeight } from './self-description.ts';
+import type { Check, Entry } from './entry.ts';
 
 export type { Check, Entry } from './entry.ts';
 

@@ -2,12 +2,14 @@
 // rows in config (config/registries/table.ts and schemas.ts) and for its provider (providers.ts).
 import type { ListenRule } from '../listener.ts';
 import type { ConsulSettings } from './consul.ts';
+import type { DockerSettings } from './docker.ts';
 import type { EtcdSettings } from './etcd.ts';
 
 /** By the key in `registries`. */
 export interface RegistrySettings {
   readonly consul: ConsulSettings;
   readonly etcd: EtcdSettings;
+  readonly docker: DockerSettings;
 }
 
 /** What is followed by a key of `registries`. */

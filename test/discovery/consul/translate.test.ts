@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { describeEntries } from '../../../src/discovery/consul/self-description.ts';
 import {
   type Check,
   type Entry,
   instancesOf,
   listOf,
 } from '../../../src/discovery/consul/translate.ts';
+import { describeEntries } from '../../../src/discovery/self-description.ts';
 
 const check = (Status: string, more: Check = {}): Check => ({ CheckID: 'c', Status, ...more });
 

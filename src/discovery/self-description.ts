@@ -1,8 +1,21 @@
 // What the instances of a service say of themselves: tags `PREFIX.key=value` and Meta `PREFIX-key`.
 // Pure. Whoever may register an instance writes these: every text is bounded, and one odd instance
 // spoils nothing that the others say.
-import type { ServiceSettings } from '../provider.ts';
-import { type Entry, WEIGHT_MAX } from './entry.ts';
+import type { ServiceSettings } from './provider.ts';
+
+/** The greatest weight that an instance can have; sums of weights stay exact. */
+export const WEIGHT_MAX = 1_000_000;
+
+/** An instance that may say something of itself. Foreign data: every field may be of another type. */
+export interface Entry {
+  readonly Service?: {
+    readonly ID?: string;
+    readonly Tags?: readonly string[] | null;
+    readonly Meta?: Readonly<Record<string, string>> | null;
+    /** Rises with each change of the instance. */
+    readonly ModifyIndex?: number;
+  } | null;
+}
 
 /** Settings that a service gives itself, and what is wrong with them. */
 export interface SelfDescription {
@@ -24,7 +37,8 @@ export interface Reading {
 
 /** The one setting that concerns an instance and not its service. */
 const WEIGHT = 'weight';
-const LISTEN = 'listen';
+/** What another service may want as well: who said so first has it. */
+const WISHES: readonly string[] = ['listen', 'route.host'];
 /** Settings of one instance, and characters of a key or value: no known setting comes near. */
 const SETTINGS_MAX = 64;
 const TEXT_MAX = 1024;
@@ -55,7 +69,9 @@ export function describeEntries(entries: readonly Entry[], reading: Reading): Se
     const ranked = rank(key, values, reading);
     const [value, vote] = ranked[0]!;
     chosen.set(key, value);
-    if (key === LISTEN && Number.isFinite(vote.oldest)) order = vote.oldest;
+    if (WISHES.includes(key) && Number.isFinite(vote.oldest)) {
+      order = order === 0 ? vote.oldest : Math.min(order, vote.oldest);
+    }
     if (ranked.length > 1) problems.add(disagreement(key, ranked));
   }
   // Not by assignment: `__proto__` is a key like any other.

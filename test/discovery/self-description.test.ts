@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Entry } from '../../../src/discovery/consul/entry.ts';
-import { describeEntries } from '../../../src/discovery/consul/self-description.ts';
+import type { Entry } from '../../src/discovery/consul/entry.ts';
+import { describeEntries } from '../../src/discovery/self-description.ts';
 
 const reading = { prefix: 'upriver' };
 

@@ -1,0 +1,62 @@
+// Connections to a container engine, over a unix socket or TCP. One of them is held by the stream of
+// events for as long as the engine lives.
+import { statSync } from 'node:fs';
+import { Agent, buildConnector } from 'undici';
+import { CodedError, messageOf } from '../base/coded-error.ts';
+import { readRegularFile } from '../base/regular-file.ts';
+import { BOUNDS } from '../model/bounds.ts';
+import type { EngineAddress } from '../model/engine-address.ts';
+import type { TlsSettings } from '../model/registries/tls.ts';
+import type { EngineTransport } from './transport.ts';
+
+/** The stream of events, what is asked at a time, and a few to spare. */
+const CONNECTIONS_MAX = 16;
+const CONNECT_MS_MAX = 5000;
+
+export function openEngine(address: EngineAddress, tls: TlsSettings): EngineTransport {
+  const { socketPath, url } = address;
+  const isTls = url.startsWith('https:');
+  const connect = buildConnector({
+    timeout: CONNECT_MS_MAX,
+    ...(socketPath === '' ? {} : { socketPath }),
+    ...(isTls ? certificates(tls) : {}),
+  });
+  const agent = new Agent({ connect, connections: CONNECTIONS_MAX, allowH2: false });
+  return {
+    get: async ({ path, signal }) => {
+      const { statusCode, headers, body } = await agent.request({
+        origin: socketPath === '' ? url : 'http://docker',
+        method: 'GET',
+        path,
+        signal,
+        // The client's deadline bounds both; events have none: Podman sends no head before the first.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+      return { status: statusCode, headers, body };
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+export function hasSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+}
+
+function certificates({ caFile, certFile, keyFile, serverName, verify }: TlsSettings) {
+  return {
+    rejectUnauthorized: verify,
+    ...(caFile === '' ? {} : { ca: read(caFile) }),
+    ...(certFile === '' ? {} : { cert: read(certFile) }),
+    ...(keyFile === '' ? {} : { key: read(keyFile) }),
+    ...(serverName === '' ? {} : { servername: serverName }),
+  };
+}
+
+function read(file: string): Buffer {
+  try {
+    return readRegularFile(file, BOUNDS.tlsFile.max);
+  } catch (error) {
+    throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
+  }
+}

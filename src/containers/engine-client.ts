@@ -1,0 +1,250 @@
+// Asks a container engine: what runs, what a container is, and what happens to it. Speaks the API of
+// Docker, in the version that the engine itself offers; Podman answers the same questions.
+import type { Clock } from '../base/clock.ts';
+import { CodedError, codeOf, messageOf } from '../base/coded-error.ts';
+import { Turns } from '../base/turns.ts';
+import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
+import { type EngineAddress, parseEngineAddress } from '../model/engine-address.ts';
+import type { TlsSettings } from '../model/registries/tls.ts';
+import { type Container, containerOf, type ListedContainer, listedOf } from './container.ts';
+import { type EngineEvent, eventOf } from './event.ts';
+import type { EngineResponse, EngineTransport, HasSocket, OpenEngine } from './transport.ts';
+
+const DEADLINE_MS = 10_000;
+/** The newest version of the API that is known to answer as read here. */
+const API_MAX = [1, 52] as const;
+/** The engine's clock is read in whole seconds, and before the events are asked for. */
+const SINCE_SLACK_S = 1;
+const ERROR_BYTES = 1024;
+
+/** The engine can't be asked, or answers something else than was asked. */
+export class EngineError extends CodedError {
+  /** Of its answer; 0 where there was none. */
+  readonly status: number;
+
+  constructor(code: string, message: string, status = 0) {
+    super(code, message);
+    this.status = status;
+  }
+}
+
+export interface EngineClientOptions {
+  /** In the order in which they are tried: the first whose socket is there is used. */
+  readonly addresses: readonly EngineAddress[];
+  readonly tls: TlsSettings;
+  readonly clock: Clock;
+  readonly open: OpenEngine;
+  readonly hasSocket: HasSocket;
+}
+
+export interface Inspected {
+  readonly container: Container;
+  /** The engine's answer as it is. */
+  readonly json: unknown;
+}
+
+export class EngineClient {
+  private readonly options: EngineClientOptions;
+  private transport: EngineTransport | null = null;
+  private base = '';
+  private current: EngineAddress;
+
+  constructor(options: EngineClientOptions) {
+    this.options = options;
+    this.current = options.addresses[0] ?? parseEngineAddress('/var/run/docker.sock');
+  }
+
+  get address(): EngineAddress {
+    return this.current;
+  }
+
+  /**
+   * Asks the engine for its version and its time; to be called before anything else, and again after
+   * each failure. Returns a time, in s since the epoch, before which nothing has to be told.
+   */
+  async begin(signal: AbortSignal): Promise<number> {
+    await this.reopen();
+    const { headers } = await this.ask('/_ping', BOUNDS.containerInspection, signal);
+    this.base = versionOf(headers['api-version']);
+    const date = Date.parse(textOf(headers.date));
+    const ms = Number.isNaN(date) ? this.options.clock.wallMs() : date;
+    return Math.floor(ms / 1000) - SINCE_SLACK_S;
+  }
+
+  /** The containers that run or are paused. */
+  async list(signal: AbortSignal): Promise<ListedContainer[]> {
+    const path = `${this.base}/containers/json`;
+    const listed = listedOf(await this.json(path, BOUNDS.containerList, signal));
+    if (listed.length > BOUNDS.containers.max) throw tooMuch(BOUNDS.containers);
+    return listed;
+  }
+
+  /** Null where there is no such container any more. */
+  async inspect(id: string, signal: AbortSignal): Promise<Inspected | null> {
+    const path = `${this.base}/containers/${id}/json`;
+    try {
+      const json = await this.json(path, BOUNDS.containerInspection, signal);
+      const container = containerOf(json);
+      if (container === null) throw new EngineError('not-a-container', `${path}: no container`);
+      return { container, json };
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  /** `bridge`, `overlay`, ...; '' where it can't be had. */
+  async networkDriver(id: string, signal: AbortSignal): Promise<string> {
+    const path = `${this.base}/networks/${encodeURIComponent(id)}`;
+    try {
+      const json = await this.json(path, BOUNDS.containerInspection, signal);
+      const { Driver } = json as { Driver?: unknown };
+      return textOf(Driver);
+    } catch (error) {
+      if (error instanceof EngineError && error.status !== 0) return '';
+      throw error;
+    }
+  }
+
+  /**
+   * What happens to containers from `since` (s since the epoch) on. Ends only by an error: also when
+   * the engine ends the stream.
+   */
+  async *events(since: number, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    // The names of actions are matched here: Docker and Podman filter by different ones.
+    const filters = encodeURIComponent('{"type":["container","network"]}');
+    const path = `${this.base}/events?since=${since}&filters=${filters}`;
+    const { body } = await this.get(path, signal);
+    try {
+      for await (const line of linesOf(body)) {
+        const event = eventOf(line);
+        if (event !== null) yield event;
+      }
+    } catch (error) {
+      throw error instanceof EngineError ? error : failure(error, 'the stream of events');
+    }
+    throw new EngineError('ended', 'the engine ended the stream of events');
+  }
+
+  async close(): Promise<void> {
+    await this.transport?.close();
+    this.transport = null;
+  }
+
+  private async reopen(): Promise<void> {
+    const { addresses, hasSocket, open, tls } = this.options;
+    await this.close();
+    const found = addresses.find(({ socketPath }) => socketPath === '' || hasSocket(socketPath));
+    this.current = found ?? this.current;
+    this.base = '';
+    this.transport = open(this.current, tls);
+  }
+
+  private async json(path: string, bound: Bound, signal: AbortSignal): Promise<unknown> {
+    const { text } = await this.ask(path, bound, signal);
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new EngineError('not-json', `${path}: answered what is not JSON`, 200);
+    }
+  }
+
+  private async ask(path: string, bound: Bound, signal: AbortSignal) {
+    const { clock } = this.options;
+    const aborter = new AbortController();
+    const abort = (): void => aborter.abort();
+    let isLate = false;
+    const deadline = clock.setTimer(DEADLINE_MS, () => {
+      isLate = true;
+      aborter.abort();
+    });
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      const { headers, body } = await this.get(path, aborter.signal);
+      return { headers, text: await readText(body, bound, clock) };
+    } catch (error) {
+      if (isLate) throw new EngineError('timeout', `${path}: no answer within ${DEADLINE_MS} ms`);
+      throw error instanceof EngineError ? error : failure(error, path);
+    } finally {
+      deadline.cancel();
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** The answer, where its status is 200. */
+  private async get(path: string, signal: AbortSignal): Promise<EngineResponse> {
+    if (this.transport === null) throw new EngineError('closed', 'the connection is closed');
+    const response = await this.transport.get({ path, signal }).catch((error: unknown) => {
+      throw failure(error, path);
+    });
+    if (response.status === 200) return response;
+    const text = await readStart(response.body, ERROR_BYTES);
+    const message = /"message"\s*:\s*"([^"]*)"/.exec(text)?.[1] ?? text.split('\n')[0] ?? '';
+    const { status } = response;
+    throw new EngineError(`status-${status}`, `${path}: answered ${status}: ${message}`, status);
+  }
+}
+
+/** `/v1.41`, the newest version that both know; '' where the engine names none. */
+function versionOf(header: unknown): string {
+  const [, major = '', minor = ''] = /^(\d+)\.(\d+)$/.exec(textOf(header)) ?? [];
+  if (major === '') return '';
+  const isNewer = Number(major) > API_MAX[0] || Number(minor) > API_MAX[1];
+  return isNewer ? `/v${API_MAX.join('.')}` : `/v${major}.${minor}`;
+}
+
+async function readText(body: AsyncIterable<Buffer>, bound: Bound, clock: Clock): Promise<string> {
+  const turns = new Turns(clock);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > bound.max) throw tooMuch(bound);
+    if (turns.isOver) await turns.next();
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+async function readStart(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= bytesMax) break;
+  }
+  return Buffer.concat(chunks).toString('utf8', 0, bytesMax);
+}
+
+async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const bound = BOUNDS.containerEvent;
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of body) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      const line = rest.toString('utf8', 0, end).trim();
+      rest = rest.subarray(end + 1);
+      if (line !== '') yield line;
+    }
+    if (rest.length > bound.max) throw tooMuch(bound);
+  }
+}
+
+function tooMuch(bound: Bound): EngineError {
+  const text = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
+  return new EngineError('too-large', text, 200);
+}
+
+function failure(error: unknown, what: string): EngineError {
+  const code = codeOf(error) || 'failed';
+  const hint = code === 'EACCES' ? ' (may this user read and write the socket?)' : '';
+  const why =
+    error instanceof AggregateError ? error.errors.map(messageOf).join('; ') : messageOf(error);
+  return new EngineError(code, `${what}: ${why || code}${hint}`);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

@@ -1,0 +1,71 @@
+// One line of an engine's stream of events (GET /events). Docker and Podman name some of them
+// differently; what says nothing of a container's life is none. Pure.
+
+export interface EngineEvent {
+  /** Container id. */
+  readonly id: string;
+  readonly kind: 'change' | 'die' | 'kill';
+  /** What the engine calls it. */
+  readonly action: string;
+  /** The number of the signal of a `kill`; 0 where it is not said. */
+  readonly signal: number;
+  /** Of a `die`. */
+  readonly exitCode: number;
+  /** When it happened, ns since the epoch by the engine's clock. */
+  readonly atNs: bigint;
+}
+
+/** What makes it worth looking at a container again; exec_*, top, attach and the like do not. */
+const CHANGES: ReadonlySet<string> = new Set([
+  ...['start', 'restart', 'pause', 'unpause', 'rename', 'update', 'stop', 'destroy', 'remove'],
+  ...['health_status', 'connect', 'disconnect', 'restore', 'oom', 'cleanup', 'sync'],
+]);
+
+/** Null for what concerns no container, and for what is no event. */
+export function eventOf(line: string): EngineEvent | null {
+  const event = parse(line);
+  const actor = objectOf(event.Actor);
+  const attributes = objectOf(actor.Attributes);
+  const type = textOf(event.Type);
+  // `health_status: healthy`, `exec_start: /bin/sh -c ...`
+  const action = (textOf(event.Action) || textOf(event.status)).split(':')[0]!.trim();
+  const id = type === 'network' ? textOf(attributes.container) : textOf(actor.ID);
+  if (!/^[0-9a-f]{12,128}$/.test(id)) return null;
+  if (type !== 'container' && type !== 'network') return null;
+  const atNs = timeOf(event);
+  const common = { id, action, signal: 0, exitCode: 0, atNs };
+  if (action === 'die' || action === 'died') {
+    const code = Number(attributes.exitCode ?? attributes.containerExitCode ?? 0);
+    return { ...common, kind: 'die', exitCode: Number.isInteger(code) ? code : 0 };
+  }
+  if (action === 'kill') {
+    const signal = Number(attributes.signal ?? 0);
+    return { ...common, kind: 'kill', signal: Number.isInteger(signal) ? signal : 0 };
+  }
+  return CHANGES.has(action) ? { ...common, kind: 'change' } : null;
+}
+
+/** A JSON number of this size is exact to 256 ns, and nothing starts and is stopped within that. */
+function timeOf(event: Readonly<Record<string, unknown>>): bigint {
+  const { time, timeNano } = event;
+  if (typeof timeNano === 'number' && timeNano > 0) return BigInt(Math.trunc(timeNano));
+  return typeof time === 'number' && time > 0 ? BigInt(Math.trunc(time)) * 1_000_000_000n : 0n;
+}
+
+function parse(line: string): Readonly<Record<string, unknown>> {
+  try {
+    return objectOf(JSON.parse(line));
+  } catch {
+    return {};
+  }
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  // Every field of it is looked at before it is used.
+  const isObject = typeof value === 'object' && value !== null;
+  return isObject ? (value as Readonly<Record<string, unknown>>) : {};
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

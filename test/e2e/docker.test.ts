@@ -1,0 +1,205 @@
+// Containers of a real engine, straight from its socket: started, stopped, killed, paused and turned
+// unhealthy under load, and the engine itself killed.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Engine, hasEngine, startEngine } from '../support/engine.ts';
+import { type Load, startLoad } from '../support/load.ts';
+import { freePorts } from '../support/ports.ts';
+import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+
+let engine: Engine;
+const endings: (() => Promise<unknown>)[] = [];
+beforeAll(async () => {
+  if (hasEngine) engine = await startEngine();
+});
+afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+  await engine?.removeAll();
+});
+afterAll(async () => {
+  await engine?.stop();
+});
+
+interface EndpointAnswer {
+  readonly id: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly requests: number;
+}
+
+async function endpointsOf(upriver: UpriverProcess, service: string): Promise<EndpointAnswer[]> {
+  const response = await fetch(`${upriver.statsUrl}/api/v1/services/${service}`);
+  // The API's own shape (docs/reference/admin-api.md).
+  return ((await response.json()) as { endpoints?: EndpointAnswer[] }).endpoints ?? [];
+}
+
+/** `w1:80 up, w2:80 drain`. */
+async function statesOf(upriver: UpriverProcess, service: string): Promise<string> {
+  const endpoints = await endpointsOf(upriver, service);
+  return endpoints
+    .map(({ id, state }) => `${id} ${state}`)
+    .sort()
+    .join(', ');
+}
+
+/** Follows the engine; what it publishes is open at its address. */
+async function follow(args: readonly string[] = [], env: Record<string, string> = {}) {
+  const config = `registries: { docker: { host: ${engine.address} } }`;
+  const upriver = await startUpriver({
+    args: [...args, '--workers', '1', '--config', await configFile(config)],
+    env: { DOCKER_HOST: `unix://${engine.socket}`, ...env },
+  });
+  endings.push(() => upriver.stop());
+  return upriver;
+}
+
+async function configFile(text: string): Promise<string> {
+  const { mkdtemp, rm, writeFile } = await import('node:fs/promises');
+  const folder = await mkdtemp('/tmp/upriver-docker-');
+  endings.push(() => rm(folder, { recursive: true }));
+  await writeFile(`${folder}/upriver.yaml`, text);
+  return `${folder}/upriver.yaml`;
+}
+
+function load(port: number): Load {
+  const url = `http://127.0.0.1:${port}/`;
+  return startLoad({ url, perSecond: 100, timeoutMs: 10_000 });
+}
+
+async function endpointOf(upriver: UpriverProcess, id: string): Promise<EndpointAnswer> {
+  const found = (await endpointsOf(upriver, 'web')).find((one) => one.id === id);
+  if (found === undefined) throw new Error(`web has no ${id}`);
+  return found;
+}
+
+const env = ['SERVICE_NAME=web'];
+
+describe.skipIf(!hasEngine)('containers', () => {
+  it('come and go under load, and no request is lost', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const labels = { 'upriver.listen': `127.0.0.1:${port}` };
+    await engine.run({ name: 'w1', env, labels });
+    const upriver = await follow();
+    const states = () => statesOf(upriver, 'web');
+    await expect.poll(states).toBe('w1:80 up');
+    const running = load(port);
+    await running.next(50);
+    await engine.run({ name: 'w2', env, labels });
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await engine.act('w1', 'stop');
+    await expect.poll(states).toBe('w2:80 up');
+    await engine.act('w1', 'start');
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await engine.act('w2', 'kill');
+    await expect.poll(states).toBe('w1:80 up');
+    await engine.act('w2', 'start');
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await engine.act('w1', 'pause');
+    await expect.poll(states).toBe('w2:80 up');
+    await running.next(50);
+    await engine.act('w1', 'unpause');
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await running.next(50);
+    const { failures, ok } = await running.stop();
+    expect(failures).toEqual([]);
+    expect(ok).toBeGreaterThan(150);
+  });
+
+  it('that are told to stop drain, and leave when they end', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const labels = { 'upriver.listen': `127.0.0.1:${port}` };
+    // Goes on serving after SIGTERM.
+    const script =
+      'hostname >/www/index.html; trap : TERM; httpd -f -p 80 -h /www & while :; do wait; done';
+    await engine.run({ name: 'w1', env, labels, command: ['/bin/sh', '-c', script] });
+    await engine.run({ name: 'w2', env, labels });
+    const upriver = await follow();
+    const running = load(port);
+    await running.next(50);
+    await engine.act('w1', 'kill?signal=SIGTERM');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 drain, w2:80 up');
+    const before = await endpointOf(upriver, 'w1:80');
+    expect(before.reason).toBe('registry: stopping: signal 15');
+    await running.next(50);
+    const after = await endpointOf(upriver, 'w1:80');
+    // What was being sent when it was told may have been counted late.
+    expect(after.requests - before.requests).toBeLessThan(5);
+    await engine.act('w1', 'kill');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w2:80 up');
+    expect((await running.stop()).failures).toEqual([]);
+  });
+
+  it('with a health check get work while it is good', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const health = { env, healthCommand: 'test -e /tmp/good' };
+    await engine.run({ name: 'w1', ...health });
+    await engine.run({ name: 'w2', env });
+    const upriver = await follow(['--service', `web=${port},from.registry=docker`]);
+    const reason = async () => (await endpointOf(upriver, 'w1:80')).reason;
+    // Its first check fails after a second.
+    await expect.poll(reason).toContain('unhealthy');
+    expect(await statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
+    const running = load(port);
+    await engine.exec('w1', 'touch /tmp/good');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
+    await engine.exec('w1', 'rm /tmp/good');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
+    await running.next(20);
+    expect((await running.stop()).failures).toEqual([]);
+    const { log } = upriver;
+    const starting = log.find(({ cause }) => String(cause).includes('health_status'));
+    expect(starting).toBeDefined();
+  });
+
+  it('on networks of their own, and without any published port, are reached', async () => {
+    await engine.makeNetwork('back');
+    await engine.run({ name: 'w1', env, network: 'back', labels: { 'upriver.listen': '9001' } });
+    await engine.run({ name: 'v1', publish: {}, env: ['VIRTUAL_HOST=a.test', 'VIRTUAL_PORT=80'] });
+    await engine.run({ name: 'v2', publish: {}, env: ['VIRTUAL_HOST=b.test', 'VIRTUAL_PATH=/x'] });
+    // On the engine's own host, where published ports are on loopback.
+    const [file = '', ...within] = [...engine.within, process.execPath, 'bin/upriver.mjs'];
+    const { spawn } = await import('node:child_process');
+    const args = ['run', '--docker', engine.socket, '--workers', '1'];
+    const child = spawn(file, [...within, ...args], { stdio: 'ignore' });
+    endings.push(async () => void child.kill('SIGKILL'));
+    const get = async (at: string, host: string): Promise<number> => {
+      const { request } = await import('undici');
+      const answer = await request(`http://${engine.address}:${at}`, { headers: { host } });
+      await answer.body.dump();
+      return answer.statusCode;
+    };
+    const status = (at: string, host: string) => get(at, host).catch((error) => String(error));
+    await expect.poll(() => status('9001/', 'any')).toBe(200);
+    await expect.poll(() => status('80/', 'a.test')).toBe(200);
+    // The container of b.test has no such file; a.test has the root alone.
+    await expect.poll(() => status('80/x/none', 'b.test')).toBe(404);
+    expect(await status('80/', 'b.test')).not.toBe(200);
+  });
+});
+
+describe.skipIf(!hasEngine)('an engine', () => {
+  it('that is killed holds the table; when it is back, so are its containers', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const labels = { 'upriver.listen': `127.0.0.1:${port}` };
+    const options = { env, labels, restart: 'always' } as const;
+    await engine.run({ name: 'w1', ...options });
+    await engine.run({ name: 'w2', ...options });
+    const upriver = await follow();
+    const ports = async () => [await engine.portOf('w1'), await engine.portOf('w2')];
+    const before = await ports();
+    const running = load(port);
+    await running.next(20);
+    await engine.kill();
+    await upriver.waitForLog(({ msg }) => msg.includes('last known table stays'), 'outage');
+    await running.next(100);
+    expect((await running.stop()).failures).toEqual([]);
+    expect(await statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
+    // It ends them, and starts them again on other ports.
+    await engine.start();
+    await upriver.waitForLog(({ msg }) => msg === 'the registry answers again', 'return');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
+    expect(await ports()).not.toEqual(before);
+    const again = load(port);
+    await again.next(50);
+    expect((await again.stop()).failures).toEqual([]);
+  });
+});

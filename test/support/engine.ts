@@ -1,0 +1,171 @@
+// A real Docker Engine for tests, apart from any other on the machine: it has a network namespace of
+// its own, so what containers publish is open at `address`, not on loopback. Needs root.
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Agent } from 'undici';
+
+const run = promisify(execFile);
+const script = join(import.meta.dirname, '..', '..', 'scripts', 'start-docker');
+
+/** For describe.skipIf(!hasEngine). In CI its absence is an error instead. */
+export const hasEngine = findEngine();
+
+export interface ContainerOptions {
+  readonly name: string;
+  readonly image?: string;
+  readonly env?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** `80/tcp` -> a port of the host, `10.0.0.1:80`, or '' for any. */
+  readonly publish?: Readonly<Record<string, string>>;
+  readonly expose?: readonly string[];
+  readonly network?: string;
+  /** A shell command; exit code 0 is healthy. Run every second. */
+  readonly healthCommand?: string;
+  readonly restart?: 'always' | 'no';
+  readonly command?: readonly string[];
+}
+
+export interface Engine {
+  readonly socket: string;
+  readonly address: string;
+  /** What runs a program where the engine is: its published ports are on loopback there. */
+  readonly within: readonly string[];
+  /** Creates and starts a container; resolves with its id. */
+  run(options: ContainerOptions): Promise<string>;
+  /** POST /containers/NAME/ACTION: start, stop, kill?signal=TERM, pause, unpause, restart, ... */
+  act(name: string, action: string): Promise<void>;
+  remove(name: string): Promise<void>;
+  removeAll(): Promise<void>;
+  /** Runs a shell command in a container. */
+  exec(name: string, command: string): Promise<void>;
+  inspect(name: string): Promise<unknown>;
+  /** The port of the host on which this one is published. */
+  portOf(name: string, port?: string): Promise<number>;
+  makeNetwork(name: string): Promise<void>;
+  /** kill -9 of the engine; its containers run on. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startEngine(): Promise<Engine> {
+  // Paths of sockets are short.
+  const folder = mkdtempSync('/tmp/upriver-engine-');
+  const start = async (): Promise<string> => (await run(script, [folder])).stdout.trim();
+  const socket = await start();
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8').trim();
+  let agent = new Agent({ connect: { socketPath: socket } });
+  const ask = async (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) => {
+    const { statusCode, body: answer } = await agent.request({
+      ...{ origin: 'http://docker', method, path, headers: { 'content-type': 'application/json' } },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    if (statusCode >= 400) throw new Error(`${method} ${path} answered ${statusCode}: ${text}`);
+    // The engine's own shape.
+    return (text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : null) as never;
+  };
+  const engine: Engine = {
+    socket,
+    address: read('address'),
+    within: ['nsenter', `--net=/run/netns/${read('engine/netns')}`],
+    run: async (options) => {
+      const path = `/containers/create?name=${encodeURIComponent(options.name)}`;
+      const { Id } = (await ask('POST', path, creation(options))) as { Id: string };
+      await ask('POST', `/containers/${Id}/start`);
+      return Id;
+    },
+    act: (name, action) => ask('POST', `/containers/${name}/${action}`),
+    remove: (name) => ask('DELETE', `/containers/${name}?force=1`),
+    removeAll: async () => {
+      const all = (await ask('GET', '/containers/json?all=1')) as { Id: string }[];
+      await Promise.all(all.map(({ Id }) => engine.remove(Id)));
+    },
+    exec: async (name, command) => {
+      const Cmd = ['/bin/sh', '-c', command];
+      const { Id } = (await ask('POST', `/containers/${name}/exec`, { Cmd })) as { Id: string };
+      await ask('POST', `/exec/${Id}/start`, { Detach: true });
+    },
+    inspect: (name) => ask('GET', `/containers/${name}/json`),
+    portOf: async (name, port = '80/tcp') => {
+      const { NetworkSettings } = (await engine.inspect(name)) as {
+        NetworkSettings: { Ports: Record<string, { HostPort: string }[]> };
+      };
+      return Number(NetworkSettings.Ports[port]![0]!.HostPort);
+    },
+    makeNetwork: (name) => ask('POST', '/networks/create', { Name: name }),
+    kill: async () => {
+      process.kill(Number(read('engine/dockerd.pid')), 'SIGKILL');
+      await agent.destroy();
+    },
+    start: async () => {
+      await start();
+      agent = new Agent({ connect: { socketPath: socket } });
+    },
+    stop: async () => {
+      await agent.destroy();
+      engines.delete(folder);
+      await run(script, ['stop', folder]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  engines.add(folder);
+  return engine;
+}
+
+function creation(options: ContainerOptions): object {
+  const { publish = { '80/tcp': '' }, expose = [], healthCommand, restart = 'no' } = options;
+  const ports = Object.entries(publish).map(([port, binding]) => {
+    const at = binding.lastIndexOf(':');
+    return [port, [{ HostIp: binding.slice(0, Math.max(at, 0)), HostPort: binding.slice(at + 1) }]];
+  });
+  const second = 1_000_000_000;
+  return {
+    Image: options.image ?? 'whoami',
+    Env: options.env ?? [],
+    Labels: options.labels ?? {},
+    ExposedPorts: Object.fromEntries(
+      [...Object.keys(publish), ...expose].map((port) => [port, {}]),
+    ),
+    ...(options.command === undefined ? {} : { Cmd: options.command }),
+    ...(healthCommand === undefined
+      ? {}
+      : {
+          Healthcheck: {
+            ...{ Test: ['CMD-SHELL', healthCommand], Interval: second, Timeout: 10 * second },
+            ...{ Retries: 1 },
+          },
+        }),
+    HostConfig: {
+      PortBindings: Object.fromEntries(ports),
+      RestartPolicy: { Name: restart },
+      ...(options.network === undefined ? {} : { NetworkMode: options.network }),
+    },
+  };
+}
+
+/** Whether an engine can be started here; says so loudly where it can't. */
+function findEngine(): boolean {
+  try {
+    if (process.getuid?.() !== 0) throw new Error('it needs root');
+    const bin = execFileSync(script, ['find'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).trim();
+    return existsSync(bin);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    if (process.env.CI !== undefined) throw new Error(`no Docker Engine to test with: ${why}`);
+    console.error(`\n*** A Docker Engine can't be started; its tests are SKIPPED ***\n${why}\n`);
+    return false;
+  }
+}
+
+// A test run that is ended early must not leave engines behind.
+const engines = new Set<string>();
+process.on('exit', () => {
+  for (const folder of engines) execFileSync(script, ['stop', folder], { stdio: 'ignore' });
+});
