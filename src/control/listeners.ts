@@ -74,7 +74,8 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
 /**
  * Routers to which services that describe themselves add their routes: those of the configuration,
  * where they leave hosts for that, and others that are made for it. Who names a host and path first
- * has it; a host that the configuration names belongs to the operator.
+ * has it; a host that the configuration names belongs to the operator, and so do all where it has a
+ * route without a host.
  */
 class SharedRouters {
   private readonly places: Places;
@@ -94,7 +95,7 @@ class SharedRouters {
     const [route] = wish.routes;
     const there = this.places.at(wish.key);
     if (there === null) this.places.add({ ...wish, routes: [] });
-    const owned = there?.routes.some(({ host }) => host !== '' && covers(host, route!.host));
+    const owned = there?.routes.some(({ host }) => covers(host, route!.host));
     const shown = `${route!.host || '*'}${route!.path}`;
     if (owned === true) return `has a route for ${shown} in the configuration`;
     const others = this.added.get(wish.key) ?? [];
@@ -116,9 +117,13 @@ class SharedRouters {
   }
 }
 
-/** Whether the pattern of a route is this host, or has it below. */
+/** Whether the pattern of a route is this host, has it below, or takes every host. */
 function covers(pattern: string, host: string): boolean {
-  return pattern === host || (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)));
+  return (
+    pattern === '' ||
+    pattern === host ||
+    (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)))
+  );
 }
 
 function isAllowed({ address }: ListenerSnapshot, allowed: readonly ListenRule[]): boolean {

@@ -275,12 +275,17 @@ describe('a route that a service asks for itself', () => {
       ...{ host, path: '/', service, stripPrefix: '', addPrefix: '', rewriteHost: '' },
       redirect: null,
     });
-    const routes = [route('', 'any'), route('own.x', 'own'), route('*.own.y', 'own')];
+    const routes = [route('own.x', 'own'), route('*.own.y', 'own')];
     const routers = [{ listen: [on(80)], routes, limits, timeouts }];
     const described = [routed('a', 'a.x'), routed('b', 'own.x', '/b'), routed('c', 'c.own.y')];
     const planned = plan({ routers, described });
-    expect(routesOf(planned)).toEqual(['own.x/ own', 'a.x/ a', '*.own.y/ own', '/ any']);
+    expect(routesOf(planned)).toEqual(['own.x/ own', 'a.x/ a', '*.own.y/ own']);
     expect([...planned.conflicts.keys()]).toEqual(['b', 'c']);
+    // A route without a host takes every host.
+    const whole = [{ listen: [on(80)], routes: [route('', 'any')], limits, timeouts }];
+    const refused = plan({ routers: whole, described: [routed('a', 'a.x')] });
+    expect(routesOf(refused)).toEqual(['/ any']);
+    expect([...refused.conflicts.keys()]).toEqual(['a']);
   });
 
   it('gets no address that is not allowed, nor one of a service or the stats port', () => {
