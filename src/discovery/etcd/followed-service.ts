@@ -172,8 +172,13 @@ export class FollowedService {
   }
 }
 
+/** Whether the service says where it wants to be served, rightly or not: what is wrong is to be told. */
+export function wantsPort(records: Records['records']): boolean {
+  return records.has('port') || settingsOf(records) !== null;
+}
+
 /** What the service says of itself; null where it does not say where it wants to be served. */
-export function settingsOf(records: Records['records']): ServiceSettings | null {
+function settingsOf(records: Records['records']): ServiceSettings | null {
   const own: Record<string, string> = {};
   for (const { reading } of records.values()) {
     if (reading.kind === 'port') own.listen ??= String(reading.port);

@@ -14,7 +14,7 @@ import { ApiSet } from './api-set.ts';
 import { EtcdClient } from './client.ts';
 import { Doubts } from './doubt.ts';
 import type { EtcdError } from './error.ts';
-import { FollowedService, settingsOf, type Word } from './followed-service.ts';
+import { FollowedService, type Word, wantsPort } from './followed-service.ts';
 import { canonicalName } from './layout.ts';
 import { type Api, Stock } from './stock.ts';
 import type { OpenEtcd } from './transport.ts';
@@ -68,6 +68,11 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   inherit(sources: readonly ServiceSource[]): void {
+    this.doubtHeld(sources);
+  }
+
+  /** What is held of them, etcd may be yet to name again. */
+  private doubtHeld(sources: readonly ServiceSource[]): void {
     const { clock, known } = this.options;
     const isHeld = sources.some((source) => known?.(source).isHeld === true);
     if (isHeld) this.doubts.open('first answer while endpoints are held', clock.nowMs());
@@ -107,6 +112,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     const wasEmpty = this.stock.isEmpty;
     const wasListed = this.apis.isListed;
     const changed = this.stock.reset(api, entries, dirs);
+    if (!wasListed) this.doubtHeld(this.configured);
     if (doubt !== '') this.doubts.open(doubt, receivedMs);
     this.noteFilling(wasEmpty, false, receivedMs);
     this.apis.listed(api);
@@ -202,8 +208,9 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   private noteDescribed(service: string): void {
-    if (!this.options.settings.selfDescribed) return;
-    const isDescribed = settingsOf(this.stock.recordsOf(service)) !== null;
+    const { layout, selfDescribed } = this.options.settings;
+    if (!selfDescribed || layout === 'skydns') return;
+    const isDescribed = wantsPort(this.stock.recordsOf(service));
     const absence = this.described.get(service);
     if (isDescribed && this.described.size < BOUNDS.configServices.max) {
       absence?.cancel();
