@@ -78,7 +78,7 @@ export function exampleYaml(): string {
   ];
   const rows = keyRows().map((row) => ({ ...row, key: row.key.replaceAll('NAME', 'example') }));
   const skipped =
-    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect)$|workers$)|\[\]/;
+    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect|primary\.by)$|workers$)|\[\]/;
   for (const { key, fallback, description } of rows.filter((row) => !skipped.test(row.key))) {
     const parts = key.split('.');
     const indent = '  '.repeat(parts.length - 1);

@@ -6,6 +6,7 @@ import type { Random } from './base/prng.ts';
 import type { HasSocket, OpenEngine } from './containers/transport.ts';
 import type { Probe as ProbePort } from './control/port-claims.ts';
 import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { LockWatch } from './discovery/consul/lock-watch.ts';
 import type { ConsulProvider } from './discovery/consul/provider.ts';
 import type { OpenConsul } from './discovery/consul/transport.ts';
 import type { DockerProvider } from './discovery/docker/provider.ts';
@@ -25,6 +26,7 @@ import type { StartThread } from './supervisor/thread-door.ts';
 export interface ConsulParts {
   readonly ConsulProvider: typeof ConsulProvider;
   readonly KvWatch: typeof KvWatch;
+  readonly LockWatch: typeof LockWatch;
   readonly open: OpenConsul;
 }
 
@@ -87,14 +89,16 @@ export const nodeDoors: Doors = {
 
 // What speaks with Consul (and its HTTP client) is loaded where Consul is followed: 4 MiB.
 async function loadConsul(): Promise<ConsulParts> {
-  const [{ ConsulProvider }, { KvWatch }, { HttpPools }] = await Promise.all([
+  const [{ ConsulProvider }, { KvWatch }, { LockWatch }, { HttpPools }] = await Promise.all([
     import('./discovery/consul/provider.ts'),
     import('./discovery/consul/kv-watch.ts'),
+    import('./discovery/consul/lock-watch.ts'),
     import('./discovery/http-pools.ts'),
   ]);
   return {
     ConsulProvider,
     KvWatch,
+    LockWatch,
     open: (tls, onProtocol) => new HttpPools(tls, onProtocol),
   };
 }

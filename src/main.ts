@@ -140,6 +140,7 @@ export class Upriver {
       settings: () => this.settings,
       known: (source) => this.controller.knownOf(source),
       onUpdate: (update) => this.updates.push(update),
+      onLock: (key, holder) => this.controller.onLock(key, holder),
     });
     this.keeper = this.makeKeeper();
   }
@@ -217,6 +218,7 @@ export class Upriver {
     await this.firstApplied();
     this.refuseConfigured(this.firstErrors);
     await this.providers.watchOverlay(settings);
+    await this.providers.watchLocks(settings, false);
     this.watchAddresses();
     this.awaitReady();
   }

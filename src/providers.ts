@@ -3,6 +3,7 @@
 // registry. What a provider does is its own (discovery/); how well it goes is asked of all alike.
 import type { Logger } from './base/log.ts';
 import type { KvWatch } from './discovery/consul/kv-watch.ts';
+import type { LockWatch } from './discovery/consul/lock-watch.ts';
 import type { Known, Provider, ProviderStatus, Update } from './discovery/provider.ts';
 import { ProviderSet } from './discovery/provider-set.ts';
 import { StaticProvider } from './discovery/static.ts';
@@ -23,6 +24,8 @@ export interface ProvidersOptions {
   readonly onUpdate: (update: Update) => void;
   /** The overlay of the configuration in the registry is this text now; null when it is gone. */
   readonly onOverlay: (key: string, text: string | null) => void;
+  /** Names of who holds the lock of this key now. */
+  readonly onLock: (key: string, holder: readonly string[]) => void;
   /** How many services Consul is asked for one by one; a simulation gives less. */
   readonly consulDirectMax?: number;
 }
@@ -76,6 +79,8 @@ export class Providers {
   private overlay: KvWatch | null = null;
   /** What the overlay said last; null where there is none. */
   private overlayText: string | null = null;
+  /** By key. */
+  private readonly locks = new Map<string, LockWatch>();
   private isStopped = false;
 
   constructor(options: ProvidersOptions) {
@@ -103,7 +108,9 @@ export class Providers {
       if (after.registries[name] === undefined) continue;
       await this.changeOne(name, before.registries, after.registries);
     }
-    if (isOther(before.registries.consul, after.registries.consul)) await this.watchOverlay(after);
+    const isOtherConsul = isOther(before.registries.consul, after.registries.consul);
+    if (isOtherConsul) await this.watchOverlay(after);
+    await this.watchLocks(after, isOtherConsul);
   }
 
   /** The settings are in force: ends what they don't name any more. */
@@ -150,15 +157,40 @@ export class Providers {
     this.overlay.start();
   }
 
+  /** Follows the locks that services name. `isOther`: Consul is to be asked in another way. */
+  async watchLocks({ registries, services }: Settings, isOther: boolean): Promise<void> {
+    const { doors, log, onLock } = this.options;
+    const { clock, random } = doors;
+    const settings = registries.consul;
+    const keys = services.flatMap(({ primary }) => (primary?.by === 'lock' ? primary.lock : []));
+    const wanted = new Set(settings === undefined ? [] : keys);
+    for (const [key, watch] of this.locks) {
+      if (wanted.has(key) && !isOther) continue;
+      this.locks.delete(key);
+      void watch.stop();
+    }
+    if (settings === undefined || wanted.size === 0) return;
+    const { LockWatch, open } = await doors.loadConsul();
+    for (const key of wanted) {
+      if (this.isStopped || this.locks.has(key)) continue;
+      const onHolder = (holder: readonly string[]) => onLock(key, holder);
+      const watch = new LockWatch({ settings, key, clock, random, log, open, onHolder });
+      this.locks.set(key, watch);
+      watch.start();
+    }
+  }
+
   /** How well it goes with each registry; the overlay's key is asked for with rights of its own. */
   statuses(): ProviderStatus[] {
     const overlay = this.overlay === null ? [] : [this.overlay.status()];
-    return [...this.set.statuses(), ...overlay];
+    const locks = [...this.locks.values()].map((watch) => watch.status());
+    return [...this.set.statuses(), ...overlay, ...locks];
   }
 
   async stop(): Promise<void> {
     this.isStopped = true;
-    await Promise.all([this.set.stop(), this.overlay?.stop()]);
+    const locks = [...this.locks.values()].map((watch) => watch.stop());
+    await Promise.all([this.set.stop(), this.overlay?.stop(), ...locks]);
   }
 }
 

@@ -81,6 +81,7 @@ beforeEach(async () => {
     ...{ doors, log: silentLogger, settings: () => settings },
     isGoodSetting: () => true,
     known: () => ({ endpoints: [], isHeld: false }),
+    onLock: () => {},
     onOverlay: () => {},
     onUpdate: (update) => {
       const { registry, service } =

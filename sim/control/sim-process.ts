@@ -5,6 +5,7 @@ import type { Logger } from '../../src/base/log.ts';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
+import { LockWatch } from '../../src/discovery/consul/lock-watch.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import type { Doors } from '../../src/doors.ts';
 import { Upriver } from '../../src/main.ts';
@@ -80,7 +81,7 @@ export class SimProcess {
     const doors: Doors = {
       clock,
       random: kernel.chance(`process ${number}`).next,
-      loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, open }),
+      loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, LockWatch, open }),
       loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
       loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
       resolve: around.resolve,

@@ -49,6 +49,7 @@ export function drawPolicy(
       onDrainMs: null,
       keepAlive: null,
     },
+    primary: null,
     slowStartMs: chance.pick([0, 0, 1000]),
   });
 }

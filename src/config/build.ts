@@ -10,6 +10,7 @@ import { buildHttp } from './schema/http.ts';
 import { buildLimits, buildTimeouts } from './schema/limits.ts';
 import { buildListen } from './schema/listen.ts';
 import { buildPassive } from './schema/passive.ts';
+import { buildPrimary } from './schema/primary.ts';
 import { buildRetry } from './schema/retry.ts';
 import { buildRouter } from './schema/router.ts';
 import type { ServiceInput } from './schema/service.ts';
@@ -36,13 +37,15 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
 
 export function buildService(name: string, input: ServiceInput): Service {
   const { balance, health, protocol } = input;
+  const check = health === undefined ? null : buildHealth(health, protocol);
+  const primary = buildPrimary({ ...input, health: check });
   return {
     name,
     from: buildSource(name, input.from),
     listen: input.listen.map(buildListen),
     protocol,
     balance,
-    health: health === undefined ? null : buildHealth(health, protocol),
+    health: check === null ? null : { ...check, wantsRole: primary?.by === 'check' },
     passive: buildPassive(input.passive, balance),
     panic: input.panic,
     retry: buildRetry(input.retry),
@@ -50,6 +53,7 @@ export function buildService(name: string, input: ServiceInput): Service {
     limits: buildLimits(input.limits),
     http: buildHttp(input.http),
     tcp: buildTcp(input.tcp),
+    primary,
     slowStartMs: input.slow_start,
   };
 }

@@ -8,6 +8,7 @@ import type { Problem } from './problem.ts';
 import { REGISTRIES } from './registries/table.ts';
 import { routeContradictions } from './route-consistency.ts';
 import { LISTENER_KEYS } from './schema/limits.ts';
+import { ROLE_CHECKS } from './schema/primary.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { unreadyKeys } from './unready.ts';
 import { orList } from './values.ts';
@@ -55,11 +56,30 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   }
   const problem = registryProblem(service, draft);
   if (problem !== '') tell(['from', 'registry'], problem);
+  for (const [key, message] of primaryMisfits(service)) tell(['primary', key], message);
   for (const [key, message] of checkMisfits(service.tree.health)) tell(['health', key], message);
   for (const key of deadKeys(service)) {
     if (hasPath(service.tree, key)) tell(key, whyDead(key, service, draft));
   }
   return found;
+}
+
+/** A way to know the primary that leads nowhere. */
+function primaryMisfits({ tree, protocol }: DraftService): [string, string][] {
+  if (tree.select !== 'primary' || protocol === undefined) return [];
+  const primary = isTree(tree.primary) ? tree.primary : {};
+  const health = isTree(tree.health) ? tree.health : null;
+  const { by } = primary;
+  const lock = primary.lock ?? '';
+  if (by === 'lock' && lock === '') return [['lock', 'is missing: expected a key of Consul']];
+  if (by === 'check' && health === null) {
+    return [['by', `there is no check: expected health of type ${orList(ROLE_CHECKS)}`]];
+  }
+  const isByCheck = by === 'check' || (by === undefined && lock === '' && health !== null);
+  const type = health?.type ?? (protocol === 'tcp' ? 'tcp' : 'http');
+  const isTold = ROLE_CHECKS.some((one) => one === type) || health?.path !== undefined;
+  if (!isByCheck || isTold) return [];
+  return [['by', `a check by ${type} tells no role: expected ${orList(ROLE_CHECKS)}`]];
 }
 
 /** Which kinds of checks a key is about. */

@@ -126,6 +126,9 @@ function objection(input: ServiceInput, key: string): string {
     if (key !== first) return `tag ${key}: expected tag listen, with a port or address:port alone`;
     return input.listen.map(listenProblem).find((one) => one !== '') ?? '';
   }
+  if (key === 'primary.lock' || (key === 'primary.by' && input.primary.by === 'lock')) {
+    return `tag ${key}: which keys are read is no matter of tags`;
+  }
   if (first === 'health' && /^password/.test(second)) {
     return `tag ${key}: passwords, and files of this machine, are no matter of tags`;
   }

@@ -10,7 +10,7 @@ import { isTree, type Tree } from './tree.ts';
 
 /** Keys without children, by the place of their map; NAME is any name, [] any element. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  'services.NAME': ['listen', 'protocol', 'balance', 'slow_start'],
+  'services.NAME': ['listen', 'protocol', 'balance', 'slow_start', 'select'],
   'services.NAME.from': [
     ...['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer'],
     'accept',
@@ -33,6 +33,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
     ...['idle_body', 'idle_tunnel', 'idle_tcp'],
   ],
+  'services.NAME.primary': ['by', 'tag'],
   'services.NAME.tcp': [
     ...['early_failure', 'on_down', 'on_drain'],
     ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],

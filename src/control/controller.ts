@@ -71,6 +71,8 @@ export class Controller implements TableView {
   private readonly leftOut = new Set<string>();
   /** Of them those that are configured. */
   private readonly ownLeftOut = new Set<string>();
+  /** Names of who holds a lock, by its key. */
+  private readonly locks = new Map<string, readonly string[]>();
   private settings: Settings | null = null;
   private isClosed = false;
 
@@ -130,6 +132,7 @@ export class Controller implements TableView {
       events: this.events,
       refusal: ({ service }, endpoint) =>
         this.policy.refusal(service.from.registry, endpoint, service.health?.port ?? 0),
+      lockHolder: (key) => this.locks.get(key) ?? null,
       nextVersion: () => this.publisher.nextVersion,
       onChange: (service) => this.publisher.change(service.name),
     });
@@ -175,6 +178,20 @@ export class Controller implements TableView {
       cause,
     );
     return this.applySource(key, cause) || hasSettled;
+  }
+
+  /** The lock of this key is held by whoever has one of these names; by nobody where there are none. */
+  onLock(key: string, holder: readonly string[]): void {
+    if (this.isClosed) return;
+    this.locks.set(key, holder);
+    const cause = {
+      kind: 'registry',
+      text: `lock ${key}: ${holder.join(', ') || 'not held'}`,
+    } as const;
+    for (const record of this.records.values()) {
+      const { primary } = record.service;
+      if (primary?.by === 'lock' && primary.lock === key) this.endpoints.review(record, cause);
+    }
   }
 
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */
@@ -367,9 +384,11 @@ export class Controller implements TableView {
   }
 
   /** What is wrong with what it says of itself, and with its endpoints. */
-  private ownProblems({ name, service, refusals }: ServiceRecord): string[] {
+  private ownProblems({ name, service, refusals, primary }: ServiceRecord): string[] {
     const refused = [...refusals].map(([id, why]) => `endpoint ${id}: ${why}`);
+    const isHeadless = service.primary !== null && primary.id === '';
     return [
+      ...(isHeadless ? [`no primary: ${primary.why}`] : []),
       ...(this.table.get(name)?.problems ?? []),
       ...this.sources.problemsOf(sourceKey(service.from)),
       ...shortened(refused, REFUSALS_MAX),

@@ -20,6 +20,7 @@ import { type EjectionKind, type StreakReport, streakText } from '../model/strea
 import type { EventLog } from './events.ts';
 import type { Admitted } from './guard.ts';
 import type { OperatorWords } from './operator.ts';
+import { choosePrimary } from './primary.ts';
 import { reconcile } from './reconcile.ts';
 import type { EndpointRecord, ServiceRecord } from './service-record.ts';
 import type { Slots } from './slots.ts';
@@ -47,6 +48,8 @@ export interface EndpointsOptions {
   /** Why nothing may be sent to this endpoint; '' where it may. */
   readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
   /** The version of the table that the changes made now will be part of. */
+  /** Names of who holds the lock of this key; null while that is not known. */
+  readonly lockHolder: (key: string) => readonly string[] | null;
   readonly nextVersion: () => number;
   /** An endpoint of this service is new, gone, or not what it was. */
   readonly onChange: (service: ServiceRecord) => void;
@@ -105,7 +108,7 @@ export class Endpoints {
     }
     const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
     if (isLong && removedLast < gone.length) this.goOn(service, admitted, cause);
-    else this.reviewPanic(service, cause);
+    else this.review(service, cause);
     return removed + added + removedLast > 0;
   }
 
@@ -142,7 +145,7 @@ export class Endpoints {
       this.watch({ service, record });
       this.decide({ service, record }, cause);
     }
-    this.reviewPanic(service, cause);
+    this.review(service, cause);
   }
 
   /**
@@ -160,7 +163,7 @@ export class Endpoints {
       this.decide(place, cause);
       concerned.add(place.service);
     }
-    for (const service of concerned) this.reviewPanic(service, cause);
+    for (const service of concerned) this.review(service, cause);
     return concerned;
   }
 
@@ -389,6 +392,7 @@ export class Endpoints {
       hasWorked,
       before,
       check: this.checkOf(service, endpoint.id),
+      standby: standbyOf(service, endpoint.id),
       operator: operator.get(service.name, endpoint.id),
       nowMs: clock.wallMs(),
     });
@@ -406,7 +410,48 @@ export class Endpoints {
   /** A change of one endpoint, after which the service is looked at as a whole. */
   private decideAlone(place: Place, cause: Cause): void {
     this.decide(place, cause);
-    this.reviewPanic(place.service, cause);
+    this.review(place.service, cause);
+  }
+
+  /** What concerns the service as a whole. */
+  review(service: ServiceRecord, cause: Cause): void {
+    this.reviewPrimary(service, cause);
+    this.reviewPanic(service, cause);
+  }
+
+  /** Whether another endpoint is the primary now, or none. */
+  private reviewPrimary(service: ServiceRecord, cause: Cause): void {
+    const { primary: policy } = service.service;
+    if (policy === null) return;
+    const { primary: before } = service;
+    const records = [...service.endpoints.values()];
+    const after = choosePrimary({
+      policy,
+      candidates: records.map(({ endpoint }) => {
+        return { endpoint, check: this.checkOf(service, endpoint.id) };
+      }),
+      before: before.id,
+      holder: policy.by === 'lock' ? this.options.lockHolder(policy.lock) : null,
+    });
+    for (const id of after.contested) this.options.checks.hurry(checkKey(service, id));
+    if (after.id === before.id && after.why === before.why) return;
+    service.primary = after;
+    this.tellPrimary(service, cause);
+    // The old one first: nothing is sent to two at a time.
+    const old = records.filter(({ endpoint }) => endpoint.id !== after.id);
+    const chosen = records.filter(({ endpoint }) => endpoint.id === after.id);
+    for (const record of [...old, ...chosen]) this.decide({ service, record }, cause);
+  }
+
+  private tellPrimary(service: ServiceRecord, cause: Cause): void {
+    const { events, clock, log } = this.options;
+    const { name, primary } = service;
+    const { id, why } = primary;
+    const step = { from: 'primary', to: id === '' ? 'no-primary' : 'primary', reason: why };
+    events.add({ atMs: clock.wallMs(), service: name, endpoint: id, ...step, cause });
+    const fields = { service: name, endpoint: id, cause: `${cause.kind}: ${cause.text}` };
+    if (id === '') log.warn({ ...fields, reason: why }, 'no primary: the service gets no traffic');
+    else log.info(fields, 'primary changed');
   }
 
   private reviewPanic(service: ServiceRecord, cause: Cause): void {
@@ -477,7 +522,8 @@ export class Endpoints {
     const step = { from: before?.state ?? '', to: after?.state ?? '', reason };
     events.add({ atMs: clock.wallMs(), ...names, ...step, cause });
     const fields = { ...names, ...step, cause: `${cause.kind}: ${cause.text}` };
-    if (step.to === 'down' || step.to === 'ejected') log.warn(fields, `endpoint ${step.to}`);
+    const isBad = step.to === 'down' || step.to === 'ejected';
+    if (isBad && after?.isStandby !== true) log.warn(fields, `endpoint ${step.to}`);
     else log.info(fields, `endpoint ${step.to || 'gone'}`);
   }
 }
@@ -493,7 +539,14 @@ function reasonOf(
 }
 
 function isSame(a: Endpoint, b: Endpoint): boolean {
-  return a.weight === b.weight && a.status === b.status && a.statusText === b.statusText;
+  const isOtherwise = a.weight === b.weight && a.status === b.status;
+  return isOtherwise && a.statusText === b.statusText && a.tags?.join() === b.tags?.join();
+}
+
+/** Why this endpoint gets nothing where the service follows its primary; '' where it may. */
+function standbyOf({ service, primary }: ServiceRecord, id: string): string {
+  if (service.primary === null || id === primary.id) return '';
+  return primary.id === '' ? `no primary: ${primary.why}` : `standby: the primary is ${primary.id}`;
 }
 
 function checkKey(service: ServiceRecord, endpointId: string): string {

@@ -18,6 +18,8 @@ export interface EndpointFacts {
   /** Null where it is not ejected now. */
   readonly ejection: Ejection | null;
   readonly operator: OperatorWord | null;
+  /** Why it gets nothing though it works: it is not the primary. '' where it may. */
+  readonly standby?: string;
   /** It has taken work at some time. */
   readonly hasWorked: boolean;
   /** What was decided last; null for a new endpoint. */
@@ -43,15 +45,17 @@ export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndp
   const reason = state === 'slow-start' && verdict.reason === '' ? 'warming up' : verdict.reason;
   const sinceMs = before !== null && before.state === state ? before.sinceMs : nowMs;
   const { id, address, port } = endpoint;
-  const isSpare = verdict.isOurs === true && facts.hasWorked && weight > 0;
-  const found = { state, reason, sinceMs, isSpare, slowStartFromMs };
+  const { standby = '' } = facts;
+  const isStandby = standby !== '';
+  const isSpare = verdict.isOurs === true && facts.hasWorked && weight > 0 && !isStandby;
+  const found = { state, reason, sinceMs, isSpare, isStandby, slowStartFromMs };
   const after = { id, address, port, weight, slot, ...found };
   return before !== null && isSame(before, after) ? before : after;
 }
 
 /** Why it may not take new work, the weightiest reason first; null where it may. */
 function barred(service: Service, facts: EndpointFacts, weight: number): Verdict | null {
-  const { check, ejection, endpoint, operator, refused } = facts;
+  const { check, ejection, endpoint, operator, refused, standby = '' } = facts;
   const { status } = endpoint;
   if (refused !== '') return { state: 'down', reason: refused };
   if (operator?.state === 'maint') return { state: 'maint', reason: 'operator: maintenance' };
@@ -66,6 +70,7 @@ function barred(service: Service, facts: EndpointFacts, weight: number): Verdict
     return { state: 'down', reason: text, isOurs: true };
   }
   if (ejection !== null) return { state: 'ejected', reason: ejection.text, isOurs: true };
+  if (standby !== '') return { state: 'down', reason: standby };
   if (weight === 0) return { state: 'drain', reason: whyNoWork(facts) };
   return null;
 }
@@ -106,6 +111,7 @@ function isSame(a: EffectiveEndpoint, b: EffectiveEndpoint): boolean {
     a.sinceMs === b.sinceMs &&
     a.slot === b.slot &&
     a.isSpare === b.isSpare &&
+    a.isStandby === b.isStandby &&
     a.slowStartFromMs === b.slowStartFromMs
   );
 }

@@ -8,6 +8,7 @@ import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpo
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import type { EjectionKind } from '../model/streak.ts';
+import type { PrimaryChoice } from './primary.ts';
 import type { EndpointView } from './view.ts';
 
 /** Passive health wanted an endpoint out, and policy let it stay. */
@@ -63,6 +64,8 @@ export class ServiceRecord {
   working = 0;
   spare = 0;
   isPanicking = false;
+  /** The primary, where the service follows it. */
+  primary: PrimaryChoice = { id: '', why: 'is not known yet', contested: [] };
 
   constructor(service: Service, slot: number) {
     this.service = service;

@@ -185,7 +185,11 @@ export class Checker {
     watch.state = observe(before, { ...outcome, durationMs, atMs: clock.wallMs() }, watch.check);
     watch.wasUp ||= watch.state.isUp;
     this.schedule(watch, this.nextMs(watch));
-    if (watch.state.isUp !== before.isUp || !before.isKnown) onChange(watch.key, watch.state);
+    // A role that was not confirmed counts less than one that was.
+    const hasTurned = watch.state.last?.role !== before.last?.role;
+    if (watch.state.isUp !== before.isUp || !before.isKnown || hasTurned) {
+      onChange(watch.key, watch.state);
+    }
   }
 
   /** Begins the checks that are due, in their order, as far as the bounds allow. */

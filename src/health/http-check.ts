@@ -31,7 +31,10 @@ export async function checkHttp(
     sent.on('response', (response) => {
       const status = response.statusCode ?? 0;
       const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
-      resolve({ isGood, text: `${method} ${path} answered ${status}` });
+      const text = `${method} ${path} answered ${status}`;
+      // As Patroni's /primary has it: who is not the primary answers otherwise.
+      const role = isGood ? 'primary' : 'replica';
+      resolve(check.wantsRole ? { isGood, text, role } : { isGood, text });
       discard(response);
     });
     sent.end();

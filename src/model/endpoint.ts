@@ -15,6 +15,8 @@ export interface Endpoint {
   readonly status: RegistryStatus;
   /** Why the status isn't passing: check output or maintenance reason; '' when passing. */
   readonly statusText: string;
+  /** As registered, where the registry has tags; some of them where there are many. */
+  readonly tags?: readonly string[];
 }
 
 /** What we decided. `up` and `slow-start` get new work; the others don't. */
@@ -38,6 +40,8 @@ export interface EffectiveEndpoint {
    * it is used after all.
    */
   readonly isSpare: boolean;
+  /** The service follows its primary, and this is another: its sessions end at once. */
+  readonly isStandby?: boolean;
   /** When slow start began, ms since the epoch; 0 when it doesn't apply. */
   readonly slowStartFromMs: number;
 }

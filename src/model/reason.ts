@@ -129,6 +129,10 @@ const rows = {
     'timeout',
     'The endpoint did not answer in time.',
   ),
+  'not-primary': {
+    ...upstream(0, 'never', '', 'The endpoint is no longer the primary: its sessions are closed.'),
+    blamesEndpoint: false,
+  },
   'endpoint-left': {
     ...upstream(
       0,

@@ -266,6 +266,15 @@ export interface OwnRoute {
   readonly route: Route;
 }
 
+/** How the primary of a service is known, which alone gets traffic. */
+export interface PrimaryPolicy {
+  readonly by: 'check' | 'tag' | 'lock';
+  /** The tag of the primary. */
+  readonly tag: string;
+  /** Key of Consul's KV store whose session holds the lock; '' for none. */
+  readonly lock: string;
+}
+
 export interface Service {
   readonly name: string;
   readonly from: ServiceSource;
@@ -284,4 +293,6 @@ export interface Service {
   readonly slowStartMs: number;
   /** Of a service that describes itself, and is one of several behind a listener. */
   readonly ownRoute?: OwnRoute;
+  /** Null where all endpoints get traffic. */
+  readonly primary: PrimaryPolicy | null;
 }

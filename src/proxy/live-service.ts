@@ -17,6 +17,7 @@ import { LiveEndpoint } from './live-endpoint.ts';
 import { Outcomes, type OutcomesOwner } from './outcomes.ts';
 import { RetryBudget } from './retry-budget.ts';
 
+const NOT_PRIMARY = reason('not-primary');
 const ENDPOINT_LEFT = reason('endpoint-left');
 
 /** How often weights in slow start are raised. */
@@ -134,6 +135,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   whyNoEndpoint(): string {
     const { endpoints } = this.snapshot;
     if (endpoints.length === 0) return 'none registered';
+    const standby = endpoints.find(({ isStandby }) => isStandby === true);
+    if (standby?.reason.startsWith('no primary') === true) return standby.reason;
     const counts = new Map<string, number>();
     for (const { state, weight } of endpoints) {
       const word = weight === 0 && state === 'up' ? 'weight 0' : state;
@@ -271,8 +274,12 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const { onDownMs, onDrainMs } = this.service.tcp;
     const gone = fate(onDrainMs);
     for (const endpoint of left) endpoint.sessions.decide(gone);
-    for (const { slot, state } of this.snapshot.endpoints) {
+    for (const { slot, state, isStandby } of this.snapshot.endpoints) {
       const live = this.endpoints.get(slot)!;
+      if (isStandby === true) {
+        live.sessions.decide({ inMs: 0, why: NOT_PRIMARY });
+        continue;
+      }
       const isOut = state === 'down' || state === 'ejected';
       live.sessions.decide(live.takesWork ? null : fate(isOut ? onDownMs : onDrainMs));
     }

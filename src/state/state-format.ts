@@ -113,9 +113,10 @@ const STATUSES: readonly unknown[] = ['passing', 'warning', 'critical', 'mainten
 
 function isEndpoint(value: unknown): value is Endpoint {
   if (!isFields(value)) return false;
-  const { id, address, port, weight, status, statusText } = value;
+  const { id, address, port, weight, status, statusText, tags = [] } = value;
   return (
     isTexts([id, address, statusText]) &&
+    isTexts(tags) &&
     typeof port === 'number' &&
     Number.isInteger(port) &&
     port >= 1 &&

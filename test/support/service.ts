@@ -72,6 +72,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
     },
     tcp: makeTcp(),
     slowStartMs: 0,
+    primary: null,
     ...parts,
   };
 }

@@ -6,6 +6,7 @@ import { httpSchema } from './http.ts';
 import { limitsSchema, timeoutsSchema } from './limits.ts';
 import { listeners } from './listen.ts';
 import { panicSchema, passiveSchema } from './passive.ts';
+import { primarySchema, selectSchema } from './primary.ts';
 import { retrySchema } from './retry.ts';
 import { fromSchema } from './source.ts';
 import { tcpSchema } from './tcp.ts';
@@ -40,6 +41,12 @@ export const serviceSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
   tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
+  select: selectSchema
+    .default('all')
+    .meta({ description: 'all: every endpoint gets traffic; primary: the primary alone.' }),
+  primary: primarySchema
+    .prefault({})
+    .meta({ description: 'How the primary is known, for select: primary.' }),
   slow_start: duration()
     .prefault('0s')
     .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),

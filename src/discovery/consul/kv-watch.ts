@@ -81,7 +81,7 @@ export class KvWatch {
 }
 
 /** Slashes part folders of keys; all else is escaped. */
-function keyPath(key: string): string {
+export function keyPath(key: string): string {
   return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`;
 }
 

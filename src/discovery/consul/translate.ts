@@ -18,9 +18,14 @@ export interface Instance {
   readonly weight: number;
   readonly status: RegistryStatus;
   readonly statusText: string;
+  readonly tags?: readonly string[];
 }
 
 const TEXT_MAX = 200;
+/** Tags that are kept of an instance, and their length. */
+const TAGS_MAX = 16;
+const TAG_MAX = 64;
+const NO_TAGS: readonly string[] = [];
 const READ_MAX = BOUNDS.consulOutput.max;
 const SEVERITY: readonly RegistryStatus[] = ['passing', 'warning', 'critical', 'maintenance'];
 
@@ -81,7 +86,17 @@ function instanceOf(entry: Entry, prefix: string): Instance | null {
   const checks = Array.isArray(Checks) ? Checks.filter(isObject) : [];
   const { status, text } = worstOf(checks);
   const weight = instanceWeight(entry, { prefix, isWarning: status === 'warning' });
-  return { id: `${textOf(Node?.Node)}/${serviceId}`, host, port, weight, status, statusText: text };
+  const id = `${textOf(Node?.Node)}/${serviceId}`;
+  const tags = tagsOf(Service?.Tags);
+  const instance = { id, host, port, weight, status, statusText: text };
+  return tags.length === 0 ? instance : { ...instance, tags };
+}
+
+/** Tags that are short, and settings of ours not among them: they say what the instance is. */
+function tagsOf(tags: unknown): readonly string[] {
+  if (!Array.isArray(tags)) return NO_TAGS;
+  const short = tags.filter((tag) => typeof tag === 'string' && tag.length <= TAG_MAX);
+  return short.filter((tag: string) => !tag.includes('=')).slice(0, TAGS_MAX) as string[];
 }
 
 function hostOf(address: unknown): string {
