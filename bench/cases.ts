@@ -5,6 +5,10 @@ export interface Case {
   /** What it shows, for people. */
   readonly title: string;
   readonly path: string;
+  /** What the clients speak; with `grpc` the endpoints speak HTTP/2 too. */
+  readonly protocol: 'http1' | 'h2' | 'grpc';
+  /** Requests at a time on each connection; of HTTP/2. */
+  readonly streams: number;
   /** Connections of the load generator. */
   readonly connections: number;
   readonly endpoints: number;
@@ -22,6 +26,8 @@ export interface Case {
 
 const plain: Omit<Case, 'name' | 'title'> = {
   path: '/',
+  protocol: 'http1',
+  streams: 1,
   connections: 64,
   endpoints: 3,
   postBytes: 0,
@@ -51,6 +57,22 @@ export const cases: readonly Case[] = [
   {
     ...{ ...plain, name: 'half-load', title: 'half of the load that HAProxy manages' },
     ...{ connections: 256, loadShare: 0.5 },
+  },
+  {
+    ...{ ...plain, name: 'h2', title: 'HTTP/2: GET of 100 bytes, 16 connections of 16 streams' },
+    ...{ protocol: 'h2', connections: 16, streams: 16 },
+  },
+  {
+    ...{
+      ...plain,
+      name: 'h2-alone',
+      title: 'HTTP/2: GET of 100 bytes, 64 connections of 1 stream',
+    },
+    ...{ protocol: 'h2', connections: 64 },
+  },
+  {
+    ...{ ...plain, name: 'h2-64k', title: 'HTTP/2: GET of 64 KiB, 16 connections of 4 streams' },
+    ...{ protocol: 'h2', path: '/files/64k', connections: 16, streams: 4 },
   },
 ];
 

@@ -2,7 +2,7 @@
 // sends the next request on a connection, so its latencies leave out what a stalled proxy kept from
 // being sent: compare them within a case, and see the case half-load for waiting times.
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Case } from './cases.ts';
@@ -34,6 +34,49 @@ export function findWrk(): Tool {
     ...{ name: 'wrk', versionArgs: ['-v'], file: '/usr/bin/wrk' },
     packages: ['wrk', 'libluajit-5.1-2', 'libssl3'],
   });
+}
+
+/** The load of HTTP/2. */
+export function findH2load(): Tool {
+  return findTool({
+    ...{ name: 'h2load', versionArgs: ['--version'], file: '/usr/bin/h2load' },
+    packages: ['nghttp2-client', 'libnghttp2-14', 'libc-ares2', 'libev4', 'libjansson4', 'libssl3'],
+  });
+}
+
+/** As runLoad, for cases of HTTP/2. */
+export async function runH2load(tool: Tool, one: Case, options: LoadOptions): Promise<LoadResult> {
+  const { port, seconds, folder } = options;
+  const log = join(folder, 'h2load.log');
+  rmSync(log, { force: true });
+  const body = join(folder, 'message');
+  // A gRPC message: no compression, and its length (doc/PROTOCOL-HTTP2.md).
+  writeFileSync(body, Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, 'm')]));
+  const grpc = ['-d', body, '-H', 'content-type: application/grpc', '-H', 'te: trailers'];
+  const { stdout } = await run(
+    'taskset',
+    [
+      ...['-c', LOAD_CORE, tool.path, '-t1', `-c${one.connections}`, `-m${one.streams}`],
+      ...[`-D${seconds}`, `--log-file=${log}`, ...(one.protocol === 'grpc' ? grpc : [])],
+      `http://127.0.0.1:${port}${one.path}`,
+    ],
+    { env: { ...process.env, ...tool.env } },
+  );
+  const figure = (pattern: RegExp) => Number(pattern.exec(stdout)?.[1] ?? 0);
+  const requests = figure(/(\d+) succeeded/);
+  const errors = figure(/(\d+) failed/) + figure(/(\d+) errored/) + figure(/(\d+) timeout/);
+  const isOther = figure(/status codes: \d+ 2xx, \d+ 3xx, (\d+) 4xx/);
+  const ofServer = figure(/(\d+) 5xx/);
+  const times = readFileSync(log, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => Number(line.split('\t')[2]) / 1000)
+    .sort((a, b) => a - b);
+  const at = (share: number) => times[Math.floor(times.length * share)] ?? 0;
+  return {
+    ...{ requests, errors: errors + isOther + ofServer, requestsPerSecond: requests / seconds },
+    ...{ p50Ms: at(0.5), p99Ms: at(0.99), p999Ms: at(0.999) },
+  };
 }
 
 export async function runLoad(tool: Tool, one: Case, options: LoadOptions): Promise<LoadResult> {

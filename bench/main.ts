@@ -14,11 +14,12 @@ import { caddy } from './against/caddy.ts';
 import { haproxy } from './against/haproxy.ts';
 import { httpProxy } from './against/http-proxy.ts';
 import { nginx } from './against/nginx.ts';
+import { nodeHttp2 } from './against/node-http2.ts';
 import type { Program, Setup } from './against/program.ts';
 import { upriver, upriverIn } from './against/upriver.ts';
 import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
 import { idleConnections, measureIdle } from './idle.ts';
-import { findWrk, runLoad } from './load.ts';
+import { findH2load, findWrk, type LoadOptions, runH2load, runLoad } from './load.ts';
 import { cpuUs, peakMemoryMib } from './measure.ts';
 import { startOrigin } from './origin.ts';
 import { BOTH_CORES, PROXY_CORE, type Running, startPinned } from './pinned.ts';
@@ -33,7 +34,7 @@ import {
 } from './report.ts';
 import type { Tool } from './tools.ts';
 
-const PROGRAMS: readonly Program[] = [upriver, haproxy, nginx, caddy, httpProxy];
+const PROGRAMS: readonly Program[] = [upriver, haproxy, nginx, caddy, httpProxy, nodeHttp2];
 const SCRAPE_MS = 1000;
 const WARM_UP_SECONDS_MAX = 2;
 /** Connections that a program must be able to hold in the cases other than idle. */
@@ -166,7 +167,11 @@ function save(): void {
 
 /** All programs in turn, round by round, so that a slow minute of the machine hits all of them. */
 async function runCase(one: Case): Promise<Measured> {
-  const able = contenders.filter(({ program }) => one.workers === 1 || program.hasWorkers);
+  const able = contenders.filter(
+    ({ program }) =>
+      (one.workers === 1 || program.hasWorkers) &&
+      (program.speaks ?? ['http1']).includes(one.protocol),
+  );
   return withAll(able, one, async (started) => {
     const perSecond = await warmUp(one, started);
     const measured: Record<string, Round[]> = {};
@@ -187,7 +192,7 @@ async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
   const seconds = Math.min(plan.seconds, WARM_UP_SECONDS_MAX);
   let base = 0;
   for (const { name, port, folder: own } of started) {
-    const result = await runLoad(wrk, one, { port, seconds, folder: own, perSecond: 0 });
+    const result = await load(one, { port, seconds, folder: own, perSecond: 0 });
     if (name === BASE) base = result.requestsPerSecond;
   }
   return one.loadShare === 1 ? 0 : base * one.loadShare;
@@ -197,10 +202,15 @@ async function runRound(one: Case, program: Started, perSecond: number): Promise
   const { port, running, metricsUrl, folder: own } = program;
   const scraping = one.isLogged && metricsUrl !== '' ? scrape(metricsUrl) : null;
   const beforeUs = cpuUs(running.pid);
-  const load = await runLoad(wrk, one, { port, seconds: plan.seconds, folder: own, perSecond });
+  const result = await load(one, { port, seconds: plan.seconds, folder: own, perSecond });
   const usedUs = cpuUs(running.pid) - beforeUs;
   clearInterval(scraping ?? undefined);
-  return { ...load, cpuUs: usedUs / load.requests, peakMib: peakMemoryMib(running.pid) };
+  return { ...result, cpuUs: usedUs / result.requests, peakMib: peakMemoryMib(running.pid) };
+}
+
+function load(one: Case, options: LoadOptions) {
+  if (one.protocol === 'http1') return runLoad(wrk, one, options);
+  return runH2load(findH2load(), one, options);
 }
 
 /** Reads metrics as Prometheus would; a failure is none of the program that is measured. */
@@ -212,7 +222,8 @@ function scrape(url: string): NodeJS.Timeout {
 async function runIdle(): Promise<Readonly<Record<string, IdleResult>>> {
   const connections = idleConnections();
   const one: Case = { ...cases[0]!, name: IDLE, title: IDLE_TITLE };
-  return withAll(contenders, { ...one, connections }, async (started) => {
+  const able = contenders.filter(({ program }) => (program.speaks ?? ['http1']).includes('http1'));
+  return withAll(able, { ...one, connections }, async (started) => {
     const bytes: Record<string, IdleResult> = {};
     for (const { name, port, running } of started) {
       bytes[name] = await measureIdle({ port, pid: running.pid }, connections);
@@ -255,7 +266,7 @@ async function start(
   mkdirSync(own, { recursive: true });
   const { port } = places;
   const setup: Setup = {
-    ...{ ...places, workers: one.workers, folder: own },
+    ...{ ...places, workers: one.workers, folder: own, protocol: one.protocol },
     accessLog: one.isLogged ? join(own, 'access.log') : '',
     connections: Math.max(CONNECTIONS, one.connections + 300),
   };

@@ -38,6 +38,7 @@ try {
   stops.push(() => origin.stop());
   const { metricsUrl: _, ...command } = upriver.prepare(upriver.find(), {
     ...{ port, statsPort, endpoints, workers: 1, folder, accessLog: '', connections: 2000 },
+    protocol: 'http1',
   });
   const running = await startPinned({ cores: PROXY_CORE, ...command, port });
   stops.push(() => running.stop());

@@ -6,6 +6,7 @@ import type { Program, Setup } from './program.ts';
 export const haproxy: Program = {
   name: 'haproxy',
   hasWorkers: true,
+  speaks: ['http1', 'h2', 'grpc'],
   find: () =>
     findTool({
       ...{ name: 'haproxy', versionArgs: ['-v'], file: '/usr/sbin/haproxy' },
@@ -26,7 +27,7 @@ export const haproxy: Program = {
 };
 
 function configuration(setup: Setup): string {
-  const { port, statsPort, endpoints, workers, accessLog, connections } = setup;
+  const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
   const isLogged = accessLog !== '';
   return `global
   maxconn ${connections}
@@ -40,7 +41,7 @@ defaults
   http-reuse always
 ${isLogged ? '  log global\n  option httplog' : ''}
 frontend f
-  bind 127.0.0.1:${port}
+  bind 127.0.0.1:${port}${protocol === 'http1' ? '' : ' proto h2'}
   option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Port %[dst_port]
@@ -48,7 +49,7 @@ frontend f
   default_backend b
 backend b
   balance leastconn
-${endpoints.map((one, i) => `  server s${i} 127.0.0.1:${one}`).join('\n')}
+${endpoints.map((one, i) => `  server s${i} 127.0.0.1:${one}${protocol === 'grpc' ? ' proto h2' : ''}`).join('\n')}
 ${
   isLogged
     ? `frontend stats

@@ -1,5 +1,6 @@
 // What a program under test tells of itself. All are set up for the same work: least connections over
 // the same endpoints, keep-alive on both sides, X-Forwarded-* set.
+import type { Case } from '../cases.ts';
 import type { Tool } from '../tools.ts';
 
 export interface Setup {
@@ -13,6 +14,7 @@ export interface Setup {
   readonly accessLog: string;
   /** Client connections it must be able to hold. */
   readonly connections: number;
+  readonly protocol: Case['protocol'];
   /** A folder of its own, which exists. */
   readonly folder: string;
 }
@@ -31,6 +33,8 @@ export interface Program {
   find(): Tool;
   /** More than one worker; false leaves it out of such cases. */
   readonly hasWorkers: boolean;
+  /** What its clients may speak; HTTP/1.1 alone where it does not say. */
+  readonly speaks?: readonly Case['protocol'][];
   /** Writes its configuration and says how it is started. */
   prepare(tool: Tool, setup: Setup): Command;
 }

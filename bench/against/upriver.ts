@@ -7,6 +7,7 @@ import type { Program } from './program.ts';
 export const upriverIn = (root: string, name: string): Program => ({
   name,
   hasWorkers: true,
+  speaks: ['http1', 'h2', 'grpc'],
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
     // Our own file.
@@ -15,11 +16,13 @@ export const upriverIn = (root: string, name: string): Program => ({
     return { path, env: {}, version: `${version} (node ${process.versions.node})` };
   },
   prepare({ path }, setup) {
-    const { port, statsPort, endpoints, workers, accessLog, connections } = setup;
+    const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
     const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
+    const http2 = protocol === 'http1' ? '' : ',http2=true';
+    const more = protocol === 'grpc' ? `${http2},upstream.protocol=h2c` : http2;
     const args = [
       ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
-      ...['--service', `web=127.0.0.1:${port},limits.connections=${connections}`],
+      ...['--service', `web=127.0.0.1:${port},limits.connections=${connections}${more}`],
       ...['--workers', String(workers), '--stats', `127.0.0.1:${statsPort}`],
       ...['--log-level', 'error', '--access-log', accessLog || 'off'],
     ];

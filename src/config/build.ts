@@ -17,6 +17,7 @@ import type { ServiceInput } from './schema/service.ts';
 import { buildSource } from './schema/source.ts';
 import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
+import { buildUpstream } from './schema/upstream.ts';
 
 export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
   const { guard, memory, shutdown } = input;
@@ -52,6 +53,7 @@ export function buildService(name: string, input: ServiceInput): Service {
     timeouts: buildTimeouts(input.timeouts),
     limits: buildLimits(input.limits),
     http: buildHttp(input.http),
+    upstream: buildUpstream(input.upstream),
     tcp: buildTcp(input.tcp),
     primary,
     slowStartMs: input.slow_start,

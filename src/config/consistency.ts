@@ -121,7 +121,7 @@ function registryProblem({ registry, source, isUnsaid }: DraftService, draft: Dr
 function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const { protocol, listen } = service;
   const dead = untaken(service).map((key) => ['from', key]);
-  if (protocol === 'tcp') return [...dead, ['http'], ...LISTENER_KEYS];
+  if (protocol === 'tcp') return [...dead, ['http'], ['upstream'], ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 

@@ -35,6 +35,20 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the connection is closed with FLOW_CONTROL_ERROR',
   },
+  http2EndpointStreams: {
+    input: 'HTTP/2 connection to an endpoint',
+    what: 'requests at the same time, or fewer where the endpoint says so',
+    max: 100,
+    unit: 'items',
+    beyond: 'another connection is opened',
+  },
+  http2ResponseWindow: {
+    input: 'HTTP/2 response',
+    what: 'content that is taken before the client takes it',
+    max: 256 * 1024,
+    unit: 'bytes',
+    beyond: 'the connection is closed with FLOW_CONTROL_ERROR',
+  },
   http2Frames: {
     input: 'HTTP/2 connection of a client',
     what: 'frames in one read of 64 KiB',

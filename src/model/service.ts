@@ -275,6 +275,12 @@ export interface PrimaryPolicy {
   readonly lock: string;
 }
 
+/** How the endpoints of an HTTP service are spoken to. */
+export interface UpstreamPolicy {
+  /** `h2c`: HTTP/2 by prior knowledge. */
+  readonly protocol: 'http1' | 'h2c';
+}
+
 export interface Service {
   readonly name: string;
   readonly from: ServiceSource;
@@ -289,6 +295,7 @@ export interface Service {
   readonly timeouts: Timeouts;
   readonly limits: Limits;
   readonly http: HttpPolicy;
+  readonly upstream: UpstreamPolicy;
   readonly tcp: TcpPolicy;
   readonly slowStartMs: number;
   /** Of a service that describes itself, and is one of several behind a listener. */

@@ -4,6 +4,7 @@ import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import { EndpointSessions } from './endpoint-sessions.ts';
 import { Pool } from './pool.ts';
+import type { SharedConnections } from './shared-connections.ts';
 
 export class LiveEndpoint implements Choice {
   readonly id: string;
@@ -11,6 +12,8 @@ export class LiveEndpoint implements Choice {
   readonly address: string;
   readonly port: number;
   readonly pool = new Pool();
+  /** Where the endpoint is spoken to by a protocol that shares connections; made when it is needed. */
+  shared: SharedConnections | null = null;
   readonly sessions: EndpointSessions;
   weight: number;
   latencyUs = 0;
@@ -32,5 +35,18 @@ export class LiveEndpoint implements Choice {
     this.address = endpoint.address;
     this.port = endpoint.port;
     this.weight = endpoint.weight;
+  }
+
+  /** Closes the connections that lie idle; returns how many. */
+  closeIdle(): number {
+    const count = this.pool.size;
+    this.pool.clear();
+    return count + (this.shared?.closeIdle() ?? 0);
+  }
+
+  /** It takes no work any more: nothing is kept open for what may come. */
+  retire(): void {
+    this.pool.clear();
+    this.shared?.leave();
   }
 }

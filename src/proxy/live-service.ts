@@ -172,10 +172,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   /** Closes the connections that lie idle; returns how many. */
   closeIdle(): number {
     let count = 0;
-    for (const { pool } of this.endpoints.values()) {
-      count += pool.size;
-      pool.clear();
-    }
+    for (const endpoint of this.endpoints.values()) count += endpoint.closeIdle();
     return count;
   }
 
@@ -256,13 +253,13 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
       live.isOut = !live.takesWork && (live.isDown || endpoint.state === 'ejected');
-      if (!live.takesWork) live.pool.clear();
+      if (!live.takesWork) live.retire();
       this.endpoints.set(endpoint.slot, live);
     }
     const left = [...before.values()].filter((one) => this.endpoints.get(one.slot) !== one);
     for (const endpoint of left) {
       endpoint.takesWork = false;
-      endpoint.pool.clear();
+      endpoint.retire();
     }
     this.offerChoices();
     this.scheduleStep();

@@ -30,7 +30,8 @@ import { freePorts } from './ports.ts';
 import { loopback, makeListener, makeService, makeSnapshot } from './service.ts';
 
 /** What a test says of its service; the rest is as in makeService. */
-export interface Policy extends Pick<Partial<Service>, 'name' | 'balance' | 'passive' | 'panic'> {
+export interface Policy
+  extends Pick<Partial<Service>, 'name' | 'upstream' | 'balance' | 'passive' | 'panic'> {
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;
   readonly limits?: Partial<Limits>;
@@ -66,11 +67,13 @@ export class Plane {
   readonly reports: FromWorker[] = [];
   /** What it was opened with. */
   listener: ListenerSnapshot | null = null;
+  /** How far its timers are ahead of the clock. */
+  private aheadMs = 0;
 
   constructor(port: number) {
     this.port = port;
     this.ledger = new Ledger();
-    this.wheel = new TimerWheel(systemClock.nowMs);
+    this.wheel = new TimerWheel(() => systemClock.nowMs() + this.aheadMs);
     this.wheel.start(systemClock);
     this.accessLog = new AccessLog({
       wheel: this.wheel,
@@ -108,6 +111,11 @@ export class Plane {
   /** Keeps what is logged, as long as it is not a flood. */
   private tell(line: Readonly<Record<string, unknown>>): void {
     if (this.lines.length < LINES_MAX) this.lines.push(line);
+  }
+
+  /** Its timers go on as if `ms` had passed. */
+  advance(ms: number): void {
+    this.aheadMs += ms;
   }
 
   client(): Promise<Peer> {

@@ -70,6 +70,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
+    upstream: { protocol: 'http1' },
     tcp: makeTcp(),
     slowStartMs: 0,
     primary: null,

@@ -10,6 +10,7 @@ import { primarySchema, selectSchema } from './primary.ts';
 import { retrySchema } from './retry.ts';
 import { fromSchema } from './source.ts';
 import { tcpSchema } from './tcp.ts';
+import { upstreamSchema } from './upstream.ts';
 
 export const serviceSchema = z.strictObject({
   listen: listeners.prefault([]).meta({
@@ -40,6 +41,7 @@ export const serviceSchema = z.strictObject({
   http: httpSchema
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
+  upstream: upstreamSchema.prefault({}).meta({ description: 'What is spoken to the endpoints.' }),
   tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
   select: selectSchema
     .default('all')

@@ -4,13 +4,17 @@
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import type { Reason } from '../../model/reason.ts';
+import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Placement } from '../placement.ts';
 import { Alarm, type AlarmOwner } from './alarm.ts';
 import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
 import { Http1Attempt } from './http1/http1-attempt.ts';
+import { Http2Attempt } from './http2/http2-attempt.ts';
 import type { HttpPlane } from './plane.ts';
 import type { RequestCopy } from './request-copy.ts';
+
+type Protocol = Service['upstream']['protocol'];
 
 /** Kept connections that lay idle for longer are not used for what can't be repeated. */
 const FRESH_MS = 1000;
@@ -36,6 +40,9 @@ export class Attempts {
   private readonly copy: RequestCopy;
   /** For a second try; made for the first request that has one. */
   private spare: EndpointSide | null = null;
+  /** What `current` and `spare` speak, and those that speak the other. */
+  private protocol: Protocol = 'http1';
+  private other: { current: EndpointSide; spare: EndpointSide | null } | null = null;
   private hedgeDue: Alarm | null = null;
 
   constructor(owner: AttemptsOwner, plane: HttpPlane, placement: Placement, copy: RequestCopy) {
@@ -44,11 +51,29 @@ export class Attempts {
     this.wheel = plane.context.wheel;
     this.placement = placement;
     this.copy = copy;
-    this.current = new Http1Attempt(owner, plane);
+    this.current = this.make();
   }
 
   begin(): void {
     this.needsFresh = false;
+    const { protocol } = this.owner.service.upstream;
+    if (protocol !== this.protocol) this.change(protocol);
+  }
+
+  /** The exchange's endpoints speak otherwise than those of the one before. */
+  private change(protocol: Protocol): void {
+    const { current, spare } = this;
+    this.protocol = protocol;
+    this.current = this.other?.current ?? this.make();
+    this.spare = this.other?.spare ?? null;
+    this.other = { current, spare };
+  }
+
+  private make(): EndpointSide {
+    const { owner, plane } = this;
+    return this.protocol === 'http1'
+      ? new Http1Attempt(owner, plane)
+      : new Http2Attempt(owner, plane);
   }
 
   /** Begins the try that counts. */
@@ -99,7 +124,7 @@ export class Attempts {
     // The first try's write may not be done: then the bytes stay with that, and a copy goes on.
     this.copy.rescue();
     this.plane.context.ledger.addService(live.slot, ServiceColumn.hedges, 1);
-    this.spare ??= new Http1Attempt(this.owner, this.plane);
+    this.spare ??= this.make();
     this.openOn(this.spare, endpoint);
   }
 

@@ -22,6 +22,8 @@ export interface ClientSide {
   readonly bytesOut: number;
   /** The client has taken everything that was sent: a silence is not its fault. */
   readonly isFlushed: boolean;
+  /** Request and response go on side by side, so that either one's content is a sign of life of both. */
+  readonly isDuplex: boolean;
   /** The client is not read, as `hold` asked. */
   readonly isHeld: boolean;
 

@@ -198,6 +198,7 @@ export class Exchange implements Roles {
     this.copy.append(piece);
     if (!this.attempt.sendBody(source, piece)) this.client.hold();
     if (this.state === 'trying') this.awaitResponse();
+    else if (this.client.isDuplex) this.attempt.setTimer(this.service.timeouts.idleBodyMs);
   }
 
   /** The endpoint's time runs while it is its turn: not while we wait for the client's body. */

@@ -31,6 +31,7 @@ export class Http1Request implements ClientSide {
   readonly exchange: Exchange;
   hasBegun = false;
   bytesOut = 0;
+  readonly isDuplex = false;
   private readonly plane: HttpPlane;
   private connection: ClientConnection | null = null;
   /** What `policy` was made of. */

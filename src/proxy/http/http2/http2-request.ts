@@ -23,51 +23,22 @@ import { requestIdOf } from '../request-id.ts';
 import { writeResponseHead } from '../response-head.ts';
 import type { TunnelClient } from '../tunnel.ts';
 import type { Http2ClientConnection } from './client-connection.ts';
+import { StreamPiece } from './stream-piece.ts';
 
 const BODY_TIMEOUT = reason('client-body-timeout');
 const HTTP2_ERROR = reason('http2-error');
-const NOTHING = Buffer.alloc(0);
-
-/** The piece that goes to the exchange. */
-class Piece implements BodyPiece {
-  base: Buffer = NOTHING;
-  from = 0;
-  to = 0;
-  room = 0;
-  isLast = false;
-  trailers = '';
-
-  set({ base, from, to, room }: Content, isLast: boolean): this {
-    this.base = base;
-    this.from = from;
-    this.to = to;
-    this.room = room;
-    this.isLast = isLast;
-    this.trailers = '';
-    return this;
-  }
-
-  end(trailers: string): this {
-    this.base = NOTHING;
-    this.from = 0;
-    this.to = 0;
-    this.room = 0;
-    this.isLast = true;
-    this.trailers = trailers;
-    return this;
-  }
-}
 
 export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOwner {
   readonly exchange: Exchange;
   hasBegun = false;
   bytesOut = 0;
   isHeld = false;
+  readonly isDuplex = true;
   /** The exchange has begun and has not looked for an endpoint yet: the body's first bytes may come. */
   isUndispatched = false;
   private readonly plane: HttpPlane;
   private readonly timer = new TimerEntry(this);
-  private readonly piece = new Piece();
+  private readonly piece = new StreamPiece();
   private connection: Http2ClientConnection | null = null;
   private stream: Stream | null = null;
   /** What `policy` was made of. */
@@ -231,6 +202,7 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     const { session } = this.connection!;
     const stream = this.stream!;
     this.bytesOut += to - from;
+    if (!stream.isRemoteDone) this.setTimer(this.exchange.bodyIdleMs);
     let isTaken = true;
     if (isLast) isTaken = session.sendLast(stream, base, from, to, trailers);
     else if (to > from) isTaken = session.send(stream, base, from, to);

@@ -1,0 +1,263 @@
+// A connection to an endpoint that speaks HTTP/2, shared by the attempts of many exchanges. Each attempt
+// has a stream; the connection belongs to the endpoint's Http2Pool for as long as it takes new ones.
+//   connecting -> open -> leaving -> closed
+// `leaving`: no new streams; those that there are end first. A connection that says nothing while it
+// should is asked for a sign of life, and given up without one.
+import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
+import { ErrorCode } from '../../../http2/protocol.ts';
+import { Session, type SessionOwner } from '../../../http2/session.ts';
+import type { Stream } from '../../../http2/stream.ts';
+import { BOUNDS } from '../../../model/bounds.ts';
+import type { Limits } from '../../../model/service.ts';
+import type { LiveEndpoint } from '../../live-endpoint.ts';
+import type { ConnectHandler, Wire } from '../../network.ts';
+import { isStarved } from '../../upstream-connection.ts';
+import { TAILROOM } from '../../wire/read-buffers.ts';
+import type { HttpPlane } from '../plane.ts';
+import type { Http2Attempt } from './http2-attempt.ts';
+import type { Http2Pool } from './http2-pool.ts';
+import { Link, type LinkOwner } from './link.ts';
+
+/** What an endpoint may send on all streams together before it is taken. */
+const CONNECTION_WINDOW = 4 * 1024 * 1024;
+/** What an endpoint may send as a head. */
+const RESPONSE_BOUNDS = { headBytes: 65_536, fieldCount: 200 };
+/** Silence, while streams wait, after which the endpoint is asked for a sign of life ... */
+const SILENCE_MS = 10_000;
+/** ... and how long that may take. */
+const PONG_MS = 5000;
+/** After an answer the silence is the endpoint's right: gRPC servers forbid frequent PINGs. */
+const PING_AGAIN_MS = 310_000;
+
+type State = 'connecting' | 'open' | 'leaving' | 'closed';
+type Roles = ConnectHandler & TimerOwner & SessionOwner & LinkOwner;
+
+export class Http2EndpointConnection implements Roles {
+  readonly wire: Wire;
+  readonly session: Session;
+  readonly openedMs: number;
+  /** Monotonic ms since no stream is open; of use while there is none. */
+  idleSinceMs: number;
+  /** An exchange was answered on it. */
+  isReused = false;
+  private readonly plane: HttpPlane;
+  private readonly pool: Http2Pool;
+  private readonly link: Link;
+  private readonly timer = new TimerEntry(this);
+  private state: State = 'connecting';
+  /** Attempts that wait for it to open. */
+  private waiters: Http2Attempt[] = [];
+  private resuming: Stream[] = [];
+  private limits: Limits;
+  private heardMs: number;
+  private isAsked = false;
+  private isSilent = false;
+
+  constructor(endpoint: LiveEndpoint, pool: Http2Pool, limits: Limits, plane: HttpPlane) {
+    const { context } = plane;
+    this.plane = plane;
+    this.pool = pool;
+    this.limits = limits;
+    this.openedMs = context.wheel.nowMs;
+    this.idleSinceMs = this.openedMs;
+    this.heardMs = this.openedMs;
+    this.wire = context.network.connect(endpoint, this, 'shared');
+    this.link = new Link(this.wire, this, plane.turns);
+    this.session = new Session(
+      this,
+      {
+        ...{ isServer: false, text: plane.headText, streams: 0 },
+        ...{ streamWindow: BOUNDS.http2ResponseWindow.max, connectionWindow: CONNECTION_WINDOW },
+        nowMs: () => context.wheel.nowMs,
+      },
+      RESPONSE_BOUNDS,
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'open';
+  }
+
+  get isIdle(): boolean {
+    return this.state === 'open' && this.session.streams.size === 0;
+  }
+
+  /** Whether one more attempt may use it, now or when it is open. */
+  get hasRoom(): boolean {
+    const { session } = this;
+    if (this.state === 'connecting') return this.waiters.length < BOUNDS.http2EndpointStreams.max;
+    if (this.state !== 'open' || this.isSilent || !session.mayOpen) return false;
+    if (session.streams.size >= BOUNDS.http2EndpointStreams.max) return false;
+    const { upstreamAgeMs } = this.limits;
+    return upstreamAgeMs === 0 || this.plane.context.wheel.nowMs - this.openedMs < upstreamAgeMs;
+  }
+
+  /** Tells the attempt when it is open; `limits` are those of its service. */
+  await(attempt: Http2Attempt): void {
+    this.waiters.push(attempt);
+  }
+
+  /** The attempt waits no more: a connection that nobody wants is not made. */
+  forget(attempt: Http2Attempt): void {
+    const at = this.waiters.indexOf(attempt);
+    if (at < 0) return;
+    this.waiters.splice(at, 1);
+    if (this.state === 'connecting' && this.waiters.length === 0) this.close();
+  }
+
+  onConnect(): void {
+    this.state = 'open';
+    this.heardMs = this.plane.context.wheel.nowMs;
+    // What one attempt begins may end another.
+    for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
+      next.onConnected(this.session.mayOpen);
+    }
+    this.settle();
+    this.link.due();
+  }
+
+  onBytes(base: Buffer, start: number, end: number): void {
+    if (this.state === 'closed') return;
+    this.heardMs = this.plane.context.wheel.nowMs;
+    this.isSilent = false;
+    this.session.feed(base, start, end, TAILROOM);
+    this.settle();
+  }
+
+  /** What a stream has kept goes on at the end of the turn. */
+  resumeSoon(stream: Stream): void {
+    this.resuming.push(stream);
+    this.link.due();
+  }
+
+  onTurn(): void {
+    const { resuming, session } = this;
+    if (this.state === 'connecting' || this.state === 'closed') return;
+    if (resuming.length > 0) {
+      this.resuming = [];
+      for (const stream of resuming) session.resume(stream);
+    }
+    this.settle();
+    this.link.flush(session);
+  }
+
+  onOutput(): void {
+    this.link?.due();
+  }
+
+  onFull(): void {
+    if (this.state !== 'connecting') this.link.flush(this.session);
+  }
+
+  onDrain(): void {
+    this.session.drained();
+    this.link.flush(this.session);
+  }
+
+  onRequest(): void {}
+  onMalformed(): void {}
+
+  onStreamClosed(): void {
+    const { session } = this;
+    if (session.streams.size > 0) return;
+    this.idleSinceMs = this.plane.context.wheel.nowMs;
+    this.link?.due();
+  }
+
+  /** The endpoint takes no more streams: those that it works on end first. */
+  onGoaway(): void {
+    this.leave();
+  }
+
+  onFault(): void {
+    this.close();
+  }
+
+  /** No new streams. */
+  leave(): void {
+    if (this.state === 'open') this.state = 'leaving';
+    else if (this.state === 'connecting') return;
+    this.pool.remove(this);
+    this.settle();
+  }
+
+  /** Sets the timer for what may come next, and closes what has served its time. */
+  private settle(): void {
+    const { wheel } = this.plane.context;
+    const { session, state } = this;
+    if (state !== 'open' && state !== 'leaving') return;
+    if (session.streams.size > 0) {
+      if (!this.timer.isSet) wheel.schedule(this.timer, SILENCE_MS);
+      return;
+    }
+    this.wire.shareBuffer();
+    if (state === 'leaving') this.close();
+    else wheel.schedule(this.timer, this.limits.idleUpstreamMs);
+  }
+
+  onTimer(): void {
+    const { wheel } = this.plane.context;
+    const { session } = this;
+    if (session.streams.size === 0) {
+      this.close();
+      return;
+    }
+    const silentMs = wheel.nowMs - this.heardMs;
+    if (silentMs < SILENCE_MS) wheel.schedule(this.timer, SILENCE_MS - silentMs);
+    else if (this.isAsked) this.giveUp();
+    else {
+      this.isAsked = true;
+      session.ping(() => {
+        this.isAsked = false;
+        wheel.schedule(this.timer, PING_AGAIN_MS);
+      });
+      wheel.schedule(this.timer, PONG_MS);
+    }
+  }
+
+  /** Nothing comes, not even an answer to our PING: nobody is there. */
+  private giveUp(): void {
+    this.isSilent = true;
+    this.wire.reset();
+    this.ended(null);
+  }
+
+  onEnd(): void {
+    // Whoever sends no more answers nothing either.
+    this.close();
+  }
+
+  onClose(error: NodeJS.ErrnoException | null): void {
+    this.ended(error);
+  }
+
+  /** Closes it; attempts that use it fail. */
+  close(): void {
+    if (this.state === 'closed') return;
+    if (this.state !== 'connecting') this.link.flush(this.session);
+    this.wire.destroy();
+    this.ended(null);
+  }
+
+  private ended(error: NodeJS.ErrnoException | null): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.plane.context.wheel.remove(this.timer);
+    this.pool.remove(this);
+    const code = error?.code ?? '';
+    for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
+      next.onConnectFailed(code, isStarved(code));
+    }
+    this.session.over(ErrorCode.cancel);
+  }
+
+  /** A rule of ours was broken: the connection ends, and with it all that use it. */
+  onBug(error: unknown): void {
+    const err = error instanceof Error ? error.stack : String(error);
+    this.plane.context.log.error(
+      { err, state: this.state, reason: 'bug' },
+      'HTTP/2 to an endpoint',
+    );
+    this.close();
+  }
+}

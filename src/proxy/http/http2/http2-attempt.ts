@@ -1,0 +1,264 @@
+// One try of a request on a stream of a shared HTTP/2 connection to an endpoint.
+//   idle -> connecting -> awaiting -> relaying -> idle
+// The stream is the attempt's own; the connection is its pool's.
+import { assert } from '../../../base/assert.ts';
+import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
+import { Body, responseBody } from '../../../http1/framing.ts';
+import type { Head } from '../../../http1/head.ts';
+import { HeadState } from '../../../http1/head-parser.ts';
+import type { HeadText } from '../../../http2/head-text.ts';
+import { ErrorCode, errorName } from '../../../http2/protocol.ts';
+import type { Content, Stream, StreamUser } from '../../../http2/stream.ts';
+import { EndpointColumn } from '../../../ledger/layout.ts';
+import { type Reason, reason } from '../../../model/reason.ts';
+import { Hold } from '../../hold.ts';
+import type { LiveEndpoint } from '../../live-endpoint.ts';
+import type { Wire } from '../../network.ts';
+import type { BodyPiece } from '../body-piece.ts';
+import type { BodySource } from '../body-source.ts';
+import type { EndpointEvents, EndpointSide, Tried } from '../endpoint-side.ts';
+import type { HttpPlane } from '../plane.ts';
+import type { RequestCopy } from '../request-copy.ts';
+import type { Http2EndpointConnection } from './endpoint-connection.ts';
+import { Http2Pool } from './http2-pool.ts';
+import { StreamPiece } from './stream-piece.ts';
+
+const CONNECT_REFUSED = reason('connect-refused');
+const CONNECT_FAILED = reason('connect-failed');
+const CONNECT_TIMEOUT = reason('connect-timeout');
+const STALE = reason('stale-connection');
+const RESET = reason('reset');
+const STREAM_REFUSED = reason('stream-refused');
+const RESPONSE_TIMEOUT = reason('response-timeout');
+const BAD_RESPONSE = reason('bad-response');
+const BAD_RESPONSE_BODY = reason('bad-response-body');
+const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
+const RESPONSE_CUT = reason('response-cut');
+
+/** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
+const INTERIM_MAX = 32;
+
+type State = 'idle' | 'connecting' | 'awaiting' | 'relaying';
+
+export class Http2Attempt implements EndpointSide, StreamUser, BodySource, TimerOwner {
+  sentMs = 0;
+  hasAnswered = false;
+  /** It never switches protocols. */
+  readonly connection = null;
+  private state: State = 'idle';
+  private readonly owner: EndpointEvents & Tried;
+  private readonly plane: HttpPlane;
+  private readonly hold: Hold;
+  private readonly timer = new TimerEntry(this);
+  private readonly piece = new StreamPiece();
+  private shared: Http2EndpointConnection | null = null;
+  private stream: Stream | null = null;
+  /** The connection had served before, so it may be stale. */
+  private isOnKept = false;
+  private isPaused = false;
+  private interims = 0;
+
+  constructor(owner: EndpointEvents & Tried, plane: HttpPlane) {
+    this.owner = owner;
+    this.plane = plane;
+    this.hold = new Hold(plane.context.ledger);
+  }
+
+  get endpoint(): LiveEndpoint | null {
+    return this.hold.endpoint;
+  }
+
+  get isRelaying(): boolean {
+    return this.state === 'relaying';
+  }
+
+  open(endpoint: LiveEndpoint, idleSinceMs: number): void {
+    assert(this.state === 'idle' && this.shared === null, 'an attempt is one try at a time');
+    const { plane } = this;
+    const { service } = this.owner;
+    this.sentMs = 0;
+    this.hasAnswered = false;
+    this.isPaused = false;
+    this.interims = 0;
+    this.state = 'connecting';
+    this.hold.take(endpoint, this.owner.live);
+    const pool = Http2Pool.of(endpoint, plane);
+    const kept = pool.take(idleSinceMs);
+    if (kept?.isOpen) {
+      this.shared = kept;
+      this.isOnKept = kept.isReused && idleSinceMs >= 0;
+      this.owner.onReady(this);
+      return;
+    }
+    if (kept === null) {
+      plane.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
+    }
+    this.shared = kept ?? pool.open(service.limits);
+    this.isOnKept = false;
+    this.shared.await(this);
+    this.setTimer(service.timeouts.connectMs);
+  }
+
+  /** The connection is open; `mayOpen`: it takes a stream. */
+  onConnected(mayOpen: boolean): void {
+    this.setTimer(0);
+    if (mayOpen) this.owner.onReady(this);
+    else this.fail(STREAM_REFUSED, '');
+  }
+
+  onConnectFailed(code: string, isStarved: boolean): void {
+    this.shared = null;
+    if (isStarved) this.owner.onStarved(this, code);
+    else this.fail(code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, code);
+  }
+
+  send(copy: RequestCopy, nowMs: number): boolean {
+    const { session } = this.shared!;
+    const { content, head, trailers } = copy;
+    this.state = 'awaiting';
+    this.sentMs = nowMs;
+    const isAll = copy.isDone && content.length === 0 && trailers === '';
+    const request = { bytes: head, end: head.length, scheme: 'http' as const };
+    const stream = session.request(this, request, isAll);
+    assert(stream !== null, 'a stream is opened where one may be');
+    this.stream = stream;
+    if (isAll) return true;
+    if (copy.isDone) return session.sendLast(stream, content, 0, content.length, trailers);
+    return content.length === 0 || session.send(stream, content, 0, content.length);
+  }
+
+  sendBody(_source: BodySource, { base, from, to, isLast, trailers }: BodyPiece): boolean {
+    const { session } = this.shared!;
+    const stream = this.stream!;
+    if (isLast) return session.sendLast(stream, base, from, to, trailers);
+    return to === from || session.send(stream, base, from, to);
+  }
+
+  setTimer(ms: number): void {
+    const { wheel } = this.plane.context;
+    if (ms > 0) wheel.schedule(this.timer, ms);
+    else wheel.cancel(this.timer);
+  }
+
+  // The source of the response's body
+
+  forwardTo(wire: Wire, base: Buffer, start: number, end: number): boolean {
+    return this.shared!.wire.forwardTo(wire, base, start, end);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    if (this.stream !== null) this.shared!.session.pause(this.stream);
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    if (this.stream !== null) this.shared!.resumeSoon(this.stream);
+  }
+
+  countBytes(bytesIn: number, bytesOut: number): void {
+    const { slot } = this.hold.endpoint!;
+    const { ledger } = this.plane.context;
+    if (bytesIn > 0) ledger.addEndpoint(slot, EndpointColumn.bytesIn, bytesIn);
+    if (bytesOut > 0) ledger.addEndpoint(slot, EndpointColumn.bytesOut, bytesOut);
+  }
+
+  complete(): void {
+    this.shared!.isReused = true;
+    this.drop();
+  }
+
+  /** A stream that has not ended is reset, whatever `drop` is for: that says it is not complete. */
+  drop(): void {
+    const { shared, stream } = this;
+    this.state = 'idle';
+    this.shared = null;
+    this.stream = null;
+    this.setTimer(0);
+    if (stream !== null) {
+      stream.user = null;
+      if (!stream.isClosed) shared!.session.reset(stream, ErrorCode.cancel);
+    } else shared?.forget(this);
+    this.hold.leave();
+  }
+
+  // What happens on the stream
+
+  onHead(stream: Stream, text: HeadText, isLast: boolean): void {
+    if (!this.hasAnswered) {
+      this.hasAnswered = true;
+      this.owner.onAnswering(this);
+      if (this.stream !== stream) return;
+    }
+    const { plane } = this;
+    const parser = plane.takeResponseParser();
+    parser.feed(text.writer.view(), 0, text.writer.length);
+    if (parser.state !== HeadState.done) this.fail(BAD_RESPONSE, parser.fault);
+    else if (parser.head.status < 200) this.takeInterim(parser.head);
+    else this.respond(stream, parser.head, isLast);
+    plane.giveResponseParser(parser);
+  }
+
+  private takeInterim(head: Head): void {
+    this.interims += 1;
+    if (this.interims > INTERIM_MAX) {
+      this.fail(BAD_RESPONSE, `more than ${INTERIM_MAX} interim responses`);
+    } else this.owner.onInterim(head);
+  }
+
+  private respond(stream: Stream, head: Head, isLast: boolean): void {
+    head.majorVersion = 2;
+    // An end of its own is what HTTP/2 has for every message.
+    head.isChunked = head.contentLength < 0;
+    const kind = responseBody(head, this.owner.method);
+    if (isLast && kind === Body.length) {
+      this.fail(BAD_RESPONSE, 'content is announced and none follows');
+      return;
+    }
+    if (kind === Body.none) stream.expected = 0;
+    else stream.expected = kind === Body.length ? head.contentLength : -1;
+    this.state = 'relaying';
+    this.owner.onResponse(this, head, kind, this, this.piece.nothing(isLast));
+  }
+
+  onData(_stream: Stream, content: Content, isLast: boolean): void {
+    this.owner.onBody(this, this, this.piece.set(content, isLast));
+  }
+
+  onEnd(_stream: Stream, trailers: string): void {
+    this.owner.onBody(this, this, this.piece.end(trailers));
+  }
+
+  onDrain(): void {
+    this.owner.onEndpointDrain(this);
+  }
+
+  onReset(_stream: Stream, code: number, isUnprocessed: boolean): void {
+    this.stream = null;
+    const detail = errorName(code);
+    if (this.state === 'relaying') this.fail(RESPONSE_CUT, detail);
+    else if (isUnprocessed) this.fail(STREAM_REFUSED, detail);
+    else this.fail(this.isOnKept && !this.hasAnswered ? STALE : RESET, detail);
+  }
+
+  onFault(_stream: Stream, why: string): void {
+    this.stream = null;
+    if (this.state === 'relaying') this.fail(BAD_RESPONSE_BODY, why);
+    else this.fail(why === 'header-too-large' ? RESPONSE_HEAD_TOO_LARGE : BAD_RESPONSE, why);
+  }
+
+  onTimer(): void {
+    if (this.state === 'connecting') this.fail(CONNECT_TIMEOUT, '');
+    else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
+    else if (this.state === 'relaying') this.owner.onStalled(this);
+  }
+
+  onBug(error: unknown): void {
+    this.owner.onBug(error);
+  }
+
+  private fail(why: Reason, detail: string): void {
+    this.owner.onFailed(this, why, detail);
+  }
+}

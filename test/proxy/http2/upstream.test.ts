@@ -1,0 +1,387 @@
+// Endpoints that speak HTTP/2: what they see, connections that are shared, and what becomes of requests
+// when a stream, or a connection, ends in whichever way.
+import { afterEach, describe, expect, it } from 'vitest';
+import { ErrorCode, Flag, FrameType } from '../../../src/http2/protocol.ts';
+import {
+  answerOf,
+  ask,
+  block,
+  closeHttp2,
+  connectHttp2,
+  frame,
+  uint32,
+} from '../../support/http2.ts';
+import {
+  closeHttp2Endpoints,
+  FrameEndpoint,
+  type Handler,
+  serveHttp2,
+} from '../../support/http2-endpoint.ts';
+import { closePlanes, openPlane, type Policy, request } from '../../support/plane.ts';
+
+afterEach(async () => {
+  closeHttp2();
+  await closePlanes();
+  closeHttp2Endpoints();
+});
+
+const { endHeaders, endStream } = Flag;
+const H2C: Policy = { upstream: { protocol: 'h2c' } };
+
+async function openServed(handler: Handler, policy: Policy = {}) {
+  const endpoint = await serveHttp2(handler);
+  const plane = await openPlane([endpoint.port], { ...H2C, ...policy });
+  return { plane, endpoint };
+}
+
+const echo: Handler = (stream, headers) => {
+  stream.respond({ ':status': 200, 'x-path': headers[':path'], 'x-method': headers[':method'] });
+  stream.pipe(stream);
+};
+
+describe('a request to an endpoint of HTTP/2', () => {
+  it('from a client of HTTP/1.1 is one of HTTP/2 there', async () => {
+    let seen: Record<string, unknown> = {};
+    const { plane } = await openServed((stream, headers) => {
+      seen = { ...headers };
+      stream.respond({ ':status': 200, 'content-length': '5', 'x-two': '2' });
+      stream.end('hello');
+    });
+    const fields = 'X-One: 1\r\nConnection: x-hop\r\nX-Hop: 1\r\nTE: trailers\r\n';
+    const { head, body } = await plane.ask(request('GET /a?b', fields));
+    expect(head).toMatch(/^HTTP\/1\.1 200 \r\n/);
+    expect(head).toContain('x-two: 2\r\n');
+    expect(body).toBe('hello');
+    expect(seen).toMatchObject({
+      ...{ ':method': 'GET', ':path': '/a?b', ':scheme': 'http', ':authority': 'a' },
+      ...{ 'x-one': '1', te: 'trailers', 'x-forwarded-host': 'a' },
+    });
+    expect(seen).not.toHaveProperty('x-hop');
+    expect(seen).not.toHaveProperty('connection');
+    expect(seen).not.toHaveProperty('host');
+  });
+
+  it('carries content and trailers both ways, from a client of HTTP/1.1', async () => {
+    const { plane } = await openServed((stream) => {
+      const pieces: Buffer[] = [];
+      stream.on('trailers', (trailers) => pieces.push(Buffer.from(String(trailers['x-sum']))));
+      stream.on('data', (piece: Buffer) => pieces.push(piece));
+      stream.on('end', () => {
+        stream.respond({ ':status': 200 }, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'x-end': '1' }));
+        stream.end(Buffer.concat(pieces));
+      });
+    });
+    const client = await plane.client();
+    client.send(request('POST /', 'Transfer-Encoding: chunked\r\n', '3\r\nabc\r\n'));
+    client.send('3\r\ndef\r\n0\r\nX-Sum: 7\r\n\r\n');
+    const head = await client.head();
+    expect(head).toContain('Transfer-Encoding: chunked\r\n');
+    const body = await client.until('x-end: 1\r\n\r\n');
+    expect(body).toContain('abcdef');
+  });
+
+  it('carries content of any size both ways', async () => {
+    const { plane } = await openServed(echo);
+    const session = connectHttp2(plane.port);
+    const size = 3_000_000;
+    const got = await ask(session, { ':path': '/', ':method': 'POST' }, Buffer.alloc(size, 'e'));
+    expect(got.status).toBe(200);
+    expect(got.body).toBe('e'.repeat(size));
+  });
+
+  it('by HEAD, and with 204 and 304, has no content', async () => {
+    const { plane } = await openServed((stream, headers) => {
+      const status = Number(String(headers[':path']).slice(1));
+      stream.respond(
+        { ':status': status, ...(status === 200 ? { 'content-length': '7' } : {}) },
+        { endStream: true },
+      );
+    });
+    const client = await plane.client();
+    client.send(request('HEAD /200'));
+    expect(await client.head()).toContain('content-length: 7\r\n');
+    for (const status of [204, 304]) {
+      client.send(request(`GET /${status}`));
+      const head = await client.head();
+      expect(head).toContain(`HTTP/1.1 ${status} `);
+      expect(head).not.toMatch(/transfer-encoding/i);
+    }
+  });
+
+  it('gets interim responses', async () => {
+    const { plane } = await openServed((stream) => {
+      stream.additionalHeaders({ ':status': 103, link: '</a>' });
+      stream.respond({ ':status': 200 });
+      stream.end('x');
+    });
+    const got = await ask(connectHttp2(plane.port), { ':path': '/' });
+    expect(got).toMatchObject({ status: 200, body: 'x', interims: [103] });
+  });
+});
+
+describe('connections', () => {
+  it('are shared by requests, and each counts as in flight', async () => {
+    const open: (() => void)[] = [];
+    const { plane, endpoint } = await openServed((stream) => {
+      open.push(() => {
+        stream.respond({ ':status': 200 });
+        stream.end('ok');
+      });
+    });
+    const session = connectHttp2(plane.port);
+    const asked = Array.from({ length: 50 }, () => ask(session, { ':path': '/' }));
+    await expect.poll(() => open.length).toBe(50);
+    expect(plane.inFlight()).toBe(50);
+    expect(endpoint.connections.length).toBe(1);
+    for (const answer of open) answer();
+    for (const { body } of await Promise.all(asked)) expect(body).toBe('ok');
+    expect(plane.inFlight()).toBe(0);
+    expect(plane.endpointCount(0, 'connects')).toBe(1);
+  });
+
+  it('are more where the endpoint takes fewer streams', async () => {
+    const open: (() => void)[] = [];
+    const endpoint = await serveHttp2(
+      (stream) => {
+        open.push(() => {
+          stream.respond({ ':status': 200 });
+          stream.end('ok');
+        });
+      },
+      { maxConcurrentStreams: 2 },
+    );
+    const plane = await openPlane([endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const first = ask(session, { ':path': '/' });
+    await expect.poll(() => open.length).toBe(1);
+    open.shift()!();
+    await first;
+    const asked = Array.from({ length: 6 }, () => ask(session, { ':path': '/' }));
+    await expect.poll(() => open.length).toBe(6);
+    expect(endpoint.connections.length).toBeGreaterThanOrEqual(2);
+    for (const answer of open) answer();
+    for (const { body } of await Promise.all(asked)) expect(body).toBe('ok');
+  });
+
+  it('close when they lie idle, or have lived their time', async () => {
+    const { plane, endpoint } = await openServed(echo, { limits: { idleUpstreamMs: 50 } });
+    const session = connectHttp2(plane.port);
+    await ask(session, { ':path': '/' });
+    await expect.poll(() => endpoint.connections[0]!.closed).toBe(true);
+    await ask(session, { ':path': '/' });
+    expect(endpoint.connections.length).toBe(2);
+  });
+
+  it('get no new streams when their endpoint takes no work, and finish those that there are', async () => {
+    let answer = () => {};
+    const { plane, endpoint } = await openServed((stream) => {
+      answer = () => {
+        stream.respond({ ':status': 200 });
+        stream.end('ok');
+      };
+    });
+    const asked = ask(connectHttp2(plane.port), { ':path': '/' });
+    await expect.poll(() => endpoint.streams).toBe(1);
+    const { snapshot } = plane.context.services.get('web')!;
+    const drained = snapshot.endpoints.map((one) => ({ ...one, state: 'drain' as const }));
+    await plane.apply([{ ...snapshot, endpoints: drained }]);
+    answer();
+    expect((await asked).body).toBe('ok');
+    await expect.poll(() => endpoint.connections[0]!.closed).toBe(true);
+  });
+});
+
+describe('a stream that the endpoint does not take', () => {
+  const accepted = (id: number) =>
+    frame(FrameType.headers, endHeaders | endStream, id, block({ ':status': '204' }));
+
+  it('is tried again, whatever the method: REFUSED_STREAM', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const asked = ask(connectHttp2(plane.port), { ':path': '/', ':method': 'POST' }, 'body');
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.data, 1);
+    peer.send(frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.refusedStream)));
+    expect((await peer.until(FrameType.data, 3)).payload).toBe('body');
+    peer.send(accepted(3));
+    expect((await asked).status).toBe(204);
+    expect(plane.retries('stream-refused')).toBe(1);
+  });
+
+  it('is tried again on another connection: GOAWAY', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const one = ask(session, { ':path': '/1' });
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers, 1);
+    const two = ask(session, { ':path': '/2', ':method': 'POST' }, 'body');
+    await peer.until(FrameType.data, 3);
+    peer.send(frame(FrameType.goaway, 0, 0, uint32(1) + uint32(0)));
+    const next = await endpoint.accept();
+    expect((await next.until(FrameType.data, 1)).payload).toBe('body');
+    next.send(accepted(1));
+    expect((await two).status).toBe(204);
+    // What it works on is finished.
+    peer.send(accepted(1));
+    expect((await one).status).toBe(204);
+    await peer.peer.ended();
+  });
+
+  it('that it may have worked on is not tried again, but for safe methods', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const post = ask(session, { ':path': '/', ':method': 'POST' }, 'body');
+    const get = ask(session, { ':path': '/get' });
+    const peer = await endpoint.accept();
+    const ids = [
+      (await peer.until(FrameType.headers)).id,
+      (await peer.until(FrameType.headers)).id,
+    ];
+    for (const id of ids) {
+      peer.send(frame(FrameType.rstStream, 0, id, uint32(ErrorCode.internalError)));
+    }
+    expect((await post).status).toBe(502);
+    const again = await peer.until(FrameType.headers);
+    peer.send(accepted(again.id));
+    expect((await get).status).toBe(204);
+  });
+});
+
+describe('a connection that ends', () => {
+  it('before anything came of it fails its requests as any other would', async () => {
+    const plane = await openPlane([1], H2C);
+    const got = await ask(connectHttp2(plane.port), { ':path': '/' });
+    expect(got.status).toBe(502);
+    expect(plane.reasons('connect-refused')).toBe(1);
+  });
+
+  it('in the middle of responses breaks those off, and tries the others again', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const begun = ask(session, { ':path': '/begun' });
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers, 1);
+    const waiting = ask(session, { ':path': '/waiting' });
+    await peer.until(FrameType.headers, 3);
+    peer.send(frame(FrameType.headers, endHeaders, 1, block({ ':status': '200' })));
+    peer.send(frame(FrameType.data, 0, 1, 'some'));
+    peer.peer.end();
+    const next = await endpoint.accept();
+    const { id } = await next.until(FrameType.headers);
+    next.send(frame(FrameType.headers, endHeaders | endStream, id, block({ ':status': '204' })));
+    expect((await waiting).status).toBe(204);
+    expect((await begun).code).toBe(ErrorCode.internalError);
+  });
+
+  it.each<[string, string[]]>([
+    ['a first frame that is no SETTINGS', [frame(FrameType.ping, 0, 0, '12345678')]],
+    ['what is no HTTP/2', ['HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n']],
+  ])('with %s is a bad endpoint', async (_, frames) => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], { ...H2C, retry: { attempts: 1 } });
+    const asked = ask(connectHttp2(plane.port), { ':path': '/' });
+    const peer = await endpoint.accept('');
+    peer.send(...frames);
+    expect((await asked).status).toBe(502);
+    await peer.peer.ended();
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['without a status', { a: 'b' }],
+    ['with Connection', { ':status': '200', connection: 'close' }],
+    ['with two lengths', { ':status': '200', 'content-length': '1, 1' }],
+    ['with a name in capitals', { ':status': '200', 'X-A': 'b' }],
+  ])('not over a response %s, which fails alone', async (_, fields) => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], { ...H2C, retry: { attempts: 1 } });
+    const session = connectHttp2(plane.port);
+    const bad = ask(session, { ':path': '/' });
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers, 1);
+    peer.send(frame(FrameType.headers, endHeaders, 1, block(fields)));
+    expect((await bad).status).toBe(502);
+    await peer.resetOf(1);
+    const good = ask(session, { ':path': '/' });
+    await peer.until(FrameType.headers, 3);
+    peer.send(frame(FrameType.headers, endHeaders | endStream, 3, block({ ':status': '204' })));
+    expect((await good).status).toBe(204);
+  });
+});
+
+describe('neighbours on a connection to an endpoint', () => {
+  it('are not held up by a client that does not read', async () => {
+    const { plane, endpoint } = await openServed((stream, headers) => {
+      stream.respond({ ':status': 200 });
+      stream.end(headers[':path'] === '/large' ? Buffer.alloc(3_000_000, 'l') : 'small');
+    });
+    const session = connectHttp2(plane.port);
+    const slow = session.request({ ':path': '/large' });
+    slow.pause();
+    await new Promise((resolve) => slow.once('response', resolve));
+    for (let i = 0; i < 50; i += 1) {
+      expect((await ask(session, { ':path': '/small' })).body).toBe('small');
+    }
+    expect(endpoint.connections.length).toBe(1);
+    slow.resume();
+    expect((await answerOf(slow)).body.length).toBe(3_000_000);
+  });
+
+  it('stay whole while others are cancelled at either end', async () => {
+    const { plane } = await openServed((stream, headers) => {
+      const path = String(headers[':path']);
+      if (path === '/reset') stream.close(ErrorCode.internalError);
+      else if (path === '/cut') {
+        stream.respond({ ':status': 200 });
+        stream.write('half');
+        // Node would end one that is closed in order.
+        setImmediate(() => stream.destroy(new Error('cut')));
+      } else {
+        stream.respond({ ':status': 200 });
+        stream.end(path.repeat(200));
+      }
+    });
+    const session = connectHttp2(plane.port);
+    const innocent = async (worker: number) => {
+      for (let i = 0; i < 60; i += 1) {
+        const path = `/fine-${worker}-${i}`;
+        const got = await ask(session, { ':path': path });
+        expect(got).toMatchObject({ status: 200, body: path.repeat(200), code: 0 });
+      }
+    };
+    const guilty = async () => {
+      for (let i = 0; i < 60; i += 1) {
+        if (i % 3 === 0) await ask(session, { ':path': '/reset', ':method': 'POST' }, 'x');
+        else if (i % 3 === 1) expect((await ask(session, { ':path': '/cut' })).code).toBe(2);
+        else {
+          const stream = session.request({ ':path': '/fine', ':method': 'POST' });
+          const ended = answerOf(stream);
+          stream.write('half');
+          stream.close(ErrorCode.cancel);
+          await ended;
+        }
+      }
+    };
+    await Promise.all([innocent(1), guilty(), innocent(2), guilty(), innocent(3)]);
+    await plane.quiet();
+  });
+});
+
+/** Silence is measured in the time of the plane's wheel. */
+describe('an endpoint that is gone without a word', () => {
+  it('is asked for a sign of life, and left without one', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], { ...H2C, retry: { attempts: 1 } });
+    const asked = ask(connectHttp2(plane.port), { ':path': '/', ':method': 'POST' }, 'x');
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers);
+    plane.advance(11_000);
+    await peer.until(FrameType.ping);
+    plane.advance(6000);
+    expect((await asked).status).toBe(502);
+    expect(plane.reasons('reset')).toBe(1);
+  });
+});
