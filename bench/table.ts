@@ -77,7 +77,7 @@ function provide(controller: Controller, { from }: Service, endpoints: Endpoint[
   controller.onUpdate({
     kind: 'upsert',
     provider: 'static',
-    service: { source: from, endpoints, settings: null, doubt: '' },
+    service: { source: from[0]!.source, endpoints, settings: null, doubt: '' },
     cause: { kind: 'registry', text: 'bench' },
     receivedMs: 0,
   });

@@ -30,36 +30,22 @@ export interface ProvidersOptions {
   readonly consulDirectMax?: number;
 }
 
-/** What a provider is made with: the doors, and what it may ask of the program. */
-interface Parts extends ProvidersOptions {
-  /** Some registry fails now: what one says first, it may say for want of knowing better. */
-  readonly isFailing: boolean;
-}
-
 /** Makes the provider of a registry. What it is made of is loaded here: only who follows it pays. */
-type Make<S> = (settings: S, parts: Parts) => Promise<Provider>;
+type Make<S> = (settings: S, parts: ProvidersOptions) => Promise<Provider>;
 
 const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = {
-  consul: async (settings, { doors, log, isFailing, ...parts }) => {
+  consul: async (settings, { doors, log, known, ...parts }) => {
     const { ConsulProvider, open } = await doors.loadConsul();
     const { clock, random, resolve } = doors;
     const { isGoodSetting, consulDirectMax: directMax } = parts;
-    const known = (source: ServiceSource): Known => {
-      const { endpoints, isHeld } = parts.known(source);
-      return { endpoints, isHeld: isHeld || isFailing };
-    };
     const guard = () => parts.settings().guard;
     const more = directMax === undefined ? {} : { directMax };
     const ways = { clock, random, log, open, resolve };
     return new ConsulProvider({ settings, ...ways, guard, isGoodSetting, known, ...more });
   },
-  etcd: async (settings, { doors, log, isFailing, ...parts }) => {
+  etcd: async (settings, { doors, log, known }) => {
     const { EtcdProvider, open } = await doors.loadEtcd();
     const { clock, random, resolve } = doors;
-    const known = (source: ServiceSource): Known => {
-      const { endpoints, isHeld } = parts.known(source);
-      return { endpoints, isHeld: isHeld || isFailing };
-    };
     return new EtcdProvider({ settings, clock, random, log, open, resolve, known });
   },
   docker: async (settings, { doors, log, isGoodSetting }) => {
@@ -128,8 +114,13 @@ export class Providers {
   ): Promise<void> {
     const settings = after[name];
     if (settings === undefined || !isOther(before[name], settings)) return;
+    // What a registry says first while one fails, it may say for want of knowing better.
     const isFailing = this.set.statuses().some((one) => one.lastError !== '');
-    const provider = await MAKERS[name](settings, { ...this.options, isFailing });
+    const known = (source: ServiceSource): Known => {
+      const { endpoints, isHeld } = this.options.known(source);
+      return { endpoints, isHeld: isHeld || isFailing };
+    };
+    const provider = await MAKERS[name](settings, { ...this.options, known });
     if (!this.isStopped) this.set.replace(name, provider);
   }
 
@@ -196,7 +187,7 @@ export class Providers {
 
 /** What the services of the configuration follow. */
 export function sourcesOf(settings: Settings): ServiceSource[] {
-  return settings.services.map((service) => service.from);
+  return settings.services.flatMap(({ from }) => from.map(({ source }) => source));
 }
 
 /** Settings are plain data. */

@@ -5,7 +5,7 @@ import { silentLogger } from '../src/base/log.ts';
 import type { Provider, ProviderStatus, Update } from '../src/discovery/provider.ts';
 import { type Doors, nodeDoors } from '../src/doors.ts';
 import type { Settings } from '../src/model/settings.ts';
-import { plainSource, type ServiceSource } from '../src/model/source.ts';
+import { onlySource, plainSource, type ServiceSource } from '../src/model/source.ts';
 import { Providers, sourcesOf } from '../src/providers.ts';
 import { settingsOf } from './support/config.ts';
 import { consulSettings } from './support/discovery.ts';
@@ -122,7 +122,7 @@ function following(from: string, registries: Settings['registries']): Settings {
     ...settings,
     registries,
     static: fixed,
-    services: [{ ...web!, from: plainSource(from, 'web') }],
+    services: [{ ...web!, from: onlySource(plainSource(from, 'web')) }],
   };
 }
 

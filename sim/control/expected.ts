@@ -43,14 +43,15 @@ export function expectedTable(facts: Facts): Expected {
 /** `service` is null for one that describes itself. */
 function endpointsOf(facts: Facts, name: string, service: Service | null): Map<string, string> {
   const found = new Map<string, string>();
-  if (service?.from.registry === 'static') {
-    for (const { address, port, weight } of facts.settings.static[service.from.service] ?? []) {
+  const source = service?.from[0]?.source ?? { registry: 'consul', service: name, tag: '' };
+  if (service !== null && source.registry === 'static') {
+    for (const { address, port, weight } of facts.settings.static[source.service] ?? []) {
       const id = `${address}:${port}`;
       found.set(id, shown(facts, { name, id, address, port, weight, barred: '', service }));
     }
     return found;
   }
-  const { service: registered, tag } = service?.from ?? { service: name, tag: '' };
+  const { service: registered, tag } = source;
   for (const one of facts.instances) {
     if (one.service !== registered || (tag !== '' && !one.tags.includes(tag))) continue;
     const key = keyOf(one);

@@ -246,7 +246,7 @@ export class ControlWorld {
       content.text = content.text.replace('"version":', '"version":9');
     }
     if (fate === 'of another registry') {
-      content.text = content.text.replace('"fingerprint":"', '"fingerprint":"f');
+      content.text = content.text.replace('"consul":"', '"consul":"f');
     }
   }
 
@@ -704,9 +704,10 @@ export class ControlWorld {
 
 /** What is asked of Consul for these services, as the judge names it. */
 function questionsOf({ services }: Settings): Set<string> {
-  return new Set(services.map(({ from: { tag, service } }) => `${tag}|${service}`)).union(
-    new Set(REGISTERED.map(({ service }) => `|${service}`)),
+  const asked = services.flatMap(({ from }) =>
+    from.map(({ source: { tag, service } }) => `${tag}|${service}`),
   );
+  return new Set(asked).union(new Set(REGISTERED.map(({ service }) => `|${service}`)));
 }
 
 function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {

@@ -183,7 +183,7 @@ export class Table {
       .filter(({ isThere }) => isThere)
       .map((one) => effective(one));
     const { plan, policy, isPanicking } = entry;
-    return { service: policy, slot: plan.slot, isPanicking, endpoints };
+    return { service: policy, slot: plan.slot, isPanicking, priority: 1, endpoints };
   }
 
   private listeners(): ListenerSnapshot[] {
@@ -231,6 +231,7 @@ function effective(entry: EndpointEntry): EffectiveEndpoint {
     slot: plan.slot,
     isSpare: isOut(state),
     slowStartFromMs: state === 'slow-start' ? slowStartFromMs : 0,
+    priority: 1,
   };
 }
 

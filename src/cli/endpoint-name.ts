@@ -1,5 +1,5 @@
 // Which endpoint an operator means: by its id, by the id under which it was registered (Consul's service
-// id, which an endpoint's id ends with: NODE/ID), or by its address and port.
+// id, which an endpoint's id ends with: NODE/ID) in any of its sources, or by its address and port.
 import { safeLine } from '../base/safe-text.ts';
 import type { ServiceAnswer } from './status.ts';
 
@@ -14,7 +14,10 @@ export function endpointNamed(
   const exact = endpoints.find(({ id }) => id === text);
   if (exact !== undefined) return exact;
   const found = endpoints.filter(
-    (one) => one.id.endsWith(`/${text}`) || placeOf(one) === text.replaceAll(/[[\]]/g, ''),
+    (one) =>
+      one.id.endsWith(`/${text}`) ||
+      one.sources?.some(({ id }) => id === text || id.endsWith(`/${text}`)) ||
+      placeOf(one) === text.replaceAll(/[[\]]/g, ''),
   );
   if (found.length === 1) return found[0]!;
   if (endpoints.length === 0) return safeLine(`service ${name} has no endpoint`);

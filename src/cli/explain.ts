@@ -1,9 +1,10 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
 import { safeLine } from '../base/safe-text.ts';
+import type { ComparisonFigures } from '../model/comparison.ts';
 import { ask, printJson } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import { endpointNamed } from './endpoint-name.ts';
-import type { ComparisonAnswer, ServiceAnswer, StatusAnswer } from './status.ts';
+import type { ServiceAnswer, StatusAnswer } from './status.ts';
 
 interface EventAnswer {
   readonly atMs: number;
@@ -82,6 +83,7 @@ function describe(
     `${endpoint.id}  ${endpoint.address}:${endpoint.port}`,
     `  state     ${endpoint.state}${why} since ${time(endpoint.since)}`,
     `  weight    ${endpoint.weight}`,
+    ...namingLines(endpoint),
     `  traffic   ${endpoint.active} active, ${endpoint.requests} requests, ${endpoint.failures} failures`,
     `  check     ${check === null ? 'none' : `${check.text} at ${time(check.at)}`}`,
     ...comparisonLines(endpoint.comparison),
@@ -93,8 +95,15 @@ function describe(
   ].join('\n');
 }
 
+/** Who names it, by which id where that is another, and what that gives it. */
+function namingLines({ id, priority, sources }: ServiceAnswer['endpoints'][number]): string[] {
+  if (sources === undefined) return [];
+  const names = sources.map((one) => (one.id === id ? one.source : `${one.source} as ${one.id}`));
+  return [`  sources   ${names.join(', ')}; priority ${priority}`];
+}
+
 /** The numbers by which an endpoint is ejected, or is not. */
-function comparisonLines(comparison: ComparisonAnswer | null): string[] {
+function comparisonLines(comparison: ComparisonFigures | null): string[] {
   if (comparison === null) return [];
   const { requests, failures, peers, evidence } = comparison;
   const whose = peers === 1 ? 'its peer' : `its ${peers} peers`;

@@ -1,18 +1,8 @@
 // `upriver status`: what runs where, in a table.
+
+import type { ComparisonFigures } from '../model/comparison.ts';
 import { ask, printJson, table } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
-
-/** The failures of an endpoint beside those of its peers. */
-export interface ComparisonAnswer {
-  readonly requests: number;
-  readonly failures: number;
-  readonly peers: number;
-  readonly peer_requests: number;
-  readonly peer_failures: number;
-  readonly span_seconds: number;
-  readonly evidence: number;
-  readonly evidence_needed: number;
-}
 
 /** As far as this command reads it (docs/reference/admin-api.md). */
 export interface ServiceAnswer {
@@ -20,6 +10,7 @@ export interface ServiceAnswer {
   readonly listen: readonly string[];
   readonly problems: readonly string[];
   readonly panic: boolean;
+  readonly sources?: readonly { readonly source: string; readonly priority: number }[];
   readonly endpoints: readonly {
     readonly id: string;
     readonly address: string;
@@ -32,7 +23,11 @@ export interface ServiceAnswer {
     readonly requests: number;
     readonly failures: number;
     readonly check: { readonly text: string; readonly at: number } | null;
-    readonly comparison: ComparisonAnswer | null;
+    readonly comparison: ComparisonFigures | null;
+    /** Not of an instance of a version before several sources, as is what follows. */
+    readonly priority?: number;
+    /** The sources that name it, the one that is believed first. */
+    readonly sources?: readonly { readonly source: string; readonly id: string }[];
     readonly stays: string;
   }[];
 }
@@ -106,10 +101,12 @@ function remarks(about: StatusAnswer): string[] {
 }
 
 function tableOf(services: readonly ServiceAnswer[]): string {
+  // Where it comes from is worth a column where it may come from several places.
+  const hasSources = services.some(({ sources = [] }) => sources.length > 1);
   const rows = services.flatMap((service) => {
     const listen = service.listen.join(' ');
     if (service.endpoints.length === 0)
-      return [[service.name, listen, '(no endpoint)', '', '', '', '']];
+      return [[service.name, listen, '(no endpoint)', '', '', '', ...(hasSources ? [''] : []), '']];
     return service.endpoints.map((endpoint) => [
       service.name,
       listen,
@@ -117,9 +114,11 @@ function tableOf(services: readonly ServiceAnswer[]): string {
       endpoint.state,
       String(endpoint.active),
       String(endpoint.requests),
+      ...(hasSources ? [(endpoint.sources ?? []).map(({ source }) => source).join(', ')] : []),
       endpoint.reason,
     ]);
   });
-  const head = ['SERVICE', 'LISTEN', 'ENDPOINT', 'STATE', 'ACTIVE', 'REQUESTS', 'REASON'];
+  const head = ['SERVICE', 'LISTEN', 'ENDPOINT', 'STATE', 'ACTIVE', 'REQUESTS'];
+  head.push(...(hasSources ? ['SOURCES'] : []), 'REASON');
   return rows.length === 0 ? 'no service' : table([head, ...rows]);
 }

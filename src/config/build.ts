@@ -5,6 +5,7 @@ import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildRegistries } from './registries/schemas.ts';
 import type { ConfigInput } from './schema/config.ts';
+import { buildFailover } from './schema/failover.ts';
 import { buildHealth } from './schema/health.ts';
 import { buildHttp } from './schema/http.ts';
 import { buildLimits, buildTimeouts } from './schema/limits.ts';
@@ -14,7 +15,7 @@ import { buildPrimary } from './schema/primary.ts';
 import { buildRetry } from './schema/retry.ts';
 import { buildRouter } from './schema/router.ts';
 import type { ServiceInput } from './schema/service.ts';
-import { buildSource } from './schema/source.ts';
+import { buildSources } from './schema/source.ts';
 import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
 import { buildUpstream } from './schema/upstream.ts';
@@ -42,13 +43,14 @@ export function buildService(name: string, input: ServiceInput): Service {
   const primary = buildPrimary({ ...input, health: check });
   return {
     name,
-    from: buildSource(name, input.from),
+    from: buildSources(name, input.from),
     listen: input.listen.map(buildListen),
     protocol,
     balance,
     health: check === null ? null : { ...check, wantsRole: primary?.by === 'check' },
     passive: buildPassive(input.passive, balance),
     panic: input.panic,
+    failover: buildFailover(input.failover),
     retry: buildRetry(input.retry),
     timeouts: buildTimeouts(input.timeouts),
     limits: buildLimits(input.limits),

@@ -2,8 +2,16 @@
 // protocol, keys of a listener where there is none, routes that lead nowhere.
 import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { RegistryName } from '../model/registries/table.ts';
 import { SOURCE_KEYS, type SourceKey } from '../model/source.ts';
-import { type Claim, claimsOf, type Draft, type DraftService, draftOf } from './draft.ts';
+import {
+  type Claim,
+  claimsOf,
+  type Draft,
+  type DraftService,
+  type DraftSource,
+  draftOf,
+} from './draft.ts';
 import type { Problem } from './problem.ts';
 import { REGISTRIES } from './registries/table.ts';
 import { routeContradictions } from './route-consistency.ts';
@@ -54,8 +62,11 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   if (protocol === 'tcp' && balance?.hash != null && balance.hash.on !== 'source') {
     tell(['balance'], `a tcp service has no ${balance.hash.on}: expected hash(source)`);
   }
-  const problem = registryProblem(service, draft);
-  if (problem !== '') tell(['from', 'registry'], problem);
+  for (const source of service.sources) {
+    const problem = registryProblem(source, draft);
+    if (problem !== '') tell([...source.path, 'registry'], problem);
+  }
+  for (const { path, message } of sameSources(service)) tell(path, message);
   for (const [key, message] of primaryMisfits(service)) tell(['primary', key], message);
   for (const [key, message] of checkMisfits(service.tree.health)) tell(['health', key], message);
   for (const key of deadKeys(service)) {
@@ -105,7 +116,7 @@ function checkMisfits(health: unknown): [string, string][] {
 }
 
 /** A registry that is not there. */
-function registryProblem({ registry, source, isUnsaid }: DraftService, draft: Draft): string {
+function registryProblem({ registry, source, isUnsaid }: DraftSource, draft: Draft): string {
   if (registry === undefined) return '';
   if (registry === 'static') {
     if (source === undefined || draft.fixed.has(source)) return '';
@@ -117,24 +128,40 @@ function registryProblem({ registry, source, isUnsaid }: DraftService, draft: Dr
     : `the registry ${registry} is not configured: expected registries.${registry}`;
 }
 
+/** The same question to the same registry twice: which priority it has would be a guess. */
+function sameSources({ sources }: DraftService) {
+  const first = new Map<string, readonly string[]>();
+  return sources.flatMap(({ registry, source, tree, path }) => {
+    const rest = SOURCE_KEYS.map((key) => tree[key] ?? '');
+    const key = JSON.stringify([registry, source, rest]);
+    const known = first.get(key);
+    if (known === undefined) first.set(key, path);
+    return known === undefined ? [] : [{ path, message: `is the same as ${known.join('.')}` }];
+  });
+}
+
 /** Keys that mean nothing for this service. */
 function deadKeys(service: DraftService): readonly (readonly string[])[] {
-  const { protocol, listen } = service;
-  const dead = untaken(service).map((key) => ['from', key]);
+  const { protocol, listen, sources } = service;
+  const dead = sources.flatMap(({ registry, path }) =>
+    untaken(registry).map((key) => [...path, key]),
+  );
   if (protocol === 'tcp') return [...dead, ['http'], ['upstream'], ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 
-/** Keys of `from` that its registry does not take. */
-function untaken({ registry }: DraftService): SourceKey[] {
+/** Keys of `from` that this registry does not take. */
+function untaken(registry: RegistryName | undefined): SourceKey[] {
   if (registry === undefined) return [];
   return SOURCE_KEYS.filter((key) => !REGISTRIES[registry].from.includes(key));
 }
 
 function whyDead(path: readonly string[], service: DraftService, draft: Draft): string {
-  const { name, protocol, registry } = service;
-  const [section, own = ''] = path;
-  if (section === 'from') return `registry ${registry} has no ${own}: take it out`;
+  const { name, protocol, sources } = service;
+  if (path[0] === 'from') {
+    const whose = sources.find((one) => one.path.join() === path.slice(0, -1).join());
+    return `registry ${whose?.registry} has no ${path.at(-1)}: take it out`;
+  }
   if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';
   const by = draft.routers.flatMap(({ routes }, i) =>
     routes.some(({ service }) => service === name) ? [i] : [],

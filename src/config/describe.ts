@@ -3,7 +3,7 @@
 // (docs/security.md).
 import type { z } from 'zod';
 import type { Service } from '../model/service.ts';
-import { plainSource, type ServiceSource } from '../model/source.ts';
+import { onlySource, plainSource, type ServiceSource } from '../model/source.ts';
 import { buildService } from './build.ts';
 import { fromPairs } from './flags.ts';
 import type { ListenInput } from './schema/listen.ts';
@@ -40,7 +40,7 @@ export function describeService(
   if (isTcp && input.route !== undefined) problems.push(NO_ROUTES);
   const isNowhere = listen.length === 0 && route === undefined;
   if (isNowhere && !isNamed) problems.push(NO_LISTEN);
-  const service = { ...buildService(name, { ...input, listen }), from: source };
+  const service = { ...buildService(name, { ...input, listen }), from: onlySource(source) };
   const ownRoute = route && buildOwnRoute(name, unnamed(route));
   return {
     service: isNowhere ? null : ownRoute === undefined ? service : { ...service, ownRoute },

@@ -9,7 +9,7 @@ import { FOLLOWED_NAMES } from './registries/table.ts';
 import type { ListenInput } from './schema/listen.ts';
 import { routerSchema, routeSchema } from './schema/router.ts';
 import { serviceSchema } from './schema/service.ts';
-import { fromSchema } from './schema/source.ts';
+import { sourceShape } from './schema/source.ts';
 import { statsSchema } from './schema/stats.ts';
 import { isTree, type Tree } from './tree.ts';
 
@@ -19,11 +19,18 @@ export interface DraftService {
   readonly listen: readonly ListenInput[] | undefined;
   readonly protocol: 'http' | 'tcp' | undefined;
   readonly balance: z.output<typeof serviceSchema.shape.balance> | undefined;
+  readonly sources: readonly DraftSource[];
+}
+
+export interface DraftSource {
   readonly registry: RegistryName | undefined;
   /** Nobody says which of several registries is meant. */
   readonly isUnsaid: boolean;
-  /** The name that it has in its registry. */
+  /** The name that the service has in its registry. */
   readonly source: string | undefined;
+  /** Where it stands below the service: `from`, or one of a list there. */
+  readonly path: readonly string[];
+  readonly tree: Tree;
 }
 
 export interface DraftRoute extends Partial<z.output<typeof routeSchema>> {
@@ -100,16 +107,25 @@ export function claimsOf({ routers, services }: Draft): Claim[] {
 
 function draftService(name: string, tree: Tree): DraftService {
   const { shape } = serviceSchema;
-  const from = treeOf(tree.from);
   return {
     name,
     tree,
     listen: field(shape.listen, tree.listen),
     protocol: field(shape.protocol, tree.protocol),
     balance: field(shape.balance, tree.balance),
-    registry: field(fromSchema.shape.registry, from.registry),
-    isUnsaid: from.registry === undefined,
-    source: from.service === undefined ? name : field(fromSchema.shape.service, from.service),
+    sources: Array.isArray(tree.from)
+      ? tree.from.map((one, i) => draftSource(name, treeOf(one), ['from', String(i)]))
+      : [draftSource(name, treeOf(tree.from), ['from'])],
+  };
+}
+
+function draftSource(name: string, tree: Tree, path: readonly string[]): DraftSource {
+  const { registry, service } = tree;
+  return {
+    ...{ path, tree },
+    registry: field(sourceShape.registry, registry),
+    isUnsaid: registry === undefined,
+    source: service === undefined ? name : field(sourceShape.service, service),
   };
 }
 

@@ -272,9 +272,7 @@ function withRegistry(tree: Tree, named: readonly FollowedRegistry[]): Tree {
   const usual = only === undefined || others.length > 0 ? 'consul' : only;
   const filled = Object.entries(services).map(([name, service]) => [
     name,
-    isTree(service)
-      ? withSource(service, Object.hasOwn(statics, sourceOf(name, service)), usual)
-      : service,
+    isTree(service) ? withSources(name, service, { statics, usual }) : service,
   ]);
   const whole = { ...tree, services: Object.fromEntries(filled) };
   const isAlone = filled.length === 0 && Object.keys(statics).length === 0;
@@ -290,21 +288,33 @@ function withRegistry(tree: Tree, named: readonly FollowedRegistry[]): Tree {
   return isConsulMeant ? overlay(left, consul) : left;
 }
 
-/** The name that a service has in its registry. */
-function sourceOf(name: string, { from }: Tree): string {
-  return isTree(from) && typeof from.service === 'string' ? from.service : name;
+interface Meant {
+  readonly statics: Tree;
+  /** What is meant where nothing is said, and there are no static endpoints of that name. */
+  readonly usual: FollowedRegistry;
 }
 
-function withSource(service: Tree, isFixed: boolean, usual: FollowedRegistry): Tree {
+function withSources(name: string, service: Tree, meant: Meant): Tree {
   const { from = {} } = service;
-  if (!isTree(from) || from.registry !== undefined) return service;
-  if (isFixed) return overlay(service, { from: { registry: 'static' } });
+  const whole = Array.isArray(from)
+    ? from.map((one) => withRegistryOf(name, one, meant))
+    : withRegistryOf(name, from, meant);
+  return whole === from ? service : { ...service, from: whole };
+}
+
+/** One of the sources of a service, with its registry. */
+function withRegistryOf(name: string, given: unknown, { statics, usual }: Meant): unknown {
+  const from = given ?? {};
+  if (!isTree(from) || from.registry !== undefined) return given;
+  const source = typeof from.service === 'string' ? from.service : name;
+  const registry = Object.hasOwn(statics, source) ? 'static' : usual;
   // The schema's own default is not written out.
-  return usual === 'consul' ? service : overlay(service, { from: { registry: usual } });
+  return registry === 'consul' ? given : { ...from, registry };
 }
 
 function isStatic(service: unknown): boolean {
-  return isTree(service) && isTree(service.from) && service.from.registry === 'static';
+  if (!isTree(service)) return false;
+  return [service.from].flat().every((from) => isTree(from) && from.registry === 'static');
 }
 
 /**

@@ -13,8 +13,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'services.NAME': ['listen', 'protocol', 'balance', 'slow_start', 'select'],
   'services.NAME.from': [
     ...['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer'],
-    'accept',
+    ...['accept', 'priority'],
   ],
+  'services.NAME.failover': ['after', 'return_after'],
   'services.NAME.health': [
     ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
     ...['initial', 'send', 'expect', 'user', 'database'],
@@ -92,7 +93,9 @@ export function overlayProblems(tree: Tree, where: (path: Path, isKey: boolean) 
       // What the schema does not know either, it refuses itself, and guesses what was meant.
       if (isKnown(path)) refuse(path, value, NOT_ALLOWED);
     } else if (Array.isArray(value)) {
-      for (const [i, item] of value.entries()) walk(item, [...path, i], `${pattern}[]`);
+      // Of what may be written as a list or without one, the elements have the keys of the map.
+      const element = MAPS.has(`${pattern}[]`) ? `${pattern}[]` : pattern;
+      for (const [i, item] of value.entries()) walk(item, [...path, i], element);
     } else if (isTree(value)) {
       for (const [key, item] of Object.entries(value)) {
         walk(item, [...path, key], childOf(pattern, key));

@@ -45,5 +45,11 @@ export function withoutPath(tree: Tree, [first = '', ...rest]: readonly string[]
   if (!Object.hasOwn(tree, first)) return tree;
   const { [first]: value, ...others } = tree;
   if (rest.length === 0) return others;
-  return isTree(value) ? { ...tree, [first]: withoutPath(value, rest) } : tree;
+  if (isTree(value)) return { ...tree, [first]: withoutPath(value, rest) };
+  if (!Array.isArray(value)) return tree;
+  const [index, ...below] = rest;
+  const items = value.map((item, i) =>
+    String(i) === index && isTree(item) ? withoutPath(item, below) : item,
+  );
+  return { ...tree, [first]: items };
 }

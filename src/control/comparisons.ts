@@ -108,8 +108,8 @@ export class Comparisons {
     { service }: ServiceRecord,
   ): void {
     const { clock, ledger } = this.options;
-    const readings = working.map(({ endpoint, slot }) => ({
-      id: endpoint.id,
+    const readings = working.map(({ merged, slot }) => ({
+      id: merged.endpoint.id,
       slot,
       faults: ledger.endpointTotal(slot, EndpointColumn.faults),
       requests: ledger.endpointTotal(slot, EndpointColumn.outcomes),
@@ -126,8 +126,8 @@ export class Comparisons {
     if (this.ticks % LATENCY_TICKS !== 0) return [];
     const { clock, ledger } = this.options;
     followed.latencies ??= new LatencyHistory(BOUNDS_MS);
-    const readings = workingOf(service).map(({ endpoint, slot }) => ({
-      id: endpoint.id,
+    const readings = workingOf(service).map(({ merged, slot }) => ({
+      id: merged.endpoint.id,
       slot,
       buckets: ledger.endpointBuckets(slot),
     }));

@@ -13,13 +13,14 @@ import type { ListenError } from '../model/listener.ts';
 import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
-import { type ServiceSource, sourceKey } from '../model/source.ts';
+import { formatSource, PRIORITY_DEFAULT, type ServiceSource, sourceKey } from '../model/source.ts';
 import type { StreakReport } from '../model/streak.ts';
 import { Comparisons } from './comparisons.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { Listening, type Wanting } from './listening.ts';
+import { type Merged, merge } from './merge.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
@@ -130,8 +131,10 @@ export class Controller implements TableView {
       slots: this.endpointSlots,
       operator: this.operator,
       events: this.events,
-      refusal: ({ service }, endpoint) =>
-        this.policy.refusal(service.from.registry, endpoint, service.health?.port ?? 0),
+      refusal: ({ service }, { endpoint, namings }) => {
+        const registries = namings.map(({ source }) => source.registry);
+        return this.policy.refusal(registries, endpoint, service.health?.port ?? 0);
+      },
       lockHolder: (key) => this.locks.get(key) ?? null,
       nextVersion: () => this.publisher.nextVersion,
       onChange: (service) => this.publisher.change(service.name),
@@ -277,9 +280,8 @@ export class Controller implements TableView {
     record.service = service;
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
-    const admitted = this.sources.admitted(sourceKey(service.from));
     // A new source that has not answered yet takes nothing away; what it says then does.
-    if (admitted !== null || known === undefined) this.endpoints.apply(record, admitted, cause);
+    this.endpoints.apply(record, this.mergedOf(record), cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
     this.logProblems(name);
   }
@@ -328,15 +330,25 @@ export class Controller implements TableView {
     for (const name of this.table.servedBy(key)) {
       const record = this.records.get(name);
       if (record === undefined) continue;
-      if (this.endpoints.apply(record, this.sources.admitted(key), cause)) hasChanged = true;
+      if (this.endpoints.apply(record, this.mergedOf(record), cause)) hasChanged = true;
     }
     return hasChanged;
+  }
+
+  /** What the sources of a service say now, brought together. */
+  private mergedOf({ service, endpoints }: ServiceRecord): Merged[] {
+    const words = service.from.map((used) => {
+      return { used, admitted: this.sources.admitted(sourceKey(used.source)) };
+    });
+    return merge(words, endpoints);
   }
 
   private isPassing(key: string, endpointId: string): boolean {
     return [...this.table.servedBy(key)].some((name) => {
       const record = this.records.get(name);
-      const check = record && this.endpoints.checkOf(record, endpointId);
+      const id = record?.idOf(key, endpointId);
+      if (record === undefined || id === undefined) return false;
+      const check = this.endpoints.checkOf(record, id);
       return check?.isKnown === true && check.isUp;
     });
   }
@@ -390,7 +402,7 @@ export class Controller implements TableView {
     return [
       ...(isHeadless ? [`no primary: ${primary.why}`] : []),
       ...(this.table.get(name)?.problems ?? []),
-      ...this.sources.problemsOf(sourceKey(service.from)),
+      ...service.from.flatMap(({ source }) => this.sources.problemsOf(sourceKey(source))),
       ...shortened(refused, REFUSALS_MAX),
     ];
   }
@@ -435,11 +447,16 @@ export class Controller implements TableView {
   /** What is to be kept over a restart. */
   kept(): Kept {
     const checks = [...this.records.values()].map((record): KeptChecks => {
-      const ids = [...record.endpoints.keys()];
-      const known = ids.filter((id) => this.endpoints.checkOf(record, id)?.isKnown === true);
-      const isUp = (id: string) => this.endpoints.checkOf(record, id)?.isUp === true;
-      const down = known.filter((id) => !isUp(id));
-      return { service: record.name, up: known.filter(isUp), down };
+      const up: string[] = [];
+      const down: string[] = [];
+      for (const [id, { merged }] of record.endpoints) {
+        const check = this.endpoints.checkOf(record, id);
+        if (check?.isKnown !== true) continue;
+        // After the restart it may have the id that another of its sources gives it.
+        const names = new Set([id, ...merged.namings.map((naming) => naming.id)]);
+        (check.isUp ? up : down).push(...names);
+      }
+      return { service: record.name, up, down };
     });
     const isChecked = ({ up, down }: KeptChecks) => up.length + down.length > 0;
     // What is configured is no registry's word.
@@ -495,11 +512,12 @@ export class Controller implements TableView {
     const { effective, ejections, stay, view = null } = record;
     if (effective === null) return null;
     const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
+    const { namings } = record.merged;
     const isSame = view?.check === check && view.ejections === ejections && view.stay === stay;
-    if (isSame && record.viewed === effective) return view;
+    if (isSame && view.namings === namings && record.viewed === effective) return view;
     record.viewed = effective;
     const compared = () => this.comparisons.compared(service, effective.slot);
-    record.view = { ...effective, check, ejections, stay, compared };
+    record.view = { ...effective, namings, check, ejections, stay, compared };
     return record.view;
   }
 
@@ -512,12 +530,23 @@ export class Controller implements TableView {
     }
     const problems = [
       ...this.ownProblems(record),
+      ...fallbackProblem(record),
       ...this.listening.problemsOf(name),
       ...firstProblems(leftOut, (id) => `endpoint ${id}: too many endpoints`),
     ];
-    const { isPanicking, ejections } = record;
-    return { service, slot, endpoints, isPanicking, ejections, problems };
+    const { isPanicking, ejections, priority } = record;
+    const shown = { service, slot, endpoints, isPanicking, ejections, problems };
+    return { ...shown, priority: priority ?? PRIORITY_DEFAULT };
   }
+}
+
+/** That the best of its sources have nothing that works. */
+function fallbackProblem({ service, priority }: ServiceRecord): string[] {
+  const best = Math.min(...service.from.map((used) => used.priority));
+  if (priority === null || priority <= best) return [];
+  const failed = service.from.filter((used) => used.priority < priority);
+  const names = failed.map(({ source }) => formatSource(source)).join(', ');
+  return [`failover: sources of priority ${priority} are in use instead of ${names}`];
 }
 
 function shortened(texts: readonly string[], max: number): readonly string[] {

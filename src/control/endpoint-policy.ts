@@ -117,14 +117,19 @@ export class EndpointPolicy {
     return ports;
   }
 
-  /** Why this endpoint of a registry may not be used; '' where it may. */
-  refusal(registry: string, endpoint: Pick<Endpoint, 'address' | 'port'>, checkPort = 0): string {
+  /** Why this endpoint that these registries name may not be used; '' where it may. */
+  refusal(
+    registries: readonly string[],
+    endpoint: Pick<Endpoint, 'address' | 'port'>,
+    checkPort = 0,
+  ): string {
     const { address, port } = endpoint;
     const own = this.ownAt(address, port) || this.ownAt(address, checkPort);
     if (own !== '') return `refused: it is ${own} of Upriver itself`;
-    return this.denied.get(registry)?.has(address) === true
-      ? `refused: ${address} is denied by registries.${registry}.endpoint_deny`
-      : '';
+    // One that may be there by another registry's word is let in by that.
+    const isDenied = (name: string) => this.denied.get(name)?.has(address) === true;
+    if (registries.length === 0 || !registries.every(isDenied)) return '';
+    return `refused: ${address} is denied by registries.${registries[0]}.endpoint_deny`;
   }
 
   private ownAt(address: string, port: number): string {

@@ -13,12 +13,13 @@ import type { CheckState } from '../health/rise-fall.ts';
 import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Cause } from '../model/cause.ts';
-import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
+import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
 import type { HealthCheck } from '../model/service.ts';
+import { sourceKey } from '../model/source.ts';
 import { type EjectionKind, type StreakReport, streakText } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
-import type { Admitted } from './guard.ts';
+import type { Merged } from './merge.ts';
 import type { OperatorWords } from './operator.ts';
 import { choosePrimary } from './primary.ts';
 import { reconcile } from './reconcile.ts';
@@ -46,7 +47,7 @@ export interface EndpointsOptions {
   readonly operator: OperatorWords;
   readonly events: EventLog;
   /** Why nothing may be sent to this endpoint; '' where it may. */
-  readonly refusal: (service: ServiceRecord, endpoint: Endpoint) => string;
+  readonly refusal: (service: ServiceRecord, merged: Merged) => string;
   /** The version of the table that the changes made now will be part of. */
   /** Names of who holds the lock of this key; null while that is not known. */
   readonly lockHolder: (key: string) => readonly string[] | null;
@@ -81,33 +82,31 @@ export class Endpoints {
     this.options = options;
   }
 
-  /** Brings the endpoints of a service up to what its source has; true if that changed anything. */
-  apply(service: ServiceRecord, admitted: Admitted | null, cause: Cause): boolean {
+  /** Brings the endpoints of a service up to what its sources say; true if that changed anything. */
+  apply(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): boolean {
     this.unfinished.delete(service);
-    const endpoints = admitted?.endpoints ?? [];
-    const ids = new Set(endpoints.map((endpoint) => endpoint.id));
+    const ids = new Set(endpoints.map(({ endpoint }) => endpoint.id));
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
-    const gone = [...service.endpoints.values()].filter(({ endpoint }) => !ids.has(endpoint.id));
+    const gone = [...service.endpoints.values()].filter((one) => !ids.has(idOf(one)));
     const untilMs = this.options.clock.nowMs() + TURN_MS;
     // In turns, those that come must be there before those that go are gone.
     const isLong = gone.length + endpoints.length > TURN_ENDPOINTS;
     const removed = isLong ? 0 : this.removeSome(service, { gone, cause, untilMs });
     let added = 0;
     const { leftOut } = service;
-    for (const endpoint of endpoints) {
-      const held = admitted?.held.get(endpoint.id) ?? '';
+    for (const merged of endpoints) {
       const before = leftOut.size;
-      const isChanged = this.set(service, { endpoint, held }, cause);
+      const isChanged = this.set(service, merged, cause);
       // What is as it was, is no work: each turn gets further than the one before.
       if (!isChanged && leftOut.size === before) continue;
       added += 1;
       if (isLong && added % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) {
-        this.goOn(service, admitted, cause);
+        this.goOn(service, endpoints, cause);
         return true;
       }
     }
     const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
-    if (isLong && removedLast < gone.length) this.goOn(service, admitted, cause);
+    if (isLong && removedLast < gone.length) this.goOn(service, endpoints, cause);
     else this.review(service, cause);
     return removed + added + removedLast > 0;
   }
@@ -130,11 +129,11 @@ export class Endpoints {
   }
 
   /** The rest of a long change has a turn of its own, unless a later one takes its place. */
-  private goOn(service: ServiceRecord, admitted: Admitted | null, cause: Cause): void {
-    const rest = { admitted };
+  private goOn(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): void {
+    const rest = { endpoints };
     this.unfinished.set(service, rest);
     this.options.clock.nextTurn(() => {
-      if (this.unfinished.get(service) === rest) this.apply(service, admitted, cause);
+      if (this.unfinished.get(service) === rest) this.apply(service, endpoints, cause);
     });
   }
 
@@ -157,7 +156,7 @@ export class Endpoints {
     for (const place of this.bySlot.values()) {
       const { record, service } = place;
       const checkPort = service.service.health?.port ?? 0;
-      if (ports?.has(record.endpoint.port) === false && !ports.has(checkPort)) continue;
+      if (ports?.has(record.merged.endpoint.port) === false && !ports.has(checkPort)) continue;
       if (!this.setRefusal(place)) continue;
       this.watch(place);
       this.decide(place, cause);
@@ -169,17 +168,18 @@ export class Endpoints {
 
   /** True where it is refused, or not any more, for another reason than before. */
   private setRefusal({ service, record }: Place): boolean {
-    const refused = this.options.refusal(service, record.endpoint);
+    const refused = this.options.refusal(service, record.merged);
     if (refused === record.refused) return false;
     record.refused = refused;
-    if (refused === '') service.refusals.delete(record.endpoint.id);
-    else service.refusals.set(record.endpoint.id, refused);
+    if (refused === '') service.refusals.delete(idOf(record));
+    else service.refusals.set(idOf(record), refused);
     return true;
   }
 
   /** The service is gone. */
   removeAll(service: ServiceRecord, cause: Cause): void {
     this.unfinished.delete(service);
+    service.failoverTimer?.cancel();
     for (const record of [...service.endpoints.values()]) this.remove({ service, record }, cause);
   }
 
@@ -215,7 +215,7 @@ export class Endpoints {
   onSuspect(slot: number): void {
     const place = this.bySlot.get(slot);
     if (place !== undefined) {
-      this.options.checks.hurry(checkKey(place.service, place.record.endpoint.id));
+      this.options.checks.hurry(checkKey(place.service, idOf(place.record)));
     }
   }
 
@@ -267,7 +267,7 @@ export class Endpoints {
     if (effective === null || !takesWork(effective)) return;
     record.stay = { text, why, atMs, untilMs: atMs + STAY_MS };
     if (stay?.why === why && atMs < stay.untilMs) return;
-    const names = { service: service.name, endpoint: record.endpoint.id };
+    const names = { service: service.name, endpoint: idOf(record) };
     const { state } = effective;
     const reason = `not ejected: ${why}`;
     const cause = { kind: 'ejection', text } as const;
@@ -285,34 +285,37 @@ export class Endpoints {
 
   close(): void {
     this.unfinished.clear();
-    for (const { record } of this.bySlot.values()) record.timer?.cancel();
+    for (const { record, service } of this.bySlot.values()) {
+      record.timer?.cancel();
+      service.failoverTimer?.cancel();
+    }
   }
 
-  private set(
-    service: ServiceRecord,
-    { endpoint, held }: { endpoint: Endpoint; held: string },
-    cause: Cause,
-  ): boolean {
+  private set(service: ServiceRecord, merged: Merged, cause: Cause): boolean {
+    const { endpoint } = merged;
     const known = service.endpoints.get(endpoint.id);
-    const hasMoved =
-      known?.endpoint.address !== endpoint.address || known.endpoint.port !== endpoint.port;
+    const was = known?.merged.endpoint;
+    const hasMoved = was?.address !== endpoint.address || was.port !== endpoint.port;
     if (known !== undefined && !hasMoved) {
-      if (known.held === held && isSame(known.endpoint, endpoint)) return false;
-      known.endpoint = endpoint;
-      known.held = held;
-      return this.decide({ service, record: known }, cause);
+      const before = known.merged;
+      if (isSame(before, merged) && haveSameNamings(before, merged)) return false;
+      known.merged = merged;
+      const place = { service, record: known };
+      // Another registry may have another word in where it may be.
+      if (this.setRefusal(place)) this.watch(place);
+      return this.decide(place, cause);
     }
     // At another address it is another endpoint: nothing that was counted or seen is about it.
     if (known !== undefined) this.remove({ service, record: known }, cause);
-    const record = this.add(service, endpoint, held);
+    const record = this.add(service, merged);
     if (record === null) return known !== undefined;
     this.setRefusal({ service, record });
     this.watch({ service, record });
     return this.decide({ service, record }, cause);
   }
 
-  private add(service: ServiceRecord, endpoint: Endpoint, held: string): EndpointRecord | null {
-    const { id } = endpoint;
+  private add(service: ServiceRecord, merged: Merged): EndpointRecord | null {
+    const { id } = merged.endpoint;
     const { slots } = this.options;
     const isGreedy = service.endpoints.size >= OWN_MIN && slots.room <= RESERVED;
     const slot = isGreedy ? null : slots.take();
@@ -327,9 +330,8 @@ export class Endpoints {
     }
     service.leftOut.delete(id);
     const record: EndpointRecord = {
-      endpoint,
+      merged,
       slot,
-      held,
       refused: '',
       ejection: null,
       stay: null,
@@ -346,11 +348,11 @@ export class Endpoints {
 
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion, onChange } = this.options;
-    service.endpoints.delete(record.endpoint.id);
-    service.refusals.delete(record.endpoint.id);
+    service.endpoints.delete(idOf(record));
+    service.refusals.delete(idOf(record));
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
-    this.unwatch(checkKey(service, record.endpoint.id));
+    this.unwatch(checkKey(service, idOf(record)));
     slots.leave(record.slot, nextVersion());
     service.recount(record.effective, null);
     this.tell({ service, record }, { before: record.effective, after: null, cause });
@@ -360,7 +362,7 @@ export class Endpoints {
   private watch(place: Place): void {
     const { service, record } = place;
     const { health } = service.service;
-    const key = checkKey(service, record.endpoint.id);
+    const key = checkKey(service, idOf(record));
     if (health === null || record.refused !== '') {
       this.unwatch(key);
       return;
@@ -369,8 +371,11 @@ export class Endpoints {
     // A check that is new must not take away what is in use before it has looked.
     const remembered = this.remembered.get(key);
     this.remembered.delete(key);
+    for (const naming of record.merged.namings) {
+      this.remembered.delete(checkKey(service, naming.id));
+    }
     const isUp = remembered === true || (record.effective !== null && takesWork(record.effective));
-    const { address, port } = record.endpoint;
+    const { address, port } = record.merged.endpoint;
     this.options.checks.watch(key, health, { address, port, isUp, wasDown: remembered === false });
   }
 
@@ -382,18 +387,18 @@ export class Endpoints {
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
     const { clock, operator, onChange } = this.options;
-    const { endpoint, slot, held, refused, ejection, hasWorked, effective: before } = record;
+    const { merged, slot, refused, ejection, hasWorked, effective: before } = record;
+    const { id } = merged.endpoint;
     const after = reconcile(service.service, {
-      endpoint,
+      merged,
       slot,
-      held,
       refused,
       ejection,
       hasWorked,
       before,
-      check: this.checkOf(service, endpoint.id),
-      standby: standbyOf(service, endpoint.id),
-      operator: operator.get(service.name, endpoint.id),
+      check: this.checkOf(service, id),
+      standby: standbyOf(service, id),
+      operator: operator.get(service.name, id),
       nowMs: clock.wallMs(),
     });
     record.effective = after;
@@ -416,7 +421,7 @@ export class Endpoints {
   /** What concerns the service as a whole. */
   review(service: ServiceRecord, cause: Cause): void {
     this.reviewPrimary(service, cause);
-    this.reviewPanic(service, cause);
+    this.reviewStrength(service, cause);
   }
 
   /** Whether another endpoint is the primary now, or none. */
@@ -427,7 +432,7 @@ export class Endpoints {
     const records = [...service.endpoints.values()];
     const after = choosePrimary({
       policy,
-      candidates: records.map(({ endpoint }) => {
+      candidates: records.map(({ merged: { endpoint } }) => {
         return { endpoint, check: this.checkOf(service, endpoint.id) };
       }),
       before: before.id,
@@ -438,8 +443,8 @@ export class Endpoints {
     service.primary = after;
     this.tellPrimary(service, cause);
     // The old one first: nothing is sent to two at a time.
-    const old = records.filter(({ endpoint }) => endpoint.id !== after.id);
-    const chosen = records.filter(({ endpoint }) => endpoint.id === after.id);
+    const old = records.filter((record) => idOf(record) !== after.id);
+    const chosen = records.filter((record) => idOf(record) === after.id);
     for (const record of [...old, ...chosen]) this.decide({ service, record }, cause);
   }
 
@@ -454,27 +459,62 @@ export class Endpoints {
     else log.info(fields, 'primary changed');
   }
 
-  private reviewPanic(service: ServiceRecord, cause: Cause): void {
-    const { working, spare } = service;
+  /** The service as a whole: which priority gets the traffic, and whether enough of it works. */
+  private reviewStrength(service: ServiceRecord, cause: Cause): void {
+    this.reviewPriority(service, cause);
+    const { working, spare } = service.strength;
     const isPanicking = isPanic(service.service.panic, { working, spare });
     if (isPanicking === service.isPanicking) return;
     service.isPanicking = isPanicking;
-    const { events, clock, log, onChange } = this.options;
+    const { log } = this.options;
     const reason = `${working} of ${working + spare} endpoints work`;
     const [from, to] = isPanicking ? ['served', 'panic'] : ['panic', 'served'];
-    events.add({
-      atMs: clock.wallMs(),
-      service: service.name,
-      endpoint: '',
-      from,
-      to,
-      reason,
-      cause,
-    });
-    const fields = { service: service.name, reason, cause: `${cause.kind}: ${cause.text}` };
-    if (isPanicking) log.warn(fields, 'panic: endpoints that checks took out are used too');
+    const fields = this.tellOfService(service, { from, to, reason, cause });
+    if (isPanicking) log.warn(fields, 'panic mode: unhealthy endpoints get traffic too');
     else log.info(fields, 'panic is over');
-    onChange(service);
+  }
+
+  private reviewPriority(service: ServiceRecord, cause: Cause): void {
+    const { clock, log } = this.options;
+    const tiers = service.tiers();
+    const { active, inMs } = service.failover.review(
+      tiers,
+      service.service.failover,
+      clock.nowMs(),
+    );
+    service.failoverTimer?.cancel();
+    service.failoverTimer = null;
+    if (inMs !== Number.POSITIVE_INFINITY) {
+      const text = 'failover: held long enough';
+      service.failoverTimer = clock.setTimer(Math.max(1, Math.ceil(inMs)), () => {
+        this.reviewStrength(service, { kind: 'failover', text });
+      });
+    }
+    const before = service.priority;
+    if (active === before) return;
+    service.priority = active;
+    this.options.onChange(service);
+    // The first choice is none between two.
+    if (before === null || tiers.size === 1) return;
+    const isWorse = active > before;
+    const reason = isWorse
+      ? `no endpoint of priority ${before} works, ${tiers.get(active)!.working} of priority ${active} do`
+      : `${tiers.get(active)!.working} endpoints of priority ${active} work`;
+    const step = { from: `priority ${before}`, to: `priority ${active}`, reason, cause };
+    const fields = this.tellOfService(service, step);
+    if (isWorse) log.warn(fields, 'failover: another priority gets the traffic');
+    else log.info(fields, 'failover is over: the traffic is back');
+  }
+
+  /** An event about a service as a whole; returns what the log says of it. */
+  private tellOfService(
+    { name }: ServiceRecord,
+    step: { from: string; to: string; reason: string; cause: Cause },
+  ) {
+    const { events, clock } = this.options;
+    events.add({ atMs: clock.wallMs(), service: name, endpoint: '', ...step });
+    const { reason, cause } = step;
+    return { service: name, reason, cause: `${cause.kind}: ${cause.text}` };
   }
 
   /** Decides again when what was decided ends by time alone. */
@@ -518,7 +558,7 @@ export class Endpoints {
     const reason = reasonOf(before, after);
     if (reason === null) return;
     const { events, clock, log } = this.options;
-    const names = { service: service.name, endpoint: record.endpoint.id };
+    const names = { service: service.name, endpoint: idOf(record) };
     const step = { from: before?.state ?? '', to: after?.state ?? '', reason };
     events.add({ atMs: clock.wallMs(), ...names, ...step, cause });
     const fields = { ...names, ...step, cause: `${cause.kind}: ${cause.text}` };
@@ -538,15 +578,36 @@ function reasonOf(
   return before.weight === after.weight ? null : `weight ${before.weight} -> ${after.weight}`;
 }
 
-function isSame(a: Endpoint, b: Endpoint): boolean {
-  const isOtherwise = a.weight === b.weight && a.status === b.status;
-  return isOtherwise && a.statusText === b.statusText && a.tags?.join() === b.tags?.join();
+/** Whether no decision can be another. */
+function isSame(a: Merged, b: Merged): boolean {
+  return (
+    a.held === b.held &&
+    a.priority === b.priority &&
+    a.endpoint.weight === b.endpoint.weight &&
+    a.endpoint.status === b.endpoint.status &&
+    a.endpoint.statusText === b.endpoint.statusText &&
+    a.endpoint.tags?.join() === b.endpoint.tags?.join() &&
+    (a.accept === b.accept || a.accept.join() === b.accept.join())
+  );
 }
 
 /** Why this endpoint gets nothing where the service follows its primary; '' where it may. */
 function standbyOf({ service, primary }: ServiceRecord, id: string): string {
   if (service.primary === null || id === primary.id) return '';
   return primary.id === '' ? `no primary: ${primary.why}` : `standby: the primary is ${primary.id}`;
+}
+
+function haveSameNamings({ namings: a }: Merged, { namings: b }: Merged): boolean {
+  if (a.length !== b.length) return false;
+  return a.every(({ source, id }, i) => {
+    const other = b[i]!;
+    if (id !== other.id) return false;
+    return source === other.source || sourceKey(source) === sourceKey(other.source);
+  });
+}
+
+function idOf({ merged }: EndpointRecord): string {
+  return merged.endpoint.id;
 }
 
 function checkKey(service: ServiceRecord, endpointId: string): string {

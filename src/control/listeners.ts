@@ -54,7 +54,8 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
   }
   const shared = new SharedRouters(places);
   for (const service of described) {
-    const { registry } = service.from;
+    // What describes itself has one source.
+    const registry = service.from[0]!.source.registry;
     for (const wish of wishesOf(service)) {
       const why = objection(wish, { ...wishes, places, registry });
       if (why === '') places.add(wish);

@@ -2,15 +2,15 @@
 // operator and slow start are put together. Pure: same facts, same answer, the same object even.
 import type { Ejection } from '../health/ejection.ts';
 import type { CheckState } from '../health/rise-fall.ts';
-import type { EffectiveEndpoint, Endpoint, EndpointState } from '../model/endpoint.ts';
+import type { EffectiveEndpoint, EndpointState } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
+import type { Merged } from './merge.ts';
 import type { OperatorWord } from './operator.ts';
 
 export interface EndpointFacts {
-  readonly endpoint: Endpoint;
+  /** What its sources say of it. */
+  readonly merged: Pick<Merged, 'endpoint' | 'held' | 'accept' | 'priority'>;
   readonly slot: number;
-  /** Why it is kept although the registry left it out; '' where it didn't. */
-  readonly held: string;
   /** Why nothing may be sent to it at all; '' where it may. */
   readonly refused: string;
   /** Null where the service has no active check. */
@@ -37,9 +37,10 @@ interface Verdict {
 
 /** Decides; returns `facts.before` itself where nothing has changed. */
 export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndpoint {
-  const { before, endpoint, nowMs, operator, slot } = facts;
+  const { before, nowMs, operator, slot } = facts;
+  const { endpoint, priority } = facts.merged;
   const weight = operator?.weight ?? endpoint.weight;
-  const verdict = barred(service, facts, weight) ?? { state: 'up', reason: good(facts) };
+  const verdict = barred(facts, weight) ?? { state: 'up', reason: good(facts) };
   const slowStartFromMs = verdict.state === 'up' ? slowStart(service, facts) : 0;
   const state = slowStartFromMs > 0 ? 'slow-start' : verdict.state;
   const reason = state === 'slow-start' && verdict.reason === '' ? 'warming up' : verdict.reason;
@@ -48,18 +49,19 @@ export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndp
   const { standby = '' } = facts;
   const isStandby = standby !== '';
   const isSpare = verdict.isOurs === true && facts.hasWorked && weight > 0 && !isStandby;
-  const found = { state, reason, sinceMs, isSpare, isStandby, slowStartFromMs };
+  const found = { state, reason, sinceMs, isSpare, isStandby, slowStartFromMs, priority };
   const after = { id, address, port, weight, slot, ...found };
   return before !== null && isSame(before, after) ? before : after;
 }
 
 /** Why it may not take new work, the weightiest reason first; null where it may. */
-function barred(service: Service, facts: EndpointFacts, weight: number): Verdict | null {
-  const { check, ejection, endpoint, operator, refused, standby = '' } = facts;
+function barred(facts: EndpointFacts, weight: number): Verdict | null {
+  const { check, ejection, merged, operator, refused, standby = '' } = facts;
+  const { accept, endpoint } = merged;
   const { status } = endpoint;
   if (refused !== '') return { state: 'down', reason: refused };
   if (operator?.state === 'maint') return { state: 'maint', reason: 'operator: maintenance' };
-  const isAccepted = service.from.accept.includes(status);
+  const isAccepted = accept.includes(status);
   if (status === 'maintenance' && !isAccepted) {
     return { state: 'maint', reason: told('maintenance', endpoint.statusText) };
   }
@@ -76,14 +78,16 @@ function barred(service: Service, facts: EndpointFacts, weight: number): Verdict
 }
 
 /** The registry may say why it gives no weight: a container that is about to end. */
-function whyNoWork({ endpoint, operator }: EndpointFacts): string {
+function whyNoWork({ merged, operator }: EndpointFacts): string {
+  const { endpoint } = merged;
   const isTold = operator?.weight === undefined || operator.weight === null;
   const text = isTold && endpoint.status === 'passing' ? endpoint.statusText : '';
   return text === '' ? 'weight 0' : `registry: ${text}`;
 }
 
 /** What is worth saying of an endpoint that takes work. */
-function good({ endpoint, held }: EndpointFacts): string {
+function good({ merged }: EndpointFacts): string {
+  const { endpoint, held } = merged;
   if (held !== '') return held;
   return endpoint.status === 'passing' ? '' : told(endpoint.status, endpoint.statusText);
 }
@@ -112,6 +116,7 @@ function isSame(a: EffectiveEndpoint, b: EffectiveEndpoint): boolean {
     a.slot === b.slot &&
     a.isSpare === b.isSpare &&
     a.isStandby === b.isStandby &&
-    a.slowStartFromMs === b.slowStartFromMs
+    a.slowStartFromMs === b.slowStartFromMs &&
+    a.priority === b.priority
   );
 }

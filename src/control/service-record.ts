@@ -4,10 +4,13 @@
 // that one of them costs nothing for the others.
 import type { Timer } from '../base/clock.ts';
 import type { Ejection } from '../health/ejection.ts';
-import { type EffectiveEndpoint, type Endpoint, takesWork } from '../model/endpoint.ts';
+import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import { PRIORITY_DEFAULT, sourceKey } from '../model/source.ts';
 import type { EjectionKind } from '../model/streak.ts';
+import { Failover, type Strength } from './failover.ts';
+import type { Merged } from './merge.ts';
 import type { PrimaryChoice } from './primary.ts';
 import type { EndpointView } from './view.ts';
 
@@ -23,10 +26,9 @@ export interface Stay {
 }
 
 export interface EndpointRecord {
-  endpoint: Endpoint;
+  /** What its sources say of it, brought together. */
+  merged: Merged;
   readonly slot: number;
-  /** Why it is kept although the registry left it out; '' where it didn't. */
-  held: string;
   /** Why nothing may be sent to it; '' where it may. */
   refused: string;
   /** Null while it is not ejected. */
@@ -60,12 +62,17 @@ export class ServiceRecord {
   /** Why endpoints may not be used, by id. */
   readonly refusals = new Map<string, string>();
 
-  /** Endpoints that take work, and those that a panic would use besides. */
-  working = 0;
-  spare = 0;
+  /** By priority: endpoints that take work, and those that a panic would use besides. */
+  readonly strengths = new Map<number, { working: number; spare: number }>();
   isPanicking = false;
   /** The primary, where the service follows it. */
   primary: PrimaryChoice = { id: '', why: 'is not known yet', contested: [] };
+  /** Which priority gets the traffic. */
+  readonly failover = new Failover();
+  /** That priority; null before it was looked for. */
+  priority: number | null = null;
+  /** Runs when the traffic may go to another priority by time alone. */
+  failoverTimer: Timer | null = null;
 
   constructor(service: Service, slot: number) {
     this.service = service;
@@ -76,6 +83,27 @@ export class ServiceRecord {
     return this.service.name;
   }
 
+  /** What the priority that gets the traffic comes to. */
+  get strength(): Strength {
+    return this.strengths.get(this.priority ?? PRIORITY_DEFAULT) ?? { working: 0, spare: 0 };
+  }
+
+  /** Priorities of all its sources, whether they have endpoints or not. */
+  tiers(): Map<number, Strength> {
+    const none = { working: 0, spare: 0 };
+    const listed = this.service.from.map(({ priority }) => [priority, none] as const);
+    return new Map<number, Strength>([...listed, ...this.strengths]);
+  }
+
+  /** The id of the endpoint that has this id in the source of this key. */
+  idOf(key: string, id: string): string | undefined {
+    const isIt = ({ merged }: EndpointRecord): boolean =>
+      merged.namings.some((naming) => naming.id === id && sourceKey(naming.source) === key);
+    const plain = this.endpoints.get(id);
+    const record = plain !== undefined && isIt(plain) ? plain : this.endpoints.values().find(isIt);
+    return record?.merged.endpoint.id;
+  }
+
   /** Another decision about one endpoint; null for one that is new or gone. */
   recount(before: EffectiveEndpoint | null, after: EffectiveEndpoint | null): void {
     if (before !== null) this.count(before, -1);
@@ -83,8 +111,11 @@ export class ServiceRecord {
   }
 
   private count(endpoint: EffectiveEndpoint, by: number): void {
-    if (takesWork(endpoint)) this.working += by;
-    else if (endpoint.isSpare) this.spare += by;
+    const { priority } = endpoint;
+    const strength = this.strengths.get(priority) ?? { working: 0, spare: 0 };
+    this.strengths.set(priority, strength);
+    if (takesWork(endpoint)) strength.working += by;
+    else if (endpoint.isSpare) strength.spare += by;
   }
 
   snapshot(): ServiceSnapshot {
@@ -93,6 +124,7 @@ export class ServiceRecord {
       if (effective !== null) endpoints.push(effective);
     }
     const { service, slot, isPanicking } = this;
-    return { service, slot, isPanicking, endpoints };
+    const priority = this.priority ?? PRIORITY_DEFAULT;
+    return { service, slot, isPanicking, priority, endpoints };
   }
 }

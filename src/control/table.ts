@@ -199,16 +199,20 @@ export class Table {
   }
 
   private link(service: Service): void {
-    const key = sourceKey(service.from);
-    const names = this.bySource.get(key) ?? new Set();
-    this.bySource.set(key, names.add(service.name));
+    for (const { source } of service.from) {
+      const key = sourceKey(source);
+      const names = this.bySource.get(key) ?? new Set();
+      this.bySource.set(key, names.add(service.name));
+    }
   }
 
   private unlink(service: Service): void {
-    const key = sourceKey(service.from);
-    const names = this.bySource.get(key);
-    names?.delete(service.name);
-    if (names?.size === 0) this.bySource.delete(key);
+    for (const { source } of service.from) {
+      const key = sourceKey(source);
+      const names = this.bySource.get(key);
+      names?.delete(service.name);
+      if (names?.size === 0) this.bySource.delete(key);
+    }
   }
 }
 

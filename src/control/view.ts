@@ -5,14 +5,18 @@ import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { Service } from '../model/service.ts';
 import type { EjectionKind } from '../model/streak.ts';
 import type { EventLog } from './events.ts';
+import type { Naming } from './merge.ts';
 import type { Stay } from './service-record.ts';
 
 export type { Compared } from '../health/fault-history.ts';
 export type { CheckResult } from '../health/rise-fall.ts';
 export type { EventLog, TableEvent } from './events.ts';
+export type { Naming } from './merge.ts';
 export type { OperatorCommand } from './operator.ts';
 
 export interface EndpointView extends EffectiveEndpoint {
+  /** The sources that name it, the one that is believed first. */
+  readonly namings: readonly Naming[];
   /** The last active check; null where there is none. */
   readonly check: CheckResult | null;
   readonly ejections: number;
@@ -28,6 +32,8 @@ export interface ServiceView {
   readonly endpoints: readonly EndpointView[];
   /** Too few endpoints work: those that checks took out are used too. */
   readonly isPanicking: boolean;
+  /** Endpoints of this priority get the traffic. */
+  readonly priority: number;
   /** Ejections so far by kind, those of endpoints that left included. */
   readonly ejections: ReadonlyMap<EjectionKind, number>;
   /** What is wrong with the service itself: a listener that can't be opened, settings. */

@@ -6,6 +6,7 @@ export type CauseKind =
   | 'operator'
   | 'reload'
   | 'guard'
+  | 'failover'
   | 'start';
 
 export interface Cause {

@@ -13,6 +13,7 @@ export interface PackedService {
   readonly service: Service | null;
   readonly slot: number;
   readonly isPanicking: boolean;
+  readonly priority: number;
   /** In the service's order; the slot of an endpoint that is as it was. */
   readonly endpoints: readonly (EffectiveEndpoint | number)[];
 }
@@ -35,7 +36,7 @@ export class DeltaPacker {
   }
 
   private packOne(snapshot: ServiceSnapshot): PackedService {
-    const { service, slot, isPanicking } = snapshot;
+    const { service, slot, isPanicking, priority } = snapshot;
     const { name } = service;
     const before = this.sent.get(name);
     this.sent.set(name, snapshot);
@@ -43,7 +44,7 @@ export class DeltaPacker {
     const known = new Set(before.endpoints);
     const endpoints = snapshot.endpoints.map((one) => (known.has(one) ? one.slot : one));
     return {
-      ...{ name, slot, isPanicking, endpoints },
+      ...{ name, slot, isPanicking, priority, endpoints },
       service: service === before.service ? null : service,
     };
   }
@@ -59,11 +60,11 @@ export class DeltaUnpacker {
     return { version, upsert: whole, remove, listeners };
   }
 
-  private unpackOne({ name, service, slot, isPanicking, endpoints }: PackedService) {
+  private unpackOne({ name, service, endpoints, ...facts }: PackedService) {
     const before = this.received.get(name);
     const bySlot = new Map(before?.endpoints.map((one) => [one.slot, one]));
     const snapshot: ServiceSnapshot = {
-      ...{ slot, isPanicking, service: service ?? before!.service },
+      ...{ ...facts, service: service ?? before!.service },
       endpoints: endpoints.map((one) => (typeof one === 'number' ? bySlot.get(one)! : one)),
     };
     this.received.set(name, snapshot);

@@ -44,6 +44,8 @@ export interface EffectiveEndpoint {
   readonly isStandby?: boolean;
   /** When slow start began, ms since the epoch; 0 when it doesn't apply. */
   readonly slowStartFromMs: number;
+  /** Of the best of the sources that name it. */
+  readonly priority: number;
 }
 
 /** Whether the endpoint may get new work. */

@@ -2,7 +2,7 @@
 // config/ makes these from YAML, flags, environment and registry tags; nothing else does.
 import type { ListenSpec } from './listener.ts';
 import type { Route } from './route.ts';
-import type { ServiceSource } from './source.ts';
+import type { UsedSource } from './source.ts';
 
 export type Protocol = 'http' | 'tcp';
 
@@ -119,6 +119,14 @@ export interface PanicPolicy {
   readonly threshold: number;
   /** `spill`: they get what the working ones can't take; `all`: they are balanced over alike. */
   readonly spread: 'spill' | 'all';
+}
+
+/** Between the priorities of a service's sources. */
+export interface FailoverPolicy {
+  /** How long no endpoint of a priority works before the next one gets the traffic, ms. */
+  readonly afterMs: number;
+  /** How long one has to work again before the traffic returns, ms. */
+  readonly returnAfterMs: number;
 }
 
 export type RetryOn = 'connect' | 'reset' | 'timeout' | 'bad-response';
@@ -283,7 +291,8 @@ export interface UpstreamPolicy {
 
 export interface Service {
   readonly name: string;
-  readonly from: ServiceSource;
+  /** Where its endpoints come from; of two that say the same, the first is believed. */
+  readonly from: readonly UsedSource[];
   /** Empty where only a router leads to the service. */
   readonly listen: readonly ListenSpec[];
   readonly protocol: Protocol;
@@ -291,6 +300,7 @@ export interface Service {
   readonly health: HealthCheck | null;
   readonly passive: PassiveHealth;
   readonly panic: PanicPolicy;
+  readonly failover: FailoverPolicy;
   readonly retry: RetryPolicy;
   readonly timeouts: Timeouts;
   readonly limits: Limits;

@@ -12,6 +12,8 @@ export interface ServiceSnapshot {
   readonly slot: number;
   /** Too few endpoints work: the spare ones are used too. */
   readonly isPanicking: boolean;
+  /** Endpoints of this priority get the traffic; others when these fail. */
+  readonly priority: number;
   /** Every endpoint, whatever its state: draining ones still have connections. */
   readonly endpoints: readonly EffectiveEndpoint[];
 }

@@ -23,6 +23,13 @@ export interface ServiceSource {
   readonly accept: readonly AcceptedStatus[];
 }
 
+/** A source as a service uses it. */
+export interface UsedSource {
+  readonly source: ServiceSource;
+  /** Endpoints of the lowest priority that has one in working order get the traffic. */
+  readonly priority: number;
+}
+
 /** The keys of a source beside its registry and its service. */
 export type SourceKey = Exclude<keyof ServiceSource, 'registry' | 'service'>;
 
@@ -42,6 +49,14 @@ export function plainSource(registry: string, service: string): ServiceSource {
   return { registry, service, ...SOURCE_DEFAULTS };
 }
 
+/** The priority of a source that says none. */
+export const PRIORITY_DEFAULT = 1;
+
+/** The only source of a service. */
+export function onlySource(source: ServiceSource): readonly UsedSource[] {
+  return [{ source, priority: PRIORITY_DEFAULT }];
+}
+
 // In the order of the defaults, whatever the order in which a source was written.
 export const SOURCE_KEYS = Object.keys(SOURCE_DEFAULTS) as SourceKey[];
 
@@ -52,4 +67,14 @@ export function sourceKey(source: ServiceSource): string {
     source.service,
     ...SOURCE_KEYS.map((key) => source[key]),
   ]);
+}
+
+/** For people: `consul web`, and what else tells it from another question about the same service. */
+export function formatSource(source: ServiceSource): string {
+  const { registry, service } = source;
+  const more = SOURCE_KEYS.flatMap((key) => {
+    const value = source[key];
+    return typeof value !== 'string' || value === '' ? [] : [`${key} ${value}`];
+  });
+  return `${registry} ${service}${more.length === 0 ? '' : ` (${more.join(', ')})`}`;
 }

@@ -5,7 +5,7 @@ import { safeCell } from '../base/safe-text.ts';
 import type { ServiceView } from '../control/view.ts';
 import type { HealthCheck, Service } from '../model/service.ts';
 import type { EndpointFigures, ServiceFigures } from './figures.ts';
-import { type Totals, totalsOf } from './totals.ts';
+import { isUp, type Totals, totalsOf } from './totals.ts';
 
 const HEADER =
   'pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,' +
@@ -108,6 +108,7 @@ const STATUS: Readonly<Record<string, string>> = {
 };
 
 function endpointRow(endpoint: EndpointFigures, service: Service, nowMs: number): Row {
+  const isBackup = isFallback(endpoint, service);
   const { check, responses } = endpoint;
   const status = STATUS[endpoint.state] ?? '';
   const age = (nowMs - endpoint.since) / 1000;
@@ -126,8 +127,8 @@ function endpointRow(endpoint: EndpointFigures, service: Service, nowMs: number)
     wredis: endpoint.retries,
     status: status === 'UP' && service.health === null ? 'no check' : status,
     weight: endpoint.weight,
-    act: 1,
-    bck: 0,
+    act: isBackup ? 0 : 1,
+    bck: isBackup ? 1 : 0,
     chkdown: endpoint.downs,
     lastchg: Math.max(0, Math.round(age)),
     downtime: endpoint.downtime_seconds,
@@ -156,11 +157,18 @@ function endpointRow(endpoint: EndpointFigures, service: Service, nowMs: number)
   };
 }
 
+/** HAProxy's backup server: of another priority than the service's first. */
+function isFallback({ priority }: EndpointFigures, { from }: Service): boolean {
+  return priority > Math.min(...from.map((used) => used.priority));
+}
+
 function backendRow(
   figures: ServiceFigures,
   service: Service,
   { totals, nowMs }: { totals: Totals; nowMs: number },
 ): Row {
+  const isUpBackup = (one: EndpointFigures) => isUp(one) && isFallback(one, service);
+  const backups = figures.endpoints.filter(isUpBackup).length;
   return {
     svname: 'BACKEND',
     scur: totals.active,
@@ -177,8 +185,8 @@ function backendRow(
     wredis: totals.retries,
     status: totals.up > 0 ? 'UP' : 'DOWN',
     weight: totals.weight,
-    act: totals.up,
-    bck: 0,
+    act: totals.up - backups,
+    bck: backups,
     chkdown: totals.downs,
     lastchg: totals.changedMs === 0 ? '' : secondsSince(totals.changedMs, nowMs),
     sid: 0,

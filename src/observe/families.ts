@@ -148,6 +148,14 @@ const serviceFamilies: readonly Family[] = [
     },
     ({ isPanicking }) => (isPanicking ? 1 : 0),
   ),
+  perService(
+    {
+      name: 'upriver_service_priority',
+      type: 'gauge',
+      help: 'The priority whose endpoints get the traffic; above the lowest of the service after a failover.',
+    },
+    ({ priority }) => priority,
+  ),
   {
     name: 'upriver_service_problems',
     type: 'gauge',

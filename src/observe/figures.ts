@@ -4,8 +4,11 @@
 import type { Compared, EndpointView, ServiceView } from '../control/view.ts';
 import { EndpointColumn, type EndpointCounter, ServiceColumn } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { ComparisonFigures } from '../model/comparison.ts';
+import { takesWork } from '../model/endpoint.ts';
 import { formatListen } from '../model/listener.ts';
 import { type Reason, reasons } from '../model/reason.ts';
+import { formatSource } from '../model/source.ts';
 import type { EndpointTrack, Quantiles, Sampler, ServiceTrack } from './sampler.ts';
 import { whyItStays } from './stays.ts';
 
@@ -17,6 +20,19 @@ export interface CheckFigures {
   readonly at: number;
 }
 
+export interface SourceFigures {
+  /** `consul web`, with what else is asked. */
+  readonly source: string;
+  readonly priority: number;
+}
+
+/** A source that names an endpoint. */
+export interface NamingFigures {
+  readonly source: string;
+  /** The id that the endpoint has there. */
+  readonly id: string;
+}
+
 export interface EndpointFigures {
   readonly id: string;
   readonly address: string;
@@ -26,6 +42,10 @@ export interface EndpointFigures {
   /** ms since the epoch. */
   readonly since: number;
   readonly weight: number;
+  /** Of the best of the sources that name it. */
+  readonly priority: number;
+  /** The sources that name it, the one that is believed first. */
+  readonly sources: readonly NamingFigures[];
   readonly active: number;
   /** The most in flight that was seen. */
   readonly active_max: number;
@@ -54,25 +74,17 @@ export interface EndpointFigures {
   readonly stays: string;
 }
 
-/** Over the time that speaks most against the endpoint, a minute at the most by default. */
-export interface ComparisonFigures {
-  readonly requests: number;
-  readonly failures: number;
-  readonly peers: number;
-  readonly peer_requests: number;
-  readonly peer_failures: number;
-  readonly span_seconds: number;
-  /** Powers of ten by which it speaks against the endpoint. */
-  readonly evidence: number;
-  readonly evidence_needed: number;
-}
-
 export interface ServiceFigures {
   readonly name: string;
   readonly listen: readonly string[];
   readonly protocol: string;
   readonly balance: string;
+  /** Registries of its sources. */
   readonly registry: string;
+  /** Its sources in their order. */
+  readonly sources: readonly SourceFigures[];
+  /** Endpoints of this priority get the traffic. */
+  readonly priority: number;
   readonly connections: number;
   readonly connections_max: number;
   readonly connections_total: number;
@@ -115,7 +127,12 @@ export function serviceFigures(view: ServiceView, sources: FigureSources): Servi
     listen: service.listen.map(({ address }) => formatListen(address)),
     protocol: service.protocol,
     balance: service.balance.policy,
-    registry: service.from.registry,
+    registry: [...new Set(service.from.map(({ source }) => source.registry))].join(', '),
+    sources: service.from.map(({ source, priority }) => ({
+      source: formatSource(source),
+      priority,
+    })),
+    priority: view.priority,
     ...meters(track),
     connections: ledger.connections(slot),
     connections_max: Math.max(track.connections.levelMax, ledger.connections(slot)),
@@ -162,9 +179,11 @@ function endpointFigures(
     address: view.address,
     port: view.port,
     state: view.state,
-    reason: view.reason,
+    reason: view.reason || standbyText(view, service),
     since: view.sinceMs,
     weight: view.weight,
+    priority: view.priority,
+    sources: view.namings.map(({ source, id }) => ({ source: formatSource(source), id })),
     active: ledger.inFlight(view.slot),
     active_max: Math.max(meter.levelMax, ledger.inFlight(view.slot)),
     requests: total('attempts'),
@@ -191,6 +210,12 @@ function endpointFigures(
     comparison: comparisonFigures(compared),
     stays: whyItStays(view, { service: service.service, isPanicking, nowMs, compared }),
   };
+}
+
+/** Why an endpoint that works gets no requests; '' where it does. */
+function standbyText(view: EndpointView, { priority }: ServiceView): string {
+  if (view.priority === priority || !takesWork(view)) return '';
+  return `standby: priority ${view.priority}, while priority ${priority} is in use`;
 }
 
 function checkFigures(check: EndpointView['check']): CheckFigures | null {

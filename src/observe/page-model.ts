@@ -85,6 +85,7 @@ export function layoutOf(model: PageModel, rows: ReadonlyMap<string, Cells>): st
     figures.listen,
     figures.protocol,
     figures.balance,
+    figures.sources.length > 1 ? figures.endpoints.map(({ sources }) => sources) : [],
   ]);
   return JSON.stringify([[...rows.keys()], listens, problemsOf(model)]);
 }

@@ -19,6 +19,8 @@ import { type Totals, totalsOf } from './totals.ts';
 const WORDS: ReadonlySet<string> = new Set(['state', 'check']);
 
 interface Shown {
+  /** Where each endpoint comes from is shown. */
+  readonly hasSources?: boolean;
   readonly columns: readonly Column[];
   readonly mayOperate: boolean;
   readonly nowMs: number;
@@ -33,7 +35,8 @@ export function serviceSection(
   const { name, endpoints } = figures;
   const shown: Shown = { columns: columnsOf(figures), mayOperate, nowMs };
   const key = rowKey.service(name);
-  const rows = endpoints.map((one) => endpointRow(name, one, shown)).join('\n');
+  const hasSources = figures.sources.length > 1;
+  const rows = endpoints.map((one) => endpointRow(name, one, { ...shown, hasSources })).join('\n');
   return `<section class="card service" data-service="${key}" aria-labelledby="${key}">
 <div class="scroll"><table>
 <caption>${caption(service)}</caption>
@@ -104,10 +107,17 @@ function endpointRow(service: string, one: EndpointFigures, shown: Shown): strin
       key: rowKey.endpoint(service, one.id),
       kind: 'endpoint',
       cells: endpointCells(one),
-      detail: one.id === address ? '' : address,
+      detail: [one.id === address ? '' : address, ...(shown.hasSources ? [provenance(one)] : [])]
+        .filter((part) => part !== '')
+        .join(', '),
     },
     shown,
   );
+}
+
+/** The sources that name it: `static web + consul web`. */
+export function provenance({ sources }: EndpointFigures): string {
+  return sources.map(({ source }) => source).join(' + ');
 }
 
 interface Row {

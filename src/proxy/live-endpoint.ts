@@ -11,6 +11,7 @@ export class LiveEndpoint implements Choice {
   readonly slot: number;
   readonly address: string;
   readonly port: number;
+  priority: number;
   readonly pool = new Pool();
   /** Where the endpoint is spoken to by a protocol that shares connections; made when it is needed. */
   shared: SharedConnections | null = null;
@@ -19,6 +20,8 @@ export class LiveEndpoint implements Choice {
   latencyUs = 0;
   /** It takes work only because the service is in panic. */
   isSpare = false;
+  /** Another priority than its own has the traffic: it gets what that can't take. */
+  isStandby = false;
   /** Its check speaks against it; an endpoint that is only ejected may well answer. */
   isDown = false;
   /** It is down or ejected, and takes no work. */
@@ -34,6 +37,7 @@ export class LiveEndpoint implements Choice {
     this.slot = endpoint.slot;
     this.address = endpoint.address;
     this.port = endpoint.port;
+    this.priority = endpoint.priority;
     this.weight = endpoint.weight;
   }
 

@@ -43,6 +43,10 @@ export class LiveService implements TimerOwner, OutcomesOwner {
    * they were ejected, and in each tier first those that this worker does not avoid.
    */
   private spareTiers: Balancer<LiveEndpoint>[] = [];
+  /** Those of other priorities, the best first: what failed on every endpoint goes on to them. */
+  private standbyTiers: Balancer<LiveEndpoint>[] = [];
+  /** In a panic other priorities help before anything that checks took out does. */
+  private isHelped = false;
   /** Slots of those that are balanced over with the others, as the policy wants it. */
   private mixedIn: number[] = [];
   private waiters: Waiter[] = [];
@@ -98,7 +102,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       tried.length === 0
         ? undefined
         : this.avoided.find((one) => !tried.includes(one.slot) && this.hasPlace(one));
-    const other = untried ?? this.pickSpare(tried);
+    const other = untried ?? this.pickStandby(tried) ?? this.pickFrom(this.spareTiers, tried);
     return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
   }
 
@@ -108,18 +112,27 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     return this.balancer.pick([...tried, ...this.mixedIn], hash);
   }
 
-  private pickSpare(tried: readonly number[]): LiveEndpoint | null {
-    for (const tier of this.spareTiers) {
-      const spare = tier.pick(tried, 0);
-      if (spare !== null) return spare;
+  private pickStandby(tried: readonly number[]): LiveEndpoint | null {
+    return tried.length > 0 || this.isHelped ? this.pickFrom(this.standbyTiers, tried) : null;
+  }
+
+  private pickFrom(
+    tiers: readonly Balancer<LiveEndpoint>[],
+    tried: readonly number[],
+  ): LiveEndpoint | null {
+    for (const tier of tiers) {
+      const picked = tier.pick(tried, 0);
+      if (picked !== null) return picked;
     }
     return null;
   }
 
-  /** How many endpoints may take work, those that are passed over for a moment included. */
+  /** How many endpoints may take new work, those that are passed over for a moment included. */
   get usableCount(): number {
     let count = 0;
-    for (const endpoint of this.endpoints.values()) if (endpoint.takesWork) count += 1;
+    for (const { takesWork, isStandby } of this.endpoints.values()) {
+      if (takesWork && (!isStandby || this.isHelped)) count += 1;
+    }
     return count;
   }
 
@@ -138,8 +151,9 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const standby = endpoints.find(({ isStandby }) => isStandby === true);
     if (standby?.reason.startsWith('no primary') === true) return standby.reason;
     const counts = new Map<string, number>();
-    for (const { state, weight } of endpoints) {
-      const word = weight === 0 && state === 'up' ? 'weight 0' : state;
+    for (const { state, weight, priority } of endpoints) {
+      const plain = weight === 0 && state === 'up' ? 'weight 0' : state;
+      const word = priority === this.snapshot.priority ? plain : `${plain} of priority ${priority}`;
       counts.set(word, (counts.get(word) ?? 0) + 1);
     }
     const parts = [...counts].map(([word, count]) => `${count} ${word}`);
@@ -249,7 +263,9 @@ export class LiveService implements TimerOwner, OutcomesOwner {
         known.address === endpoint.address &&
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint, this.context.wheel);
-      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare;
+      live.priority = endpoint.priority;
+      live.isStandby = endpoint.priority !== this.snapshot.priority;
+      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare && !live.isStandby;
       live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
       live.isOut = !live.takesWork && (live.isDown || endpoint.state === 'ejected');
@@ -261,6 +277,11 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       endpoint.takesWork = false;
       endpoint.retire();
     }
+    const all = [...this.endpoints.values()].filter(({ takesWork }) => takesWork);
+    this.isHelped =
+      this.snapshot.isPanicking &&
+      all.some(({ isStandby }) => isStandby) &&
+      all.some(({ isStandby, isSpare }) => !isStandby && !isSpare);
     this.offerChoices();
     this.scheduleStep();
     return left;
@@ -290,7 +311,9 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const choices: LiveEndpoint[] = [];
     const avoided: LiveEndpoint[] = [];
     const spares: LiveEndpoint[] = [];
-    const isSpilling = this.service.panic.spread === 'spill';
+    const standbys: LiveEndpoint[] = [];
+    const isSpreading = this.service.panic.spread === 'all';
+    const isSpilling = !isSpreading || this.isHelped;
     for (const endpoint of this.snapshot.endpoints) {
       const live = this.endpoints.get(endpoint.slot)!;
       if (!live.takesWork) continue;
@@ -298,24 +321,32 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       // The wall clock, which slow start is dated by; not read where it does not apply.
       const wallMs = fromMs === 0 ? 0 : clock.wallMs();
       live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs });
-      if (live.isSpare && isSpilling) spares.push(live);
+      if (live.isStandby) standbys.push(live);
+      else if (live.isSpare && isSpilling) spares.push(live);
       else (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
     }
+    if (isSpreading && this.isHelped) choices.push(...nearest(standbys));
     // When all refuse, one of them may be back: none is passed over.
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
-    this.spareTiers = this.tiersOf(spares);
+    this.spareTiers = this.tiersOf(spares, ({ isDown }) => (isDown ? 1 : 0));
+    this.standbyTiers = this.tiersOf(standbys, ({ priority }) => priority);
     this.mixedIn = isSpilling ? [] : choices.filter((one) => one.isSpare).map(({ slot }) => slot);
   }
 
-  private tiersOf(spares: readonly LiveEndpoint[]): Balancer<LiveEndpoint>[] {
+  /** A balancer for each rank, the lowest first; in each those that the worker avoids come last. */
+  private tiersOf(
+    endpoints: readonly LiveEndpoint[],
+    rankOf: (endpoint: LiveEndpoint) => number,
+  ): Balancer<LiveEndpoint>[] {
     const { nowMs } = this.context.wheel;
-    const rank = (one: LiveEndpoint) => (one.isDown ? 2 : 0) + (one.avoidUntilMs > nowMs ? 1 : 0);
-    return [0, 1, 2, 3].flatMap((tier) => {
-      const members = spares.filter((spare) => rank(spare) === tier);
-      if (members.length === 0) return [];
+    const byRank = Map.groupBy(endpoints, (one) => {
+      return 2 * rankOf(one) + (one.avoidUntilMs > nowMs ? 1 : 0);
+    });
+    const ranks = [...byRank.keys()].sort((a, b) => a - b);
+    return ranks.map((rank) => {
       const balancer = this.makeBalancer('least-conn');
-      balancer.setChoices(members);
+      balancer.setChoices(byRank.get(rank)!);
       return balancer;
     });
   }
@@ -340,6 +371,12 @@ export class LiveService implements TimerOwner, OutcomesOwner {
 /** `inMs`: null where sessions go on. */
 function fate(inMs: number | null): Fate | null {
   return inMs === null ? null : { inMs, why: ENDPOINT_LEFT };
+}
+
+/** Those of the lowest priority among them. */
+function nearest(endpoints: readonly LiveEndpoint[]): LiveEndpoint[] {
+  const best = Math.min(...endpoints.map(({ priority }) => priority));
+  return endpoints.filter(({ priority }) => priority === best);
 }
 
 /** What comes from the main thread is another object when it was sent again. */

@@ -5,6 +5,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import type { Disk } from './disk.ts';
+import type { Fingerprints } from './fingerprint.ts';
 import { linesOf, parseState, type State } from './state-format.ts';
 
 const APART_MS = 1000;
@@ -35,8 +36,11 @@ export class StateFile {
     this.options = options;
   }
 
-  /** What the file holds; null where there is none, or none that is of use here, which is said. */
-  async read(fingerprint: string): Promise<State | null> {
+  /**
+   * What the file holds of registries with these fingerprints; null where there is none, or none that
+   * is of use here, which is said.
+   */
+  async read(fingerprints: Fingerprints): Promise<State | null> {
     const { path, log, disk, clock } = this.options;
     const ignore = (why: string): null => {
       log.warn({ file: path }, `the state file is ignored: ${why}`);
@@ -44,8 +48,14 @@ export class StateFile {
     };
     try {
       const state = await parseState(await disk.read(path), clock);
-      if (state.fingerprint !== fingerprint) return ignore('it is of another configuration');
-      return state;
+      const isOther = (name: string) => state.fingerprints[name] !== fingerprints[name];
+      const sources = state.sources.filter(({ source }) => !isOther(source.registry));
+      const others = Object.keys(state.fingerprints).filter(isOther);
+      if (others.length === 0) return { ...state, sources };
+      if (sources.length === 0) return ignore('it is of another configuration');
+      const text = 'of the state file these registries are ignored: they are configured otherwise';
+      log.warn({ file: path, registries: others }, text);
+      return { ...state, sources };
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
       return ignore(messageOf(error));

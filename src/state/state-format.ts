@@ -7,22 +7,26 @@ import { Turns } from '../base/turns.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks, KeptSource } from '../model/kept.ts';
+import { SOURCE_DEFAULTS } from '../model/source.ts';
+import type { Fingerprints } from './fingerprint.ts';
 
 const FORMAT = 'upriver-state';
-/** Raised with every change of a line's shape: another version is not read. */
-const VERSION = 1;
+/** Raised with every change of a line's shape. */
+const VERSION = 2;
+/** Had one fingerprint, of Consul: it was the only registry. */
+const VERSION_OF_CONSUL = 1;
 
 export interface State extends Kept {
   /** ms since the epoch. */
   readonly writtenMs: number;
   /** Tells configurations of registries apart. */
-  readonly fingerprint: string;
+  readonly fingerprints: Fingerprints;
 }
 
 /** Lines to be written one after the other; each is made when it is asked for. */
 export function* linesOf(state: State): Generator<string> {
-  const { writtenMs, fingerprint, sources, checks } = state;
-  yield line({ format: FORMAT, version: VERSION, writtenMs, fingerprint });
+  const { writtenMs, fingerprints, sources, checks } = state;
+  yield line({ format: FORMAT, version: VERSION, writtenMs, fingerprints });
   for (const { source, settings, endpoints, order } of sources)
     yield line({ source, settings, endpoints, order });
   for (const { service, up, down } of checks) yield line({ service, up, down });
@@ -35,22 +39,25 @@ export function* linesOf(state: State): Generator<string> {
  */
 export async function parseState(text: string, clock: Clock): Promise<State> {
   const [head, ...lines] = await parseLines(text, new Turns(clock));
-  const { format, version, writtenMs, fingerprint } = head ?? {};
+  const { format, version, writtenMs } = head ?? {};
   if (format !== FORMAT) throw broken('it is no state file');
-  if (version !== VERSION) {
-    throw new CodedError('state-version', `version ${String(version)}; version ${VERSION} is read`);
+  if (version !== VERSION && version !== VERSION_OF_CONSUL) {
+    const read = `versions ${VERSION_OF_CONSUL} and ${VERSION} are read`;
+    throw new CodedError('state-version', `version ${String(version)}; ${read}`);
   }
-  if (!isTime(writtenMs) || typeof fingerprint !== 'string') throw broken('its first line is odd');
+  const isOld = version === VERSION_OF_CONSUL;
+  const fingerprints = isOld ? { consul: head?.fingerprint } : head?.fingerprints;
+  if (!isTime(writtenMs) || !areFingerprints(fingerprints)) throw broken('its first line is odd');
   const last = lines.pop();
   if (last?.lines !== lines.length) throw broken('its end is missing');
   const sources: KeptSource[] = [];
   const checks: KeptChecks[] = [];
   for (const [i, one] of lines.entries()) {
-    if (isSource(one)) sources.push(one);
+    if (isSource(one)) sources.push(completed(one));
     else if (isChecks(one)) checks.push(one);
     else throw broken(`line ${i + 2} is odd`);
   }
-  return { writtenMs, fingerprint, sources, checks };
+  return { writtenMs, fingerprints, sources, checks };
 }
 
 async function parseLines(text: string, turns: Turns): Promise<Fields[]> {
@@ -96,14 +103,23 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && Number.isFinite(new Date(value).getTime());
 }
 
-const SOURCE_TEXTS = ['registry', 'service', 'tag', 'datacenter', 'filter', 'namespace'];
+function areFingerprints(value: unknown): value is Fingerprints {
+  return isFields(value) && isTexts(Object.values(value));
+}
+
+/** Keys of a source that came after its file was written have their defaults. */
+function completed(kept: KeptSource): KeptSource {
+  return { ...kept, source: { ...SOURCE_DEFAULTS, ...kept.source } };
+}
 
 function isSource(value: Fields): value is Fields & KeptSource {
   const { source, settings, endpoints, order = 0 } = value;
   if (typeof order !== 'number' || order < 0) return false;
   if (!isFields(source) || !Array.isArray(endpoints)) return false;
-  const texts = [...SOURCE_TEXTS, 'partition', 'peer'];
-  if (texts.some((key) => typeof source[key] !== 'string') || !isTexts(source.accept)) return false;
+  const whole: Fields = { ...SOURCE_DEFAULTS, ...source };
+  const { accept, ...texts } = whole;
+  if (!isTexts([source.registry, source.service, ...Object.values(texts)])) return false;
+  if (!isTexts(accept)) return false;
   const isDescription =
     settings === null || (isFields(settings) && isTexts(Object.values(settings)));
   return isDescription && endpoints.every(isEndpoint);

@@ -1,14 +1,14 @@
 // Warm start: what the registries last said is kept in a file, and where a registry doesn't answer
 // at the start, that is served until it does. Its word is asked for as before, also for services
 // that described themselves; those that it doesn't know any more go after a while.
-import { createHash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Update } from '../discovery/provider.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { Settings } from '../model/settings.ts';
-import type { ServiceSource } from '../model/source.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { Disk } from './disk.ts';
+import { fingerprintsOf } from './fingerprint.ts';
 import { StateFile } from './state-file.ts';
 import { WarmTable } from './warm-table.ts';
 
@@ -55,7 +55,7 @@ export class StateKeeper {
   /** Reads the file. Never rejects: one that is of no use is said and ignored. */
   async read(): Promise<void> {
     const { clock, settings } = this.options;
-    const state = (await this.file?.read(fingerprintOf(settings().registries))) ?? null;
+    const state = (await this.file?.read(fingerprintsOf(settings().registries))) ?? null;
     this.table = new WarmTable(state, clock);
     this.checks = state?.checks ?? [];
   }
@@ -120,27 +120,13 @@ export class StateKeeper {
     if (!this.hasHeard) return null;
     if (isSynced()) this.table.forgetRest();
     const { sources, checks } = kept();
-    const known = new Set(sources.map(({ source }) => JSON.stringify(source)));
-    const rest = this.table.unspoken.filter(({ source }) => !known.has(JSON.stringify(source)));
+    const known = new Set(sources.map(({ source }) => sourceKey(source)));
+    const rest = this.table.unspoken.filter(({ source }) => !known.has(sourceKey(source)));
     return {
       writtenMs: clock.wallMs(),
-      fingerprint: fingerprintOf(settings().registries),
+      fingerprints: fingerprintsOf(settings().registries),
       sources: [...sources, ...rest],
       checks,
     };
   }
-}
-
-/** Which registry it is, and what is read there; no secret can be read from it. */
-function fingerprintOf({ consul }: Settings['registries']): string {
-  const { addresses, datacenter, namespace, partition, selfDescribed, tagPrefix } = consul ?? {};
-  const text = JSON.stringify([
-    addresses,
-    datacenter,
-    namespace,
-    partition,
-    selfDescribed,
-    tagPrefix,
-  ]);
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }

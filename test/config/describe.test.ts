@@ -1,11 +1,12 @@
 // What services say of themselves in the registry, and what they may not say.
 import { describe, expect, it } from 'vitest';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
+import { onlySource, plainSource } from '../../src/model/source.ts';
 import { serviceOf } from '../support/config.ts';
-import { makeService, plainListen } from '../support/service.ts';
+import { plainListen } from '../support/service.ts';
 
 describe('a service that describes itself', () => {
-  const source = makeService({ name: 'api' }).from;
+  const source = plainSource('consul', 'api');
 
   it('is what its tags say, with the defaults for the rest', () => {
     const { service, problems } = describeService(source, {
@@ -16,7 +17,7 @@ describe('a service that describes itself', () => {
     const plain = serviceOf({ file: 'services: { api: {} }' });
     expect(service).toEqual({
       ...plain,
-      from: source,
+      from: onlySource(source),
       listen: [plainListen({ kind: 'tcp', host: '', port: 8080 })],
       balance: { policy: 'p2c', hash: null },
       health: expect.objectContaining({ path: '/health', intervalMs: 2000 }),
@@ -139,6 +140,6 @@ describe('a service that describes itself', () => {
   it('cannot say where it comes from', () => {
     const settings = { listen: '80', 'from.service': 'other', 'from.registry': 'static' };
     const { service } = describeService(source, settings);
-    expect(service?.from ?? source).toEqual(source);
+    expect(service?.from ?? onlySource(source)).toEqual(onlySource(source));
   });
 });

@@ -85,7 +85,7 @@ describe('etcd', () => {
     const file = (from: string) =>
       `registries: { etcd: {} }\nservices: { web: { listen: 80, from: { registry: etcd${from} } } }`;
     const [service] = settingsOf({ file: file(', service: a/b') }).services;
-    expect(service?.from).toMatchObject({ registry: 'etcd', service: 'a/b' });
+    expect(service?.from[0]?.source).toMatchObject({ registry: 'etcd', service: 'a/b' });
     expect(problemsOf({ file: file(', tag: v1') })[0]).toContain('registry etcd has no tag');
   });
 });

@@ -164,7 +164,7 @@ describe('variables in the file', () => {
     ['%NAME', '%NAME'],
   ])('%s is %j', (text, expected) => {
     const file = `services: { web: { from: { tag: "${dollars(text)}" } } }`;
-    expect(serviceOf({ file, env }).from.tag).toBe(dollars(expected));
+    expect(serviceOf({ file, env }).from[0]!.source.tag).toBe(dollars(expected));
   });
 
   it('give numbers and keys as well', () => {
@@ -244,7 +244,7 @@ describe('flags', () => {
       { address: '::1', port: 81, weight: 1 },
       { address: 'db.example', port: 82, weight: 1 },
     ]);
-    expect(services[0]!.from).toMatchObject({ registry: 'static', service: 'web' });
+    expect(services[0]!.from[0]!.source).toMatchObject({ registry: 'static', service: 'web' });
     expect(registries, 'nothing else is followed').toEqual({});
     expect(problemsOf({ flags: { static: ['web'] } })[0]).toMatch(
       /^--static: 'web': expected NAME=/,

@@ -7,7 +7,7 @@ import { jsonSchema } from '../../src/config/json-schema.ts';
 import { PLAIN_LISTEN } from '../../src/model/listener.ts';
 import { load, problemsOf, serviceOf } from '../support/config.ts';
 import { isValid } from '../support/json-schema.ts';
-import { makeService } from '../support/service.ts';
+import { makeService, sourceOf } from '../support/service.ts';
 
 const fileOf = (listen: string) => `services: { web: { listen: ${listen} } }`;
 const listenOf = (listen: string) => serviceOf({ file: fileOf(listen) }).listen;
@@ -105,7 +105,7 @@ describe('a listener on the command line', () => {
 
 describe('a tag', () => {
   it('says an address alone', () => {
-    const source = makeService({ name: 'api' }).from;
+    const source = sourceOf(makeService({ name: 'api' }));
     for (const settings of [{ 'listen.tls': 'true' }, { 'listen.address': '80' }]) {
       const { service, problems } = describeService(source, settings);
       expect(service).toBeNull();

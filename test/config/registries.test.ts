@@ -40,7 +40,10 @@ vi.mock('../../src/config/registries/schemas.ts', async (original) => {
 const registriesOf = (file: string, env: Record<string, string> = {}) => {
   const { services, registries } = settingsOf({ file, env });
   const followed = Object.keys(registries).sort();
-  return { followed, from: services.map(({ from }) => from.registry) };
+  return {
+    followed,
+    from: services.flatMap(({ from }) => from.map(({ source }) => source.registry)),
+  };
 };
 
 describe('a service that names no registry', () => {

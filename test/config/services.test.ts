@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { problemsOf, serviceOf, settingsOf } from '../support/config.ts';
+import { sourceOf } from '../support/service.ts';
 
 describe("DR CoN's variables", () => {
   it('have its defaults', () => {
@@ -13,7 +14,7 @@ describe("DR CoN's variables", () => {
       expect(services[0]).toMatchObject({
         name: 'consul-8500',
         listen: [{ address: { kind: 'tcp', host: '', port: 80 } }],
-        from: { registry: 'consul', service: 'consul-8500' },
+        from: [{ source: { registry: 'consul', service: 'consul-8500' } }],
       });
     }
   });
@@ -23,7 +24,10 @@ describe("DR CoN's variables", () => {
       env: { CONSUL: '10.0.0.1:8500', SERVICE: 'simple' },
     });
     expect(registries.consul?.addresses).toEqual(['http://10.0.0.1:8500']);
-    expect(services[0]).toMatchObject({ name: 'simple', from: { service: 'simple', tag: '' } });
+    expect(services[0]).toMatchObject({
+      name: 'simple',
+      from: [{ source: { service: 'simple', tag: '' } }],
+    });
   });
 
   it.each([
@@ -44,7 +48,7 @@ describe("DR CoN's variables", () => {
   ])('SERVICE=%s', (text, from) => {
     const service = serviceOf({ env: { SERVICE: text } });
     expect(service.name).toBe('simple');
-    expect(service.from).toMatchObject(from);
+    expect(sourceOf(service)).toMatchObject(from);
   });
 
   it.each([

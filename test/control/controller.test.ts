@@ -9,11 +9,11 @@ import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
-import { plainSource } from '../../src/model/source.ts';
+import { onlySource, plainSource } from '../../src/model/source.ts';
 import { makeCheck } from '../support/check.ts';
 import { ManualClock } from '../support/clock.ts';
 import { consulSettings, keepingLogger, type Logged } from '../support/discovery.ts';
-import { makePassive, makeService, plainListen } from '../support/service.ts';
+import { makePassive, makeService, plainListen, sourceOf } from '../support/service.ts';
 
 const health = makeCheck({ intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 });
 
@@ -56,7 +56,7 @@ beforeEach(() => {
     describe: (source, settings) => ({
       service: makeService({
         name: source.service,
-        from: source,
+        from: onlySource(source),
         listen: [plainListen({ kind: 'tcp', host: '', port: Number(settings.listen) })],
       }),
       problems: [],
@@ -121,7 +121,7 @@ function provide(
     kind: 'upsert',
     provider: 'static',
     service: {
-      source: service.from,
+      source: sourceOf(service),
       endpoints,
       settings: parts.settings ?? null,
       doubt: parts.doubt ?? '',
@@ -440,7 +440,10 @@ describe('Controller', () => {
   });
 
   it('serves what describes itself, and prefers what is configured', async () => {
-    const described = makeService({ name: 'self', from: plainSource('consul', 'self') });
+    const described = makeService({
+      name: 'self',
+      from: onlySource(plainSource('consul', 'self')),
+    });
     configure(makeService({ name: 'web' }));
     provide(described, ['x'], { settings: { listen: '8055' } });
     await turn();
@@ -585,7 +588,7 @@ describe('Controller', () => {
     configure();
     provide(self, ['a'], { settings: { listen: '8055' } });
     controller.operate('self', 'a', { kind: 'maint' });
-    const { from: source } = self;
+    const source = sourceOf(self);
     const cause = { kind: 'registry', text: 'gone' } as const;
     controller.onUpdate({ kind: 'remove', provider: 'static', source, cause, receivedMs: 0 });
     expect(controller.service('self')).toBeNull();
@@ -658,7 +661,7 @@ describe('Controller', () => {
     controller.onUpdate({
       kind: 'upsert',
       provider: 'static',
-      service: { source: web.from, endpoints: [moved], settings: null, doubt: '' },
+      service: { source: sourceOf(web), endpoints: [moved], settings: null, doubt: '' },
       cause: { kind: 'registry', text: 'test' },
       receivedMs: 0,
     });
@@ -682,12 +685,12 @@ describe('Controller', () => {
     const web = makeService();
     configure(web);
     provide(web, ['a', 'b']);
-    const moved = makeService({ from: { ...web.from, tag: 'blue' } });
+    const moved = makeService({ from: onlySource({ ...sourceOf(web), tag: 'blue' }) });
     configure(moved);
     controller.onUpdate({
       kind: 'remove',
       provider: 'static',
-      source: web.from,
+      source: sourceOf(web),
       cause: { kind: 'registry', text: 'not followed any more' },
       receivedMs: 0,
     });
@@ -710,7 +713,7 @@ describe('what a registry may not', () => {
   const warnings = () =>
     lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
   const named = (name: string) =>
-    makeService({ name, from: { ...makeService().from, registry: 'consul', service: name } });
+    makeService({ name, from: onlySource(plainSource('consul', name)) });
   const listeners = () =>
     controller.full().listeners!.map(({ key, service }) => `${key} ${service}`);
 
@@ -754,7 +757,7 @@ describe('what a registry may not', () => {
     controller.onUpdate({
       kind: 'remove',
       provider: 'consul',
-      source: late.from,
+      source: sourceOf(late),
       cause: { kind: 'registry', text: '' },
       receivedMs: 0,
     });

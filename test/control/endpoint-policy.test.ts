@@ -18,7 +18,7 @@ function make(
   policy.setOwn(stats === null ? null : parseListen(stats), listeners, names);
   policy.deny({ consul: consulSettings('http://127.0.0.1:8500', { endpointDeny: denied }) });
   const refusal = (address: string, port: number, checkPort = 0, registry = 'consul') =>
-    policy.refusal(registry, { address, port }, checkPort);
+    policy.refusal([registry], { address, port }, checkPort);
   const move = (addresses: string[]) => {
     local = addresses;
   };

@@ -7,7 +7,7 @@ import {
   parseListen,
   parseListenRule,
 } from '../../src/model/listener.ts';
-import { plainSource } from '../../src/model/source.ts';
+import { onlySource, plainSource } from '../../src/model/source.ts';
 import { makeService, plainListen } from '../support/service.ts';
 
 const { limits, timeouts } = makeService();
@@ -24,7 +24,7 @@ const keys = (planned: ReturnType<typeof planListeners>) =>
 const wanting = (name: string, ...listen: string[]) =>
   makeService({
     name,
-    from: plainSource('consul', name),
+    from: onlySource(plainSource('consul', name)),
     listen: listen.map((text) => plainListen(parseListen(text)!)),
   });
 
@@ -239,7 +239,7 @@ describe('a route that a service asks for itself', () => {
   const routed = (name: string, host: string, path = '/', port = 80) =>
     makeService({
       name,
-      from: plainSource('docker', name),
+      from: onlySource(plainSource('docker', name)),
       listen: [],
       ownRoute: {
         listen: on(port),

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Listening } from '../../src/control/listening.ts';
 import { formatListen, type ListenError } from '../../src/model/listener.ts';
 import type { Settings } from '../../src/model/settings.ts';
-import { plainSource } from '../../src/model/source.ts';
+import { onlySource, plainSource } from '../../src/model/source.ts';
 import { ManualClock } from '../support/clock.ts';
 import { settingsOf } from '../support/config.ts';
 import { keepingLogger } from '../support/discovery.ts';
@@ -12,7 +12,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 const settings: Settings = settingsOf({ file: 'registries: { consul: {} }' });
 const web = makeService({
   name: 'web',
-  from: plainSource('consul', 'web'),
+  from: onlySource(plainSource('consul', 'web')),
   listen: [plainListen({ kind: 'tcp', host: '', port: 8000 })],
 });
 

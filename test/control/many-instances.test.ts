@@ -16,6 +16,7 @@ import { Checker } from '../../src/health/checker.ts';
 import { ENDPOINT_SLOTS, Ledger } from '../../src/ledger/ledger.ts';
 import { DeltaPacker } from '../../src/model/delta-packing.ts';
 import { consulDoors, consulSettings, guardSettings } from '../support/discovery.ts';
+import { sourceOf } from '../support/service.ts';
 
 const SERVICES = 5;
 const INSTANCES = 10_000;
@@ -98,7 +99,7 @@ describe('50,000 instances at once', () => {
       ...{ log: silentLogger, guard: guardSettings, ...consulDoors },
     });
     ends.push(() => provider.stop());
-    provider.follow(settings!.services.map(({ from }) => from));
+    provider.follow(settings!.services.map(sourceOf));
 
     const longest = measureTurns();
     provider.start((update) => updates.push(update));

@@ -34,6 +34,7 @@ function setUp() {
       service: makeService({ name }),
       slot: mark,
       isPanicking: false,
+      priority: 1,
       endpoints: [],
     });
     publisher.change(name);

@@ -9,18 +9,25 @@ const failed = { isGood: false, text: 'GET /health answered 500', durationMs: 3,
 const downCheck = { isUp: false, against: 0, isKnown: true, last: failed };
 const ejection = { untilMs: 9e9, times: 1, text: '5 failed requests in a row (reset)' };
 
-function facts(parts: Partial<EndpointFacts> = {}, status = 'passing', weight = 1): EndpointFacts {
+function facts(
+  { held = '', ...parts }: Partial<EndpointFacts> & { held?: string } = {},
+  status = 'passing',
+  weight = 1,
+): EndpointFacts {
   return {
-    endpoint: {
-      id: 'n/a',
-      address: '10.0.0.1',
-      port: 80,
-      weight,
-      status: status as 'passing',
-      statusText: status === 'passing' ? '' : 'why',
+    merged: {
+      endpoint: {
+        id: 'n/a',
+        address: '10.0.0.1',
+        port: 80,
+        weight,
+        status: status as 'passing',
+        statusText: status === 'passing' ? '' : 'why',
+      },
+      held,
+      ...{ accept: ['passing', 'warning'], priority: 1 },
     },
     slot: 3,
-    held: '',
     refused: '',
     check: null,
     ejection: null,
@@ -71,10 +78,13 @@ describe('reconcile', () => {
   });
 
   it('takes the statuses that the source accepts, and no others', () => {
-    const from = { ...makeService().from, accept: ['passing', 'critical'] as const };
-    const service = makeService({ from });
-    expect(reconcile(service, facts({}, 'critical')).state).toBe('up');
-    expect(reconcile(service, facts({}, 'warning')).state).toBe('down');
+    const stateOf = (status: string): string => {
+      const given = facts({}, status);
+      const merged = { ...given.merged, accept: ['passing', 'critical'] as const };
+      return reconcile(makeService(), { ...given, merged }).state;
+    };
+    expect(stateOf('critical')).toBe('up');
+    expect(stateOf('warning')).toBe('down');
   });
 
   it("takes the operator's weight for the registry's", () => {

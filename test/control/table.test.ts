@@ -1,19 +1,22 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type SourceSettings, Table } from '../../src/control/table.ts';
-import { type ServiceSource, sourceKey } from '../../src/model/source.ts';
+import { onlySource, plainSource, type ServiceSource, sourceKey } from '../../src/model/source.ts';
 import { makeService } from '../support/service.ts';
 
 /** A source in a registry; the same service in another datacenter is another source. */
 function source(service: string, datacenter = ''): ServiceSource {
-  return { ...makeService({ name: service }).from, service, datacenter };
+  return { ...plainSource('static', service), datacenter };
 }
 
 /** Reads `slow` as the slow start; anything else is a slip. */
 function describeAs(from: ServiceSource, settings: SourceSettings) {
   const slow = Number(settings.slow);
   if (Number.isNaN(slow)) return { service: null, problems: [`slow: '${settings.slow}'`] };
-  return { service: makeService({ name: from.service, from, slowStartMs: slow }), problems: [] };
+  return {
+    service: makeService({ name: from.service, from: onlySource(from), slowStartMs: slow }),
+    problems: [],
+  };
 }
 
 let table: Table;
@@ -38,8 +41,8 @@ describe('the table', () => {
   });
 
   it('follows a service to another source', () => {
-    table.configure([makeService({ from: source('a') })]);
-    table.configure([makeService({ from: source('b') })]);
+    table.configure([makeService({ from: onlySource(source('a')) })]);
+    table.configure([makeService({ from: onlySource(source('b')) })]);
     expect([...table.servedBy(sourceKey(source('a')))]).toEqual([]);
     expect([...table.servedBy(sourceKey(source('b')))]).toEqual(['web']);
   });

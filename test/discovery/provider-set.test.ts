@@ -1,9 +1,8 @@
 import { expect, it } from 'vitest';
 import type { Provider, ProviderStatus, Update } from '../../src/discovery/provider.ts';
 import { ProviderSet } from '../../src/discovery/provider-set.ts';
-import type { ServiceSource } from '../../src/model/source.ts';
+import { plainSource, type ServiceSource } from '../../src/model/source.ts';
 import { ManualClock } from '../support/clock.ts';
-import { makeService } from '../support/service.ts';
 
 /** A provider that says what the test tells it to. */
 class ScriptedProvider implements Provider {
@@ -48,7 +47,7 @@ class ScriptedProvider implements Provider {
 }
 
 function source(registry: string, service: string): ServiceSource {
-  return { ...makeService().from, registry, service };
+  return plainSource(registry, service);
 }
 
 function makeSet() {

@@ -151,12 +151,12 @@ describe.skipIf(!hasConsul)('a start while the registry is down', () => {
     await again.stop();
 
     const broken = whole.slice(0, -20);
-    const other = whole.replace(/"fingerprint":"\w+"/, '"fingerprint":"other"');
-    const newer = whole.replace('"version":1', '"version":2');
+    const other = whole.replace(/"consul":"\w+"/, '"consul":"other"');
+    const newer = whole.replace('"version":2', '"version":3');
     for (const [text, why] of [
       [broken, 'no JSON object'],
       [other, 'another configuration'],
-      [newer, 'version 2'],
+      [newer, 'version 3'],
     ] as const) {
       writeFileSync(file, text);
       const [statsPort, port] = await freePorts(2);

@@ -154,7 +154,7 @@ const yaml: FuzzTarget = {
 
 const STATE: State = {
   writtenMs: 1_700_000_000_000,
-  fingerprint: 'abc',
+  fingerprints: { consul: 'abc' },
   sources: [
     {
       source: source('web'),

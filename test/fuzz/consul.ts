@@ -13,6 +13,7 @@ import { type Entry, listOf } from '../../src/discovery/consul/translate.ts';
 import { signaturesOf } from '../../src/discovery/consul/wide-watch.ts';
 import type { ProvidedService, Update } from '../../src/discovery/provider.ts';
 import { describeEntries } from '../../src/discovery/self-description.ts';
+import { onlySource } from '../../src/model/source.ts';
 import { ManualClock } from '../support/clock.ts';
 import { guardSettings, source } from '../support/discovery.ts';
 import type { FuzzTarget } from './target.ts';
@@ -112,7 +113,7 @@ function checkDescription(settings: ProvidedService['settings']): void {
   ok(problems.length <= 101, `${problems.length} problems`);
   for (const problem of problems) ok(problem.length < 3000, 'a long problem');
   if (service !== null) {
-    deepStrictEqual(service.from, source('web'));
+    deepStrictEqual(service.from, onlySource(source('web')));
     deepStrictEqual(service.name, 'web');
   }
   const table = new Table(describeService);

@@ -32,7 +32,7 @@ const endpoint = (id: string) => ({
 
 const state: State = {
   writtenMs: 1_700_000_000_000,
-  fingerprint: 'abc',
+  fingerprints: { consul: 'abc', static: 'd' },
   sources: [
     { source: source('web'), settings: null, endpoints: [endpoint('n/a'), endpoint('n/b')] },
     { source: source('own'), settings: { listen: '8000' }, endpoints: [], order: 7 },
@@ -48,6 +48,21 @@ describe('the format', () => {
     expect(await read(textOf(state))).toEqual(state);
   });
 
+  it('is read as the version before wrote it, when Consul was the only registry', async () => {
+    const [head, ...lines] = textOf(state).split('\n');
+    const old = { ...JSON.parse(head!), version: 1, fingerprint: 'abc', fingerprints: undefined };
+    const text = [JSON.stringify(old), ...lines].join('\n');
+    expect(await read(text)).toEqual({ ...state, fingerprints: { consul: 'abc' } });
+  });
+
+  it('gives a source the defaults of keys that came later', async () => {
+    const text = textOf(state).replaceAll('"peer":"",', '').replaceAll('"partition":"",', '');
+    expect(text).not.toContain('peer');
+    expect(await read(text)).toEqual(state);
+    const odd = textOf(state).replace('"peer":""', '"peer":1');
+    await expect(read(odd)).rejects.toThrow('line 2 is odd');
+  });
+
   it('is refused with a reason wherever the file was cut', async () => {
     const text = textOf(state);
     await fc.assert(
@@ -60,7 +75,7 @@ describe('the format', () => {
   it.each([
     ['', 'no state file'],
     ['{"some":"thing"}\n', 'no state file'],
-    [textOf(state).replace('"version":1', '"version":9'), 'version 9; version 1 is read'],
+    [textOf(state).replace('"version":2', '"version":9'), 'version 9; versions 1 and 2 are read'],
     [textOf(state).replace('"port":80', '"port":0'), 'line 2 is odd'],
     [textOf(state).replace('"order":7', '"order":"7"'), 'line 3 is odd'],
     [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
@@ -100,12 +115,15 @@ describe('the file', () => {
     await expect.poll(() => existsSync(path)).toBe(true);
     expect(asked).toBe(1);
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(await file.read('abc')).toEqual(state);
+    expect(await file.read({ consul: 'abc', static: 'd' })).toEqual(state);
   });
 
   it('takes a change that came while it was written', async () => {
     let version = 1;
-    const { clock, file, path } = make(() => ({ ...state, fingerprint: `v${version}` }));
+    const { clock, file, path } = make(() => ({
+      ...state,
+      fingerprints: { consul: `v${version}` },
+    }));
     file.touch();
     clock.advance(1000);
     version = 2;
@@ -152,12 +170,12 @@ describe('the file', () => {
 
   it('of another configuration, or broken, is said and ignored; one that is not there is fine', async () => {
     const { file, path, lines } = make();
-    expect(await file.read('abc')).toBeNull();
+    expect(await file.read({ consul: 'abc', static: 'd' })).toBeNull();
     expect(lines).toEqual([]);
     writeFileSync(path, textOf(state));
-    expect(await file.read('other')).toBeNull();
+    expect(await file.read({ consul: 'other', static: 'd' })).toBeNull();
     writeFileSync(path, 'nonsense');
-    expect(await file.read('abc')).toBeNull();
+    expect(await file.read({ consul: 'abc', static: 'd' })).toBeNull();
     expect(lines.map(({ message }) => message)).toEqual([
       'the state file is ignored: it is of another configuration',
       'the state file is ignored: line 1 is no JSON object',
@@ -167,14 +185,32 @@ describe('the file', () => {
   it('that is none, or is larger than any, is said and ignored', async () => {
     const { file, path, lines } = make();
     execFileSync('mkfifo', [path]);
-    expect(await file.read('abc')).toBeNull();
+    expect(await file.read({ consul: 'abc', static: 'd' })).toBeNull();
     rmSync(path);
     writeFileSync(path, '');
     truncateSync(path, 2 ** 40);
-    expect(await file.read('abc')).toBeNull();
+    expect(await file.read({ consul: 'abc', static: 'd' })).toBeNull();
     expect(lines.map(({ message }) => message)).toEqual([
       `the state file is ignored: ${path} is a FIFO: expected a regular file`,
       `the state file is ignored: ${path} is larger than 128MiB`,
     ]);
+  });
+
+  it('gives what it holds of the registries that are configured as they were', async () => {
+    const fixed = { source: { ...source('web'), registry: 'etcd' }, settings: null, endpoints: [] };
+    const both = {
+      ...state,
+      sources: [...state.sources, fixed],
+      fingerprints: { consul: 'abc', etcd: 'e' },
+    };
+    const { file, lines } = make(() => both);
+    file.touch();
+    await file.close();
+    expect(await file.read({ consul: 'abc', etcd: 'e' })).toEqual(both);
+    expect(lines).toEqual([]);
+    expect((await file.read({ consul: 'other', etcd: 'e' }))?.sources).toEqual([fixed]);
+    expect((await file.read({ consul: 'abc' }))?.sources).toEqual(state.sources);
+    expect(lines.map(({ fields }) => fields.registries)).toEqual([['consul'], ['etcd']]);
+    expect(await file.read({})).toBeNull();
   });
 });

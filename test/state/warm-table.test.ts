@@ -8,7 +8,7 @@ const own = source('own');
 
 function table(): WarmTable {
   const sources = [{ source: own, settings: { listen: '8000' }, endpoints: [], order: 7 }];
-  const state = { writtenMs: 1, fingerprint: '', sources, checks: [] };
+  const state = { writtenMs: 1, fingerprints: {}, sources, checks: [] };
   return new WarmTable(state, new ManualClock());
 }
 

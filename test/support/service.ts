@@ -8,20 +8,21 @@ import {
 } from '../../src/model/listener.ts';
 import type { PassiveHealth, Service, TcpPolicy } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
-import { plainSource } from '../../src/model/source.ts';
+import { onlySource, plainSource, type ServiceSource } from '../../src/model/source.ts';
 
 /** A service with plain settings; `parts` replaces whole keys. */
 export function makeService(parts: Partial<Service> = {}): Service {
   const name = parts.name ?? 'web';
   return {
     name,
-    from: plainSource('static', name),
+    from: onlySource(plainSource('static', name)),
     listen: [],
     protocol: 'http',
     balance: { policy: 'round-robin', hash: null },
     health: null,
     passive: makePassive(),
     panic: { threshold: 0.5, spread: 'spill' },
+    failover: { afterMs: 0, returnAfterMs: 30_000 },
     retry: {
       attempts: 3,
       connectAttempts: 32,
@@ -112,9 +113,10 @@ export function makeSnapshot(
       slot,
       isSpare: false,
       slowStartFromMs: 0,
+      priority: 1,
     }),
   );
-  return { service, slot: 0, isPanicking: false, endpoints };
+  return { service, slot: 0, isPanicking: false, priority: 1, endpoints };
 }
 
 /** A listener that leads to the service alone. */
@@ -127,6 +129,11 @@ export function makeListener(service: Service, address: ListenAddress): Listener
 /** The address as configuration that says no more of it. */
 export function plainListen(address: ListenAddress): ListenSpec {
   return { address, ...PLAIN_LISTEN };
+}
+
+/** The only source of a service. */
+export function sourceOf({ from }: Service): ServiceSource {
+  return from[0]!.source;
 }
 
 /** A TCP port on loopback; 0 is any that is free. */

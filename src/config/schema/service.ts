@@ -1,6 +1,7 @@
 // A service: `services.NAME`, made of its sections.
 import { z } from 'zod';
 import { balance, duration } from '../values.ts';
+import { failoverSchema } from './failover.ts';
 import { healthSchema } from './health.ts';
 import { httpSchema } from './http.ts';
 import { limitsSchema, timeoutsSchema } from './limits.ts';
@@ -8,7 +9,7 @@ import { listeners } from './listen.ts';
 import { panicSchema, passiveSchema } from './passive.ts';
 import { primarySchema, selectSchema } from './primary.ts';
 import { retrySchema } from './retry.ts';
-import { fromSchema } from './source.ts';
+import { sources } from './source.ts';
 import { tcpSchema } from './tcp.ts';
 import { upstreamSchema } from './upstream.ts';
 
@@ -21,7 +22,9 @@ export const serviceSchema = z.strictObject({
     .enum(['http', 'tcp'])
     .default('http')
     .meta({ description: 'http carries WebSocket and other upgrades; tcp relays bytes.' }),
-  from: fromSchema.prefault({}).meta({ description: 'The service in the registry.' }),
+  from: sources
+    .prefault({})
+    .meta({ description: 'The service in the registry, or a list of sources.' }),
   balance: balance.prefault('least-conn').meta({
     description:
       'least-conn, round-robin, random, p2c, ewma, hash(source), hash(header:NAME), hash(cookie:NAME).',
@@ -35,6 +38,9 @@ export const serviceSchema = z.strictObject({
   panic: panicSchema
     .prefault({})
     .meta({ description: 'What is done when few endpoints are left.' }),
+  failover: failoverSchema
+    .prefault({})
+    .meta({ description: 'Between sources of different priority.' }),
   retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
   timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
   limits: limitsSchema.prefault({}).meta({ description: 'How much of everything there may be.' }),

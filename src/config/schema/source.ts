@@ -1,8 +1,14 @@
 // Where the endpoints of a service come from: `from`.
 import { z } from 'zod';
-import { type ServiceSource, SOURCE_DEFAULTS, type SourceKey } from '../../model/source.ts';
+import {
+  PRIORITY_DEFAULT,
+  SOURCE_DEFAULTS,
+  type SourceKey,
+  type UsedSource,
+} from '../../model/source.ts';
+import { anyForm, type Form } from '../forms.ts';
 import { REGISTRY_NAMES, takers } from '../registries/table.ts';
-import { listOf } from '../values.ts';
+import { count, listOf } from '../values.ts';
 
 const accept = ['passing', 'warning', 'critical', 'maintenance'] as const;
 
@@ -15,7 +21,7 @@ function about(key: SourceKey, sentence: string) {
 const text = (key: SourceKey, sentence: string) =>
   z.string().default('').meta(about(key, sentence));
 
-export const fromSchema = z.strictObject({
+const sourceMapping = z.strictObject({
   registry: z.enum(REGISTRY_NAMES).default('consul').meta({
     description:
       'Where the endpoints come from; by default static where that has the name, else the registry that is configured, or consul among several.',
@@ -34,8 +40,42 @@ export const fromSchema = z.strictObject({
   accept: listOf(z.enum(accept), accept.join('|'))
     .prefault([...SOURCE_DEFAULTS.accept])
     .meta(about('accept', 'Registry statuses that get traffic')),
+  priority: count(1, 100).prefault(PRIORITY_DEFAULT).meta({
+    description:
+      'Endpoints of the lowest priority number that has one in working order get the traffic; the others are its fallback.',
+  }),
 });
 
-export function buildSource(name: string, from: z.output<typeof fromSchema>): ServiceSource {
-  return { ...from, service: from.service ?? name };
+/** Sources of one service. */
+export const SOURCES_MAX = 16;
+
+const SOURCES = `a mapping with registry and service, or a list of at most ${SOURCES_MAX}`;
+const error = `expected ${SOURCES}`;
+const mappingForm = formOf(sourceMapping);
+
+/** One source or several, read as a list. */
+export const sources = z
+  .preprocess(
+    // Nothing at all is the default, and not a list with nothing in it.
+    (value) => (value === undefined || Array.isArray(value) ? value : [value ?? {}]),
+    z.array(sourceMapping, { error }).min(1, { error }).max(SOURCES_MAX, { error }),
+  )
+  .meta({
+    form: anyForm(mappingForm, {
+      ...{ type: 'array', items: mappingForm, minItems: 1, maxItems: SOURCES_MAX },
+    }),
+  });
+
+export const { shape: sourceShape } = sourceMapping;
+
+export function buildSources(name: string, given: z.output<typeof sources>): readonly UsedSource[] {
+  return given.map(({ priority, ...source }) => ({
+    source: { ...source, service: source.service ?? name },
+    priority,
+  }));
+}
+
+function formOf(schema: z.ZodType): Form {
+  const { $schema: _, ...form } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return form;
 }
