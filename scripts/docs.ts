@@ -61,7 +61,7 @@ Durations are written \`500ms\`, \`10s\`, \`1m30s\`; sizes \`512\`, \`32KiB\`, \
 in the file alone.
 
 A service can say the keys below \`services.NAME\` of itself in the registry: as tags
-\`upriver.health.path=/health\` or as Meta \`upriver-health-path\`.
+\`upriver.health.path=/health\` or as Meta \`upriver-health-path\`; of \`listen\` the address alone.
 
 ${tableOf(['key', 'default', 'meaning'], rows)}`;
 }

@@ -8,6 +8,8 @@ import type { Clock, Timer } from './base/clock.ts';
 import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
+import { CertificateStore } from './certificates/store.ts';
+import { type CertificateProblem, certificateProblems, tlsOf } from './certificates/vet.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
 import { type Doors, nodeDoors } from './doors.ts';
@@ -77,6 +79,7 @@ export class Upriver {
   private readonly keeper: StateKeeper;
   private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
+  private readonly certificates: CertificateStore;
   private readonly configStatus: UpriverOptions['configStatus'];
   private stats: StatsServer | null = null;
   private looking: Timer | null = null;
@@ -115,6 +118,11 @@ export class Upriver {
       onChange: (isShort) => {
         if (isShort) this.stats?.shed();
       },
+    });
+    this.certificates = new CertificateStore({
+      clock,
+      log,
+      onChange: (materials) => this.supervisor.setTls(materials),
     });
     this.controller = new Controller({
       clock,
@@ -204,6 +212,7 @@ export class Upriver {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();
+    this.certificates.follow(tlsOf(settings));
     await this.keeper.read();
     await this.openStats(settings.stats);
     this.providers.set.follow(sourcesOf(settings));
@@ -304,6 +313,10 @@ export class Upriver {
       providers: () => this.providers.statuses(),
       config: this.configStatus,
       state: () => this.keeper.status,
+      certificates: () => {
+        const { certificates } = this;
+        return { list: certificates.statuses(), problems: certificates.problems() };
+      },
       memory: () => this.memory.status,
       sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
@@ -371,6 +384,18 @@ export class Upriver {
   // Changes
 
   /**
+   * What keeps other settings from being applied: certificates that can't be used, or not now. Those
+   * that are in use already stay so, whatever lies in their files.
+   */
+  vet(settings: Settings): readonly CertificateProblem[] {
+    const list = this.certificates.statuses();
+    const used = new Set(list.flatMap(({ file, untilMs }) => (untilMs === null ? [] : [file])));
+    return certificateProblems(settings, this.clock.wallMs()).filter(
+      ({ kind, where }) => kind !== 'unused' && !used.has(where),
+    );
+  }
+
+  /**
    * Other settings from now on. Registries are asked about what is new first, so that a service
    * that gets another source is not without endpoints in between. Resolves when they are in force.
    */
@@ -392,6 +417,7 @@ export class Upriver {
     await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
+    this.certificates.follow(tlsOf(settings));
     this.controller.setSettings(settings, cause, names);
     this.providers.settle(settings);
     this.providers.set.follow(this.followed());
@@ -450,6 +476,7 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
+    this.certificates.close();
     this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();

@@ -50,6 +50,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
+  'src/certificates': ['src/base', 'src/model'],
   'src/state': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/supervisor': ['src/base', 'src/model', 'src/ledger', 'src/worker/messages.ts'],
   'src/observe': [
@@ -77,6 +78,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/providers.ts': ['src/doors.ts', 'src/base', 'src/model', 'src/discovery'],
   'src/main.ts': [
     'src/doors.ts',
+    'src/certificates',
     'src/providers.ts',
     'src/base',
     'src/model',
@@ -88,7 +90,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/state',
     'src/supervisor',
   ],
-  'src/cli': ['src/base', 'src/model', 'src/ledger', 'src/config', 'src/main.ts'],
+  'src/cli': [
+    ...['src/base', 'src/model', 'src/ledger', 'src/certificates', 'src/config', 'src/main.ts'],
+  ],
   'src/cli/dev.ts': ['src/base', 'src/model', 'src/config', 'src/main.ts', 'src/cli', 'src/dev'],
   // Data plane (worker threads).
   'src/http1': ['src/base'],
@@ -152,6 +156,7 @@ const behindDoors = [
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
   ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
+  'src/certificates/files.ts',
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],

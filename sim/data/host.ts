@@ -46,6 +46,7 @@ export class WorkerHost {
       network,
       wheel,
       services,
+      tls: new Map(),
       random: kernel.chance(`worker ${index}`).next,
       log,
       accessLog: null,

@@ -1,7 +1,9 @@
 // `upriver check`: tells every problem of the configuration at once, or that there is none. Exit code:
 // 0 valid, 1 invalid, 2 nothing that could be checked.
 import { stringify } from 'yaml';
+import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
+import { certificateProblems } from '../certificates/vet.ts';
 import { withoutDead } from '../config/consistency.ts';
 import { type Environment, fromEnvironment } from '../config/environment.ts';
 import { fromFlags, type RunFlags } from '../config/flags.ts';
@@ -28,8 +30,11 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
     return 2;
   }
   const file = path === '' ? null : { path, text };
-  const { settings, problems, tree } = loadSettings({ flags, env: process.env, file, kv: null });
-  if (settings === null) {
+  const loaded = loadSettings({ flags, env: process.env, file, kv: null });
+  const { settings, tree } = loaded;
+  const problems =
+    settings === null ? loaded.problems : certificateProblems(settings, systemClock.wallMs());
+  if (settings === null || problems.length > 0) {
     for (const problem of problems) console.error(formatProblem(problem));
     console.error(`${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`);
     return 1;

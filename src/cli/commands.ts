@@ -68,6 +68,20 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_MEMORY_MAX',
     help: 'what the process may take, as 512MiB; near it load is shed',
   },
+  {
+    name: 'tls-cert',
+    value: 'FILE',
+    environment: 'UPRIVER_TLS_CERT',
+    isRepeatable: true,
+    help: 'certificate (PEM) for listeners with tls=true',
+  },
+  {
+    name: 'tls-key',
+    value: 'FILE',
+    environment: 'UPRIVER_TLS_KEY',
+    isRepeatable: true,
+    help: 'its key; without, the certificate file holds it too',
+  },
 ];
 
 const TAKEOVER_FLAG: Flag = {

@@ -3,10 +3,11 @@
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger, LogLevel } from '../base/log.ts';
+import { certificateProblems } from '../certificates/vet.ts';
 import { describeService, isGoodSetting } from '../config/describe.ts';
 import type { Environment } from '../config/environment.ts';
 import type { RunFlags } from '../config/flags.ts';
-import { formatProblem } from '../config/problem.ts';
+import { formatProblem, type Problem } from '../config/problem.ts';
 import { ConfigSource } from '../config/source.ts';
 import { Upriver } from '../main.ts';
 import type { LogSettings, Settings } from '../model/settings.ts';
@@ -37,10 +38,12 @@ export async function run(options: RunOptions): Promise<number> {
     path,
     clock: systemClock,
     log: late,
+    vet: (settings) => upriver?.vet(settings) ?? [],
     onSettings: (settings, why) => void upriver?.apply(settings, { kind: 'reload', text: why }),
   });
-  const { settings, problems } = config.loadFirst();
-  if (settings === null) {
+  const { settings, problems: found } = config.loadFirst();
+  const problems = settings === null ? found : unusableCertificates(settings);
+  if (settings === null || problems.length > 0) {
     for (const problem of problems) console.error(`upriver: ${formatProblem(problem)}`);
     return 2;
   }
@@ -63,6 +66,12 @@ export async function run(options: RunOptions): Promise<number> {
   // Everything is closed by now; a connection that is not must not keep the process.
   setTimeout(() => process.exit(code), EXIT_MS_MAX).unref();
   return code;
+}
+
+/** Those that have expired are served, and said to have: a start must not fail for it. */
+function unusableCertificates(settings: Settings): readonly Problem[] {
+  const problems = certificateProblems(settings, systemClock.wallMs());
+  return problems.filter(({ kind }) => kind === 'broken');
 }
 
 /** Null, with a word on stderr, when the access log can't be written. */

@@ -9,7 +9,7 @@ import { buildFailover } from './schema/failover.ts';
 import { buildHealth } from './schema/health.ts';
 import { buildHttp } from './schema/http.ts';
 import { buildLimits, buildTimeouts } from './schema/limits.ts';
-import { buildListen } from './schema/listen.ts';
+import { buildListen, type TlsInput } from './schema/listen.ts';
 import { buildPassive } from './schema/passive.ts';
 import { buildPrimary } from './schema/primary.ts';
 import { buildRetry } from './schema/retry.ts';
@@ -25,8 +25,10 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
   return {
     registries: buildRegistries(input.registries),
     static: input.static,
-    services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
-    routers: input.routers.map(buildRouter),
+    services: Object.entries(input.services).map(([name, service]) =>
+      buildService(name, service, input.tls),
+    ),
+    routers: input.routers.map((router) => buildRouter(router, input.tls)),
     stats: buildStats(input.stats),
     guard: { enabled: guard.enabled, holdMs: guard.hold, maxRemovedShare: guard.max_removed },
     state: input.state,
@@ -37,14 +39,15 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
   };
 }
 
-export function buildService(name: string, input: ServiceInput): Service {
+/** `tls`: the section of that name. */
+export function buildService(name: string, input: ServiceInput, tls?: TlsInput): Service {
   const { balance, health, protocol } = input;
   const check = health === undefined ? null : buildHealth(health, protocol);
   const primary = buildPrimary({ ...input, health: check });
   return {
     name,
     from: buildSources(name, input.from),
-    listen: input.listen.map(buildListen),
+    listen: buildListen(input.listen, tls),
     protocol,
     balance,
     health: check === null ? null : { ...check, wantsRole: primary?.by === 'check' },

@@ -17,6 +17,7 @@ import { REGISTRIES } from './registries/table.ts';
 import { routeContradictions } from './route-consistency.ts';
 import { LISTENER_KEYS } from './schema/limits.ts';
 import { ROLE_CHECKS } from './schema/primary.ts';
+import { tlsContradictions } from './tls-consistency.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { unreadyKeys } from './unready.ts';
 import { orList } from './values.ts';
@@ -41,6 +42,7 @@ export function contradictions(tree: Tree, where: Where): Problem[] {
 function* allContradictions(draft: Draft, where: Where): Generator<Contradiction, void> {
   yield* duplicateListeners(draft, where);
   yield* unreadyKeys(draft);
+  yield* tlsContradictions(draft);
   yield* unreadable(draft);
   for (const service of draft.services.values()) yield* misfits(service, draft);
   yield* routeContradictions(draft, where);

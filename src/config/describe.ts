@@ -184,7 +184,7 @@ function withoutName(listen: ListenInput): ListenInput {
  * behind it. What frames a message is no matter of any rule (model/field-rules.ts).
  */
 const TRUSTED =
-  /^(forwarded|via|x-forwarded(-.*)?|x-original-.*|x-real-ip|(x-)?(cluster-)?client-ip|true-client-ip|[a-z]+-(client|connecting)-ip|x-envoy-.*|x-upriver-.*|x-request-id|origin|referer|sec-.*|proxy-.*)$/;
+  /^(forwarded|via|x-forwarded(-.*)?|x-original-.*|x-real-ip|(x-)?(cluster-)?client-ip|true-client-ip|[a-z]+-(client|connecting)-ip|x-envoy-.*|x-upriver-.*|x-client-cert-.*|x-request-id|origin|referer|sec-.*|proxy-.*)$/;
 
 function fieldProblem(input: ServiceInput, group: string, names: readonly string[]): string {
   const rules = input.http[group as 'request_headers'];

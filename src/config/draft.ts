@@ -6,7 +6,7 @@ import type { ListenAddress } from '../model/listener.ts';
 import type { FollowedRegistry, RegistryName } from '../model/registries/table.ts';
 import { isSelfDescribed } from './registries/schemas.ts';
 import { FOLLOWED_NAMES } from './registries/table.ts';
-import type { ListenInput } from './schema/listen.ts';
+import { type ListenInput, type TlsInput, tlsMapping } from './schema/listen.ts';
 import { routerSchema, routeSchema } from './schema/router.ts';
 import { serviceSchema } from './schema/service.ts';
 import { sourceShape } from './schema/source.ts';
@@ -48,6 +48,8 @@ export interface Draft {
   readonly routers: readonly DraftRouter[];
   /** Names with fixed endpoints. */
   readonly fixed: ReadonlySet<string>;
+  /** What listeners with TLS have in common. */
+  readonly tls: TlsInput | undefined;
   /** The stats port; null where it is off. */
   readonly stats: ListenAddress | null | undefined;
   /** Who may read the stats port. */
@@ -70,6 +72,7 @@ export function draftOf(tree: Tree): Draft {
     services: new Map(services),
     routers: list(tree.routers).map((router) => draftRouter(treeOf(router))),
     fixed: new Set(Object.keys(treeOf(tree.static))),
+    tls: tree.tls === undefined ? undefined : field(tlsMapping, tree.tls),
     stats: field(statsSchema.shape.listen, stats.listen),
     readers: field(statsSchema.shape.read, stats.read),
     hasToken: [stats.read_token, stats.admin_token].some((one) => one !== undefined && one !== ''),

@@ -3,6 +3,7 @@ import { closest } from '../base/closest.ts';
 import { dockerDiscover } from './docker-discover.ts';
 import { dockerTls } from './docker-environment.ts';
 import { drCon } from './dr-con.ts';
+import { certificatePairs } from './flags.ts';
 import type { Problem } from './problem.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { overlay, type Tree, treeAt } from './tree.ts';
@@ -32,7 +33,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
 };
 
 /** Ours that are no keys of the configuration: flags of the command line alone. */
-const OTHERS = ['UPRIVER_CONFIG', 'UPRIVER_TAKEOVER'];
+const OTHERS = ['UPRIVER_CONFIG', 'UPRIVER_TAKEOVER', 'UPRIVER_TLS_CERT', 'UPRIVER_TLS_KEY'];
 
 /** What the launcher tells the program. */
 const INTERNAL = ['UPRIVER_LIFELINE'];
@@ -81,6 +82,13 @@ export function fromEnvironment(env: Environment): FromEnvironment {
     tree = overlay(tree, treeAt(place.split('.'), normal(variable, value)));
     origins.set(place, variable);
   }
+  const pairs = certificatePairs(filesOf(env.UPRIVER_TLS_CERT), filesOf(env.UPRIVER_TLS_KEY));
+  if (typeof pairs === 'string') {
+    problems.push({ where: 'UPRIVER_TLS_CERT', key: '', message: pairs });
+  } else if (pairs.length > 0) {
+    tree = overlay(tree, { tls: { certificates: pairs } });
+    origins.set('tls.certificates', 'UPRIVER_TLS_CERT');
+  }
   const docker = dockerTls(env);
   tree = overlay(tree, docker.tree);
   for (const [place, variable] of docker.origins) origins.set(place, variable);
@@ -116,6 +124,11 @@ function hintFor(variable: string): string {
   return meant === null
     ? `unknown variable; known are ${known.join(', ')}`
     : `unknown variable; did you mean ${meant}?`;
+}
+
+/** Names of files by commas. */
+function filesOf(list: string | undefined): string[] {
+  return (list ?? '').split(',').filter((file) => file !== '');
 }
 
 function normal(variable: string, value: string): string {

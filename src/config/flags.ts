@@ -20,6 +20,8 @@ export interface RunFlags extends RegistryFlags {
   readonly 'access-log'?: string | undefined;
   readonly 'state-file'?: string | undefined;
   readonly 'memory-max'?: string | undefined;
+  readonly 'tls-cert'?: readonly string[] | undefined;
+  readonly 'tls-key'?: readonly string[] | undefined;
 }
 
 const SINGLE = {
@@ -81,7 +83,21 @@ export function fromFlags(flags: RunFlags): {
     tree = overlay(tree, { services: { [service.name]: service.tree } });
     origins.set(`services.${service.name}`, '--service');
   }
+  const pairs = certificatePairs(flags['tls-cert'] ?? [], flags['tls-key'] ?? []);
+  if (typeof pairs === 'string') problems.push({ where: '--tls-cert', key: '', message: pairs });
+  else if (pairs.length > 0) put('tls.certificates', pairs, '--tls-cert');
   return { tree, problems, origins };
+}
+
+/** The n-th certificate has the n-th key, or both are in one file; returns what is wrong as text. */
+export function certificatePairs(
+  certificates: readonly string[],
+  keys: readonly string[],
+): readonly Tree[] | string {
+  if (keys.length > 0 && keys.length !== certificates.length) {
+    return `${certificates.length} certificates and ${keys.length} keys: expected a key for each certificate, or none where its file holds the key too`;
+  }
+  return certificates.map((file, i) => ({ cert_file: file, key_file: keys[i] ?? file }));
 }
 
 /** NAME[=PORT][,key=value...]; returns what is wrong as text. */

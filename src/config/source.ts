@@ -28,6 +28,8 @@ export interface ConfigSourceOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What is wrong with a valid configuration beyond its text, in files that it names. */
+  readonly vet?: (settings: Settings) => readonly Problem[];
   /** A configuration without problems that differs from the last. */
   readonly onSettings: (settings: Settings, why: string) => void;
 }
@@ -122,12 +124,14 @@ export class ConfigSource {
     }
     const file = this.readFile();
     if ('problem' in file) return this.refuse([file.problem], why);
-    this.attempt({ file: file.text, kv: this.kv, why }, (result, attempt) => {
+    this.attempt({ file: file.text, kv: this.kv, why }, (loaded, attempt) => {
+      const result = this.vetted(loaded);
       if (result.settings !== null) return this.accept(result.settings, attempt);
       this.refuse(result.problems, why);
       // Whoever may write the overlay must not keep the file from being changed.
       if (this.kv === null || this.kv === this.goodKv) return;
-      this.attempt({ file: file.text, kv: this.goodKv, why }, (instead, known) => {
+      this.attempt({ file: file.text, kv: this.goodKv, why }, (other, known) => {
+        const instead = this.vetted(other);
         if (instead.settings !== null) this.accept(instead.settings, known);
       });
     });
@@ -163,6 +167,11 @@ export class ConfigSource {
       this.next = null;
       this.reload(next);
     });
+  }
+
+  private vetted(result: LoadResult): LoadResult {
+    const problems = result.settings === null ? [] : (this.options.vet?.(result.settings) ?? []);
+    return problems.length === 0 ? result : { ...result, settings: null, problems };
   }
 
   private accept(settings: Settings, { hash, kv, why }: Attempt): void {

@@ -9,11 +9,8 @@ const UNREADY: readonly {
   readonly key: string;
   readonly isSet: (input: ListenInput) => boolean;
 }[] = [
-  { key: 'tls', isSet: ({ tls }) => tls !== false && tls !== 'pass' },
   { key: 'tls: pass', isSet: ({ tls }) => tls === 'pass' },
   { key: 'accept_proxy', isSet: ({ accept_proxy }) => accept_proxy.length > 0 },
-  { key: 'redirect_https', isSet: ({ redirect_https }) => redirect_https },
-  { key: 'hsts', isSet: ({ hsts }) => hsts !== null },
 ];
 
 /** What listeners ask for that this version does not have. */

@@ -34,6 +34,8 @@ const names = {
   'x-forwarded-port': 'protected',
   'x-real-ip': 'protected',
   'x-request-id': 'protected',
+  'x-client-cert-subject': 'protected',
+  'x-client-cert-fingerprint': 'protected',
   authorization: 'protected',
   cookie: 'protected',
   'set-cookie': 'protected',

@@ -140,6 +140,32 @@ export const serviceRows = [
   },
 ] as const satisfies readonly CounterRow[];
 
+const HANDSHAKES = 'TLS handshakes with clients.';
+const HANDSHAKE_FAILURES = 'TLS handshakes with clients that failed, by reason.';
+const failedHandshake = <Key extends string>(key: Key, reason: string) => ({
+  ...{ key, metric: 'upriver_tls_handshake_failures_total', help: HANDSHAKE_FAILURES },
+  labels: { reason },
+});
+
+/** Kept per worker, of no service: before a request is routed. */
+export const workerRows = [
+  { key: 'tlsHandshakes', metric: 'upriver_tls_handshakes_total', help: HANDSHAKES },
+  {
+    key: 'tlsResumed',
+    metric: 'upriver_tls_resumed_total',
+    help: 'TLS handshakes with clients that resumed a session.',
+  },
+  failedHandshake('tlsClosed', 'closed'),
+  failedHandshake('tlsPlain', 'plain'),
+  failedHandshake('tlsVersion', 'version'),
+  failedHandshake('tlsCipher', 'cipher'),
+  failedHandshake('tlsPeer', 'client-certificate'),
+  failedHandshake('tlsRefused', 'refused-by-client'),
+  failedHandshake('tlsTimeout', 'timeout'),
+  failedHandshake('tlsMalformed', 'malformed'),
+] as const satisfies readonly CounterRow[];
+
+export type WorkerCounter = (typeof workerRows)[number]['key'];
 export type EndpointCounter = (typeof endpointRows)[number]['key'];
 export type ServiceCounter = (typeof serviceRows)[number]['key'];
 
@@ -155,4 +181,5 @@ function columnsOf<Key extends string>(
 
 /** Column numbers by key: `ledger.addEndpoint(slot, EndpointColumn.failures, 1)`. */
 export const EndpointColumn: Readonly<Record<EndpointCounter, number>> = columnsOf(endpointRows);
+export const WorkerColumn: Readonly<Record<WorkerCounter, number>> = columnsOf(workerRows);
 export const ServiceColumn: Readonly<Record<ServiceCounter, number>> = columnsOf(serviceRows);

@@ -8,7 +8,7 @@
 // The slabs have room for every slot from the start: untouched pages cost no memory.
 import { assert } from '../base/assert.ts';
 import { BUCKETS, bucketOf } from './histogram.ts';
-import { EndpointColumn, endpointRows, ServiceColumn, serviceRows } from './layout.ts';
+import { EndpointColumn, endpointRows, ServiceColumn, serviceRows, workerRows } from './layout.ts';
 
 /** Rows (slots) of each kind. */
 export const ENDPOINT_SLOTS = 32_768;
@@ -54,6 +54,7 @@ export interface LedgerBuffers {
 interface SlabBuffers {
   readonly endpoints: SharedArrayBuffer;
   readonly services: SharedArrayBuffer;
+  readonly worker: SharedArrayBuffer;
   /** This worker's part of the shared counts, to be taken back when the worker dies. */
   readonly inFlight: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
@@ -72,6 +73,7 @@ export class WorkerLedger {
   private readonly answered: Float64Array;
   private readonly endpoints: Float64Array;
   private readonly services: Float64Array;
+  private readonly own: Float64Array;
   private readonly ownInFlight: Int32Array;
   private readonly ownConnections: Int32Array;
   private readonly clients: Int32Array;
@@ -86,6 +88,7 @@ export class WorkerLedger {
     this.answered = new Float64Array(buffers.answered);
     this.endpoints = new Float64Array(buffers.slab.endpoints);
     this.services = new Float64Array(buffers.slab.services);
+    this.own = new Float64Array(buffers.slab.worker);
     this.ownInFlight = new Int32Array(buffers.slab.inFlight);
     this.ownConnections = new Int32Array(buffers.slab.connections);
     this.clients = new Int32Array(buffers.clients);
@@ -171,6 +174,11 @@ export class WorkerLedger {
     this.services[serviceSlot * SERVICE_WIDTH + column]! += amount;
   }
 
+  /** A row of ledger/layout.ts that is of no service. */
+  addWorker(column: number, amount: number): void {
+    this.own[column]! += amount;
+  }
+
   /** An exchange of the service ended with this status, `us` microseconds after its complete head. */
   addExchange(serviceSlot: number, status: number, us: number): void {
     const row = serviceSlot * SERVICE_WIDTH;
@@ -215,6 +223,7 @@ export class Ledger {
   private readonly slabs: SlabBuffers[] = [];
   private readonly endpointSlabs: Float64Array[] = [];
   private readonly serviceSlabs: Float64Array[] = [];
+  private readonly workerSlabs: Float64Array[] = [];
 
   constructor() {
     this.shared = {
@@ -245,6 +254,7 @@ export class Ledger {
       slab = {
         endpoints: new SharedArrayBuffer(ENDPOINT_SLOTS * ENDPOINT_WIDTH * 8),
         services: new SharedArrayBuffer(SERVICE_SLOTS * SERVICE_WIDTH * 8),
+        worker: new SharedArrayBuffer(workerRows.length * 8),
         inFlight: new SharedArrayBuffer(ENDPOINT_SLOTS * 4),
         connections: new SharedArrayBuffer(SERVICE_SLOTS * 4),
         clients: new SharedArrayBuffer(CLIENT_CELLS * 2 * 4),
@@ -252,6 +262,7 @@ export class Ledger {
       this.slabs.push(slab);
       this.endpointSlabs.push(new Float64Array(slab.endpoints));
       this.serviceSlabs.push(new Float64Array(slab.services));
+      this.workerSlabs.push(new Float64Array(slab.worker));
     } else {
       takeBack(this.inFlightCounts, new Int32Array(slab.inFlight));
       takeBack(this.connectionCounts, new Int32Array(slab.connections));
@@ -280,6 +291,11 @@ export class Ledger {
 
   serviceTotal(serviceSlot: number, column: number): number {
     return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + column);
+  }
+
+  /** Over all workers, of a row that is of no service. */
+  workerTotal(column: number): number {
+    return sumAt(this.workerSlabs, column);
   }
 
   statusTotal(serviceSlot: number, status: number): number {

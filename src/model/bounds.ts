@@ -344,6 +344,20 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'refused; the connection fails with that error',
   },
+  certificateFile: {
+    input: 'certificates and keys of listeners, CA files',
+    what: 'size',
+    max: 1024 ** 2,
+    unit: 'bytes',
+    beyond: 'refused; the certificate in use stays',
+  },
+  certificates: {
+    input: 'folder of certificates',
+    what: 'certificates',
+    max: 1000,
+    unit: 'items',
+    beyond: 'refused; the certificates in use stay',
+  },
   stateFile: {
     input: 'state file',
     what: 'size',

@@ -37,8 +37,8 @@ export interface ListenPolicy {
   readonly http2: boolean;
   /** Networks (CIDR) whose connections begin with a PROXY protocol header. */
   readonly acceptProxy: readonly string[];
-  /** Every request is answered with a redirect to its own URL, with https. */
-  readonly redirectHttps: boolean;
+  /** Every request is answered with a redirect to its own URL with https, on this port; 0: none is. */
+  readonly redirectHttps: number;
   readonly hsts: Hsts | null;
 }
 
@@ -52,7 +52,7 @@ export const PLAIN_LISTEN: ListenPolicy = {
   tls: null,
   http2: false,
   acceptProxy: [],
-  redirectHttps: false,
+  redirectHttps: 0,
   hsts: null,
 };
 

@@ -9,9 +9,12 @@ import {
   endpointRows,
   ServiceColumn,
   serviceRows,
+  WorkerColumn,
+  workerRows,
 } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type Reason, reasons } from '../model/reason.ts';
+import type { CertificateStatus } from '../model/tls.ts';
 import { statusCodes } from './figures.ts';
 import { isUp } from './totals.ts';
 
@@ -36,6 +39,7 @@ export interface Scrape {
   readonly nowMs: number;
   readonly isReady: boolean;
   readonly memory: { readonly isShort: boolean; readonly resident: number; readonly max: number };
+  readonly certificates: readonly CertificateStatus[];
   readonly config: { readonly error: string; readonly loadedMs: number };
   readonly workers: number;
   readonly version: string;
@@ -380,6 +384,31 @@ const processFamilies: readonly Family[] = [
     },
     ({ config }) => config.loadedMs / 1000,
   ),
+  ...rowFamilies(workerRows, [], function* (key, more, { ledger }) {
+    yield { labels: more, value: ledger.workerTotal(WorkerColumn[key]) };
+  }),
+  {
+    name: 'upriver_tls_certificate_expiry_seconds',
+    type: 'gauge',
+    help: 'When the certificate in use expires, seconds since the epoch.',
+    labels: ['file'],
+    *read({ certificates }) {
+      for (const { file, untilMs } of certificates) {
+        if (untilMs !== null) yield { labels: { file }, value: Math.floor(untilMs / 1000) };
+      }
+    },
+  },
+  {
+    name: 'upriver_tls_certificate_valid',
+    type: 'gauge',
+    help: '1 unless what lies in the file now is refused, has expired or is not valid yet.',
+    labels: ['file'],
+    read: ({ certificates }) =>
+      certificates.map(({ file, problem }) => ({
+        labels: { file },
+        value: problem === '' ? 1 : 0,
+      })),
+  },
   single(
     {
       name: 'upriver_memory_short',

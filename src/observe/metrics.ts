@@ -82,6 +82,7 @@ function scrapeOf(sources: StatsSources): Scrape {
     nowMs: sources.clock.nowMs(),
     isReady: sources.readiness().ready,
     memory: sources.memory(),
+    certificates: sources.certificates().list,
     config: sources.config(),
     workers,
     version,

@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { OperatorCommand, TableView } from '../control/view.ts';
 import type { ProviderStatus } from '../discovery/provider.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { CertificateStatus } from '../model/tls.ts';
 
 export interface StatsSources {
   readonly view: TableView;
@@ -27,6 +28,12 @@ export interface StatsSources {
     /** Services that are served from it. */
     readonly warm: readonly string[];
   } | null;
+  /** Certificates of listeners. */
+  readonly certificates: () => {
+    readonly list: readonly CertificateStatus[];
+    /** What is wrong with them, or will be soon. */
+    readonly problems: readonly string[];
+  };
   /** Bytes taken of those there may be. */
   readonly memory: () => {
     readonly isShort: boolean;

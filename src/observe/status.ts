@@ -37,6 +37,14 @@ export interface Status {
   readonly shared_ports: readonly { readonly listen: string; readonly pid: number | null }[];
   /** The other processes of an upgrade: who had the stats port before, who waits for it. */
   readonly takeover: { readonly from: Sibling | null; readonly successor: Successor | null };
+  readonly certificates: readonly {
+    readonly file: string;
+    readonly names: readonly string[];
+    /** ms since the epoch; null where none could be read. */
+    readonly expires: number | null;
+    readonly fingerprint: string;
+    readonly problem: string;
+  }[];
   readonly problems: readonly string[];
   readonly registries: readonly RegistryStatus[];
 }
@@ -55,6 +63,7 @@ export function statusOf(sources: StatsSources, facts: PortFacts): Status {
   const { error, loadedMs } = sources.config();
   const state = sources.state();
   const memory = sources.memory();
+  const certificates = sources.certificates();
   return {
     version: sources.version,
     node: process.versions.node,
@@ -75,7 +84,11 @@ export function statusOf(sources: StatsSources, facts: PortFacts): Status {
     memory: { short: memory.isShort, resident: memory.resident, max: memory.max },
     shared_ports: sources.sharedPorts(),
     takeover: { from: takenFrom, successor },
-    problems: view.problems(),
+    certificates: certificates.list.map(({ untilMs, ...one }) => ({
+      ...one,
+      expires: untilMs,
+    })),
+    problems: [...view.problems(), ...certificates.problems],
     registries: sources.providers().map((provider) => ({
       name: provider.name,
       address: provider.address,

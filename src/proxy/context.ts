@@ -4,6 +4,7 @@ import type { Random } from '../base/prng.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
+import type { TlsMaterial } from '../model/tls.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
@@ -22,6 +23,8 @@ export interface WorkerContext {
   readonly wheel: TimerWheel;
   /** By name; replaced entries live on in the connections that use them. */
   readonly services: Map<string, LiveService>;
+  /** Certificates by materialKey; replaced as they change. */
+  readonly tls: Map<string, TlsMaterial>;
   readonly random: Random;
   readonly log: Logger;
   /** Null when it is off. */

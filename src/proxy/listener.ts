@@ -1,14 +1,16 @@
 // A bound address and the connections that came in by it. What it leads to is replaced by each
 // snapshot; a connection looks it up at each request, so it follows the table while it lives.
 import { codeOf } from '../base/coded-error.ts';
-import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { HeadLimits } from '../http1/head-parser.ts';
+import type { Hsts } from '../model/listener.ts';
 import type { ListenerLimits, ListenerTimeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
+import { materialKey } from '../model/tls.ts';
 import type { WorkerContext } from './context.ts';
 import { Crowd, type Group, type Member } from './crowd.ts';
+import { Handshake } from './handshake.ts';
 import type { LiveService } from './live-service.ts';
-import type { Network, Wire, WireServer } from './network.ts';
+import type { ServerTls, Wire, WireServer } from './network.ts';
 import { Router } from './router.ts';
 
 /** Connections of one address that came in by one listener. */
@@ -22,7 +24,18 @@ export interface Drainable extends Member<Drainable> {
   abort(): void;
 }
 
-type Outside = Pick<WorkerContext, 'network' | 'wheel'>;
+/** Offered by ALPN, the preferred first. */
+const HTTP_PROTOCOLS: readonly string[] = ['http/1.1', 'http/1.0'];
+const HTTP2_PROTOCOLS: readonly string[] = ['h2', ...HTTP_PROTOCOLS];
+const NO_PROTOCOLS: readonly string[] = [];
+
+const PLAIN_TEXT = 'This port speaks HTTPS, and the request came without TLS.\n';
+const NOTHING = Buffer.alloc(0);
+/** To a client that speaks HTTP where TLS is expected. */
+const PLAIN_REPLY = Buffer.from(
+  'HTTP/1.1 400 Bad Request\r\nX-Upriver-Reason: plain-http\r\nContent-Type: text/plain; charset=utf-8\r\n' +
+    `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`,
+);
 
 export class LiveListener {
   snapshot: ListenerSnapshot;
@@ -31,17 +44,19 @@ export class LiveListener {
   /** The one service behind it; null where routes decide. */
   service: LiveService | null = null;
   router: Router | null = null;
-  private readonly network: Network;
-  private readonly wheel: TimerWheel;
+  /** Strict-Transport-Security for responses over TLS, with its CRLF; ''. */
+  hstsLine = '';
+  private readonly context: WorkerContext;
+  /** The TLS that connections get now, and of what it was made. */
+  private serverTls: ServerTls | null = null;
   private readonly connections: Crowd<Drainable>;
   private server: WireServer | null = null;
   private isDraining = false;
   private onEmpty: (() => void) | null = null;
 
-  constructor(snapshot: ListenerSnapshot, { network, wheel }: Outside) {
-    this.network = network;
-    this.wheel = wheel;
-    this.connections = new Crowd(wheel);
+  constructor(snapshot: ListenerSnapshot, context: WorkerContext) {
+    this.context = context;
+    this.connections = new Crowd(context.wheel);
     this.snapshot = snapshot;
     this.headLimits = headLimitsOf(snapshot.limits);
   }
@@ -53,6 +68,7 @@ export class LiveListener {
     }
     this.snapshot = snapshot;
     this.headLimits = headLimitsOf(snapshot.limits);
+    this.hstsLine = hstsLineOf(snapshot.policy.hsts);
     this.service = services.get(snapshot.service) ?? null;
   }
 
@@ -66,24 +82,47 @@ export class LiveListener {
     } catch (error) {
       const { address } = this.snapshot;
       const isTaken = codeOf(error) === 'EADDRINUSE' && address.kind === 'unix';
-      if (!isTaken || !(await this.network.removeStaleSocket(address.path))) throw error;
+      const { network } = this.context;
+      if (!isTaken || !(await network.removeStaleSocket(address.path))) throw error;
       this.server = await this.listen(accept);
     }
   }
 
   private listen(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<WireServer> {
     const { address, protocol } = this.snapshot;
-    return this.network.listen({
+    const take = (wire: Wire): void => {
+      // The connection may have ended itself at once: a limit was reached.
+      const connection = accept(wire, this);
+      if (wire.isOpen) this.connections.add(connection);
+      if (this.isDraining) connection.drain();
+    };
+    return this.context.network.listen({
       address,
       reusePort: true,
       readBuffer: protocol === 'tcp' ? 'own' : 'shared',
+      tls: () => this.tlsNow(),
       onWire: (wire) => {
-        // The connection may have ended itself at once: a limit was reached.
-        const connection = accept(wire, this);
-        if (wire.isOpen) this.connections.add(connection);
-        if (this.isDraining) connection.drain();
+        if (!wire.isHandshaking) return take(wire);
+        const handshake = new Handshake(wire, this, { context: this.context, onDone: take });
+        if (wire.isOpen) this.connections.add(handshake);
       },
     });
+  }
+
+  /** The TLS of a connection that comes now: certificates and settings may be others than before. */
+  private tlsNow(): ServerTls | 'refuse' | null {
+    const { policy, protocol } = this.snapshot;
+    const { tls, http2 } = policy;
+    if (tls === null || tls === 'pass') return null;
+    const material = this.context.tls.get(materialKey(tls));
+    if (material === undefined || material.certificates.length === 0) return 'refuse';
+    const isHttp = protocol === 'http';
+    const protocols = isHttp ? (http2 ? HTTP2_PROTOCOLS : HTTP_PROTOCOLS) : NO_PROTOCOLS;
+    const known = this.serverTls;
+    if (known?.material === material && known.protocols === protocols) return known;
+    const plainReply = isHttp ? PLAIN_REPLY : NOTHING;
+    this.serverTls = { material, protocols, plainReply };
+    return this.serverTls;
   }
 
   get isOpen(): boolean {
@@ -112,7 +151,7 @@ export class LiveListener {
    * `address`: closes some that can be spared. False where there is none.
    */
   makeRoom(service: LiveService | null, address: string): boolean {
-    return this.connections.makeRoom({ service, address, nowMs: this.wheel.nowMs });
+    return this.connections.makeRoom({ service, address, nowMs: this.context.wheel.nowMs });
   }
 
   /** `connection` goes on as `next`. */
@@ -160,6 +199,13 @@ export class LiveListener {
     for (const connection of this.connections.members()) connection.abort();
     return size;
   }
+}
+
+/** RFC 6797 section 6.1. */
+function hstsLineOf(hsts: Hsts | null): string {
+  if (hsts === null) return '';
+  const more = `${hsts.includeSubdomains ? '; includeSubDomains' : ''}${hsts.preload ? '; preload' : ''}`;
+  return `Strict-Transport-Security: max-age=${hsts.maxAgeSeconds}${more}\r\n`;
 }
 
 function headLimitsOf({ headerBytes, headerCount, targetBytes }: ListenerLimits): HeadLimits {

@@ -2,6 +2,7 @@
 // root gives it: Node's sockets in a worker (wire/node-network.ts), a simulated network in `sim/`.
 import type { ListenAddress } from '../model/listener.ts';
 import type { KeepAlive } from '../model/service.ts';
+import type { TlsMaterial } from '../model/tls.ts';
 import type { ReadBuffer } from './wire/read-buffers.ts';
 
 /** One object per connection, attached once. */
@@ -19,6 +20,40 @@ export interface WireHandler {
   onClose(error: NodeJS.ErrnoException | null): void;
   /** One of these has thrown: a rule of ours is broken. Without this, it throws through Node. */
   onBug?(error: unknown): void;
+  /** The handshake is done, `tls` is there; before any bytes. For wires that were `isHandshaking`. */
+  onSecure?(): void;
+}
+
+/** A client's certificate, which one of the CAs asked for has issued. */
+export interface PeerCertificate {
+  /** RFC 4514, the most specific part first: `CN=alice,O=Example`. */
+  readonly subject: string;
+  /** SHA-256 of the certificate, lower-case hexadecimal. */
+  readonly fingerprint: string;
+}
+
+/** What a TLS handshake came to. */
+export interface TlsFacts {
+  /** `TLSv1.3` */
+  readonly version: string;
+  readonly cipher: string;
+  /** The name that the client asked for, lower case; '' for none. */
+  readonly serverName: string;
+  /** By ALPN: `h2`, `http/1.1`; '' for none. */
+  readonly protocol: string;
+  /** The session was resumed: no certificate was sent. */
+  readonly isResumed: boolean;
+  /** The client's; null where it has none. On the upstream side null. */
+  readonly peer: PeerCertificate | null;
+}
+
+/** TLS as a connection that is accepted gets it. */
+export interface ServerTls {
+  readonly material: TlsMaterial;
+  /** Protocols by ALPN, the preferred first; none leaves it out. */
+  readonly protocols: readonly string[];
+  /** Sent in plain to a client that speaks HTTP without TLS; empty: it is closed. */
+  readonly plainReply: Buffer;
 }
 
 export interface ConnectHandler extends WireHandler {
@@ -41,6 +76,10 @@ export interface Wire {
   readonly isFlushed: boolean;
   /** Whether both sides may still send. */
   readonly isOpen: boolean;
+  /** Null where the connection is plain, and until the handshake is done. */
+  readonly tls: TlsFacts | null;
+  /** A TLS handshake is under way: nothing may be written before onSecure. */
+  readonly isHandshaking: boolean;
   /**
    * Sends bytes. True: the kernel took them whole, and the buffer is the caller's again. False:
    * they stay referenced until onDrain.
@@ -82,6 +121,11 @@ export interface ListenOptions {
   /** Several threads and processes may listen on the port; the kernel spreads connections. */
   readonly reusePort: boolean;
   readonly readBuffer: ReadBufferKind;
+  /**
+   * Asked for each connection: the TLS that it is to speak, null for none, `refuse` where there is no
+   * certificate for it. Without this, none.
+   */
+  readonly tls?: () => ServerTls | 'refuse' | null;
   /** Must set `wire.handler` before it returns. */
   readonly onWire: (wire: Wire) => void;
 }

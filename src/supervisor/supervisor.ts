@@ -10,6 +10,7 @@ import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
+import type { TlsMaterial } from '../model/tls.ts';
 import type { FromWorker } from '../worker/messages.ts';
 import type { StartThread } from './thread-door.ts';
 import { type ThreadOwner, WorkerThread } from './worker-thread.ts';
@@ -62,6 +63,8 @@ export class Supervisor implements ThreadOwner {
   private pinging: Timer | null = null;
   private isStopping = false;
   private memoryMaxBytes: number;
+  /** Every certificate with its key, for workers that start late. */
+  private materials: readonly TlsMaterial[] = [];
   /** Set while `start` waits. */
   private starting: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
@@ -95,6 +98,12 @@ export class Supervisor implements ThreadOwner {
     const live = this.seats.filter(({ thread }) => thread.state === 'live');
     await Promise.all(live.map(({ thread }) => thread.apply(delta)));
     return { listenErrors: this.listenErrors };
+  }
+
+  /** The certificates of all listeners from now on; listeners that need new ones come after. */
+  setTls(materials: readonly TlsMaterial[]): void {
+    this.materials = materials;
+    for (const { thread } of this.seats) thread.setTls(materials);
   }
 
   /** What the process may take from now on, bytes: each worker sees for itself when that is near. */
@@ -152,6 +161,7 @@ export class Supervisor implements ThreadOwner {
 
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
+    if (this.materials.length > 0) thread.setTls(this.materials);
     if (full !== null) void thread.apply(full).then(() => this.tellListenErrors());
     // It may have changed while the thread started.
     thread.setMemoryMax(this.memoryMaxBytes);

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
+import type { TlsMaterial } from '../model/tls.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../worker/messages.ts';
 import type { StartThread, Thread } from './thread-door.ts';
 
@@ -66,6 +67,10 @@ export class WorkerThread {
       this.applying.push({ version: delta.version, done });
       this.post({ type: 'apply', delta: this.packer.pack(delta) });
     });
+  }
+
+  setTls(materials: readonly TlsMaterial[]): void {
+    if (this.state === 'live') this.post({ type: 'tls', materials });
   }
 
   setMemoryMax(maxBytes: number): void {

@@ -49,6 +49,7 @@ const context: WorkerContext = {
   network: makeNodeNetwork(log),
   wheel,
   services,
+  tls: new Map(),
   random: seededRandom(init.seed),
   log,
   accessLog: init.accessLog
@@ -86,6 +87,9 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'memory-max':
       memoryMaxBytes = message.maxBytes;
+      return;
+    case 'tls':
+      worker.setTls(message.materials);
       return;
     case 'ping':
       report({ type: 'pong', id: message.id });

@@ -4,8 +4,10 @@ import type { Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress, type ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
+import type { TlsMaterial } from '../model/tls.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { ClientConnection } from '../proxy/http/http1/client-connection.ts';
+import { Http2ClientConnection } from '../proxy/http/http2/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';
@@ -139,6 +141,13 @@ export class Worker {
     });
   }
 
+  /** The certificates of all listeners; connections that are open keep those that they have. */
+  setTls(materials: readonly TlsMaterial[]): void {
+    const { tls } = this.context;
+    tls.clear();
+    for (const material of materials) tls.set(material.key, material);
+  }
+
   /** Short of memory, connections that lie idle go; how many requests are taken is the planes' part. */
   setMemory(isShort: boolean): void {
     const { memory, services } = this.context;
@@ -155,7 +164,9 @@ export class Worker {
   private readonly accept = (wire: Wire, listener: LiveListener): Drainable =>
     listener.snapshot.protocol === 'tcp'
       ? new TcpSession(wire, listener, this.context)
-      : new ClientConnection(wire, listener, this.plane);
+      : wire.tls?.protocol === 'h2'
+        ? new Http2ClientConnection(wire, listener, this.plane)
+        : new ClientConnection(wire, listener, this.plane);
 
   /**
    * Accepts no more, finishes what is in flight, and cuts what is left after `graceMs`. Resolves

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { describeService } from '../../src/config/describe.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
-import { PLAIN_LISTEN } from '../../src/model/listener.ts';
+import { type ListenTls, PLAIN_LISTEN } from '../../src/model/listener.ts';
 import { load, problemsOf, serviceOf } from '../support/config.ts';
 import { isValid } from '../support/json-schema.ts';
 import { makeService, sourceOf } from '../support/service.ts';
@@ -59,12 +59,8 @@ describe('a listener', () => {
   });
 
   it.each([
-    ['tls', 'tls: true'],
-    ['tls', 'tls: { min_version: "1.3" }'],
     ['tls: pass', 'tls: pass'],
     ['accept_proxy', 'accept_proxy: 10.0.0.0/8'],
-    ['redirect_https', 'redirect_https: true'],
-    ['hsts', 'hsts: 1d'],
   ])('is refused with %s, which is not there yet', (key, setting) => {
     const listen = `{ address: 80, ${setting} }`;
     expect(problemsOf({ file: fileOf(listen) })).toEqual([
@@ -79,27 +75,134 @@ describe('a listener', () => {
   });
 });
 
+const pair = '{ cert_file: /c.pem, key_file: /c.key }';
+const shared = `tls: { certificates: [ ${pair}, { dir: /certs } ], min_version: "1.3" }\n`;
+
+describe('a listener with TLS', () => {
+  it('has what the section tls says, and its own besides', () => {
+    const own = '{ address: 443, tls: { client_auth: require, client_ca_file: /ca.pem } }';
+    const [plain, mine] = serviceOf({
+      file: `${shared}services: { web: { listen: [ { address: 444, tls: true }, ${own} ] } }`,
+    }).listen;
+    const certificates = [
+      { kind: 'pair', certFile: '/c.pem', keyFile: '/c.key' },
+      { kind: 'folder', dir: '/certs' },
+    ];
+    const all = { certificates, minVersion: '1.3', clientAuth: 'off', clientCaFile: '' };
+    expect(plain!.tls).toEqual(all);
+    expect(mine!.tls).toEqual({ ...all, clientAuth: 'require', clientCaFile: '/ca.pem' });
+  });
+
+  it('is where a plain one beside it redirects to', () => {
+    const portOf = (...listen: string[]) =>
+      serviceOf({
+        file: `${shared}services: { web: { listen: [ ${listen.join()} ] } }`,
+      }).listen.find(({ redirectHttps }) => redirectHttps > 0)?.redirectHttps;
+    const redirect = '{ address: 80, redirect_https: true }';
+    expect(portOf(redirect)).toBe(443);
+    expect(portOf(redirect, '{ address: 8443, tls: true }')).toBe(8443);
+    expect(portOf(redirect, '{ address: 8443, tls: true }', '{ address: 443, tls: true }')).toBe(
+      443,
+    );
+  });
+
+  it('has HSTS as a duration or a mapping', () => {
+    const hstsOf = (hsts: string) =>
+      serviceOf({ file: `${shared}${fileOf(`{ address: 443, tls: true, hsts: ${hsts} }`)}` })
+        .listen[0]!.hsts;
+    const plain = { maxAgeSeconds: 86_400, includeSubdomains: false, preload: false };
+    expect(hstsOf('1d')).toEqual(plain);
+    expect(hstsOf('{ max_age: 1d, preload: true, include_subdomains: true }')).toEqual({
+      ...plain,
+      ...{ includeSubdomains: true, preload: true },
+    });
+  });
+
+  it.each([
+    ['{ address: 443, tls: true }', 'tls needs a certificate: expected tls.certificates, or --tls'],
+    [
+      '{ address: 443, tls: { certificates: [ { cert_file: /a } ] } }',
+      'tls.certificates: expected cert_file and key_file, or dir alone',
+    ],
+    [
+      `{ address: 443, tls: { certificates: [ ${pair} ], client_auth: request } }`,
+      'tls.client_auth needs tls.client_ca_file',
+    ],
+    [
+      `{ address: 443, redirect_https: true, tls: { certificates: [ ${pair} ] } }`,
+      'redirect_https is for a listener without tls',
+    ],
+    ['{ address: 80, hsts: 1d }', 'hsts is for a listener with tls'],
+  ])('is refused as %s', (listen, message) => {
+    expect(problemsOf({ file: fileOf(listen) }).join('\n')).toContain(message);
+  });
+
+  it('is not asked for HTTP where it serves TCP', () => {
+    const file =
+      'services: { a: { protocol: tcp, listen: { address: 80, redirect_https: true } } }';
+    expect(problemsOf({ file }).join()).toContain('redirect_https is about HTTP');
+  });
+
+  it('has certificates that are named whole', () => {
+    const problems = problemsOf({ file: 'tls: { certificates: [ { key_file: /a, dir: /b } ] }' });
+    expect(problems).toEqual([
+      'upriver.yaml:1:24: tls.certificates.0: expected cert_file and key_file, or dir alone',
+    ]);
+    const asked = problemsOf({ file: 'tls: { client_auth: request }' });
+    expect(asked.join()).toContain('tls.client_ca_file: is missing: client_auth needs the CA');
+  });
+});
+
 describe('a listener on the command line', () => {
   const ofFlags = (...service: string[]) => problemsOf({ flags: { service } });
+  const cert = { 'tls-cert': ['/a.pem'], 'tls-key': ['/a.key'] };
 
   it('has its keys beside the port', () => {
-    expect(ofFlags('web=443,tls=true')[0]).toContain(':443: tls is not available');
     const { listen } = serviceOf({ flags: { service: ['web=81,http2=true,balance=p2c'] } });
     expect(listen).toEqual([{ ...port(81), http2: true }]);
+    const flags = { service: ['web=443,tls=true,hsts=1d'], ...cert };
+    const [spec] = serviceOf({ flags }).listen;
+    expect(spec).toMatchObject({
+      address: { port: 443 },
+      tls: { certificates: [{ kind: 'pair', certFile: '/a.pem', keyFile: '/a.key' }] },
+      hsts: { maxAgeSeconds: 86_400 },
+    });
+    expect(ofFlags('web=443,tls=true')[0]).toContain(':443: tls needs a certificate');
     expect(serviceOf({ flags: { service: ['web=81,tls=false,hsts=off'] } }).listen).toEqual([
       port(81),
     ]);
   });
 
+  it('has certificates of flags, or of the environment', () => {
+    const service = ['web=443,tls=true'];
+    const filesOf = (given: Parameters<typeof serviceOf>[0]) =>
+      (serviceOf(given).listen[0]!.tls as ListenTls).certificates.map((one) => Object.values(one));
+    expect(
+      filesOf({ flags: { service, 'tls-cert': ['/a', '/b'], 'tls-key': ['/x', '/y'] } }),
+    ).toEqual([
+      ['pair', '/a', '/x'],
+      ['pair', '/b', '/y'],
+    ]);
+    expect(filesOf({ flags: { service, 'tls-cert': ['/a'] } })).toEqual([['pair', '/a', '/a']]);
+    const env = { UPRIVER_TLS_CERT: '/a,/b', UPRIVER_TLS_KEY: '/x,/y' };
+    expect(filesOf({ flags: { service }, env })).toHaveLength(2);
+    expect(
+      problemsOf({ flags: { service, 'tls-cert': ['/a', '/b'], 'tls-key': ['/x'] } })[0],
+    ).toContain('--tls-cert: 2 certificates and 1 keys: expected a key for each certificate');
+  });
+
   it('without a port is on the usual one', () => {
     expect(serviceOf({ flags: { service: ['web,tls=false'] } }).listen).toEqual([port(80)]);
-    expect(ofFlags('web,tls=true')[0]).toContain(':443: tls');
+    const { listen } = serviceOf({ flags: { service: ['web,tls=true'], ...cert } });
+    expect(listen[0]!.address).toMatchObject({ port: 443 });
   });
 
   it('adds to a mapping of the file', () => {
     const file = fileOf('{ address: 88 }');
     const flags = { service: ['web,redirect_https=true'] };
-    expect(problemsOf({ file, flags })[0]).toContain(':88: redirect_https');
+    expect(serviceOf({ file, flags }).listen[0]).toMatchObject({
+      ...{ address: { port: 88 }, redirectHttps: 443 },
+    });
   });
 });
 
@@ -128,5 +231,10 @@ describe('the overlay', () => {
     ['{ address: 8081, accept_proxy: 10.0.0.0/8 }', 'must not name certificates or trusted'],
   ])('must not say %s', (listen, message) => {
     expect(web(listen)[0]).toContain(message);
+  });
+
+  it('does not change what is spoken at an address of the file', () => {
+    const problems = web('[ { address: 8080, redirect_https: true } ]');
+    expect(problems.join('\n')).toContain(':8080 is in the configuration already');
   });
 });

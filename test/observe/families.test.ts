@@ -191,6 +191,9 @@ describe('the families of metrics', () => {
           nowMs: 0,
           isReady: true,
           memory: sources.memory(),
+          certificates: [
+            { file: 'a.pem', names: ['a'], untilMs: 1, fingerprint: 'f', problem: '' },
+          ],
           config: sources.config(),
           workers: 2,
           version: '1',

@@ -44,6 +44,7 @@ beforeEach(() => {
     network: makeNodeNetwork(silentLogger),
     wheel,
     services: new Map(),
+    tls: new Map(),
     random: seededRandom(1),
     log: silentLogger,
     accessLog: null,

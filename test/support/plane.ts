@@ -96,6 +96,7 @@ export class Plane {
       network: makeNodeNetwork(log),
       wheel: this.wheel,
       services,
+      tls: new Map(),
       random: seededRandom(1),
       log,
       accessLog: this.accessLog,

@@ -77,6 +77,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
       readiness: () => port.ready,
       state: () => null,
       memory: () => ({ isShort: false, resident: 1, max: 2 }),
+      certificates: () => ({ list: [], problems: [] }),
       sharedPorts: () => [],
       providers: () => port.providers,
       config: () => port.config,

@@ -143,6 +143,7 @@ export function makeSources(parts: { clock?: Clock; log?: Logger } = {}): FakeSt
     config: () => ({ error: say.config, loadedMs }),
     state: () => null,
     memory: () => ({ isShort: false, resident: 1, max: 2 }),
+    certificates: () => ({ list: [], problems: [] }),
     sharedPorts: () => [],
     operate(service, endpoint, command) {
       const found = table.service(service);

@@ -71,6 +71,7 @@ export class TcpStage {
       network: makeNodeNetwork(silentLogger),
       wheel,
       services,
+      tls: new Map(),
       random: seededRandom(1),
       log: silentLogger,
       accessLog: null,

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { registryShape } from '../registries/schemas.ts';
 import { count, staticEndpoint } from '../values.ts';
+import { tlsMapping } from './listen.ts';
 import { guardSchema, logSchema, memorySchema, shutdownSchema, stateSchema } from './process.ts';
 import { routerSchema } from './router.ts';
 import { serviceSchema } from './service.ts';
@@ -17,6 +18,9 @@ export const configSchema = z.strictObject({
     .record(z.string(), z.array(staticEndpoint))
     .prefault({})
     .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
+  tls: tlsMapping
+    .optional()
+    .meta({ description: 'What listeners with tls: true use; each may say otherwise.' }),
   services: z
     .record(
       z.string().regex(/^(?!\.{1,2}$)[^\s/\0]+$/, 'expected a name without white space or slash'),

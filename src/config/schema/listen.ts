@@ -1,7 +1,7 @@
 // Where a service or router listens, and what is spoken there: an address as text, a mapping, or a
 // list of both. All of them are read as a list of mappings.
 import { z } from 'zod';
-import type { ListenSpec, ListenTls } from '../../model/listener.ts';
+import type { Hsts, ListenSpec, ListenTls } from '../../model/listener.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
 import { duration, flag, listenAddress, listOf, network } from '../values.ts';
@@ -9,6 +9,7 @@ import { duration, flag, listenAddress, listOf, network } from '../values.ts';
 const LISTENER =
   'a port, address:port, the path of a unix socket, or a mapping with address, or a list of them';
 
+const HTTPS_PORT = 443;
 const YEARS_MS_MAX = 20 * 366 * 86_400_000;
 
 const certificate = z.strictObject(
@@ -26,13 +27,24 @@ const certificate = z.strictObject(
   { error: mappingExpected('a mapping with cert_file and key_file, or with dir') },
 );
 
+const VERSIONS = ['1.2', '1.3'] as const;
+
+/** Without quotes YAML reads a number. */
+const tlsVersion = z
+  .union(
+    [z.enum(VERSIONS), z.literal([1.2, 1.3]).transform((value) => VERSIONS[value === 1.2 ? 0 : 1])],
+    {
+      error: 'expected 1.2 or 1.3',
+    },
+  )
+  .meta({ form: { enum: [...VERSIONS, ...VERSIONS.map(Number)] } });
+
 /** The keys of `tls`, of a listener or for all of them. */
 export const listenTlsShape = {
   certificates: z.array(certificate).optional().meta({
     description: 'Chosen by the name that the client asks for; the first is the default.',
   }),
-  min_version: z
-    .enum(['1.2', '1.3'])
+  min_version: tlsVersion
     .optional()
     .meta({ 'x-default': '1.2', description: 'Oldest version of TLS that is spoken.' }),
   client_auth: z.enum(['off', 'request', 'require']).optional().meta({
@@ -45,7 +57,8 @@ export const listenTlsShape = {
     .meta({ description: 'CA certificates (PEM) of whom clients may have theirs.' }),
 };
 
-const tlsMapping = z.strictObject(listenTlsShape);
+export const tlsMapping = z.strictObject(listenTlsShape);
+export type CertificateInput = z.output<typeof certificate>;
 const TLS_WORDS = [true, false, 'true', 'false', 'pass'];
 
 const tlsOfListener = z
@@ -113,34 +126,49 @@ export const listeners = z
 export type ListenInput = z.output<typeof listenMapping>;
 export type TlsInput = z.output<typeof tlsMapping>;
 
-export function buildListen(input: ListenInput): ListenSpec {
-  const { hsts, tls } = input;
-  return {
-    address: input.address,
-    tls: tls === false ? null : tls === 'pass' ? tls : buildTls(tls === true ? {} : tls),
+/** Listeners of one service or router; `shared`: the section `tls`. */
+export function buildListen(
+  inputs: readonly ListenInput[],
+  shared: TlsInput | undefined,
+): ListenSpec[] {
+  const https = inputs.flatMap(({ tls, address }) =>
+    tls !== false && address.kind === 'tcp' ? [address.port] : [],
+  );
+  const port = https.includes(HTTPS_PORT) ? HTTPS_PORT : (https[0] ?? HTTPS_PORT);
+  return inputs.map(({ address, tls, hsts, ...input }) => ({
+    address,
+    tls: tls === false || tls === 'pass' ? tls || null : buildTls(tls === true ? {} : tls, shared),
     http2: input.http2,
     acceptProxy: input.accept_proxy,
-    redirectHttps: input.redirect_https,
-    hsts:
-      hsts === null
-        ? null
-        : {
-            maxAgeSeconds: Math.floor(hsts.max_age / 1000),
-            includeSubdomains: hsts.include_subdomains,
-            preload: hsts.preload,
-          },
+    redirectHttps: input.redirect_https ? port : 0,
+    hsts: hsts === null ? null : buildHsts(hsts),
+  }));
+}
+
+function buildHsts(hsts: z.output<typeof hstsMapping>): Hsts {
+  return {
+    maxAgeSeconds: Math.floor(hsts.max_age / 1000),
+    includeSubdomains: hsts.include_subdomains,
+    preload: hsts.preload,
   };
 }
 
-function buildTls(own: TlsInput): ListenTls {
+/** What a listener says of its own goes before what is said for all. */
+export function buildTls(own: TlsInput, shared: TlsInput = {}): ListenTls {
   return {
-    certificates: (own.certificates ?? []).map(({ cert_file: certFile, key_file: keyFile, dir }) =>
-      dir === '' ? { kind: 'pair', certFile, keyFile } : { kind: 'folder', dir },
+    certificates: certificatesOf(own, shared).map((one) =>
+      one.dir === ''
+        ? { kind: 'pair', certFile: one.cert_file, keyFile: one.key_file }
+        : { kind: 'folder', dir: one.dir },
     ),
-    minVersion: own.min_version ?? '1.2',
-    clientAuth: own.client_auth ?? 'off',
-    clientCaFile: own.client_ca_file ?? '',
+    minVersion: own.min_version ?? shared.min_version ?? '1.2',
+    clientAuth: own.client_auth ?? shared.client_auth ?? 'off',
+    clientCaFile: own.client_ca_file ?? shared.client_ca_file ?? '',
   };
+}
+
+export function certificatesOf(own: TlsInput, shared: TlsInput = {}): readonly CertificateInput[] {
+  return own.certificates ?? shared.certificates ?? [];
 }
 
 /** A text or number is an address; what is no list is the only element. */

@@ -12,7 +12,7 @@ import {
   pathPrefix,
 } from '../values.ts';
 import { listenerLimits, listenerTimeouts } from './limits.ts';
-import { buildListen, listeners } from './listen.ts';
+import { buildListen, listeners, type TlsInput } from './listen.ts';
 
 export const routeSchema = z.strictObject({
   host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
@@ -68,12 +68,18 @@ export function buildOwnRoute(service: string, own: z.output<typeof ownRouteSche
   const { host, path, strip: stripPrefix, prefix: addPrefix } = own;
   const rewrite = { stripPrefix, addPrefix, rewriteHost: '', redirect: null };
   // There is one at least: an empty list is refused before.
-  return { listen: buildListen(own.listen[0]!), route: { host, path, service, ...rewrite } };
+  return {
+    listen: buildListen(own.listen, undefined)[0]!,
+    route: { host, path, service, ...rewrite },
+  };
 }
 
-export function buildRouter(router: z.output<typeof routerSchema>): RouterSettings {
+export function buildRouter(
+  router: z.output<typeof routerSchema>,
+  tls: TlsInput | undefined,
+): RouterSettings {
   return {
-    listen: router.listen.map(buildListen),
+    listen: buildListen(router.listen, tls),
     limits: {
       headerBytes: router.limits.header_bytes,
       headerCount: router.limits.header_count,

@@ -63,6 +63,8 @@ export class HeaderPolicy {
   readonly response: HeaderRuleSet;
   /** No rule is about X-Forwarded-*: the usual lines can be written as one. */
   readonly isForwardedPlain: boolean;
+  /** A rule says what an endpoint is told of a client's certificate. */
+  readonly rulesCertificates: boolean;
   readonly forwarded: boolean;
   readonly via: boolean;
   /** Off where a rule says what X-Request-Id is. */
@@ -76,6 +78,7 @@ export class HeaderPolicy {
     this.request = new HeaderRuleSet(policy.headers.request);
     this.response = new HeaderRuleSet(policy.headers.response);
     this.isForwardedPlain = !this.request.names.some((name) => name.startsWith('x-forwarded-'));
+    this.rulesCertificates = this.request.names.some((name) => name.startsWith('x-client-cert-'));
     this.forwarded = policy.forwarded;
     this.via = policy.via;
     this.requestId = this.request.writes('x-request-id') ? 'off' : policy.requestId;

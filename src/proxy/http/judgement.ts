@@ -42,6 +42,8 @@ export function judge(
 ): LiveService | OwnAnswer {
   const { method } = head;
   if (method === 'CONNECT' || method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
+  const { redirectHttps } = listener.snapshot.policy;
+  if (redirectHttps > 0) return redirectToHttps(head, redirectHttps);
   if (route !== null && route.redirect !== null) return redirectTo(head, route.redirect);
   // What is routed is what is forwarded: a prefix that only the normalised path has can't be cut.
   const isHidden = route !== null && hidesPrefix(pathOf(head), route.stripPrefix);
@@ -56,6 +58,16 @@ export function judge(
   const hops = hopsOf(head);
   if (hops > 0) return live;
   return hops < 0 ? refuse(BAD_HEADER, live) : { kind: 'options', live };
+}
+
+/**
+ * The request's own URL with https. 308 keeps method and body, so that a POST arrives as one; what
+ * speaks HTTP/1.0 may not know 308, and gets the 301 that it knows.
+ */
+function redirectToHttps(head: Head, port: number): OwnAnswer {
+  const place = port === 443 ? '$host' : `$host:${port}`;
+  const status = head.minorVersion === 0 ? 301 : 308;
+  return redirectTo(head, { status, location: `https://${place}$request_uri` });
 }
 
 function redirectTo(head: Head, { status, location }: Redirect): OwnAnswer {

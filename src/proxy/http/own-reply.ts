@@ -16,6 +16,8 @@ export interface OwnReplyOptions {
   readonly wallMs: number;
   /** Value of Server; '' for none. */
   readonly serverName: string;
+  /** Strict-Transport-Security with its CRLF, or ''. */
+  readonly hstsLine: string;
   /** Value of X-Request-Id; '' for none. */
   readonly requestId: string;
 }
@@ -44,11 +46,11 @@ export function optionsReply(): OwnReply {
 
 /** The field lines of a reply, without those of its framing; always with a length of its body. */
 export function replyLines({ lines, body }: OwnReply, options: OwnReplyOptions): string {
-  const { serverName, requestId, wallMs } = options;
+  const { serverName, requestId, wallMs, hstsLine } = options;
   const server = serverName === '' ? '' : `Server: ${serverName}\r\n`;
   const id = requestId === '' ? '' : `X-Request-Id: ${requestId}\r\n`;
   return (
-    `Date: ${new Date(wallMs).toUTCString()}\r\n${server}${id}${lines}` +
+    `Date: ${new Date(wallMs).toUTCString()}\r\n${server}${id}${hstsLine}${lines}` +
     `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`
   );
 }

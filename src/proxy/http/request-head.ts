@@ -28,10 +28,22 @@ const FORWARDED = [
   'x-real-ip',
 ] as const;
 
+/** What a client's certificate says of it is ours to say, whoever trusts whom. */
+const CERTIFICATE = ['x-client-cert-subject', 'x-client-cert-fingerprint'] as const;
+
 /** Host is written by us: first, and from the target where that has an authority. */
-const DROP_UNTRUSTED = idsOf(['host', 'content-length', ...FORWARDED, 'x-request-id']);
+const DROP_UNTRUSTED = idsOf([
+  'host',
+  'content-length',
+  ...FORWARDED,
+  ...CERTIFICATE,
+  'x-request-id',
+]);
 DROP_UNTRUSTED[LOOKALIKE] = 1;
-const DROP_TRUSTED = idsOf(['host', 'content-length', 'forwarded', 'x-forwarded-for']);
+const DROP_TRUSTED = idsOf([
+  ...(['host', 'content-length', 'forwarded', 'x-forwarded-for'] as const),
+  ...CERTIFICATE,
+]);
 const DROP_TRUSTED_ID = DROP_TRUSTED.slice();
 DROP_TRUSTED_ID[FieldId['x-request-id']] = 1;
 
@@ -70,6 +82,9 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
     out.text('Connection: te\r\nTE: trailers\r\n');
   }
   writeForwarded(out, options);
+  if (client.certificateLines !== '' && !policy.rulesCertificates) {
+    out.text(client.certificateLines);
+  }
   if (policy.via) out.text(`Via: ${receivedVersion(head)} ${VIA_NAME}\r\n`);
   if (options.requestId !== '') out.text(`X-Request-Id: ${options.requestId}\r\n`);
   if (renamed !== '') out.text(renamed);
@@ -160,7 +175,7 @@ function writeUnusualForwarded(
     const before = isExtended ? joined(head, FieldId['x-forwarded-for']) : '';
     out.text(`X-Forwarded-For: ${before === '' ? '' : `${before}, `}${addressOf(client)}\r\n`);
   }
-  if (isOurs('x-forwarded-proto')) out.text('X-Forwarded-Proto: http\r\n');
+  if (isOurs('x-forwarded-proto')) out.text(`X-Forwarded-Proto: ${client.scheme}\r\n`);
   if (isOurs('x-forwarded-port')) out.text(`X-Forwarded-Port: ${client.localPort}\r\n`);
   if (isOurs('x-forwarded-host')) writeForwardedHost(out, head);
 }
@@ -183,7 +198,8 @@ function writeRfc7239(out: HeadWriter, head: Head, client: ClientFacts): void {
   const before = client.isTrusted ? joined(head, FieldId.forwarded) : '';
   const plain = addressOf(client);
   const address = plain.includes(':') ? `"[${plain}]"` : plain;
-  out.text(`Forwarded: ${before === '' ? '' : `${before}, `}for=${address};proto=http;host="`);
+  out.text(`Forwarded: ${before === '' ? '' : `${before}, `}for=${address};`);
+  out.text(`proto=${client.scheme};host="`);
   writeClientHost(out, head);
   out.text('"\r\n');
 }

@@ -23,6 +23,8 @@ export interface ResponseHeadOptions {
   readonly connection: '' | 'close' | 'keep-alive';
   /** The protocol that a 101 switches to, or ''. */
   readonly upgrade: string;
+  /** Strict-Transport-Security with its CRLF, in place of the endpoint's; '' for none. */
+  readonly hstsLine: string;
   /** What the client is told that the request goes by; '' for nothing. */
   readonly requestId: string;
 }
@@ -31,6 +33,8 @@ export interface ResponseHeadOptions {
 export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions): void {
   const { head, policy } = options;
   const renamed = head.status >= 200 ? policy.response.takeFrom(head) : '';
+  const hstsLine = head.status >= 200 ? options.hstsLine : '';
+  if (hstsLine !== '') head.dropNamed('strict-transport-security');
   out.reset();
   out.text('HTTP/1.1 ');
   out.copy(head.bytes, head.start + STATUS_OFFSET, head.reasonEnd);
@@ -45,6 +49,7 @@ export function writeResponseHead(out: HeadWriter, options: ResponseHeadOptions)
     copyFields(out, head, hasNoLength ? DROP_LENGTH_ID : DROP_ID);
     out.text(`X-Request-Id: ${requestId}\r\n`);
   }
+  if (hstsLine !== '') out.text(hstsLine);
   if (options.isChunked) out.text('Transfer-Encoding: chunked\r\n');
   if (options.upgrade !== '') {
     out.text(`Connection: upgrade\r\nUpgrade: ${options.upgrade}\r\n`);

@@ -20,20 +20,22 @@ export interface SwitchOptions {
   readonly asked: string;
   /** What the request goes by; '' for none. */
   readonly requestId: string;
+  /** As ResponseHeadOptions. */
+  readonly hstsLine: string;
 }
 
 /** Writes the 101 for the client. False where it is none that was asked for. */
 export function writeSwitch(
   out: HeadWriter,
   head: Head,
-  { policy, asked, requestId }: SwitchOptions,
+  { policy, asked, requestId, hstsLine }: SwitchOptions,
 ): boolean {
   const upgrade = head.valueOf(FieldId.upgrade) ?? '';
   const offered = protocolsOf(asked);
   const chosen = protocolsOf(upgrade);
   if (!chosen.some((name) => offered.includes(name))) return false;
   const plain = { isChunked: false, connection: '' } as const;
-  writeResponseHead(out, { head, policy, ...plain, upgrade, requestId });
+  writeResponseHead(out, { head, policy, ...plain, upgrade, requestId, hstsLine });
   return true;
 }
 

@@ -3,7 +3,8 @@
 // which net.connect has in public and a server has not. probeAccept (probe.ts) tries it; where
 // Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
-import type { ReadBufferKind, Wire } from '../network.ts';
+import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
+import { acceptTls } from './accept-tls.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import {
   acceptedOnread,
@@ -20,12 +21,20 @@ export interface Accepting {
   readonly readBuffer: ReadBufferKind;
   readonly buffers: ReadBuffers;
   readonly onWire: (wire: Wire) => void;
+  readonly tls?: ListenOptions['tls'];
 }
 
 /** The public way: data events, each with a buffer of Node's. */
 export function acceptSockets(server: Server, accepting: Accepting): void {
   const { port, readBuffer, buffers, onWire } = accepting;
   server.on('connection', (socket: WiredSocket) => {
+    const tls = accepting.tls?.() ?? null;
+    if (tls !== null) {
+      const wire = tls === 'refuse' ? null : acceptTls({ socket }, tls, accepting);
+      if (wire === null) socket.destroy();
+      else onWire(wire);
+      return;
+    }
     const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
     attach(socket, wire);
     socket.on('data', onSocketData);
@@ -33,8 +42,12 @@ export function acceptSockets(server: Server, accepting: Accepting): void {
   });
 }
 
+interface AcceptedHandle {
+  close(): void;
+}
+
 interface AcceptingHandle {
-  onconnection: ((status: number, handle: unknown) => void) | undefined;
+  onconnection: ((status: number, handle: AcceptedHandle | undefined) => void) | undefined;
   setNoDelay?(isOn: boolean): number;
 }
 
@@ -47,6 +60,13 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
   listening.setNoDelay?.(true);
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
+    const tls = accepting.tls?.() ?? null;
+    if (tls !== null) {
+      const wire = tls === 'refuse' ? null : acceptTls({ handle }, tls, accepting);
+      if (wire === null) handle.close();
+      else onWire(wire);
+      return;
+    }
     const buffer = buffers.of(readBuffer);
     setFirstView(buffer.view);
     const options = { handle, allowHalfOpen: true, onread: acceptedOnread };

@@ -38,8 +38,14 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { readBuffer, buffers } = options;
-      const accepting = { port, readBuffer, buffers, onWire };
+      const { readBuffer, buffers, tls } = options;
+      const accepting = {
+        port,
+        readBuffer,
+        buffers,
+        onWire,
+        ...(tls === undefined ? {} : { tls }),
+      };
       if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);
       resolve({ port, close: () => closeEmptied(server, () => accepted) });

@@ -29,7 +29,7 @@ function onSocketClose(this: WiredSocket): void {
 }
 
 /** Errors precede the close that they cause; few sockets have one. */
-const lastErrors = new WeakMap<WiredSocket, NodeJS.ErrnoException>();
+export const lastErrors = new WeakMap<Socket, NodeJS.ErrnoException>();
 
 // Node asks for a read buffer when a socket is made and after each read, without saying for which
 // socket. It asks at once, so two variables tell, and no socket needs a function of its own.

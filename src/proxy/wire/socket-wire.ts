@@ -7,7 +7,7 @@
 // Invariant: bytes handed to `onBytes` are valid until it returns; a buffer that an unfinished
 // write still refers to is never read into.
 import type { KeepAlive } from '../../model/service.ts';
-import type { ConnectHandler, Wire, WireHandler } from '../network.ts';
+import type { ConnectHandler, TlsFacts, Wire, WireHandler } from '../network.ts';
 import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
 
 /**
@@ -40,19 +40,19 @@ export class SocketWire implements Wire {
   handler: WireHandler;
   /** The port that the client came in by; 0 for a unix socket, and on the upstream side. */
   readonly localPort: number;
-  private readonly socket: SocketDoor;
-  private readonly buffers: ReadBuffers;
+  protected readonly socket: SocketDoor;
+  protected readonly buffers: ReadBuffers;
   /** What Node reads into: the shared one, or a buffer of its own. */
-  private buffer: ReadBuffer;
+  protected buffer: ReadBuffer;
   /** What it shall read into after this read; an own `buffer` is then lent to another wire. */
   private nextBuffer: ReadBuffer | null = null;
   /** The buffer of its own goes back as soon as Node does not read into it any more. */
   private wantsShared = false;
   /** Another wire's buffer, which an unfinished write of ours refers to. */
   private borrowed: ReadBuffer | null = null;
-  private isPaused = false;
-  private hasEnded = false;
-  private isClosing = false;
+  protected isPaused = false;
+  protected hasEnded = false;
+  protected isClosing = false;
   private isAwaitingFlush = false;
   private flushed: (() => void) | null = null;
 
@@ -79,6 +79,14 @@ export class SocketWire implements Wire {
 
   get remotePort(): number {
     return this.socket.remotePort ?? 0;
+  }
+
+  get tls(): TlsFacts | null {
+    return null;
+  }
+
+  get isHandshaking(): boolean {
+    return false;
   }
 
   /** Whether the kernel has everything that was written. */
@@ -203,7 +211,7 @@ export class SocketWire implements Wire {
   }
 
   /** A handler has thrown. */
-  private broken(error: unknown): void {
+  protected broken(error: unknown): void {
     if (this.handler.onBug === undefined) throw error;
     this.handler.onBug(error);
   }
@@ -266,7 +274,7 @@ export class SocketWire implements Wire {
     this.socket.write(NOTHING, this.flushed);
   }
 
-  private giveBack(): void {
+  protected giveBack(): void {
     if (this.borrowed === null) return;
     this.buffers.give(this.borrowed);
     this.borrowed = null;

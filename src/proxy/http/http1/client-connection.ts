@@ -152,7 +152,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** What an endpoint is told of the client, which the service may trust or not. */
   factsFor(policy: HeaderPolicy): ClientFacts {
     if (this.facts !== null && this.factsPolicy === policy) return this.facts;
-    this.facts = clientFacts(this.address, this.wire.localPort, policy);
+    const { localPort, tls } = this.wire;
+    const { hstsLine } = this.listener;
+    this.facts = clientFacts({ address: this.address, localPort, tls, hstsLine }, policy);
     this.factsPolicy = policy;
     return this.facts;
   }
@@ -371,6 +373,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
       mayKeepAlive,
       isOldClient: this.isOldClient,
       wallMs: this.plane.context.clock.wallMs(),
+      hstsLine: this.wire.tls === null ? '' : this.listener.hstsLine,
       serverName: (this.listener.service ?? this.service)?.service.http.serverName ?? '',
     });
     this.wire.write(bytes);

@@ -164,8 +164,8 @@ export class Http1Request implements ClientSide {
     if (this.isOldClient) return;
     const { responseWriter: writer } = this.plane;
     const { policy } = this;
-    const plain = { isChunked: false, connection: '', upgrade: '', requestId: '' } as const;
-    writeResponseHead(writer, { head, policy, ...plain });
+    const plain = { isChunked: false, connection: '', upgrade: '' } as const;
+    writeResponseHead(writer, { head, policy, ...plain, requestId: '', hstsLine: '' });
     if (!this.connection!.wire.write(writer.view())) writer.abandonBuffer();
   }
 
@@ -183,7 +183,9 @@ export class Http1Request implements ClientSide {
     const connection = this.isKept ? sayKept : 'close';
     // The head is written before the body is framed, for that may write over where it was read.
     const requestId = this.returnedId;
-    writeResponseHead(writer, { head, policy, isChunked, connection, upgrade: '', requestId });
+    const { hstsLine } = this.connection!.factsFor(policy);
+    const more = { isChunked, connection, upgrade: '', requestId, hstsLine } as const;
+    writeResponseHead(writer, { head, policy, ...more });
     response.begin(isChunked);
     response.frame(piece);
     this.hasBegun = true;
@@ -242,7 +244,9 @@ export class Http1Request implements ClientSide {
   switchProtocols(head: Head): boolean {
     const { responseWriter: writer } = this.plane;
     const { policy, upgrade: asked, returnedId: requestId } = this;
-    if (!writeSwitch(writer, head, { policy, asked, requestId })) return false;
+    // Of a 101 browsers take no policy for what follows (RFC 6455 has no such thing).
+    const options = { policy, asked, requestId, hstsLine: '' };
+    if (!writeSwitch(writer, head, options)) return false;
     this.hasBegun = true;
     this.isFramed = true;
     if (!this.connection!.wire.write(writer.view())) writer.abandonBuffer();

@@ -161,7 +161,9 @@ export class Http2ClientConnection implements Roles {
   /** What an endpoint is told of the client, which the service may trust or not. */
   factsFor(policy: HeaderPolicy): ClientFacts {
     if (this.facts !== null && this.factsPolicy === policy) return this.facts;
-    this.facts = clientFacts(this.address, this.wire.localPort, policy);
+    const { localPort, tls } = this.wire;
+    const { hstsLine } = this.listener;
+    this.facts = clientFacts({ address: this.address, localPort, tls, hstsLine }, policy);
     this.factsPolicy = policy;
     return this.facts;
   }
@@ -349,6 +351,7 @@ export class Http2ClientConnection implements Roles {
     const lines = replyLines(reply, {
       requestId,
       wallMs: this.plane.context.clock.wallMs(),
+      hstsLine: this.wire.tls === null ? '' : listener.hstsLine,
       serverName: (listener.service ?? this.service)?.service.http.serverName ?? '',
     });
     const head = Buffer.from(`HTTP/1.1 ${reply.status} \r\n${lines}\r\n`, 'latin1');

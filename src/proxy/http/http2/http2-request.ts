@@ -181,8 +181,8 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
   sendInterim(head: Head): void {
     const { responseWriter: writer } = this.plane;
     const { policy } = this;
-    const plain = { isChunked: false, connection: '', upgrade: '', requestId: '' } as const;
-    writeResponseHead(writer, { head, policy, ...plain });
+    const plain = { isChunked: false, connection: '', upgrade: '' } as const;
+    writeResponseHead(writer, { head, policy, ...plain, requestId: '', hstsLine: '' });
     this.connection!.session.respond(this.stream!, writer.view(), writer.length, false);
   }
 
@@ -191,7 +191,8 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     const { session } = this.connection!;
     const { policy, returnedId: requestId } = this;
     const plain = { isChunked: false, connection: '', upgrade: '' } as const;
-    writeResponseHead(writer, { head, policy, ...plain, requestId });
+    const { hstsLine } = this.connection!.factsFor(policy);
+    writeResponseHead(writer, { head, policy, ...plain, requestId, hstsLine });
     const isAll = piece.isLast && piece.to === piece.from && piece.trailers === '';
     this.hasBegun = true;
     session.respond(this.stream!, writer.view(), writer.length, isAll);

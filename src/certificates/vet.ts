@@ -1,0 +1,103 @@
+// What is wrong with the certificates of a configuration, before it is in force.
+import { messageOf } from '../base/coded-error.ts';
+import type { CertificateSource, ListenTls } from '../model/listener.ts';
+import type { Settings } from '../model/settings.ts';
+import { type Found, pairsOf, readAuthorities, readFiles } from './files.ts';
+import { untimely } from './pair.ts';
+
+export interface CertificateProblem {
+  /** The file. */
+  readonly where: string;
+  readonly key: '';
+  readonly message: string;
+  /** `broken`: it can't be used; `untimely`: expired, or not valid yet; `unused`: no route needs it. */
+  readonly kind: 'broken' | 'untimely' | 'unused';
+}
+
+/** Every ListenTls of a configuration, each once. */
+export function tlsOf({ services, routers }: Settings): ListenTls[] {
+  const found = new Set<ListenTls>();
+  for (const { listen } of [...services, ...routers]) {
+    for (const { tls } of listen) if (tls !== null && tls !== 'pass') found.add(tls);
+  }
+  return [...found];
+}
+
+/** Everything that is wrong with the certificates of these settings at this time. */
+export function certificateProblems(settings: Settings, nowMs: number): CertificateProblem[] {
+  const all = tlsOf(settings);
+  const sources = new Map<string, CertificateSource>();
+  for (const { certificates } of all) {
+    for (const source of certificates) sources.set(JSON.stringify(source), source);
+  }
+  const found = new Map([...sources].map(([key, source]) => [key, look(source)] as const));
+  const authorities = new Set(all.map(({ clientCaFile }) => clientCaFile));
+  return [
+    ...[...found.values()].flat().flatMap((one) => problemOf(one, nowMs)),
+    ...[...authorities].flatMap(authorityProblem),
+    ...unused(settings, found),
+  ];
+}
+
+function look(source: CertificateSource): Found[] {
+  const where = source.kind === 'pair' ? source.certFile : source.dir;
+  const nothing = (problem: string) => [{ certFile: where, keyFile: where, problem }];
+  try {
+    const pairs = pairsOf(source).map(readFiles);
+    return pairs.length > 0 ? pairs : nothing('there is no certificate in this folder');
+  } catch (error) {
+    return nothing(messageOf(error));
+  }
+}
+
+function problemOf(found: Found, nowMs: number): CertificateProblem[] {
+  const tell = (kind: CertificateProblem['kind'], message: string): CertificateProblem[] => [
+    { where: found.certFile, key: '', message, kind },
+  ];
+  if ('problem' in found) {
+    const where = found.keyFile === found.certFile ? '' : ` (key: ${found.keyFile})`;
+    return tell('broken', `${found.problem}${where}`);
+  }
+  const why = untimely(found.pair, nowMs);
+  return why === '' ? [] : tell('untimely', why);
+}
+
+function authorityProblem(path: string): CertificateProblem[] {
+  try {
+    if (path !== '') readAuthorities(path);
+    return [];
+  } catch (error) {
+    return [{ where: path, key: '', message: messageOf(error), kind: 'broken' }];
+  }
+}
+
+/** Certificates of routers whose names are those of none of its routes. */
+function unused(
+  { routers }: Settings,
+  found: ReadonlyMap<string, readonly Found[]>,
+): CertificateProblem[] {
+  return routers.flatMap(({ listen, routes }) => {
+    const hosts = routes.map(({ host }) => host);
+    if (hosts.includes('')) return [];
+    const ours = listen.flatMap(({ tls }) => (tls === null || tls === 'pass' ? [] : [tls]));
+    const sources = ours.flatMap(({ certificates }) => certificates);
+    const pairs = sources.flatMap((source) => found.get(JSON.stringify(source)) ?? []);
+    return pairs.flatMap((one): CertificateProblem[] => {
+      if (!('pair' in one)) return [];
+      const { names } = one.pair.certificate;
+      if (names.some((name) => hosts.some((host) => doMeet(name, host)))) return [];
+      const message = `its names (${names.join(', ')}) are those of no route: expected one of ${hosts.join(', ')}`;
+      return [{ where: one.certFile, key: '', message, kind: 'unused' }];
+    });
+  });
+}
+
+/** Whether a name that the certificate is for could be routed by this host. */
+function doMeet(name: string, host: string): boolean {
+  if (name === host) return true;
+  const within = (wide: string, narrow: string): boolean =>
+    wide.startsWith('*.') && narrow.replace(/^\*/, 'x').endsWith(wide.slice(1));
+  // A wildcard of a route stands for several labels, that of a certificate for one.
+  const isOneLabel = name.startsWith('*.') && host.split('.').length === name.split('.').length;
+  return within(host, name) || (isOneLabel && within(name, host));
+}

@@ -1,0 +1,63 @@
+// What listeners with TLS, and those beside them, can get wrong: certificates that are missing, keys
+// that mean nothing there.
+import { formatListen } from '../model/listener.ts';
+import type { Contradiction } from './consistency.ts';
+import { type Claim, claimsOf, type Draft } from './draft.ts';
+import { type CertificateInput, certificatesOf, type TlsInput } from './schema/listen.ts';
+
+export function* tlsContradictions(draft: Draft): Generator<Contradiction, void> {
+  const { tls: shared } = draft;
+  for (const [i, one] of (shared?.certificates ?? []).entries()) {
+    const message = certificateProblem(one);
+    if (message !== '') yield { path: ['tls', 'certificates', i], message };
+  }
+  if (shared !== undefined) yield* authorityProblem(shared, ['tls']);
+  for (const claim of claimsOf(draft)) {
+    for (const message of listenProblems(claim, draft)) {
+      yield { path: claim.path, message: `${formatListen(claim.address)}: ${message}` };
+    }
+  }
+}
+
+function certificateProblem({ cert_file, key_file, dir }: CertificateInput): string {
+  const isPair = cert_file !== '' && key_file !== '';
+  const isFolder = dir !== '' && cert_file === '' && key_file === '';
+  return (isPair && dir === '') || isFolder ? '' : 'expected cert_file and key_file, or dir alone';
+}
+
+function authorityProblem(tls: TlsInput, path: readonly PropertyKey[]): Contradiction[] {
+  const isAsked = (tls.client_auth ?? 'off') !== 'off';
+  if (!isAsked || (tls.client_ca_file ?? '') !== '') return [];
+  const message = 'is missing: client_auth needs the CA whose certificates are accepted';
+  return [{ path: [...path, 'client_ca_file'], message }];
+}
+
+function listenProblems({ listen, owner }: Claim, draft: Draft): string[] {
+  const { tls, hsts, redirect_https: isRedirect } = listen;
+  const found: string[] = [];
+  if (tls !== false && tls !== 'pass') {
+    const own = tls === true ? {} : tls;
+    const shared = draft.tls ?? {};
+    if (certificatesOf(own, shared).length === 0) {
+      found.push('tls needs a certificate: expected tls.certificates, or --tls-cert and --tls-key');
+    }
+    for (const one of own.certificates ?? []) {
+      const problem = certificateProblem(one);
+      if (problem !== '') found.push(`tls.certificates: ${problem}`);
+    }
+    const merged = { ...shared, ...own };
+    if (authorityProblem(merged, []).length > 0 && authorityProblem(shared, []).length === 0) {
+      found.push('tls.client_auth needs tls.client_ca_file');
+    }
+  }
+  if (isRedirect && tls !== false) found.push('redirect_https is for a listener without tls');
+  if (hsts !== null && tls === false) found.push('hsts is for a listener with tls');
+  const name = /^service (.*)$/s.exec(owner)?.[1];
+  const isTcp = name !== undefined && draft.services.get(name)?.protocol === 'tcp';
+  if (isTcp && (isRedirect || hsts !== null)) {
+    found.push(
+      `${isRedirect ? 'redirect_https' : 'hsts'} is about HTTP, and this is a tcp service`,
+    );
+  }
+  return found;
+}

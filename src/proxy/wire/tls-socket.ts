@@ -1,0 +1,149 @@
+// Node's TLS over a socket of the system, without a socket of Node's in between: the handle is given to
+// it directly, and reads land in our buffers. Both are undocumented for accepted connections, as is
+// what `CipherHandle` lists; test/proxy/tls-wire.test.ts looks for each of them on the Node that is
+// shipped.
+import { Socket } from 'node:net';
+import { TLSSocket, type TLSSocketOptions } from 'node:tls';
+import { getSystemErrorMap } from 'node:util';
+import { acceptedOnread } from './socket-events.ts';
+import type { TlsWire } from './tls-wire.ts';
+
+/** A handle of the system's: TCP, or a unix socket, which has no reset. */
+export interface SystemHandle {
+  readonly writeQueueSize: number;
+  /** 0, or what was wrong: EALREADY where it is being read. */
+  readStart(): number;
+  close(done: () => void): void;
+  reset?(done: () => void): number;
+}
+
+/** What lies between the two: Node's encryption. */
+interface CipherHandle {
+  readonly _parent?: SystemHandle;
+  destroySSL(): void;
+  verifyError(): Error | null;
+  hasPeerCertificate(): boolean;
+  close(done?: () => void): void;
+}
+
+const EALREADY = [...getSystemErrorMap()].find(([, [name]]) => name === 'EALREADY')?.[0] ?? 0;
+
+/** How long a client that spoke plainly may take to read its answer, ms. */
+const PLAIN_REPLY_MS = 1000;
+
+export interface TlsSocketOptions extends TLSSocketOptions {
+  readonly handle?: unknown;
+  readonly allowHalfOpen: true;
+}
+
+export class WiredTlsSocket extends TLSSocket {
+  wire?: TlsWire;
+  readonly isServer: boolean;
+  /** A client is asked for its certificate. */
+  readonly asksPeer: boolean;
+  /** The peer's end came by close_notify: nobody has cut what it sent. */
+  isEndAuthentic = false;
+  /** What a client gets that speaks HTTP without TLS; null: nothing. */
+  plainReply: Buffer | null = null;
+
+  /** Over `options.handle`, or where there is none over `socket`. */
+  constructor(socket: Socket | undefined, options: TlsSocketOptions) {
+    // The types know no TLS without a socket; tls.connect of Node's own makes it so.
+    super(socket as Socket, { ...options, onread: acceptedOnread } as TLSSocketOptions);
+    this.isServer = options.isServer === true;
+    this.asksPeer = options.requestCert === true;
+    // Node takes what has no socket for one that is going to connect.
+    if (options.handle !== undefined) setConnected(this);
+  }
+
+  // Node's constructor calls it; the handle is that of the options.
+  _wrapHandle(wrap: unknown, handle: unknown, hasWrites: boolean): unknown {
+    const base = TLSSocket.prototype as unknown as WithWrapHandle;
+    const own = (this as unknown as { _tlsOptions: TlsSocketOptions })._tlsOptions.handle;
+    return base._wrapHandle.call(this, wrap, handle ?? own, hasWrites);
+  }
+
+  /**
+   * Node reports the end alike when the peer has said close_notify and when somebody has sent a FIN in
+   * its place. It does so while the event is handled, and after a FIN the system's handle is no longer
+   * being read.
+   */
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null) {
+      const isRead = this.cipher?._parent?.readStart() === EALREADY;
+      // What we don't read can't have ended.
+      this.isEndAuthentic = isRead || this.wire?.isHeldBack === true;
+    }
+    return super.push(chunk, encoding);
+  }
+
+  private get cipher(): CipherHandle | null {
+    return (this as unknown as { _handle: CipherHandle | null })._handle;
+  }
+
+  /** Whether the system has taken everything that was encrypted. */
+  get isWritten(): boolean {
+    return (this.cipher?._parent?.writeQueueSize ?? 0) === 0;
+  }
+
+  /** Why the peer's certificate is not to be trusted; null where it is, or none was asked for. */
+  get peerProblem(): NodeJS.ErrnoException | null {
+    return this.cipher?.verifyError() ?? null;
+  }
+
+  get hasPeerCertificate(): boolean {
+    return this.cipher?.hasPeerCertificate() === true;
+  }
+
+  /** From now on errors are errors of the connection; Node's own server does the same. */
+  secured(): void {
+    (this as unknown as { _releaseControl(): void })._releaseControl();
+  }
+
+  /** Closes with RST; a unix socket has none. */
+  cutOff(): void {
+    const parent = this.cipher?._parent;
+    if (parent?.reset !== undefined) {
+      const close = parent.close.bind(parent);
+      parent.close = (done) => {
+        if (parent.reset!(done) !== 0) close(done);
+      };
+    }
+    this.destroy();
+  }
+
+  /** For a peer that spoke no TLS: once Node gives the system's handle up, it is answered in plain. */
+  answerPlain(reply: Buffer): void {
+    const { cipher } = this;
+    const parent = cipher?._parent;
+    if (cipher == null || parent === undefined || reply.length === 0) return;
+    const close = parent.close.bind(parent);
+    parent.close = (done) => {
+      parent.close = close;
+      // Node is still within the event that tells of the error.
+      setImmediate(() => {
+        cipher.destroySSL();
+        sendPlain(parent, reply, done);
+      });
+    };
+  }
+}
+
+function setConnected(socket: { connecting: boolean }): void {
+  socket.connecting = false;
+}
+
+interface WithWrapHandle {
+  _wrapHandle(wrap: unknown, handle: unknown, hasWrites: boolean): unknown;
+}
+
+function sendPlain(handle: SystemHandle, reply: Buffer, done: () => void): void {
+  // The option `handle` is undocumented, as in accept.ts.
+  const known = { handle } as unknown as ConstructorParameters<typeof Socket>[0];
+  const socket = new Socket(known);
+  socket.on('error', () => {});
+  socket.once('close', done);
+  socket.setTimeout(PLAIN_REPLY_MS, () => socket.destroy());
+  socket.resume();
+  socket.end(reply);
+}

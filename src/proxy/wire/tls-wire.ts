@@ -1,0 +1,228 @@
+// A connection with TLS, as the same wire that a plain one is. What differs:
+// - Node encrypts at once, and says later that it did. What it took and the system took is written;
+//   what must wait is copied, for Node would refer to it.
+// - Several reads may come out of one of the system's, so some come after `pause`: they are kept.
+// - An orderly close says close_notify first. An end without it is no end: somebody may have cut the
+//   connection, so it is told as an error.
+// States: handshake -> open -> gone. In `gone` the handler hears of onClose alone.
+import type { PeerCertificate, TlsFacts } from '../network.ts';
+import { HEADROOM, type ReadBuffer, type ReadBuffers, TAILROOM } from './read-buffers.ts';
+import { SocketWire } from './socket-wire.ts';
+import { subjectText } from './subject-text.ts';
+import type { WiredTlsSocket } from './tls-socket.ts';
+
+/** More at a time goes to the system in several steps. */
+const ONE_STEP_BYTES = 64 * 1024;
+
+/** Codes of errors that we make, beside those of OpenSSL (`ERR_SSL_...`) and the system. */
+export const TRUNCATED = 'ERR_TLS_TRUNCATED';
+export const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
+
+export class TlsWire extends SocketWire {
+  private readonly secure: WiredTlsSocket;
+  private state: 'handshake' | 'open' | 'gone' = 'handshake';
+  private facts: TlsFacts | null = null;
+  /** Writes that Node has not reported yet. */
+  private unreported = 0;
+  /** Not everything is with the system: onDrain follows. */
+  private isWaiting = false;
+  /** What came after `pause`, in order. */
+  private kept: Buffer[] = [];
+  private isGivingKept = false;
+  private hasKeptEnd = false;
+  private fault: NodeJS.ErrnoException | null = null;
+
+  constructor(
+    socket: WiredTlsSocket,
+    buffers: ReadBuffers,
+    { buffer, localPort }: { buffer: ReadBuffer; localPort: number },
+  ) {
+    super(socket, buffers, buffer, localPort);
+    this.secure = socket;
+  }
+
+  override get tls(): TlsFacts | null {
+    return this.facts;
+  }
+
+  override get isHandshaking(): boolean {
+    return this.state === 'handshake';
+  }
+
+  override get isFlushed(): boolean {
+    return !this.isWaiting;
+  }
+
+  /** For the socket: the system's handle is not read, for the handler has paused. */
+  get isHeldBack(): boolean {
+    return this.isPaused;
+  }
+
+  /** For the socket's side: the handshake is done. */
+  secured(): void {
+    if (this.state !== 'handshake') return;
+    const problem = this.secure.isServer ? this.clientProblem() : null;
+    if (problem !== null) {
+      this.fail(PEER_REFUSED, problem);
+      return;
+    }
+    this.state = 'open';
+    this.facts = new SocketFacts(this.secure);
+    this.secure.secured();
+    try {
+      this.handler.onSecure?.();
+    } catch (error) {
+      this.broken(error);
+    }
+  }
+
+  /** Why a client is refused that was asked for its certificate; null where it is not. */
+  private clientProblem(): string | null {
+    const { secure } = this;
+    if (!secure.asksPeer || !secure.hasPeerCertificate) return null;
+    const { peerProblem } = secure;
+    return peerProblem === null ? null : (peerProblem.code ?? peerProblem.message);
+  }
+
+  private fail(code: string, why: string): void {
+    this.fault ??= Object.assign(new Error(why), { code });
+    this.isClosing = true;
+    this.secure.destroy();
+  }
+
+  override write(bytes: Buffer): boolean {
+    const { secure } = this;
+    const isFree = this.unreported === 0;
+    this.unreported += 1;
+    secure.write(isFree ? bytes : Buffer.from(bytes), this.onReported);
+    if (!isFree || bytes.length > ONE_STEP_BYTES || !secure.isWritten) this.isWaiting = true;
+    return !this.isWaiting;
+  }
+
+  private readonly onReported = (): void => {
+    this.unreported -= 1;
+    if (this.unreported > 0 || !this.isWaiting || this.secure.destroyed) return;
+    this.isWaiting = false;
+    this.giveBack();
+    try {
+      this.handler.onDrain();
+    } catch (error) {
+      this.broken(error);
+    }
+  };
+
+  override resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    if (this.kept.length === 0 && !this.hasKeptEnd) this.socket.resume();
+    else if (!this.isGivingKept) {
+      this.isGivingKept = true;
+      process.nextTick(() => this.giveKept());
+    }
+  }
+
+  override pause(): void {
+    if (this.isPaused) return;
+    this.isPaused = true;
+    this.socket.pause();
+  }
+
+  private giveKept(): void {
+    this.isGivingKept = false;
+    while (!this.isPaused && this.state !== 'gone') {
+      const base = this.kept.shift();
+      if (base === undefined) break;
+      try {
+        this.handler.onBytes(base, HEADROOM, base.length - TAILROOM);
+      } catch (error) {
+        this.broken(error);
+      }
+    }
+    if (this.isPaused || this.state === 'gone') return;
+    if (this.hasKeptEnd) {
+      this.hasKeptEnd = false;
+      super.ended();
+    } else this.socket.resume();
+  }
+
+  override deliver(count: number): boolean {
+    if (this.state === 'gone') return true;
+    if (!this.isPaused && this.kept.length === 0) return super.deliver(count);
+    const base = Buffer.allocUnsafeSlow(HEADROOM + count + TAILROOM);
+    this.buffer.view.copy(base, HEADROOM, 0, count);
+    this.kept.push(base);
+    return !this.isPaused;
+  }
+
+  override ended(): void {
+    if (this.state === 'gone') return;
+    if (!this.secure.isEndAuthentic || this.state === 'handshake') {
+      this.fail(TRUNCATED, 'the peer closed without close_notify');
+    } else if (this.kept.length > 0) this.hasKeptEnd = true;
+    else super.ended();
+  }
+
+  /** Says close_notify, and closes; what the system did not take yet is lost, and is not said then. */
+  override destroy(): void {
+    if (this.state === 'gone') return;
+    const isOrderly = this.state === 'open' && !this.isWaiting;
+    this.state = 'gone';
+    this.isClosing = true;
+    this.kept = [];
+    if (isOrderly) this.secure.destroySoon();
+    else this.secure.destroy();
+    // What still comes is read and thrown away, until Node has closed it.
+    this.secure.resume();
+  }
+
+  override reset(): void {
+    this.state = 'gone';
+    this.isClosing = true;
+    this.kept = [];
+    this.secure.cutOff();
+  }
+
+  override closed(error: NodeJS.ErrnoException | null): void {
+    this.state = 'gone';
+    super.closed(this.fault ?? error);
+  }
+}
+
+/** Read from the socket when they are asked for: most connections are asked for few of them. */
+class SocketFacts implements TlsFacts {
+  readonly serverName: string;
+  readonly protocol: string;
+  readonly isResumed: boolean;
+  readonly version: string;
+  private readonly socket: WiredTlsSocket;
+  private known: PeerCertificate | null | undefined;
+
+  constructor(socket: WiredTlsSocket) {
+    const { servername, alpnProtocol } = socket as {
+      servername?: string | false | null;
+      alpnProtocol: string | false | null;
+    };
+    this.socket = socket;
+    this.serverName = servername ? servername.toLowerCase() : '';
+    this.protocol = alpnProtocol || '';
+    this.isResumed = socket.isSessionReused();
+    this.version = socket.getProtocol() ?? '';
+  }
+
+  get cipher(): string {
+    return this.socket.getCipher()?.name ?? '';
+  }
+
+  get peer(): PeerCertificate | null {
+    if (this.known === undefined) this.known = this.readPeer();
+    return this.known;
+  }
+
+  private readPeer(): PeerCertificate | null {
+    if (!this.socket.asksPeer) return null;
+    const certificate = this.socket.getPeerX509Certificate();
+    if (certificate === undefined) return null;
+    const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+    return { subject: subjectText(certificate.subject), fingerprint };
+  }
+}

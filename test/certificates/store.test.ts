@@ -1,0 +1,245 @@
+// Certificates over time: what is read, what replaces what is in use, and what does not.
+import { copyFileSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readPair } from '../../src/certificates/pair.ts';
+import { CertificateStore } from '../../src/certificates/store.ts';
+import type { CertificateSource, ListenTls } from '../../src/model/listener.ts';
+import { materialKey, type TlsMaterial } from '../../src/model/tls.ts';
+import { Authority, type Issued } from '../support/certificates.ts';
+import { ManualClock } from '../support/clock.ts';
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+const one = authority.issue(['one.example', '*.one.example', '10.0.0.1']);
+const two = authority.issue(['two.example'], { days: 60 });
+const expired = authority.issue(['one.example'], { days: -1 });
+const early = authority.issue(['one.example'], { days: 9, fromDays: 5 });
+
+let folder: string;
+/** A clock by which it is now, and later when that is said. */
+class DatedClock extends ManualClock {
+  private readonly startMs = Date.now();
+  shiftMs = 0;
+
+  override wallMs(): number {
+    return this.startMs + this.shiftMs + this.nowMs();
+  }
+}
+
+let clock: DatedClock;
+let sent: (readonly TlsMaterial[])[];
+let lines: { level: string; message: string }[];
+let store: CertificateStore;
+
+const log = (level: string) => (fields: object, message: string) => {
+  // No key in any record.
+  expect(JSON.stringify(fields) + message).not.toContain('PRIVATE');
+  lines.push({ level, message });
+};
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'upriver-certs-'));
+  clock = new DatedClock();
+  sent = [];
+  lines = [];
+  store = new CertificateStore({
+    clock,
+    log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    onChange: (materials) => sent.push(materials),
+  });
+});
+
+afterEach(() => {
+  store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const tlsOf = (...certificates: CertificateSource[]): ListenTls => ({
+  ...{ certificates, minVersion: '1.2', clientAuth: 'off', clientCaFile: '' },
+});
+const pairAt = (certFile: string, keyFile = certFile): CertificateSource => ({
+  ...{ kind: 'pair', certFile, keyFile },
+});
+const at = (name: string) => join(folder, name);
+const put = (issued: Issued, cert = 'a.crt', key = 'a.key') => {
+  copyFileSync(issued.certFile, at(cert));
+  copyFileSync(issued.keyFile, at(key));
+};
+/** What has changed is read when it has stood still for one look. */
+const look = (times = 2) => {
+  for (let i = 0; i < times; i += 1) clock.advance(1000);
+};
+const namesNow = () => sent.at(-1)?.flatMap(({ certificates }) => certificates.map((c) => c.names));
+
+describe('a certificate', () => {
+  it('is read with its names and dates', () => {
+    const pair = readPair(one.cert, one.key);
+    expect(pair.certificate.names).toEqual(['one.example', '*.one.example']);
+    expect(pair.untilMs - Date.now()).toBeGreaterThan(29 * 86_400_000);
+  });
+
+  it.each([
+    ['another key', one.cert, two.key, 'the key does not belong to the certificate'],
+    ['no key', one.cert, 'x', 'there is no private key in it: expected PEM'],
+    ['no certificate', 'x', one.key, 'there is no certificate in it: expected PEM'],
+    [
+      'a broken key',
+      one.cert,
+      '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----',
+      "the key can't be read: expected PEM",
+    ],
+    [
+      'a broken certificate',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----',
+      one.key,
+      "the certificate can't be read",
+    ],
+    [
+      'a locked key',
+      one.cert,
+      '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----',
+      'the key is encrypted',
+    ],
+  ])('with %s is refused', (_, cert, key, message) => {
+    expect(() => readPair(cert, key)).toThrow(message);
+  });
+});
+
+describe('files of certificates', () => {
+  it('are read, and sent with the settings they are for', () => {
+    put(one);
+    const tls = tlsOf(pairAt(at('a.crt'), at('a.key')));
+    store.follow([tls]);
+    expect(sent).toHaveLength(1);
+    expect(sent[0]![0]).toMatchObject({ key: materialKey(tls), minVersion: '1.2' });
+    expect(namesNow()).toEqual([['one.example', '*.one.example']]);
+    expect(store.problems()).toEqual([]);
+    look(5);
+    expect(sent).toHaveLength(1);
+  });
+
+  it('replace what is in use once they stand still', () => {
+    put(one);
+    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    put(two);
+    clock.advance(1000);
+    expect(sent).toHaveLength(1);
+    clock.advance(1000);
+    expect(namesNow()).toEqual([['two.example']]);
+    expect(lines).toEqual([{ level: 'info', message: 'certificate replaced' }]);
+  });
+
+  it.each([
+    ['of another key', () => copyFileSync(two.certFile, at('a.crt')), 'does not belong'],
+    ['that has expired', () => put(expired), 'has expired'],
+    ['that is not valid yet', () => put(early), 'is not valid yet'],
+    ['that is none', () => writeFileSync(at('a.crt'), 'x'), 'there is no certificate in it'],
+    ['that is gone', () => unlinkSync(at('a.crt')), 'there is no such file'],
+  ])('leave what is in use in place for one %s, and say so', (_, change, problem) => {
+    put(one);
+    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    change();
+    look();
+    expect(namesNow()).toEqual([['one.example', '*.one.example']]);
+    expect(store.problems()).toEqual([expect.stringContaining(problem)]);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]!.message).toContain('the one before stays in use');
+    look(3);
+    expect(lines).toHaveLength(1);
+    put(two);
+    look();
+    expect(store.problems()).toEqual([]);
+    expect(namesNow()).toEqual([['two.example']]);
+  });
+
+  it('are served with an error where there were none before that are better', () => {
+    put(expired);
+    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    expect(namesNow()).toEqual([['one.example']]);
+    expect(store.problems()[0]).toContain('has expired');
+  });
+
+  it('are told of before they expire, and when they have', () => {
+    put(one);
+    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    clock.shiftMs = 24 * 86_400_000;
+    expect(store.problems()).toEqual([expect.stringContaining('expires at')]);
+    clock.shiftMs = 31 * 86_400_000;
+    expect(store.problems()).toEqual([expect.stringContaining('has expired')]);
+  });
+
+  it('of a folder are those that are there, by name', () => {
+    put(two, 'b.crt', 'b.key');
+    writeFileSync(at('a.pem'), one.cert + one.key);
+    writeFileSync(at('readme.txt'), 'x');
+    store.follow([tlsOf({ kind: 'folder', dir: folder })]);
+    expect(namesNow()).toEqual([['one.example', '*.one.example'], ['two.example']]);
+    unlinkSync(at('a.pem'));
+    look();
+    expect(namesNow()).toEqual([['two.example']]);
+    unlinkSync(at('b.crt'));
+    look();
+    expect(namesNow()).toEqual([['two.example']]);
+    expect(store.problems().join()).toContain('there is no certificate');
+  });
+
+  it('of which one is broken serve the others', () => {
+    put(two, 'b.crt', 'b.key');
+    writeFileSync(at('a.crt'), 'x');
+    store.follow([tlsOf({ kind: 'folder', dir: folder })]);
+    expect(namesNow()).toEqual([['two.example']]);
+    expect(store.problems()).toEqual([expect.stringContaining('a.crt: there is no certificate')]);
+  });
+
+  it('are forgotten with their listeners', () => {
+    put(one);
+    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    store.follow([]);
+    expect(sent.at(-1)).toEqual([]);
+    expect(store.statuses()).toEqual([]);
+  });
+});
+
+describe('the key of session tickets', () => {
+  it('is the same for all, and replaced twice a day', () => {
+    put(one);
+    const source = pairAt(at('a.crt'), at('a.key'));
+    store.follow([tlsOf(source), { ...tlsOf(source), minVersion: '1.3' }]);
+    const [a, b] = sent[0]!;
+    expect(a!.ticketKey).toHaveLength(48);
+    expect(a!.ticketKey).toEqual(b!.ticketKey);
+    clock.advance(12 * 3_600_000 + 1000);
+    expect(sent.length).toBeGreaterThan(1);
+    expect(sent.at(-1)![0]!.ticketKey).not.toEqual(a!.ticketKey);
+  });
+});
+
+describe('CA certificates of clients', () => {
+  it('are read with the listeners, and again when they change', () => {
+    put(one);
+    writeFileSync(at('ca.pem'), authority.ca);
+    const source = pairAt(at('a.crt'), at('a.key'));
+    const tls: ListenTls = {
+      ...tlsOf(source),
+      ...{ clientAuth: 'require', clientCaFile: at('ca.pem') },
+    };
+    store.follow([tls]);
+    expect(sent[0]![0]!.clientCa).toBe(authority.ca);
+    writeFileSync(at('ca.pem'), `${authority.ca}${one.cert}`);
+    look();
+    expect(sent.at(-1)![0]!.clientCa).toContain(one.cert);
+    unlinkSync(at('ca.pem'));
+    look();
+    expect(sent.at(-1)![0]!.clientCa).toContain(one.cert);
+    expect(store.problems().join()).toContain('CA file');
+  });
+
+  it('that were never read refuse every client', () => {
+    put(one);
+    const source = pairAt(at('a.crt'), at('a.key'));
+    store.follow([{ ...tlsOf(source), clientAuth: 'request', clientCaFile: at('none.pem') }]);
+    expect(namesNow()).toEqual([]);
+  });
+});

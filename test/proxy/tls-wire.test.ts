@@ -1,0 +1,320 @@
+// TLS at the level of wires: what a handler sees of a connection whose other end is a real TLS client,
+// and what the client sees of how it is closed. What it relies on of Node is undocumented, so each
+// part of it is looked for here.
+import { once } from 'node:events';
+import { connect as connectPlain, type Socket } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/base/log.ts';
+import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
+import { listenWires } from '../../src/proxy/wire/listen.ts';
+import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
+import { loopback } from '../support/service.ts';
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+
+const localhost = certificateOf(['localhost'], authority.issue(['localhost']));
+const other = certificateOf(['*.example.com'], authority.issue(['*.example.com']));
+
+const tlsOf = (parts: Partial<ServerTls> = {}): ServerTls => ({
+  material: materialOf([localhost, other]),
+  protocols: [],
+  plainReply: Buffer.alloc(0),
+  ...parts,
+});
+
+let tls: ServerTls | 'refuse' | null;
+let server: WireServer;
+let seen: string[];
+let wires: Wire[];
+const clients: Socket[] = [];
+
+beforeEach(() => {
+  tls = tlsOf();
+  seen = [];
+  wires = [];
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  for (const wire of wires) wire.destroy();
+  await server.close();
+});
+
+/** A listener whose wires write down what happens to them. */
+async function serve(isFast = true): Promise<void> {
+  server = await listenWires({
+    ...{ address: loopback(), reusePort: false, readBuffer: 'shared', isFast },
+    ...{ buffers: new ReadBuffers(), log: silentLogger },
+    tls: () => tls,
+    onWire: (wire) => {
+      wires.push(wire);
+      wire.handler = {
+        onSecure: () => seen.push('secure'),
+        onBytes: (base, start, end) => seen.push(base.toString('latin1', start, end)),
+        onEnd: () => seen.push('end'),
+        onDrain: () => seen.push('drain'),
+        onClose: (error) => seen.push(`close ${error?.code ?? ''}`.trim()),
+      };
+    },
+  });
+}
+
+async function dial(options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const known = { port: server.port, host: '127.0.0.1', ca: authority.ca, servername: 'localhost' };
+  const client = connect({ ...known, allowHalfOpen: true, ...options } as ConnectionOptions);
+  clients.push(client);
+  client.on('error', () => {});
+  await once(client, 'secureConnect');
+  return client;
+}
+
+const until = (...expected: string[]) => expect.poll(() => seen, { interval: 2 }).toEqual(expected);
+
+describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
+  beforeEach(() => serve(isFast));
+
+  it('carries bytes both ways, and ends in order', async () => {
+    const client = await dial();
+    await until('secure');
+    const [wire] = wires;
+    expect(wire!.tls).toMatchObject({ version: 'TLSv1.3', serverName: 'localhost', protocol: '' });
+    client.write('ping');
+    await until('secure', 'ping');
+    wire!.write(Buffer.from('pong'));
+    const [answer] = await once(client, 'data');
+    expect(String(answer)).toBe('pong');
+    client.end();
+    await until('secure', 'ping', 'end');
+    wire!.write(Buffer.from('late'));
+    expect(String((await once(client, 'data'))[0])).toBe('late');
+    wire!.destroy();
+    await once(client, 'end');
+    await until('secure', 'ping', 'end', 'close');
+  });
+
+  it('tells an end without close_notify as an error', async () => {
+    // Tickets of TLS 1.3 that were not read yet would make a reset of it.
+    const client = await dial({ maxVersion: 'TLSv1.2' });
+    client.write('half');
+    await until('secure', 'half');
+    cutWithFin(client);
+    await until('secure', 'half', 'close ERR_TLS_TRUNCATED');
+  });
+
+  it('is told the last bytes before an end in the same segment', async () => {
+    const client = await dial();
+    await until('secure');
+    client.end('last');
+    await until('secure', 'last', 'end');
+  });
+
+  it('says close_notify when it is destroyed in order, and none when it is reset', async () => {
+    const one = await dial();
+    await until('secure');
+    wires[0]!.write(Buffer.from('whole'));
+    wires[0]!.destroy();
+    const ended = once(one, 'end');
+    expect(String((await once(one, 'data'))[0])).toBe('whole');
+    await ended;
+    const two = await dial();
+    const failed = once(two, 'error');
+    await expect.poll(() => wires.length).toBe(2);
+    await expect.poll(() => wires[1]!.isHandshaking).toBe(false);
+    wires[1]!.reset();
+    const [error] = (await failed) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+  });
+
+  it('keeps what comes after a pause, and its end, until it is resumed', async () => {
+    const client = await dial();
+    await until('secure');
+    const [wire] = wires;
+    const { handler } = wire!;
+    let taken = 0;
+    const onBytes = (base: Buffer, start: number, end: number): void => {
+      expect(base.subarray(start, end).every((byte) => byte === 120)).toBe(true);
+      taken += end - start;
+      wire!.pause();
+      setImmediate(() => wire!.resume());
+    };
+    wire!.handler = { ...handler, onBytes };
+    const bytes = Buffer.alloc(3_000_000, 'x');
+    client.end(bytes);
+    await until('secure', 'end');
+    expect(taken).toBe(bytes.length);
+  });
+
+  it('writes a lot to a slow client, and is told when it is with the system', async () => {
+    const client = await dial();
+    await until('secure');
+    client.pause();
+    const [wire] = wires;
+    const bytes = Buffer.alloc(8_000_000, 'y');
+    expect(wire!.write(bytes)).toBe(false);
+    expect(wire!.isFlushed).toBe(false);
+    const more = Buffer.from('z');
+    expect(wire!.write(more)).toBe(false);
+    // What must wait was copied.
+    more.fill('!');
+    let count = 0;
+    let last = '';
+    client.on('data', (piece: Buffer) => {
+      count += piece.length;
+      last = piece.toString('latin1', piece.length - 1);
+    });
+    client.resume();
+    await expect.poll(() => count).toBe(bytes.length + 1);
+    expect(last).toBe('z');
+    await until('secure', 'drain');
+    expect(wire!.isFlushed).toBe(true);
+  });
+
+  it('chooses the certificate by name, and takes another as soon as there is one', async () => {
+    const subject = async (servername: string) => {
+      const client = await dial({ servername, checkServerIdentity: () => undefined });
+      return (client.getPeerCertificate().subject as { CN?: string }).CN;
+    };
+    expect(await subject('localhost')).toBe('localhost');
+    expect(await subject('www.EXAMPLE.com')).toBe('*.example.com');
+    expect(await subject('a.b.example.com')).toBe('localhost');
+    tls = tlsOf({ material: materialOf([other]) });
+    expect(await subject('localhost')).toBe('*.example.com');
+  });
+
+  it('resumes sessions by tickets, those of another thread with the same key included', async () => {
+    const first = await dial();
+    first.resume();
+    const [session] = (await once(first, 'session')) as [Buffer];
+    tls = tlsOf();
+    await dial({ session });
+    await expect.poll(() => wires[1]?.tls?.isResumed).toBe(true);
+    tls = tlsOf({
+      material: materialOf([localhost], { ticketKey: new Uint8Array(48).fill(9) }),
+    });
+    await dial({ session });
+    await expect.poll(() => wires[2]?.tls?.isResumed).toBe(false);
+  });
+
+  it('negotiates a protocol', async () => {
+    tls = tlsOf({ protocols: ['h2', 'http/1.1'] });
+    const client = await dial({ ALPNProtocols: ['http/1.1', 'h2'] });
+    expect(client.alpnProtocol).toBe('h2');
+    await expect.poll(() => wires[0]?.tls?.protocol).toBe('h2');
+  });
+});
+
+describe('clients with certificates', () => {
+  const alice = authority.issue([], { subject: '/O=Example, Inc/CN=alice' });
+  const stranger = new Authority('other CA');
+  afterAll(() => stranger.remove());
+  const mallory = stranger.issue([], { subject: '/CN=mallory' });
+  const asking = (clientAuth: 'request' | 'require') =>
+    tlsOf({ material: materialOf([localhost], { clientAuth, clientCa: authority.ca }) });
+  beforeEach(() => serve());
+
+  it.each(['request', 'require'] as const)('are known by them (%s)', async (clientAuth) => {
+    tls = asking(clientAuth);
+    await dial({ cert: alice.cert, key: alice.key });
+    await until('secure');
+    expect(wires[0]!.tls!.peer).toEqual({
+      subject: 'CN=alice,O=Example\\, Inc',
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+  });
+
+  it('are refused with one of another CA', async () => {
+    tls = asking('request');
+    await dial({ cert: mallory.cert, key: mallory.key });
+    await until('close ERR_TLS_PEER_CERTIFICATE');
+  });
+
+  it('are refused without one where it is required, and unknown where it is not', async () => {
+    tls = asking('require');
+    await dial();
+    await until('close ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE');
+    seen = [];
+    tls = asking('request');
+    await dial();
+    await until('secure');
+    expect(wires[1]!.tls!.peer).toBeNull();
+  });
+
+  it('are asked for it again where a session was begun without being asked', async () => {
+    const first = await dial();
+    first.resume();
+    const [session] = (await once(first, 'session')) as [Buffer];
+    tls = asking('require');
+    await dial({ session });
+    await until('secure', 'close ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE');
+  });
+});
+
+describe('a handshake that fails', () => {
+  beforeEach(() => serve());
+
+  it.each([
+    ['garbage', '\x00\x01\x02 nothing of the kind', /^close ERR_SSL_/],
+    ['a request in plain', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', /^close ERR_SSL_HTTP_REQUEST/],
+    ['nothing at all', '', /^close/],
+  ])('is told: %s', async (_, text, expected) => {
+    const client = connectPlain(server.port, '127.0.0.1');
+    clients.push(client);
+    client.on('error', () => {});
+    await once(client, 'connect');
+    if (text === '') client.end();
+    else client.write(text, 'latin1');
+    await expect.poll(() => seen.join()).toMatch(expected);
+  });
+
+  it('answers a request in plain', async () => {
+    tls = tlsOf({ plainReply: Buffer.from('no TLS') });
+    const client = connectPlain(server.port, '127.0.0.1');
+    clients.push(client);
+    let text = '';
+    client.on('data', (bytes) => {
+      text += String(bytes);
+    });
+    client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(client, 'end');
+    expect(text).toBe('no TLS');
+    client.end();
+    await until('close ERR_SSL_HTTP_REQUEST');
+  });
+
+  it('is for want of a version that both speak', async () => {
+    tls = tlsOf({ material: materialOf([localhost], { minVersion: '1.3' }) });
+    const refused = dial({ maxVersion: 'TLSv1.2' });
+    await expect(refused).rejects.toThrow(/alert protocol version/i);
+    await until('close ERR_SSL_UNSUPPORTED_PROTOCOL');
+  });
+
+  it('is refused where there is no certificate', async () => {
+    tls = 'refuse';
+    await expect(dial()).rejects.toThrow();
+    expect(seen).toEqual([]);
+  });
+});
+
+describe('a client that renegotiates', () => {
+  it('is refused', async () => {
+    await serve();
+    const client = await dial({ maxVersion: 'TLSv1.2' });
+    const [, error] = await new Promise<[null, Error | null]>((resolve) => {
+      client.renegotiate({}, (problem) => resolve([null, problem]));
+      client.on('error', (problem) => resolve([null, problem]));
+    });
+    expect(error?.message).toMatch(/no renegotiation|closed|disconnected/i);
+  });
+});
+
+/** Closes the connection with a FIN, without a word of TLS. */
+function cutWithFin(client: TLSSocket): void {
+  const { _handle: handle } = client as unknown as {
+    _handle: { _parent: { close(): void }; close: () => void };
+  };
+  handle.close = () => {};
+  handle._parent.close();
+}
