@@ -12,7 +12,10 @@ import type { OpenConsul } from './discovery/consul/transport.ts';
 import type { DockerProvider } from './discovery/docker/provider.ts';
 import type { EtcdProvider } from './discovery/etcd/provider.ts';
 import type { OpenEtcd } from './discovery/etcd/transport.ts';
+import type { Files } from './discovery/file/door.ts';
+import type { FileProvider } from './discovery/file/provider.ts';
 import { type Resolve, resolveName } from './discovery/host-names.ts';
+import type { HttpProvider, OpenHttp } from './discovery/http/provider.ts';
 import { addressesOfNames } from './discovery/listen-names.ts';
 import type { Probe } from './health/checker.ts';
 import { probe } from './health/probe.ts';
@@ -44,6 +47,18 @@ export interface DockerParts {
   readonly hostname: string;
 }
 
+/** What follows files, and the way to them. */
+export interface FileParts {
+  readonly FileProvider: typeof FileProvider;
+  readonly files: Files;
+}
+
+/** What follows URLs, and the way to their servers. */
+export interface HttpParts {
+  readonly HttpProvider: typeof HttpProvider;
+  readonly open: OpenHttp;
+}
+
 export interface Doors {
   readonly clock: Clock;
   readonly random: Random;
@@ -51,6 +66,8 @@ export interface Doors {
   readonly loadConsul: () => Promise<ConsulParts>;
   readonly loadEtcd: () => Promise<EtcdParts>;
   readonly loadDocker: () => Promise<DockerParts>;
+  readonly loadFile: () => Promise<FileParts>;
+  readonly loadHttp: () => Promise<HttpParts>;
   /** Host names in the place of addresses. */
   readonly resolve: Resolve;
   /** The addresses of the host names that are listened on, by name. Never rejects. */
@@ -75,6 +92,8 @@ export const nodeDoors: Doors = {
   loadConsul,
   loadEtcd,
   loadDocker,
+  loadFile,
+  loadHttp,
   resolve: resolveName,
   resolveListens: addressesOfNames,
   probe,
@@ -117,4 +136,20 @@ async function loadDocker(): Promise<DockerParts> {
     import('./containers/door.ts'),
   ]);
   return { DockerProvider, open: openEngine, hasSocket, hostname: hostname() };
+}
+
+async function loadFile(): Promise<FileParts> {
+  const [{ FileProvider }, { nodeFiles }] = await Promise.all([
+    import('./discovery/file/provider.ts'),
+    import('./discovery/file/door.ts'),
+  ]);
+  return { FileProvider, files: nodeFiles };
+}
+
+async function loadHttp(): Promise<HttpParts> {
+  const [{ HttpProvider }, { HttpPools }] = await Promise.all([
+    import('./discovery/http/provider.ts'),
+    import('./discovery/http-pools.ts'),
+  ]);
+  return { HttpProvider, open: (tls) => new HttpPools(tls) };
 }

@@ -53,6 +53,16 @@ const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = 
     const { clock, random, resolve } = doors;
     return new DockerProvider({ settings, clock, random, resolve, log, isGoodSetting, ...ways });
   },
+  file: async (settings, { doors, log }) => {
+    const { FileProvider, files } = await doors.loadFile();
+    const { clock, resolve } = doors;
+    return new FileProvider({ settings, clock, log, files, resolve });
+  },
+  http: async (settings, { doors, log }) => {
+    const { HttpProvider, open } = await doors.loadHttp();
+    const { clock, random, resolve } = doors;
+    return new HttpProvider({ settings, clock, random, log, open, resolve });
+  },
 };
 
 // Their own keys.

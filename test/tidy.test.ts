@@ -10,7 +10,9 @@ const root = join(import.meta.dirname, '..');
 const sharedByProviders = [
   ...['src/discovery/exchanges.ts', 'src/discovery/host-names.ts'],
   ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
-  'src/discovery/self-description.ts',
+  ...['src/discovery/self-description.ts', 'src/discovery/host-port.ts'],
+  ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
+  ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts'],
 ];
 
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
@@ -34,6 +36,21 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/provider.ts',
   ],
   'src/discovery/self-description.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
+  'src/discovery/host-port.ts': ['src/base'],
+  'src/discovery/followed-instances.ts': [
+    ...['src/base', 'src/model', 'src/discovery/host-names.ts', 'src/discovery/provider.ts'],
+  ],
+  'src/discovery/listed-services.ts': [
+    ...['src/base', 'src/model', 'src/discovery/provider.ts'],
+    'src/discovery/followed-instances.ts',
+  ],
+  'src/discovery/origins.ts': [
+    ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
+  ],
+  'src/discovery/target-groups.ts': [
+    ...['src/base', 'src/model', 'src/discovery/followed-instances.ts'],
+    ...['src/discovery/host-port.ts', 'src/discovery/listed-services.ts'],
+  ],
   // A provider has a folder, and knows no other.
   ...Object.fromEntries(
     foldersOf('src/discovery').map((folder) => [
@@ -67,6 +84,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/containers',
     'src/discovery/consul',
     'src/discovery/docker',
+    'src/discovery/file',
+    'src/discovery/http',
     'src/discovery/etcd',
     'src/discovery/host-names.ts',
     'src/discovery/http-pools.ts',
@@ -138,7 +157,7 @@ function neutralFiles(): string[] {
 
 /** Third-party packages -> where they may be imported. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  yaml: ['src/config', 'src/cli'],
+  yaml: ['src/config', 'src/cli', 'src/discovery/file'],
   zod: ['src/config'],
   consul: ['src/discovery/consul'],
   undici: ['src/discovery', 'src/health', 'src/containers/door.ts', 'src/registrar/door.ts'],

@@ -83,6 +83,8 @@ export class SimProcess {
       random: kernel.chance(`process ${number}`).next,
       loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, LockWatch, open }),
       loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
+      loadFile: () => Promise.reject(new Error('there are no files in a simulation')),
+      loadHttp: () => Promise.reject(new Error('there are no URLs in a simulation')),
       loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.

@@ -11,7 +11,10 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_CONFIG',
     help: 'YAML file, watched and applied while running',
   },
-  ...FOLLOWED_NAMES.map((name) => ({ name, isRepeatable: true, ...FOLLOWED[name].flag })),
+  ...FOLLOWED_NAMES.flatMap((name) => {
+    const { flag } = FOLLOWED[name];
+    return flag === null ? [] : [{ name, isRepeatable: true, ...flag }];
+  }),
   {
     name: 'static',
     value: 'NAME=HOST:PORT,...',

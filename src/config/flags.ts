@@ -55,7 +55,7 @@ export function fromFlags(flags: RunFlags): {
     if (!places?.length) continue;
     const named = places.filter((place) => place !== '');
     // Without a value it is followed where it is by default.
-    if (named.length === 0 && FOLLOWED[name].flag.isOptional === true) {
+    if (named.length === 0 && FOLLOWED[name].flag?.isOptional === true) {
       put(`registries.${name}`, {}, `--${name}`);
     } else put(`registries.${name}.${FOLLOWED[name].place}`, places, `--${name}`);
   }

@@ -334,6 +334,23 @@ export const agentAddress = parsed({
   form: textForm(AGENT),
 });
 
+/** The path of a file with target groups: `*` stands in its last part alone. */
+export const targetPath = z
+  .string()
+  .regex(/^(?:[^*\0]*\/)?[^/\0]+$/, 'expected the path of a file, whose last part alone may have *')
+  .meta({ form: textForm('(?:[^*\\0]*/)?[^/\\0]+') });
+
+/** An http or https URL without user and fragment. */
+export const targetUrl = parsed<{ readonly url: string }>({
+  parse: (text) => {
+    const url = /^https?:\/\//.test(text) ? URL.parse(text) : null;
+    if (url === null || url.username !== '' || url.password !== '' || url.hash !== '') return null;
+    return { url: url.href };
+  },
+  expected: 'http://HOST/PATH or https://HOST/PATH, without user and fragment',
+  form: textForm('https?://[^@#]+'),
+}).transform(({ url }) => url);
+
 /** Where a container engine answers, as DOCKER_HOST says it. */
 export const engineAddress = parsed({
   parse: (text) => {

@@ -44,6 +44,8 @@ export interface Load {
   /** Answers so far. */
   readonly ok: number;
   readonly failures: readonly Failure[];
+  /** Answers so far, by the endpoint that gave them. */
+  readonly byEndpoint: ReadonlyMap<string, number>;
   /** Resolves when `count` more requests have been answered or failed. */
   next(count: number): Promise<void>;
   /** Starts no more, waits for what is in flight. */
@@ -124,6 +126,7 @@ export function startLoad(options: LoadOptions): Load {
       return ok;
     },
     failures,
+    byEndpoint,
     next,
     async stop() {
       clearInterval(timer);

@@ -5,6 +5,8 @@ import { isTree, type Tree } from '../tree.ts';
 import { buildConsul, consulDescribes, consulSchema } from './consul.ts';
 import { buildDocker, dockerDescribes, dockerSchema } from './docker.ts';
 import { buildEtcd, etcdDescribes, etcdSchema } from './etcd.ts';
+import { buildFile, fileSchema } from './file.ts';
+import { buildHttpRegistry, httpRegistrySchema } from './http.ts';
 
 interface RegistrySchema<S extends z.ZodType, T> {
   /** What `registries.NAME` may hold. */
@@ -37,6 +39,18 @@ const ROWS = {
     description: 'Follow the containers of Docker or Podman.',
     build: buildDocker,
     describes: dockerDescribes,
+  }),
+  file: row({
+    schema: fileSchema,
+    description: 'Follow files with target groups.',
+    build: buildFile,
+    describes: () => true,
+  }),
+  http: row({
+    schema: httpRegistrySchema,
+    description: 'Follow URLs with target groups.',
+    build: buildHttpRegistry,
+    describes: () => true,
   }),
 } satisfies { [N in FollowedRegistry]: RegistrySchema<z.ZodType, RegistrySettings[N]> };
 

@@ -16,14 +16,14 @@ export interface FollowedRow extends RegistryRow {
    * another does not.
    */
   readonly place: string;
-  /** The flag of `run` that sets `place`: its name is the registry's. */
+  /** The flag of `run` that sets `place`, if there is one: its name is the registry's. */
   readonly flag: {
     readonly value: string;
     /** It may stand without a value: the default is meant. */
     readonly isOptional?: boolean;
     readonly environment: string;
     readonly help: string;
-  };
+  } | null;
   /** Variables of the environment, and the key below `registries.NAME` that each sets. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -84,6 +84,8 @@ export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
     },
     variables: { DOCKER_HOST: 'address' },
   },
+  file: { title: 'files', from: [], place: 'path', flag: null, variables: {} },
+  http: { title: 'HTTP', from: [], place: 'url', flag: null, variables: {} },
 };
 
 /** Everything that `from.registry` may name. */

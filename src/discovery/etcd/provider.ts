@@ -7,6 +7,7 @@ import { BOUNDS } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
 import { Exchanges } from '../exchanges.ts';
+import type { Word } from '../followed-instances.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { Secret } from '../secret.ts';
@@ -14,7 +15,7 @@ import { ApiSet } from './api-set.ts';
 import { EtcdClient } from './client.ts';
 import { Doubts } from './doubt.ts';
 import type { EtcdError } from './error.ts';
-import { FollowedService, type Word, wantsPort } from './followed-service.ts';
+import { FollowedService, wantsPort } from './followed-service.ts';
 import { canonicalName } from './layout.ts';
 import { type Api, Stock } from './stock.ts';
 import type { OpenEtcd } from './transport.ts';
@@ -204,7 +205,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   private tell(service: FollowedService, word: Word): void {
     const name = this.nameOf(service.source);
     const records = this.stock.recordsOf(name);
-    service.take({ records, order: this.stock.orderOf(name) }, word);
+    service.takeRecords({ records, order: this.stock.orderOf(name) }, word);
   }
 
   private noteDescribed(service: string): void {
@@ -257,7 +258,8 @@ export class EtcdProvider implements Provider, WatchEvents {
   private followOne(source: ServiceSource): FollowedService {
     const { clock, log, resolve } = this.options;
     const onUpdate = (update: Update): void => this.onUpdate?.(update);
-    return new FollowedService({ clock, log, resolve, source, onUpdate });
+    const provider = this.name;
+    return new FollowedService({ provider, clock, log, resolve, source, onUpdate });
   }
 
   private removal(source: ServiceSource, { receivedMs, change }: Word): Update {

@@ -1,7 +1,7 @@
 // What the value of a key says: pure. A value that is wrong spoils itself alone, and says so.
-import { parseIp } from '../../base/ip-address.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import { BOUNDS } from '../../model/bounds.ts';
+import { isHost, portOf, readHostPort } from '../host-port.ts';
 import { fieldsOf } from './json.ts';
 import type { EtcdLayout } from './layout.ts';
 
@@ -27,8 +27,6 @@ export interface ReadingRules {
 const WEIGHT_MAX = 1_000_000;
 const SHOWN_CHARS = 100;
 const ADDRESS = 'expected IP:PORT, [IPv6]:PORT, HOST:PORT, or JSON with host and port';
-const LABEL = /^[a-z0-9_][a-z0-9_-]{0,62}$/i;
-const NAME_MAX = 253;
 
 /** What the record `leaf` of a service says. */
 export function readRecord(leaf: string, value: string, rules: ReadingRules): Reading {
@@ -57,12 +55,8 @@ function readPort(value: string): Reading | null {
 
 /** Returns what is wrong as text. */
 function readAddress(text: string): Reading | string {
-  const match = /^(?:\[([^\]]*)\]|(.*)):(\d{1,5})$/s.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? '';
-  const port = portOf(match?.[3] ?? '');
-  const isBracketed = match?.[1] !== undefined;
-  if (port === null || !isHost(host) || (isBracketed && !host.includes(':'))) return ADDRESS;
-  return { kind: 'instance', host: host.toLowerCase(), port, weight: 1 };
+  const read = readHostPort(text);
+  return read === null ? ADDRESS : { kind: 'instance', ...read, weight: 1 };
 }
 
 /** {"host": ..., "port": ..., "weight": ...}, as SkyDNS, Registrator's skydns2 and nerve have it. */
@@ -88,22 +82,6 @@ function weightOf(value: unknown, layout: EtcdLayout): number | null {
   if (typeof value !== 'number' || !(value >= 0 && value <= WEIGHT_MAX)) return null;
   // To SkyDNS 0 is a record that says nothing of its weight.
   return layout === 'skydns' && value === 0 ? 1 : value;
-}
-
-function portOf(value: unknown): number | null {
-  if (typeof value === 'string' && !/^\d{1,5}$/.test(value)) return null;
-  const port = typeof value === 'string' ? Number(value) : value;
-  return typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
-    ? port
-    : null;
-}
-
-function isHost(host: string): boolean {
-  if (host.includes(':')) return parseIp(host) !== null && !host.includes('%');
-  // Digits and dots alone are an address, or a wrong one.
-  if (/^[\d.]*$/.test(host)) return parseIp(host) !== null && !/(^|\.)0\d/.test(host);
-  const labels = host.replace(/\.$/, '').split('.');
-  return host.length <= NAME_MAX && labels.every((label) => LABEL.test(label));
 }
 
 function shown(text: string): string {

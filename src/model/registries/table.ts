@@ -4,12 +4,16 @@ import type { ListenRule } from '../listener.ts';
 import type { ConsulSettings } from './consul.ts';
 import type { DockerSettings } from './docker.ts';
 import type { EtcdSettings } from './etcd.ts';
+import type { FileSettings } from './file.ts';
+import type { HttpSettings } from './http.ts';
 
 /** By the key in `registries`. */
 export interface RegistrySettings {
   readonly consul: ConsulSettings;
   readonly etcd: EtcdSettings;
   readonly docker: DockerSettings;
+  readonly file: FileSettings;
+  readonly http: HttpSettings;
 }
 
 /** What is followed by a key of `registries`. */

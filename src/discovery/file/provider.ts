@@ -1,0 +1,200 @@
+// The file provider: target groups from files, read again when they change.
+import { parse as parseYaml } from 'yaml';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import type { Logger } from '../../base/log.ts';
+import { Turns } from '../../base/turns.ts';
+import { BOUNDS, formatBound } from '../../model/bounds.ts';
+import type { FileSettings } from '../../model/registries/file.ts';
+import type { ServiceSource } from '../../model/source.ts';
+import { Exchanges } from '../exchanges.ts';
+import type { Resolve } from '../host-names.ts';
+import { ListedServices } from '../listed-services.ts';
+import { Origins } from '../origins.ts';
+import type { Provider, ProviderStatus, Update } from '../provider.ts';
+import { readTargets, type Targets } from '../target-groups.ts';
+import type { Files } from './door.ts';
+
+/** Whoever writes a file may take a while: it is read when nothing has changed for so long. */
+const SETTLE_MS = 50;
+/** Where nothing says that a file has changed (network mounts), it is looked at so often. */
+const LOOK_MS = 30_000;
+
+export interface FileProviderOptions {
+  readonly settings: FileSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly files: Files;
+  readonly resolve: Resolve;
+}
+
+export class FileProvider implements Provider {
+  readonly name = 'file';
+  private readonly options: FileProviderOptions;
+  private readonly services: ListedServices;
+  private readonly exchanges: Exchanges;
+  private readonly origins = new Origins();
+  /** What each file said when it was read last, to pass over what is the same. */
+  private readonly texts = new Map<string, string>();
+  private watchers: { close(): void }[] = [];
+  private timer: Timer | null = null;
+  private isReading = false;
+  private isAskedAgain = false;
+  private hasRead = false;
+  private isStopped = false;
+
+  constructor(options: FileProviderOptions) {
+    this.options = options;
+    const { clock, log, resolve } = options;
+    this.services = new ListedServices({ provider: this.name, clock, log, resolve });
+    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+  }
+
+  follow(sources: readonly ServiceSource[]): void {
+    this.services.follow(sources);
+  }
+
+  start(onUpdate: (update: Update) => void): void {
+    const { settings, files, log } = this.options;
+    this.services.start(onUpdate);
+    this.watchers = settings.paths.map((path) =>
+      files.watch(
+        path,
+        () => this.readSoon(),
+        (err) => log.warn({ path, err }, `can't watch; it is read every ${LOOK_MS / 1000} s`),
+      ),
+    );
+    void this.read();
+  }
+
+  status(): ProviderStatus {
+    const { lastSyncMs, errors, lastError } = this.exchanges;
+    return {
+      name: this.name,
+      isSynced: this.hasRead && this.services.isSynced,
+      ...{ lastSyncMs, errors, lastError },
+      address: this.options.settings.paths.join(', '),
+      watches: this.watchers.length,
+    };
+  }
+
+  stop(): Promise<void> {
+    this.isStopped = true;
+    this.timer?.cancel();
+    for (const watcher of this.watchers) watcher.close();
+    this.services.close();
+    return Promise.resolve();
+  }
+
+  private readSoon(): void {
+    if (this.isStopped) return;
+    this.awaitRead(SETTLE_MS);
+  }
+
+  private awaitRead(delayMs: number): void {
+    this.timer?.cancel();
+    this.timer = this.options.clock.setTimer(delayMs, () => void this.read());
+  }
+
+  /** One after the other: what changes meanwhile is read in the end. */
+  private async read(): Promise<void> {
+    if (this.isReading) {
+      this.isAskedAgain = true;
+      return;
+    }
+    this.isReading = true;
+    do {
+      this.isAskedAgain = false;
+      await this.readAll();
+    } while (this.isAskedAgain && !this.isStopped);
+    this.isReading = false;
+    if (!this.isStopped) this.awaitRead(LOOK_MS);
+  }
+
+  private async readAll(): Promise<void> {
+    const { clock, settings } = this.options;
+    const turns = new Turns(clock);
+    const present = new Set<string>();
+    const changed: string[] = [];
+    for (const path of settings.paths) {
+      const files = this.listed(path);
+      for (const file of files) {
+        present.add(file);
+        if (this.readOne(file)) changed.push(file);
+        if (turns.isOver) await turns.next();
+        if (this.isStopped) return;
+      }
+    }
+    for (const file of [...this.texts.keys()]) {
+      if (present.has(file)) continue;
+      this.texts.delete(file);
+      this.exchanges.forget(file);
+    }
+    const hasLost = this.origins.keepOnly(present);
+    // A file that could never be read may have anything in it.
+    const isWhole = [...present].every((file) => this.origins.has(file));
+    const isFirst = !this.hasRead && isWhole;
+    this.hasRead ||= isWhole;
+    if (!this.hasRead || (!isFirst && !hasLost && changed.length === 0)) return;
+    const change = `${changed.join(', ') || 'a file'} ${changed.length === 0 ? 'is gone' : 'read'}`;
+    this.services.take(this.origins.merged(), { doubt: '', change, receivedMs: clock.nowMs() });
+  }
+
+  /** The files of a path; those that are known, where it can't be listed now. */
+  private listed(path: string): readonly string[] {
+    try {
+      const files = this.options.files.list(path);
+      this.exchanges.forget(path);
+      return files;
+    } catch (error) {
+      this.fail(path, error);
+      return [...this.texts.keys()];
+    }
+  }
+
+  /** True where it says something else than before. A file that is wrong leaves what it said. */
+  private readOne(file: string): boolean {
+    try {
+      const text = this.options.files.read(file, BOUNDS.targetFile.max);
+      if (this.texts.get(file) === text) return false;
+      const { list, problem } = this.targetsOf(file, text);
+      this.origins.set(file, list);
+      this.texts.set(file, text);
+      this.exchanges.answered(file, file);
+      this.exchanges.tellExcess(file, problem);
+      return true;
+    } catch (error) {
+      // It is told again, and read again, when it is another text.
+      this.texts.delete(file);
+      this.fail(file, error);
+      return false;
+    }
+  }
+
+  private targetsOf(file: string, text: string): Targets {
+    const { tagPrefix } = this.options.settings;
+    // A file that is named for its service needs no label.
+    const service = /([^/]+?)(?:\.[^./]*)?$/.exec(file)?.[1] ?? '';
+    const targets = readTargets(parseTargets(file, text), { service, tagPrefix });
+    if (targets === null) {
+      throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
+    }
+    return targets;
+  }
+
+  private fail(what: string, error: unknown): void {
+    const code = codeOf(error) ?? 'not-read';
+    const failure = { code, message: `${what}: ${messageOf(error)}`, isRefusal: false };
+    this.exchanges.failed(what, failure, what);
+  }
+}
+
+/** JSON where the name says so, else YAML, which takes longer. Throws what the parser says. */
+function parseTargets(file: string, text: string): unknown {
+  if (file.endsWith('.json')) return JSON.parse(text);
+  const bound = BOUNDS.targetYaml;
+  if (text.length > bound.max) {
+    throw new CodedError('too-large', `YAML of more than ${formatBound(bound)}: write it as .json`);
+  }
+  return parseYaml(text, { maxAliasCount: 100 });
+}

@@ -1,0 +1,107 @@
+// The HTTP provider: target groups from URLs, asked for again and again (Prometheus' http_sd).
+// https://prometheus.io/docs/prometheus/latest/http_sd/
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/prng.ts';
+import type { HttpSettings } from '../../model/registries/http.ts';
+import type { TlsSettings } from '../../model/registries/tls.ts';
+import type { ServiceSource } from '../../model/source.ts';
+import { Exchanges } from '../exchanges.ts';
+import type { Resolve } from '../host-names.ts';
+import type { PoolChannel } from '../http-pools.ts';
+import { ListedServices } from '../listed-services.ts';
+import { Origins } from '../origins.ts';
+import type { Provider, ProviderStatus, Update } from '../provider.ts';
+import { Secret } from '../secret.ts';
+import { UrlPoll } from './url-poll.ts';
+
+/** The way to the servers. */
+export interface HttpTransport {
+  to(address: string): Pick<PoolChannel, 'get'>;
+  close(): Promise<void>;
+}
+
+export type OpenHttp = (tls: TlsSettings) => HttpTransport;
+
+export interface HttpProviderOptions {
+  readonly settings: HttpSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly open: OpenHttp;
+  readonly resolve: Resolve;
+}
+
+export class HttpProvider implements Provider {
+  readonly name = 'http';
+  private readonly clock: Clock;
+  private readonly settings: HttpSettings;
+  private readonly services: ListedServices;
+  private readonly exchanges: Exchanges;
+  private readonly origins = new Origins();
+  private readonly transport: HttpTransport;
+  private readonly polls: readonly UrlPoll[];
+
+  constructor({ settings, clock, random, log, open, resolve }: HttpProviderOptions) {
+    this.clock = clock;
+    this.settings = settings;
+    this.services = new ListedServices({ provider: this.name, clock, log, resolve });
+    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.transport = open(settings.tls);
+    const secret = new Secret({
+      text: settings.token,
+      file: settings.tokenFile,
+      key: 'token_file',
+    });
+    const { transport, exchanges } = this;
+    this.polls = settings.urls.map(
+      (url) =>
+        new UrlPoll({
+          ...{ url, settings, clock, random, transport, exchanges },
+          token: () => secret.read(),
+          onTargets: ({ list, problem, doubt }) => {
+            this.origins.set(url, list);
+            exchanges.tellExcess(url, problem);
+            this.tell(url, doubt);
+          },
+        }),
+    );
+  }
+
+  follow(sources: readonly ServiceSource[]): void {
+    this.services.follow(sources);
+  }
+
+  start(onUpdate: (update: Update) => void): void {
+    this.services.start(onUpdate);
+    for (const poll of this.polls) poll.start();
+  }
+
+  status(): ProviderStatus {
+    const { lastSyncMs, errors, lastError } = this.exchanges;
+    return {
+      name: this.name,
+      isSynced: this.isWhole && this.services.isSynced,
+      ...{ lastSyncMs, errors, lastError },
+      address: this.settings.urls.join(', '),
+      watches: this.polls.length,
+    };
+  }
+
+  async stop(): Promise<void> {
+    for (const poll of this.polls) poll.stop();
+    this.services.close();
+    await this.transport.close();
+  }
+
+  /** Every URL was answered once. */
+  private get isWhole(): boolean {
+    return this.settings.urls.every((url) => this.origins.has(url));
+  }
+
+  private tell(url: string, doubt: string): void {
+    if (!this.isWhole) return;
+    const word = { doubt, change: `${url} answers`, receivedMs: this.clock.nowMs() };
+    this.services.take(this.origins.merged(), word);
+  }
+}

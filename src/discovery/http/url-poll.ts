@@ -1,0 +1,185 @@
+// One URL that is asked for target groups: at its interval, with what is known of the last answer, so
+// that one that is the same costs nothing. What an answer lacks is doubted where the server failed
+// before it, or where it lists nothing at all: the next answer settles it.
+import type { Clock, Timer } from '../../base/clock.ts';
+import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import type { Random } from '../../base/prng.ts';
+import { BOUNDS, formatBound } from '../../model/bounds.ts';
+import type { HttpSettings } from '../../model/registries/http.ts';
+import type { Exchanges } from '../exchanges.ts';
+import type { PoolResponse } from '../http-pools.ts';
+import { readTargets, type Targets } from '../target-groups.ts';
+import type { HttpTransport } from './provider.ts';
+
+const DEADLINE_MS = 10_000;
+/** Intervals are shortened or lengthened by up to this share, so that many pollers don't keep step. */
+const JITTER = 0.1;
+/** Refusals, after which asking more often changes nothing. */
+const REFUSALS = new Set([401, 403, 404, 410]);
+
+export interface UrlPollOptions {
+  readonly url: string;
+  readonly settings: HttpSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: HttpTransport;
+  readonly exchanges: Exchanges;
+  /** Throws where its file can't be read. */
+  readonly token: () => string;
+  /** The answer is another one, or is not in doubt any more. */
+  readonly onTargets: (targets: Targets & { readonly doubt: string }) => void;
+}
+
+export class UrlPoll {
+  private readonly options: UrlPollOptions;
+  private readonly origin: string;
+  private readonly path: string;
+  private timer: Timer | null = null;
+  private aborter: AbortController | null = null;
+  private validators: Readonly<Record<string, string>> = {};
+  private targets: Targets | null = null;
+  private hasFailed = false;
+  private doubt = '';
+  private isStopped = false;
+
+  constructor(options: UrlPollOptions) {
+    this.options = options;
+    const { origin, pathname, search } = new URL(options.url);
+    this.origin = origin;
+    this.path = pathname + search;
+  }
+
+  start(): void {
+    void this.poll();
+  }
+
+  stop(): void {
+    this.isStopped = true;
+    this.timer?.cancel();
+    this.aborter?.abort();
+  }
+
+  private async poll(): Promise<void> {
+    const { exchanges, url, clock, random, settings } = this.options;
+    try {
+      await this.ask();
+      if (this.isStopped) return;
+      exchanges.answered(url, this.origin);
+      this.hasFailed = false;
+    } catch (error) {
+      if (this.isStopped) return;
+      this.hasFailed = true;
+      exchanges.failed(url, failureOf(error), this.origin);
+    }
+    const waitMs = settings.intervalMs * (1 + JITTER * (2 * random() - 1));
+    this.timer = clock.setTimer(waitMs, () => void this.poll());
+  }
+
+  private async ask(): Promise<void> {
+    const { clock, transport, settings } = this.options;
+    const aborter = new AbortController();
+    this.aborter = aborter;
+    const deadlineMs = Math.min(DEADLINE_MS, Math.max(1000, settings.intervalMs));
+    const deadline = clock.setTimer(deadlineMs, () => {
+      aborter.abort(new CodedError('timeout', `no whole answer within ${deadlineMs} ms`));
+    });
+    try {
+      const { path, origin } = this;
+      const headers = { ...this.headers(), ...this.validators };
+      const response = await transport.to(origin).get({ path, headers, signal: aborter.signal });
+      await this.take(response);
+    } finally {
+      deadline.cancel();
+      this.aborter = null;
+    }
+  }
+
+  private headers(): Record<string, string> {
+    const { settings, token } = this.options;
+    const secret = token();
+    return {
+      accept: 'application/json',
+      'user-agent': 'upriver',
+      'x-prometheus-refresh-interval-seconds': String(settings.intervalMs / 1000),
+      ...(secret === '' ? {} : { authorization: `Bearer ${secret}` }),
+    };
+  }
+
+  private async take({ status, headers, body }: PoolResponse): Promise<void> {
+    const isOk = status === 200;
+    // What is refused is read as well, so that the connection can be used again.
+    const text = await readText(
+      body,
+      isOk ? BOUNDS.targetAnswer.max : BOUNDS.targetError.max,
+      isOk,
+    );
+    if (this.isStopped) return;
+    if (status === 304 && this.targets !== null) return this.settle(this.targets, false);
+    if (!isOk) throw new CodedError(`http-${status}`, `answered ${status}`);
+    const { service, tagPrefix } = this.options.settings;
+    const targets = readTargets(parseJson(text), { service, tagPrefix });
+    if (targets === null) {
+      throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
+    }
+    this.validators = validatorsOf(headers);
+    this.settle(targets, true);
+  }
+
+  /** The server's word; `isNew`: it sent it whole. */
+  private settle(targets: Targets, isNew: boolean): void {
+    const was = this.targets;
+    const isBare = (one: Targets | null) => one === null || count(one) === 0;
+    const hasEmptied = isBare(targets) && !isBare(was);
+    const before = this.doubt;
+    this.doubt = '';
+    if (this.hasFailed && was !== null) this.doubt = 'first answer after a failure';
+    else if (hasEmptied) this.doubt = 'the list is empty';
+    this.targets = targets;
+    if (isNew || before !== this.doubt) this.options.onTargets({ ...targets, doubt: this.doubt });
+  }
+}
+
+function count({ list }: Targets): number {
+  return [...list.values()].reduce((sum, { instances }) => sum + instances.length, 0);
+}
+
+function validatorsOf({ etag, ...headers }: PoolResponse['headers']): Record<string, string> {
+  const modified = headers['last-modified'];
+  return {
+    ...(typeof etag === 'string' ? { 'if-none-match': etag } : {}),
+    ...(typeof modified === 'string' ? { 'if-modified-since': modified } : {}),
+  };
+}
+
+/** The body as text. Throws beyond `bytesMax` where it is wanted whole. */
+async function readText(
+  body: AsyncIterable<Buffer>,
+  bytesMax: number,
+  isWhole: boolean,
+): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) {
+      if (!isWhole) break;
+      throw new CodedError('too-large', `answered more than ${formatBound(BOUNDS.targetAnswer)}`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new CodedError('not-json', 'answered what is not JSON');
+  }
+}
+
+function failureOf(error: unknown) {
+  const code = codeOf(error) ?? 'failed';
+  const isRefusal = REFUSALS.has(Number(code.replace('http-', '')));
+  return { code, message: messageOf(error), isRefusal };
+}

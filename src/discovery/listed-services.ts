@@ -1,0 +1,99 @@
+// The services of a registry that hands out its whole list at once: those that configuration names, and
+// those that say of themselves where they want to be served. Knows nothing of how the list is had.
+import { BOUNDS } from '../model/bounds.ts';
+import { plainSource, type ServiceSource, sourceKey } from '../model/source.ts';
+import {
+  FollowedInstances,
+  type FollowedInstancesOptions,
+  type Listed,
+  type Word,
+} from './followed-instances.ts';
+import type { Update } from './provider.ts';
+
+/** What is listed, by the name of the service. */
+export type ServiceList = ReadonlyMap<string, Listed>;
+
+const NOTHING: Listed = { instances: [], problems: [], settings: null, order: null };
+
+export class ListedServices {
+  private readonly options: Omit<FollowedInstancesOptions, 'source' | 'onUpdate'>;
+  private readonly following = new Map<string, FollowedInstances>();
+  private configured: readonly ServiceSource[] = [];
+  /** Names of services that say where they want to be served. */
+  private described: readonly string[] = [];
+  private list: ServiceList | null = null;
+  private onUpdate: ((update: Update) => void) | null = null;
+
+  constructor(options: Omit<FollowedInstancesOptions, 'source' | 'onUpdate'>) {
+    this.options = options;
+  }
+
+  /** A list was had, and the host names of all that is followed are known or known to fail. */
+  get isSynced(): boolean {
+    return this.list !== null && [...this.following.values()].every(({ isSynced }) => isSynced);
+  }
+
+  get count(): number {
+    return this.following.size;
+  }
+
+  follow(sources: readonly ServiceSource[]): void {
+    this.configured = sources;
+    const receivedMs = this.options.clock.nowMs();
+    if (this.onUpdate !== null) this.arrange({ doubt: '', change: 'as known', receivedMs });
+  }
+
+  start(onUpdate: (update: Update) => void): void {
+    this.onUpdate = onUpdate;
+  }
+
+  /** The whole list, as it is now. */
+  take(list: ServiceList, word: Word): void {
+    this.list = list;
+    const now = [...list].flatMap(([name, { settings }]) => (settings === null ? [] : [name]));
+    // What is missing in doubt may want to be served all the same.
+    const before = word.doubt === '' ? [] : this.described.filter((name) => !list.has(name));
+    this.described = [...now, ...before].slice(0, BOUNDS.configServices.max);
+    this.arrange(word);
+    for (const service of this.following.values()) this.tell(service, word);
+  }
+
+  close(): void {
+    this.onUpdate = null;
+    for (const service of this.following.values()) service.close();
+    this.following.clear();
+  }
+
+  /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
+  private arrange(word: Word): void {
+    const { provider } = this.options;
+    const described = this.described.map((name) => plainSource(provider, name));
+    const sources = [...this.configured, ...described];
+    const wanted = new Map(sources.map((source) => [sourceKey(source), source]));
+    for (const [key, service] of [...this.following]) {
+      if (wanted.has(key)) continue;
+      this.following.delete(key);
+      service.close();
+      this.onUpdate?.(this.removal(service.source, word));
+    }
+    for (const [key, source] of wanted) {
+      if (this.following.has(key)) continue;
+      const onUpdate = (update: Update): void => this.onUpdate?.(update);
+      const service = new FollowedInstances({ ...this.options, source, onUpdate });
+      this.following.set(key, service);
+      this.tell(service, word);
+    }
+  }
+
+  private tell(service: FollowedInstances, word: Word): void {
+    if (this.list === null) return;
+    const missing = { ...NOTHING, settings: word.doubt === '' ? null : service.settings };
+    service.take(this.list.get(service.source.service) ?? missing, word);
+  }
+
+  private removal(source: ServiceSource, { receivedMs, change }: Word): Update {
+    const { provider } = this.options;
+    const cause = { kind: 'registry', text: `${provider}: ${change}` } as const;
+    return { kind: 'remove', provider, source, cause, receivedMs };
+  }
+}

@@ -1,0 +1,137 @@
+// Prometheus' format of service discovery, as files and HTTP endpoints have it: pure.
+//   [ { "targets": ["10.0.0.1:8001"], "labels": { "service": "web", "weight": "5" } } ]
+// https://prometheus.io/docs/prometheus/latest/http_sd/#http_sd-format
+// A target or a label that is wrong spoils itself alone, and says so.
+import { safeLine } from '../base/safe-text.ts';
+import { BOUNDS } from '../model/bounds.ts';
+import type { Instance, Listed } from './followed-instances.ts';
+import { readHostPort } from './host-port.ts';
+import type { ServiceList } from './listed-services.ts';
+
+/** Labels that name the service of a group, the first that is there. */
+const NAMES = ['service', 'job'];
+const WEIGHT_MAX = 1_000_000;
+const SHOWN_CHARS = 100;
+
+export interface TargetRules {
+  /** The service of groups that name none; '' where there is no such service. */
+  readonly service: string;
+  /** Labels `PREFIX.key`, or `PREFIX_key` with `__` for each dot, are settings of the service. */
+  readonly tagPrefix: string;
+}
+
+export interface Targets {
+  readonly list: ServiceList;
+  /** What belongs to no service, for people; '' where all is well. */
+  readonly problem: string;
+}
+
+interface Draft {
+  /** By id: whoever is named twice is there once. */
+  readonly instances: Map<string, Instance>;
+  readonly problems: string[];
+  readonly settings: Record<string, string>;
+}
+
+/** Reads target groups. Null where `value` is no list: no part of it is to be believed. */
+export function readTargets(value: unknown, rules: TargetRules): Targets | null {
+  if (!Array.isArray(value)) return null;
+  const drafts = new Map<string, Draft>();
+  let problem = '';
+  for (const [index, group] of value.entries()) {
+    const why = readGroup(group, rules, drafts);
+    if (why !== '' && problem === '') problem = `target group ${index + 1}: ${why}`;
+  }
+  return { list: new Map([...drafts].map(([name, draft]) => [name, listedOf(draft)])), problem };
+}
+
+/** Returns what is wrong with the group as a whole; ''. */
+function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft>): string {
+  if (!isMap(group)) return 'expected a map with targets and labels';
+  const { targets, labels = {} } = group;
+  if (!Array.isArray(targets)) return 'targets: expected a list of HOST:PORT';
+  if (!isMap(labels)) return 'labels: expected a map of texts';
+  const name = NAMES.map((label) => labels[label]).find(isName) ?? rules.service;
+  if (name === '') return `expected a label ${NAMES.join(' or ')} with the name of the service`;
+  let draft = drafts.get(name);
+  if (draft === undefined) {
+    if (drafts.size >= BOUNDS.listedServices.max) {
+      return `more than ${BOUNDS.listedServices.max} services: the others are left out`;
+    }
+    draft = { instances: new Map(), problems: [], settings: {} };
+    drafts.set(name, draft);
+  }
+  readSettings(labels, rules, draft);
+  const weight = weightOf(labels.weight, draft);
+  for (const target of targets) readTarget(target, weight, draft);
+  return '';
+}
+
+function readTarget(target: unknown, weight: number, { instances, problems }: Draft): void {
+  const read = typeof target === 'string' ? readHostPort(target.trim()) : null;
+  if (read === null) {
+    problems.push(`target ${shown(target)}: expected IP:PORT, [IPv6]:PORT or HOST:PORT`);
+    return;
+  }
+  const { host, port } = read;
+  const id = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  if (!instances.has(id)) instances.set(id, { id, host, port, weight });
+}
+
+function weightOf(label: unknown, { problems }: Draft): number {
+  if (label === undefined) return 1;
+  const weight = typeof label === 'string' && label.trim() !== '' ? Number(label) : label;
+  if (typeof weight === 'number' && weight >= 0 && weight <= WEIGHT_MAX) return weight;
+  problems.push(`label weight ${shown(label)}: expected a number from 0 to ${WEIGHT_MAX}`);
+  return 1;
+}
+
+/** The first group that has a setting gives it. */
+function readSettings(
+  labels: Readonly<Record<string, unknown>>,
+  { tagPrefix }: TargetRules,
+  { settings, problems }: Draft,
+): void {
+  for (const [label, value] of Object.entries(labels)) {
+    const key = settingOf(label, tagPrefix);
+    if (key === '') continue;
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
+      problems.push(`label ${shown(label)}: expected a text`);
+    } else if (settings[key] === undefined) settings[key] = String(value);
+    else if (settings[key] !== String(value)) {
+      problems.push(
+        `label ${shown(label)}: other groups say ${shown(settings[key])}, which counts`,
+      );
+    }
+  }
+}
+
+/** The setting that a label is; '' for none. */
+function settingOf(label: string, prefix: string): string {
+  if (label.startsWith(`${prefix}.`)) return label.slice(prefix.length + 1);
+  // Names of labels have no dots in most versions of Prometheus.
+  if (label.startsWith(`${prefix}_`)) return label.slice(prefix.length + 1).replaceAll('__', '.');
+  return '';
+}
+
+function listedOf({ instances, problems, settings }: Draft): Listed {
+  return {
+    instances: [...instances.values()],
+    problems,
+    settings: settings.listen === undefined ? null : settings,
+    order: null,
+  };
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= BOUNDS.listedName.max;
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return `'${safeLine(text, SHOWN_CHARS)}'`;
+}
