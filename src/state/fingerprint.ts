@@ -11,6 +11,8 @@ const IDENTITY: { readonly [N in FollowedRegistry]: readonly (keyof RegistrySett
   consul: ['addresses', 'datacenter', 'namespace', 'partition', 'selfDescribed', 'tagPrefix'],
   docker: ['addresses', 'place', 'host', 'network', 'selfDescribed', 'labelPrefix'],
   etcd: ['addresses', 'prefix', 'layout', 'selfDescribed', 'tagPrefix'],
+  file: ['paths', 'tagPrefix'],
+  http: ['urls', 'service', 'tagPrefix'],
 };
 
 /** One for each registry that is followed. */
