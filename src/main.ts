@@ -441,6 +441,7 @@ export class Upriver {
     const parts: [string, unknown, unknown][] = [
       ['workers', before.workers, after.workers],
       ['stats', before.stats, after.stats],
+      ['register', before.register, after.register],
       ['state', before.state, after.state],
       ['log', before.log, after.log],
     ];

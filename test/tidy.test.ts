@@ -63,7 +63,14 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     ]),
   ),
   'src/containers': ['src/base', 'src/model'],
-  'src/registrar': ['src/base', 'src/model', 'src/containers'],
+  'src/registrar': [
+    ...['src/base', 'src/model', 'src/containers', 'src/discovery/http-pools.ts'],
+    // It writes by the client that reads.
+    ...['src/discovery/secret.ts', 'src/discovery/etcd'],
+  ],
+  'src/registering.ts': [
+    ...['src/base', 'src/model', 'src/doors.ts', 'src/registrar', 'src/discovery/http-pools.ts'],
+  ],
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
@@ -111,6 +118,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/cli': [
     ...['src/base', 'src/model', 'src/ledger', 'src/certificates', 'src/config', 'src/main.ts'],
+    'src/registering.ts',
   ],
   'src/cli/dev.ts': ['src/base', 'src/model', 'src/config', 'src/main.ts', 'src/cli', 'src/dev'],
   // Data plane (worker threads).
@@ -160,7 +168,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ['src/config', 'src/cli', 'src/discovery/file'],
   zod: ['src/config'],
   consul: ['src/discovery/consul'],
-  undici: ['src/discovery', 'src/health', 'src/containers/door.ts', 'src/registrar/door.ts'],
+  undici: ['src/discovery', 'src/health', 'src/containers/door.ts'],
   'prom-client': ['src/observe'],
   pino: ['src/main.ts', 'src/cli'],
 };
@@ -179,7 +187,7 @@ const behindDoors = [
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
-  ...['src/containers/door.ts', 'src/registrar/door.ts'],
+  ...['src/containers/door.ts', 'src/registering.ts'],
   ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
 ];
 

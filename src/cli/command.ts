@@ -27,6 +27,8 @@ export interface Command {
   /** Where they are others than the program's. */
   readonly exitCodes?: string;
   readonly flags: readonly Flag[];
+  /** Brings the words of another program's command line into our form. */
+  readonly normalize?: (argv: readonly string[]) => string[];
   /** Runs it; resolves with the exit code. */
   readonly run: (given: ParsedArguments) => Promise<number>;
 }

@@ -3,6 +3,7 @@
 
 import { FOLLOWED, FOLLOWED_NAMES } from '../config/registries/table.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
+import { normalizeRegisterArgs, REGISTER_FLAGS } from './register-flags.ts';
 
 const CONFIG_FLAGS: readonly Flag[] = [
   {
@@ -15,6 +16,13 @@ const CONFIG_FLAGS: readonly Flag[] = [
     const { flag } = FOLLOWED[name];
     return flag === null ? [] : [{ name, isRepeatable: true, ...flag }];
   }),
+  {
+    name: 'register',
+    value: 'URI',
+    isOptional: true,
+    environment: '',
+    help: 'register the containers as well, in the registry that is followed or at a URI',
+  },
   {
     name: 'static',
     value: 'NAME=HOST:PORT,...',
@@ -147,6 +155,14 @@ export const commands: readonly Command[] = [
       const takeover = flags.takeover === true || isSet(process.env.UPRIVER_TAKEOVER);
       return run({ flags, env: process.env, path: configPath(flags), takeover });
     },
+  },
+  {
+    name: 'register',
+    words: 'URI',
+    help: "register containers in Consul, etcd or a key-value store, in Registrator's place",
+    flags: REGISTER_FLAGS,
+    normalize: normalizeRegisterArgs,
+    run: async (given) => (await import('./register.ts')).register(given, process.env),
   },
   {
     name: 'dev',

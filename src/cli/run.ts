@@ -10,7 +10,9 @@ import type { RunFlags } from '../config/flags.ts';
 import { formatProblem, type Problem } from '../config/problem.ts';
 import { ConfigSource } from '../config/source.ts';
 import { Upriver } from '../main.ts';
+import type { RegisterSettings } from '../model/register.ts';
 import type { LogSettings, Settings } from '../model/settings.ts';
+import { nodeRegistrar, type RunningRegistrar } from '../registering.ts';
 import { type LogOutput, openLog } from './log.ts';
 import { liveUntilSignal } from './process-life.ts';
 
@@ -93,9 +95,14 @@ interface LiveParts {
 
 async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
   const { config, output, settings, onStarted } = parts;
+  const registrar = new BesideRegistrar(output.log);
   const ended = liveUntilSignal({
     log: output.log,
-    drain: () => upriver.drain(),
+    // What is registered leaves first, where it is to, while listeners are open.
+    drain: async () => {
+      await registrar.stop();
+      await upriver.drain();
+    },
     reload: () => config.reload('SIGHUP'),
     flush: output.flush,
   });
@@ -112,7 +119,32 @@ async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
   }
   config.watch();
   onStarted?.(settings);
+  if (settings.register !== undefined) registrar.start(settings.register);
   return ended;
+}
+
+/** The registrar of a process that balances: it never ends it. */
+class BesideRegistrar {
+  private readonly log: Logger;
+  private readonly ending = new AbortController();
+  private starting: Promise<RunningRegistrar | null> = Promise.resolve(null);
+
+  constructor(log: Logger) {
+    this.log = log;
+  }
+
+  start(settings: RegisterSettings): void {
+    const endless = { ...settings, retryAttempts: -1 };
+    this.starting = nodeRegistrar(endless, this.log, this.ending.signal).catch((error: unknown) => {
+      if (!this.ending.signal.aborted) this.log.error({}, messageOf(error));
+      return null;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.ending.abort();
+    await (await this.starting)?.stop();
+  }
 }
 
 /** The log before it is known where to: nothing is said by then. */

@@ -57,7 +57,7 @@ function parse(command: Command, argv: readonly string[]): ParsedArguments | str
   );
   try {
     const allowPositionals = command.words !== '';
-    const args = withValues(command, argv);
+    const args = withValues(command, command.normalize?.(argv) ?? argv);
     const { values, positionals } = parseArgs({ args, options, allowPositionals });
     const extra = positionals[command.words.split(' ').length];
     if (extra !== undefined) return `${command.name}: unexpected argument '${extra}'`;

@@ -11,6 +11,7 @@ type RegistryFlags = { readonly [N in FollowedRegistry]?: readonly string[] | un
 
 /** Values of the flags of `run`, as node:util parseArgs gives them. */
 export interface RunFlags extends RegistryFlags {
+  readonly register?: string | undefined;
   readonly static?: readonly string[] | undefined;
   readonly service?: readonly string[] | undefined;
   readonly stats?: string | undefined;
@@ -59,6 +60,9 @@ export function fromFlags(flags: RunFlags): {
       put(`registries.${name}`, {}, `--${name}`);
     } else put(`registries.${name}.${FOLLOWED[name].place}`, places, `--${name}`);
   }
+  // Without a URI it registers where services are followed.
+  if (flags.register === '') put('register', {}, '--register');
+  else if (flags.register !== undefined) put('register.to', flags.register, '--register');
   for (const text of flags.static ?? []) {
     const at = text.indexOf('=');
     if (at < 1 || at === text.length - 1) {

@@ -13,6 +13,7 @@ import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import { overlayProblems } from './overlay-keys.ts';
 import type { Problem } from './problem.ts';
+import { readRegister, registerContext } from './register.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { type ConfigInput, configSchema } from './schema/config.ts';
 import { hideVariables } from './secrets.ts';
@@ -90,8 +91,24 @@ function loadUnhidden(input: LoadInput): LoadResult {
   const told = new Set(problems.map((problem) => problem.where));
   const others = checked.problems.filter((one) => !told.has(one.where));
   const all = firstOf(inFileOrder([...problems, ...others]));
-  const isGood = checked.input !== null && all.length === 0;
-  return { settings: isGood ? buildSettings(checked.input) : null, problems: all, tree };
+  if (checked.input === null || all.length > 0) return { settings: null, problems: all, tree };
+  const built = withRegister(buildSettings(checked.input), checked.input, input.env);
+  const unregistered = built.problems.map((message) => {
+    return { where: where(['register'], false), key: 'register', message };
+  });
+  return { settings: built.settings, problems: unregistered, tree };
+}
+
+/** The registrar takes what the registries are, and the variables of their own tools. */
+function withRegister(
+  settings: Settings,
+  { register }: ConfigInput,
+  env: Environment,
+): { readonly settings: Settings | null; readonly problems: readonly string[] } {
+  if (register === undefined) return { settings, problems: [] };
+  const read = readRegister(register, '', env, registerContext(settings.registries));
+  if (read.settings === null) return { settings: null, problems: read.problems };
+  return { settings: { ...settings, register: read.settings }, problems: [] };
 }
 
 /** The file's tree. An empty file is no configuration: it may be one that is being written. */

@@ -2,6 +2,7 @@
 // environment, file and registry overlay, and what everything else is built from.
 import type { LogLevel } from '../base/log.ts';
 import type { ListenAddress, ListenSpec } from './listener.ts';
+import type { RegisterSettings } from './register.ts';
 import type { RegistrySettings } from './registries/table.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
@@ -65,6 +66,8 @@ export interface Settings {
   /** What the process may take; 0: what container and machine allow. */
   readonly memoryMaxBytes: number;
   readonly log: LogSettings;
+  /** What is registered beside the balancing; absent where nothing is. */
+  readonly register?: RegisterSettings;
   /** Data-plane threads. */
   readonly workers: number;
   readonly shutdownGraceMs: number;

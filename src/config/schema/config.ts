@@ -5,6 +5,7 @@ import { registryShape } from '../registries/schemas.ts';
 import { count, staticEndpoint } from '../values.ts';
 import { tlsMapping } from './listen.ts';
 import { guardSchema, logSchema, memorySchema, shutdownSchema, stateSchema } from './process.ts';
+import { registerSchema } from './register.ts';
 import { routerSchema } from './router.ts';
 import { serviceSchema } from './service.ts';
 import { statsSchema } from './stats.ts';
@@ -39,6 +40,10 @@ export const configSchema = z.strictObject({
   state: stateSchema.prefault({}).meta({ description: 'What is kept over a restart.' }),
   memory: memorySchema.prefault({}).meta({ description: 'How much memory there is.' }),
   log: logSchema.prefault({}).meta({ description: 'What is logged.' }),
+  register: registerSchema.optional().meta({
+    description:
+      'Register the containers of registries.docker as well, as upriver register does (docs/register.md).',
+  }),
   workers: count(1, 256)
     .optional()
     .meta({ description: 'Data-plane threads; the cores of the machine by default.' }),

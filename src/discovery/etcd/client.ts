@@ -73,15 +73,37 @@ export class EtcdClient {
 
   /** GET of the v2 API, or of /version. Throws EtcdError. */
   get(path: string, asking: Asking, bound: Bound = BOUNDS.etcdAnswer): Promise<V2Answer> {
+    return this.askV2({ method: 'GET', path }, asking, bound);
+  }
+
+  /** PUT of the v2 API with a form, DELETE without. Throws EtcdError. */
+  write(
+    method: 'PUT' | 'DELETE',
+    path: string,
+    asking: Asking,
+    form: Readonly<Record<string, string>> = {},
+  ): Promise<V2Answer> {
+    const body = new URLSearchParams(form).toString();
+    const sent = body === '' ? { method, path } : { method, path, body };
+    return this.askV2(sent, asking, BOUNDS.etcdAnswer);
+  }
+
+  private askV2(
+    sent: Pick<EtcdRequest, 'method' | 'path' | 'body'>,
+    asking: Asking,
+    bound: Bound,
+  ): Promise<V2Answer> {
     const { username } = this.settings;
     const basic = (): string => Buffer.from(`${username}:${this.password()}`).toString('base64');
     const make = () => ({
-      method: 'GET' as const,
-      path,
-      headers: username === '' ? {} : { authorization: `Basic ${basic()}` },
+      ...sent,
+      headers: {
+        ...(username === '' ? {} : { authorization: `Basic ${basic()}` }),
+        ...(sent.body === undefined ? {} : { 'content-type': FORM }),
+      },
     });
     return this.exchange(make, asking, async ({ status, headers, body }) => {
-      if (status === 200) return { headers, body: await readJson(body, bound) };
+      if (status === 200 || status === 201) return { headers, body: await readJson(body, bound) };
       const said = await readError(body, BOUNDS.etcdError);
       // What is no JSON is none of the API's: there is no such API here.
       if (status === 404 && said === null) throw new EtcdError(NO_API, NO_V2);
@@ -186,6 +208,7 @@ export class EtcdClient {
   }
 }
 
+const FORM = 'application/x-www-form-urlencoded';
 const NO_V2 = 'has no v2 API (404): start etcd with --enable-v2, or set registries.etcd.api to v3';
 const NO_V3 = 'has no JSON gateway of v3 (404): start etcd 3.4 or later with --enable-grpc-gateway';
 

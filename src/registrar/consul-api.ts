@@ -1,0 +1,135 @@
+// Calls to one Consul agent: those that register, and those of its key-value store.
+import { CodedError } from '../base/coded-error.ts';
+import type { PoolChannel, PoolRequest } from '../discovery/http-pools.ts';
+import { BOUNDS, formatBound } from '../model/bounds.ts';
+
+const ANSWER_MS_MAX = 10_000;
+
+export interface ConsulAccess {
+  /** The way to the agent, as it is now. */
+  readonly channel: () => PoolChannel;
+  readonly close: () => Promise<void>;
+  /** For messages. */
+  readonly address: string;
+  /** The ACL token as it is now; '' for none. */
+  readonly token: () => string;
+  /** user:password for HTTP basic authentication; '' for none. */
+  readonly httpAuth: string;
+  readonly namespace: string;
+  readonly setTimer: (ms: number, run: () => void) => { cancel(): void };
+}
+
+/** What the agent answered instead. */
+export class ConsulRefusal extends CodedError {
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(`status-${status}`, message);
+    this.status = status;
+  }
+}
+
+export type ConsulCall = Pick<PoolRequest, 'method' | 'path' | 'body' | 'signal'>;
+
+export class ConsulApi {
+  private readonly access: ConsulAccess;
+
+  constructor(access: ConsulAccess) {
+    this.access = access;
+  }
+
+  get address(): string {
+    return this.access.address;
+  }
+
+  /** Resolves where the agent knows a leader. */
+  async ping(signal: AbortSignal): Promise<void> {
+    const leader = await this.json('/v1/status/leader', signal);
+    if (typeof leader !== 'string' || leader === '') {
+      throw new ConsulRefusal(`${this.address}: Consul has no leader`, 500);
+    }
+  }
+
+  /** GET; what was answered as JSON. `also` are statuses that are as good as 200. */
+  async json(path: string, signal: AbortSignal, also: readonly number[] = []): Promise<unknown> {
+    const text = await this.call({ method: 'GET', path, signal }, also);
+    try {
+      return text === '' ? null : JSON.parse(text);
+    } catch {
+      throw new ConsulRefusal(`${this.address}: ${path} answered what is not JSON`, 200);
+    }
+  }
+
+  /** Resolves with the answer. Throws ConsulRefusal for another status than 200 and `also`. */
+  async call(call: ConsulCall, also: readonly number[] = []): Promise<string> {
+    const { status, text } = await this.exchange(call);
+    if (status === 200 || also.includes(status)) return text;
+    const why = text.trim().split('\n')[0]!.slice(0, 300);
+    const { method, path } = call;
+    throw new ConsulRefusal(
+      `${this.address}: ${method} ${path} answered ${status}: ${why}`,
+      status,
+    );
+  }
+
+  close(): Promise<void> {
+    return this.access.close();
+  }
+
+  private async exchange({ method, path, body, signal }: ConsulCall) {
+    const aborter = new AbortController();
+    const abort = (): void => aborter.abort();
+    let isLate = false;
+    const deadline = this.access.setTimer(ANSWER_MS_MAX, () => {
+      isLate = true;
+      abort();
+    });
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      const sent = { method, path: this.pathOf(path), headers: this.headersOf(body) };
+      const response = await this.access.channel().request({
+        ...{ ...sent, signal: aborter.signal },
+        ...(body === undefined ? {} : { body }),
+      });
+      return { status: response.status, text: await read(response.body) };
+    } catch (error) {
+      if (!isLate) throw error;
+      throw new CodedError('timeout', `${this.address}: no answer within ${ANSWER_MS_MAX} ms`);
+    } finally {
+      deadline.cancel();
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  private pathOf(path: string): string {
+    const { namespace } = this.access;
+    if (namespace === '') return path;
+    return `${path}${path.includes('?') ? '&' : '?'}ns=${encodeURIComponent(namespace)}`;
+  }
+
+  private headersOf(body: string | undefined): Record<string, string> {
+    const { token, httpAuth } = this.access;
+    const secret = token();
+    const basic = Buffer.from(httpAuth).toString('base64');
+    return {
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(secret === '' ? {} : { 'x-consul-token': secret }),
+      ...(httpAuth === '' ? {} : { authorization: `Basic ${basic}` }),
+    };
+  }
+}
+
+async function read(body: AsyncIterable<Buffer>): Promise<string> {
+  const bound = BOUNDS.registryAnswer;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes <= bound.max) continue;
+    const message = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
+    throw new CodedError('too-large', message);
+  }
+  return Buffer.concat(chunks).toString();
+}
