@@ -1,10 +1,10 @@
-// Sends bodies piece by piece, so that what a client has not read is a reference to a body that
-// others share, and one piece. What bodies are held for clients is bounded in all: to make room, the
+// Sends bodies part by part, so that what a client has not read is a reference to a body that
+// others share. What bodies are held for clients is bounded in all: to make room, the
 // client that has read nothing for the longest is cut off.
 import type { ServerResponse } from 'node:http';
 import type { Connection } from './connections.ts';
+import type { Parts } from './parts.ts';
 
-const PIECE_BYTES = 64 * 1024;
 /** Of bodies that are being sent, each counted once; one alone may be larger. */
 const HELD_BYTES_MAX = 32 * 1024 * 1024;
 /** Bodies up to this size always have room: there are no more of them than connections. */
@@ -14,8 +14,8 @@ const STALLED_MS = 1000;
 
 export class Outbox {
   private readonly maxBytes: number;
-  private readonly bodies = new Map<Connection, Buffer>();
-  private readonly holders = new Map<Buffer, number>();
+  private readonly bodies = new Map<Connection, Parts>();
+  private readonly holders = new Map<Parts, number>();
   private heldBytes = 0;
 
   constructor(maxBytes = HELD_BYTES_MAX) {
@@ -23,17 +23,17 @@ export class Outbox {
   }
 
   /** Sends a body and ends the response; false, with nothing done, where there is no room for it. */
-  send(response: ServerResponse, body: Buffer, connection: Connection): boolean {
+  send(response: ServerResponse, body: Parts, connection: Connection): boolean {
     if (!this.hold(connection, body)) return false;
     let sent = 0;
     const next = (): void => {
       connection.progressMs = performance.now();
-      while (sent < body.length) {
-        const piece = body.subarray(sent, sent + PIECE_BYTES);
-        sent += piece.length;
-        if (!response.write(piece)) break;
+      let isTaken = true;
+      while (isTaken && sent < body.list.length) {
+        isTaken = response.write(body.list[sent]!);
+        sent += 1;
       }
-      if (sent < body.length) response.once('drain', next);
+      if (sent < body.list.length) response.once('drain', next);
       else response.end();
     };
     response.once('close', () => this.release(connection));
@@ -41,7 +41,7 @@ export class Outbox {
     return true;
   }
 
-  private hold(connection: Connection, body: Buffer): boolean {
+  private hold(connection: Connection, body: Parts): boolean {
     const count = this.holders.get(body) ?? 0;
     const isSmall = body.length <= SMALL_BYTES;
     while (count === 0 && !isSmall && !this.hasRoom(body)) {
@@ -59,7 +59,7 @@ export class Outbox {
   }
 
   /** One body alone always fits. */
-  private hasRoom({ length }: Buffer): boolean {
+  private hasRoom({ length }: Parts): boolean {
     return this.heldBytes === 0 || this.heldBytes + length <= this.maxBytes;
   }
 

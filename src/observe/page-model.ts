@@ -2,6 +2,7 @@
 // cell, sent to open pages by live.ts. A row is anything with cells: a table row, the caption of a
 // service, the figures on top.
 import { safeLine } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
 import type { TableEvent } from '../control/view.ts';
 import { type Cells, clientCells, endpointCells, totalCells, upText } from './cells.ts';
 import type { ServiceFigures } from './figures.ts';
@@ -39,7 +40,8 @@ function escaped(name: string): string {
   return encodeURIComponent(name.toWellFormed());
 }
 
-export function rowsOf(model: PageModel): Map<string, Cells> {
+/** A step per row. */
+export function* rowsInSteps(model: PageModel): Steps<Map<string, Cells>> {
   const { services, status } = model;
   const rows = new Map<string, Cells>();
   rows.set(rowKey.process, processCells(status));
@@ -53,16 +55,18 @@ export function rowsOf(model: PageModel): Map<string, Cells> {
     rows.set(rowKey.clients(figures.name), clientCells(figures));
     for (const endpoint of figures.endpoints) {
       rows.set(rowKey.endpoint(figures.name, endpoint.id), endpointCells(endpoint));
+      yield '';
     }
     rows.set(rowKey.total(figures.name), totalCells(figures));
+    yield '';
   }
   return rows;
 }
 
-/** What is wrong, each once. */
 /** What the dashboard says of a service in panic. */
 const PANIC = 'panic: too few endpoints work, those that checks took out are used too';
 
+/** What is wrong, each once. */
 export function problemsOf({ status, services }: PageModel): string[] {
   const { live, config } = status;
   return [

@@ -1,6 +1,6 @@
 // A stats port over plain data: a table that the test writes down, and a ledger that it counts into.
 import { type IncomingHttpHeaders, request } from 'node:http';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { EventLog } from '../../src/control/events.ts';
 import type { EndpointView, OperatorCommand, ServiceView } from '../../src/control/view.ts';
@@ -50,10 +50,11 @@ export interface StatsPort {
 export interface StatsPortOptions {
   readonly access?: Partial<AccessSettings>;
   readonly places?: Places;
+  readonly clock?: Clock;
 }
 
 export async function startStatsPort(options: StatsPortOptions = {}): Promise<StatsPort> {
-  const { access = {}, places } = options;
+  const { access = {}, places, clock = systemClock } = options;
   const ledger = new Ledger();
   const worker = new WorkerLedger(ledger.buffersFor(0));
   const events = new EventLog();
@@ -63,7 +64,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
     access: { adminToken: '', readToken: '', read: ['any'], hosts: [], ...access },
     ...(places === undefined ? {} : { places }),
     sources: {
-      ...{ ledger, clock: systemClock, log: silentLogger, version: '1.2.3', workers: 2 },
+      ...{ ledger, clock, log: silentLogger, version: '1.2.3', workers: 2 },
       view: {
         services: () => port.services,
         service: (name) => port.services.find(({ service }) => service.name === name) ?? null,
