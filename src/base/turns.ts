@@ -2,8 +2,8 @@
 // included.
 import type { Clock } from './clock.ts';
 
-/** So much is done at a time: a tenth of what may be noticed on the stats port. */
-const TURN_MS = 8;
+/** So much is done at a time: an answer takes a few turns of the thread, and each may be one of these. */
+const TURN_MS = 4;
 
 /**
  * Work that may be interrupted wherever it yields; what it yields are pieces of text, or '' where

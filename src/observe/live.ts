@@ -6,9 +6,9 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { safeData, safeJson } from '../base/safe-text.ts';
 import { type Steps, Turns } from '../base/turns.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
-import type { Cell, Cells } from './cells.ts';
+import type { Cells } from './cells.ts';
 import { StreamSet } from './event-streams.ts';
-import { layoutOf, type PageModel, rowsInSteps } from './page-model.ts';
+import { layoutOf, type PageModel, rowsOf } from './page-model.ts';
 import { type Parts, PartsWriter, partsOf } from './parts.ts';
 
 const TICK_MS = 1000;
@@ -26,8 +26,10 @@ export interface LiveSources {
   readonly model: () => Steps<PageModel>;
 }
 
+/** What open pages show. */
 interface Sent {
-  readonly rows: ReadonlyMap<string, Cells>;
+  /** The cells of each row as JSON: as objects they would take ten times the memory. */
+  readonly rows: ReadonlyMap<string, string>;
   readonly layout: string;
 }
 
@@ -58,11 +60,17 @@ export class Live {
   /** The first message to new pages: all cells. Those that ask at the same time share it. */
   *first(): Steps {
     const model = yield* this.sources.model();
-    const rows = yield* rowsInSteps(model);
+    const rows = new Map<string, string>();
+    yield beginOf(model.nowMs);
+    for (const [key, cells] of rowsOf(model)) {
+      const json = JSON.stringify(cells);
+      yield rowText(rows.size, key, json);
+      rows.set(key, json);
+    }
+    yield '}}\n\n';
     // The others have yet to get what differs; for the new ones it is sent twice.
-    this.sent ??= { rows, layout: layoutOf(model, rows) };
+    this.sent ??= { rows, layout: layoutOf(model) };
     if (this.timer === null && !this.isTicking) this.schedule(TICK_MS);
-    yield* cellsSteps(model.nowMs, rows, null);
   }
 
   /** Streams to a page, `first` to begin with. False when there are too many streams. */
@@ -121,53 +129,53 @@ export class Live {
 
   private *sendDifferences(sent: Sent, changes: readonly TableEvent[]): Steps {
     const model = yield* this.sources.model();
-    const rows = yield* rowsInSteps(model);
-    const layout = layoutOf(model, rows);
-    const changed = yield* differences(sent.rows, rows);
-    this.sent = { rows, layout };
+    const layout = layoutOf(model);
+    const rows = new Map<string, string>();
     const writer = new PartsWriter();
-    for (const text of cellsSteps(model.nowMs, changed, changes)) {
-      writer.add(text);
+    let changed = 0;
+    writer.add(beginOf(model.nowMs));
+    for (const [key, cells] of rowsOf(model)) {
       yield '';
+      const json = JSON.stringify(cells);
+      const before = sent.rows.get(key);
+      rows.set(key, json === before ? before : json);
+      if (json === before) continue;
+      writer.add(rowText(changed, key, before === undefined ? json : difference(before, cells)));
+      changed += 1;
     }
+    const shown = JSON.stringify(safeData(JSON.stringify(changes)));
+    writer.add(`},"changes":${safeJson(shown)}}\n\n`);
     this.streams.sendAll(writer.done());
     // The page then asks for itself anew and takes the parts that are different.
-    if (layout !== sent.layout) this.streams.sendAll(partsOf('event: layout\ndata: {}\n\n'));
+    const isLaidOut = layout === sent.layout && (yield* areSame(rows.keys(), sent.rows.keys()));
+    if (!isLaidOut) this.streams.sendAll(partsOf('event: layout\ndata: {}\n\n'));
+    this.sent = { rows, layout };
   }
 }
 
-function* differences(
-  before: ReadonlyMap<string, Cells>,
-  after: ReadonlyMap<string, Cells>,
-): Steps<Map<string, Cells>> {
-  const changed = new Map<string, Cells>();
-  for (const [key, cells] of after) {
+/** The cells that differ from those in `before`, as JSON. */
+function difference(before: string, cells: Cells): string {
+  // Written by ourselves.
+  const old = JSON.parse(before) as Cells;
+  const others = Object.entries(cells).filter(
+    ([name, [shown, value]]) => old[name]?.[0] !== shown || old[name]?.[1] !== value,
+  );
+  return JSON.stringify(Object.fromEntries(others));
+}
+
+function* areSame(some: Iterator<string>, others: Iterator<string>): Steps<boolean> {
+  for (;;) {
+    const [one, other] = [some.next(), others.next()];
+    if (one.done === true || other.done === true) return one.done === other.done;
+    if (one.value !== other.value) return false;
     yield '';
-    const old = before.get(key) ?? {};
-    const others = Object.entries(cells).filter(([name, cell]) => !isSame(old[name], cell));
-    if (others.length > 0) changed.set(key, Object.fromEntries(others));
   }
-  return changed;
 }
 
-function isSame(one: Cell | undefined, other: Cell): boolean {
-  return one !== undefined && one[0] === other[0] && one[1] === other[1];
+function beginOf(nowMs: number): string {
+  return `event: cells\ndata: {"now":${nowMs},"rows":{`;
 }
 
-/** A message with these cells, by row, and the changes of the table that led to them. */
-function* cellsSteps(
-  nowMs: number,
-  rows: ReadonlyMap<string, Cells>,
-  changes: readonly TableEvent[] | null,
-): Steps {
-  yield `event: cells\ndata: {"now":${nowMs},"rows":{`;
-  let isFirst = true;
-  for (const [key, cells] of rows) {
-    const comma = isFirst ? '' : ',';
-    isFirst = false;
-    // Keys are names that others choose, __proto__ among them.
-    yield `${comma}${safeJson(`${JSON.stringify(key)}:${JSON.stringify(cells)}`)}`;
-  }
-  const shown = changes === null ? null : safeData(JSON.stringify(changes));
-  yield shown === null ? '}}\n\n' : `},"changes":${safeJson(JSON.stringify(shown))}}\n\n`;
+function rowText(index: number, key: string, json: string): string {
+  return `${index === 0 ? '' : ','}${safeJson(`${JSON.stringify(key)}:${json}`)}`;
 }

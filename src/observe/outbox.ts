@@ -1,6 +1,6 @@
 // Sends bodies part by part, so that what a client has not read is a reference to a body that
-// others share. What bodies are held for clients is bounded in all: to make room, the
-// client that has read nothing for the longest is cut off.
+// others share. What bodies are held for clients is bounded in all: to make room, the client that
+// has read nothing for the longest is cut off. Long ones leave in turns, whoever has asked for them.
 import type { ServerResponse } from 'node:http';
 import type { Connection } from './connections.ts';
 import type { Parts } from './parts.ts';
@@ -11,12 +11,24 @@ const HELD_BYTES_MAX = 32 * 1024 * 1024;
 const SMALL_BYTES = 16 * 1024;
 /** A client that took nothing for so long may be cut off to make room. */
 const STALLED_MS = 1000;
+/** Parts written in one turn, of 32 to 100 KiB each: a page may be ready for hundreds at once. */
+const PARTS_A_TURN = 8;
+
+/** A body on its way; it is among the ready ones, or its client has yet to take what was written. */
+interface Sending {
+  readonly response: ServerResponse;
+  readonly body: Parts;
+  readonly connection: Connection;
+  /** Parts written. */
+  sent: number;
+}
 
 export class Outbox {
   private readonly maxBytes: number;
   private readonly bodies = new Map<Connection, Parts>();
   private readonly holders = new Map<Parts, number>();
   private heldBytes = 0;
+  private readonly ready: Sending[] = [];
 
   constructor(maxBytes = HELD_BYTES_MAX) {
     this.maxBytes = maxBytes;
@@ -25,21 +37,39 @@ export class Outbox {
   /** Sends a body and ends the response; false, with nothing done, where there is no room for it. */
   send(response: ServerResponse, body: Parts, connection: Connection): boolean {
     if (!this.hold(connection, body)) return false;
-    let sent = 0;
-    const next = (): void => {
-      connection.progressMs = performance.now();
-      let isTaken = true;
-      while (isTaken && sent < body.list.length) {
-        isTaken = response.write(body.list[sent]!);
-        sent += 1;
-      }
-      if (sent < body.list.length) response.once('drain', next);
-      else response.end();
-    };
     response.once('close', () => this.release(connection));
-    next();
+    if (body.list.length <= 1) {
+      // What is short waits for nothing.
+      response.end(body.list[0]);
+      return true;
+    }
+    const sending: Sending = { response, body, connection, sent: 0 };
+    response.on('drain', () => this.goOn(sending));
+    this.goOn(sending);
     return true;
   }
+
+  /** Its client takes more. */
+  private goOn(sending: Sending): void {
+    const isIdle = this.ready.length === 0;
+    this.ready.push(sending);
+    if (isIdle) this.pump();
+  }
+
+  /** One part to each in turn, a few in all; then other work of the thread has its turn. */
+  private readonly pump = (): void => {
+    for (let i = 0; i < PARTS_A_TURN && this.ready.length > 0; i += 1) {
+      const sending = this.ready.shift()!;
+      const { response, body, connection } = sending;
+      if (response.destroyed) continue;
+      connection.progressMs = performance.now();
+      const isTaken = response.write(body.list[sending.sent]!);
+      sending.sent += 1;
+      if (sending.sent >= body.list.length) response.end();
+      else if (isTaken) this.ready.push(sending);
+    }
+    if (this.ready.length > 0) setImmediate(this.pump);
+  };
 
   private hold(connection: Connection, body: Parts): boolean {
     const count = this.holders.get(body) ?? 0;

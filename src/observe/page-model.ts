@@ -2,7 +2,6 @@
 // cell, sent to open pages by live.ts. A row is anything with cells: a table row, the caption of a
 // service, the figures on top.
 import { safeLine } from '../base/safe-text.ts';
-import type { Steps } from '../base/turns.ts';
 import type { TableEvent } from '../control/view.ts';
 import { type Cells, clientCells, endpointCells, totalCells, upText } from './cells.ts';
 import type { ServiceFigures } from './figures.ts';
@@ -24,6 +23,8 @@ export interface PageModel {
   readonly nowMs: number;
 }
 
+export type Row = readonly [key: string, cells: Cells];
+
 /** Keys of rows: a service's name is escaped, so `?` and `/` can't be part of it. */
 export const rowKey = {
   process: ':process',
@@ -40,27 +41,22 @@ function escaped(name: string): string {
   return encodeURIComponent(name.toWellFormed());
 }
 
-/** A step per row. */
-export function* rowsInSteps(model: PageModel): Steps<Map<string, Cells>> {
-  const { services, status } = model;
-  const rows = new Map<string, Cells>();
-  rows.set(rowKey.process, processCells(status));
-  rows.set(rowKey.summary, summaryCells(services));
+/** The rows, one at a time: for a large table, together they are large. */
+export function* rowsOf({ services, status }: PageModel): Generator<Row, void, void> {
+  yield [rowKey.process, processCells(status)];
+  yield [rowKey.summary, summaryCells(services)];
   for (const registry of status.registries) {
-    rows.set(rowKey.registry(registry.name), registryCells(registry));
+    yield [rowKey.registry(registry.name), registryCells(registry)];
   }
   for (const service of services) {
     const { figures } = service;
-    rows.set(rowKey.service(figures.name), captionCells(service));
-    rows.set(rowKey.clients(figures.name), clientCells(figures));
+    yield [rowKey.service(figures.name), captionCells(service)];
+    yield [rowKey.clients(figures.name), clientCells(figures)];
     for (const endpoint of figures.endpoints) {
-      rows.set(rowKey.endpoint(figures.name, endpoint.id), endpointCells(endpoint));
-      yield '';
+      yield [rowKey.endpoint(figures.name, endpoint.id), endpointCells(endpoint)];
     }
-    rows.set(rowKey.total(figures.name), totalCells(figures));
-    yield '';
+    yield [rowKey.total(figures.name), totalCells(figures)];
   }
-  return rows;
 }
 
 /** What the dashboard says of a service in panic. */
@@ -83,14 +79,14 @@ export function problemsOf({ status, services }: PageModel): string[] {
   ];
 }
 
-/** Pages with the same layout differ in their cells alone. */
-export function layoutOf(model: PageModel, rows: ReadonlyMap<string, Cells>): string {
+/** Pages with the same rows, in order, and the same of this differ in their cells alone. */
+export function layoutOf(model: PageModel): string {
   const listens = model.services.map(({ figures }) => [
     figures.listen,
     figures.protocol,
     figures.balance,
   ]);
-  return JSON.stringify([[...rows.keys()], listens, problemsOf(model)]);
+  return JSON.stringify([listens, problemsOf(model)]);
 }
 
 export function processCells(status: Status): Cells {

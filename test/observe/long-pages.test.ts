@@ -1,7 +1,12 @@
 // Pages of a large table are made in turns, whatever the machine: the clock counts the places at which
 // the work may stop, and turns are counted by what was read in each.
+import { EventEmitter, once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, Timer } from '../../src/base/clock.ts';
+import type { Connection } from '../../src/observe/connections.ts';
+import { Outbox } from '../../src/observe/outbox.ts';
+import { Parts } from '../../src/observe/parts.ts';
 import {
   makeEndpointView,
   makeServiceView,
@@ -11,7 +16,7 @@ import {
 
 const ENDPOINTS = 1000;
 /** A turn is over after so many looks at the clock, each of which takes a millisecond of it. */
-const LOOKS_A_TURN = 8;
+const LOOKS_A_TURN = 4;
 
 /** Time passes by being looked at. */
 class LookedAtClock implements Clock {
@@ -46,6 +51,43 @@ class LookedAtClock implements Clock {
     this.read = 0;
   }
 }
+
+it('bodies that are ready for many leave in turns', async () => {
+  const outbox = new Outbox();
+  const body = new Parts(Array.from({ length: 100 }, (_, i) => Buffer.alloc(32 * 1024, i)));
+  const [socket, written] = [{ writableLength: 0 }, { turn: 0, max: 0, bytes: 0 }];
+  const responseOf = () => {
+    const response = Object.assign(new EventEmitter(), {
+      destroyed: false,
+      write: (part: Buffer) => {
+        written.turn += 1;
+        written.bytes += part.length;
+        written.max = Math.max(written.max, written.turn);
+        return true;
+      },
+      end: () => response.emit('close'),
+    });
+    return response;
+  };
+  const responses = Array.from({ length: 20 }, responseOf);
+  const ended = Promise.all(responses.map((response) => once(response, 'close')));
+  let isOver = false;
+  const turn = (): void => {
+    written.turn = 0;
+    if (!isOver) setImmediate(turn);
+  };
+  turn();
+  for (const response of responses) {
+    // What the outbox uses of them.
+    const connection = { socket, progressMs: 0, isStalled: () => false } as unknown as Connection;
+    expect(outbox.send(response as unknown as ServerResponse, body, connection)).toBe(true);
+  }
+  await ended;
+  isOver = true;
+  expect(written.bytes).toBe(20 * body.length);
+  // Those that begin together, and two turns that may lie between two looks.
+  expect(written.max).toBeLessThanOrEqual(20 + 16);
+});
 
 describe('a page about many endpoints', () => {
   let clock: LookedAtClock;
