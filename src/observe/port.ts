@@ -31,6 +31,8 @@ import { type Status, statusOf } from './status.ts';
 import { type Sibling, Succession } from './succession.ts';
 
 const EVENTS_SHOWN = 50;
+const VIA_OURSELVES =
+  'the request came through Upriver itself: its address is none to trust (use a token)';
 const TOO_MANY = 'too many event streams are open';
 /** Scripts and styles are our own files; nobody may frame the page around the buttons. */
 const POLICY =
@@ -82,6 +84,20 @@ export class StatsPort {
   /** Why this request may read nothing, or null. */
   readRefusal(request: IncomingMessage): Refusal | null {
     return this.reading.refusal(request);
+  }
+
+  /**
+   * Why a request is not trusted for the address that it comes from, although that is this machine's;
+   * or null. A service may lead here by a name, an address or a port that we know nothing of.
+   */
+  async viaOurselves(call: Call): Promise<Refusal | null> {
+    const { request, connection } = call;
+    const isChange = request.method === 'POST';
+    const relies = isChange ? this.access.adminToken === '' : this.reading.reliesOnAddress(request);
+    const { ownerOfPeer } = this.sources;
+    if (!relies || ownerOfPeer === undefined) return null;
+    const owner = await connection.ownerBy(ownerOfPeer);
+    return owner === 'other' ? null : { status: 403, error: VIA_OURSELVES };
   }
 
   redirect({ response }: Call): void {

@@ -9,6 +9,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { AccessSettings } from '../../src/observe/access.ts';
 import type { Places } from '../../src/observe/connections.ts';
 import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
+import type { StatsSources } from '../../src/observe/sources.ts';
 import { loopback, makeService, plainListen } from './service.ts';
 
 export interface Asked {
@@ -51,10 +52,11 @@ export interface StatsPortOptions {
   readonly access?: Partial<AccessSettings>;
   readonly places?: Places;
   readonly clock?: Clock;
+  readonly ownerOfPeer?: NonNullable<StatsSources['ownerOfPeer']>;
 }
 
 export async function startStatsPort(options: StatsPortOptions = {}): Promise<StatsPort> {
-  const { access = {}, places, clock = systemClock } = options;
+  const { access = {}, places, clock = systemClock, ownerOfPeer } = options;
   const ledger = new Ledger();
   const worker = new WorkerLedger(ledger.buffersFor(0));
   const events = new EventLog();
@@ -74,6 +76,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
         unserved: () => new Map(),
         convergence: { bounds: [0.01, 0.1], counts: [3, 2, 1], sumSeconds: 0.5 },
       },
+      ...(ownerOfPeer === undefined ? {} : { ownerOfPeer }),
       liveness: () => port.live,
       readiness: () => port.ready,
       state: () => null,
