@@ -19,13 +19,18 @@ import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
 import { buildUpstream } from './schema/upstream.ts';
 
-export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
+export function buildSettings(
+  input: ConfigInput,
+  overlayListeners: readonly string[] = [],
+  cores = cpus().length,
+): Settings {
   const { guard, memory, shutdown } = input;
   return {
     registries: buildRegistries(input.registries),
     static: input.static,
     services: Object.entries(input.services).map(([name, service]) => buildService(name, service)),
     routers: input.routers.map(buildRouter),
+    overlayListeners,
     stats: buildStats(input.stats),
     guard: { enabled: guard.enabled, holdMs: guard.hold, maxRemovedShare: guard.max_removed },
     state: input.state,
