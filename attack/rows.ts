@@ -45,6 +45,14 @@ export const rows: readonly Row[] = [
     start: statsScraping,
   },
   {
+    name: 'stats-long-pages',
+    principal: 'reader',
+    what: 'the same, beside health checks: no page holds up the thread',
+    victim: CHECKS,
+    defence: 'built',
+    start: statsScraping,
+  },
+  {
     name: 'idle-connections',
     principal: 'client',
     what: 'more idle connections of one address than the service may have',

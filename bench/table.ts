@@ -58,6 +58,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       static: {},
       services,
       routers: [],
+      overlayListeners: [],
       stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
       guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
       state: { file: '' },

@@ -21,6 +21,7 @@ import type { Probe } from './health/checker.ts';
 import { probe } from './health/probe.ts';
 import { type Disk, nodeDisk } from './state/disk.ts';
 import { nodeThreads } from './supervisor/node-thread.ts';
+import { ownerOfPeer, type PeerAddress, type PeerOwner } from './supervisor/peer-process.ts';
 import { probeAddress } from './supervisor/port-probe.ts';
 import { linuxTables, type SystemTables } from './supervisor/shared-ports.ts';
 import type { StartThread } from './supervisor/thread-door.ts';
@@ -76,6 +77,8 @@ export interface Doors {
   readonly probe: Probe;
   /** Who has an address that is to be listened on. */
   readonly probePort: ProbePort;
+  /** Whose the other end of a connection of this machine is. */
+  readonly ownerOfPeer: (peer: PeerAddress) => Promise<PeerOwner>;
   /** Every address of this machine. */
   readonly localAddresses: () => readonly string[];
   /** The system's tables of sockets. */
@@ -98,6 +101,7 @@ export const nodeDoors: Doors = {
   resolveListens: addressesOfNames,
   probe,
   probePort: probeAddress,
+  ownerOfPeer,
   localAddresses: () =>
     Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address)),
   sockets: linuxTables,

@@ -320,6 +320,7 @@ export class Upriver {
       memory: () => this.memory.status,
       sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
+      ownerOfPeer: this.doors.ownerOfPeer,
     };
   }
 

@@ -188,7 +188,11 @@ const behindDoors = [
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
   ...['src/containers/door.ts', 'src/registering.ts'],
-  ...['src/supervisor/port-probe.ts', 'src/supervisor/shared-ports.ts'],
+  ...[
+    'src/supervisor/peer-process.ts',
+    'src/supervisor/port-probe.ts',
+    'src/supervisor/shared-ports.ts',
+  ],
 ];
 
 /** Words -> where they may stand, and why nowhere else. */

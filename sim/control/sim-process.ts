@@ -90,6 +90,7 @@ export class SimProcess {
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),
       probePort: () => Promise.resolve(''),
+      ownerOfPeer: () => Promise.resolve('other' as const),
       localAddresses: () => [],
       sockets: NO_SOCKETS,
       probe: around.probe,

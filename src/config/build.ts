@@ -20,7 +20,11 @@ import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
 import { buildUpstream } from './schema/upstream.ts';
 
-export function buildSettings(input: ConfigInput, cores = cpus().length): Settings {
+export function buildSettings(
+  input: ConfigInput,
+  overlayListeners: readonly string[] = [],
+  cores = cpus().length,
+): Settings {
   const { guard, memory, shutdown } = input;
   return {
     registries: buildRegistries(input.registries),
@@ -29,6 +33,7 @@ export function buildSettings(input: ConfigInput, cores = cpus().length): Settin
       buildService(name, service, input.tls),
     ),
     routers: input.routers.map((router) => buildRouter(router, input.tls)),
+    overlayListeners,
     stats: buildStats(input.stats),
     guard: { enabled: guard.enabled, holdMs: guard.hold, maxRemovedShare: guard.max_removed },
     state: input.state,

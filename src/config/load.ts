@@ -82,17 +82,20 @@ function loadUnhidden(input: LoadInput): LoadResult {
   );
   const isChecked = isRead && excess.length === 0;
   const checked = isChecked ? validate(tree, where) : { input: null, problems: [] };
+  const overlaid: string[] = [];
   if (input.kv !== null) {
     const own = [file, environment, flags].reduce<Tree>((under, one) => lay(under, one.tree), {});
     const rules = { input: checked.input, where };
-    problems.push(...overlayListeners(tree, withPorts(own, input.flags), rules));
+    const found = overlayListeners(tree, withPorts(own, input.flags), rules);
+    problems.push(...found.problems);
+    overlaid.push(...found.added);
   }
   // What a variable should have been there is said once.
   const told = new Set(problems.map((problem) => problem.where));
   const others = checked.problems.filter((one) => !told.has(one.where));
   const all = firstOf(inFileOrder([...problems, ...others]));
   if (checked.input === null || all.length > 0) return { settings: null, problems: all, tree };
-  const built = withRegister(buildSettings(checked.input), checked.input, input.env);
+  const built = withRegister(buildSettings(checked.input, overlaid), checked.input, input.env);
   const unregistered = built.problems.map((message) => {
     return { where: where(['register'], false), key: 'register', message };
   });
@@ -212,19 +215,24 @@ function readOverlay(kv: LoadInput['kv']): ReadTree {
   return refused.length > 0 ? { tree: {}, yaml: null, problems: refused } : read;
 }
 
-/**
- * Listeners that are there by the overlay alone, and that a service could not take by its tags
- * either.
- */
-function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): Problem[] {
+interface OverlayListeners {
+  /** Keys of those that are there by the overlay alone. */
+  readonly added: readonly string[];
+  /** Of them, those that a service could not take by its tags either; and what it changes. */
+  readonly problems: readonly Problem[];
+}
+
+function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): OverlayListeners {
   const allowed = input?.registries.consul?.listen_allow;
-  if (allowed === undefined) return [];
+  if (allowed === undefined) return { added: [], problems: [] };
   const known = new Map(
     claimsOf(draftOf(own)).map(({ address, listen }) => [formatListen(address), listen] as const),
   );
-  return claimsOf(draftOf(whole)).flatMap(({ address, listen, path }) => {
+  const added: string[] = [];
+  const problems = claimsOf(draftOf(whole)).flatMap(({ address, listen, path }) => {
     const name = formatListen(address);
     const before = known.get(name);
+    if (before === undefined) added.push(name);
     const isSame = before !== undefined && isDeepStrictEqual(before, listen);
     if (isSame || (before === undefined && mayListen(allowed, address))) return [];
     const why =
@@ -233,6 +241,7 @@ function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): Pr
         : 'is in the configuration already: the overlay must not change what is spoken there';
     return [{ where: where(path, false), key: path.join('.'), message: `${name} ${why}` }];
   });
+  return { added, problems };
 }
 
 interface Checked {

@@ -1,9 +1,10 @@
 // What routes of one router can get wrong together: two for the same host and path, a way to no
 // service, redirects that lead back to themselves.
 import { closest } from '../base/closest.ts';
-import { expandLocation, matchRoute, type Route, routesInOrder } from '../model/route.ts';
+import type { Route } from '../model/route.ts';
 import type { Contradiction } from './consistency.ts';
 import type { Draft, DraftRoute, DraftRouter } from './draft.ts';
+import { redirectLoopsOf } from './redirect-loops.ts';
 
 type Place = (path: readonly PropertyKey[]) => string;
 
@@ -60,54 +61,15 @@ function redirectLoops(router: DraftRouter, at: At, where: Place): Contradiction
   if (listen === undefined) return [];
   const ports = listen.flatMap(({ address }) => (address.kind === 'tcp' ? [address.port] : []));
   const known = routes.map(asRoute);
-  const ordered = routesInOrder(known.filter((route) => route !== null));
-  return known.flatMap((start, j) => {
-    if (start?.redirect == null) return [];
-    const way = followRedirects(start, ordered, ports);
-    if (way === null || Math.min(...way.map((one) => known.indexOf(one))) !== j) return [];
-    const path = at(j, 'redirect');
-    const others = way.slice(1).map((one) => {
-      const place = at(known.indexOf(one), 'redirect');
-      return `${place.join('.')} (${where(place)})`;
-    });
-    const by = others.length === 0 ? '' : ` by way of ${others.join(', ')}`;
+  const places = new Map(known.map((route, j) => [route, j]));
+  const routable = known.filter((route) => route !== null);
+  return redirectLoopsOf(routable, ports).map(({ way }) => {
+    const [path = [], ...others] = way.map((route) => at(places.get(route)!, 'redirect'));
+    const names = others.map((place) => `${place.join('.')} (${where(place)})`);
+    const by = names.length === 0 ? '' : ` by way of ${names.join(', ')}`;
     const message = `the redirect leads back to its own route${by}: clients would loop`;
-    return [{ path: [...path, 'location'], message }];
+    return { path: [...path, 'location'], message };
   });
-}
-
-/** The redirects that lead from `start` back to it, `start` first; null where they end elsewhere. */
-function followRedirects(start: Route, ordered: Route[], ports: number[]): Route[] | null {
-  const way: Route[] = [start];
-  let at = requestFor(start, ports);
-  while (way.length <= ordered.length) {
-    const next = destination(way.at(-1)!, at, ports);
-    const route = next === null ? null : matchRoute(ordered, next.hostname, next.pathname);
-    if (next === null || route === null || route.redirect === null) return null;
-    if (route === start) return way;
-    if (way.includes(route)) return null;
-    way.push(route);
-    at = next;
-  }
-  return null;
-}
-
-/** A request that this route answers, where no narrower one does. */
-function requestFor({ host, path }: Route, ports: readonly number[]): URL {
-  const name = host === '' ? 'any.invalid' : host.replace(/^\*/, 'any');
-  const port = ports[0] ?? 80;
-  return URL.parse(path, `http://${name}:${port}`) ?? new URL(`http://any.invalid:${port}/`);
-}
-
-/** Where a client that asked for `asked` goes; null where that is not this router. */
-function destination(route: Route, asked: URL, ports: readonly number[]): URL | null {
-  const { hostname: host, pathname: path, search } = asked;
-  const values = { host, path, request_uri: path + search };
-  const url = URL.parse(expandLocation(route.redirect?.location ?? '', values), asked.href);
-  // A listener speaks http; what another port answers is not known here.
-  if (url === null || url.protocol !== 'http:') return null;
-  const isHere = ports.includes(Number(url.port || 80)) || url.host === asked.host;
-  return isHere ? url : null;
 }
 
 /** Null where what it matches is not known. */

@@ -21,6 +21,8 @@ export interface ListenerWishes {
   readonly configured: readonly Service[];
   /** Services that describe themselves, the one that did so first before the others. */
   readonly described: readonly Service[];
+  /** Keys of what only the overlay in the registry listens on: as services that describe themselves. */
+  readonly overlaid: ReadonlySet<string>;
   /** The stats port, which no service may have: with SO_REUSEPORT it would take half its requests. */
   readonly stats: ListenAddress | null;
   /** Where services may listen that describe themselves in this registry. */
@@ -46,11 +48,17 @@ export function planListeners(wishes: ListenerWishes): ListenerPlan {
     conflicts.set(name, [...told, `listener ${wish.key} ${why}`]);
   };
   const ours = [...routers.flatMap(routerWishes), ...configured.flatMap(wishesOf)];
-  for (const wish of ours) {
+  const isOverlaid = ({ key }: ListenerSnapshot) => wishes.overlaid.has(key);
+  for (const wish of ours.filter((one) => !isOverlaid(one))) {
     const isStats = stats !== null && wish.service !== '' && places.doOverlap(stats, wish.address);
     const owner = isStats ? 'the stats port' : places.ownerOf(wish.key);
     if (owner === '') places.add(wish);
     else refuse(wish, `is taken by ${owner}`);
+  }
+  for (const wish of ours.filter(isOverlaid)) {
+    const why = occupied(wish, { ...wishes, places });
+    if (why === '') places.add(wish);
+    else if (why !== null) refuse(wish, why);
   }
   const shared = new SharedRouters(places);
   for (const service of described) {
@@ -131,18 +139,27 @@ function isAllowed({ address }: ListenerSnapshot, allowed: readonly ListenRule[]
   return mayListen(allowed, address);
 }
 
-interface Rules extends Pick<ListenerWishes, 'allowed' | 'stats' | 'holderOf'> {
+interface Occupation extends Pick<ListenerWishes, 'stats' | 'holderOf'> {
   readonly places: Places;
+}
+
+interface Rules extends Occupation, Pick<ListenerWishes, 'allowed'> {
   readonly registry: string;
 }
 
 /** Why a service that describes itself does not get its address; null while that is not known. */
 function objection(wish: ListenerSnapshot, rules: Rules): string | null {
-  const { allowed, stats, holderOf, places, registry } = rules;
+  const { allowed, registry } = rules;
   const { address } = wish;
   if (!mayListen(allowed(registry), address)) {
     return `is not allowed by registries.${registry}.listen_allow`;
   }
+  return occupied(wish, rules);
+}
+
+/** Who of ours, or which other process, has an address; '' for nobody, null while that is not known. */
+function occupied(wish: ListenerSnapshot, { stats, holderOf, places }: Occupation): string | null {
+  const { address } = wish;
   if (stats !== null && places.doOverlap(stats, address)) return 'is taken by the stats port';
   const owner = places.overlapping(address);
   if (owner !== null) return `is taken by ${ownerName(owner)}`;

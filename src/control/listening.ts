@@ -54,6 +54,7 @@ export class Listening {
     this.current = planListeners({
       ...wanting,
       routers: settings.routers,
+      overlaid: new Set(settings.overlayListeners),
       stats: settings.stats.listen,
       allowed: (registry) => trustOf(settings.registries, registry).listenAllow ?? [],
       names,

@@ -60,6 +60,8 @@ export interface Settings {
   readonly static: Readonly<Record<string, readonly StaticEndpoint[]>>;
   readonly services: readonly Service[];
   readonly routers: readonly RouterSettings[];
+  /** Keys of the listeners that are there by the overlay in the registry alone. */
+  readonly overlayListeners: readonly string[];
   readonly stats: StatsSettings;
   readonly guard: GuardSettings;
   readonly state: StateSettings;

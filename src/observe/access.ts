@@ -62,6 +62,11 @@ export class ReadAccess {
       : { status: 403, error: 'reading is not allowed from this address (stats.read)' };
   }
 
+  /** Whether it may read because of its address alone. */
+  reliesOnAddress({ headers }: IncomingMessage): boolean {
+    return !this.settings.read.includes('any') && !this.hasToken(headers);
+  }
+
   private hasToken(headers: IncomingHttpHeaders): boolean {
     const given = tokenIn(headers);
     const { adminToken, readToken } = this.settings;

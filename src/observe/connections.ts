@@ -6,6 +6,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { isThisMachine } from './access.ts';
+import type { StatsSources } from './sources.ts';
 
 /** Places for everyone. */
 const PLACES = 512;
@@ -51,6 +52,7 @@ export class Connection {
 
   /** It comes from this machine. */
   readonly isLocal: boolean;
+  private owner: Promise<'ours' | 'other' | 'gone'> | null = null;
 
   constructor(socket: Socket, parts: { group: Group; isLocal: boolean }) {
     this.socket = socket;
@@ -58,6 +60,15 @@ export class Connection {
     this.group = parts.group;
     this.isReserved = parts.group.isReserved;
     this.address = socket.remoteAddress ?? '';
+  }
+
+  /** Whose the other end is; asked once, and only about connections from this machine. */
+  ownerBy(ask: NonNullable<StatsSources['ownerOfPeer']>): Promise<'ours' | 'other' | 'gone'> {
+    const { remoteAddress = '', remotePort = 0, localPort = 0 } = this.socket;
+    // Elsewhere there is no socket of ours, and a unix socket has no address that a service could have.
+    if (!isThisMachine(this.socket) || localPort === 0) return Promise.resolve('other');
+    this.owner ??= ask({ address: remoteAddress, port: remotePort, localPort });
+    return this.owner;
   }
 
   get isIdle(): boolean {

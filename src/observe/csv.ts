@@ -2,6 +2,7 @@
 // HAProxy can scrape this: for each service a FRONTEND row, a row per endpoint and a BACKEND row.
 // Columns that we have no figure for stay empty, as HAProxy leaves those that don't apply.
 import { safeCell } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
 import type { ServiceView } from '../control/view.ts';
 import type { HealthCheck, Service } from '../model/service.ts';
 import type { EndpointFigures, ServiceFigures } from './figures.ts';
@@ -34,10 +35,14 @@ export interface CsvService {
   readonly figures: ServiceFigures;
 }
 
-/** The whole table; every line ends with a comma, as HAProxy's do. `nowMs` is the wall clock. */
-export function formatCsv(services: readonly CsvService[], nowMs: number): string {
-  const rows = services.flatMap((service, i) => rowsOf(service, { iid: i + 1, nowMs }));
-  return [`# ${HEADER},`, ...rows.map(formatRow), ''].join('\n');
+/** The whole table, a step per line; every line ends with a comma, as HAProxy's do. `nowMs` is the wall clock. */
+export function* csvSteps(services: Iterable<CsvService>, nowMs: number): Steps {
+  yield `# ${HEADER},\n`;
+  let iid = 0;
+  for (const service of services) {
+    iid += 1;
+    for (const row of rowsOf(service, { iid, nowMs })) yield `${formatRow(row)}\n`;
+  }
 }
 
 function formatRow(row: Row): string {
@@ -49,20 +54,15 @@ function cell(value: string | number): string {
   return typeof value === 'number' ? String(value) : safeCell(value);
 }
 
-function rowsOf({ view, figures }: CsvService, at: { iid: number; nowMs: number }): Row[] {
+function* rowsOf({ view, figures }: CsvService, at: { iid: number; nowMs: number }): Iterable<Row> {
   const { service } = view;
   const totals = totalsOf(figures);
   const common = { pxname: figures.name, pid: 1, iid: at.iid, mode: figures.protocol, '-': '-' };
-  const endpoints = figures.endpoints.map((endpoint, i) => ({
-    ...common,
-    ...endpointRow(endpoint, service, at.nowMs),
-    sid: i + 1,
-  }));
-  return [
-    { ...common, ...frontendRow(figures, service, totals) },
-    ...endpoints,
-    { ...common, ...backendRow(figures, service, { totals, nowMs: at.nowMs }) },
-  ];
+  yield { ...common, ...frontendRow(figures, service, totals) };
+  for (const [i, endpoint] of figures.endpoints.entries()) {
+    yield { ...common, ...endpointRow(endpoint, service, at.nowMs), sid: i + 1 };
+  }
+  yield { ...common, ...backendRow(figures, service, { totals, nowMs: at.nowMs }) };
 }
 
 function frontendRow(figures: ServiceFigures, service: Service, totals: Totals): Row {

@@ -4,6 +4,7 @@
 import type { ServerResponse } from 'node:http';
 import { safeJson } from '../base/safe-text.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
+import { type Parts, partsOf } from './parts.ts';
 
 const STREAMS_MAX = 100;
 const RETRY_MS = 2000;
@@ -30,7 +31,8 @@ export class StreamSet {
   private largestBytes = 0;
 
   constructor() {
-    this.heartbeat = setInterval(() => this.sendAll(': alive\n\n'), HEARTBEAT_MS).unref();
+    const alive = partsOf(': alive\n\n');
+    this.heartbeat = setInterval(() => this.sendAll(alive), HEARTBEAT_MS).unref();
   }
 
   get isFull(): boolean {
@@ -45,7 +47,7 @@ export class StreamSet {
    * Makes a stream of the response and sends `first` on it, a body that others may share. The set
    * owns the response from now on. False when there are too many; it is then the caller's still.
    */
-  add(response: ServerResponse, first: Buffer): boolean {
+  add(response: ServerResponse, first: Parts): boolean {
     if (this.isFull || !this.hasRoom(first)) return false;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
@@ -67,16 +69,15 @@ export class StreamSet {
       stream.behindSinceMs = 0;
     });
     this.largestBytes = Math.max(this.largestBytes, first.length);
-    write(response, stream, `retry: ${RETRY_MS}\n\n`);
+    write(response, stream, partsOf(`retry: ${RETRY_MS}\n\n`));
     if (first.length === 0) return true;
     stream.firstBytes = first.length;
     write(response, stream, first);
     return true;
   }
 
-  sendAll(text: string): void {
+  sendAll(bytes: Parts): void {
     if (this.streams.size === 0) return;
-    const bytes = Buffer.from(text);
     this.largestBytes = Math.max(this.largestBytes, bytes.length);
     const unreadMax = UNREAD_BYTES_MAX + UNREAD_MESSAGES_MAX * this.largestBytes;
     const lateMs = performance.now() - UNREAD_MS_MAX;
@@ -92,7 +93,7 @@ export class StreamSet {
     for (const response of this.streams.keys()) response.destroy();
   }
 
-  private hasRoom({ length }: Buffer): boolean {
+  private hasRoom({ length }: Parts): boolean {
     let held = 0;
     for (const { firstBytes } of this.streams.values()) held += firstBytes;
     return held === 0 || held + length <= FIRST_BYTES_MAX;
@@ -104,8 +105,10 @@ export class StreamSet {
   }
 }
 
-function write(response: ServerResponse, stream: Stream, data: string | Buffer): void {
-  if (response.write(data)) stream.firstBytes = 0;
+function write(response: ServerResponse, stream: Stream, data: Parts): void {
+  let isTaken = true;
+  for (const part of data.list) isTaken = response.write(part);
+  if (isTaken) stream.firstBytes = 0;
   else if (stream.behindSinceMs === 0) stream.behindSinceMs = performance.now();
 }
 
@@ -116,7 +119,9 @@ export class EventStreams {
 
   constructor(events: EventLog) {
     this.events = events;
-    this.unsubscribe = events.subscribe((event) => this.streams.sendAll(formatEvent(event)));
+    this.unsubscribe = events.subscribe((event) =>
+      this.streams.sendAll(partsOf(formatEvent(event))),
+    );
   }
 
   /**
@@ -125,11 +130,11 @@ export class EventStreams {
    * False when there are too many streams.
    */
   add(response: ServerResponse, lastId: number | null): boolean {
-    if (lastId === null) return this.streams.add(response, Buffer.alloc(0));
+    if (lastId === null) return this.streams.add(response, partsOf(''));
     const kept = this.events.since(0);
     const isOurs = lastId <= (kept.at(-1)?.id ?? 0);
     const missed = isOurs ? kept.filter(({ id }) => id > lastId) : kept;
-    return this.streams.add(response, Buffer.from(missed.map(formatEvent).join('')));
+    return this.streams.add(response, partsOf(missed.map(formatEvent).join('')));
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // The figures of a service and its endpoints as the dashboard, the API and the CSV show them: the
 // ledger's counters, the table's states and what the sampler has seen, together. Names are those of
 // the JSON API (docs/reference/admin-api.md).
+import { finish, type Steps } from '../base/turns.ts';
 import type { Compared, EndpointView, ServiceView } from '../control/view.ts';
 import { EndpointColumn, type EndpointCounter, ServiceColumn } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -9,7 +10,7 @@ import { takesWork } from '../model/endpoint.ts';
 import { formatListen } from '../model/listener.ts';
 import { type Reason, reasons } from '../model/reason.ts';
 import { formatSource } from '../model/source.ts';
-import type { EndpointTrack, Quantiles, Sampler, ServiceTrack } from './sampler.ts';
+import type { Quantiles, Sampler, ServiceTrack } from './sampler.ts';
 import { whyItStays } from './stays.ts';
 
 export interface CheckFigures {
@@ -117,10 +118,21 @@ export interface FigureSources {
   readonly nowMs: number;
 }
 
+/** All at once; for few endpoints. */
 export function serviceFigures(view: ServiceView, sources: FigureSources): ServiceFigures {
+  return finish(figuresInSteps(view, sources));
+}
+
+/** A step per endpoint. */
+export function* figuresInSteps(view: ServiceView, sources: FigureSources): Steps<ServiceFigures> {
   const { service, slot } = view;
   const { ledger, sampler } = sources;
-  const track = sampler.service(service.name, slot);
+  const track = sampler.known(service.name, slot);
+  const endpoints: EndpointFigures[] = [];
+  for (const endpoint of view.endpoints) {
+    endpoints.push(endpointFigures(endpoint, track, { ...sources, service: view }));
+    yield '';
+  }
   const total = (column: number) => ledger.serviceTotal(slot, column);
   return {
     name: service.name,
@@ -146,12 +158,7 @@ export function serviceFigures(view: ServiceView, sources: FigureSources): Servi
     retries: counted(({ index }) => ledger.retryTotal(slot, index)),
     panic: view.isPanicking,
     problems: view.problems,
-    endpoints: view.endpoints.map((endpoint) =>
-      endpointFigures(endpoint, track.endpoint(endpoint.id, endpoint.slot), {
-        ...sources,
-        service: view,
-      }),
-    ),
+    endpoints,
   };
 }
 
@@ -165,14 +172,27 @@ function meters({ connections, requests, activeMax }: ServiceTrack) {
   };
 }
 
+/** The figures of one endpoint; null where the service has no such one. */
+export function figuresOfOne(
+  service: ServiceView,
+  id: string,
+  sources: FigureSources,
+): EndpointFigures | null {
+  const view = service.endpoints.find((one) => one.id === id);
+  if (view === undefined) return null;
+  const track = sources.sampler.known(service.service.name, service.slot);
+  return endpointFigures(view, track, { ...sources, service });
+}
+
 function endpointFigures(
   view: EndpointView,
-  track: EndpointTrack,
+  serviceTrack: ServiceTrack,
   { ledger, nowMs, service }: FigureSources & { readonly service: ServiceView },
 ): EndpointFigures {
   const compared = view.compared();
   const { isPanicking } = service;
   const total = (key: EndpointCounter) => ledger.endpointTotal(view.slot, EndpointColumn[key]);
+  const track = serviceTrack.known(view.id, view.slot);
   const { meter, latency } = track;
   return {
     id: view.id,

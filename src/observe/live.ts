@@ -4,11 +4,12 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../base/clock.ts';
 import { safeData, safeJson } from '../base/safe-text.ts';
+import { type Steps, Turns } from '../base/turns.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
-import type { Cell, Cells } from './cells.ts';
+import type { Cells } from './cells.ts';
 import { StreamSet } from './event-streams.ts';
 import { layoutOf, type PageModel, rowsOf } from './page-model.ts';
-import type { Body } from './renderer.ts';
+import { type Parts, PartsWriter, partsOf } from './parts.ts';
 
 const TICK_MS = 1000;
 /** After a change of the table; changes come in bursts. */
@@ -16,15 +17,19 @@ const HURRY_MS = 50;
 const CHANGES_MAX = 50;
 /** A large table is shown less often, so that looking takes no more than this share of the thread. */
 const SHARE_MAX = 0.05;
+/** ... and while the table keeps changing, of this one. */
+const HURRY_SHARE_MAX = 0.25;
 
 export interface LiveSources {
   readonly events: EventLog;
   readonly clock: Clock;
-  readonly model: () => PageModel;
+  readonly model: () => Steps<PageModel>;
 }
 
+/** What open pages show. */
 interface Sent {
-  readonly rows: ReadonlyMap<string, Cells>;
+  /** The cells of each row as JSON: as objects they would take ten times the memory. */
+  readonly rows: ReadonlyMap<string, string>;
   readonly layout: string;
 }
 
@@ -36,7 +41,12 @@ export class Live {
   private sent: Sent | null = null;
   private changes: TableEvent[] = [];
   private timer: Timer | null = null;
+  /** A change of the table waits to be shown. */
   private isHurrying = false;
+  private isTicking = false;
+  /** A change is not shown before, ms. */
+  private hurryFromMs = 0;
+  private isClosed = false;
 
   constructor(sources: LiveSources) {
     this.sources = sources;
@@ -48,22 +58,28 @@ export class Live {
   }
 
   /** The first message to new pages: all cells. Those that ask at the same time share it. */
-  first(): Body {
-    const model = this.sources.model();
-    const rows = rowsOf(model);
+  *first(): Steps {
+    const model = yield* this.sources.model();
+    const rows = new Map<string, string>();
+    yield beginOf(model.nowMs);
+    for (const [key, cells] of rowsOf(model)) {
+      const json = JSON.stringify(cells);
+      yield rowText(rows.size, key, json);
+      rows.set(key, json);
+    }
+    yield '}}\n\n';
     // The others have yet to get what differs; for the new ones it is sent twice.
-    this.sent ??= { rows, layout: layoutOf(model, rows) };
-    if (this.timer === null) this.schedule(TICK_MS);
-    const text = message('cells', { now: model.nowMs, rows: Object.fromEntries(rows) });
-    return { type: 'text/event-stream', text };
+    this.sent ??= { rows, layout: layoutOf(model) };
+    if (this.timer === null && !this.isTicking) this.schedule(TICK_MS);
   }
 
   /** Streams to a page, `first` to begin with. False when there are too many streams. */
-  add(response: ServerResponse, first: Buffer): boolean {
+  add(response: ServerResponse, first: Parts): boolean {
     return this.streams.add(response, first);
   }
 
   close(): void {
+    this.isClosed = true;
     this.unsubscribe();
     this.timer?.cancel();
     this.streams.close();
@@ -71,7 +87,7 @@ export class Live {
 
   private schedule(delayMs: number): void {
     this.timer?.cancel();
-    this.timer = this.sources.clock.setTimer(delayMs, () => this.tick());
+    this.timer = this.sources.clock.setTimer(delayMs, () => void this.tick());
   }
 
   private onEvent(event: TableEvent): void {
@@ -80,10 +96,15 @@ export class Live {
     if (this.changes.length > CHANGES_MAX) this.changes.shift();
     if (this.isHurrying) return;
     this.isHurrying = true;
-    this.schedule(HURRY_MS);
+    if (!this.isTicking) this.hurry();
   }
 
-  private tick(): void {
+  private hurry(): void {
+    const { clock } = this.sources;
+    this.schedule(Math.max(HURRY_MS, this.hurryFromMs - clock.nowMs()));
+  }
+
+  private async tick(): Promise<void> {
     this.timer = null;
     this.isHurrying = false;
     const { changes, sent } = this;
@@ -92,39 +113,69 @@ export class Live {
       this.sent = null;
       return;
     }
-    const { clock } = this.sources;
-    const beganMs = clock.nowMs();
-    const model = this.sources.model();
-    const rows = rowsOf(model);
-    const layout = layoutOf(model, rows);
-    const changed = differences(sent.rows, rows);
-    this.sent = { rows, layout };
-    const shown = safeData(JSON.stringify(changes));
-    this.streams.sendAll(message('cells', { now: model.nowMs, rows: changed, changes: shown }));
-    // The page then asks for itself anew and takes the parts that are different.
-    if (layout !== sent.layout) this.streams.sendAll(message('layout', {}));
-    this.schedule(Math.max(TICK_MS, (clock.nowMs() - beganMs) / SHARE_MAX));
-  }
-}
-
-function differences(
-  before: ReadonlyMap<string, Cells>,
-  after: ReadonlyMap<string, Cells>,
-): Record<string, Record<string, Cell>> {
-  // Keys are names that others choose, __proto__ among them.
-  const changed: Record<string, Record<string, Cell>> = Object.create(null);
-  for (const [key, cells] of after) {
-    const old = before.get(key) ?? {};
-    for (const [name, cell] of Object.entries(cells)) {
-      const was = old[name];
-      if (was !== undefined && was[0] === cell[0] && was[1] === cell[1]) continue;
-      changed[key] ??= {};
-      changed[key][name] = cell;
+    this.isTicking = true;
+    const turns = new Turns(this.sources.clock);
+    try {
+      await turns.run(this.sendDifferences(sent, changes));
+    } finally {
+      this.isTicking = false;
     }
+    const { spentMs } = turns;
+    this.hurryFromMs = this.sources.clock.nowMs() + spentMs / HURRY_SHARE_MAX;
+    if (this.isClosed) return;
+    if (this.isHurrying) this.hurry();
+    else this.schedule(Math.max(TICK_MS, spentMs / SHARE_MAX));
   }
-  return changed;
+
+  private *sendDifferences(sent: Sent, changes: readonly TableEvent[]): Steps {
+    const model = yield* this.sources.model();
+    const layout = layoutOf(model);
+    const rows = new Map<string, string>();
+    const writer = new PartsWriter();
+    let changed = 0;
+    writer.add(beginOf(model.nowMs));
+    for (const [key, cells] of rowsOf(model)) {
+      yield '';
+      const json = JSON.stringify(cells);
+      const before = sent.rows.get(key);
+      rows.set(key, json === before ? before : json);
+      if (json === before) continue;
+      writer.add(rowText(changed, key, before === undefined ? json : difference(before, cells)));
+      changed += 1;
+    }
+    const shown = JSON.stringify(safeData(JSON.stringify(changes)));
+    writer.add(`},"changes":${safeJson(shown)}}\n\n`);
+    this.streams.sendAll(writer.done());
+    // The page then asks for itself anew and takes the parts that are different.
+    const isLaidOut = layout === sent.layout && (yield* areSame(rows.keys(), sent.rows.keys()));
+    if (!isLaidOut) this.streams.sendAll(partsOf('event: layout\ndata: {}\n\n'));
+    this.sent = { rows, layout };
+  }
 }
 
-function message(event: string, data: unknown): string {
-  return `event: ${event}\ndata: ${safeJson(JSON.stringify(data))}\n\n`;
+/** The cells that differ from those in `before`, as JSON. */
+function difference(before: string, cells: Cells): string {
+  // Written by ourselves.
+  const old = JSON.parse(before) as Cells;
+  const others = Object.entries(cells).filter(
+    ([name, [shown, value]]) => old[name]?.[0] !== shown || old[name]?.[1] !== value,
+  );
+  return JSON.stringify(Object.fromEntries(others));
+}
+
+function* areSame(some: Iterator<string>, others: Iterator<string>): Steps<boolean> {
+  for (;;) {
+    const [one, other] = [some.next(), others.next()];
+    if (one.done === true || other.done === true) return one.done === other.done;
+    if (one.value !== other.value) return false;
+    yield '';
+  }
+}
+
+function beginOf(nowMs: number): string {
+  return `event: cells\ndata: {"now":${nowMs},"rows":{`;
+}
+
+function rowText(index: number, key: string, json: string): string {
+  return `${index === 0 ? '' : ','}${safeJson(`${JSON.stringify(key)}:${json}`)}`;
 }

@@ -1,15 +1,18 @@
 // Prometheus' text formats. Nothing is counted here: at each scrape the table and the ledger are
-// read, so the series of an endpoint that has left are gone with it. The registry is our own, never
-// the client library's global one. The library is loaded by the first scrape (3 MiB), and with it
-// the defaults of the process begin: a process that is never scraped watches no event loop.
-import type { Metric, Registry } from 'prom-client';
+// read, so the series of an endpoint that has left are gone with it. Ours are written here, a step per
+// sample; the defaults of the process are the client library's, in a registry of our own, never its
+// global one. The library is loaded by the first scrape (3 MiB), and with it the defaults begin: a
+// process that is never scraped watches no event loop.
+import type { Registry } from 'prom-client';
 import { safeLabel } from '../base/safe-text.ts';
-import { type Family, families, type Labels, type Sample, type Scrape } from './families.ts';
+import type { Steps } from '../base/turns.ts';
+import { type Family, families, type Sample, type Scrape } from './families.ts';
+import type { Body } from './renderer.ts';
 import type { StatsSources } from './sources.ts';
 
 export type MetricsFormat = 'prometheus' | 'openmetrics';
 
-export const METRICS_TYPES: Readonly<Record<MetricsFormat, string>> = {
+const TYPES: Readonly<Record<MetricsFormat, string>> = {
   prometheus: 'text/plain; version=0.0.4; charset=utf-8',
   openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
 };
@@ -17,58 +20,56 @@ export const METRICS_TYPES: Readonly<Record<MetricsFormat, string>> = {
 export class Metrics {
   private readonly sources: StatsSources;
   private registry: Promise<Registry> | null = null;
-  private scrape: Scrape | null = null;
-  private running: Promise<string> | null = null;
-  private readonly labels = new SafeLabels();
-  private turns: Promise<void> = Promise.resolve();
 
   constructor(sources: StatsSources) {
     this.sources = sources;
   }
 
-  /** Everything as text; who asks while a scrape runs gets that one. */
-  async text(format: MetricsFormat): Promise<string> {
-    this.running ??= this.collect();
-    const text = await this.running;
-    return format === 'openmetrics' ? toOpenMetrics(text) : text;
+  /** Everything, to be written in steps. */
+  async body(format: MetricsFormat): Promise<Body> {
+    this.registry ??= openRegistry();
+    const registry = await this.registry.catch((error: unknown) => {
+      // The next scrape tries again.
+      this.registry = null;
+      throw error;
+    });
+    const defaults = await registry.metrics();
+    return { type: TYPES[format], text: metricsSteps(scrapeOf(this.sources), defaults, format) };
   }
+}
 
-  private async openRegistry(): Promise<Registry> {
-    const { collectDefaultMetrics, Registry } = await import('prom-client');
-    const registry = new Registry();
-    collectDefaultMetrics({ register: registry });
-    for (const family of families) {
-      registry.registerMetric(metricOf(family, () => this.read(family)));
-    }
-    return registry;
-  }
+async function openRegistry(): Promise<Registry> {
+  const { collectDefaultMetrics, Registry } = await import('prom-client');
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
 
-  /** The samples of a family, each in a turn of its own: a health check need not wait for all. */
-  private async read(family: Family): Promise<readonly Sample[]> {
-    const turn = this.turns.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
-    this.turns = turn;
-    await turn;
-    if (this.scrape === null) return [];
-    const samples = [...family.read(this.scrape)];
-    return samples.map((sample) => ({ ...sample, labels: this.labels.of(sample.labels) }));
+function* metricsSteps(scrape: Scrape, defaults: string, format: MetricsFormat): Steps {
+  const isOpen = format === 'openmetrics';
+  const labels = new SafeLabels();
+  yield isOpen ? toOpenMetrics(defaults) : defaults;
+  for (const family of families) {
+    yield `${isOpen ? '' : '\n'}${headOf(family, isOpen)}`;
+    for (const sample of family.read(scrape)) yield lineOf(family, sample, labels);
   }
+  if (isOpen) yield '# EOF\n';
+}
 
-  private async collect(): Promise<string> {
-    try {
-      this.registry ??= this.openRegistry();
-      const registry = await this.registry.catch((error: unknown) => {
-        // The next scrape tries again.
-        this.registry = null;
-        throw error;
-      });
-      this.scrape = scrapeOf(this.sources);
-      return await registry.metrics();
-    } finally {
-      this.scrape = null;
-      this.running = null;
-      this.labels.forget();
-    }
-  }
+/** OpenMetrics 1.0 names a counter without `_total` here. */
+function headOf({ name, help, type }: Family, isOpen: boolean): string {
+  const named = isOpen && type === 'counter' ? name.replace(/_total$/, '') : name;
+  return `# HELP ${named} ${escaped(help)}\n# TYPE ${named} ${type}\n`;
+}
+
+function lineOf({ name }: Family, { labels, suffix, value }: Sample, known: SafeLabels): string {
+  const written = Object.keys(labels).map((label) => `${label}="${known.of(labels[label]!)}"`);
+  const all = written.length === 0 ? '' : `{${written.join(',')}}`;
+  return `${name}${suffix ?? ''}${all} ${value === Number.POSITIVE_INFINITY ? '+Inf' : value}\n`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n');
 }
 
 function scrapeOf(sources: StatsSources): Scrape {
@@ -89,49 +90,23 @@ function scrapeOf(sources: StatsSources): Scrape {
   };
 }
 
-/** Label values that are safe to show, each looked at once a scrape. */
+/** Label values that are safe to show and escaped, each looked at once a scrape. */
 class SafeLabels {
   private readonly known = new Map<string, string>();
 
-  of(labels: Labels): Labels {
-    const safe: Record<string, string> = {};
-    for (const name in labels) safe[name] = this.value(labels[name]!);
-    return safe;
-  }
-
-  forget(): void {
-    this.known.clear();
-  }
-
-  private value(text: string): string {
+  of(text: string): string {
     let safe = this.known.get(text);
     if (safe === undefined) {
-      safe = safeLabel(text);
+      safe = escaped(safeLabel(text)).replace(/"/g, '\\"');
       this.known.set(text, safe);
     }
     return safe;
   }
 }
 
-/** What the client library asks of a metric: a name and a way to get plain values. */
-function metricOf({ name, type, help }: Family, read: () => Promise<readonly Sample[]>): Metric {
-  const get = async () => ({
-    name,
-    help,
-    type,
-    aggregator: 'sum',
-    values: (await read()).map(({ labels, value, suffix }) =>
-      suffix === undefined ? { labels, value } : { labels, value, metricName: name + suffix },
-    ),
-  });
-  const metric = { name, help, type, aggregator: 'sum', get, reset() {} };
-  // The library takes any object of this shape; its types know its own classes alone.
-  return metric as unknown as Metric;
-}
-
 /**
- * The same in OpenMetrics 1.0: a counter's TYPE and HELP leave out `_total`, there are no empty
- * lines, and the end is marked. (The library's own switch would rename metrics for good.)
+ * What the client library wrote, in OpenMetrics 1.0: a counter's TYPE and HELP leave out `_total`, and
+ * there are no empty lines. (The library's own switch would rename metrics for good.)
  */
 export function toOpenMetrics(text: string): string {
   const counters = new Set(
@@ -142,5 +117,5 @@ export function toOpenMetrics(text: string): string {
     const name = /^# (?:HELP|TYPE) (\S+)_total(?= )/.exec(line)?.[1];
     return name !== undefined && counters.has(name) ? line.replace(`${name}_total`, name) : line;
   });
-  return `${lines.join('\n')}\n# EOF\n`;
+  return `${lines.join('\n')}\n`;
 }

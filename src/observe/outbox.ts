@@ -1,47 +1,77 @@
-// Sends bodies piece by piece, so that what a client has not read is a reference to a body that
-// others share, and one piece. What bodies are held for clients is bounded in all: to make room, the
-// client that has read nothing for the longest is cut off.
+// Sends bodies part by part, so that what a client has not read is a reference to a body that
+// others share. What bodies are held for clients is bounded in all: to make room, the client that
+// has read nothing for the longest is cut off. Long ones leave in turns, whoever has asked for them.
 import type { ServerResponse } from 'node:http';
 import type { Connection } from './connections.ts';
+import type { Parts } from './parts.ts';
 
-const PIECE_BYTES = 64 * 1024;
 /** Of bodies that are being sent, each counted once; one alone may be larger. */
 const HELD_BYTES_MAX = 32 * 1024 * 1024;
 /** Bodies up to this size always have room: there are no more of them than connections. */
 const SMALL_BYTES = 16 * 1024;
 /** A client that took nothing for so long may be cut off to make room. */
 const STALLED_MS = 1000;
+/** Parts written in one turn, of 32 to 100 KiB each: a page may be ready for hundreds at once. */
+const PARTS_A_TURN = 8;
+
+/** A body on its way; it is among the ready ones, or its client has yet to take what was written. */
+interface Sending {
+  readonly response: ServerResponse;
+  readonly body: Parts;
+  readonly connection: Connection;
+  /** Parts written. */
+  sent: number;
+}
 
 export class Outbox {
   private readonly maxBytes: number;
-  private readonly bodies = new Map<Connection, Buffer>();
-  private readonly holders = new Map<Buffer, number>();
+  private readonly bodies = new Map<Connection, Parts>();
+  private readonly holders = new Map<Parts, number>();
   private heldBytes = 0;
+  private readonly ready: Sending[] = [];
 
   constructor(maxBytes = HELD_BYTES_MAX) {
     this.maxBytes = maxBytes;
   }
 
   /** Sends a body and ends the response; false, with nothing done, where there is no room for it. */
-  send(response: ServerResponse, body: Buffer, connection: Connection): boolean {
+  send(response: ServerResponse, body: Parts, connection: Connection): boolean {
     if (!this.hold(connection, body)) return false;
-    let sent = 0;
-    const next = (): void => {
-      connection.progressMs = performance.now();
-      while (sent < body.length) {
-        const piece = body.subarray(sent, sent + PIECE_BYTES);
-        sent += piece.length;
-        if (!response.write(piece)) break;
-      }
-      if (sent < body.length) response.once('drain', next);
-      else response.end();
-    };
     response.once('close', () => this.release(connection));
-    next();
+    if (body.list.length <= 1) {
+      // What is short waits for nothing.
+      response.end(body.list[0]);
+      return true;
+    }
+    const sending: Sending = { response, body, connection, sent: 0 };
+    response.on('drain', () => this.goOn(sending));
+    this.goOn(sending);
     return true;
   }
 
-  private hold(connection: Connection, body: Buffer): boolean {
+  /** Its client takes more. */
+  private goOn(sending: Sending): void {
+    const isIdle = this.ready.length === 0;
+    this.ready.push(sending);
+    if (isIdle) this.pump();
+  }
+
+  /** One part to each in turn, a few in all; then other work of the thread has its turn. */
+  private readonly pump = (): void => {
+    for (let i = 0; i < PARTS_A_TURN && this.ready.length > 0; i += 1) {
+      const sending = this.ready.shift()!;
+      const { response, body, connection } = sending;
+      if (response.destroyed) continue;
+      connection.progressMs = performance.now();
+      const isTaken = response.write(body.list[sending.sent]!);
+      sending.sent += 1;
+      if (sending.sent >= body.list.length) response.end();
+      else if (isTaken) this.ready.push(sending);
+    }
+    if (this.ready.length > 0) setImmediate(this.pump);
+  };
+
+  private hold(connection: Connection, body: Parts): boolean {
     const count = this.holders.get(body) ?? 0;
     const isSmall = body.length <= SMALL_BYTES;
     while (count === 0 && !isSmall && !this.hasRoom(body)) {
@@ -59,7 +89,7 @@ export class Outbox {
   }
 
   /** One body alone always fits. */
-  private hasRoom({ length }: Buffer): boolean {
+  private hasRoom({ length }: Parts): boolean {
     return this.heldBytes === 0 || this.heldBytes + length <= this.maxBytes;
   }
 

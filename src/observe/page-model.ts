@@ -23,6 +23,8 @@ export interface PageModel {
   readonly nowMs: number;
 }
 
+export type Row = readonly [key: string, cells: Cells];
+
 /** Keys of rows: a service's name is escaped, so `?` and `/` can't be part of it. */
 export const rowKey = {
   process: ':process',
@@ -39,30 +41,28 @@ function escaped(name: string): string {
   return encodeURIComponent(name.toWellFormed());
 }
 
-export function rowsOf(model: PageModel): Map<string, Cells> {
-  const { services, status } = model;
-  const rows = new Map<string, Cells>();
-  rows.set(rowKey.process, processCells(status));
-  rows.set(rowKey.summary, summaryCells(services));
+/** The rows, one at a time: for a large table, together they are large. */
+export function* rowsOf({ services, status }: PageModel): Generator<Row, void, void> {
+  yield [rowKey.process, processCells(status)];
+  yield [rowKey.summary, summaryCells(services)];
   for (const registry of status.registries) {
-    rows.set(rowKey.registry(registry.name), registryCells(registry));
+    yield [rowKey.registry(registry.name), registryCells(registry)];
   }
   for (const service of services) {
     const { figures } = service;
-    rows.set(rowKey.service(figures.name), captionCells(service));
-    rows.set(rowKey.clients(figures.name), clientCells(figures));
+    yield [rowKey.service(figures.name), captionCells(service)];
+    yield [rowKey.clients(figures.name), clientCells(figures)];
     for (const endpoint of figures.endpoints) {
-      rows.set(rowKey.endpoint(figures.name, endpoint.id), endpointCells(endpoint));
+      yield [rowKey.endpoint(figures.name, endpoint.id), endpointCells(endpoint)];
     }
-    rows.set(rowKey.total(figures.name), totalCells(figures));
+    yield [rowKey.total(figures.name), totalCells(figures)];
   }
-  return rows;
 }
 
-/** What is wrong, each once. */
 /** What the dashboard says of a service in panic. */
 const PANIC = 'panic: too few endpoints work, those that checks took out are used too';
 
+/** What is wrong, each once. */
 export function problemsOf({ status, services }: PageModel): string[] {
   const { live, config } = status;
   return [
@@ -79,15 +79,15 @@ export function problemsOf({ status, services }: PageModel): string[] {
   ];
 }
 
-/** Pages with the same layout differ in their cells alone. */
-export function layoutOf(model: PageModel, rows: ReadonlyMap<string, Cells>): string {
+/** Pages with the same rows, in order, and the same of this differ in their cells alone. */
+export function layoutOf(model: PageModel): string {
   const listens = model.services.map(({ figures }) => [
     figures.listen,
     figures.protocol,
     figures.balance,
     figures.sources.length > 1 ? figures.endpoints.map(({ sources }) => sources) : [],
   ]);
-  return JSON.stringify([[...rows.keys()], listens, problemsOf(model)]);
+  return JSON.stringify([listens, problemsOf(model)]);
 }
 
 export function processCells(status: Status): Cells {

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { safeHtml } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
 import type { TableEvent } from '../control/view.ts';
 import type { Cells } from './cells.ts';
 import {
@@ -14,7 +15,7 @@ import {
   rowKey,
   summaryCells,
 } from './page-model.ts';
-import { serviceSection } from './service-section.ts';
+import { sectionSteps } from './service-section.ts';
 import type { RegistryStatus, Status } from './status.ts';
 import { clockTime, duration } from './text.ts';
 
@@ -41,10 +42,9 @@ export function loadAssets(): ReadonlyMap<string, Asset> {
 }
 
 /** The page; with `mayOperate` it has buttons to drain, ready and maint. */
-export function renderPage(model: PageModel, mayOperate: boolean): string {
+export function* pageSteps(model: PageModel, mayOperate: boolean): Steps {
   const { status, services, events, nowMs } = model;
-  const sections = services.map((one) => serviceSection(one, { mayOperate, nowMs })).join('\n');
-  return `<!doctype html>
+  yield `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -69,7 +69,12 @@ ${facts(status, nowMs)}
 <main>
 <ul id="problems" class="problems" role="alert">${problemsOf(model).map(item).join('')}</ul>
 ${summary(summaryCells(services))}
-<div id="services">${services.length === 0 ? EMPTY : sections}</div>
+<div id="services">${services.length === 0 ? EMPTY : ''}`;
+  for (const [i, service] of services.entries()) {
+    if (i > 0) yield '\n';
+    yield* sectionSteps(service, { mayOperate, nowMs });
+  }
+  yield `</div>
 <p id="none" class="empty" hidden>No service or endpoint matches the filter.</p>
 <div class="pair">
 ${registries(status.registries)}

@@ -2,20 +2,23 @@
 // things through the operator's door alone.
 import type { IncomingMessage } from 'node:http';
 import { safeLine } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
+import type { ServiceView } from '../control/view.ts';
 import { type AccessSettings, ReadAccess, type Refusal } from './access.ts';
 import { commandOf, objection, readBody, refusal } from './admin.ts';
-import { formatCsv } from './csv.ts';
+import { type CsvService, csvSteps } from './csv.ts';
 import { EventStreams } from './event-streams.ts';
-import { type ServiceFigures, serviceFigures } from './figures.ts';
+import { type FigureSources, figuresInSteps, figuresOfOne } from './figures.ts';
+import { lineSteps, listSteps, plainSteps, recordSteps } from './json-steps.ts';
 import { Live } from './live.ts';
-import { METRICS_TYPES, Metrics } from './metrics.ts';
-import { renderPage } from './page.ts';
-import type { PageModel } from './page-model.ts';
+import { Metrics } from './metrics.ts';
+import { pageSteps } from './page.ts';
+import type { PageModel, ShownService } from './page-model.ts';
 import { Renderer } from './renderer.ts';
 import {
   type Call,
   HTML,
-  jsonBody,
+  JSON_TYPE,
   PLAIN,
   sendError,
   sendJson,
@@ -28,6 +31,8 @@ import { type Status, statusOf } from './status.ts';
 import { type Sibling, Succession } from './succession.ts';
 
 const EVENTS_SHOWN = 50;
+const VIA_OURSELVES =
+  'the request came through Upriver itself: its address is none to trust (use a token)';
 const TOO_MANY = 'too many event streams are open';
 /** Scripts and styles are our own files; nobody may frame the page around the buttons. */
 const POLICY =
@@ -65,7 +70,7 @@ export class StatsPort {
     this.sampler = new Sampler(sources);
     this.scraper = new Metrics(sources);
     this.eventStreams = new EventStreams(view.events);
-    this.dashboards = new Live({ events: view.events, clock, model: () => this.model() });
+    this.dashboards = new Live({ events: view.events, clock, model: () => this.modelSteps() });
     this.startedMs = clock.wallMs();
   }
 
@@ -81,6 +86,20 @@ export class StatsPort {
     return this.reading.refusal(request);
   }
 
+  /**
+   * Why a request is not trusted for the address that it comes from, although that is this machine's;
+   * or null. A service may lead here by a name, an address or a port that we know nothing of.
+   */
+  async viaOurselves(call: Call): Promise<Refusal | null> {
+    const { request, connection } = call;
+    const isChange = request.method === 'POST';
+    const relies = isChange ? this.access.adminToken === '' : this.reading.reliesOnAddress(request);
+    const { ownerOfPeer } = this.sources;
+    if (!relies || ownerOfPeer === undefined) return null;
+    const owner = await connection.ownerBy(ownerOfPeer);
+    return owner === 'other' ? null : { status: 403, error: VIA_OURSELVES };
+  }
+
   redirect({ response }: Call): void {
     response.writeHead(302, { location: '/stats', 'content-length': 0 }).end();
   }
@@ -92,33 +111,29 @@ export class StatsPort {
     call.response.setHeader('referrer-policy', 'no-referrer');
     return this.render(call, `page ${mayOperate}`, () => ({
       type: HTML,
-      text: renderPage(this.model(), mayOperate),
+      text: this.pageSteps(mayOperate),
     }));
   }
 
   async live(call: Call): Promise<void> {
     if (this.dashboards.isFull) return sendError(call, 503, TOO_MANY);
-    const first = await this.renderer.take('live', () => this.dashboards.first());
+    const first = await this.renderer.take('live', () => ({
+      type: 'text/event-stream',
+      text: this.dashboards.first(),
+    }));
     if (call.response.destroyed) return;
     call.hold();
-    if (!this.dashboards.add(call.response, first.bytes)) return sendError(call, 503, TOO_MANY);
+    if (!this.dashboards.add(call.response, first.parts)) return sendError(call, 503, TOO_MANY);
   }
 
   csv(call: Call): Promise<void> {
-    return this.render(call, 'csv', () => {
-      const { view, clock } = this.sources;
-      const services = view.services().map((one) => ({ view: one, figures: this.figuresOf(one) }));
-      return { type: PLAIN, text: formatCsv(services, clock.wallMs()) };
-    });
+    return this.render(call, 'csv', () => ({ type: PLAIN, text: this.csvSteps() }));
   }
 
   metrics(call: Call): Promise<void> {
     const isOpen = /\bapplication\/openmetrics-text\b/.test(call.request.headers.accept ?? '');
     const format = isOpen ? 'openmetrics' : 'prometheus';
-    return this.render(call, `metrics ${format}`, async () => ({
-      type: METRICS_TYPES[format],
-      text: await this.scraper.text(format),
-    }));
+    return this.render(call, `metrics ${format}`, () => this.scraper.body(format));
   }
 
   health(call: Call): Promise<void> {
@@ -137,20 +152,24 @@ export class StatsPort {
   }
 
   services(call: Call): Promise<void> {
-    return this.render(call, 'services', () => jsonBody(this.figures()));
+    return this.render(call, 'services', () => ({ type: JSON_TYPE, text: this.servicesSteps() }));
   }
 
   service(call: Call, [name = '']: readonly string[]): Promise<void> {
     const view = this.sources.view.service(name);
     return view === null
       ? sendError(call, 404, `no service '${name}'`)
-      : this.render(call, `service ${name}`, () => jsonBody(this.figuresOf(view)));
+      : this.render(call, `service ${name}`, () => ({
+          type: JSON_TYPE,
+          text: this.serviceSteps(view),
+        }));
   }
 
   events(call: Call): Promise<void> | void {
     const { events } = this.sources.view;
     if (call.query.get('format') === 'json') {
-      return this.render(call, 'events', () => jsonBody(events.since(0)));
+      const text = () => lineSteps(listSteps(events.since(0), plainSteps));
+      return this.render(call, 'events', () => ({ type: JSON_TYPE, text: text() }));
     }
     const given = call.request.headers['last-event-id'];
     const lastId = typeof given === 'string' && /^\d+$/.test(given) ? Number(given) : null;
@@ -184,27 +203,51 @@ export class StatsPort {
 
   private endpoint(service: string, id: string) {
     const view = this.sources.view.service(service);
-    if (view === null) return null;
-    return this.figuresOf(view).endpoints.find((one) => one.id === id) ?? null;
+    return view === null ? null : figuresOfOne(view, id, this.figureSources);
   }
 
-  private figures(): ServiceFigures[] {
-    return this.sources.view.services().map((service) => this.figuresOf(service));
-  }
-
-  private figuresOf(view: Parameters<typeof serviceFigures>[0]): ServiceFigures {
+  private get figureSources(): FigureSources {
     const { ledger, clock } = this.sources;
-    return serviceFigures(view, { ledger, sampler: this.sampler, nowMs: clock.wallMs() });
+    return { ledger, sampler: this.sampler, nowMs: clock.wallMs() };
   }
 
-  private model(): PageModel {
+  private *pageSteps(mayOperate: boolean): Steps {
+    yield* pageSteps(yield* this.modelSteps(), mayOperate);
+  }
+
+  private *csvSteps(): Steps {
     const { view, clock } = this.sources;
+    const services: CsvService[] = [];
+    for (const one of view.services()) {
+      services.push({ view: one, figures: yield* figuresInSteps(one, this.figureSources) });
+    }
+    yield* csvSteps(services, clock.wallMs());
+  }
+
+  private *servicesSteps(): Steps {
+    const write = (view: ServiceView, indent: string) => this.recordOf(view, indent);
+    yield* lineSteps(listSteps(this.sources.view.services(), write));
+  }
+
+  private *serviceSteps(view: ServiceView): Steps {
+    yield* lineSteps(this.recordOf(view, ''));
+  }
+
+  private *recordOf(view: ServiceView, indent: string): Steps {
+    const figures = yield* figuresInSteps(view, this.figureSources);
+    yield* recordSteps(figures, ['endpoints', figures.endpoints], indent);
+  }
+
+  private *modelSteps(): Steps<PageModel> {
+    const { view, clock } = this.sources;
+    const services: ShownService[] = [];
+    for (const one of view.services()) {
+      const { trend } = this.sampler.known(one.service.name, one.slot);
+      services.push({ figures: yield* figuresInSteps(one, this.figureSources), trend });
+    }
     return {
       status: this.statusNow(),
-      services: view.services().map((service) => ({
-        figures: this.figuresOf(service),
-        trend: this.sampler.service(service.service.name, service.slot).trend,
-      })),
+      services,
       events: view.events.since(0).slice(-EVENTS_SHOWN).reverse(),
       nowMs: clock.wallMs(),
     };

@@ -1,39 +1,39 @@
-// Pages that cost time to make: one at a time, one for everyone who waits for it, and no more of them
-// than a share of the thread. Whoever asks gets a page that was begun after he asked, so what he has
-// changed himself is in it.
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+// Pages that cost time to make: one at a time, in turns, one for everyone who waits for it, and no more
+// of them than a share of the thread. Whoever asks gets a page that was begun after he asked, so what he
+// has changed himself is in it.
 import type { Clock } from '../base/clock.ts';
+import { type Steps, Turns } from '../base/turns.ts';
+import { type Parts, PartsWriter } from './parts.ts';
 
 /** Of the main thread's time. */
 const SHARE_MAX = 0.25;
 /** Below this, packing costs more than it saves. */
 const GZIP_BYTES_MIN = 16 * 1024;
-const pack = promisify(gzip);
 
 export interface Body {
   readonly type: string;
-  readonly text: string;
+  /** Steps are done in turns. */
+  readonly text: string | Steps;
 }
 
 /** A body that is ready to be sent to any number of clients. */
 export class Rendering {
   readonly type: string;
-  readonly bytes: Buffer;
-  private packing: Promise<Buffer> | null = null;
+  readonly parts: Parts;
+  private packing: Promise<Parts> | null = null;
 
-  constructor({ type, text }: Body) {
+  constructor(type: string, parts: Parts) {
     this.type = type;
-    this.bytes = Buffer.from(text);
+    this.parts = parts;
   }
 
   get isLarge(): boolean {
-    return this.bytes.length >= GZIP_BYTES_MIN;
+    return this.parts.length >= GZIP_BYTES_MIN;
   }
 
   /** The body as gzip, made once. */
-  packed(): Promise<Buffer> {
-    this.packing ??= pack(this.bytes, { level: 1 });
+  packed(): Promise<Parts> {
+    this.packing ??= this.parts.packed();
     return this.packing;
   }
 }
@@ -57,12 +57,15 @@ export class Renderer {
     const made = this.last.then(async () => {
       await this.pause();
       this.next.delete(key);
-      const beganMs = this.clock.nowMs();
+      const turns = new Turns(this.clock);
       try {
-        return new Rendering(await make());
+        const { type, text } = await make();
+        const writer = new PartsWriter();
+        if (typeof text === 'string') writer.add(text);
+        else await turns.run(text, (piece) => writer.add(piece));
+        return new Rendering(type, writer.done());
       } finally {
-        const nowMs = this.clock.nowMs();
-        this.freeMs = nowMs + (nowMs - beganMs) * (1 / SHARE_MAX - 1);
+        this.freeMs = this.clock.nowMs() + turns.spentMs * (1 / SHARE_MAX - 1);
       }
     });
     this.next.set(key, made);

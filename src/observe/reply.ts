@@ -4,7 +4,8 @@ import { safeJson } from '../base/safe-text.ts';
 import type { Connection } from './connections.ts';
 import type { Outbox } from './outbox.ts';
 import type { Asset } from './page.ts';
-import { type Body, Rendering } from './renderer.ts';
+import { partsOf } from './parts.ts';
+import { Rendering } from './renderer.ts';
 
 const RETRY_AFTER_S = '5';
 
@@ -21,11 +22,12 @@ export interface Call {
 }
 
 export const PLAIN = 'text/plain; charset=utf-8';
+export const JSON_TYPE = 'application/json; charset=utf-8';
 export const HTML = 'text/html; charset=utf-8';
 
 /** Sends what was made for this call alone. */
-export function send(call: Call, status: number, body: Body): Promise<void> {
-  return sendRendering(call, status, new Rendering(body));
+function send(call: Call, status: number, body: { type: string; text: string }): Promise<void> {
+  return sendRendering(call, status, new Rendering(body.type, partsOf(body.text)));
 }
 
 /** Large bodies are packed for those who take that. */
@@ -35,14 +37,14 @@ export async function sendRendering(
   rendering: Rendering,
 ): Promise<void> {
   const { request, response } = call;
-  let { bytes } = rendering;
+  let { parts } = rendering;
   response.setHeader('content-type', rendering.type);
   response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
   if (rendering.isLarge) {
     response.setHeader('vary', 'accept-encoding');
     if (takesGzip(request)) {
-      bytes = await rendering.packed();
+      parts = await rendering.packed();
       response.setHeader('content-encoding', 'gzip');
     }
   }
@@ -50,9 +52,9 @@ export async function sendRendering(
   if (response.destroyed) return;
   if (call.connection.isReserved) response.setHeader('connection', 'close');
   response.statusCode = status;
-  response.setHeader('content-length', bytes.length);
+  response.setHeader('content-length', parts.length);
   if (request.method === 'HEAD') response.end();
-  else if (!call.outbox.send(response, bytes, call.connection)) refuseForRoom(response);
+  else if (!call.outbox.send(response, parts, call.connection)) refuseForRoom(response);
 }
 
 /** Too much is held for clients that don't read. */
@@ -74,9 +76,8 @@ export function sendJson(call: Call, status: number, body: unknown): Promise<voi
   return send(call, status, jsonBody(body));
 }
 
-export function jsonBody(body: unknown): Body {
-  const text = `${safeJson(JSON.stringify(body, null, 2))}\n`;
-  return { type: 'application/json; charset=utf-8', text };
+function jsonBody(body: unknown) {
+  return { type: JSON_TYPE, text: `${safeJson(JSON.stringify(body, null, 2))}\n` };
 }
 
 export function sendError(call: Call, status: number, error: string): Promise<void> {

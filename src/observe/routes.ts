@@ -71,6 +71,8 @@ export async function serve(
     call.response.setHeader('allow', route.method === 'GET' ? 'GET, HEAD' : route.method);
     return sendError(call, 405, `method ${method} is not served on ${path}`);
   }
+  const untrusted = route.isCheck === true ? null : await port.viaOurselves(call);
+  if (untrusted !== null) return sendError(call, untrusted.status, untrusted.error);
   return route.run(port, call, names);
 }
 

@@ -2,6 +2,7 @@
 // how often and how long an endpoint was down. Looks at every counter once a second; a peak that
 // comes and goes between two looks is not seen. Nothing here is authoritative: it may be lost.
 import type { Clock, Timer } from '../base/clock.ts';
+import { type Steps, Turns } from '../base/turns.ts';
 import type { ServiceView, TableEvent, TableView } from '../control/view.ts';
 import { quantileMs } from '../ledger/histogram.ts';
 import { EndpointColumn, ServiceColumn } from '../ledger/layout.ts';
@@ -116,6 +117,12 @@ export class ServiceTrack {
     }
     return track;
   }
+
+  /** The same for readers, who may look at a table that is not the latest: they make none. */
+  known(id: string, slot: number): EndpointTrack {
+    const track = this.endpoints.get(id);
+    return track?.slot === slot ? track : new EndpointTrack(slot);
+  }
 }
 
 export interface SamplerSources {
@@ -131,6 +138,7 @@ export class Sampler {
   private lastMs: number;
   private lastEvent = 0;
   private samples = 0;
+  private isSampling = false;
 
   constructor(sources: SamplerSources) {
     this.sources = sources;
@@ -152,14 +160,22 @@ export class Sampler {
     return track;
   }
 
+  /** The same for readers, who may look at a table that is not the latest: they make none. */
+  known(name: string, slot: number): ServiceTrack {
+    const track = this.tracks.get(name);
+    return track?.slot === slot ? track : new ServiceTrack(slot);
+  }
+
   private schedule(): Timer {
     return this.sources.clock.setTimer(SAMPLE_MS, () => {
-      this.sample();
       this.timer = this.schedule();
+      // One that takes longer than a second goes on; what it missed is in the next one.
+      if (!this.isSampling) void new Turns(this.sources.clock).run(this.sample());
     });
   }
 
-  private sample(): void {
+  private *sample(): Steps {
+    this.isSampling = true;
     const { clock, view } = this.sources;
     const nowMs = clock.nowMs();
     const at = { elapsedMs: nowMs - this.lastMs, wallMs: clock.wallMs() };
@@ -167,17 +183,19 @@ export class Sampler {
     this.samples += 1;
     const events = this.newEvents();
     const services = view.services();
-    for (const service of services) this.sampleService(service, at, events);
+    for (const service of services) yield* this.sampleService(service, at, events);
     if (this.tracks.size !== services.length) {
       forgetOthers(this.tracks, new Set(services.map(({ service }) => service.name)));
     }
+    this.isSampling = false;
   }
 
-  private sampleService(
+  private *sampleService(
     { service, slot, endpoints }: ServiceView,
     at: { readonly elapsedMs: number; readonly wallMs: number },
     events: ReadonlyMap<string, readonly TableEvent[]>,
-  ): void {
+  ): Steps {
+    yield '';
     const { ledger } = this.sources;
     const hasTurned = this.samples % WINDOW_SAMPLES === 0;
     const track = this.service(service.name, slot);
@@ -197,6 +215,7 @@ export class Sampler {
       const attempts = ledger.endpointTotal(endpoint.slot, EndpointColumn.attempts);
       followed.meter.take(attempts, inFlight, at);
       if (hasTurned && attempts > 0) followed.latency.turn(ledger.endpointBuckets(endpoint.slot));
+      yield '';
       if (events.size === 0) continue;
       for (const event of events.get(keyOf(service.name, endpoint.id)) ?? []) {
         followed.onEvent(event);

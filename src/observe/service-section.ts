@@ -1,5 +1,6 @@
 // One service in the dashboard: a table with a row for its clients, one per endpoint and the sum.
 import { safeHtml } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
 import {
   type Cell,
   type Cells,
@@ -20,29 +21,36 @@ const WORDS: ReadonlySet<string> = new Set(['state', 'check']);
 
 interface Shown {
   /** Where each endpoint comes from is shown. */
-  readonly hasSources?: boolean;
+  readonly hasSources: boolean;
   readonly columns: readonly Column[];
+  /** The class attribute of each column, by key. */
+  readonly styles: ReadonlyMap<string, string>;
   readonly mayOperate: boolean;
   readonly nowMs: number;
 }
 
 /** `mayOperate` adds the buttons of the operator. */
-export function serviceSection(
+export function* sectionSteps(
   service: ShownService,
   { mayOperate, nowMs }: { readonly mayOperate: boolean; readonly nowMs: number },
-): string {
+): Steps {
   const { figures } = service;
   const { name, endpoints } = figures;
-  const shown: Shown = { columns: columnsOf(figures), mayOperate, nowMs };
-  const key = rowKey.service(name);
+  const columns = columnsOf(figures);
+  const styles = new Map(columns.map(({ key }) => [key, classOf(key, columns)]));
   const hasSources = figures.sources.length > 1;
-  const rows = endpoints.map((one) => endpointRow(name, one, { ...shown, hasSources })).join('\n');
-  return `<section class="card service" data-service="${key}" aria-labelledby="${key}">
+  const shown: Shown = { hasSources, columns, styles, mayOperate, nowMs };
+  const key = rowKey.service(name);
+  yield `<section class="card service" data-service="${key}" aria-labelledby="${key}">
 <div class="scroll"><table>
 <caption>${caption(service)}</caption>
 ${heads(shown)}
 <tbody>${row({ key: rowKey.clients(name), kind: 'clients', cells: clientCells(figures) }, shown)}</tbody>
-<tbody class="endpoints">${endpoints.length === 0 ? emptyRow(shown) : rows}</tbody>
+<tbody class="endpoints">${endpoints.length === 0 ? emptyRow(shown) : ''}`;
+  for (const [i, endpoint] of endpoints.entries()) {
+    yield `${i > 0 ? '\n' : ''}${endpointRow(name, endpoint, shown)}`;
+  }
+  yield `</tbody>
 <tfoot>${row({ key: rowKey.total(name), kind: 'total', cells: totalCells(figures) }, shown)}</tfoot>
 </table></div>
 </section>`;
@@ -64,7 +72,7 @@ function upOf({ up, endpoints }: Totals): 'none' | 'some' | 'all' {
   return up < endpoints ? 'some' : 'all';
 }
 
-function heads({ columns, mayOperate }: Shown): string {
+function heads({ columns, styles, mayOperate }: Shown): string {
   const groups = columns.reduce<{ name: string; span: number }[]>((all, { group }) => {
     const last = all.at(-1);
     if (last !== undefined && last.name === group) last.span += 1;
@@ -79,7 +87,7 @@ function heads({ columns, mayOperate }: Shown): string {
   const second = columns.map(({ key, group, label, title }) => {
     const words = group === '' || group === 'Health' ? label : `${group}: ${label}`;
     const spoken = [words, title].filter((text) => text !== '').join(', ');
-    return `<th scope="col" data-key="${key}"${classOf(key, columns)}><button type="button" title="${spoken}">${label}</button></th>`;
+    return `<th scope="col" data-key="${key}"${styles.get(key) ?? ''}><button type="button" title="${spoken}">${label}</button></th>`;
   });
   const actions = mayOperate ? '<th scope="col" class="act">Operator</th>' : '';
   return `<thead><tr class="groups">${first.join('')}${mayOperate ? '<td class="act"></td>' : ''}</tr>
@@ -134,7 +142,7 @@ function row({ key, kind, cells, detail = '' }: Row, shown: Shown): string {
   const tds = shown.columns.slice(1).map((column) => {
     if (column.key === 'state') return stateCell(state, cells.reason?.[0] ?? '');
     return td(column.key, cells[column.key] ?? [''], {
-      style: classOf(column.key, shown.columns),
+      style: shown.styles.get(column.key) ?? '',
       nowMs: shown.nowMs,
     });
   });

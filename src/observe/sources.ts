@@ -42,6 +42,15 @@ export interface StatsSources {
   };
   /** Listeners that another process listens on as well. */
   readonly sharedPorts: () => readonly { readonly listen: string; readonly pid: number | null }[];
+  /**
+   * Whose the other end of a connection from this machine is: 'ours' where a request came through our
+   * own data plane, 'gone' where nobody can be asked any more. Without it, all are others'.
+   */
+  readonly ownerOfPeer?: (peer: {
+    readonly address: string;
+    readonly port: number;
+    readonly localPort: number;
+  }) => Promise<'ours' | 'other' | 'gone'>;
   /** Returns '' or why it can't be done. */
   readonly operate: (service: string, endpoint: string, command: OperatorCommand) => string;
 }

@@ -44,7 +44,19 @@ export function isUp({ state }: { readonly state: string }): boolean {
   return state === 'up' || state === 'slow-start';
 }
 
+/** Sums that were made for figures that live still: a page asks for them in several places. */
+const known = new WeakMap<ServiceFigures, Totals>();
+
 export function totalsOf(service: ServiceFigures): Totals {
+  let totals = known.get(service);
+  if (totals === undefined) {
+    totals = sumUp(service);
+    known.set(service, totals);
+  }
+  return totals;
+}
+
+function sumUp(service: ServiceFigures): Totals {
   const { endpoints } = service;
   const up = endpoints.filter(isUp);
   const sum = (read: (one: EndpointFigures) => number) =>

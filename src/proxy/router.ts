@@ -2,13 +2,14 @@
 // puts the most specific first. Matching works on a normalised copy of the path, so that an encoded
 // slash or dot segment can't pass a rule and mean another path behind it; what is forwarded is what
 // was received.
-import { matchRoute, type Route } from '../model/route.ts';
+import type { Route } from '../model/route.ts';
+import { RouteTable } from '../model/route-table.ts';
 
 export class Router {
-  private readonly routes: readonly Route[];
+  private readonly table: RouteTable;
 
   constructor(routes: readonly Route[]) {
-    this.routes = routes;
+    this.table = new RouteTable(routes);
   }
 
   /**
@@ -17,7 +18,7 @@ export class Router {
    */
   match(host: string, path: string): Route | null {
     const normal = normalisePath(path);
-    return normal === null ? null : matchRoute(this.routes, hostName(host), normal);
+    return normal === null ? null : this.table.match(hostName(host), normal);
   }
 }
 

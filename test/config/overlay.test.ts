@@ -29,6 +29,14 @@ routers: [ { listen: 8090, routes: [ { host: a.example, service: more } ] } ]
     });
   });
 
+  it('add listeners, which are known as its own', () => {
+    const kv = 'services: { web: { slow_start: 1s }, more: { listen: [ 8082, "[::1]:8083" ] } }';
+    expect(settingsOf({ file, kv }).overlayListeners).toEqual([':8082', '[::1]:8083']);
+    const moved = settingsOf({ file, kv: 'services: { web: { listen: 8084 } }' });
+    expect(moved.overlayListeners).toEqual([':8084']);
+    expect(settingsOf({ file }).overlayListeners).toEqual([]);
+  });
+
   it('say nothing', () => {
     expect(settingsOf({ file, kv: '' })).toEqual(settingsOf({ file }));
     expect(settingsOf({ file, kv: 'services:\nrouters:\n' })).toEqual(settingsOf({ file }));

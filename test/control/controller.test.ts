@@ -75,6 +75,7 @@ function settingsOf(...services: Service[]): Settings {
     static: {},
     services,
     routers: [],
+    overlayListeners: [],
     stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
     guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
     state: { file: '' },

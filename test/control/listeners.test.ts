@@ -17,7 +17,7 @@ const ANY = [parseListenRule('1-65535')!, parseListenRule('/run/upriver/')!];
 const plan = (wishes: Partial<ListenerWishes>) =>
   planListeners({
     ...{ routers: [], configured: [], described: [], stats: null, allowed: () => ANY },
-    ...{ names: new Map(), holderOf: () => '', ...wishes },
+    ...{ names: new Map(), overlaid: new Set<string>(), holderOf: () => '', ...wishes },
   });
 const keys = (planned: ReturnType<typeof planListeners>) =>
   planned.listeners.map(({ key, service }) => `${key} ${service}`);
@@ -308,5 +308,36 @@ describe('a route that a service asks for itself', () => {
     expect(plan({ described, holderOf: () => null })).toMatchObject({ listeners: [] });
     const taken = plan({ described, holderOf: () => 'process 7' });
     expect([...taken.conflicts]).toEqual([['a', ['listener :80 is taken by process 7']]]);
+  });
+});
+
+describe('a listener that is there by the overlay alone', () => {
+  const overlaid = new Set(['127.0.0.1:30100', ':9000']);
+
+  it('takes no address of another process, and waits while that is not known', () => {
+    const configured = [wanting('own', '30200'), wanting('over', '9000')];
+    const holders = new Map([[':9000', 'another process']]);
+    const holderOf = ({ key }: { key: string }) => holders.get(key) ?? '';
+    const refused = plan({ configured, overlaid, holderOf });
+    expect(keys(refused)).toEqual([':30200 own']);
+    expect(refused.conflicts.get('over')).toEqual(['listener :9000 is taken by another process']);
+    const unknown = plan({ configured, overlaid, holderOf: () => null });
+    expect([keys(unknown), unknown.conflicts.size]).toEqual([[':30200 own'], 0]);
+    expect(keys(plan({ configured, overlaid }))).toEqual([':30200 own', ':9000 over']);
+  });
+
+  it('takes no part of what the file has, in whatever order and spelling', () => {
+    const configured = [wanting('over', '127.0.0.1:30100'), wanting('shop', '30100')];
+    const { conflicts, ...planned } = plan({ configured, overlaid });
+    expect(keys({ conflicts, ...planned })).toEqual([':30100 shop']);
+    expect(conflicts.get('over')).toEqual(['listener 127.0.0.1:30100 is taken by service shop']);
+  });
+
+  it('comes before services that describe themselves, and never on the stats port', () => {
+    const configured = [wanting('over', '9000')];
+    const described = [wanting('self', '9000')];
+    expect(keys(plan({ configured, described, overlaid }))).toEqual([':9000 over']);
+    const stats = { kind: 'tcp', host: '', port: 9000 } as const;
+    expect(keys(plan({ configured, overlaid, stats }))).toEqual([]);
   });
 });

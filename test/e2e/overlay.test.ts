@@ -1,7 +1,9 @@
 // The overlay on a real Consul, as whoever may write its key would use it against the operator: to
 // publish the environment, to have the token sent to an agent of theirs, to have a file sent. And
 // what a good one did, it undoes when it is deleted.
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -72,6 +74,31 @@ workers: 1
     ];
     return { listen, protocol, balance };
   };
+
+  it('takes no port of another process that shares its own', async () => {
+    const [shared = 0] = await freePorts(1);
+    const other = createServer((_, response) => response.end('other'));
+    other.listen({ port: shared, host: '127.0.0.1', reusePort: true });
+    await once(other, 'listening');
+    const from = '{ registry: static, service: web }';
+    await write(`services: { thief: { listen: "127.0.0.1:${shared}", from: ${from} } }`);
+    const thief = async () => {
+      const all = (await services()) as { name: string; problems: string[] }[];
+      return all.find(({ name }) => name === 'thief')?.problems;
+    };
+    const why = `listener 127.0.0.1:${shared} is taken by another process`;
+    await expect.poll(thief).toEqual([why]);
+    for (let i = 0; i < 40; i += 1) {
+      const response = await fetch(`http://127.0.0.1:${shared}/`, {
+        headers: { connection: 'close' },
+      });
+      expect(await response.text()).toBe('other');
+    }
+    other.closeAllConnections();
+    other.close();
+    // It is free now.
+    await expect.poll(thief, { timeout: 10_000 }).toEqual([]);
+  });
 
   const ALSO = 'services: { web: { http: { response_headers: { X-Also: yes } } } }';
   it.each([

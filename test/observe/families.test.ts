@@ -5,6 +5,7 @@ import { families } from '../../src/observe/families.ts';
 import { Metrics, toOpenMetrics } from '../../src/observe/metrics.ts';
 import { ManualClock } from '../support/clock.ts';
 import { type FakeStats, makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
+import { textOf } from '../support/steps.ts';
 
 /** Samples by series, families by name, of either format. */
 function parse(text: string) {
@@ -28,7 +29,7 @@ function parse(text: string) {
 describe('the families of metrics', () => {
   const stats: FakeStats = makeSources({ clock: new ManualClock() });
   const metrics = new Metrics(stats.sources);
-  const scrape = async () => parse(await metrics.text('prometheus'));
+  const scrape = async () => parse(textOf((await metrics.body('prometheus')).text));
 
   afterEach(() => stats.table.all.clear());
 
@@ -100,11 +101,11 @@ describe('the families of metrics', () => {
 
   it('of an endpoint or service that left are gone', async () => {
     stats.table.set(makeServiceView('web', [makeEndpoint('one')]));
-    expect(await metrics.text('prometheus')).toContain('endpoint="one"');
+    expect(textOf((await metrics.body('prometheus')).text)).toContain('endpoint="one"');
     stats.table.set(makeServiceView('web', []));
-    expect(await metrics.text('prometheus')).not.toContain('endpoint="one"');
+    expect(textOf((await metrics.body('prometheus')).text)).not.toContain('endpoint="one"');
     stats.table.all.clear();
-    expect(await metrics.text('prometheus')).not.toContain('service="web"');
+    expect(textOf((await metrics.body('prometheus')).text)).not.toContain('service="web"');
   });
 
   it('tell of registries, configuration and convergence', async () => {
@@ -146,7 +147,7 @@ describe('the families of metrics', () => {
 
   it('are the same in OpenMetrics, where counters are named without _total', async () => {
     stats.table.set(makeServiceView('web', [makeEndpoint('one')]));
-    const text = await metrics.text('openmetrics');
+    const text = textOf((await metrics.body('openmetrics')).text);
     expect(text.endsWith('\n# EOF\n')).toBe(true);
     expect(text).not.toContain('\n\n');
     const { types, samples } = parse(text);
@@ -165,7 +166,7 @@ describe('the families of metrics', () => {
 
   it('leave a gauge its name', () => {
     const text = '# HELP a_total x\n# TYPE a_total gauge\na_total 1\n';
-    expect(toOpenMetrics(text)).toBe(`${text}# EOF\n`);
+    expect(toOpenMetrics(text)).toBe(text);
   });
 
   it('have each a name of ours, help, and the labels that are declared', () => {

@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { families } from '../../src/observe/families.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
 import { makeSources } from '../support/stats.ts';
+import { textOf } from '../support/steps.ts';
 
 const folder = join(import.meta.dirname, '..', '..', 'grafana');
 const labels = new Map(families.map((family) => [family.name, family.labels]));
@@ -23,7 +24,7 @@ function asked(text: string): [string, string[]][] {
 it.each(['dashboard.json', 'alerts.yaml'])('%s asks for metrics that there are', async (file) => {
   const text = readFileSync(join(folder, file), 'utf8');
   const expressions = JSON.stringify(parse(text)).replaceAll('\\"', '"');
-  const text004 = await new Metrics(makeSources().sources).text('prometheus');
+  const text004 = textOf((await new Metrics(makeSources().sources).body('prometheus')).text);
   const found = asked(expressions);
   expect(found.length).toBeGreaterThan(5);
   for (const [name, selected] of found) {

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../src/control/view.ts';
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
-import { formatCsv } from '../../src/observe/csv.ts';
+import { csvSteps } from '../../src/observe/csv.ts';
 import { serviceFigures } from '../../src/observe/figures.ts';
 import { Sampler } from '../../src/observe/sampler.ts';
 import { makeCheck } from '../support/check.ts';
 import { makeService } from '../support/service.ts';
 import { type FakeStats, makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
+import { textOf } from '../support/steps.ts';
 
 /** What HAProxy 2.6.12 itself answered on /stats;csv. */
 const haproxy = readFileSync(join(import.meta.dirname, 'haproxy-2.6.csv'), 'utf8').split('\n');
@@ -23,7 +24,7 @@ function linesOf(stats: FakeStats): string[] {
     figures: serviceFigures(view, { ledger: stats.ledger, sampler, nowMs }),
   }));
   sampler.close();
-  return formatCsv(services, nowMs).split('\n');
+  return textOf(csvSteps(services, nowMs)).split('\n');
 }
 
 /** Rows by `svname`, cells by column. No cell of these tests holds a comma. */

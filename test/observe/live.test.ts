@@ -1,14 +1,17 @@
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Steps } from '../../src/base/turns.ts';
 import { EndpointColumn } from '../../src/ledger/layout.ts';
 import { serviceFigures } from '../../src/observe/figures.ts';
 import { Live } from '../../src/observe/live.ts';
 import type { PageModel } from '../../src/observe/page-model.ts';
+import { partsOf } from '../../src/observe/parts.ts';
 import { Sampler } from '../../src/observe/sampler.ts';
 import { statusOf } from '../../src/observe/status.ts';
 import { ManualClock } from '../support/clock.ts';
 import { makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
+import { textOf } from '../support/steps.ts';
 
 interface Message {
   readonly event: string;
@@ -36,7 +39,7 @@ describe('the live stream of the dashboard', () => {
     // Rates need no sampling here: what ticks is the stream alone.
     sampler.close();
     live = new Live({ events: stats.table.events, clock, model: () => model(sampler) });
-    server = createServer((_, response) => void live.add(response, Buffer.from(live.first().text)));
+    server = createServer((_, response) => void live.add(response, partsOf(textOf(live.first()))));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
   afterEach(() => {
@@ -45,7 +48,7 @@ describe('the live stream of the dashboard', () => {
     server.closeAllConnections();
   });
 
-  function model(sampler: Sampler): PageModel {
+  function* model(sampler: Sampler): Steps<PageModel> {
     gathered += 1;
     const { ledger, table, sources } = stats;
     const nowMs = clock.wallMs();
@@ -169,6 +172,10 @@ describe('the live stream of the dashboard', () => {
         return gathered - before;
       })
       .toBe(0);
-    expect(clock.waiting).toBe(0);
+    const waiting = () => {
+      clock.advance(1000);
+      return clock.waiting;
+    };
+    await expect.poll(waiting).toBe(0);
   });
 });

@@ -21,12 +21,12 @@ it('a page is made once for all who wait for it, and anew for who asks after it 
   await turn();
   const others = Array.from({ length: 50 }, () => renderer.take('page', make));
   finish();
-  expect(String((await first).bytes)).toBe('page 1');
+  expect(String((await first).parts)).toBe('page 1');
   await expect.poll(() => made).toBe(2);
   finish();
   const answers = await Promise.all(others);
   expect(new Set(answers).size).toBe(1);
-  expect(String(answers[0]!.bytes)).toBe('page 2');
+  expect(String(answers[0]!.parts)).toBe('page 2');
 });
 
 it('pages take a quarter of the thread at the most, whichever they are', async () => {
@@ -57,5 +57,5 @@ it('a page that can not be made keeps nobody from the next', async () => {
   });
   await expect(broken).rejects.toThrow('no');
   const next = await renderer.take('page', () => ({ type: 'text/plain', text: 'yes' }));
-  expect(String(next.bytes)).toBe('yes');
+  expect(String(next.parts)).toBe('yes');
 });

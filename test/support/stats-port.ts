@@ -1,6 +1,6 @@
 // A stats port over plain data: a table that the test writes down, and a ledger that it counts into.
 import { type IncomingHttpHeaders, request } from 'node:http';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { EventLog } from '../../src/control/events.ts';
 import type { EndpointView, OperatorCommand, ServiceView } from '../../src/control/view.ts';
@@ -9,6 +9,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { AccessSettings } from '../../src/observe/access.ts';
 import type { Places } from '../../src/observe/connections.ts';
 import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
+import type { StatsSources } from '../../src/observe/sources.ts';
 import { loopback, makeService, plainListen } from './service.ts';
 
 export interface Asked {
@@ -50,10 +51,12 @@ export interface StatsPort {
 export interface StatsPortOptions {
   readonly access?: Partial<AccessSettings>;
   readonly places?: Places;
+  readonly clock?: Clock;
+  readonly ownerOfPeer?: NonNullable<StatsSources['ownerOfPeer']>;
 }
 
 export async function startStatsPort(options: StatsPortOptions = {}): Promise<StatsPort> {
-  const { access = {}, places } = options;
+  const { access = {}, places, clock = systemClock, ownerOfPeer } = options;
   const ledger = new Ledger();
   const worker = new WorkerLedger(ledger.buffersFor(0));
   const events = new EventLog();
@@ -63,7 +66,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
     access: { adminToken: '', readToken: '', read: ['any'], hosts: [], ...access },
     ...(places === undefined ? {} : { places }),
     sources: {
-      ...{ ledger, clock: systemClock, log: silentLogger, version: '1.2.3', workers: 2 },
+      ...{ ledger, clock, log: silentLogger, version: '1.2.3', workers: 2 },
       view: {
         services: () => port.services,
         service: (name) => port.services.find(({ service }) => service.name === name) ?? null,
@@ -73,6 +76,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
         unserved: () => new Map(),
         convergence: { bounds: [0.01, 0.1], counts: [3, 2, 1], sumSeconds: 0.5 },
       },
+      ...(ownerOfPeer === undefined ? {} : { ownerOfPeer }),
       liveness: () => port.live,
       readiness: () => port.ready,
       state: () => null,
