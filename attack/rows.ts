@@ -4,6 +4,7 @@ import { connectionChurn } from './attacks/connection-churn.ts';
 import { deadEndpoints } from './attacks/dead-endpoints.ts';
 import { endlessInformational } from './attacks/endless-informational.ts';
 import { halfHeads } from './attacks/half-heads.ts';
+import { http2Attack } from './attacks/http2.ts';
 import { idleConnections } from './attacks/idle-connections.ts';
 import { statsIdle } from './attacks/stats-idle.ts';
 import { statsPipelining } from './attacks/stats-pipelining.ts';
@@ -84,6 +85,22 @@ export const rows: readonly Row[] = [
     defence: 'built',
     start: tinyChunks,
   },
+  ...(
+    [
+      ['rapid-reset', 'HTTP/2 streams that are reset as soon as they are opened'],
+      ['continuation', 'HTTP/2 header blocks without an end'],
+      ['control', 'HTTP/2 PINGs and SETTINGS without an end'],
+      ['header-bomb', 'HTTP/2 header blocks in which a byte stands for 4,000'],
+      ['tiny-data', 'HTTP/2 DATA of one byte, without an end'],
+    ] as const
+  ).map(
+    ([name, what]): Row => ({
+      ...{ name: `http2-${name}`, principal: 'client', defence: 'built' },
+      what: `${what}, 4 connections to another service`,
+      victim: REQUESTS,
+      start: http2Attack(name),
+    }),
+  ),
   {
     name: 'endless-informational',
     principal: 'endpoint',

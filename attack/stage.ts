@@ -29,7 +29,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   const [hostilePort = 0, deadServicePort = 0] = more;
   const list = (ports: readonly number[]) => JSON.stringify(ports.map((one) => `127.0.0.1:${one}`));
   const service = (port: number) =>
-    `{ listen: "127.0.0.1:${port}", from: { registry: static }, limits: { connections: ${connectionsMax} } }`;
+    `{ listen: { address: "127.0.0.1:${port}", http2: true }, from: { registry: static }, limits: { connections: ${connectionsMax} } }`;
   const config = join(folder, 'upriver.yaml');
   writeFileSync(
     config,

@@ -74,6 +74,14 @@ export const cases: readonly Case[] = [
     ...{ ...plain, name: 'h2-64k', title: 'HTTP/2: GET of 64 KiB, 16 connections of 4 streams' },
     ...{ protocol: 'h2', path: '/files/64k', connections: 16, streams: 4 },
   },
+  {
+    ...{
+      ...plain,
+      name: 'grpc',
+      title: 'gRPC: unary, 105 bytes each way, 16 connections of 8 streams',
+    },
+    ...{ protocol: 'grpc', path: '/answer', connections: 16, streams: 8 },
+  },
 ];
 
 /** Not a case of requests: connections that do nothing. */

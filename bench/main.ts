@@ -18,6 +18,7 @@ import { nodeHttp2 } from './against/node-http2.ts';
 import type { Program, Setup } from './against/program.ts';
 import { upriver, upriverIn } from './against/upriver.ts';
 import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
+import { startGrpcOrigin } from './grpc-origin.ts';
 import { idleConnections, measureIdle } from './idle.ts';
 import { findH2load, findWrk, type LoadOptions, runH2load, runLoad } from './load.ts';
 import { cpuUs, peakMemoryMib } from './measure.ts';
@@ -242,7 +243,8 @@ async function withAll<T>(
   const endpoints = ports.splice(0, one.endpoints);
   const stops: (() => Promise<void>)[] = [];
   try {
-    const origin = await startOrigin(endpoints, join(folder, 'origin'));
+    const begin = one.protocol === 'grpc' ? startGrpcOrigin : startOrigin;
+    const origin = await begin(endpoints, join(folder, 'origin'));
     stops.push(() => origin.stop());
     const started: Started[] = [];
     for (const contender of able) {

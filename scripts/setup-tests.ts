@@ -47,6 +47,11 @@ const tools: readonly Tool[] = [
     find: () => findOrInstall('/usr/bin/curl', 'curl'),
   },
   {
+    name: 'nghttp2',
+    variable: 'NGHTTP_BIN',
+    find: () => findOrInstall('/usr/bin/nghttp', 'nghttp2-client'),
+  },
+  {
     name: 'iproute2',
     variable: 'IP_BIN',
     find: () => findOrInstall('/usr/sbin/ip', 'iproute2'),

@@ -13,6 +13,9 @@ export const Cost = {
   /** Of a type that we don't know, or for a stream that has ended. */
   unknown: 1,
   emptyData: 2,
+  /** A head beyond its bounds, and so many of its fields more. */
+  tooLarge: 100,
+  fieldsPerPoint: 16,
   ping: 4,
   settings: 10,
 } as const;

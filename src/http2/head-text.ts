@@ -46,13 +46,14 @@ export class HeadText implements FieldSink {
   fault = '';
   /** It is larger than was allowed, and not whole. */
   isTooLarge = false;
+  /** Fields, those that were left out for want of room included. */
+  count = 0;
   /** Response: the status. */
   status = 0;
   private kind: TextKind = 'request';
   private bytesMax = 0;
   private countMax = 0;
   private bytes = 0;
-  private count = 0;
   private hasStarted = false;
   private hasHost = false;
   private readonly method = new Pseudo();

@@ -69,6 +69,8 @@ const NOTHING = Buffer.alloc(0);
 const PING = Buffer.from('upriver.');
 /** Ids of streams that we have reset, on which the peer may still be sending. */
 const RESETS_KEPT = 256;
+/** Content of fewer bytes waits for what has come with it. */
+const SMALL_BYTES = 512;
 /** A header block, compressed. What it decodes to is bounded by HeadBounds. */
 export const BLOCK_BYTES_MAX = 128 * 1024;
 
@@ -103,6 +105,9 @@ export class Session {
   private readonly resets = new Set<number>();
   /** Streams with content that waits, whose turn it is first. */
   private readonly waiting = new Set<Stream>();
+  /** Streams with small pieces that wait for each other while `feed` reads. */
+  private gathering: Stream[] = [];
+  private hasMore = false;
   private isPumping = false;
   private isLeaving = false;
   /** Filled for each call of a user's onData. */
@@ -161,8 +166,10 @@ export class Session {
       at = reader.read(base, at, end);
       if (reader.found === Found.nothing) continue;
       this.frames += 1;
+      this.hasMore = at < end;
       this.take(at === end ? tailroom : 0);
     }
+    if (this.gathering.length > 0) this.giveGathered();
   }
 
   private readPreface(base: Buffer, start: number, end: number): number {
@@ -289,9 +296,9 @@ export class Session {
   }
 
   private giveData(stream: Stream, piece: Content, isLast: boolean): void {
-    if (stream.isPaused) {
-      stream.keep(piece);
-      if (isLast) this.endRemote(stream, '');
+    const isSmall = this.hasMore && !isLast && piece.to - piece.from < SMALL_BYTES;
+    if (stream.isPaused || stream.inbox !== null || isSmall) {
+      this.keepData(stream, piece, isLast);
       return;
     }
     stream.isRemoteDone = isLast;
@@ -300,10 +307,32 @@ export class Session {
     else if (!stream.isPaused) this.returnToStream(stream);
   }
 
+  /**
+   * What is not read for now waits; and small pieces wait for each other until all that has come is read:
+   * what they cost further on does not depend on their size.
+   */
+  private keepData(stream: Stream, piece: Content, isLast: boolean): void {
+    stream.keep(piece);
+    if (!stream.isPaused && !stream.isGathering) {
+      stream.isGathering = true;
+      this.gathering.push(stream);
+    }
+    if (isLast) this.endRemote(stream, '');
+  }
+
+  private giveGathered(): void {
+    const { gathering } = this;
+    this.gathering = [];
+    for (const stream of gathering) {
+      stream.isGathering = false;
+      if (!stream.isPaused) this.empty(stream);
+    }
+  }
+
   /** The peer's message is whole. */
   private endRemote(stream: Stream, trailers: string): void {
     stream.isRemoteDone = true;
-    if (stream.isPaused && stream.inbox !== null) stream.keepEnd(trailers);
+    if (stream.inbox !== null) stream.keepEnd(trailers);
     else stream.user?.onEnd(stream, trailers);
     this.closeIfDone(stream);
   }
@@ -338,11 +367,15 @@ export class Session {
   resume(stream: Stream): void {
     if (!stream.isPaused) return;
     stream.isPaused = false;
+    this.empty(stream);
+  }
+
+  private empty(stream: Stream): void {
     const { inbox } = stream;
-    while (inbox !== null && inbox.pieces.length > 0 && !stream.isPaused && !stream.isClosed) {
-      const bytes = inbox.pieces.shift()!;
-      const piece = this.content(bytes, 0, bytes.length, bytes.length);
-      stream.user?.onData(stream, piece, false);
+    while (inbox !== null && !stream.isPaused && !stream.isClosed) {
+      const bytes = inbox.take();
+      if (bytes === null) break;
+      stream.user?.onData(stream, this.content(bytes, 0, bytes.length, bytes.length), false);
     }
     if (stream.isPaused || stream.isClosed) return;
     stream.inbox = null;
@@ -395,6 +428,9 @@ export class Session {
     const { text } = options;
     this.lastPeerId = id;
     if (id > this.lastTakenId) return this.charge(Cost.unknown);
+    // What is decoded and thrown away is all cost.
+    if (text.isTooLarge) this.charge(Cost.tooLarge + text.count / Cost.fieldsPerPoint);
+    if (this.isOver) return;
     if (this.streams.size >= options.streams) return this.refuse(id, ErrorCode.refusedStream);
     if (text.fault !== '') {
       this.refuse(id, ErrorCode.protocolError);

@@ -32,11 +32,39 @@ export interface Content {
   readonly room: number;
 }
 
+/** Small pieces are put together in buffers of this size: what each costs to keep is bounded. */
+const KEPT_BYTES = 4096;
+
 /** Content that waits for its stream to be read. */
-interface Inbox {
-  readonly pieces: Buffer[];
-  isEnded: boolean;
-  trailers: string;
+class Inbox {
+  isEnded = false;
+  trailers = '';
+  private readonly whole: Buffer[] = [];
+  private last: Buffer | null = null;
+  private used = 0;
+
+  add({ base, from, to }: Content): void {
+    const bytes = to - from;
+    if (this.last === null || this.last.length - this.used < bytes) {
+      const last = this.takeLast();
+      if (last !== null) this.whole.push(last);
+      this.last = Buffer.allocUnsafeSlow(Math.max(KEPT_BYTES, bytes));
+    }
+    base.copy(this.last!, this.used, from, to);
+    this.used += bytes;
+  }
+
+  /** What came first; null: nothing is left. */
+  take(): Buffer | null {
+    return this.whole.shift() ?? this.takeLast();
+  }
+
+  private takeLast(): Buffer | null {
+    const { last, used } = this;
+    this.last = null;
+    this.used = 0;
+    return last === null ? null : last.subarray(0, used);
+  }
 }
 
 export class Stream {
@@ -57,6 +85,8 @@ export class Stream {
   /** Content that must still come (section 8.1.1); -1: not known. */
   expected = -1;
   isPaused = false;
+  /** Small pieces wait in the inbox for what has come with them. */
+  isGathering = false;
   /** Made for the first content that has to wait. */
   inbox: Inbox | null = null;
   /** Content that waits for a window, or for the connection; then `isEnding` and `trailers`. */
@@ -79,13 +109,13 @@ export class Stream {
   }
 
   /** Keeps content until the stream is read again. */
-  keep({ base, from, to }: Content): void {
-    this.inbox ??= { pieces: [], isEnded: false, trailers: '' };
-    this.inbox.pieces.push(Buffer.from(base.subarray(from, to)));
+  keep(piece: Content): void {
+    this.inbox ??= new Inbox();
+    this.inbox.add(piece);
   }
 
   keepEnd(trailers: string): void {
-    this.inbox ??= { pieces: [], isEnded: false, trailers: '' };
+    this.inbox ??= new Inbox();
     this.inbox.isEnded = true;
     this.inbox.trailers = trailers;
   }

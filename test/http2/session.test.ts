@@ -164,6 +164,31 @@ describe('a stream', () => {
     ]);
   });
 
+  it('gives small pieces that came together as one', () => {
+    const end = openServer();
+    let pieces = 0;
+    end.feed(headers(1, POST, endHeaders));
+    const { stream, log } = end.requests[0]!;
+    const { onData } = Log.prototype;
+    log.onData = function (...args) {
+      pieces += 1;
+      onData.apply(this, args);
+    };
+    const tiny = [...'abcdefgh'].map((text) => frame(FrameType.data, 0, 1, text)).join('');
+    end.feed(tiny + frame(FrameType.ping, 0, 0, '12345678'));
+    expect([log.body, pieces]).toEqual(['abcdefgh', 1]);
+    end.session.pause(stream);
+    end.feed(tiny);
+    end.session.resume(stream);
+    expect([log.body, pieces]).toEqual(['abcdefghabcdefgh', 2]);
+    end.feed(tiny + headers(1, { 'x-t': '1' }, endHeaders | endStream));
+    expect([log.body, log.trailers, log.ending]).toEqual([
+      'abcdefgh'.repeat(3),
+      'x-t: 1\r\n',
+      'end',
+    ]);
+  });
+
   it('that is refused leaves the tables as they are', () => {
     const end = openServer({ streams: 1 });
     const indexed = `\x40\x01a\x01b`;

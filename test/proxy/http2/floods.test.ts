@@ -69,6 +69,16 @@ describe('a flood', () => {
           frame(FrameType.headers, endHeaders | endStream, 2 * i + 1, block({ ...GET, A: 'b' })),
         ).join(''),
     ],
+    [
+      'of heads in which a byte stands for thousands',
+      () => {
+        const bomb = (id: number, fields: string) =>
+          frame(FrameType.headers, endHeaders | endStream, id, block(GET) + fields);
+        const large = `\x40\x01a\x7f\xa1\x1e${'x'.repeat(4000)}`;
+        const ids = Array.from({ length: 40 }, (_, i) => 2 * i + 3);
+        return bomb(1, large) + ids.map((id) => bomb(id, '\xbe'.repeat(12_000))).join('');
+      },
+    ],
   ])('%s ends its connection', async (_, flood) => {
     const plane = await openServed();
     const peer = await FramePeer.open(plane.port);
