@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Authority } from '../support/certificates.ts';
 import { has, program } from '../support/databases.ts';
 import { freePorts } from '../support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
@@ -114,6 +115,21 @@ describe.skipIf(!has('haproxy'))('HAProxy', () => {
       expect(await ask(port, '127.0.0.8')).toBe('127.0.0.8');
     },
   );
+
+  it('in front of a listener with TLS: the header comes before the handshake', async () => {
+    const [front, port] = (await freePorts(2)) as [number, number];
+    const authority = new Authority();
+    const { certFile: cert_file, keyFile: key_file } = authority.issue(['site.test']);
+    const tls = { certificates: [{ cert_file, key_file }] };
+    const listen = { address: `127.0.0.1:${port}`, accept_proxy: ['127.0.0.1'], tls };
+    await serve(await startOrigin(), listen);
+    const lines = `listen front
+  bind 127.0.0.1:${front}
+  server up 127.0.0.1:${port} send-proxy-v2 ssl verify none`;
+    await run('haproxy', front, haproxy(lines));
+    expect(await ask(front, '127.0.0.9')).toBe('127.0.0.9');
+    authority.remove();
+  });
 
   it.each(['v1', 'v2'])('behind, with %s: it learns who the client is', async (version) => {
     const [behind, port] = (await freePorts(2)) as [number, number];
