@@ -26,6 +26,8 @@ const tools: readonly Tool[] = [
   serverTool('PostgreSQL', 'postgres'),
   serverTool('memcached', 'memcached'),
   serverTool('MariaDB', 'mariadb'),
+  serverTool('HAProxy', 'haproxy'),
+  serverTool('nginx', 'nginx'),
   {
     name: 'etcd 3.4',
     variable: 'ETCD_BIN',

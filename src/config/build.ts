@@ -1,7 +1,7 @@
 // From what the schema yields to what the program works with: names and shapes of the model. Each
 // section of a service is built beside its schema.
 import { cpus } from 'node:os';
-import type { Service } from '../model/service.ts';
+import type { HealthCheck, PrimaryPolicy, Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildRegistries } from './registries/schemas.ts';
 import type { ConfigInput } from './schema/config.ts';
@@ -55,7 +55,7 @@ export function buildService(name: string, input: ServiceInput, tls?: TlsInput):
     listen: buildListen(input.listen, tls),
     protocol,
     balance,
-    health: check === null ? null : { ...check, wantsRole: primary?.by === 'check' },
+    health: check === null ? null : withService(check, input, primary),
     passive: buildPassive(input.passive, balance),
     panic: input.panic,
     failover: buildFailover(input.failover),
@@ -68,4 +68,13 @@ export function buildService(name: string, input: ServiceInput, tls?: TlsInput):
     primary,
     slowStartMs: input.slow_start,
   };
+}
+
+/** The check with what the rest of its service says of it. */
+function withService(
+  check: HealthCheck,
+  { upstream }: ServiceInput,
+  primary: PrimaryPolicy | null,
+): HealthCheck {
+  return { ...check, sendProxy: upstream.send_proxy, wantsRole: primary?.by === 'check' };
 }

@@ -70,11 +70,21 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   }
   for (const { path, message } of sameSources(service)) tell(path, message);
   for (const [key, message] of primaryMisfits(service)) tell(['primary', key], message);
+  if (sharesIntroductions(service.tree.upstream)) {
+    const message = 'speaks for one client, and connections by h2c are shared: expected off';
+    tell(['upstream', 'send_proxy'], message);
+  }
   for (const [key, message] of checkMisfits(service.tree.health)) tell(['health', key], message);
   for (const key of deadKeys(service)) {
     if (hasPath(service.tree, key)) tell(key, whyDead(key, service, draft));
   }
   return found;
+}
+
+/** A header that speaks for one client, on connections that several share. */
+function sharesIntroductions(upstream: unknown): boolean {
+  if (!isTree(upstream) || upstream.protocol !== 'h2c') return false;
+  return upstream.send_proxy === 'v1' || upstream.send_proxy === 'v2';
 }
 
 /** A way to know the primary that leads nowhere. */
@@ -148,7 +158,7 @@ function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const dead = sources.flatMap(({ registry, path }) =>
     untaken(registry).map((key) => [...path, key]),
   );
-  if (protocol === 'tcp') return [...dead, ['http'], ['upstream'], ...LISTENER_KEYS];
+  if (protocol === 'tcp') return [...dead, ['http'], ['upstream', 'protocol'], ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 

@@ -8,10 +8,7 @@ import type { ListenInput } from './schema/listen.ts';
 const UNREADY: readonly {
   readonly key: string;
   readonly isSet: (input: ListenInput) => boolean;
-}[] = [
-  { key: 'tls: pass', isSet: ({ tls }) => tls === 'pass' },
-  { key: 'accept_proxy', isSet: ({ accept_proxy }) => accept_proxy.length > 0 },
-];
+}[] = [{ key: 'tls: pass', isSet: ({ tls }) => tls === 'pass' }];
 
 /** What listeners ask for that this version does not have. */
 export function* unreadyKeys(draft: Draft): Generator<Contradiction, void> {

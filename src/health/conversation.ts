@@ -8,6 +8,7 @@ import { formatDuration } from '../base/duration.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { CheckFailure, type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { ownHeader } from './own-header.ts';
 
 const BYTES_MAX = BOUNDS.checkAnswer.max;
 const NOTHING = Buffer.alloc(0);
@@ -135,6 +136,8 @@ export function converse(
     socket.on('close', () => clearTimeout(timer));
     socket.on('connect', () => {
       isConnected = true;
+      const header = ownHeader(check);
+      if (header !== null) socket.write(header);
       speak(conversation, check)
         .catch((error: unknown) => failed(error))
         .then((outcome) => {

@@ -2,9 +2,11 @@
 // connecting works, and looks at the status. The body is read and thrown away up to a bound, so
 // that an endpoint's log shows no broken connection for each check.
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { formatDuration } from '../base/duration.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { ownHeader } from './own-header.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -42,17 +44,26 @@ export async function checkHttp(
 }
 
 function send(
-  { method, path, host }: HealthCheck,
+  check: HealthCheck,
   { address, port }: CheckTarget,
   signal: AbortSignal,
 ): ClientRequest {
+  const { method, path, host } = check;
   const shown = address.includes(':') ? `[${address}]` : address;
   const headers = {
     host: host === '' ? `${shown}:${port}` : host,
     'user-agent': 'upriver-health-check',
     connection: 'close',
   };
-  return request({ host: address, port, method, path, agent: false, signal, headers });
+  const header = ownHeader(check);
+  const createConnection = (): Socket => {
+    const socket = connect({ host: address, port });
+    if (header !== null) socket.write(header);
+    return socket;
+  };
+  const way =
+    header === null ? { host: address, port, agent: false as const } : { createConnection };
+  return request({ ...way, method, path, signal, headers });
 }
 
 function discard(response: IncomingMessage): void {

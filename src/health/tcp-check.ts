@@ -3,12 +3,15 @@ import { connect } from 'node:net';
 import { formatDuration } from '../base/duration.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { ownHeader } from './own-header.ts';
 
 export function checkTcp(
-  { timeoutMs }: HealthCheck,
+  check: HealthCheck,
   { address, port }: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
+  const { timeoutMs } = check;
+  const header = ownHeader(check);
   return new Promise((resolve) => {
     const socket = connect({ host: address, port, signal });
     const timer = setTimeout(() => {
@@ -19,7 +22,11 @@ export function checkTcp(
       resolve(outcome);
       socket.destroy();
     };
-    socket.on('connect', () => finish({ isGood: true, text: 'connected' }));
+    const connected = (): void => finish({ isGood: true, text: 'connected' });
+    socket.on('connect', () => {
+      if (header === null) connected();
+      else socket.end(header, connected);
+    });
     socket.on('error', (error) => finish(failed(error)));
   });
 }

@@ -1,19 +1,25 @@
 // The TLS check: good where a handshake succeeds in time. The certificate is not judged: clients see
 // it themselves, and whether it is still valid says nothing of who can serve.
+import { connect as connectRaw } from 'node:net';
 import { connect } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { ownHeader } from './own-header.ts';
 
 /** `host`, where it is set, is the name that the endpoint is asked for (SNI). */
 export function checkTls(
-  { timeoutMs, host }: HealthCheck,
+  check: HealthCheck,
   { address, port }: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
+  const { timeoutMs, host } = check;
   return new Promise((resolve) => {
     const name = host === '' ? {} : { servername: host };
-    const socket = connect({ host: address, port, rejectUnauthorized: false, ...name });
+    const raw = connectRaw({ host: address, port });
+    const header = ownHeader(check);
+    if (header !== null) raw.write(header);
+    const socket = connect({ socket: raw, rejectUnauthorized: false, ...name });
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     const timer = setTimeout(() => {
       resolve({ isGood: false, text: `no TLS handshake within ${formatDuration(timeoutMs)}` });

@@ -78,6 +78,10 @@ const rows = {
   'header-too-large': client(431, 'The request head is larger than allowed.'),
   'method-not-allowed': client(405, 'This method is not served here.'),
   'client-connections': client(429, 'This client has too many connections open.'),
+  'bad-proxy-header': client(
+    0,
+    'The connection does not begin with a good PROXY protocol header, or one came from a network that is not trusted.',
+  ),
   'unsupported-coding': client(501, 'Only the chunked transfer coding is supported.'),
   'bad-version': client(505, 'Only HTTP/1.0 and HTTP/1.1 are supported.'),
   'http2-error': client(400, 'The client broke a rule of HTTP/2.'),

@@ -67,6 +67,8 @@ export interface HealthCheck {
   readonly send: string;
   readonly expect: CheckExpectation | null;
   readonly login: CheckLogin;
+  /** Endpoints expect such a header, also from us. */
+  readonly sendProxy: SendProxy;
   /** Whether the endpoint is asked for its role. */
   readonly wantsRole: boolean;
   /** What a new endpoint is until its first check: `down` waits for a good one. */
@@ -209,6 +211,9 @@ export interface Limits {
   readonly upstreamAgeMs: number;
 }
 
+/** Version of the PROXY protocol header that endpoints get. */
+export type SendProxy = 'off' | 'v1' | 'v2';
+
 /** TCP keep-alive probes; whole seconds, in ms. */
 export interface KeepAlive {
   /** Without a byte for so long, the first probe is sent. */
@@ -283,10 +288,11 @@ export interface PrimaryPolicy {
   readonly lock: string;
 }
 
-/** How the endpoints of an HTTP service are spoken to. */
+/** How the endpoints of a service are spoken to. */
 export interface UpstreamPolicy {
   /** `h2c`: HTTP/2 by prior knowledge. */
   readonly protocol: 'http1' | 'h2c';
+  readonly sendProxy: SendProxy;
 }
 
 export interface Service {

@@ -10,7 +10,8 @@ import type { WorkerContext } from './context.ts';
 import { Crowd, type Group, type Member } from './crowd.ts';
 import { Handshake } from './handshake.ts';
 import type { LiveService } from './live-service.ts';
-import type { ServerTls, Wire, WireServer } from './network.ts';
+import type { ProxyAccept, ServerTls, Wire, WireServer } from './network.ts';
+import { proxyAcceptOf } from './proxy-accept.ts';
 import { Router } from './router.ts';
 
 /** Connections of one address that came in by one listener. */
@@ -49,6 +50,8 @@ export class LiveListener {
   private readonly context: WorkerContext;
   /** The TLS that connections get now, and of what it was made. */
   private serverTls: ServerTls | null = null;
+  /** Null where no connection begins with a PROXY protocol header. */
+  private proxyAccept: ProxyAccept | null = null;
   private readonly connections: Crowd<Drainable>;
   private server: WireServer | null = null;
   private isDraining = false;
@@ -69,6 +72,7 @@ export class LiveListener {
     this.snapshot = snapshot;
     this.headLimits = headLimitsOf(snapshot.limits);
     this.hstsLine = hstsLineOf(snapshot.policy.hsts);
+    this.proxyAccept = proxyAcceptOf(this, this.context);
     this.service = services.get(snapshot.service) ?? null;
   }
 
@@ -101,6 +105,7 @@ export class LiveListener {
       reusePort: true,
       readBuffer: protocol === 'tcp' ? 'own' : 'shared',
       tls: () => this.tlsNow(),
+      proxy: () => this.proxyAccept,
       onWire: (wire) => {
         if (!wire.isHandshaking) return take(wire);
         const handshake = new Handshake(wire, this, { context: this.context, onDone: take });

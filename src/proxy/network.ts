@@ -3,6 +3,7 @@
 import type { ListenAddress } from '../model/listener.ts';
 import type { KeepAlive } from '../model/service.ts';
 import type { TlsMaterial } from '../model/tls.ts';
+import type { ProxyPeer } from './proxy-header.ts';
 import type { ReadBuffer } from './wire/read-buffers.ts';
 
 /** One object per connection, attached once. */
@@ -70,6 +71,10 @@ export interface Wire {
   /** The peer's address; IPv4 as itself, also on a dual-stack listener. */
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** The peer said by a PROXY protocol header who the client is; then `remoteAddress` is that. */
+  readonly isIntroduced: boolean;
+  /** Where the client has connected to; null where that is not known. */
+  readonly destination: ProxyPeer | null;
   /** The number of its file descriptor; -1 where it has none any more. */
   readonly descriptor: number;
   /** Whether the kernel has everything that was written. */
@@ -116,6 +121,16 @@ export interface WireTarget {
 /** Where reads land: relays want buffers of their own, message heads share one. */
 export type ReadBufferKind = 'own' | 'shared';
 
+/** What becomes of connections that begin with a PROXY protocol header. */
+export interface ProxyAccept {
+  /** Whether this peer's connections do; '' is the peer of a unix socket. */
+  readonly isTrusted: (address: string) => boolean;
+  /** How long the header may take. */
+  readonly timeoutMs: number;
+  /** A connection without a good header was reset. */
+  readonly onRefused: (address: string, why: string) => void;
+}
+
 export interface ListenOptions {
   readonly address: ListenAddress;
   /** Several threads and processes may listen on the port; the kernel spreads connections. */
@@ -126,6 +141,8 @@ export interface ListenOptions {
    * certificate for it. Without this, none.
    */
   readonly tls?: () => ServerTls | 'refuse' | null;
+  /** Asked for each connection; null: none begins with a header. Without this, none does. */
+  readonly proxy?: () => ProxyAccept | null;
   /** Must set `wire.handler` before it returns. */
   readonly onWire: (wire: Wire) => void;
 }

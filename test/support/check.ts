@@ -16,6 +16,7 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     send: '',
     expect: null,
     login: { user: '', database: '', password: '', passwordFile: '' },
+    sendProxy: 'off',
     wantsRole: false,
     initial: 'down',
     ...parts,

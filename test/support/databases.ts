@@ -12,7 +12,7 @@ import { freePorts } from './ports.ts';
 const run = promisify(execFile);
 const UP_MS_MAX = 30_000;
 
-export type ServerName = 'redis' | 'postgres' | 'memcached' | 'mariadb';
+export type ServerName = 'redis' | 'postgres' | 'memcached' | 'mariadb' | 'haproxy' | 'nginx';
 
 /** A server, or one of its tools, may need the libraries that were unpacked with it. */
 interface Program {

@@ -8,6 +8,7 @@ import { seededRandom } from '../../src/base/prng.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
+import type { ListenPolicy } from '../../src/model/listener.ts';
 import { type ReasonCode, reason } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
@@ -60,6 +61,7 @@ export class TcpStage {
     ports: readonly number[],
     parts: Partial<Service> = {},
     weights: readonly number[] = [],
+    policy: Partial<ListenPolicy> = {},
   ): Promise<LiveService> {
     const { wheel, messages, memory, ledger } = this;
     const service = makeService({ protocol: 'tcp', ...parts });
@@ -81,7 +83,8 @@ export class TcpStage {
     };
     const live = new LiveService(makeSnapshot(service, ports, weights), context);
     context.services.set(service.name, live);
-    const snapshot = makeListener(service, loopback());
+    const plain = makeListener(service, loopback());
+    const snapshot = { ...plain, policy: { ...plain.policy, ...policy } };
     this.listener = new LiveListener(snapshot, context);
     this.listener.apply(snapshot, context.services);
     await this.listener.open((wire, from) => new TcpSession(wire, from, context));

@@ -84,6 +84,7 @@ export function buildHealth(
       password: health.password,
       passwordFile: health.password_file,
     },
+    sendProxy: 'off',
     wantsRole: false,
     initial: health.initial,
   };

@@ -6,6 +6,7 @@
 import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import type { Reason } from '../../model/reason.ts';
+import type { Wire } from '../network.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { BodySource } from './body-source.ts';
 import type { Tunnel, TunnelClient } from './tunnel.ts';
@@ -14,6 +15,8 @@ import type { Tunnel, TunnelClient } from './tunnel.ts';
 export interface ClientSide {
   /** The peer's address, for logs; '' on a unix socket. */
   readonly address: string;
+  /** The connection that the request came by. */
+  readonly clientWire: Wire;
   /** The listener that the client came in by, for logs. */
   readonly listenerKey: string;
   /** A byte of the final response was sent. */

@@ -8,6 +8,7 @@ import type { Reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
+import type { Wire } from '../network.ts';
 import type { UpstreamConnection } from '../upstream-connection.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { BodySource } from './body-source.ts';
@@ -19,6 +20,8 @@ export interface Tried {
   /** The policy that the request began with. */
   readonly service: Service;
   readonly method: string;
+  /** The client's connection, for what the endpoint is told of it. */
+  readonly clientWire: Wire;
 }
 
 /** What an exchange may ask of its endpoint's side. */

@@ -17,6 +17,7 @@ import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
+import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { Account, type Accountable } from './account.ts';
 import { Alarm } from './alarm.ts';
@@ -102,6 +103,10 @@ export class Exchange implements Roles {
     this.plane = plane;
     this.placement = new Placement(this, plane.context);
     this.attempts = new Attempts(this, plane, this.placement, this.copy);
+  }
+
+  get clientWire(): Wire {
+    return this.client.clientWire;
   }
 
   /** The head is complete: takes everything that is needed of it, for its bytes won't stay. */

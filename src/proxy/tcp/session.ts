@@ -15,11 +15,13 @@ import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import type { EndpointSession } from '../endpoint-sessions.ts';
 import { Hold } from '../hold.ts';
+import { introductionOf } from '../introduction.ts';
 import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
+import { looksLikeProxyHeader } from '../proxy-header.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
@@ -34,6 +36,7 @@ const CLIENT_CLOSED = reason('client-closed');
 const CLIENT_IDLE = reason('client-idle');
 const CUT = reason('response-cut');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
+const BAD_PROXY_HEADER = reason('bad-proxy-header');
 const DRAINING = reason('draining');
 
 /** How long a client may go on sending after its endpoint has gone away in order. */
@@ -144,6 +147,8 @@ export class TcpSession implements Owner {
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     live.outcomes.took(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
+    const introduction = introductionOf(live.service, this.client);
+    if (introduction !== null) upstream!.wire.write(introduction);
     const { view } = this.early;
     const isTaken = view === null || upstream!.wire.write(view);
     if (view !== null) this.countSent(view.length);
@@ -242,6 +247,8 @@ export class TcpSession implements Owner {
 
   onBytes(base: Buffer, start: number, end: number): void {
     const { early, upstream } = this;
+    if (this.bytesIn === 0 && this.isImpostor(base, start, end))
+      return this.fail(BAD_PROXY_HEADER, '');
     this.bytesIn += end - start;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, end - start);
     if (this.state !== 'relaying') {
@@ -255,6 +262,13 @@ export class TcpSession implements Owner {
       if (!this.client.forwardTo(upstream.wire, base, start, end)) this.client.pause();
     }
     // With the endpoint gone, what still comes has nowhere to go.
+  }
+
+  /** A header from a network that is not trusted: the endpoint must not take it for one of ours. */
+  private isImpostor(base: Buffer, start: number, end: number): boolean {
+    const { acceptProxy } = this.listener.snapshot.policy;
+    if (acceptProxy.length === 0 || this.client.isIntroduced) return false;
+    return looksLikeProxyHeader(base, start, end);
   }
 
   onEnd(): void {

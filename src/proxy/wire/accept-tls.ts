@@ -1,6 +1,6 @@
 // How an accepted handle, or socket, becomes a wire with TLS.
 import type { Socket } from 'node:net';
-import type { ServerTls, Wire } from '../network.ts';
+import type { ServerTls } from '../network.ts';
 import type { Accepting } from './accept.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
 import { contextFor } from './tls-contexts.ts';
@@ -14,7 +14,11 @@ const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
 export type Accepted = { readonly handle: unknown } | { readonly socket: Socket };
 
 /** A wire whose handshake begins with the client's first bytes; null where it has no certificate. */
-export function acceptTls(accepted: Accepted, tls: ServerTls, accepting: Accepting): Wire | null {
+export function acceptTls(
+  accepted: Accepted,
+  tls: ServerTls,
+  accepting: Accepting,
+): TlsWire | null {
   const options = optionsFor(tls);
   if (options === null) return null;
   const { buffers, readBuffer, port } = accepting;

@@ -4,6 +4,8 @@
 // Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
 import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
+import type { ProxiedPeer } from '../proxy-header.ts';
+import { readIntroduction } from './accept-proxied.ts';
 import { acceptTls } from './accept-tls.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import {
@@ -22,24 +24,44 @@ export interface Accepting {
   readonly buffers: ReadBuffers;
   readonly onWire: (wire: Wire) => void;
   readonly tls?: ListenOptions['tls'];
+  readonly proxy?: ListenOptions['proxy'];
 }
 
 /** The public way: data events, each with a buffer of Node's. */
 export function acceptSockets(server: Server, accepting: Accepting): void {
-  const { port, readBuffer, buffers, onWire } = accepting;
   server.on('connection', (socket: WiredSocket) => {
-    const tls = accepting.tls?.() ?? null;
-    if (tls !== null) {
-      const wire = tls === 'refuse' ? null : acceptTls({ socket }, tls, accepting);
-      if (wire === null) socket.destroy();
-      else onWire(wire);
-      return;
-    }
-    const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
-    attach(socket, wire);
-    socket.on('data', onSocketData);
-    onWire(wire);
+    if (!isIntroduced(socket, accepting)) takeSocket(socket, accepting, null);
   });
+}
+
+/** A header read before there is a wire; null where there is none. */
+type Introduction = { readonly peer: ProxiedPeer | null } | null;
+
+/** True where the connection begins with a PROXY protocol header: it is a wire when that was read. */
+function isIntroduced(socket: Socket, accepting: Accepting): boolean {
+  const proxy = accepting.proxy?.() ?? null;
+  if (proxy === null || !proxy.isTrusted(peerAddress(socket))) return false;
+  readIntroduction(socket, proxy, (known, peer) => takeSocket(known, accepting, { peer }));
+  return true;
+}
+
+function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
+  const { port, readBuffer, buffers, onWire } = accepting;
+  const tls = accepting.tls?.() ?? null;
+  if (tls !== null) {
+    const wire = tls === 'refuse' ? null : acceptTls({ socket }, tls, accepting);
+    if (introduction !== null) wire?.introduce(introduction.peer);
+    if (wire === null) socket.destroy();
+    else onWire(wire);
+    return;
+  }
+  const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
+  if (introduction !== null) wire.introduce(introduction.peer);
+  attach(socket, wire);
+  socket.on('data', onSocketData);
+  // It was paused after the header; before the wire is anybody's, who may pause it.
+  if (introduction !== null) socket.resume();
+  onWire(wire);
 }
 
 interface AcceptedHandle {
@@ -54,12 +76,18 @@ interface AcceptingHandle {
 /** The fast way. */
 export function acceptHandles(server: Server, accepting: Accepting): void {
   const { port, readBuffer, buffers, onWire } = accepting;
+  if (accepting.proxy !== undefined) acceptSockets(server, accepting);
   // Undocumented, see above.
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
   // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
   listening.setNoDelay?.(true);
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
+    if (accepting.proxy?.() != null) {
+      const plain = { handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0];
+      server.emit('connection', new Socket(plain));
+      return;
+    }
     const tls = accepting.tls?.() ?? null;
     if (tls !== null) {
       const wire = tls === 'refuse' ? null : acceptTls({ handle }, tls, accepting);
@@ -77,4 +105,8 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
     attach(socket, wire);
     onWire(wire);
   };
+}
+
+function peerAddress({ remoteAddress = '' }: Socket): string {
+  return remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
 }

@@ -38,13 +38,14 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { readBuffer, buffers, tls } = options;
+      const { readBuffer, buffers, tls, proxy } = options;
       const accepting = {
         port,
         readBuffer,
         buffers,
         onWire,
         ...(tls === undefined ? {} : { tls }),
+        ...(proxy === undefined ? {} : { proxy }),
       };
       if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);

@@ -8,6 +8,7 @@
 // write still refers to is never read into.
 import type { KeepAlive } from '../../model/service.ts';
 import type { ConnectHandler, TlsFacts, Wire, WireHandler } from '../network.ts';
+import type { ProxiedPeer, ProxyPeer } from '../proxy-header.ts';
 import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
 
 /**
@@ -18,6 +19,8 @@ import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
 export interface SocketDoor {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
   readonly connecting: boolean;
   readonly destroyed: boolean;
   /** Bytes that the kernel did not take yet. */
@@ -40,6 +43,10 @@ export class SocketWire implements Wire {
   handler: WireHandler;
   /** The port that the client came in by; 0 for a unix socket, and on the upstream side. */
   readonly localPort: number;
+  /** A PROXY protocol header was read. */
+  isIntroduced = false;
+  /** The client, where that header names one. */
+  private client: ProxiedPeer | null = null;
   protected readonly socket: SocketDoor;
   protected readonly buffers: ReadBuffers;
   /** What Node reads into: the shared one, or a buffer of its own. */
@@ -65,8 +72,15 @@ export class SocketWire implements Wire {
     this.localPort = localPort;
   }
 
+  /** The peer has said who the client is; null: nobody but itself. */
+  introduce(client: ProxiedPeer | null): void {
+    this.isIntroduced = true;
+    this.client = client;
+  }
+
   /** The peer's address; IPv4 as itself, also on a dual-stack listener. */
   get remoteAddress(): string {
+    if (this.client !== null) return this.client.address;
     const address = this.socket.remoteAddress ?? '';
     return address.startsWith('::ffff:') ? address.slice(7) : address;
   }
@@ -77,8 +91,17 @@ export class SocketWire implements Wire {
     return (this.socket as { _handle?: { fd?: number } })._handle?.fd ?? -1;
   }
 
+  /** Where the client has connected to; null where that is not known. */
+  get destination(): ProxyPeer | null {
+    if (this.client !== null) return this.client.destination;
+    const { localAddress, localPort } = this.socket;
+    if (localAddress === undefined || localPort === undefined) return null;
+    const isMapped = localAddress.startsWith('::ffff:');
+    return { address: isMapped ? localAddress.slice(7) : localAddress, port: localPort };
+  }
+
   get remotePort(): number {
-    return this.socket.remotePort ?? 0;
+    return this.client?.port ?? this.socket.remotePort ?? 0;
   }
 
   get tls(): TlsFacts | null {

@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 const { endHeaders, endStream } = Flag;
-const H2C: Policy = { upstream: { protocol: 'h2c' } };
+const H2C: Policy = { upstream: { protocol: 'h2c', sendProxy: 'off' } };
 
 async function openServed(handler: Handler, policy: Policy = {}) {
   const endpoint = await serveHttp2(handler);

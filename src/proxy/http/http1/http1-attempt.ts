@@ -9,6 +9,7 @@ import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
 import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
 import { Hold } from '../../hold.ts';
+import { introductionOf } from '../../introduction.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
 import { CHUNKS_MAX, Rest, type Rested } from '../../rest.ts';
@@ -86,7 +87,9 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     this.interims = 0;
     this.state = 'connecting';
     this.hold.take(endpoint, this.owner.live);
-    const kept = idleSinceMs < 0 ? null : endpoint.pool.take(idleSinceMs);
+    // The header speaks for one client: a connection of another one's is no use.
+    const isShared = this.owner.service.upstream.sendProxy === 'off';
+    const kept = idleSinceMs < 0 || !isShared ? null : endpoint.pool.take(idleSinceMs);
     this.isOnKept = kept !== null;
     if (kept !== null) {
       kept.user = this;
@@ -150,7 +153,8 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     const upstream = this.upstream!;
     const { wire } = upstream;
     upstream.clearTimer();
-    if (this.isKept && isRequestDone && wire.isFlushed && wire.isOpen) {
+    const isShared = this.owner.service.upstream.sendProxy === 'off';
+    if (this.isKept && isShared && isRequestDone && wire.isFlushed && wire.isOpen) {
       this.upstream = null;
       if (this.response.bytes < STREAMED_MIN) wire.shareBuffer();
       // A client that reads slowly must not keep a connection from being read that is idle now.
@@ -175,6 +179,9 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   // What happens on the connection
 
   onUpstreamConnect(): void {
+    const { service, clientWire } = this.owner;
+    const introduction = introductionOf(service, clientWire);
+    if (introduction !== null) this.upstream!.wire.write(introduction);
     this.owner.onReady(this);
   }
 

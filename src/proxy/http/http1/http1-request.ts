@@ -9,6 +9,7 @@ import { type Reason, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import type { HttpPolicy } from '../../../model/service.ts';
 import type { LiveService } from '../../live-service.ts';
+import type { Wire } from '../../network.ts';
 import { CHUNKS_MAX } from '../../rest.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
@@ -130,6 +131,10 @@ export class Http1Request implements ClientSide {
   }
 
   // What the exchange asks
+
+  get clientWire(): Wire {
+    return this.connection!.wire;
+  }
 
   get address(): string {
     return this.connection!.address;

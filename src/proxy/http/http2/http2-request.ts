@@ -150,6 +150,10 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
 
   // What the exchange asks
 
+  get clientWire(): Wire {
+    return this.connection!.wire;
+  }
+
   get address(): string {
     return this.connection!.address;
   }
