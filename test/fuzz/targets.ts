@@ -3,9 +3,15 @@ import { fuzzOnce } from '../http1/fuzzing.ts';
 import { adminTarget } from './admin.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
+import { containerTargets } from './containers.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
 
-export const targets: readonly FuzzTarget[] = [...consulTargets, ...configTargets, adminTarget];
+export const targets: readonly FuzzTarget[] = [
+  ...consulTargets,
+  ...containerTargets,
+  ...configTargets,
+  adminTarget,
+];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */
 export const runs: ReadonlyMap<string, (seed: number) => Promise<void>> = new Map([
