@@ -64,6 +64,11 @@ const tools: readonly Tool[] = [
     variable: 'DOCKERD_BIN',
     find: async () => (await run(join(here, 'start-docker'), ['find'])).stdout.trim(),
   },
+  {
+    name: 'Podman',
+    variable: 'PODMAN_BIN',
+    find: async () => (await run(join(here, 'start-podman'), ['find'])).stdout.trim(),
+  },
 ];
 
 function serverTool(name: string, server: string): Tool {

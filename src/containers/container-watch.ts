@@ -76,6 +76,8 @@ interface Session {
   readonly queue: LookQueue<Why>;
   /** Signals to containers that are being looked at for the first time. */
   readonly kills: Map<string, EngineEvent>;
+  /** When containers were started that have ended, by id. */
+  readonly deaths: Map<string, bigint>;
 }
 
 export class ContainerWatch {
@@ -141,6 +143,7 @@ export class ContainerWatch {
     const session: Session = {
       signal: aborter.signal,
       kills: new Map(),
+      deaths: new Map(),
       queue: new LookQueue({
         width: LOOKS_MAX,
         look: (id, why) => this.lookAt(session, id, why),
@@ -199,7 +202,7 @@ export class ContainerWatch {
     this.summaries = summaries;
   }
 
-  private onEvent({ queue, kills }: Session, event: EngineEvent): void {
+  private onEvent({ queue, kills, deaths }: Session, event: EngineEvent): void {
     const { id, kind } = event;
     const known = this.known.get(id);
     const receivedMs = this.options.clock.nowMs();
@@ -211,7 +214,10 @@ export class ContainerWatch {
       return;
     }
     const cause = kind === 'die' ? `die, exit code ${event.exitCode}` : event.action;
-    if (kind === 'die') this.remove(id, event.exitCode, { cause, receivedMs });
+    if (kind === 'die') {
+      if (known !== undefined) deaths.set(id, known.container.startedNs);
+      this.remove(id, event.exitCode, { cause, receivedMs });
+    }
     // Who keeps something of a container that has ended learns that it is gone for good.
     if (known === undefined && isRemoval(event)) return this.note(id, { cause, receivedMs });
     queue.mark(id, { cause, receivedMs });
@@ -230,7 +236,8 @@ export class ContainerWatch {
     this.note(id, { cause: `kill, ${known.stopping}`, receivedMs });
   }
 
-  private async lookAt({ queue, kills, signal }: Session, id: string, why: Why): Promise<void> {
+  private async lookAt(session: Session, id: string, why: Why): Promise<void> {
+    const { queue, kills, deaths, signal } = session;
     const { client } = this.options;
     const found = await client.inspect(id, signal);
     if (found !== null) await this.learnDrivers(found.container, signal);
@@ -240,6 +247,9 @@ export class ContainerWatch {
       this.remove(id, found?.container.exitCode ?? null, why);
       return;
     }
+    // It has ended, and the engine's description is not there yet.
+    if (deaths.get(id) === found.container.startedNs) return;
+    deaths.delete(id);
     const kill = kills.get(id);
     kills.delete(id);
     this.put(found.container, found.json, why);

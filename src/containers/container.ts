@@ -150,7 +150,7 @@ function healthOf(state: Json): Pick<Container, 'health' | 'healthText'> {
 function bindingsOf(value: unknown): PortBinding[] {
   return listOf(value).flatMap((one) => {
     const { HostIp, HostPort } = objectOf(one);
-    const hostPort = Number(HostPort);
+    const hostPort = typeof HostPort === 'number' ? HostPort : Number(textOf(HostPort));
     const isGood = Number.isInteger(hostPort) && hostPort >= 1 && hostPort <= 65_535;
     return isGood ? [{ hostIp: textOf(HostIp), hostPort }] : [];
   });

@@ -88,7 +88,7 @@ export class EngineClient {
       if (container === null) throw new EngineError('not-a-container', `${path}: no container`);
       return { container, json };
     } catch (error) {
-      if (error instanceof EngineError && error.status === 404) return null;
+      if (error instanceof EngineError && isGone(error)) return null;
       throw error;
     }
   }
@@ -184,6 +184,11 @@ export class EngineClient {
     const { status } = response;
     throw new EngineError(`status-${status}`, `${path}: answered ${status}: ${message}`, status);
   }
+}
+
+/** Podman answers 500 for a container that is being removed. */
+function isGone({ status, message }: EngineError): boolean {
+  return status === 404 || (status === 500 && /no such container/i.test(message));
 }
 
 /** `/v1.41`, the newest version that both know; '' where the engine names none. */

@@ -35,12 +35,11 @@ export function eventOf(line: string): EngineEvent | null {
   const atNs = timeOf(event);
   const common = { id, action, signal: 0, exitCode: 0, atNs };
   if (action === 'die' || action === 'died') {
-    const code = Number(attributes.exitCode ?? attributes.containerExitCode ?? 0);
-    return { ...common, kind: 'die', exitCode: Number.isInteger(code) ? code : 0 };
+    const exitCode = wholeOf(attributes.exitCode ?? attributes.containerExitCode);
+    return { ...common, kind: 'die', exitCode };
   }
   if (action === 'kill') {
-    const signal = Number(attributes.signal ?? 0);
-    return { ...common, kind: 'kill', signal: Number.isInteger(signal) ? signal : 0 };
+    return { ...common, kind: 'kill', signal: wholeOf(attributes.signal) };
   }
   return CHANGES.has(action) ? { ...common, kind: 'change' } : null;
 }
@@ -48,8 +47,18 @@ export function eventOf(line: string): EngineEvent | null {
 /** A JSON number of this size is exact to 256 ns, and nothing starts and is stopped within that. */
 function timeOf(event: Readonly<Record<string, unknown>>): bigint {
   const { time, timeNano } = event;
-  if (typeof timeNano === 'number' && timeNano > 0) return BigInt(Math.trunc(timeNano));
-  return typeof time === 'number' && time > 0 ? BigInt(Math.trunc(time)) * 1_000_000_000n : 0n;
+  if (isTime(timeNano)) return BigInt(Math.trunc(timeNano));
+  return isTime(time) ? BigInt(Math.trunc(time)) * 1_000_000_000n : 0n;
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0;
+}
+
+/** Attributes are texts; 0 for what is no whole number. */
+function wholeOf(value: unknown): number {
+  const number = typeof value === 'number' ? value : Number(textOf(value));
+  return Number.isInteger(number) ? number : 0;
 }
 
 function parse(line: string): Readonly<Record<string, unknown>> {

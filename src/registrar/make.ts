@@ -1,6 +1,6 @@
 // Puts a registrar together from its settings and the ways to the outside.
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/coded-error.ts';
+import { CodedError, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import { pause } from '../base/pause.ts';
 import type { Random } from '../base/prng.ts';
@@ -137,7 +137,10 @@ async function reach(
       return await registry.ping(signal);
     } catch (error) {
       const isLast = retryAttempts >= 0 && attempt >= retryAttempts;
-      if (isLast || signal.aborted) throw error;
+      if (isLast || signal.aborted) {
+        const why = `can't reach ${registry.label}: ${messageOf(error)}`;
+        throw new CodedError('registry-away', why, { cause: error });
+      }
       const fields = { registry: registry.label, attempt };
       log.warn(fields, `the registry can't be reached, is tried again: ${messageOf(error)}`);
       await pause(clock, retryIntervalMs, signal);

@@ -96,7 +96,7 @@ function isParsersToSay(value: unknown): boolean {
 
 /** About more than one value, or how large it is. */
 const BEYOND =
-  /at least|at most|there is no token|already the listener|take it out|expected the name of a service/;
+  /at least|at most|there is no token|already the listener|take it out|expected the name of a service|both, or neither/;
 
 describe('the JSON Schema', () => {
   it('takes the example, the base of these tests, and what a map may be written as', () => {

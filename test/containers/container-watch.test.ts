@@ -177,6 +177,32 @@ describe('a container', () => {
   });
 });
 
+describe("what Podman's answers say late", () => {
+  it('a container that has ended is not taken for running by an older description', async () => {
+    const one = await watched({}, ({ containers }) => containers.set(A, {}));
+    // It still says that it runs.
+    one.engine.tell(event(A, 'die', { exitCode: '0' }));
+    one.engine.containers.set(B, {});
+    one.engine.tell(event(B, 'start'));
+    await until(() => one.watch.get(B) !== null, one);
+    expect(Object.keys(one.state())).toEqual([B]);
+    const startedAt = '2026-11-21T19:00:00Z';
+    one.engine.containers.set(A, { startedAt });
+    one.engine.tell(event(A, 'start', {}, Date.parse(startedAt) * 1e6 + 1e6));
+    await until(() => one.watch.get(A) !== null, one);
+  });
+
+  it('a container that is being removed is gone, and no failure of the engine', async () => {
+    const one = await watched({}, ({ containers }) => containers.set(A, {}));
+    const message = `container ${A} does not exist in database: no such container`;
+    one.engine.override = (path) =>
+      path.startsWith(`/containers/${A}`) ? { status: 500, body: { message } } : undefined;
+    one.engine.tell(event(A, 'update'));
+    await until(() => one.watch.get(A) === null, one);
+    expect(one.errors).toEqual([]);
+  });
+});
+
 describe('an engine', () => {
   it('that ends changes nothing; what happened meanwhile is found when it is back', async () => {
     const one = await watched({}, ({ containers }) => {

@@ -1,7 +1,9 @@
 // Containers of a real engine, straight from its socket: started, stopped, killed, paused and turned
 // unhealthy under load, and the engine itself killed.
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Engine, hasEngine, startEngine } from '../support/engine.ts';
+import { type Engine, hasEngine, hasPodman, startEngine } from '../support/engine.ts';
 import { type Load, startLoad } from '../support/load.ts';
 import { freePorts } from '../support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
@@ -157,7 +159,6 @@ describe.skipIf(!hasEngine)('containers', () => {
     await engine.run({ name: 'v2', publish: {}, env: ['VIRTUAL_HOST=b.test', 'VIRTUAL_PATH=/x'] });
     // On the engine's own host, where published ports are on loopback.
     const [file = '', ...within] = [...engine.within, process.execPath, 'bin/upriver.mjs'];
-    const { spawn } = await import('node:child_process');
     const args = ['run', '--docker', engine.socket, '--workers', '1'];
     const child = spawn(file, [...within, ...args], { stdio: 'ignore' });
     endings.push(async () => void child.kill('SIGKILL'));
@@ -201,5 +202,47 @@ describe.skipIf(!hasEngine)('an engine', () => {
     const again = load(port);
     await again.next(50);
     expect((await again.stop()).failures).toEqual([]);
+  });
+});
+
+describe.skipIf(!hasPodman)('Podman', () => {
+  it('is followed as Docker is', async () => {
+    const podman = await startEngine('podman');
+    endings.push(() => podman.stop());
+    const labels = { 'upriver.listen': '8000' };
+    await podman.run({ name: 'w1', env, labels, publish: {} });
+    await podman.run({ name: 'w2', env, labels, publish: {} });
+    const [file = '', ...within] = podman.within;
+    const args = ['run', '--docker', podman.socket, '--workers', '1'];
+    const upriver = spawn(file, [...within, process.execPath, 'bin/upriver.mjs', ...args], {
+      stdio: 'ignore',
+    });
+    endings.push(async () => void upriver.kill('SIGKILL'));
+    const get = async (path: string): Promise<string> => {
+      const asking = [...within, 'curl', '-s', '-m', '5', `http://127.0.0.1${path}`];
+      return (await promisify(execFile)(file, asking).catch(() => ({ stdout: '' }))).stdout;
+    };
+    const states = async (): Promise<string> => {
+      const text = (await get(':1936/api/v1/services/web')) || '{}';
+      const { endpoints = [] } = JSON.parse(text) as { endpoints?: EndpointAnswer[] };
+      return endpoints
+        .map(({ id, state }) => `${id} ${state}`)
+        .sort()
+        .join(', ');
+    };
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    expect(await get(':8000/')).not.toBe('');
+    await podman.act('w1', 'pause');
+    await expect.poll(states).toBe('w2:80 up');
+    await podman.act('w1', 'unpause');
+    await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await podman.kill();
+    expect(await get(':8000/')).not.toBe('');
+    expect(await states()).toBe('w1:80 up, w2:80 up');
+    await podman.start();
+    await podman.act('w1', 'stop?t=1');
+    await expect.poll(states).toBe('w2:80 up');
+    await podman.remove('w2');
+    await expect.poll(states).toBe('');
   });
 });

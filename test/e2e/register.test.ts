@@ -376,6 +376,7 @@ describe.skipIf(!canRun)('a registrar', () => {
     const failing = spawnUpriver(['register', to], env);
     endings.push(() => failing.stop());
     expect(await failing.exited).toBe(1);
+    expect(failing.output()).toContain(`can't reach consul http://127.0.0.1:${port}`);
     const trying = spawnUpriver(
       ['register', '-retry-attempts', '-1', '-retry-interval', '10', to],
       env,

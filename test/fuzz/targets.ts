@@ -3,6 +3,7 @@ import { fuzzOnce } from '../http1/fuzzing.ts';
 import { adminTarget } from './admin.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
+import { containerTargets } from './containers.ts';
 import { http2Target } from './http2.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
 
@@ -11,6 +12,7 @@ export const targets: readonly FuzzTarget[] = [
   ...configTargets,
   adminTarget,
   http2Target,
+  ...containerTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */

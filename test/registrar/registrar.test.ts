@@ -203,8 +203,13 @@ describe('a container', () => {
     change(engine, A, { ...web, status: 'exited' }, 'die', { exitCode: '1' });
     change(engine, B, { ...web, name: 'w2' }, 'start');
     await until(registry, W1, W2);
-    change(engine, A, web, 'start');
-    change(engine, A, { ...web, status: 'exited' }, 'die', { exitCode: '2' });
+    const again = { ...web, startedAt: '2026-11-21T18:50:53Z' };
+    change(engine, A, again, 'start');
+    await untilTrue(
+      () => registry.calls.filter((call) => call === `register ${W1}`).length === 2,
+      () => registry.calls.join(),
+    );
+    change(engine, A, { ...again, status: 'exited' }, 'die', { exitCode: '2' });
     change(engine, B, { ...web, name: 'w2', status: 'exited' }, 'die', { exitCode: '0' });
     await until(registry, W1);
     engine.containers.delete(A);

@@ -7,10 +7,22 @@ import { promisify } from 'node:util';
 import { Agent } from 'undici';
 
 const run = promisify(execFile);
-const script = join(import.meta.dirname, '..', '..', 'scripts', 'start-docker');
+const scripts = join(import.meta.dirname, '..', '..', 'scripts');
+
+/** How each is started, and where its process id is. */
+const KINDS = {
+  docker: {
+    script: join(scripts, 'start-docker'),
+    pid: 'engine/dockerd.pid',
+    name: 'Docker Engine',
+  },
+  podman: { script: join(scripts, 'start-podman'), pid: 'engine/service.pid', name: 'Podman' },
+} as const;
+type Kind = keyof typeof KINDS;
 
 /** For describe.skipIf(!hasEngine). In CI its absence is an error instead. */
-export const hasEngine = findEngine();
+export const hasEngine = findEngine('docker');
+export const hasPodman = findEngine('podman');
 
 export interface ContainerOptions {
   readonly name: string;
@@ -29,6 +41,7 @@ export interface ContainerOptions {
 
 export interface Engine {
   readonly socket: string;
+  /** Of published ports; Podman's are on loopback where it is. */
   readonly address: string;
   /** What runs a program where the engine is: its published ports are on loopback there. */
   readonly within: readonly string[];
@@ -51,7 +64,8 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-export async function startEngine(): Promise<Engine> {
+export async function startEngine(kind: Kind = 'docker'): Promise<Engine> {
+  const { script, pid } = KINDS[kind];
   // Paths of sockets are short.
   const folder = mkdtempSync('/tmp/upriver-engine-');
   const start = async (): Promise<string> => (await run(script, [folder])).stdout.trim();
@@ -70,7 +84,7 @@ export async function startEngine(): Promise<Engine> {
   };
   const engine: Engine = {
     socket,
-    address: read('address'),
+    address: kind === 'docker' ? read('address') : '127.0.0.1',
     within: ['nsenter', `--net=/run/netns/${read('engine/netns')}`],
     run: async (options) => {
       const path = `/containers/create?name=${encodeURIComponent(options.name)}`;
@@ -98,7 +112,7 @@ export async function startEngine(): Promise<Engine> {
     },
     makeNetwork: (name) => ask('POST', '/networks/create', { Name: name }),
     kill: async () => {
-      process.kill(Number(read('engine/dockerd.pid')), 'SIGKILL');
+      process.kill(Number(read(pid)), 'SIGKILL');
       await agent.destroy();
     },
     start: async () => {
@@ -112,7 +126,7 @@ export async function startEngine(): Promise<Engine> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  engines.add(folder);
+  engines.set(folder, script);
   return engine;
 }
 
@@ -148,7 +162,8 @@ function creation(options: ContainerOptions): object {
 }
 
 /** Whether an engine can be started here; says so loudly where it can't. */
-function findEngine(): boolean {
+function findEngine(kind: Kind): boolean {
+  const { script, name } = KINDS[kind];
   try {
     if (process.getuid?.() !== 0) throw new Error('it needs root');
     const bin = execFileSync(script, ['find'], {
@@ -158,14 +173,15 @@ function findEngine(): boolean {
     return existsSync(bin);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    if (process.env.CI !== undefined) throw new Error(`no Docker Engine to test with: ${why}`);
-    console.error(`\n*** A Docker Engine can't be started; its tests are SKIPPED ***\n${why}\n`);
+    if (process.env.CI !== undefined) throw new Error(`no ${name} to test with: ${why}`);
+    console.error(`\n*** ${name} can't be started; its tests are SKIPPED ***\n${why}\n`);
     return false;
   }
 }
 
 // A test run that is ended early must not leave engines behind.
-const engines = new Set<string>();
+const engines = new Map<string, string>();
 process.on('exit', () => {
-  for (const folder of engines) execFileSync(script, ['stop', folder], { stdio: 'ignore' });
+  for (const [folder, script] of engines)
+    execFileSync(script, ['stop', folder], { stdio: 'ignore' });
 });

@@ -152,7 +152,7 @@ describe('a service that containers describe', () => {
     change(engine, A, { ...inWeb, labels, status: 'exited' }, 'die');
     await receiver.until(() => receiver.ids('web').length === 0, 'none');
     expect(receiver.last('web')!.service.settings).toEqual({ listen: '8000', balance: 'random' });
-    change(engine, A, { ...inWeb, labels }, 'start');
+    change(engine, A, { ...inWeb, labels, startedAt: '2026-11-21T19:00:00Z' }, 'start');
     await receiver.until(() => receiver.ids('web').length === 1, 'again');
   });
 
