@@ -100,7 +100,7 @@ function load(text: string, kv: string | null) {
 }
 
 /** What an overlay must leave as the file has it. */
-function guarded({ services: _, routers: __, ...rest }: Settings) {
+function guarded({ services: _, routers: __, overlayListeners: ___, ...rest }: Settings) {
   return rest;
 }
 
