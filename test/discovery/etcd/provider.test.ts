@@ -187,6 +187,21 @@ describe('services', () => {
     expect(ids('web.cluster.local')).toBe('@,a');
   });
 
+  it('that flap are handed on together', () => {
+    const { clock, list, step, receiver, ids } = start({ follow: ['web'] });
+    list({ 'web/a': A });
+    for (let i = 0; i < 1000; i += 1) {
+      step({ 'web/b': `10.0.0.2:${i + 1}` });
+      clock.advance(1);
+    }
+    expect(receiver.about('web').length).toBeLessThan(300);
+    clock.advance(20);
+    expect(receiver.endpoints('web').at(-1)?.port).toBe(1000);
+    step({}, ['web/b'], true);
+    clock.advance(20);
+    expect(ids('web')).toBe('a');
+  });
+
   it('say nothing where nothing has changed', () => {
     const { list, step, receiver } = start({ follow: ['web'] });
     list({ 'web/a': A });
