@@ -240,12 +240,18 @@ export class EtcdProvider implements Provider, WatchEvents {
   private tell(service: FollowedService, word: Word): void {
     const name = this.nameOf(service.source);
     const records = this.stock.recordsOf(name);
-    service.takeRecords({ records, order: this.stock.orderOf(name) }, word);
+    const order = this.stock.orderOf(name);
+    service.takeRecords({ records, order, mayDescribe: this.mayDescribe }, word);
+  }
+
+  /** In SkyDNS no key says where a service wants to be served. */
+  private get mayDescribe(): boolean {
+    const { layout, selfDescribed } = this.options.settings;
+    return selfDescribed && layout !== 'skydns';
   }
 
   private noteDescribed(service: string): void {
-    const { layout, selfDescribed } = this.options.settings;
-    if (!selfDescribed || layout === 'skydns') return;
+    if (!this.mayDescribe) return;
     const isDescribed = wantsPort(this.stock.recordsOf(service));
     const absence = this.described.get(service);
     if (isDescribed && this.described.size < BOUNDS.configServices.max) {

@@ -115,6 +115,11 @@ describe('services', () => {
     const { list, receiver } = start({ selfDescribed: false });
     list({ 'web/a': A, 'web/port': '8000' });
     expect(receiver.all).toEqual([]);
+    running?.follow([etcdSource('web')]);
+    expect(receiver.last('web')?.service).toMatchObject({
+      settings: null,
+      endpoints: [{ id: 'a' }],
+    });
   });
 
   it('keep their port for a moment when its key goes, and then are served no more', () => {
