@@ -153,7 +153,7 @@ function deadKeys(service: DraftService): readonly (readonly string[])[] {
 function untaken({ registry, tree }: DraftSource): SourceKey[] {
   if (registry === undefined) return [];
   const { from } = REGISTRIES[registry];
-  const ofCatalog = hasPath(tree, ['kv']) ? CATALOG_KEYS : [];
+  const ofCatalog = (tree.kv ?? '') === '' ? [] : CATALOG_KEYS;
   return SOURCE_KEYS.filter((key) => !from.includes(key) || ofCatalog.includes(key));
 }
 
