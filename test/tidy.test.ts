@@ -12,7 +12,7 @@ const sharedByProviders = [
   ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
   ...['src/discovery/self-description.ts', 'src/discovery/host-port.ts'],
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
-  ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts'],
+  ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
 ];
 
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
@@ -39,6 +39,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/host-port.ts': ['src/base'],
   'src/discovery/followed-instances.ts': [
     ...['src/base', 'src/model', 'src/discovery/host-names.ts', 'src/discovery/provider.ts'],
+  ],
+  'src/discovery/key-record.ts': [
+    ...['src/base', 'src/model', 'src/discovery/followed-instances.ts'],
+    'src/discovery/host-port.ts',
   ],
   'src/discovery/listed-services.ts': [
     ...['src/base', 'src/model', 'src/discovery/provider.ts'],

@@ -2,7 +2,6 @@
 // protocol, keys of a listener where there is none, routes that lead nowhere.
 import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
-import type { RegistryName } from '../model/registries/table.ts';
 import { SOURCE_KEYS, type SourceKey } from '../model/source.ts';
 import {
   type Claim,
@@ -155,24 +154,30 @@ function sameSources({ sources }: DraftService) {
 /** Keys that mean nothing for this service. */
 function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const { protocol, listen, sources } = service;
-  const dead = sources.flatMap(({ registry, path }) =>
-    untaken(registry).map((key) => [...path, key]),
-  );
+  const dead = sources.flatMap((one) => untaken(one).map((key) => [...one.path, key]));
   if (protocol === 'tcp') return [...dead, ['http'], ['upstream', 'protocol'], ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 
-/** Keys of `from` that this registry does not take. */
-function untaken(registry: RegistryName | undefined): SourceKey[] {
+/** Keys of `from` that this source does not take. */
+function untaken({ registry, tree }: DraftSource): SourceKey[] {
   if (registry === undefined) return [];
-  return SOURCE_KEYS.filter((key) => !REGISTRIES[registry].from.includes(key));
+  const { from } = REGISTRIES[registry];
+  const ofCatalog = (tree.kv ?? '') === '' ? [] : CATALOG_KEYS;
+  return SOURCE_KEYS.filter((key) => !from.includes(key) || ofCatalog.includes(key));
 }
+
+/** What the catalog has, and the keys of the KV store have not. */
+const CATALOG_KEYS: readonly SourceKey[] = ['tag', 'filter', 'peer', 'accept'];
 
 function whyDead(path: readonly string[], service: DraftService, draft: Draft): string {
   const { name, protocol, sources } = service;
   if (path[0] === 'from') {
     const whose = sources.find((one) => one.path.join() === path.slice(0, -1).join());
-    return `registry ${whose?.registry} has no ${path.at(-1)}: take it out`;
+    const registry = whose?.registry ?? 'consul';
+    const isTaken = REGISTRIES[registry].from.some((key) => key === path.at(-1));
+    const what = isTaken ? 'a service of from.kv' : `registry ${registry}`;
+    return `${what} has no ${path.at(-1)}: take it out`;
   }
   if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';
   const by = draft.routers.flatMap(({ routes }, i) =>

@@ -22,7 +22,7 @@ export function knownKeys(path: readonly PropertyKey[], root: unknown): string[]
   // Every zod schema has this shape.
   let node: Node | undefined = root as Node;
   for (const key of path) node = step(node, key);
-  return Object.keys(inside(node)?.shape ?? {});
+  return Object.keys(inside(node)?.shape ?? alone(node)?.shape ?? {});
 }
 
 /** Dotted paths, from `path` on, of the keys of that name further below; the nearest first. */
@@ -106,7 +106,17 @@ function inside(node: Node | undefined): Node | undefined {
   return options?.find((option) => unwrap(option)?.shape !== undefined) ?? plain;
 }
 
+/** The map that may stand in place of a list of them; none where nothing but the list may. */
+function alone(node: Node | undefined): Node | undefined {
+  const { out } = unwrap(node)?.def ?? {};
+  return out?.def?.type === 'array' ? inside(out.def.element) : undefined;
+}
+
 function step(node: Node | undefined, key: PropertyKey): Node | undefined {
+  if (typeof key === 'string') {
+    const single = alone(node)?.shape?.[key];
+    if (single !== undefined) return single;
+  }
   const { shape, def } = inside(node) ?? {};
   return shape?.[key] ?? def?.valueType ?? def?.element;
 }

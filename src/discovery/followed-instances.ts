@@ -91,8 +91,8 @@ export class FollowedInstances {
     return this.listed.settings;
   }
 
-  /** All that is listed of the service now. */
-  take(listed: Listed, word: Word): void {
+  /** All that is listed of the service now; true where that made an update. */
+  take(listed: Listed, word: Word): boolean {
     this.hasAnswer = true;
     const { max } = BOUNDS.listedInstances;
     const { instances, problems } = listed;
@@ -105,7 +105,7 @@ export class FollowedInstances {
       order: listed.order ?? this.listed.order,
     };
     this.names.keepOnly(new Set(this.listed.instances.map(({ host }) => host)));
-    this.emit(word);
+    return this.emit(word);
   }
 
   /** It wants to be served no more. */
@@ -124,7 +124,7 @@ export class FollowedInstances {
     this.names.close();
   }
 
-  private emit(word: Word): void {
+  private emit(word: Word): boolean {
     this.word = word;
     const { instances, settings, order } = this.listed;
     const byId = new Map(instances.map((one) => [one.id, this.endpointsOf(one)]));
@@ -134,7 +134,7 @@ export class FollowedInstances {
     const unresolved = this.names.doubtAbout(instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
     const content = JSON.stringify([endpoints, settings, order, problems, doubt !== '']);
-    if (content === this.sent) return;
+    if (content === this.sent) return false;
     this.sent = content;
     const isConfirmed = this.hadNoAddress && doubt === '';
     this.hadNoAddress = unresolved !== '';
@@ -153,6 +153,7 @@ export class FollowedInstances {
       cause: { kind: 'registry', text: `${provider}: ${word.change}` },
       receivedMs: word.receivedMs,
     });
+    return true;
   }
 
   private unresolved(): string[] {

@@ -254,14 +254,14 @@ export const BOUNDS = {
     beyond: 'the key is left out',
   },
   etcdValue: {
-    input: 'key in etcd',
+    input: 'key of a service in etcd, or by from.kv in Consul',
     what: 'length of its value',
     max: 4096,
     unit: 'items',
     beyond: 'the key is left out, and that is a problem of its service',
   },
   listedInstances: {
-    input: 'service in a registry other than Consul',
+    input: 'service in a registry other than Consul, or by from.kv',
     what: 'instances',
     max: 10_000,
     unit: 'items',

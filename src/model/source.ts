@@ -19,6 +19,8 @@ export interface ServiceSource {
   readonly namespace: string;
   readonly partition: string;
   readonly peer: string;
+  /** Consul: the instances are keys below this one and the service's name; '' for the catalog. */
+  readonly kv: string;
   /** Registry statuses that get traffic. */
   readonly accept: readonly AcceptedStatus[];
 }
@@ -41,6 +43,7 @@ export const SOURCE_DEFAULTS: Pick<ServiceSource, SourceKey> = {
   namespace: '',
   partition: '',
   peer: '',
+  kv: '',
   accept: ['passing', 'warning'],
 };
 

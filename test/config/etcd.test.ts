@@ -81,6 +81,21 @@ describe('etcd', () => {
     expect(problemsOf({ file: file('/a/../b') })[0]).toContain('without segments . and ..');
   });
 
+  it('is not the only one with keys: Consul has them by from.kv', () => {
+    const file = (from: string) => `services: { web: { listen: 80, from: { ${from} } } }`;
+    const [service] = settingsOf({ file: file('kv: services/') }).services;
+    expect(service?.from[0]?.source).toMatchObject({ registry: 'consul', kv: 'services/' });
+    expect(problemsOf({ file: file('kv: services, tag: v1') })).toEqual([
+      expect.stringContaining('a service of from.kv has no tag: take it out'),
+    ]);
+    expect(problemsOf({ file: file('kv: a/../b') })[0]).toContain('without segments . and ..');
+    // Whoever may write the overlay need not be allowed to see other keys.
+    const refused = expect.stringContaining('must not be set by the overlay');
+    expect(problemsOf({ kv: file('kv: services') })).toEqual([refused]);
+    const list = 'services: { web: { listen: 80, from: [{ service: a }, { kv: b }] } }';
+    expect(problemsOf({ kv: list })).toEqual([refused]);
+  });
+
   it('gives a service its endpoints by from, and no key of Consul there', () => {
     const file = (from: string) =>
       `registries: { etcd: {} }\nservices: { web: { listen: 80, from: { registry: etcd${from} } } }`;

@@ -53,6 +53,22 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
   const untilIds = (receiver: Receiver, ids: readonly string[]) =>
     receiver.until(() => receiver.ids('web').join() === ids.join(), `web is ${ids.join()}`);
 
+  it('instances come and go as keys, where Registrator writes those', async () => {
+    const key = (id: string) => `/v1/kv/services/web/host:${id}:80`;
+    const put = (id: string, value: string) =>
+      fetch(consul.url + key(id), { method: 'PUT', body: value });
+    const { receiver } = await follow([source('web', { kv: 'services' })]);
+    expect(receiver.endpoints('web')).toEqual([]);
+    await put('web_1', '10.9.8.7:49153');
+    await put('web_2', '10.9.8.7:49154');
+    await untilIds(receiver, ['host:web_1:80', 'host:web_2:80']);
+    await fetch(consul.url + key('web_1'), { method: 'DELETE' });
+    await untilIds(receiver, ['host:web_2:80']);
+    expect(receiver.endpoints('web')[0]).toMatchObject({ address: '10.9.8.7', port: 49_154 });
+    await fetch(consul.url + key('web_2'), { method: 'DELETE' });
+    await untilIds(receiver, []);
+  });
+
   it('instances come and go', async () => {
     const { receiver, provider } = await follow([source('web')]);
     expect(receiver.endpoints('web')).toEqual([]);

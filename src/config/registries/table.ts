@@ -32,7 +32,7 @@ export interface FollowedRow extends RegistryRow {
 export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
   consul: {
     title: 'Consul',
-    from: ['tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer', 'accept'],
+    from: ['tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer', 'kv', 'accept'],
     place: 'address',
     flag: {
       value: 'URL',

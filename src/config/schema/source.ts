@@ -37,6 +37,16 @@ const sourceMapping = z.strictObject({
   namespace: text('namespace', 'Consul Enterprise namespace'),
   partition: text('partition', 'Consul Enterprise partition'),
   peer: text('peer', 'Consul cluster peer'),
+  kv: z
+    .string()
+    .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
+    .default('')
+    .meta(
+      about(
+        'kv',
+        'Instances are keys KV/SERVICE/ID in the KV store, as of Registrator; not the catalog',
+      ),
+    ),
   accept: listOf(z.enum(accept), accept.join('|'))
     .prefault([...SOURCE_DEFAULTS.accept])
     .meta(about('accept', 'Registry statuses that get traffic')),

@@ -20,7 +20,8 @@ export function boundsOf(path: string, tagPrefix: string): AnswerBounds {
     itemBytes: BOUNDS.consulItem,
     shape: (item) => item,
   };
-  if (path.startsWith('/v1/kv/')) {
+  // Many keys end with a slash; the overlay is one.
+  if (path.startsWith('/v1/kv/') && !path.endsWith('/')) {
     return { ...plain, bytes: BOUNDS.consulKey, itemBytes: BOUNDS.consulKey };
   }
   if (path.startsWith('/v1/health/service/')) {

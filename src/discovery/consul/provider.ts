@@ -17,6 +17,7 @@ import { Catalog } from './catalog.ts';
 import { ConsulClient } from './client.ts';
 import { DirectWatch } from './direct-watch.ts';
 import { FollowedService } from './followed-service.ts';
+import { KeyWatch } from './key-watch.ts';
 import { consistentQuery, healthPath, isAskable, scopeOf } from './service-query.ts';
 import type { OpenConsul } from './transport.ts';
 import { WideWatch } from './wide-watch.ts';
@@ -54,8 +55,11 @@ export interface ConsulProviderOptions {
   readonly directMax?: number;
 }
 
+/** What is known of each that is followed. */
+type Followed = Pick<FollowedService, 'source' | 'label' | 'isSynced'>;
+
 interface Following {
-  readonly service: FollowedService;
+  readonly service: Followed;
   readonly stop: () => void;
   readonly isDirect: boolean;
 }
@@ -148,7 +152,7 @@ export class ConsulProvider implements Provider {
    * Answered, or it fails alone: one service that can't be followed does not hold up the others. A
    * configured one is waited for longer, since its listener is open without it.
    */
-  private isSettled(service: FollowedService): boolean {
+  private isSettled(service: Followed): boolean {
     const key = sourceKey(service.source);
     const isConfigured = this.configured.some((source) => sourceKey(source) === key);
     return service.isSynced || this.exchanges.failsAlone(service.label, isConfigured);
@@ -203,7 +207,18 @@ export class ConsulProvider implements Provider {
     return filter === '' ? directMax : directMax + FILTERED_MORE;
   }
 
+  private followKeys(source: ServiceSource): Following {
+    const { resolve, settings } = this.options;
+    const { context, exchanges } = this;
+    const { tagPrefix } = settings;
+    const onUpdate = (update: Update): void => this.onUpdate?.(update);
+    const watch = new KeyWatch({ context, exchanges, source, tagPrefix, resolve, onUpdate });
+    watch.start();
+    return { service: watch, isDirect: true, stop: () => watch.stop() };
+  }
+
   private followOne(source: ServiceSource): Following {
+    if (source.kv !== '') return this.followKeys(source);
     const { clock, log, resolve, settings, isGoodSetting, known } = this.options;
     const service: FollowedService = new FollowedService({
       clock,

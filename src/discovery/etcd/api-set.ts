@@ -152,5 +152,6 @@ export class ApiSet {
     const none = { entries: new Map(), dirs: new Map() };
     events.onListing(api, { ...none, doubt, change: doubt, receivedMs: clock.nowMs() });
     this.following.delete(api);
+    events.onEnd(api);
   }
 }

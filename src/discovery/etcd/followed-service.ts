@@ -1,8 +1,8 @@
 // One service of etcd: what its records come to.
 
-import { FollowedInstances, type Instance, type Listed, type Word } from '../followed-instances.ts';
+import { FollowedInstances, type Word } from '../followed-instances.ts';
+import { type KeyRecord, readingsOf } from '../key-record.ts';
 import type { ServiceSettings } from '../provider.ts';
-import type { StockedRecord } from './stock.ts';
 
 /** What a service with a key `port` is, as docker-discover served it: TCP, with TCP checks. */
 const DEFAULTS: ServiceSettings = {
@@ -14,26 +14,18 @@ const DEFAULTS: ServiceSettings = {
 };
 
 export interface Records {
-  readonly records: ReadonlyMap<string, StockedRecord>;
+  readonly records: ReadonlyMap<string, KeyRecord>;
   readonly order: number | null;
+  /** Whether they may say where the service wants to be served. */
+  readonly mayDescribe: boolean;
 }
 
 export class FollowedService extends FollowedInstances {
   /** Its records as they are now. Without its port it keeps the last one for a while (provider.ts). */
-  takeRecords({ records, order }: Records, word: Word): void {
-    const settings = settingsOf(records) ?? this.settings;
+  takeRecords({ records, order, mayDescribe }: Records, word: Word): void {
+    const settings = mayDescribe ? (settingsOf(records) ?? this.settings) : null;
     this.take({ ...readingsOf(records), settings, order }, word);
   }
-}
-
-function readingsOf(records: Records['records']): Pick<Listed, 'instances' | 'problems'> {
-  const instances: Instance[] = [];
-  const problems: string[] = [];
-  for (const [id, { reading }] of [...records].sort(byName)) {
-    if (reading.kind === 'instance') instances.push({ ...reading, id });
-    else if (reading.kind === 'problem') problems.push(reading.text);
-  }
-  return { instances, problems };
 }
 
 /** Whether the service says where it wants to be served, rightly or not: what is wrong is to be told. */
@@ -49,8 +41,4 @@ function settingsOf(records: Records['records']): ServiceSettings | null {
     else if (reading.kind === 'setting') own[reading.key] = reading.value;
   }
   return own.listen === undefined ? null : { ...DEFAULTS, ...own };
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }

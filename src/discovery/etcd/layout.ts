@@ -7,8 +7,7 @@
 //   skydns (SkyDNS, Registrator's skydns2): PREFIX/<domain reversed>/<id>; a record belongs to every
 //   domain above it, so that cluster.local has the instances of web.cluster.local too.
 import { BOUNDS } from '../../model/bounds.ts';
-
-export type EtcdLayout = 'backends' | 'skydns';
+import type { KeyLayout } from '../key-record.ts';
 
 /** A record of a service. */
 export interface Place {
@@ -21,7 +20,7 @@ export interface Place {
  * The places of a key, given what follows its prefix. None where it is no record of a service, is
  * too long or too deep.
  */
-export function placesOf(path: string, layout: EtcdLayout): readonly Place[] {
+export function placesOf(path: string, layout: KeyLayout): readonly Place[] {
   const parts = path.split('/').filter((part) => part !== '');
   const isTooMuch = path.length > BOUNDS.etcdKey.max || parts.length > BOUNDS.etcdDepth.max;
   if (isTooMuch || parts.length === 0) return [];
@@ -40,7 +39,7 @@ function domainsOf(parts: readonly string[]): Place[] {
 }
 
 /** The name of a service as `from.service` has it: slashes around it, or the case of a domain, are no other. */
-export function canonicalName(name: string, layout: EtcdLayout): string {
+export function canonicalName(name: string, layout: KeyLayout): string {
   if (layout === 'skydns') return name.toLowerCase().replace(/^\.+|\.+$/g, '');
   return name
     .split('/')

@@ -3,6 +3,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
@@ -23,6 +24,8 @@ import type { Listing, Step, WatchEvents } from './watch.ts';
 
 /** A service whose port key is gone may have it back soon: its registrar may be late. */
 const LINGER_MS = 5000;
+/** So many changes are handed on one by one, and then so many a second, each with what came meanwhile. */
+const STEPS = { burst: 200, ratePerSecond: 50 };
 
 export interface EtcdProviderOptions {
   readonly settings: EtcdSettings;
@@ -48,6 +51,10 @@ export class EtcdProvider implements Provider, WatchEvents {
   /** Services that say where they want to be served; with a timer once they do not any more. */
   private readonly described = new Map<string, Timer | null>();
   private doubtEnd: Timer | null = null;
+  private readonly steps: TokenBucket;
+  /** What waits to be handed on together. */
+  private gathered: { readonly changed: Set<string>; word: Word; readonly timer: Timer } | null =
+    null;
   private lastError = '';
   private onUpdate: ((update: Update) => void) | null = null;
 
@@ -58,6 +65,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     const secret = new Secret({ text, file, key: 'password_file' });
     this.client = new EtcdClient({ settings, clock, open, password: () => secret.read() });
     this.stock = new Stock({ layout, tagPrefix });
+    this.steps = new TokenBucket({ ...STEPS, nowMs: clock.nowMs() });
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
     const ways = { client: this.client, clock, random };
     this.apis = new ApiSet({ ...ways, log, settings, events: this });
@@ -102,6 +110,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.onUpdate = null;
     this.apis.stop();
     this.doubtEnd?.cancel();
+    this.gathered?.timer.cancel();
     for (const absence of this.described.values()) absence?.cancel();
     for (const service of this.following.values()) service.close();
     await this.client.close();
@@ -161,6 +170,10 @@ export class EtcdProvider implements Provider, WatchEvents {
     if (!wasListed) this.tellAll(this.standing());
   }
 
+  onEnd(api: Api): void {
+    this.exchanges.forget(whatOf(api));
+  }
+
   count(api: Api): number {
     return this.stock.count(api);
   }
@@ -192,9 +205,31 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   // Who is followed
 
-  /** Hands what has changed to those whom it concerns, once all is known. */
+  /** Hands what has changed on, at once or (where much happens) with what follows. */
   private spread(changed: ReadonlySet<string>, word: Word): void {
     if (!this.apis.isListed) return;
+    const { clock } = this.options;
+    const { gathered } = this;
+    if (gathered !== null) {
+      const doubt = gathered.word.doubt || word.doubt;
+      for (const service of changed) gathered.changed.add(service);
+      gathered.word = { ...word, doubt, receivedMs: gathered.word.receivedMs };
+      return;
+    }
+    const waitMs = changed.size === 0 ? 0 : this.steps.take(clock.nowMs());
+    if (waitMs <= 0) return this.hand(changed, word);
+    const timer = clock.setTimer(waitMs, () => this.handGathered());
+    this.gathered = { changed: new Set(changed), word, timer };
+  }
+
+  private handGathered(): void {
+    const { gathered } = this;
+    this.gathered = null;
+    if (gathered !== null) this.hand(gathered.changed, gathered.word);
+  }
+
+  /** Hands what has changed to those whom it concerns. */
+  private hand(changed: ReadonlySet<string>, word: Word): void {
     for (const service of changed) this.noteDescribed(service);
     this.arrange(word);
     for (const service of this.following.values()) {
@@ -205,12 +240,18 @@ export class EtcdProvider implements Provider, WatchEvents {
   private tell(service: FollowedService, word: Word): void {
     const name = this.nameOf(service.source);
     const records = this.stock.recordsOf(name);
-    service.takeRecords({ records, order: this.stock.orderOf(name) }, word);
+    const order = this.stock.orderOf(name);
+    service.takeRecords({ records, order, mayDescribe: this.mayDescribe }, word);
+  }
+
+  /** In SkyDNS no key says where a service wants to be served. */
+  private get mayDescribe(): boolean {
+    const { layout, selfDescribed } = this.options.settings;
+    return selfDescribed && layout !== 'skydns';
   }
 
   private noteDescribed(service: string): void {
-    const { layout, selfDescribed } = this.options.settings;
-    if (!selfDescribed || layout === 'skydns') return;
+    if (!this.mayDescribe) return;
     const isDescribed = wantsPort(this.stock.recordsOf(service));
     const absence = this.described.get(service);
     if (isDescribed && this.described.size < BOUNDS.configServices.max) {

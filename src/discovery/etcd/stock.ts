@@ -3,9 +3,9 @@
 // to the other), and a record that both have is the one of v3.
 // Each change returns the services that are concerned: what was written again with the same value
 // concerns none, so that a registrar's refresh costs nothing further on.
-import type { EtcdLayout } from './layout.ts';
+
+import { type KeyLayout, type KeyRecord, type ReadingRules, readRecord } from '../key-record.ts';
 import { placesOf } from './layout.ts';
-import { type Reading, type ReadingRules, readRecord } from './record.ts';
 
 export type Api = 'v2' | 'v3';
 
@@ -18,12 +18,7 @@ export interface Entry {
   readonly isMortal: boolean;
 }
 
-export interface StockedRecord {
-  readonly reading: Reading;
-  readonly created: number;
-}
-
-type Shelf = Map<string, Map<string, StockedRecord>>;
+type Shelf = Map<string, Map<string, KeyRecord>>;
 
 interface Store {
   /** By what follows the prefix. */
@@ -42,7 +37,7 @@ export class Stock {
     this.rules = rules;
   }
 
-  private get layout(): EtcdLayout {
+  private get layout(): KeyLayout {
     return this.rules.layout;
   }
 
@@ -60,7 +55,7 @@ export class Stock {
     return new Set([...this.stores.v2.shelf.keys(), ...this.stores.v3.shelf.keys()]);
   }
 
-  recordsOf(service: string): ReadonlyMap<string, StockedRecord> {
+  recordsOf(service: string): ReadonlyMap<string, KeyRecord> {
     const older = this.stores.v2.shelf.get(service);
     const newer = this.stores.v3.shelf.get(service);
     if (older === undefined || newer === undefined) return newer ?? older ?? new Map();
@@ -97,7 +92,7 @@ export class Stock {
     entries.set(path, entry);
     if (before?.value === entry.value) return changed;
     for (const { service, leaf } of placesOf(path, this.layout)) {
-      const records = shelf.get(service) ?? new Map<string, StockedRecord>();
+      const records = shelf.get(service) ?? new Map<string, KeyRecord>();
       const reading = readRecord(leaf, entry.value, this.rules);
       shelf.set(service, records.set(leaf, { reading, created: entry.created }));
       changed.add(service);

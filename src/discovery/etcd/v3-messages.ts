@@ -13,6 +13,8 @@ export interface Header {
 
 export interface KeyValue {
   readonly key: string;
+  /** Its bytes, in base64: they need be no text. */
+  readonly raw: string;
   readonly entry: Entry;
   readonly modified: bigint;
 }
@@ -41,9 +43,9 @@ export function rangeBelow(prefix: string): { readonly key: string; readonly ran
   return { key: base64(`${prefix}/`), range_end: base64(`${prefix}0`) };
 }
 
-/** The part of the range from behind this key on. */
-export function behind(key: string): string {
-  return base64(`${key}\0`);
+/** The part of the range from behind this key on, whose bytes are in base64. */
+export function behind(raw: string): string {
+  return Buffer.concat([Buffer.from(raw, 'base64'), Buffer.of(0)]).toString('base64');
 }
 
 /** Throws EtcdError. */
@@ -105,7 +107,7 @@ function readKeyValue(keyValue: unknown): KeyValue | null {
   const created = int64Of(fields.create_revision) ?? 0n;
   const lease = int64Of(fields.lease) ?? 0n;
   const entry = { value: cut(fields.value), created: Number(created), isMortal: lease !== 0n };
-  return { key, entry, modified };
+  return { key, raw: textOf(fields.key), entry, modified };
 }
 
 /** A value that is too long need not be kept to know that. */

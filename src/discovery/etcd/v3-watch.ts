@@ -43,6 +43,8 @@ export class V3Watch implements EtcdWatch {
   /** Ends what is being waited for; a new one for each step. */
   private step = new AbortController();
   private looking: Timer | null = null;
+  /** etcd has said that it watches. */
+  private isOpen = false;
   /** Of the last event or list; 0: the keys are to be listed. */
   private revision = 0n;
   private clusterId = '';
@@ -104,9 +106,11 @@ export class V3Watch implements EtcdWatch {
       progress_notify: true,
     };
     const stream = this.context.client.stream('/v3/watch', { create_request: request }, asking);
+    this.isOpen = false;
+    this.lookLater(asking);
     for await (const message of stream) {
       asking.signal.throwIfAborted();
-      this.take(readWatch(message), asking);
+      this.take(readWatch(message));
     }
     throw new EtcdError('ended', 'the watch ended');
   }
@@ -125,7 +129,9 @@ export class V3Watch implements EtcdWatch {
     const { header } = first;
     const entries = new Map<string, Entry>();
     let last = this.put(entries, first);
-    for (let page = first; page.hasMore && last !== ''; ) {
+    let count = first.keyValues.length;
+    for (let page = first; page.hasMore && last !== ''; count += page.keyValues.length) {
+      checkCount(count);
       const more = { key: behind(last), limit: String(PAGE), revision: String(header.revision) };
       page = readRange(await this.ask(asking, more));
       last = this.put(entries, page);
@@ -158,24 +164,24 @@ export class V3Watch implements EtcdWatch {
     this.lastRevision = revision;
   }
 
-  /** Returns the last key, '' where there is none. */
+  /** Returns the bytes of the last key in base64, '' where there is none. */
   private put(entries: Map<string, Entry>, { keyValues }: RangeAnswer): string {
     for (const { key, entry } of keyValues) {
       const path = pathBelow(this.context.prefix, key);
       if (path !== null) entries.set(path, entry);
     }
-    return keyValues.at(-1)?.key ?? '';
+    return keyValues.at(-1)?.raw ?? '';
   }
 
-  private take(message: WatchMessage, asking: Asking): void {
+  private take(message: WatchMessage): void {
     const { header, isCreated, events } = message;
     if (header.clusterId !== this.clusterId) {
       this.relist();
       throw new EtcdError('cluster', 'another cluster answers');
     }
     if (isCreated) {
+      this.isOpen = true;
       this.pace.settled();
-      this.lookLater(asking);
       return;
     }
     const receivedMs = this.context.clock.nowMs();
@@ -221,6 +227,7 @@ export class V3Watch implements EtcdWatch {
       const seen = await this.look(asking);
       if (asking.signal.aborted) return;
       this.pace.answered(asking.address);
+      if (!this.isOpen) throw new EtcdError('silent', 'the watch was never opened');
       if (!this.isBehind(seen)) return this.lookLater(asking);
       await pause(this.context.clock, DELIVERY_MS, asking.signal);
       if (asking.signal.aborted) return;

@@ -47,6 +47,8 @@ export interface WatchEvents {
   /** The last exchange was good. `outageMs` have passed since the one before, 0 where none failed. */
   onAnswer(api: Api, address: string, outageMs: number): void;
   onError(api: Api, error: EtcdError, address: string): void;
+  /** It is not followed any more. */
+  onEnd(api: Api): void;
   /** How many keys there are as far as the receiver knows. */
   count(api: Api): number;
 }

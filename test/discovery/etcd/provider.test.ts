@@ -115,6 +115,11 @@ describe('services', () => {
     const { list, receiver } = start({ selfDescribed: false });
     list({ 'web/a': A, 'web/port': '8000' });
     expect(receiver.all).toEqual([]);
+    running?.follow([etcdSource('web')]);
+    expect(receiver.last('web')?.service).toMatchObject({
+      settings: null,
+      endpoints: [{ id: 'a' }],
+    });
   });
 
   it('keep their port for a moment when its key goes, and then are served no more', () => {
@@ -185,6 +190,21 @@ describe('services', () => {
     expect(ids('local')).toBe('cluster/web/a,other/b');
     step({ 'local/cluster/web': at('10.0.0.3') });
     expect(ids('web.cluster.local')).toBe('@,a');
+  });
+
+  it('that flap are handed on together', () => {
+    const { clock, list, step, receiver, ids } = start({ follow: ['web'] });
+    list({ 'web/a': A });
+    for (let i = 0; i < 1000; i += 1) {
+      step({ 'web/b': `10.0.0.2:${i + 1}` });
+      clock.advance(1);
+    }
+    expect(receiver.about('web').length).toBeLessThan(300);
+    clock.advance(20);
+    expect(receiver.endpoints('web').at(-1)?.port).toBe(1000);
+    step({}, ['web/b'], true);
+    clock.advance(20);
+    expect(ids('web')).toBe('a');
   });
 
   it('say nothing where nothing has changed', () => {

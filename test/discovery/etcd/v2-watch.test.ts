@@ -72,6 +72,7 @@ async function follow(script: Script): Promise<Running> {
       known = [...known.filter((key) => !lost.includes(key)), ...step.puts.keys()];
     },
     onAnswer: () => {},
+    onEnd: () => {},
     onError: (_, error: EtcdError) => void errors.push(`${error.code}: ${error.message}`),
     count: (api) => stock.count(api),
   };

@@ -84,6 +84,7 @@ async function follow(
       for (const key of step.puts.keys()) known.add(key);
     },
     onAnswer: () => {},
+    onEnd: () => {},
     onError: (_, error: EtcdError) => void errors.push(`${error.code}: ${error.message}`),
     count: () => known.size,
   };
@@ -179,6 +180,47 @@ describe('the watch of v3', () => {
     expect(one.steps).toHaveLength(2);
     expect(one.listings).toHaveLength(1);
     expect(one.errors).toEqual(['ended: the watch ended']);
+  });
+
+  it('leaves a member that says nothing of the watch it was asked for', async () => {
+    const streams = [new Stream(), new Stream().send(created(10))];
+    const one = await follow(({ path }) =>
+      path === '/v3/watch' ? { stream: streams.shift()! } : list(10, []),
+    );
+    await one.pass(16_000);
+    expect(one.errors).toEqual(['silent: the watch was never opened']);
+    expect(one.watches().at(-1)?.address).toBe('http://b:2379');
+  });
+
+  it('ends a list that has no end', async () => {
+    const page = { header: header(10), kvs: [kv('web/a', 3)], more: true, count: '1' };
+    let isBad = true;
+    const kvs = Array.from({ length: 1000 }, (_, i) => kv(`web/${i}`, 3));
+    const one = await follow(({ path }) => {
+      if (path === '/v3/watch') return { stream: new Stream().send(created(10)) };
+      return isBad ? { body: { ...page, kvs } } : list(10, ['web/a']);
+    });
+    await one.pass(1000);
+    expect(one.errors[0]).toContain('too-large');
+    isBad = false;
+    await one.pass(10_000);
+    expect(one.keys()).toEqual(['web/a']);
+  });
+
+  it('goes from page to page by the bytes of keys, that may be no text', async () => {
+    const key = Buffer.concat([Buffer.from('/backends/web/'), Buffer.of(0xff)]).toString('base64');
+    const behindIt = Buffer.concat([Buffer.from(key, 'base64'), Buffer.of(0)]).toString('base64');
+    const one = await follow((asked) => {
+      if (asked.path === '/v3/watch') return { stream: new Stream().send(created(10)) };
+      if (isLook(asked)) return { body: { header: header(10), count: '2' } };
+      const isSecond = rangeOf(asked).key === behindIt;
+      const odd = { ...kv('web/x', 3), key };
+      const kvs = isSecond ? [kv('web/z', 4)] : [odd];
+      return { body: { header: header(10), kvs, more: !isSecond, count: '2' } };
+    });
+    expect(one.keys()).toHaveLength(2);
+    await one.pass(40_000);
+    expect(one.errors).toEqual([]);
   });
 
   it('takes no event twice', async () => {

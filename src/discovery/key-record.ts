@@ -1,9 +1,9 @@
-// What the value of a key says: pure. A value that is wrong spoils itself alone, and says so.
-import { safeLine } from '../../base/safe-text.ts';
-import { BOUNDS } from '../../model/bounds.ts';
-import { isHost, portOf, readHostPort } from '../host-port.ts';
-import { fieldsOf } from './json.ts';
-import type { EtcdLayout } from './layout.ts';
+// What the value of a key says, in the key stores of registries (etcd, Consul's KV): pure. A value that
+// is wrong spoils itself alone, and says so.
+import { safeLine } from '../base/safe-text.ts';
+import { BOUNDS } from '../model/bounds.ts';
+import type { Instance, Listed } from './followed-instances.ts';
+import { isHost, portOf, readHostPort } from './host-port.ts';
 
 export type Reading =
   | {
@@ -18,8 +18,18 @@ export type Reading =
   | { readonly kind: 'setting'; readonly key: string; readonly value: string }
   | { readonly kind: 'problem'; readonly text: string };
 
+/** A key of a service, read. */
+export interface KeyRecord {
+  readonly reading: Reading;
+  /** When it was made, by the registry's own count. */
+  readonly created: number;
+}
+
+/** That of docker-register and its like, or SkyDNS': docs/etcd.md. */
+export type KeyLayout = 'backends' | 'skydns';
+
 export interface ReadingRules {
-  readonly layout: EtcdLayout;
+  readonly layout: KeyLayout;
   /** Keys `PREFIX.key` are settings. */
   readonly tagPrefix: string;
 }
@@ -60,14 +70,15 @@ function readAddress(text: string): Reading | string {
 }
 
 /** {"host": ..., "port": ..., "weight": ...}, as SkyDNS, Registrator's skydns2 and nerve have it. */
-function readJson(text: string, layout: EtcdLayout): Reading | string {
-  let parsed: unknown;
+function readJson(text: string, layout: KeyLayout): Reading | string {
+  // What begins with a brace is a map.
+  let parsed: Readonly<Record<string, unknown>>;
   try {
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(text) as typeof parsed;
   } catch {
     return 'is no JSON';
   }
-  const { host, port, weight } = fieldsOf(parsed);
+  const { host, port, weight } = parsed;
   const bare = typeof host === 'string' ? host.replace(/^\[(.*)\]$/, '$1') : '';
   const number = portOf(port);
   if (!isHost(bare)) return 'host: expected an IP address or a host name';
@@ -77,7 +88,7 @@ function readJson(text: string, layout: EtcdLayout): Reading | string {
   return { kind: 'instance', host: bare.toLowerCase(), port: number, weight: share };
 }
 
-function weightOf(value: unknown, layout: EtcdLayout): number | null {
+function weightOf(value: unknown, layout: KeyLayout): number | null {
   if (value === undefined || value === null) return 1;
   if (typeof value !== 'number' || !(value >= 0 && value <= WEIGHT_MAX)) return null;
   // To SkyDNS 0 is a record that says nothing of its weight.
@@ -86,4 +97,21 @@ function weightOf(value: unknown, layout: EtcdLayout): number | null {
 
 function shown(text: string): string {
   return `'${safeLine(text, SHOWN_CHARS)}'`;
+}
+
+/** The instances of a service, and what is wrong with its keys: by their names, in order. */
+export function readingsOf(
+  records: ReadonlyMap<string, KeyRecord>,
+): Pick<Listed, 'instances' | 'problems'> {
+  const instances: Instance[] = [];
+  const problems: string[] = [];
+  for (const [id, { reading }] of [...records].sort(byName)) {
+    if (reading.kind === 'instance') instances.push({ ...reading, id });
+    else if (reading.kind === 'problem') problems.push(reading.text);
+  }
+  return { instances, problems };
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalName, pathBelow, placesOf } from '../../../src/discovery/etcd/layout.ts';
-import { type Reading, readRecord } from '../../../src/discovery/etcd/record.ts';
+import { canonicalName, pathBelow, placesOf } from '../../src/discovery/etcd/layout.ts';
+import { type Reading, readRecord } from '../../src/discovery/key-record.ts';
 
 const backends = { layout: 'backends', tagPrefix: 'upriver' } as const;
 const skydns = { layout: 'skydns', tagPrefix: 'upriver' } as const;
