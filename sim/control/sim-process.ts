@@ -39,6 +39,8 @@ export class SimProcess {
   readonly timers = new Set<object>();
   settings: Settings;
   isStarted = false;
+  /** It said that it serves from the state file. */
+  isWarm = false;
   /** Something was done to it that may keep it from starting. */
   mayFail = false;
   startedMs = Number.POSITIVE_INFINITY;
@@ -170,6 +172,7 @@ export class SimProcess {
     const { trace } = kernel;
     const at = (level: string) => (fields: object, message: string) => {
       if (this.isDead) return;
+      if (/ services from the state file of /.test(message)) this.isWarm = true;
       if (level === 'error' && !EXPECTED.test(message)) {
         onError(`logged: ${message} ${JSON.stringify(fields)}`);
       }

@@ -85,7 +85,9 @@ export class ControlWorld {
   /** The end of a quiet run: no process is started any more. */
   private isOver = false;
   /** Endpoints that the last process knew when it died, for a warm start. */
-  private expectedWarm: { key: string; service: string }[] = [];
+  private expectedWarm: { key: string; service: string; question: string }[] = [];
+  /** A state file that must not be read. */
+  private spoilt: object | null = null;
   /** The registry whose table the state file has. */
   private warmConsul = '';
   private reloadedMs = Number.NEGATIVE_INFINITY;
@@ -111,7 +113,19 @@ export class ControlWorld {
       isWanted: (service, id) => this.isWanted(service, id),
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
+      questionOf: (service) => this.questionOf(service),
+      afterwards: (run) => {
+        const { process } = this;
+        kernel.after(0, () => {
+          if (this.process === process) run();
+        });
+      },
+      isShown: (service, id) =>
+        this.process?.upriver.controller
+          .service(service)
+          ?.endpoints.some((one) => one.id === id) === true,
     });
+    this.consul.onFault = (text) => this.judge.fault(text);
     this.consul.onDelivered = (delivered) => {
       this.noteConfig();
       this.judge.onDelivered(delivered);
@@ -168,9 +182,15 @@ export class ControlWorld {
       universe.configText(this.variant, this.shape),
     );
     this.process = process;
+    const isSpoilt = this.spoilt !== null && this.disk.files.get(STATE_FILE) === this.spoilt;
     // A registry that answers without them is believed by a process that is new.
     const { instances } = this.consul.state;
-    this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
+    const unknown = [...this.should].filter(([key]) => !instances.has(key));
+    const lacking = new Set(unknown.map(([, { service }]) => service));
+    this.expectedWarm = this.expectedWarm.filter(({ key }) => {
+      const one = this.should.get(key);
+      return one !== undefined && instances.has(key) && !lacking.has(one.service);
+    });
     if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
     // The state file of another registry is not read.
     if (JSON.stringify(process.settings.registries.consul) !== this.warmConsul)
@@ -181,18 +201,21 @@ export class ControlWorld {
       if (this.process === process) this.judge.onEvent(event);
     });
     process.start();
-    this.awaitStarted(process);
+    this.awaitStarted(process, isSpoilt);
   }
 
   /** When it is ready, what the process before it had must be there. */
-  private awaitStarted(process: SimProcess): void {
+  private awaitStarted(process: SimProcess, isSpoilt: boolean): void {
     if (this.process !== process) return;
     if (!process.isStarted) {
-      this.kernel.after(10, () => this.awaitStarted(process));
+      this.kernel.after(10, () => this.awaitStarted(process, isSpoilt));
       return;
     }
+    if (isSpoilt && process.isWarm) this.judge.fault('a spoilt state file is served from');
     const shown = shownTable(process.upriver.controller);
-    for (const { key, service } of this.expectedWarm) {
+    for (const { key, service, question } of this.expectedWarm) {
+      // With another source it is another service.
+      if (this.questionOf(service) !== question) continue;
       const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
       const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
       if (isThere || !isSure || !this.isWanted(service, key)) continue;
@@ -232,7 +255,8 @@ export class ControlWorld {
         const [key = ''] = id.split('@');
         const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
         const isOld = nowMs - sinceMs > 10_000 && this.judge.shownFor(service, id) > WRITTEN_MS;
-        if (isOld) this.expectedWarm.push({ key, service });
+        const question = this.questionOf(service);
+        if (isOld) this.expectedWarm.push({ key, service, question });
       }
     }
   }
@@ -241,7 +265,13 @@ export class ControlWorld {
     const content = this.disk.files.get(STATE_FILE);
     if (content === undefined) return;
     if (fate === 'away') this.disk.files.delete(STATE_FILE);
-    if (fate === 'torn') content.text = content.text.slice(0, content.text.length * 0.7);
+    const { text } = content;
+    if (fate === 'torn') content.text = text.slice(0, text.length * 0.7);
+    if (fate === 'cut at a line') {
+      const lineEnd = text.lastIndexOf('\n', Math.max(0, text.length - 3));
+      content.text = text.slice(0, lineEnd + 1);
+    }
+    if (fate !== 'as it was') this.spoilt = content;
     if (fate === 'of another version') {
       content.text = content.text.replace('"version":', '"version":9');
     }
@@ -307,6 +337,12 @@ export class ControlWorld {
       const isIt = (one: string): boolean => one === id || one.startsWith(`${id}@`);
       return endpoints !== undefined && [...endpoints.keys()].some(isIt);
     });
+  }
+
+  private questionOf(service: string): string {
+    const { services = [] } = this.process?.settings ?? {};
+    const from = services.find(({ name }) => name === service)?.from;
+    return from === undefined ? `|${service}` : `${from.tag}|${from.service}`;
   }
 
   private expectedBy(settings: Settings): Expected {
@@ -375,6 +411,7 @@ export class ControlWorld {
     const { kernel } = this;
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, `STEP ${sentenceOf(step)}`);
     this.noteConfig();
+    this.checkAge();
     this.act(step);
   }
 
@@ -443,6 +480,11 @@ export class ControlWorld {
         return this.restartEmpty(step);
       case 'lower-indexes':
         return consul.lowerIndexes();
+      case 'ambush':
+        consul.ambush = () => {
+          if (consul.isNoticed) this.restartEmpty({ downMs: 0, backMs: step.backMs });
+        };
+        return;
       case 'server': {
         const server = this.servers[step.server]!;
         server.how = step.how;
@@ -451,6 +493,11 @@ export class ControlWorld {
       }
       case 'worker-dies':
         return this.endThread(step.worker);
+      case 'worker-slow': {
+        const thread = this.process?.threads[step.worker];
+        if (thread !== undefined) thread.slowUntilMs = untilMs;
+        return;
+      }
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
         if (thread !== undefined) thread.hungUntilMs = untilMs;
@@ -509,11 +556,12 @@ export class ControlWorld {
     }
   }
 
-  private restartEmpty({ downMs, backMs, atMs }: Extract<Step, { kind: 'restart-empty' }>): void {
+  private restartEmpty({ downMs, backMs }: { downMs: number; backMs: number }): void {
     const { consul, kernel } = this;
+    if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'Consul begins anew');
     consul.restartEmpty(downMs);
     this.isAway = true;
-    const chance = kernel.chance(`back ${atMs}`);
+    const chance = kernel.chance(`back ${kernel.nowMs}`);
     kernel.after(downMs, () => {
       this.isAway = false;
       for (const node of this.maintained) {
@@ -564,6 +612,7 @@ export class ControlWorld {
   private readonly probe: Probe = (check, { address, port }, signal) => {
     const place = `${address}:${port}`;
     const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    this.checkProbe(place, signal);
     return new Promise((resolve) => {
       const tookMs = how === 'is silent' ? check.timeoutMs : 2;
       const isGood = this.isServing(place, check.type);
@@ -578,6 +627,19 @@ export class ControlWorld {
       signal.addEventListener('abort', abort, { once: true });
     });
   };
+
+  /** Nobody is checked who is not in the table. */
+  private checkProbe(place: string, signal: AbortSignal): void {
+    const { process } = this;
+    this.kernel.after(0, () => {
+      if (signal.aborted || process === null || this.process !== process) return;
+      const services = process.upriver.controller.services();
+      const isThere = services.some(({ endpoints }) =>
+        endpoints.some(({ address, port }) => `${address}:${port}` === place),
+      );
+      if (!isThere) this.judge.fault(`${place} is checked, and is not in the table`);
+    });
+  }
 
   private resolve(): Promise<{ addresses: readonly string[]; ttlMs: number }> {
     return new Promise((resolve, reject) => {
@@ -594,6 +656,7 @@ export class ControlWorld {
     const { kernel, consul } = this;
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'QUIET from now on');
     consul.endTroubles();
+    consul.ambush = null;
     // It is looked up again a while later.
     if (this.isNameGone) this.nameChangedMs = kernel.nowMs;
     this.isNameGone = false;
@@ -601,7 +664,10 @@ export class ControlWorld {
     for (const server of this.servers) {
       if (server.how !== null) this.recover(server, server.how);
     }
-    for (const thread of this.process?.threads ?? []) thread.hungUntilMs = 0;
+    for (const thread of this.process?.threads ?? []) {
+      thread.hungUntilMs = 0;
+      thread.slowUntilMs = 0;
+    }
     this.quiet();
   }
 
@@ -649,6 +715,7 @@ export class ControlWorld {
     const process = this.process!;
     const { controller, providers, supervisor } = process.upriver;
     const shown = shownTable(controller);
+    this.checkAge();
     const wrong = differences(this.expectedBy(process.settings), shown);
     if (wrong.length > 0) judge.fault(`settled, and then: ${wrong.join('; ')}`);
     judge.compareEvents(shown);
@@ -660,12 +727,20 @@ export class ControlWorld {
       const ageMs = kernel.nowMs - lastSyncMs;
       const ageMsMax = this.shape.waitS * 1000 * (17 / 16) + 5000;
       if (ageMs > ageMsMax) judge.fault(`the sync age is ${Math.round(ageMs)} ms`);
-      if (lastSyncMs > this.consul.lastGoodMs + 50) judge.fault('the sync age is too young');
       if (lastError !== '') judge.fault(`an error is shown still: ${lastError}`);
       if (!isSynced) judge.fault('not synced at the end');
     }
     const { ready, reason: why } = process.upriver.readiness();
     if (!ready || why !== '') judge.fault(`not plainly ready at the end: ${why}`);
+  }
+
+  /** The sync age is that of the last good answer, at any time. */
+  private checkAge(): void {
+    const statuses = this.process?.upriver.providers.statuses() ?? [];
+    for (const { name, lastSyncMs } of statuses) {
+      if (name !== 'consul' || lastSyncMs <= this.consul.lastGoodMs + 50) continue;
+      this.judge.fault('the sync age is too young');
+    }
   }
 
   /** Each worker has exactly what was published. */

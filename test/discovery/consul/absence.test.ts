@@ -137,6 +137,14 @@ describe('a provider in the place of another', () => {
     expect(provider.hasNamedAll()).toBe(true);
   });
 
+  it('says itself that it is in doubt, to who comes after it', async () => {
+    start({ known: { endpoints: [], isHeld: true } });
+    await pass(119_500);
+    expect(provider.status().isInDoubt).toBe(true);
+    await pass(500);
+    expect(provider.status().isInDoubt).toBe(false);
+  });
+
   it('waits while the catalog fails, and two minutes from when it is back', async () => {
     start();
     await pass(10_000);
