@@ -1,7 +1,7 @@
 // The oracles that look on while a run goes: what must hold at every instant. They know the truth of
 // the registry and what it answered, and nothing of how the product comes to its table.
 import type { TableEvent } from '../../src/control/view.ts';
-import type { SnapshotDelta } from '../../src/model/snapshot.ts';
+import type { ListenerSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
 import type { Delivered } from './sim-consul.ts';
 import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
 import type { Instance } from './truth.ts';
@@ -24,6 +24,8 @@ export interface Circumstances {
   readonly threads: () => readonly SimThread[];
   /** Runs it once this event is over, unless the process has ended. */
   readonly afterwards: (run: () => void) => void;
+  /** What is wrong with listening so, or ''. */
+  readonly listen: (listeners: readonly ListenerSnapshot[]) => string;
   /** The table has the endpoint, at whatever place. */
   readonly isShown: (service: string, id: string) => boolean;
   /** The question whose answers give the service its endpoints, as `tag|service`. */
@@ -246,6 +248,8 @@ export class Judge implements ThreadWatcher {
   }
 
   onApplied(thread: SimThread, delta: SnapshotDelta): void {
+    const wrong = delta.listeners === null ? '' : this.around.listen(delta.listeners);
+    if (wrong !== '') this.fault(wrong);
     for (const { service, endpoints } of delta.upsert) {
       for (const one of endpoints) {
         if (one !== undefined) this.judgeSlot(thread, one.slot, whoOf(service.name, one));

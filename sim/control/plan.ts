@@ -3,7 +3,7 @@
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { scenesOf } from './scenes.ts';
-import { AGENTS, REGISTERED, SERVERS, variantCount } from './universe.ts';
+import { AGENTS, DESCRIBED_PORTS, REGISTERED, SERVERS, variantCount } from './universe.ts';
 
 export type Step = { readonly atMs: number } & Action;
 
@@ -54,6 +54,7 @@ export type Action =
     }
   | { readonly kind: 'restart'; readonly downMs: number }
   | { readonly kind: 'disk-full'; readonly forMs: number }
+  | { readonly kind: 'port'; readonly port: number; readonly forMs: number }
   | { readonly kind: 'name'; readonly isGone: boolean };
 
 export const AGENT_TROUBLES = [
@@ -82,8 +83,14 @@ export function planOf(kernel: Kernel): Step[] {
     const atMs = Math.round(hangs.between(500, FAULTS_END_MS - 20_000));
     return { atMs, kind: 'worker-hangs', worker: hangs.int(0, 1), forMs: forMs(hangs, 15_000) };
   });
+  const ports = kernel.chance('ports');
+  const taken = Array.from({ length: ports.int(0, 3) }, (): Step => {
+    const atMs = Math.round(ports.between(0, FAULTS_END_MS - 20_000));
+    const port = ports.pick([...DESCRIBED_PORTS.values()]);
+    return { atMs, kind: 'port', port, forMs: forMs(ports, 30_000) };
+  });
   const scenes = scenesOf(kernel.chance('scenes'), FAULTS_END_MS);
-  return [...steps, ...more, ...scenes].sort((a, b) => a.atMs - b.atMs);
+  return [...steps, ...more, ...taken, ...scenes].sort((a, b) => a.atMs - b.atMs);
 }
 
 type Maker = (chance: Chance) => Action;
@@ -218,6 +225,8 @@ function happening(step: Action): string {
       return `the process is stopped and starts again after ${step.downMs} ms`;
     case 'disk-full':
       return `the disk is full ${seconds}`;
+    case 'port':
+      return `another program has port ${step.port} ${seconds}`;
     case 'name':
       return step.isGone ? 'the host name is gone from DNS' : 'the host name gets another address';
   }

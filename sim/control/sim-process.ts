@@ -23,6 +23,7 @@ export interface Surroundings {
   readonly disk: SimDisk;
   readonly probe: Doors['probe'];
   readonly resolve: Doors['resolve'];
+  readonly probePort: Doors['probePort'];
   readonly watcher: ThreadWatcher;
   /** Services followed each by a query of its own. */
   readonly directMax: number;
@@ -91,7 +92,7 @@ export class SimProcess {
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),
-      probePort: () => Promise.resolve(''),
+      probePort: around.probePort,
       localAddresses: () => [],
       sockets: NO_SOCKETS,
       probe: around.probe,

@@ -17,6 +17,11 @@ export const REGISTERED: readonly Instance[] = [
   ...instancesOf('shop', 3, 8500, '', ['upriver.listen=9500']),
   ...instancesOf('meta', 2, 8600, '', [], { 'upriver-listen': '9600' }),
 ];
+/** Where services that describe themselves want to listen. */
+export const DESCRIBED_PORTS: ReadonlyMap<string, number> = new Map([
+  ['shop', 9500],
+  ['meta', 9600],
+]);
 /** Servers behind them: the same number. */
 export const SERVERS = REGISTERED.length;
 

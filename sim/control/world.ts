@@ -11,6 +11,7 @@ import type { Trace } from '../kernel/trace.ts';
 import { differences, type Expected, expectedTable, shownTable, type Word } from './expected.ts';
 import { Judge } from './judge.ts';
 import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
+import { Ports, wrongListeners } from './ports.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimProcess } from './sim-process.ts';
@@ -31,6 +32,8 @@ const RELOAD_MS = 15_000;
 /** Beyond so many events a run goes round in circles. */
 const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
+/** More than a run ever uses. */
+const SLOTS_LOOKED_AT = 200;
 /** A process that could not start is started again after so long. */
 const START_AGAIN_MS = 1000;
 
@@ -68,6 +71,7 @@ export class ControlWorld {
   private readonly consul: SimConsul;
   private readonly disk: SimDisk;
   private readonly judge: Judge;
+  private readonly ports: Ports;
   private readonly directMax: number;
   /** Who ought to be registered, by `node/id`. */
   private readonly should = new Map<string, Instance>();
@@ -106,6 +110,7 @@ export class ControlWorld {
     this.directMax = chance.pick([96, 96, 2, 0]);
     this.consul = new SimConsul(kernel, AGENTS);
     this.disk = new SimDisk(kernel);
+    this.ports = new Ports(kernel);
     this.judge = new Judge({
       nowMs: () => kernel.nowMs,
       holdMs: this.shape.holdS * 1000,
@@ -114,6 +119,7 @@ export class ControlWorld {
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
       questionOf: (service) => this.questionOf(service),
+      listen: (listeners) => this.ports.listen(listeners),
       afterwards: (run) => {
         const { process } = this;
         kernel.after(0, () => {
@@ -166,6 +172,7 @@ export class ControlWorld {
     this.processCount += 1;
     this.words.clear();
     this.judge.begin();
+    this.ports.begin();
     const process = new SimProcess(
       {
         kernel: this.kernel,
@@ -173,6 +180,7 @@ export class ControlWorld {
         disk: this.disk,
         probe: this.probe,
         resolve: () => this.resolve(),
+        probePort: this.ports.probe,
         watcher: this.judge,
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
@@ -457,6 +465,8 @@ export class ControlWorld {
         this.nameChangedMs = nowMs;
         if (!step.isGone) this.nameAddresses = [`10.5.0.${1 + (Math.floor(nowMs) % 200)}`];
         return;
+      case 'port':
+        return this.ports.take(step.port, step.forMs);
       case 'disk-full':
         this.disk.fullUntilMs = nowMs + step.forMs;
         return;
@@ -657,6 +667,7 @@ export class ControlWorld {
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'QUIET from now on');
     consul.endTroubles();
     consul.ambush = null;
+    this.ports.free();
     // It is looked up again a while later.
     if (this.isNameGone) this.nameChangedMs = kernel.nowMs;
     this.isNameGone = false;
@@ -720,6 +731,10 @@ export class ControlWorld {
     if (wrong.length > 0) judge.fault(`settled, and then: ${wrong.join('; ')}`);
     judge.compareEvents(shown);
     this.compareWorkers(process);
+    this.compareCounts(process);
+    const { listeners } = controller.full();
+    const unheard = wrongListeners(listeners ?? [], process.settings, shown.keys());
+    if (unheard !== '') judge.fault(unheard);
     const { ok, reason } = supervisor.liveness();
     if (!ok) judge.fault(`not live at the end: ${reason}`);
     for (const { name, lastSyncMs, lastError, isSynced } of providers.statuses()) {
@@ -758,6 +773,16 @@ export class ControlWorld {
       if (!isDeepStrictEqual(thread.listeners, full.listeners)) {
         this.judge.fault(`${name} has other listeners than were published`);
       }
+    }
+  }
+
+  /** What is in flight in the ledger is what the workers have; that of dead ones is taken back. */
+  private compareCounts({ upriver, threads }: SimProcess): void {
+    for (let slot = 0; slot < SLOTS_LOOKED_AT; slot += 1) {
+      const has = threads.reduce((sum, { inFlight }) => sum + (inFlight.get(slot)?.count ?? 0), 0);
+      const counted = upriver.ledger.inFlight(slot);
+      if (counted === has) continue;
+      this.judge.fault(`slot ${slot} counts ${counted} in flight, and workers have ${has}`);
     }
   }
 
