@@ -115,4 +115,32 @@ const deaths: Scene = (chance, atMs) => {
   });
 };
 
-const SCENES: readonly Scene[] = [behind, ambush, churn, words, away, overlay, deaths];
+/** Consul fills up again, and all servers but the leader are behind. */
+const refill: Scene = (chance, atMs) => {
+  const [downMs, backMs] = [chance.int(300, 4000), chance.int(2000, 13_000)];
+  const lags = [0, 1].map((agent) => {
+    const forMs = chance.int(15_000, 40_000);
+    return at(atMs + chance.between(1, 500), { kind: 'agent', agent, trouble: 'lag', forMs });
+  });
+  return [at(atMs, { kind: 'restart-empty', downMs, backMs }), ...lags];
+};
+
+/** Consul begins anew, and again while the leader can't be asked about the first time. */
+const twice: Scene = (chance, atMs) => {
+  const restart = (afterMs: number): Step => {
+    const [downMs, backMs] = [chance.int(300, 4000), chance.int(1000, 10_000)];
+    return at(atMs + afterMs, { kind: 'restart-empty', downMs, backMs });
+  };
+  const againMs = chance.between(6000, 14_000);
+  const forMs = chance.int(10_000, 30_000);
+  return [
+    restart(0),
+    at(atMs + againMs, { kind: 'leaderless', forMs }),
+    restart(againMs + chance.between(0, 1500)),
+  ];
+};
+
+const SCENES: readonly Scene[] = [
+  ...[behind, ambush, churn, words, away, overlay, deaths],
+  ...[refill, refill, twice, twice],
+];
