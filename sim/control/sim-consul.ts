@@ -377,7 +377,8 @@ class Question {
     const fields = {
       ...headers,
       ...(index === null ? {} : { 'x-consul-index': `${index}` }),
-      'x-consul-knownleader': String(isGood && !isDoubtful),
+      // A key that is missing is an answer as well.
+      'x-consul-knownleader': String((isGood || answered.status === 404) && !isDoubtful),
     };
     const text = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
     const isCut = isGood && trouble.truncatingUntilMs > now && draws.happens(0.5);

@@ -64,8 +64,10 @@ export function configText(variant: number, shape: Shape): string {
   const hasApi = variant !== 1;
   const tag = variant === 2 ? ', tag: blue' : '';
   const check = variant === 4 ? 'interval: 5s, path: /other' : 'interval: 2s, path: /health';
+  // Large ones are read apart from other work.
+  const comment = variant === 5 || variant === 2 ? `# ${'x'.repeat(9000)}` : '';
   const extra = variant >= 2 ? '\n  plain: { listen: 9900, from: { registry: static } }' : '';
-  return `
+  return `${comment}
 registries:
   consul:
     address: [${agents.join(', ')}]

@@ -3,6 +3,7 @@
 // come to equal the truth within the stated bounds.
 
 import { isDeepStrictEqual } from 'node:util';
+import { loadSettings } from '../../src/config/load.ts';
 import type { Probe } from '../../src/health/checker.ts';
 import type { CheckType } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
@@ -12,6 +13,7 @@ import { differences, type Expected, expectedTable, shownTable, type Word } from
 import { Judge } from './judge.ts';
 import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
 import { Ports, wrongListeners } from './ports.ts';
+import { SimConfig } from './sim-config.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimProcess } from './sim-process.ts';
@@ -72,6 +74,7 @@ export class ControlWorld {
   private readonly disk: SimDisk;
   private readonly judge: Judge;
   private readonly ports: Ports;
+  private readonly config: SimConfig;
   private readonly directMax: number;
   /** Who ought to be registered, by `node/id`. */
   private readonly should = new Map<string, Instance>();
@@ -84,7 +87,6 @@ export class ControlWorld {
   private nameChangedMs = Number.NEGATIVE_INFINITY;
   private process: SimProcess | null = null;
   private processCount = 0;
-  private variant = 0;
   private configs: { settings: Settings; untilMs: number }[] = [];
   /** The end of a quiet run: no process is started any more. */
   private isOver = false;
@@ -111,6 +113,7 @@ export class ControlWorld {
     this.consul = new SimConsul(kernel, AGENTS);
     this.disk = new SimDisk(kernel);
     this.ports = new Ports(kernel);
+    this.config = new SimConfig(kernel, universe.configText(0, this.shape));
     this.judge = new Judge({
       nowMs: () => kernel.nowMs,
       holdMs: this.shape.holdS * 1000,
@@ -173,6 +176,7 @@ export class ControlWorld {
     this.words.clear();
     this.judge.begin();
     this.ports.begin();
+    this.config.finish();
     const process = new SimProcess(
       {
         kernel: this.kernel,
@@ -181,13 +185,13 @@ export class ControlWorld {
         probe: this.probe,
         resolve: () => this.resolve(),
         probePort: this.ports.probe,
+        config: this.config,
         watcher: this.judge,
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
         onFailed: () => this.failProcess(),
       },
       this.processCount,
-      universe.configText(this.variant, this.shape),
     );
     this.process = process;
     const isSpoilt = this.spoilt !== null && this.disk.files.get(STATE_FILE) === this.spoilt;
@@ -295,6 +299,7 @@ export class ControlWorld {
     this.expectedWarm = [];
     process.upriver.drain().then(
       () => {
+        process.config.close();
         this.checkStopped(process);
         onStopped();
       },
@@ -456,9 +461,9 @@ export class ControlWorld {
       case 'operate':
         return this.operate(step);
       case 'reload':
-        this.variant = step.variant;
         this.reloadedMs = nowMs;
-        this.process?.setText(universe.configText(step.variant, this.shape));
+        this.config.write(universe.configText(step.variant, this.shape));
+        if (step.atMs % 3 === 0) this.process?.config.reload('SIGHUP');
         return this.noteConfig();
       case 'name':
         this.isNameGone = step.isGone;
@@ -732,6 +737,7 @@ export class ControlWorld {
     judge.compareEvents(shown);
     this.compareWorkers(process);
     this.compareCounts(process);
+    this.compareSettings(process);
     const { listeners } = controller.full();
     const unheard = wrongListeners(listeners ?? [], process.settings, shown.keys());
     if (unheard !== '') judge.fault(unheard);
@@ -774,6 +780,20 @@ export class ControlWorld {
         this.judge.fault(`${name} has other listeners than were published`);
       }
     }
+  }
+
+  /** What runs is what the file says, with the overlay; while that is bad, with a good one before. */
+  private compareSettings({ settings }: SimProcess): void {
+    const file = { path: 'upriver.yaml', text: this.config.whole };
+    const load = (text: string | null): Settings | null => {
+      const kv = text === null ? null : { key: OVERLAY_KEY, text };
+      return loadSettings({ flags: {}, env: {}, file, kv }).settings;
+    };
+    const overlay = this.consul.state.keys.get(OVERLAY_KEY)?.text ?? null;
+    const wanted = load(overlay);
+    const may = wanted === null ? OVERLAYS.map(load) : [wanted];
+    if (may.some((one) => isDeepStrictEqual(one, settings))) return;
+    this.judge.fault('another configuration runs than the file and the overlay say');
   }
 
   /** What is in flight in the ledger is what the workers have; that of dead ones is taken back. */
