@@ -67,6 +67,10 @@ const AMBUSH_MS = 0.05;
 
 interface Open {
   readonly agent: SimAgent;
+  /** One per client that asks. */
+  readonly asks: AskJudge;
+  /** It is asked with an index. */
+  readonly isBlocking: boolean;
   /** It has not come to the agent yet. */
   readonly isOnWay: () => boolean;
   /** Looks whether there is an answer now. */
@@ -113,10 +117,15 @@ export class SimConsul {
     for (const lagMs of lags) if (lagMs > 0) this.kernel.after(lagMs, () => this.wake());
   }
 
-  /** Whether all who ask notice when it begins anew: some connection of theirs breaks. */
+  /** Whether all who ask notice when it begins anew: what waits breaks, and nothing is to wait yet. */
   get isNoticed(): boolean {
     const open = [...this.open];
-    return open.every(({ agent }) => open.some((one) => one.agent === agent && !one.isOnWay()));
+    const ofClient = (one: Open): Open[] =>
+      open.filter(({ agent, asks }) => agent === one.agent && asks === one.asks);
+    return open.every((one) => {
+      const own = ofClient(one).filter(({ isBlocking }) => isBlocking);
+      return own.length > 0 && own.every(({ isOnWay }) => !isOnWay());
+    });
   }
 
   /** All servers begin anew without anything: indexes are low again. */
@@ -217,6 +226,8 @@ export class SimConsul {
       const abort = (): void => end(() => reject(systemError('ABORT_ERR', 'aborted')));
       const entry: Open = {
         agent,
+        asks,
+        isBlocking: question.asked.index > 0,
         look: () => question.look(),
         isOnWay: () => question.isOnWay,
         cut: (error) => end(() => reject(error)),

@@ -260,7 +260,10 @@ export class ControlWorld {
     const { nowMs } = this.kernel;
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
     // The file is written anew a moment later.
-    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < WRITTEN_MS) return;
+    if (nowMs - process.startedMs < WRITTEN_MS) return;
+    // A reload takes its time: until then what is served is of the sources before it.
+    this.noteConfig();
+    if (this.configs.length > 1 || nowMs - this.reloadedMs < RELOAD_MS) return;
     this.warmConsul = JSON.stringify(process.settings.registries.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {

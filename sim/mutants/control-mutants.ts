@@ -141,7 +141,7 @@ const rows: readonly Row[] = [
   ],
   [
     'the sync age is renewed by failures',
-    `${consul}/exchanges.ts`,
+    'src/discovery/exchanges.ts',
     '    this.errors += 1;\n',
     '    this.errors += 1;\n    this.lastSyncMs = this.clock.nowMs();\n',
   ],
