@@ -357,7 +357,7 @@ export class ControlWorld {
 
   private questionOf(service: string): string {
     const { services = [] } = this.process?.settings ?? {};
-    const from = services.find(({ name }) => name === service)?.from;
+    const from = services.find(({ name }) => name === service)?.from[0]?.source;
     return from === undefined ? `|${service}` : `${from.tag}|${from.service}`;
   }
 

@@ -112,7 +112,7 @@ const rows: readonly Row[] = [
   [
     'the check of an endpoint that moved goes on',
     'src/control/endpoints.ts',
-    '    this.unwatch(checkKey(service, record.endpoint.id));\n',
+    '    this.unwatch(checkKey(service, idOf(record)));\n',
     '',
   ],
   [
@@ -181,9 +181,9 @@ const doubtRows: readonly Row[] = [
   ],
   [
     'a source that has not answered empties the service',
-    'src/control/controller.ts',
-    '    if (admitted !== null || known === undefined) this.endpoints.apply(record, admitted, cause);',
-    '    this.endpoints.apply(record, admitted, cause);',
+    'src/control/merge.ts',
+    '    this.keepLeft();\n',
+    '',
   ],
   [
     'a predecessor is forgotten when a provider starts',
