@@ -107,6 +107,19 @@ const overlay: Scene = (chance, atMs) => {
   });
 };
 
+/** One reload waits for a registry that does not answer, and the next has nothing to wait for. */
+const reloads: Scene = (chance, atMs) => {
+  const trouble = chance.pick(['silent', 'down', 'limited'] as const);
+  const agents = [0, 1].map((agent) => {
+    return at(atMs, { kind: 'agent', agent, trouble, forMs: chance.int(3000, 15_000) });
+  });
+  return [
+    ...agents,
+    at(atMs + 100, { kind: 'reload', variant: 2 }),
+    at(atMs + chance.between(1500, 5000), { kind: 'reload', variant: chance.pick([0, 1, 4]) }),
+  ];
+};
+
 /** Workers die again and again. */
 const deaths: Scene = (chance, atMs) => {
   return Array.from({ length: chance.int(2, 8) }, () => {
@@ -141,6 +154,6 @@ const twice: Scene = (chance, atMs) => {
 };
 
 const SCENES: readonly Scene[] = [
-  ...[behind, ambush, churn, words, away, overlay, deaths],
+  ...[behind, ambush, churn, words, away, overlay, reloads, deaths],
   ...[refill, refill, twice, twice],
 ];

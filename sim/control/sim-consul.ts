@@ -117,15 +117,12 @@ export class SimConsul {
     for (const lagMs of lags) if (lagMs > 0) this.kernel.after(lagMs, () => this.wake());
   }
 
-  /** Whether all who ask notice when it begins anew: what waits breaks, and nothing is to wait yet. */
+  /** Whether all who ask notice when it begins anew: a question of theirs that waits breaks. */
   get isNoticed(): boolean {
     const open = [...this.open];
-    const ofClient = (one: Open): Open[] =>
-      open.filter(({ agent, asks }) => agent === one.agent && asks === one.asks);
-    return open.every((one) => {
-      const own = ofClient(one).filter(({ isBlocking }) => isBlocking);
-      return own.length > 0 && own.every(({ isOnWay }) => !isOnWay());
-    });
+    return open.every(({ agent, asks }) =>
+      open.some((one) => one.isBlocking && one.agent === agent && one.asks === asks),
+    );
   }
 
   /** All servers begin anew without anything: indexes are low again. */
@@ -133,9 +130,9 @@ export class SimConsul {
     const { nowMs } = this.kernel;
     this.state = emptyState(nowMs, 12);
     this.history.splice(0, this.history.length, this.state);
-    // So quick that what is on its way finds it running again.
+    // So quick that a plain question on its way finds it running again.
     if (downMs === 0) {
-      for (const one of [...this.open]) if (!one.isOnWay()) one.cut(closed());
+      for (const one of [...this.open]) if (one.isBlocking || !one.isOnWay()) one.cut(closed());
     } else for (const agent of this.agents) this.begin(agent, { downUntilMs: nowMs + downMs });
   }
 

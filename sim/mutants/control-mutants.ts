@@ -168,12 +168,6 @@ const doubtRows: readonly Row[] = [
     '    if (index < 0n) return',
   ],
   [
-    'a doubt is forgotten while the leader is asked',
-    `${consul}/brake.ts`,
-    '      this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);',
-    '      this.latest = given;',
-  ],
-  [
     'a second read that fails counts as the same answer',
     `${consul}/brake.ts`,
     '      if (this.isClosed) return;\n      this.hold(first,',
@@ -195,12 +189,6 @@ const doubtRows: readonly Row[] = [
 
 /** Of reloads, listeners, the overlay and workers that die. */
 const changeRows: readonly Row[] = [
-  [
-    'a reload does not wait for the one before',
-    'src/main.ts',
-    '    this.reloading = this.reloading.then(() => this.applyNow(settings, cause));',
-    '    this.reloading = this.applyNow(settings, cause);',
-  ],
   [
     'what a reload no longer names is followed on',
     `${consul}/provider.ts`,
