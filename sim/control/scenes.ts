@@ -6,9 +6,9 @@ import { REGISTERED, variantCount } from './universe.ts';
 
 type Scene = (chance: Chance, atMs: number) => Step[];
 
-/** One or two scenes, in half of the runs. */
+/** One or two scenes, in most of the runs. */
 export function scenesOf(chance: Chance, endMs: number): Step[] {
-  if (chance.happens(0.5)) return [];
+  if (chance.happens(0.3)) return [];
   const count = chance.int(1, 2);
   return Array.from({ length: count }, () => {
     const atMs = chance.int(5000, endMs - 30_000);
@@ -155,5 +155,5 @@ const twice: Scene = (chance, atMs) => {
 
 const SCENES: readonly Scene[] = [
   ...[behind, ambush, churn, words, away, overlay, reloads, deaths],
-  ...[refill, refill, twice, twice],
+  ...[ambush, ambush, refill, refill, twice, words],
 ];
