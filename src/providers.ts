@@ -124,8 +124,11 @@ export class Providers {
   ): Promise<void> {
     const settings = after[name];
     if (settings === undefined || !isOther(before[name], settings)) return;
-    // What a registry says first while one fails, it may say for want of knowing better.
-    const isFailing = this.set.statuses().some((one) => one.lastError !== '');
+    // What a registry says first while one fails, or may lack what is yet to register again, it may
+    // say for want of knowing better.
+    const isFailing = this.set
+      .statuses()
+      .some(({ lastError, isInDoubt }) => lastError !== '' || isInDoubt === true);
     const known = (source: ServiceSource): Known => {
       const { endpoints, isHeld } = this.options.known(source);
       return { endpoints, isHeld: isHeld || isFailing };

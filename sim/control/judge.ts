@@ -1,7 +1,7 @@
 // The oracles that look on while a run goes: what must hold at every instant. They know the truth of
 // the registry and what it answered, and nothing of how the product comes to its table.
 import type { TableEvent } from '../../src/control/view.ts';
-import type { SnapshotDelta } from '../../src/model/snapshot.ts';
+import type { ListenerSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
 import type { Delivered } from './sim-consul.ts';
 import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
 import type { Instance } from './truth.ts';
@@ -22,6 +22,14 @@ export interface Circumstances {
   readonly isWanted: (service: string, id: string) => boolean;
   /** The worker threads that live. */
   readonly threads: () => readonly SimThread[];
+  /** Runs it once this event is over, unless the process has ended. */
+  readonly afterwards: (run: () => void) => void;
+  /** What is wrong with listening so, or ''. */
+  readonly listen: (listeners: readonly ListenerSnapshot[]) => string;
+  /** The table has the endpoint, at whatever place. */
+  readonly isShown: (service: string, id: string) => boolean;
+  /** The question whose answers give the service its endpoints, as `tag|service`. */
+  readonly questionOf: (service: string) => string;
   /** How long the server behind this endpoint has answered well, ms. */
   readonly wellMs: (service: string, id: string) => number;
 }
@@ -34,6 +42,8 @@ export class Judge implements ThreadWatcher {
   /** When an answer first left out who is there, by tag and key; until one has it again. */
   private readonly leftOutMs = new Map<string, number>();
   private readonly instances = new Map<string, Instance>();
+  /** Who this process has been told of as it is in truth, by `tag|service` and `node/id`. */
+  private readonly seen = new Set<string>();
   /** Questions that this process has had answered, as `tag|service`. */
   private readonly answered = new Set<string>();
   private questions: ReadonlySet<string> = new Set();
@@ -58,6 +68,7 @@ export class Judge implements ThreadWatcher {
   /** An instance is registered so from now on; null: no more. `isAccepted`: it may get traffic. */
   setTruth(key: string, instance: Instance | null, isAccepted: boolean): void {
     const known = this.instances.get(key);
+    const before = this.sinceMs.get(key);
     const isSame =
       known !== undefined &&
       instance !== null &&
@@ -70,6 +81,7 @@ export class Judge implements ThreadWatcher {
       const now = this.around.nowMs();
       this.sinceMs.set(key, now === 0 ? Number.NEGATIVE_INFINITY : now);
     }
+    if (this.sinceMs.get(key) !== before) this.forgetSeen(key);
   }
 
   onDelivered({ path, tag, ids }: Delivered): void {
@@ -77,7 +89,10 @@ export class Judge implements ThreadWatcher {
     for (const [key, one] of this.instances) {
       if (one.service !== service || (tag !== '' && !one.tags.includes(tag))) continue;
       const place = `${tag}|${key}`;
-      if (ids.has(key)) this.leftOutMs.delete(place);
+      const listed = ids.get(key);
+      const isTrue = listed?.isAccepted === true && listed.port === one.port;
+      if (isTrue && this.sinceMs.has(key)) this.seen.add(`${tag}|${service} ${key}`);
+      if (listed !== undefined) this.leftOutMs.delete(place);
       else if (!this.leftOutMs.has(place)) {
         // The first answer of all is believed: there is nothing to doubt it by.
         const isFirst = !this.answered.has(`${tag}|${service}`);
@@ -85,6 +100,10 @@ export class Judge implements ThreadWatcher {
       }
     }
     if (this.questions.has(`${tag}|${service}`)) this.answered.add(`${tag}|${service}`);
+  }
+
+  private forgetSeen(key: string): void {
+    for (const one of this.seen) if (one.endsWith(` ${key}`)) this.seen.delete(one);
   }
 
   /** These questions alone are asked now: what comes to another one later is a first answer again. */
@@ -105,6 +124,7 @@ export class Judge implements ThreadWatcher {
     this.lastEventId = 0;
     this.leftOutMs.clear();
     this.answered.clear();
+    this.seen.clear();
     this.streaks.clear();
   }
 
@@ -149,12 +169,26 @@ export class Judge implements ThreadWatcher {
     }
   }
 
-  private judgeLoss({ service, endpoint, to, cause }: TableEvent): void {
+  private judgeLoss(event: TableEvent): void {
+    const { service, endpoint, to } = event;
+    // One that is there again at once has moved: a server that is behind says where it was.
+    if (to !== '') this.judgeGone(event);
+    else {
+      this.around.afterwards(() => {
+        if (!this.around.isShown(service, endpoint)) this.judgeGone(event);
+      });
+    }
+  }
+
+  private judgeGone({ service, endpoint, to, cause }: TableEvent): void {
     const { nowMs, holdMs, isGuarded, isWanted } = this.around;
     const [key = ''] = endpoint.split('@');
     const now = nowMs();
     const sinceMs = this.sinceMs.get(key);
-    if (sinceMs === undefined || now - sinceMs < RECENT_MS) return;
+    if (sinceMs === undefined) return;
+    // Who was told of once is not unknown to it any more, however recent.
+    const isSeen = to === '' && this.seen.has(`${this.around.questionOf(service)} ${key}`);
+    if (!isSeen && now - sinceMs < RECENT_MS) return;
     if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
     const leftOutMs = [...this.leftOutMs]
       .filter(([place]) => place.endsWith(`|${key}`))
@@ -214,6 +248,8 @@ export class Judge implements ThreadWatcher {
   }
 
   onApplied(thread: SimThread, delta: SnapshotDelta): void {
+    const wrong = delta.listeners === null ? '' : this.around.listen(delta.listeners);
+    if (wrong !== '') this.fault(wrong);
     for (const { service, endpoints } of delta.upsert) {
       for (const one of endpoints) {
         if (one !== undefined) this.judgeSlot(thread, one.slot, whoOf(service.name, one));

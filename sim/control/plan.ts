@@ -2,7 +2,8 @@
 // run as well, so that a failing one can be made short.
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { AGENTS, REGISTERED, SERVERS, variantCount } from './universe.ts';
+import { scenesOf } from './scenes.ts';
+import { AGENTS, DESCRIBED_PORTS, REGISTERED, SERVERS, variantCount } from './universe.ts';
 
 export type Step = { readonly atMs: number } & Action;
 
@@ -27,6 +28,7 @@ export type Action =
   | { readonly kind: 'leaderless'; readonly forMs: number }
   | { readonly kind: 'restart-empty'; readonly downMs: number; readonly backMs: number }
   | { readonly kind: 'lower-indexes' }
+  | { readonly kind: 'ambush'; readonly backMs: number }
   | {
       readonly kind: 'server';
       readonly server: number;
@@ -40,7 +42,7 @@ export type Action =
     }
   | { readonly kind: 'reload'; readonly variant: number }
   | {
-      readonly kind: 'worker-dies' | 'worker-hangs';
+      readonly kind: 'worker-dies' | 'worker-hangs' | 'worker-slow';
       readonly worker: number;
       readonly forMs: number;
     }
@@ -52,6 +54,7 @@ export type Action =
     }
   | { readonly kind: 'restart'; readonly downMs: number }
   | { readonly kind: 'disk-full'; readonly forMs: number }
+  | { readonly kind: 'port'; readonly port: number; readonly forMs: number }
   | { readonly kind: 'name'; readonly isGone: boolean };
 
 export const AGENT_TROUBLES = [
@@ -61,7 +64,9 @@ export const AGENT_TROUBLES = [
 export type AgentTrouble = (typeof AGENT_TROUBLES)[number];
 export type ServerTrouble = 'refuses' | 'answers 500' | 'is silent';
 /** What the state file is found as after a crash. */
-export type FileFate = 'as it was' | 'torn' | 'of another version' | 'of another registry' | 'away';
+export type FileFate =
+  | ('as it was' | 'torn' | 'cut at a line')
+  | ('of another version' | 'of another registry' | 'away');
 
 /** When the last fault may still be going on. */
 export const FAULTS_END_MS = 120_000;
@@ -78,7 +83,14 @@ export function planOf(kernel: Kernel): Step[] {
     const atMs = Math.round(hangs.between(500, FAULTS_END_MS - 20_000));
     return { atMs, kind: 'worker-hangs', worker: hangs.int(0, 1), forMs: forMs(hangs, 15_000) };
   });
-  return [...steps, ...more].sort((a, b) => a.atMs - b.atMs);
+  const ports = kernel.chance('ports');
+  const taken = Array.from({ length: ports.int(0, 3) }, (): Step => {
+    const atMs = Math.round(ports.between(0, FAULTS_END_MS - 20_000));
+    const port = ports.pick([...DESCRIBED_PORTS.values()]);
+    return { atMs, kind: 'port', port, forMs: forMs(ports, 30_000) };
+  });
+  const scenes = scenesOf(kernel.chance('scenes'), FAULTS_END_MS);
+  return [...steps, ...more, ...taken, ...scenes].sort((a, b) => a.atMs - b.atMs);
 }
 
 type Maker = (chance: Chance) => Action;
@@ -193,6 +205,8 @@ function happening(step: Action): string {
       return `Consul restarts without data, is back after ${step.downMs} ms, and all register again within ${step.backMs} ms`;
     case 'lower-indexes':
       return 'Consul is restored from a snapshot: the indexes fall';
+    case 'ambush':
+      return `after the next answer that lacks somebody Consul begins anew, and all register again within ${step.backMs} ms`;
     case 'server':
       return `the server of ${nameOf(step.server)} ${step.how} ${seconds}`;
     case 'operate':
@@ -203,12 +217,16 @@ function happening(step: Action): string {
       return `worker ${step.worker} dies`;
     case 'worker-hangs':
       return `worker ${step.worker} hangs ${seconds}`;
+    case 'worker-slow':
+      return `worker ${step.worker} takes its time for each message ${seconds}`;
     case 'crash':
       return `the process is killed${step.isPowerLost ? ' as the power fails' : ''} and starts again after ${step.downMs} ms; its state file is ${step.file}`;
     case 'restart':
       return `the process is stopped and starts again after ${step.downMs} ms`;
     case 'disk-full':
       return `the disk is full ${seconds}`;
+    case 'port':
+      return `another program has port ${step.port} ${seconds}`;
     case 'name':
       return step.isGone ? 'the host name is gone from DNS' : 'the host name gets another address';
   }

@@ -9,6 +9,7 @@ import type {
 } from '../../src/discovery/consul/transport.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { type Asked, AskJudge } from './asks.ts';
 import { type Answered, answerOf } from './consul-answers.ts';
 import { emptyState, type State } from './truth.ts';
 
@@ -51,14 +52,27 @@ export interface Delivered {
   readonly path: string;
   /** '' where all were asked for. */
   readonly tag: string;
-  /** Ids `node/id` that it has. */
-  readonly ids: ReadonlySet<string>;
+  /** Ids `node/id` that it has, with the port and whether no check is critical. */
+  readonly ids: ReadonlyMap<string, Listed>;
+}
+
+export interface Listed {
+  readonly port: number;
+  readonly isAccepted: boolean;
 }
 
 const LEADERLESS_MS = 7000;
+/** Less than the way of a question. */
+const AMBUSH_MS = 0.05;
 
 interface Open {
   readonly agent: SimAgent;
+  /** One per client that asks. */
+  readonly asks: AskJudge;
+  /** It is asked with an index. */
+  readonly isBlocking: boolean;
+  /** It has not come to the agent yet. */
+  readonly isOnWay: () => boolean;
   /** Looks whether there is an answer now. */
   readonly look: () => void;
   readonly cut: (error: Error) => void;
@@ -70,6 +84,10 @@ export class SimConsul {
   readonly open = new Set<Open>();
   /** Called with each good answer that arrives whole. */
   onDelivered: (delivered: Delivered) => void = () => {};
+  /** Called when somebody breaks Consul's rules for those who ask. */
+  onFault: (text: string) => void = () => {};
+  /** Run once, just after an answer that leaves something out. */
+  ambush: (() => void) | null = null;
   lastGoodMs = 0;
   questions = 0;
   private readonly kernel: Kernel;
@@ -99,12 +117,23 @@ export class SimConsul {
     for (const lagMs of lags) if (lagMs > 0) this.kernel.after(lagMs, () => this.wake());
   }
 
+  /** Whether all who ask notice when it begins anew: a question of theirs that waits breaks. */
+  get isNoticed(): boolean {
+    const open = [...this.open];
+    return open.every(({ agent, asks }) =>
+      open.some((one) => one.isBlocking && one.agent === agent && one.asks === asks),
+    );
+  }
+
   /** All servers begin anew without anything: indexes are low again. */
   restartEmpty(downMs: number): void {
     const { nowMs } = this.kernel;
     this.state = emptyState(nowMs, 12);
     this.history.splice(0, this.history.length, this.state);
-    for (const agent of this.agents) this.begin(agent, { downUntilMs: nowMs + downMs });
+    // So quick that a plain question on its way finds it running again.
+    if (downMs === 0) {
+      for (const one of [...this.open]) if (one.isBlocking || !one.isOnWay()) one.cut(closed());
+    } else for (const agent of this.agents) this.begin(agent, { downUntilMs: nowMs + downMs });
   }
 
   /** A snapshot was restored: the same content, and lower indexes. */
@@ -154,9 +183,10 @@ export class SimConsul {
   opener(isDead: () => boolean): OpenConsul {
     return () => {
       const own = new Set<AbortController>();
+      const asks = new AskJudge((text) => this.onFault(text));
       return {
         to: (address) => ({
-          get: (request) => this.get(this.agent(address), request, { own, isDead }),
+          get: (request) => this.get(this.agent(address), request, { own, isDead, asks }),
           recycle: () => {},
         }),
         isMultiplexed: () => false,
@@ -171,24 +201,32 @@ export class SimConsul {
   private get(
     agent: SimAgent,
     request: ConsulRequest,
-    { own, isDead }: { own: Set<AbortController>; isDead: () => boolean },
+    client: { own: Set<AbortController>; isDead: () => boolean; asks: AskJudge },
   ): Promise<ConsulResponse> {
+    const { own, isDead, asks } = client;
     this.questions += 1;
     const closing = new AbortController();
     own.add(closing);
     return new Promise<ConsulResponse>((resolve, reject) => {
       const question = new Question(this, agent, request.path);
+      asks.onAsked(question.asked);
+      question.onWhole = (index) => asks.onAnswered(question.asked, index);
       const end = (run: () => void): void => {
         if (!this.open.delete(entry)) return;
         own.delete(closing);
         request.signal.removeEventListener('abort', abort);
         question.timer?.cancel();
+        // Until it has arrived whole.
+        asks.onFailed(question.asked);
         if (!isDead()) run();
       };
       const abort = (): void => end(() => reject(systemError('ABORT_ERR', 'aborted')));
       const entry: Open = {
         agent,
+        asks,
+        isBlocking: question.asked.index > 0,
         look: () => question.look(),
+        isOnWay: () => question.isOnWay,
         cut: (error) => end(() => reject(error)),
       };
       question.answer = (response) => end(() => resolve(response));
@@ -246,6 +284,10 @@ class Question {
   timer: { cancel(): void } | null = null;
   answer: (response: ConsulResponse) => void = () => {};
   fail: (error: Error) => void = () => {};
+  /** A whole, good answer with this index has arrived. */
+  onWhole: (index: number) => void = () => {};
+  isOnWay = true;
+  readonly asked: Asked;
   private readonly consul: SimConsul;
   private readonly agent: SimAgent;
   private readonly path: string;
@@ -259,6 +301,11 @@ class Question {
     const at = target.indexOf('?');
     this.path = at < 0 ? target : target.slice(0, at);
     this.search = new URLSearchParams(at < 0 ? '' : target.slice(at + 1));
+    const plain = new URLSearchParams(this.search);
+    plain.delete('index');
+    plain.delete('wait');
+    const index = Number(this.search.get('index') ?? 0);
+    this.asked = { question: `${this.path}?${plain.toString()}`, agent: agent.address, index };
   }
 
   /** The way there: a refused connection, or the question arrives. */
@@ -266,6 +313,7 @@ class Question {
     const { consul, agent } = this;
     const wayMs = consul.draws.between(0.1, 2);
     this.timer = consul.after(wayMs, () => {
+      this.isOnWay = false;
       if (agent.trouble.downUntilMs > consul.now) {
         return this.fail(systemError('ECONNREFUSED', `connect ECONNREFUSED ${agent.address}`));
       }
@@ -337,7 +385,8 @@ class Question {
     const fields = {
       ...headers,
       ...(index === null ? {} : { 'x-consul-index': `${index}` }),
-      'x-consul-knownleader': String(isGood && !isDoubtful),
+      // A key that is missing is an answer as well.
+      'x-consul-knownleader': String((isGood || answered.status === 404) && !isDoubtful),
     };
     const text = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
     const isCut = isGood && trouble.truncatingUntilMs > now && draws.happens(0.5);
@@ -347,21 +396,33 @@ class Question {
     const { status } = answered;
     const breaks = isCut && draws.happens(0.5);
     this.timer = consul.after(draws.between(0.1, 2) + slowMs, () => {
-      const onWhole = (): void => this.deliver(status, { index, ids, isCut });
+      const onWhole = (): void => this.deliver(status, { index, ids, isCut, isPartial });
       this.answer({ status, headers: fields, body: pieces(kept, { breaks, onWhole }) });
     });
   }
 
   private deliver(
     status: number,
-    { index, ids, isCut }: { index: number | null; ids: ReadonlySet<string>; isCut: boolean },
+    answer: {
+      index: number | null;
+      ids: ReadonlyMap<string, Listed>;
+      isCut: boolean;
+      isPartial: boolean;
+    },
   ): void {
-    if (status !== 200 || index === null || isCut) return;
-    this.consul.lastGoodMs = this.consul.now;
-    if (this.path.startsWith('/v1/health/service/')) {
-      const tag = this.search.get('tag') ?? '';
-      this.consul.onDelivered({ path: this.path, tag, ids });
-    }
+    const { consul } = this;
+    const { index, ids, isCut, isPartial } = answer;
+    const isMissing = status === 404 && this.path.startsWith('/v1/kv/');
+    if ((status !== 200 && !isMissing) || index === null || isCut) return;
+    this.onWhole(index);
+    consul.lastGoodMs = consul.now;
+    if (!this.path.startsWith('/v1/health/service/')) return;
+    const tag = this.search.get('tag') ?? '';
+    consul.onDelivered({ path: this.path, tag, ids });
+    if (!isPartial || consul.ambush === null) return;
+    // A moment later, so that what is asked about it is on its way.
+    consul.after(AMBUSH_MS, consul.ambush);
+    consul.ambush = null;
   }
 
   /** All of a list is left out, or some of it where the answer admits that it is doubtful. */
@@ -372,11 +433,19 @@ class Question {
   }
 }
 
-function idsOf(body: unknown): ReadonlySet<string> {
-  if (!Array.isArray(body)) return new Set();
-  return new Set(
-    body.map((one: { Node?: { Node?: string }; Service?: { ID?: string } }) => {
-      return `${one.Node?.Node}/${one.Service?.ID}`;
+/** As Consul writes it. */
+interface Entry {
+  readonly Node?: { readonly Node?: string };
+  readonly Service?: { readonly ID?: string; readonly Port?: number };
+  readonly Checks?: readonly { readonly Status?: string }[];
+}
+
+function idsOf(body: unknown): ReadonlyMap<string, Listed> {
+  if (!Array.isArray(body)) return new Map();
+  return new Map(
+    body.map(({ Node, Service, Checks = [] }: Entry) => {
+      const isAccepted = Checks.every(({ Status }) => Status !== 'critical');
+      return [`${Node?.Node}/${Service?.ID}`, { port: Service?.Port ?? 0, isAccepted }];
     }),
   );
 }
@@ -391,6 +460,10 @@ async function* pieces(
   if (breaks) throw systemError('UND_ERR_SOCKET', 'other side closed');
   yield bytes.subarray(half);
   onWhole();
+}
+
+function closed(): Error {
+  return systemError('UND_ERR_SOCKET', 'other side closed');
 }
 
 export function systemError(code: string, message: string): Error {

@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
-import { loadSettings } from '../../src/config/load.ts';
+import { ConfigSource } from '../../src/config/source.ts';
 import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
 import { LockWatch } from '../../src/discovery/consul/lock-watch.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
@@ -13,6 +13,7 @@ import type { Settings } from '../../src/model/settings.ts';
 import type { SystemTables } from '../../src/supervisor/shared-ports.ts';
 import { cleanLedger } from '../data/ledgers.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { SimConfig } from './sim-config.ts';
 import type { SimConsul } from './sim-consul.ts';
 import type { SimDisk } from './sim-disk.ts';
 import { SimThread, type ThreadWatcher } from './sim-thread.ts';
@@ -21,8 +22,10 @@ export interface Surroundings {
   readonly kernel: Kernel;
   readonly consul: SimConsul;
   readonly disk: SimDisk;
+  readonly config: SimConfig;
   readonly probe: Doors['probe'];
   readonly resolve: Doors['resolve'];
+  readonly probePort: Doors['probePort'];
   readonly watcher: ThreadWatcher;
   /** Services followed each by a query of its own. */
   readonly directMax: number;
@@ -37,23 +40,23 @@ export class SimProcess {
   readonly threads: SimThread[] = [];
   /** Timers that are set and have not run: none may be left at the end. */
   readonly timers = new Set<object>();
+  readonly config: ConfigSource;
+  /** What the program was told to run with last. */
   settings: Settings;
   isStarted = false;
+  /** It said that it serves from the state file. */
+  isWarm = false;
   /** Something was done to it that may keep it from starting. */
   mayFail = false;
   startedMs = Number.POSITIVE_INFINITY;
   private isDead = false;
   private readonly around: Surroundings;
   private readonly number: number;
-  private text: string;
-  private overlay: string | null = null;
   private threadCount = 0;
 
-  constructor(around: Surroundings, number: number, text: string) {
+  constructor(around: Surroundings, number: number) {
     this.around = around;
     this.number = number;
-    this.text = text;
-    this.settings = this.load()!;
     const { kernel } = around;
     const isDead = (): boolean => this.isDead;
     const later = (ms: number, run: () => void): Timer => {
@@ -77,6 +80,13 @@ export class SimProcess {
       setTimer: (ms, run) => later(Math.max(1, Math.trunc(ms)), run),
       nextTurn: (run) => void later(0, run),
     };
+    const log = this.logger();
+    this.config = new ConfigSource({
+      ...{ flags: {}, env: {}, path: 'upriver.yaml', clock, log },
+      door: around.config.doorFor(isDead),
+      onSettings: (settings, why) => this.apply(settings, why),
+    });
+    this.settings = this.config.loadFirst().settings!;
     const open = around.consul.opener(isDead);
     const doors: Doors = {
       clock,
@@ -89,7 +99,7 @@ export class SimProcess {
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),
-      probePort: () => Promise.resolve(''),
+      probePort: around.probePort,
       ownerOfPeer: () => Promise.resolve('other' as const),
       localAddresses: () => [],
       sockets: NO_SOCKETS,
@@ -106,15 +116,12 @@ export class SimProcess {
     };
     this.upriver = new Upriver({
       settings: this.settings,
-      log: this.logger(),
+      log,
       writeAccess: null,
       describe: describeService,
       isGoodSetting,
-      onOverlay: (_key, overlay) => {
-        this.overlay = overlay;
-        this.reload('overlay');
-      },
-      configStatus: () => ({ error: '', loadedMs: 0 }),
+      onOverlay: (key, overlay) => this.config.setOverlay(key, overlay),
+      configStatus: () => this.config.status,
       doors,
       ledger: cleanLedger(2).ledger,
       consulDirectMax: around.directMax,
@@ -125,6 +132,7 @@ export class SimProcess {
     this.upriver.start().then(
       () => {
         this.isStarted = true;
+        this.config.watch();
         this.startedMs = this.around.kernel.nowMs;
       },
       (error: unknown) => {
@@ -135,12 +143,6 @@ export class SimProcess {
     );
   }
 
-  /** The file of the configuration has another text. */
-  setText(text: string): void {
-    this.text = text;
-    this.reload('file');
-  }
-
   /** kill -9. */
   die(): void {
     this.isDead = true;
@@ -148,22 +150,10 @@ export class SimProcess {
     for (const one of [...this.around.consul.open]) one.cut(new Error('gone'));
   }
 
-  private reload(why: string): void {
-    const settings = this.load();
-    // What can't be read changes nothing, as in the program.
-    if (settings === null) return;
+  private apply(settings: Settings, why: string): void {
+    if (this.isDead) return;
     this.settings = settings;
     void this.upriver.apply(settings, { kind: 'reload', text: why });
-  }
-
-  private load(): Settings | null {
-    const { text, overlay } = this;
-    return loadSettings({
-      flags: {},
-      env: {},
-      file: { path: 'upriver.yaml', text },
-      kv: overlay === null ? null : { key: 'upriver/config', text: overlay },
-    }).settings;
   }
 
   private logger(): Logger {
@@ -171,6 +161,7 @@ export class SimProcess {
     const { trace } = kernel;
     const at = (level: string) => (fields: object, message: string) => {
       if (this.isDead) return;
+      if (/ services from the state file of /.test(message)) this.isWarm = true;
       if (level === 'error' && !EXPECTED.test(message)) {
         onError(`logged: ${message} ${JSON.stringify(fields)}`);
       }
@@ -188,4 +179,4 @@ const NO_SOCKETS: SystemTables = { table: () => '', socketsOf: () => [], pids: (
 
 /** Errors that a run may well have. */
 const EXPECTED =
-  /worker died|worker does not answer|listener .* is taken by|worker is unresponsive/;
+  /worker died|worker does not answer|listener .* is taken by|worker is unresponsive|refused: /;

@@ -21,6 +21,9 @@ export interface ThreadWatcher {
   onStreak(thread: SimThread, who: string): void;
 }
 
+/** How long a worker that is slow may take for one message. */
+const SLOW_MS = 1500;
+
 export class SimThread implements Thread {
   readonly index: number;
   readonly services = new Map<string, ServiceSnapshot>();
@@ -31,6 +34,8 @@ export class SimThread implements Thread {
   isAlive = true;
   /** Reads no messages until then. */
   hungUntilMs = 0;
+  /** Takes a while for each message until then. */
+  slowUntilMs = 0;
   /** Its requests fail no more. */
   isQuiet = false;
   private readonly kernel: Kernel;
@@ -99,7 +104,9 @@ export class SimThread implements Thread {
     if (this.isReading || this.inbox.length === 0) return;
     this.isReading = true;
     const hangMs = Math.max(0, this.hungUntilMs - this.kernel.nowMs);
-    this.kernel.after(hangMs + this.chance.between(0.01, 0.5), () => {
+    const isSlow = this.slowUntilMs > this.kernel.nowMs;
+    const readMs = isSlow ? this.chance.between(10, SLOW_MS) : this.chance.between(0.01, 0.5);
+    this.kernel.after(hangMs + readMs, () => {
       this.isReading = false;
       if (!this.isAlive) return;
       const message = this.inbox.shift();

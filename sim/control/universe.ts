@@ -17,6 +17,11 @@ export const REGISTERED: readonly Instance[] = [
   ...instancesOf('shop', 3, 8500, '', ['upriver.listen=9500']),
   ...instancesOf('meta', 2, 8600, '', [], { 'upriver-listen': '9600' }),
 ];
+/** Where services that describe themselves want to listen. */
+export const DESCRIBED_PORTS: ReadonlyMap<string, number> = new Map([
+  ['shop', 9500],
+  ['meta', 9600],
+]);
 /** Servers behind them: the same number. */
 export const SERVERS = REGISTERED.length;
 
@@ -59,8 +64,10 @@ export function configText(variant: number, shape: Shape): string {
   const hasApi = variant !== 1;
   const tag = variant === 2 ? ', tag: blue' : '';
   const check = variant === 4 ? 'interval: 5s, path: /other' : 'interval: 2s, path: /health';
+  // Large ones are read apart from other work.
+  const comment = variant === 5 || variant === 2 ? `# ${'x'.repeat(9000)}` : '';
   const extra = variant >= 2 ? '\n  plain: { listen: 9900, from: { registry: static } }' : '';
-  return `
+  return `${comment}
 registries:
   consul:
     address: [${agents.join(', ')}]

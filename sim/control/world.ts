@@ -3,6 +3,7 @@
 // come to equal the truth within the stated bounds.
 
 import { isDeepStrictEqual } from 'node:util';
+import { loadSettings } from '../../src/config/load.ts';
 import type { Probe } from '../../src/health/checker.ts';
 import type { CheckType } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
@@ -11,6 +12,8 @@ import type { Trace } from '../kernel/trace.ts';
 import { differences, type Expected, expectedTable, shownTable, type Word } from './expected.ts';
 import { Judge } from './judge.ts';
 import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
+import { Ports, wrongListeners } from './ports.ts';
+import { SimConfig } from './sim-config.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimProcess } from './sim-process.ts';
@@ -31,6 +34,8 @@ const RELOAD_MS = 15_000;
 /** Beyond so many events a run goes round in circles. */
 const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
+/** More than a run ever uses. */
+const SLOTS_LOOKED_AT = 200;
 /** A process that could not start is started again after so long. */
 const START_AGAIN_MS = 1000;
 
@@ -68,6 +73,8 @@ export class ControlWorld {
   private readonly consul: SimConsul;
   private readonly disk: SimDisk;
   private readonly judge: Judge;
+  private readonly ports: Ports;
+  private readonly config: SimConfig;
   private readonly directMax: number;
   /** Who ought to be registered, by `node/id`. */
   private readonly should = new Map<string, Instance>();
@@ -80,12 +87,13 @@ export class ControlWorld {
   private nameChangedMs = Number.NEGATIVE_INFINITY;
   private process: SimProcess | null = null;
   private processCount = 0;
-  private variant = 0;
   private configs: { settings: Settings; untilMs: number }[] = [];
   /** The end of a quiet run: no process is started any more. */
   private isOver = false;
   /** Endpoints that the last process knew when it died, for a warm start. */
-  private expectedWarm: { key: string; service: string }[] = [];
+  private expectedWarm: { key: string; service: string; question: string }[] = [];
+  /** A state file that must not be read. */
+  private spoilt: object | null = null;
   /** The registry whose table the state file has. */
   private warmConsul = '';
   private reloadedMs = Number.NEGATIVE_INFINITY;
@@ -104,6 +112,8 @@ export class ControlWorld {
     this.directMax = chance.pick([96, 96, 2, 0]);
     this.consul = new SimConsul(kernel, AGENTS);
     this.disk = new SimDisk(kernel);
+    this.ports = new Ports(kernel);
+    this.config = new SimConfig(kernel, universe.configText(0, this.shape));
     this.judge = new Judge({
       nowMs: () => kernel.nowMs,
       holdMs: this.shape.holdS * 1000,
@@ -111,7 +121,20 @@ export class ControlWorld {
       isWanted: (service, id) => this.isWanted(service, id),
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
+      questionOf: (service) => this.questionOf(service),
+      listen: (listeners) => this.ports.listen(listeners),
+      afterwards: (run) => {
+        const { process } = this;
+        kernel.after(0, () => {
+          if (this.process === process) run();
+        });
+      },
+      isShown: (service, id) =>
+        this.process?.upriver.controller
+          .service(service)
+          ?.endpoints.some((one) => one.id === id) === true,
     });
+    this.consul.onFault = (text) => this.judge.fault(text);
     this.consul.onDelivered = (delivered) => {
       this.noteConfig();
       this.judge.onDelivered(delivered);
@@ -152,6 +175,8 @@ export class ControlWorld {
     this.processCount += 1;
     this.words.clear();
     this.judge.begin();
+    this.ports.begin();
+    this.config.finish();
     const process = new SimProcess(
       {
         kernel: this.kernel,
@@ -159,18 +184,25 @@ export class ControlWorld {
         disk: this.disk,
         probe: this.probe,
         resolve: () => this.resolve(),
+        probePort: this.ports.probe,
+        config: this.config,
         watcher: this.judge,
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
         onFailed: () => this.failProcess(),
       },
       this.processCount,
-      universe.configText(this.variant, this.shape),
     );
     this.process = process;
+    const isSpoilt = this.spoilt !== null && this.disk.files.get(STATE_FILE) === this.spoilt;
     // A registry that answers without them is believed by a process that is new.
     const { instances } = this.consul.state;
-    this.expectedWarm = this.expectedWarm.filter(({ key }) => instances.has(key));
+    const unknown = [...this.should].filter(([key]) => !instances.has(key));
+    const lacking = new Set(unknown.map(([, { service }]) => service));
+    this.expectedWarm = this.expectedWarm.filter(({ key }) => {
+      const one = this.should.get(key);
+      return one !== undefined && instances.has(key) && !lacking.has(one.service);
+    });
     if (this.consul.agents.some((agent) => this.consul.lagOf(agent) > 0)) this.expectedWarm = [];
     // The state file of another registry is not read.
     if (JSON.stringify(process.settings.registries.consul) !== this.warmConsul)
@@ -181,18 +213,21 @@ export class ControlWorld {
       if (this.process === process) this.judge.onEvent(event);
     });
     process.start();
-    this.awaitStarted(process);
+    this.awaitStarted(process, isSpoilt);
   }
 
   /** When it is ready, what the process before it had must be there. */
-  private awaitStarted(process: SimProcess): void {
+  private awaitStarted(process: SimProcess, isSpoilt: boolean): void {
     if (this.process !== process) return;
     if (!process.isStarted) {
-      this.kernel.after(10, () => this.awaitStarted(process));
+      this.kernel.after(10, () => this.awaitStarted(process, isSpoilt));
       return;
     }
+    if (isSpoilt && process.isWarm) this.judge.fault('a spoilt state file is served from');
     const shown = shownTable(process.upriver.controller);
-    for (const { key, service } of this.expectedWarm) {
+    for (const { key, service, question } of this.expectedWarm) {
+      // With another source it is another service.
+      if (this.questionOf(service) !== question) continue;
       const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
       const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
       if (isThere || !isSure || !this.isWanted(service, key)) continue;
@@ -225,14 +260,18 @@ export class ControlWorld {
     const { nowMs } = this.kernel;
     if (file !== 'as it was' || this.disk.fullUntilMs > nowMs - 3000) return;
     // The file is written anew a moment later.
-    if (nowMs - Math.max(process.startedMs, this.reloadedMs) < WRITTEN_MS) return;
+    if (nowMs - process.startedMs < WRITTEN_MS) return;
+    // A reload takes its time: until then what is served is of the sources before it.
+    this.noteConfig();
+    if (this.configs.length > 1 || nowMs - this.reloadedMs < RELOAD_MS) return;
     this.warmConsul = JSON.stringify(process.settings.registries.consul);
     for (const [service, endpoints] of shownTable(process.upriver.controller)) {
       for (const id of endpoints.keys()) {
         const [key = ''] = id.split('@');
         const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
         const isOld = nowMs - sinceMs > 10_000 && this.judge.shownFor(service, id) > WRITTEN_MS;
-        if (isOld) this.expectedWarm.push({ key, service });
+        const question = this.questionOf(service);
+        if (isOld) this.expectedWarm.push({ key, service, question });
       }
     }
   }
@@ -241,7 +280,13 @@ export class ControlWorld {
     const content = this.disk.files.get(STATE_FILE);
     if (content === undefined) return;
     if (fate === 'away') this.disk.files.delete(STATE_FILE);
-    if (fate === 'torn') content.text = content.text.slice(0, content.text.length * 0.7);
+    const { text } = content;
+    if (fate === 'torn') content.text = text.slice(0, text.length * 0.7);
+    if (fate === 'cut at a line') {
+      const lineEnd = text.lastIndexOf('\n', Math.max(0, text.length - 3));
+      content.text = text.slice(0, lineEnd + 1);
+    }
+    if (fate !== 'as it was') this.spoilt = content;
     if (fate === 'of another version') {
       content.text = content.text.replace('"version":', '"version":9');
     }
@@ -257,6 +302,7 @@ export class ControlWorld {
     this.expectedWarm = [];
     process.upriver.drain().then(
       () => {
+        process.config.close();
         this.checkStopped(process);
         onStopped();
       },
@@ -307,6 +353,12 @@ export class ControlWorld {
       const isIt = (one: string): boolean => one === id || one.startsWith(`${id}@`);
       return endpoints !== undefined && [...endpoints.keys()].some(isIt);
     });
+  }
+
+  private questionOf(service: string): string {
+    const { services = [] } = this.process?.settings ?? {};
+    const from = services.find(({ name }) => name === service)?.from[0]?.source;
+    return from === undefined ? `|${service}` : `${from.tag}|${from.service}`;
   }
 
   private expectedBy(settings: Settings): Expected {
@@ -375,6 +427,7 @@ export class ControlWorld {
     const { kernel } = this;
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, `STEP ${sentenceOf(step)}`);
     this.noteConfig();
+    this.checkAge();
     this.act(step);
   }
 
@@ -411,15 +464,17 @@ export class ControlWorld {
       case 'operate':
         return this.operate(step);
       case 'reload':
-        this.variant = step.variant;
         this.reloadedMs = nowMs;
-        this.process?.setText(universe.configText(step.variant, this.shape));
+        this.config.write(universe.configText(step.variant, this.shape));
+        if (step.atMs % 3 === 0) this.process?.config.reload('SIGHUP');
         return this.noteConfig();
       case 'name':
         this.isNameGone = step.isGone;
         this.nameChangedMs = nowMs;
         if (!step.isGone) this.nameAddresses = [`10.5.0.${1 + (Math.floor(nowMs) % 200)}`];
         return;
+      case 'port':
+        return this.ports.take(step.port, step.forMs);
       case 'disk-full':
         this.disk.fullUntilMs = nowMs + step.forMs;
         return;
@@ -443,6 +498,11 @@ export class ControlWorld {
         return this.restartEmpty(step);
       case 'lower-indexes':
         return consul.lowerIndexes();
+      case 'ambush':
+        consul.ambush = () => {
+          if (consul.isNoticed) this.restartEmpty({ downMs: 0, backMs: step.backMs });
+        };
+        return;
       case 'server': {
         const server = this.servers[step.server]!;
         server.how = step.how;
@@ -451,6 +511,11 @@ export class ControlWorld {
       }
       case 'worker-dies':
         return this.endThread(step.worker);
+      case 'worker-slow': {
+        const thread = this.process?.threads[step.worker];
+        if (thread !== undefined) thread.slowUntilMs = untilMs;
+        return;
+      }
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
         if (thread !== undefined) thread.hungUntilMs = untilMs;
@@ -509,11 +574,12 @@ export class ControlWorld {
     }
   }
 
-  private restartEmpty({ downMs, backMs, atMs }: Extract<Step, { kind: 'restart-empty' }>): void {
+  private restartEmpty({ downMs, backMs }: { downMs: number; backMs: number }): void {
     const { consul, kernel } = this;
+    if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'Consul begins anew');
     consul.restartEmpty(downMs);
     this.isAway = true;
-    const chance = kernel.chance(`back ${atMs}`);
+    const chance = kernel.chance(`back ${kernel.nowMs}`);
     kernel.after(downMs, () => {
       this.isAway = false;
       for (const node of this.maintained) {
@@ -564,6 +630,7 @@ export class ControlWorld {
   private readonly probe: Probe = (check, { address, port }, signal) => {
     const place = `${address}:${port}`;
     const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    this.checkProbe(place, signal);
     return new Promise((resolve) => {
       const tookMs = how === 'is silent' ? check.timeoutMs : 2;
       const isGood = this.isServing(place, check.type);
@@ -578,6 +645,19 @@ export class ControlWorld {
       signal.addEventListener('abort', abort, { once: true });
     });
   };
+
+  /** Nobody is checked who is not in the table. */
+  private checkProbe(place: string, signal: AbortSignal): void {
+    const { process } = this;
+    this.kernel.after(0, () => {
+      if (signal.aborted || process === null || this.process !== process) return;
+      const services = process.upriver.controller.services();
+      const isThere = services.some(({ endpoints }) =>
+        endpoints.some(({ address, port }) => `${address}:${port}` === place),
+      );
+      if (!isThere) this.judge.fault(`${place} is checked, and is not in the table`);
+    });
+  }
 
   private resolve(): Promise<{ addresses: readonly string[]; ttlMs: number }> {
     return new Promise((resolve, reject) => {
@@ -594,6 +674,8 @@ export class ControlWorld {
     const { kernel, consul } = this;
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'QUIET from now on');
     consul.endTroubles();
+    consul.ambush = null;
+    this.ports.free();
     // It is looked up again a while later.
     if (this.isNameGone) this.nameChangedMs = kernel.nowMs;
     this.isNameGone = false;
@@ -601,7 +683,10 @@ export class ControlWorld {
     for (const server of this.servers) {
       if (server.how !== null) this.recover(server, server.how);
     }
-    for (const thread of this.process?.threads ?? []) thread.hungUntilMs = 0;
+    for (const thread of this.process?.threads ?? []) {
+      thread.hungUntilMs = 0;
+      thread.slowUntilMs = 0;
+    }
     this.quiet();
   }
 
@@ -649,10 +734,16 @@ export class ControlWorld {
     const process = this.process!;
     const { controller, providers, supervisor } = process.upriver;
     const shown = shownTable(controller);
+    this.checkAge();
     const wrong = differences(this.expectedBy(process.settings), shown);
     if (wrong.length > 0) judge.fault(`settled, and then: ${wrong.join('; ')}`);
     judge.compareEvents(shown);
     this.compareWorkers(process);
+    this.compareCounts(process);
+    this.compareSettings(process);
+    const { listeners } = controller.full();
+    const unheard = wrongListeners(listeners ?? [], process.settings, shown.keys());
+    if (unheard !== '') judge.fault(unheard);
     const { ok, reason } = supervisor.liveness();
     if (!ok) judge.fault(`not live at the end: ${reason}`);
     for (const { name, lastSyncMs, lastError, isSynced } of providers.statuses()) {
@@ -660,12 +751,20 @@ export class ControlWorld {
       const ageMs = kernel.nowMs - lastSyncMs;
       const ageMsMax = this.shape.waitS * 1000 * (17 / 16) + 5000;
       if (ageMs > ageMsMax) judge.fault(`the sync age is ${Math.round(ageMs)} ms`);
-      if (lastSyncMs > this.consul.lastGoodMs + 50) judge.fault('the sync age is too young');
       if (lastError !== '') judge.fault(`an error is shown still: ${lastError}`);
       if (!isSynced) judge.fault('not synced at the end');
     }
     const { ready, reason: why } = process.upriver.readiness();
     if (!ready || why !== '') judge.fault(`not plainly ready at the end: ${why}`);
+  }
+
+  /** The sync age is that of the last good answer, at any time. */
+  private checkAge(): void {
+    const statuses = this.process?.upriver.providers.statuses() ?? [];
+    for (const { name, lastSyncMs } of statuses) {
+      if (name !== 'consul' || lastSyncMs <= this.consul.lastGoodMs + 50) continue;
+      this.judge.fault('the sync age is too young');
+    }
   }
 
   /** Each worker has exactly what was published. */
@@ -683,6 +782,30 @@ export class ControlWorld {
       if (!isDeepStrictEqual(thread.listeners, full.listeners)) {
         this.judge.fault(`${name} has other listeners than were published`);
       }
+    }
+  }
+
+  /** What runs is what the file says, with the overlay; while that is bad, with a good one before. */
+  private compareSettings({ settings }: SimProcess): void {
+    const file = { path: 'upriver.yaml', text: this.config.whole };
+    const load = (text: string | null): Settings | null => {
+      const kv = text === null ? null : { key: OVERLAY_KEY, text };
+      return loadSettings({ flags: {}, env: {}, file, kv }).settings;
+    };
+    const overlay = this.consul.state.keys.get(OVERLAY_KEY)?.text ?? null;
+    const wanted = load(overlay);
+    const may = wanted === null ? OVERLAYS.map(load) : [wanted];
+    if (may.some((one) => isDeepStrictEqual(one, settings))) return;
+    this.judge.fault('another configuration runs than the file and the overlay say');
+  }
+
+  /** What is in flight in the ledger is what the workers have; that of dead ones is taken back. */
+  private compareCounts({ upriver, threads }: SimProcess): void {
+    for (let slot = 0; slot < SLOTS_LOOKED_AT; slot += 1) {
+      const has = threads.reduce((sum, { inFlight }) => sum + (inFlight.get(slot)?.count ?? 0), 0);
+      const counted = upriver.ledger.inFlight(slot);
+      if (counted === has) continue;
+      this.judge.fault(`slot ${slot} counts ${counted} in flight, and workers have ${has}`);
     }
   }
 

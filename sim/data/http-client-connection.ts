@@ -354,12 +354,8 @@ export class HttpClientConnection implements MessageSink {
     const [first, ...others] = this.open;
     if (first !== undefined) {
       const end = how === 'cut' && this.head === null ? 'gone' : how;
-      // The reset that cuts a later answer may destroy the one before it on the way.
-      const isOverrun = others.some(({ request }) =>
-        request.attempts.some((one) => one.fault !== ''),
-      );
-      const isExpected = end === 'gone' && (this.isClosing || isOverrun);
-      this.ended(first.request, isExpected || (isOverrun && end === 'cut') ? 'unanswered' : end);
+      const isExpected = end === 'gone' && this.isClosing;
+      this.ended(first.request, isExpected ? 'unanswered' : end);
     }
     for (const { request } of others) this.ended(request, 'unanswered');
     this.open.length = 0;

@@ -64,8 +64,8 @@ const rows: readonly Row[] = [
   [
     'a worker that starts again gets no full table',
     'src/supervisor/supervisor.ts',
-    '    if (full !== null) void thread.apply(full);',
-    '    if (full !== null && this.starting !== null) void thread.apply(full);',
+    '    if (full !== null) void thread.apply(full).then(',
+    '    if (full !== null && this.starting !== null) void thread.apply(full).then(',
   ],
   [
     'an endpoint that changed is sent as unchanged',
@@ -88,14 +88,14 @@ const rows: readonly Row[] = [
   [
     "the operator's words are lost in a reload",
     'src/control/controller.ts',
-    '    this.settings = settings;\n    this.publisher.changeListeners();',
-    "    this.settings = settings;\n    this.operator['words'].clear();\n    this.publisher.changeListeners();",
+    '    this.listening.names = names;\n',
+    "    this.listening.names = names;\n    this.operator['words'].clear();\n",
   ],
   [
     'the state file wins over the registry',
     'src/state/warm-table.ts',
-    '    return { ...update, service: withSettings(update.service, kept) };',
-    '    return { ...update, service: { ...withSettings(update.service, kept), endpoints: kept.endpoints } };',
+    '    return { ...update, service: withOrder(update.service, kept) };',
+    '    return { ...update, service: { ...withOrder(update.service, kept), endpoints: kept.endpoints } };',
   ],
   [
     'a state file that is cut is read',
@@ -112,7 +112,7 @@ const rows: readonly Row[] = [
   [
     'the check of an endpoint that moved goes on',
     'src/control/endpoints.ts',
-    '    this.unwatch(checkKey(service, record.endpoint.id));\n',
+    '    this.unwatch(checkKey(service, idOf(record)));\n',
     '',
   ],
   [
@@ -124,8 +124,8 @@ const rows: readonly Row[] = [
   [
     'an ejection has no bound',
     'src/health/ejection.ts',
-    'if (facts.othersWorking === 0 || facts.ejected >= cap) return null;',
-    'if (cap === 0) return null;',
+    '  if (facts.ejected >= cap) {',
+    '  if (cap === 0) {',
   ],
   [
     'what is not resolved is gone',
@@ -136,17 +136,111 @@ const rows: readonly Row[] = [
   [
     'a timer is forgotten at the stop',
     'src/main.ts',
-    '    this.memory.stop();\n    this.awaiting?.cancel();\n',
-    '    this.awaiting?.cancel();\n',
+    '    this.memory.stop();\n    this.certificates.close();\n',
+    '    this.certificates.close();\n',
   ],
   [
     'the sync age is renewed by failures',
-    `${consul}/exchanges.ts`,
+    'src/discovery/exchanges.ts',
     '    this.errors += 1;\n',
     '    this.errors += 1;\n    this.lastSyncMs = this.clock.nowMs();\n',
   ],
 ];
 
-export const controlMutants: readonly Mutant[] = rows.map(([name, file, find, replace]) => {
-  return { name, plane: 'control', file, find, replace };
-});
+/** Of what keeps endpoints while a registry is in doubt. */
+const doubtRows: readonly Row[] = [
+  [
+    'what is held goes too soon',
+    'src/control/guard.ts',
+    '        const untilMs = nowMs + settings.holdMs;',
+    '        const untilMs = nowMs + settings.holdMs / 10;',
+  ],
+  [
+    'what is left out takes its settings along',
+    'src/control/sources.ts',
+    '    const settings = said ?? (isSilent ? (known?.settings ?? null) : null);',
+    '    const settings = isSilent ? said : said;',
+  ],
+  [
+    'a server behind the leader is believed',
+    `${consul}/brake.ts`,
+    '    if (index < this.leaderIndex) return',
+    '    if (index < 0n) return',
+  ],
+  [
+    'a second read that fails counts as the same answer',
+    `${consul}/brake.ts`,
+    '      if (this.isClosed) return;\n      this.hold(first,',
+    "      if (this.isClosed) return;\n      this.options.pass({ ...first, doubt: '', isConfirmed: true });\n      if (why === ' ') this.hold(first,",
+  ],
+  [
+    'a source that has not answered empties the service',
+    'src/control/merge.ts',
+    '    this.keepLeft();\n',
+    '',
+  ],
+  [
+    'a predecessor is forgotten when a provider starts',
+    'src/discovery/provider-set.ts',
+    '      if (hasNamedAll) this.endHandover(running);',
+    '      if (hasNamedAll || inherited.size > 0) this.endHandover(running);',
+  ],
+];
+
+/** Of reloads, listeners, the overlay and workers that die. */
+const changeRows: readonly Row[] = [
+  [
+    'what a reload no longer names is followed on',
+    `${consul}/provider.ts`,
+    '      this.emitRemove(service.source);\n',
+    '',
+  ],
+  [
+    'an overlay that is gone is not undone',
+    `${consul}/kv-watch.ts`,
+    "    if (value === this.last || (value === null && doubt !== '')) return false;",
+    '    if (value === this.last || value === null) return doubt.length < 0;',
+  ],
+  [
+    'listeners are told once',
+    'src/control/publish.ts',
+    '    const listeners = this.haveListenersChanged ? this.nextListeners() : null;',
+    '    const listeners = this.currentVersion === 0 ? this.nextListeners() : null;',
+  ],
+  [
+    'a port that another program has is taken',
+    'src/control/port-claims.ts',
+    '      if (one.holder !== holder) this.tell(one, holder);',
+    "      if (one.holder !== holder) this.tell(one, '');",
+  ],
+  [
+    'a port that was taken is not looked at again',
+    'src/control/port-claims.ts',
+    "      if (holder !== '') this.lookLater(one);",
+    "      if (holder === ' ') this.lookLater(one);",
+  ],
+  [
+    'a worker that died is not replaced',
+    'src/supervisor/supervisor.ts',
+    '    clock.setTimer(waitMs, () => this.replace(seat, buffers));',
+    '    if (waitMs < 0) clock.setTimer(waitMs, () => this.replace(seat, buffers));',
+  ],
+  [
+    'what a dead worker had in flight counts on',
+    'src/ledger/ledger.ts',
+    '      takeBack(this.inFlightCounts, new Int32Array(slab.inFlight));\n',
+    '',
+  ],
+  [
+    'a worker that does not answer is left so',
+    'src/supervisor/supervisor.ts',
+    '    thread.terminate();\n  }\n\n  /** What `done`',
+    '  }\n\n  /** What `done`',
+  ],
+];
+
+export const controlMutants: readonly Mutant[] = [...rows, ...doubtRows, ...changeRows].map(
+  ([name, file, find, replace]) => {
+    return { name, plane: 'control', file, find, replace };
+  },
+);

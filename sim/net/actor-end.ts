@@ -78,11 +78,8 @@ export class ActorEnd implements TcpOwner {
 
   onReadable(): void {
     if (this.isClosed || this.isPaused) return;
-    const { readable } = this.tcp;
-    if (readable > 0) {
-      const bytes = Buffer.allocUnsafe(readable);
-      this.tcp.receive(bytes);
-      this.handler.onBytes(bytes);
+    if (this.tcp.readable > 0) {
+      this.handler.onBytes(this.tcp.receiveAll());
       if (this.isClosed || this.isPaused) return;
     }
     if (this.tcp.isReset) this.wasReset();

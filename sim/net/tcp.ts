@@ -55,8 +55,8 @@ export class TcpEnd {
   }
 
   get latencyMs(): number {
-    const [least, most] = this.weather.latencyMs;
-    return this.chance.between(least, most);
+    const { latencyMs } = this.weather;
+    return this.chance.between(latencyMs[0], latencyMs[1]);
   }
 
   /** Hands bytes to the system, which copies them; returns how many it took, or -1: it is reset. */
@@ -69,8 +69,24 @@ export class TcpEnd {
       this.isShort = true;
       if (count < room) this.wakeLater();
     }
-    if (count > 0) this.dispatch(Buffer.from(bytes.subarray(0, count)));
+    if (count > 0) {
+      const copy = Buffer.allocUnsafe(count);
+      bytes.copy(copy, 0, 0, count);
+      this.dispatch(copy);
+    }
     return count;
+  }
+
+  /** Takes all bytes that have arrived; they are the caller's. */
+  receiveAll(): Buffer {
+    const { pieces, offset, readable } = this;
+    let all = pieces[0]!;
+    if (pieces.length > 1) all = Buffer.concat(pieces);
+    pieces.length = 0;
+    this.offset = 0;
+    this.readable = 0;
+    this.peer!.wasRead(readable);
+    return offset === 0 ? all : all.subarray(offset);
   }
 
   /** Takes bytes that have arrived, as many as fit; returns how many. */
@@ -134,7 +150,8 @@ export class TcpEnd {
   private dispatch(bytes: Buffer): void {
     this.unread += bytes.length;
     const isSplit = bytes.length > 1 && this.chance.happens(this.weather.splitShare);
-    const cuts = isSplit ? this.chance.int(1, Math.min(PIECES_MAX, bytes.length) - 1) : 0;
+    if (!isSplit) return this.sendPiece(bytes);
+    const cuts = this.chance.int(1, Math.min(PIECES_MAX, bytes.length) - 1);
     let start = 0;
     for (let i = 0; i < cuts && start < bytes.length - 1; i += 1) {
       const end = this.chance.int(start + 1, bytes.length - 1);
@@ -145,14 +162,21 @@ export class TcpEnd {
   }
 
   private sendPiece(piece: Buffer): void {
-    this.arriveLater(() => this.peer!.arrived(piece));
+    const { flight } = this;
+    this.kernel.at(this.nextArrivalMs(), () => {
+      if (this.flight === flight) this.peer!.arrived(piece);
+    });
+  }
+
+  private nextArrivalMs(): number {
+    this.lastArrivalMs = Math.max(this.kernel.nowMs + this.latencyMs, this.lastArrivalMs);
+    return this.lastArrivalMs;
   }
 
   /** Calls `run` after the latency, and after whatever was sent before; not if it is lost. */
   private arriveLater(run: () => void): void {
     const { flight } = this;
-    this.lastArrivalMs = Math.max(this.kernel.nowMs + this.latencyMs, this.lastArrivalMs);
-    this.kernel.at(this.lastArrivalMs, () => {
+    this.kernel.at(this.nextArrivalMs(), () => {
       if (this.flight === flight) run();
     });
   }

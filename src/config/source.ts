@@ -2,7 +2,7 @@
 // the overlay in the registry when it is told. A configuration with problems is refused as a whole;
 // the one that runs stays. While the overlay is bad the file counts with the last good overlay.
 import { createHash } from 'node:crypto';
-import { type FSWatcher, watch } from 'node:fs';
+import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
@@ -12,7 +12,7 @@ import { BOUNDS } from '../model/bounds.ts';
 import type { Settings } from '../model/settings.ts';
 import type { Environment } from './environment.ts';
 import type { RunFlags } from './flags.ts';
-import { type LoadResult, loadSettings } from './load.ts';
+import { type LoadInput, type LoadResult, loadSettings } from './load.ts';
 import { loadInThread } from './load-thread.ts';
 import { formatProblem, type Problem } from './problem.ts';
 
@@ -20,6 +20,27 @@ import { formatProblem, type Problem } from './problem.ts';
 const SETTLE_MS = 50;
 /** What is read in some ten milliseconds, and not worth a thread. */
 const INLINE_CHARS = 8 * 1024;
+
+/** What the configuration reaches the outside by. */
+export interface ConfigDoor {
+  /** The text of a file. Throws where it can't be read. */
+  readonly read: (path: string) => string;
+  /** Calls back whenever something in the folder changes. Throws where it can't be watched. */
+  readonly watch: (folder: string, on: WatchEvents) => { close(): void };
+  /** As loadSettings, while the process does other work. */
+  readonly loadLarge: (input: LoadInput) => Promise<LoadResult>;
+}
+
+interface WatchEvents {
+  readonly onChange: () => void;
+  readonly onError: (error: Error) => void;
+}
+
+const nodeDoor: ConfigDoor = {
+  read: readConfigFile,
+  watch: (folder, { onChange, onError }) => watch(folder, onChange).on('error', onError),
+  loadLarge: loadInThread,
+};
 
 export interface ConfigSourceOptions {
   readonly flags: RunFlags;
@@ -32,6 +53,8 @@ export interface ConfigSourceOptions {
   readonly vet?: (settings: Settings) => readonly Problem[];
   /** A configuration without problems that differs from the last. */
   readonly onSettings: (settings: Settings, why: string) => void;
+  /** Node's own unless given. */
+  readonly door?: ConfigDoor;
 }
 
 interface Overlay {
@@ -61,7 +84,8 @@ export interface ConfigStatus {
 
 export class ConfigSource {
   private readonly options: ConfigSourceOptions;
-  private watcher: FSWatcher | null = null;
+  private readonly door: ConfigDoor;
+  private watcher: { close(): void } | null = null;
   private settling: Timer | null = null;
   /** The overlay as the registry has it, good or not. */
   private kv: Overlay | null = null;
@@ -76,6 +100,7 @@ export class ConfigSource {
 
   constructor(options: ConfigSourceOptions) {
     this.options = options;
+    this.door = options.door ?? nodeDoor;
   }
 
   get status(): ConfigStatus {
@@ -95,18 +120,22 @@ export class ConfigSource {
     return result;
   }
 
-  /** Begins to watch the file. Its folder is watched: editors and mounts replace the file itself. */
+  /**
+   * Begins to watch the file. Its folder is watched: editors and mounts replace the file itself. It is
+   * read again at once, since it may have changed after it was read first.
+   */
   watch(): void {
     const { path, log } = this.options;
     if (path === '') return;
     try {
-      this.watcher = watch(dirname(path), () => this.settle());
-      this.watcher.on('error', (error) =>
-        log.warn({ err: messageOf(error) }, 'config watch ended'),
-      );
+      this.watcher = this.door.watch(dirname(path), {
+        onChange: () => this.settle(),
+        onError: (error) => log.warn({ err: messageOf(error) }, 'config watch ended'),
+      });
     } catch (error) {
       log.warn({ err: messageOf(error) }, `can't watch ${dirname(path)}; SIGHUP still reloads`);
     }
+    this.settle();
   }
 
   /** The overlay in the registry is this text now; null when it is gone. */
@@ -157,7 +186,7 @@ export class ConfigSource {
     const length = sources.file.length + (sources.kv?.text.length ?? 0);
     if (length <= INLINE_CHARS) return then(loadSettings(input), attempt);
     this.isLoading = true;
-    void loadInThread(input).then((result) => {
+    void this.door.loadLarge(input).then((result) => {
       this.isLoading = false;
       if (this.isClosed) return;
       then(result, attempt);
@@ -210,7 +239,7 @@ export class ConfigSource {
   private readFile(): { text: string } | { problem: Problem } {
     const { path } = this.options;
     try {
-      return { text: path === '' ? '' : readConfigFile(path) };
+      return { text: path === '' ? '' : this.door.read(path) };
     } catch (error) {
       return { problem: { where: path, key: '', message: messageOf(error) } };
     }

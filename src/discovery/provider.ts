@@ -67,6 +67,8 @@ export interface ProviderStatus {
   /** Where it asks now: the agent's address. */
   readonly address: string;
   readonly watches: number;
+  /** After an outage: what it does not name may be yet to register again. */
+  readonly isInDoubt?: boolean;
   /** How often a second read confirmed an answer, contradicted it, or could not be had. */
   readonly secondReads?: Readonly<Record<string, number>>;
 }

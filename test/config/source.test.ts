@@ -31,6 +31,7 @@ beforeEach(() => {
   applied = [];
   errors = [];
   infos = [];
+  duringStart = () => {};
 });
 afterEach(() => {
   source.close();
@@ -53,10 +54,20 @@ function openAt(file: string, flags = {}): void {
     onSettings: (settings, why) => applied.push({ settings, why }),
   });
   source.loadFirst();
+  duringStart();
   source.watch();
 }
 
+/** What happens between the first reading and the watch: a start takes its time. */
+let duringStart: () => void;
+
 const workers = () => applied.map(({ settings }) => settings.workers);
+
+it('sees what was changed while the process started', async () => {
+  duringStart = () => writeFileSync(path, 'workers: 3');
+  open('workers: 2');
+  await expect.poll(workers).toEqual([3]);
+});
 
 describe('a file that changes', () => {
   it('is applied when it is written', async () => {

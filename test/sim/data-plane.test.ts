@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { runWorld } from '../../sim/data/world.ts';
 import { Trace } from '../../sim/kernel/trace.ts';
+import { controlMutants } from '../../sim/mutants/control-mutants.ts';
 import { dataMutants } from '../../sim/mutants/data-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 
@@ -46,6 +47,9 @@ describe('a world of the data plane', () => {
   });
 });
 
-it.each(dataMutants)('the fault "$name" can be put into the sources', (mutant) => {
-  expect(mutated(mutant)).toContain(mutant.replace);
-});
+it.each([...dataMutants, ...controlMutants])(
+  'the fault "$name" can be put into the sources',
+  (mutant) => {
+    expect(mutated(mutant)).toContain(mutant.replace);
+  },
+);

@@ -22,6 +22,7 @@ const PLAIN_DEADLINE_MS = 10_000;
  * sleep through every change: the first wait after a pause is a short one.
  */
 const WAIT_AFTER_PAUSE_MS = 1000;
+const BROKEN = 'first answer after an outage: a connection broke';
 const BURST = 2;
 /** Questions a second, in the long run, whose answers change nothing. */
 const RATE_PER_SECOND = 5;
@@ -143,8 +144,7 @@ export class BlockingQuery<T> {
     const { address } = client;
     const breaks = client.breaksOf(address);
     if (address !== this.address && this.address !== '') this.breakOff(`${address} answers now`);
-    else if (this.index > 0n && breaks !== this.breaks)
-      this.breakOff('first answer after an outage: a connection broke');
+    else if (this.index > 0n && breaks !== this.breaks) this.breakOff(BROKEN);
     this.address = address;
     this.breaks = breaks;
     const waitMs = hasPaused ? Math.min(context.waitMs, WAIT_AFTER_PAUSE_MS) : context.waitMs;
@@ -165,16 +165,19 @@ export class BlockingQuery<T> {
     const index = answer.index < 1n ? 1n : answer.index;
     const isBackwards = hasWaited && index < this.index;
     const change = this.lastIndex === 0n ? `index ${index}` : `index ${this.lastIndex} -> ${index}`;
+    // Who answers may have begun anew since the question was asked.
+    const isBroken = hasWaited && this.breaks !== this.breaksNow;
     if (isBackwards) this.breakOff(`${change} went backwards`);
+    else if (isBroken) this.breakOff(BROKEN);
     else if (hasWaited) this.break = '';
     const doubt = answer.doubt || this.break;
     const isFirst = this.lastIndex === 0n;
-    this.index = isBackwards ? 0n : index;
+    this.index = isBackwards || isBroken ? 0n : index;
     this.lastIndex = index;
     this.backoff.reset();
     const { receivedMs } = answer;
     const sent = { index: answer.index, receivedMs };
-    const isFresh = isBackwards || !hasWaited;
+    const isFresh = isBackwards || isBroken || !hasWaited;
     // After an outage no second read knows better, whatever else is doubtful.
     const doubtKind = isBackwards ? 'fall' : this.break !== '' ? 'outage' : 'answer';
     // After a break nothing is news: a registry whose index falls again and again would have us
@@ -206,6 +209,10 @@ export class BlockingQuery<T> {
     void context.client.failOver(this.address, failure);
     // The jitter comes on top, so that those who were sent away together don't come together.
     await this.pause(failure.retryAfterMs + this.backoff.nextMs());
+  }
+
+  private get breaksNow(): number {
+    return this.options.context.client.breaksOf(this.address);
   }
 
   private breakOff(why: string): void {

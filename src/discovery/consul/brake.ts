@@ -89,7 +89,7 @@ export class Brake {
   take(given: Health): boolean {
     this.epoch = this.currentEpoch;
     if (this.isAsking) {
-      this.latest = given;
+      this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);
       return true;
     }
     const health = { ...given, doubt: this.withoutUsual(given.doubt) };
@@ -241,6 +241,16 @@ export class Brake {
     const doubt = 'first answer after an outage: a connection broke';
     this.options.pass({ ...second, change: 'asked again', doubt, doubtKind: 'outage' });
   }
+}
+
+/** An answer in the place of one that was not looked at: what was doubtful then is so still. */
+function withDoubtOf(before: Health, given: Health): Health {
+  if (before.doubt === '') return given;
+  if (given.doubt === '') {
+    const { doubt, doubtKind = 'answer' } = before;
+    return { ...given, doubt, doubtKind };
+  }
+  return before.doubtKind === 'outage' ? { ...given, doubtKind: 'outage' } : given;
 }
 
 /** Which of these ids the answer leaves out. */

@@ -144,6 +144,7 @@ export class ConsulProvider implements Provider {
       lastError: this.exchanges.lastError,
       address: this.client.address,
       secondReads: this.exchanges.secondReads,
+      isInDoubt: this.options.clock.nowMs() < this.doubtfulUntilMs,
       watches: direct + this.catalogs.size + wide,
     };
   }

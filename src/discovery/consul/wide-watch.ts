@@ -210,7 +210,8 @@ export class WideWatch {
       follower.nodes = nodesOf(entries);
       follower.backoff.reset();
       exchanges.answered(follower.service.label, context.client.address);
-      const broken = doubt || this.brokenBy;
+      // A break while it was fetched, which may be over: it is fetched again for that.
+      const broken = doubt || follower.doubt || this.brokenBy;
       const why = answer.doubt || broken;
       const doubtKind = broken === '' ? 'answer' : 'outage';
       const { receivedMs } = answer;

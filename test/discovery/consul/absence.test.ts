@@ -19,7 +19,12 @@ class Agent {
   /** Paths without a query -> the body; without one it answers 500. */
   readonly bodies = new Map<string, unknown>();
   isDown = false;
+  /** Questions about services are answered when `release` is called. */
+  isHolding = false;
+  private index = 5;
   private readonly open = new Set<(error: Error) => void>();
+  private readonly waiting = new Set<() => void>();
+  private readonly held: (() => void)[] = [];
 
   get({ path, signal }: ConsulRequest): Promise<ConsulResponse> {
     const { pathname, searchParams } = new URL(path, 'http://agent');
@@ -28,8 +33,23 @@ class Agent {
     return new Promise((resolve, reject) => {
       this.open.add(reject);
       signal.addEventListener('abort', () => reject(new Error('aborted')));
-      clock.setTimer(waitMs, () => resolve(this.answer(pathname)));
+      const answer = () => resolve(this.answer(pathname));
+      if (waitMs > 0) this.waiting.add(answer);
+      if (this.isHolding && pathname.startsWith('/v1/health/service/')) this.held.push(answer);
+      else clock.setTimer(waitMs, answer);
     });
+  }
+
+  /** Something changes: those who wait are answered. */
+  change(): void {
+    this.index += 1;
+    for (const answer of this.waiting) answer();
+    this.waiting.clear();
+  }
+
+  release(): void {
+    this.isHolding = false;
+    for (const answer of this.held.splice(0)) answer();
   }
 
   /** All connections break. */
@@ -43,7 +63,7 @@ class Agent {
     const bytes = Buffer.from(JSON.stringify(body ?? 'rpc error'));
     return {
       status: body === undefined ? 500 : 200,
-      headers: { 'x-consul-index': '5', 'x-consul-knownleader': 'true' },
+      headers: { 'x-consul-index': `${this.index}`, 'x-consul-knownleader': 'true' },
       body: (async function* () {
         yield bytes;
       })(),
@@ -71,8 +91,8 @@ async function pass(ms: number): Promise<void> {
   }
 }
 
-function start(options: { selfDescribed?: boolean; known?: Known } = {}): void {
-  const { selfDescribed = true, known = { endpoints: [], isHeld: false } } = options;
+function start(options: { selfDescribed?: boolean; known?: Known; directMax?: number } = {}): void {
+  const { selfDescribed = true, known = { endpoints: [], isHeld: false }, directMax } = options;
   provider = new ConsulProvider({
     settings: consulSettings('http://agent', { selfDescribed }),
     clock,
@@ -81,6 +101,7 @@ function start(options: { selfDescribed?: boolean; known?: Known } = {}): void {
     log: keepingLogger().log,
     resolve: () => Promise.reject(new Error('no names')),
     known: () => known,
+    ...(directMax === undefined ? {} : { directMax }),
     open: () => ({
       to: () => ({ get: (request) => agent.get(request), recycle: () => {} }),
       isMultiplexed: () => false,
@@ -135,6 +156,14 @@ describe('a provider in the place of another', () => {
     expect(provider.hasNamedAll()).toBe(false);
     await pass(500);
     expect(provider.hasNamedAll()).toBe(true);
+  });
+
+  it('says itself that it is in doubt, to who comes after it', async () => {
+    start({ known: { endpoints: [], isHeld: true } });
+    await pass(119_500);
+    expect(provider.status().isInDoubt).toBe(true);
+    await pass(500);
+    expect(provider.status().isInDoubt).toBe(false);
   });
 
   it('waits while the catalog fails, and two minutes from when it is back', async () => {
@@ -194,4 +223,30 @@ describe('a service that describes itself by Meta', () => {
     await pass(110_000);
     expect(isFollowed()).toBe(true);
   });
+});
+
+it('doubts what was fetched while the connections of the wide questions broke', async () => {
+  const web = {
+    Node: { Node: 'n', Address: '10.0.0.1' },
+    Service: { ID: 'a', Service: 'web', Port: 80 },
+  };
+  agent.bodies.set('/v1/health/service/web', [web]);
+  for (const state of ['passing', 'warning', 'critical']) {
+    agent.bodies.set(`/v1/health/state/${state}`, []);
+  }
+  agent.bodies.set('/v1/catalog/services', { web: [] });
+  start({ selfDescribed: false, directMax: 0 });
+  await pass(2000);
+  expect(receiver.ids('web')).toEqual(['n/a']);
+  // It is fetched again, and meanwhile the registry begins anew and answers the wide questions.
+  agent.isHolding = true;
+  agent.bodies.set('/v1/catalog/services', { web: ['new'] });
+  agent.change();
+  await settle();
+  agent.cut();
+  await pass(1000);
+  agent.bodies.set('/v1/health/service/web', []);
+  agent.release();
+  await settle();
+  expect(receiver.last('web')!.service).toMatchObject({ endpoints: [], isLasting: true });
 });

@@ -73,6 +73,48 @@ describe('the index', () => {
     expect(doubts(run)).toEqual(['', '']);
   });
 
+  it('is not used, nor the answer believed, when another connection broke meanwhile', async () => {
+    let isBroken = false;
+    const client = {
+      address: 'a',
+      breaksOf: () => (isBroken ? 1 : 0),
+      onTokenChange: new Set(),
+      getFrom: (_: string, { query }: { query: Record<string, string> }) => {
+        asked.push(query.index ?? '');
+        if (asked.length > 3) return new Promise(() => {});
+        isBroken = asked.length === 2;
+        const index = BigInt(40 + asked.length);
+        return Promise.resolve({ index, body: [], doubt: '', receivedMs: 0, bodyBytes: 2 });
+      },
+    } as unknown as ConsulClient;
+    const asked: string[] = [];
+    const answers: QueryAnswer<readonly object[]>[] = [];
+    const query = new BlockingQuery({
+      context: {
+        ...{ client, clock: fastClock(FACTOR), random: () => 0.5 },
+        ...{ log: keepingLogger().log, waitMs: 60_000 },
+      },
+      ...{ path: '/v1/health/service/web', query: {}, onError: () => {} },
+      decode: (body) => listOf(body),
+      onAnswer: (one) => {
+        answers.push(one);
+        return true;
+      },
+    });
+    ends.push(() => query.stop());
+    query.start();
+    await untilTrue(
+      () => asked.length === 4,
+      () => asked.join(),
+    );
+    expect(asked.slice(0, 3)).toEqual(['', '41', '']);
+    const broke = 'first answer after an outage: a connection broke';
+    expect(answers.slice(0, 2).map(({ doubt, isFresh }) => [doubt, isFresh])).toEqual([
+      ['', true],
+      [broke, true],
+    ]);
+  });
+
   it('survives beyond 2^53', async () => {
     const run = await follow([{ index: '18446744073709551615' }]);
     await run.agent.askedTimes(2);

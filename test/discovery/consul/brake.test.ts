@@ -160,6 +160,26 @@ describe('the brake', () => {
     expect(asked()).toBe(0);
   });
 
+  it.each([
+    ['', 'answer'],
+    ['no known leader', 'answer'],
+    ['index 9 -> 3 went backwards', 'fall'],
+  ] as const)(
+    'does not forget a doubt while it asks, when then comes "%s"',
+    async (doubt, kind) => {
+      const { take, second, last, passed } = make('abcd');
+      take('a');
+      take('', { doubt: 'first answer after an outage', doubtKind: 'outage' });
+      take('b', { doubt, doubtKind: kind });
+      await second({ body: entries('abcd') });
+      expect(last()).toMatchObject({ ids: 'b', isConfirmed: false });
+      expect(passed.at(-1)).toMatchObject({
+        doubt: doubt || 'first answer after an outage',
+        doubtKind: 'outage',
+      });
+    },
+  );
+
   it('keeps what a second read has, and says so', async () => {
     const { take, second, last, results } = make('abcd');
     take('a');
