@@ -466,7 +466,10 @@ export class ControlWorld {
       case 'reload':
         this.reloadedMs = nowMs;
         this.config.write(universe.configText(step.variant, this.shape));
-        if (step.atMs % 3 === 0) this.process?.config.reload('SIGHUP');
+        // Who sends a signal has written the file by then.
+        if (step.atMs % 3 === 0) {
+          kernel.after(40, () => this.process?.config.reload('SIGHUP'));
+        }
         return this.noteConfig();
       case 'name':
         this.isNameGone = step.isGone;
