@@ -20,7 +20,7 @@ const LOOK_MS = 50;
 const WARM_UP_PAGES = 3;
 const FULL = { rounds: 3, seconds: 4, deadEndpoints: 10_000, connectionsMax: 10_000 };
 /** The pages weigh less, and there are fewer places to take. */
-const SHORT = { rounds: 2, seconds: 1, deadEndpoints: 2000, connectionsMax: 1000 };
+const SHORT = { rounds: 1, seconds: 1, deadEndpoints: 2000, connectionsMax: 1000 };
 
 const { values } = parseArgs({
   options: {
@@ -40,7 +40,10 @@ const results: Result[] = [];
 let stage: Stage | null = null;
 try {
   for (const row of chosen) {
-    stage ??= await setStage(plan);
+    if (stage === null) {
+      stage = await setStage(plan);
+      await warmUp(victimOf(row, stage.target), stage.target);
+    }
     results.push(await attack(row, stage));
     if (values.short) continue;
     // Each meets a fresh one: what an attack leaves behind is not the next one's.
@@ -58,7 +61,6 @@ process.exitCode = broken.length === 0 ? 0 : 1;
 
 async function attack(row: Row, { pid, target }: Stage): Promise<Result> {
   const victim = victimOf(row, target);
-  await warmUp(victim, target);
   const baseBytes = residentBytes(pid);
   let peakBytes = baseBytes;
   const looking = setInterval(() => {

@@ -58,6 +58,7 @@ export class Outbox {
 
   /** One part to each in turn, a few in all; then other work of the thread has its turn. */
   private readonly pump = (): void => {
+    const beganMs = performance.now();
     for (let i = 0; i < PARTS_A_TURN && this.ready.length > 0; i += 1) {
       const sending = this.ready.shift()!;
       const { response, body, connection } = sending;
@@ -68,7 +69,8 @@ export class Outbox {
       if (sending.sent >= body.list.length) response.end();
       else if (isTaken) this.ready.push(sending);
     }
-    if (this.ready.length > 0) setImmediate(this.pump);
+    // Half of the thread at the most: a health check must not wait behind hundreds of pages.
+    if (this.ready.length > 0) setTimeout(this.pump, Math.ceil(performance.now() - beganMs));
   };
 
   private hold(connection: Connection, body: Parts): boolean {

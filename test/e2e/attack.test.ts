@@ -22,7 +22,7 @@ describe('attacks', () => {
     await promisify(execFile)(process.execPath, args).catch(() => {});
     // Written by the program.
     results = JSON.parse(readFileSync(json, 'utf8')) as Result[];
-  }, 180_000);
+  }, 240_000);
 
   it.each(rows.map((row) => [row.name, row] as const))('%s is measured', (name, row) => {
     const result = results.find((one) => one.row.name === name);
