@@ -1,13 +1,13 @@
 // Follows the keys below a prefix by the v2 API: lists them with the quorum's word, then waits for
 // one event after the other from behind the index of the list. It never ends by itself.
 // The store keeps its last 1000 events, those of other keys among them: who asks for an older one
-// (error 401) lists anew. It lists anew after any break as well, and from time to time: a wait is
-// answered by its member alone, also by one that has lost the others or was restarted empty, and is
-// silent then.
+// (error 401) lists anew. After a break the next member goes on from the same index, and soon lists
+// anew; it lists from time to time as well: a wait is answered by its member alone, also by one that
+// has lost the others or was restarted empty, and is silent then.
 
 import { BOUNDS } from '../../model/bounds.ts';
 import type { Asking, V2Answer } from './client.ts';
-import { EtcdError } from './error.ts';
+import { EtcdError, HISTORY_LOST, NO_API } from './error.ts';
 import { Pace } from './pace.ts';
 import { clusterOf, indexOf, readEvent, readTree, tooMany, type V2Event } from './v2-messages.ts';
 import type { EtcdContext, EtcdWatch, Step, WatchEvents } from './watch.ts';
@@ -16,6 +16,17 @@ import type { EtcdContext, EtcdWatch, Step, WatchEvents } from './watch.ts';
 const ANSWER_MS_MAX = 5000;
 /** How long events are followed until the next list, and up to half as long more. */
 const ROUND_MS = 20_000;
+/** ... after a break: while members elect a leader no list is answered, but events may be. */
+const RESUME_MS = 1500;
+
+/** Failures of a connection or a member, after which another one may go on from the same index. */
+const isResumable = (error: unknown): boolean =>
+  error instanceof EtcdError && !NO_SEQUEL.has(error.code);
+
+/** Codes of what says that there is no going on. */
+const NO_SEQUEL: ReadonlySet<string> = new Set([
+  ...[HISTORY_LOST, NO_API, 'cluster', 'index', 'not-an-event', 'too-large', 'timeout'],
+]);
 
 export class V2Watch implements EtcdWatch {
   private readonly context: EtcdContext;
@@ -27,6 +38,8 @@ export class V2Watch implements EtcdWatch {
   private clusterId = '';
   /** Of the last event or list. */
   private index = 0;
+  /** A wait broke: the next member is asked to go on before anything is listed. */
+  private mayResume = false;
 
   constructor(context: EtcdContext, events: WatchEvents) {
     this.context = context;
@@ -51,6 +64,7 @@ export class V2Watch implements EtcdWatch {
       try {
         await this.round({ address, deadlineMs: ANSWER_MS_MAX, signal });
       } catch (error) {
+        this.mayResume = !this.mayResume && this.index > 0 && isResumable(error);
         if (!this.isStopped) await this.pace.failed(error, address, signal);
       }
     }
@@ -59,17 +73,19 @@ export class V2Watch implements EtcdWatch {
   /** A list, and the events after it for a while. */
   private async round(asking: Asking): Promise<void> {
     const { clock, random } = this.context;
-    await this.list(asking);
-    const untilMs = clock.nowMs() + ROUND_MS * (1 + random() / 2);
+    const isResumed = this.mayResume;
+    if (!isResumed) await this.list(asking);
+    const untilMs = clock.nowMs() + (isResumed ? RESUME_MS : ROUND_MS) * (1 + random() / 2);
     while (!asking.signal.aborted) {
       const leftMs = untilMs - clock.nowMs();
-      if (leftMs <= 0) return;
+      if (leftMs <= 0) break;
       const answer = await this.next({ ...asking, deadlineMs: leftMs, mayBeQuiet: true });
-      if (answer === null || asking.signal.aborted) return;
+      if (answer === null || asking.signal.aborted) break;
       this.pace.answered(asking.address);
       this.pace.settled();
       this.take(answer);
     }
+    this.mayResume = false;
   }
 
   private async list(asking: Asking): Promise<void> {

@@ -183,7 +183,7 @@ describe('the watch of v2', () => {
     let now = list(10, 'web/a', 'web/b');
     const one = await follow(script(() => now, new Error('reset'), new Error('reset')));
     now = answer;
-    await one.pass(1000);
+    await one.pass(4000);
     expect(one.listings.some((listing) => listing.doubt === doubt)).toBe(true);
   });
 
@@ -213,6 +213,28 @@ describe('the watch of v2', () => {
     expect(one.keys()).toEqual(['web/a']);
   });
 
+  it('goes on at the next member from the same index, and lists a little later', async () => {
+    const next = event('set', node('web/b', 12), 12);
+    let isElecting = false;
+    const waits = [new Error('reset'), next];
+    const one = await follow(({ query }) => {
+      if (query.has('wait')) {
+        isElecting = true;
+        return waits.shift() ?? null;
+      }
+      // While the members elect a leader a list is answered by none.
+      return isElecting ? null : list(10, 'web/a');
+    });
+    await one.pass(200);
+    expect(one.keys()).toEqual(['web/a', 'web/b']);
+    expect(one.waits()).toEqual(['11', '11', '13']);
+    expect(one.listings).toHaveLength(1);
+    isElecting = false;
+    await one.pass(2500);
+    expect(one.listings).toHaveLength(2);
+    expect(one.errors).toEqual(['failed: reset']);
+  });
+
   it('says what to do where there is no v2 API', async () => {
     const one = await follow(() => ({ status: 404, body: '404 page not found\n' }));
     expect(one.errors[0]).toMatch(/^no-api: has no v2 API .*--enable-v2/);
@@ -222,7 +244,7 @@ describe('the watch of v2', () => {
     const many = Array.from({ length: 50_001 }, (_, i) => `web/${i}`);
     const lists = [list(10, 'web/a')];
     const one = await follow(script(() => lists.shift() ?? list(20, ...many), new Error('reset')));
-    await one.pass(300);
+    await one.pass(2500);
     expect(one.errors.at(-1)).toContain('too-large: more keys and directories than are taken');
     expect(one.keys()).toEqual(['web/a']);
   });
