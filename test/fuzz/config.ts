@@ -99,7 +99,7 @@ function load(text: string, kv: string | null) {
   return result;
 }
 
-/** What an overlay must leave as the file has it. */
+/** What an overlay must leave as the file has it; which listeners are its own, is known by them. */
 function guarded({ services: _, routers: __, overlayListeners: ___, ...rest }: Settings) {
   return rest;
 }

@@ -226,6 +226,8 @@ export class ConsulProvider implements Provider {
       log,
       source,
       tagPrefix: settings.tagPrefix,
+      listenAllow: settings.listenAllow,
+      hasDeclaredChecks: settings.declaredChecks,
       onUpdate: (update) => this.onUpdate?.(update),
       brake: {
         random: this.options.random,

@@ -3,6 +3,8 @@
 // one odd instance is left out, and spoils nothing for the others.
 import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
+import type { HealthCheck } from '../../model/service.ts';
+import { type DeclaredCheck, declaredCheck } from '../declared-check.ts';
 import { ownWeight, WEIGHT_MAX } from '../self-description.ts';
 import { ConsulError } from './answer.ts';
 import type { Check, Entry } from './entry.ts';
@@ -18,10 +20,15 @@ export interface Instance {
   readonly weight: number;
   readonly status: RegistryStatus;
   readonly statusText: string;
+  /** The active check that it declares. */
+  readonly check?: HealthCheck;
   readonly tags?: readonly string[];
 }
 
 const TEXT_MAX = 200;
+/** Entries that are no instances: so many are named. */
+const UNFIT_MAX = 10;
+const SHOWN_MAX = 100;
 /** Tags that are kept of an instance, and their length. */
 const TAGS_MAX = 16;
 const TAG_MAX = 64;
@@ -77,6 +84,57 @@ function idOf(entry: Entry): string | null {
   return instanceOf(entry, '')?.id ?? null;
 }
 
+/** Why an entry is no instance that could get a request; '' where it is one. */
+export function unfitness({ Node, Service }: Entry): string {
+  if (textOf(Service?.ID) === '') return 'it has no id';
+  if (hostOf(Service?.Address) === '' && hostOf(Node?.Address) === '') return 'it has no address';
+  return isPort(Service?.Port) ? '' : `port ${shown(Service?.Port)}: expected 1 to 65535`;
+}
+
+/** What is wrong with entries that are left out, each named; the first of them. */
+export function unfitEntries(entries: readonly Entry[]): string[] {
+  const found: string[] = [];
+  for (const entry of entries) {
+    if (found.length >= UNFIT_MAX) break;
+    const why = unfitness(entry);
+    if (why !== '') found.push(`instance ${shown(entry.Service?.ID)} is left out: ${why}`);
+  }
+  return found;
+}
+
+const declared = new WeakMap<Entry, DeclaredCheck>();
+
+function declaredOf(entry: Entry): DeclaredCheck {
+  let known = declared.get(entry);
+  if (known === undefined) {
+    known = declaredCheck(entry.Service?.Meta);
+    declared.set(entry, known);
+  }
+  return known;
+}
+
+/** What is wrong with the checks that entries declare: each once, with the first that says so. */
+export function checkProblems(entries: readonly Entry[]): string[] {
+  const whose = new Map<string, string[]>();
+  for (const entry of entries) {
+    for (const problem of declaredOf(entry).problems) {
+      const ids = whose.get(problem) ?? [];
+      whose.set(problem, [...ids, shown(entry.Service?.ID)]);
+    }
+  }
+  return [...whose].slice(0, UNFIT_MAX).map(([problem, [first, ...others]]) => {
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `instance ${first}${more}: Meta ${problem}`;
+  });
+}
+
+/** Foreign data in a message. */
+function shown(value: unknown): string {
+  if (typeof value !== 'string' && typeof value !== 'number') return 'none';
+  const text = String(value);
+  return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
+}
+
 function instanceOf(entry: Entry, prefix: string): Instance | null {
   const { Node, Service, Checks } = entry;
   const host = hostOf(Service?.Address) || hostOf(Node?.Address);
@@ -89,7 +147,12 @@ function instanceOf(entry: Entry, prefix: string): Instance | null {
   const id = `${textOf(Node?.Node)}/${serviceId}`;
   const tags = tagsOf(Service?.Tags);
   const instance = { id, host, port, weight, status, statusText: text };
-  return tags.length === 0 ? instance : { ...instance, tags };
+  const { check } = declaredOf(entry);
+  return {
+    ...instance,
+    ...(tags.length === 0 ? {} : { tags }),
+    ...(check === null ? {} : { check }),
+  };
 }
 
 /** Tags that are short, and settings of ours not among them: they say what the instance is. */

@@ -55,6 +55,49 @@ const held: Endpoint = {
   status: 'passing',
 };
 
+describe('an instance that can not get a request', () => {
+  it('is named with its fault, has no word in the settings, and spoils nothing else', () => {
+    const { take, receiver } = make();
+    const wishing = (listen: string) => ({ Tags: [`upriver.listen=${listen}`] });
+    take([
+      at('good', '10.0.0.1', wishing('8000')),
+      at('a', '10.0.0.2', { ...wishing('9000'), Port: 0 }),
+      at('b', '', { ...wishing('9000') }),
+      at('c', '10.0.0.4', { ...wishing('9000'), Port: 'x' as never }),
+    ]);
+    expect(receiver.ids('web')).toEqual(['n/good']);
+    expect(receiver.last('web')!.service).toMatchObject({
+      settings: { listen: '8000' },
+      problems: [
+        'instance a is left out: port 0: expected 1 to 65535',
+        'instance b is left out: it has no address',
+        'instance c is left out: port x: expected 1 to 65535',
+      ],
+    });
+  });
+});
+
+describe('instances that declare checks', () => {
+  it('have them, and what is wrong is told once for all who say it', () => {
+    const { take, receiver } = make();
+    const declare = (Meta: Record<string, string>) => ({ Meta });
+    take([
+      at('a', '10.0.0.1', declare({ check_http: '/up', check_interval: 'soon' })),
+      at('b', '10.0.0.2', declare({ check_script: 'x' })),
+      at('c', '10.0.0.3', declare({ check_script: 'y' })),
+      at('d', '10.0.0.4'),
+    ]);
+    expect(receiver.endpoints('web').map(({ check }) => check?.path)).toEqual([
+      '/up',
+      ...[undefined, undefined, undefined],
+    ]);
+    expect(receiver.last('web')!.service.problems).toEqual([
+      "instance a: Meta check_interval 'soon': expected a duration such as 10s, from 1s to 1h",
+      "instance b and 1 more: Meta check_script can't be run from here: no check is made of it",
+    ]);
+  });
+});
+
 describe('a followed service', () => {
   it('says what it was told, with cause, doubt and time', () => {
     const { take, receiver, service } = make();
