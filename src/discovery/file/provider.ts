@@ -17,8 +17,10 @@ import type { Files } from './door.ts';
 
 /** Whoever writes a file may take a while: it is read when nothing has changed for so long. */
 const SETTLE_MS = 50;
-/** Where nothing says that a file has changed (network mounts), it is looked at so often. */
+/** A change of which the system does not tell (network mounts) is found so late. */
 const LOOK_MS = 30_000;
+/** The same where the system can't watch at all: its watches are bounded. */
+const UNWATCHED_LOOK_MS = 2000;
 
 export interface FileProviderOptions {
   readonly settings: FileSettings;
@@ -40,6 +42,7 @@ export class FileProvider implements Provider {
   private timer: Timer | null = null;
   private isReading = false;
   private isAskedAgain = false;
+  private lookMs = LOOK_MS;
   private hasRead = false;
   private isStopped = false;
 
@@ -61,7 +64,10 @@ export class FileProvider implements Provider {
       files.watch(
         path,
         () => this.readSoon(),
-        (err) => log.warn({ path, err }, `can't watch; it is read every ${LOOK_MS / 1000} s`),
+        (err) => {
+          this.lookMs = UNWATCHED_LOOK_MS;
+          log.warn({ path, err }, `can't watch; it is read every ${UNWATCHED_LOOK_MS / 1000} s`);
+        },
       ),
     );
     void this.read();
@@ -88,7 +94,8 @@ export class FileProvider implements Provider {
 
   private readSoon(): void {
     if (this.isStopped) return;
-    this.awaitRead(SETTLE_MS);
+    if (this.isReading) this.isAskedAgain = true;
+    else this.awaitRead(SETTLE_MS);
   }
 
   private awaitRead(delayMs: number): void {
@@ -108,7 +115,7 @@ export class FileProvider implements Provider {
       await this.readAll();
     } while (this.isAskedAgain && !this.isStopped);
     this.isReading = false;
-    if (!this.isStopped) this.awaitRead(LOOK_MS);
+    if (!this.isStopped) this.awaitRead(this.lookMs);
   }
 
   private async readAll(): Promise<void> {
