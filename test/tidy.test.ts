@@ -171,7 +171,6 @@ function neutralFiles(): string[] {
 const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ['src/config', 'src/cli', 'src/discovery/file'],
   zod: ['src/config'],
-  consul: ['src/discovery/consul'],
   undici: ['src/discovery', 'src/health', 'src/containers/door.ts'],
   'prom-client': ['src/observe'],
   pino: ['src/main.ts', 'src/cli'],

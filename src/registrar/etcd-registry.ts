@@ -1,10 +1,10 @@
 // Registers in etcd, by v2 or v3: keys with a time to live, or without one. By v2 each key has its own,
 // by v3 all keys of a registrar hang on one lease. Putting off the end wakes nobody who watches. What is
 // out of service has no key.
-import { messageOf } from '../base/coded-error.ts';
+import { codeOf, messageOf } from '../base/coded-error.ts';
 import { findApis } from '../discovery/etcd/apis.ts';
 import type { Asking, EtcdClient } from '../discovery/etcd/client.ts';
-import { EtcdError } from '../discovery/etcd/error.ts';
+import { EtcdError, NO_API } from '../discovery/etcd/error.ts';
 import { fieldsOf, listOf, textOf } from '../discovery/etcd/json.ts';
 import type { KeyLayout } from '../model/register.ts';
 import { entriesOf, type KeyEntry, keyOf, registeredIn } from './key-layout.ts';
@@ -111,7 +111,13 @@ export class EtcdRegistry implements Registry {
       // docker-discover and other readers of old know v2 alone: where it is spoken, it is meant.
       const { client } = this.options;
       this.api ??= (await findApis(client, asking)).includes('v2') ? 'v2' : 'v3';
-      return run(this.api === 'v2' ? this.v2(asking) : this.v3(asking));
+      try {
+        return await run(this.api === 'v2' ? this.v2(asking) : this.v3(asking));
+      } catch (error) {
+        // v2 ends with etcd 3.6: what is spoken is asked again.
+        if (codeOf(error) === NO_API && this.options.api === 'auto') this.api = null;
+        throw error;
+      }
     });
   }
 

@@ -142,7 +142,7 @@ async function reach(
         throw new CodedError('registry-away', why, { cause: error });
       }
       const fields = { registry: registry.label, attempt };
-      log.warn(fields, `the registry can't be reached, is tried again: ${messageOf(error)}`);
+      log.warn(fields, `the registry can't be reached, retrying: ${messageOf(error)}`);
       await pause(clock, retryIntervalMs, signal);
     }
   }

@@ -68,7 +68,8 @@ export class Registrar {
   private readonly timers = new Set<Timer>();
   private retry: Timer | null = null;
   private readonly toRetry = new Set<string>();
-  private lastError = '';
+  /** Ids that could not be brought up at the last try, and why. */
+  private readonly failing = new Map<string, string>();
 
   constructor(options: RegistrarOptions) {
     this.options = options;
@@ -198,16 +199,11 @@ export class Registrar {
 
   /** Brings what stands in the registry under this id up to what is wanted. */
   private async bringUp(id: string): Promise<void> {
+    const { log, registry } = this.options;
     try {
-      const isDone = await this.bringUpNow(id);
-      if (!isDone) return;
-      this.backoff.reset();
-      if (this.lastError === '') return;
-      this.lastError = '';
-      this.options.log.info(
-        { registry: this.options.registry.label },
-        'the registry answers again',
-      );
+      if (await this.bringUpNow(id)) this.backoff.reset();
+      if (!this.failing.delete(id) || this.failing.size > 0) return;
+      log.info({ registry: registry.label }, 'the registry answers again');
     } catch (error) {
       if (!this.stopped.signal.aborted) this.onFailure(id, error);
     }
@@ -257,8 +253,10 @@ export class Registrar {
     const { clock, log, registry } = this.options;
     const why = messageOf(error);
     const fields = { registry: registry.label, id };
-    if (why !== this.lastError) log.warn(fields, `can't be registered, is tried again: ${why}`);
-    this.lastError = why;
+    // What fails for all of them is told once.
+    const isTold = [...this.failing.values()].includes(why);
+    if (!isTold) log.warn(fields, `registration failed, retrying: ${why}`);
+    this.failing.set(id, why);
     this.toRetry.add(id);
     if (this.retry !== null) return;
     this.retry = clock.setTimer(this.backoff.nextMs(100), () => {

@@ -265,6 +265,26 @@ describe('a registry', () => {
     expect(lines.some(({ message }) => message === 'the registry answers again')).toBe(true);
   });
 
+  it('that refuses one container for itself says so once, whatever else goes well', async () => {
+    const bad = { ...web, name: 'bad' };
+    const { engine, registry, lines } = await started({ [A]: bad }, {}, (one) => {
+      one.fault = (call) => (call.startsWith('register hostname:bad') ? 'bad check' : '');
+    });
+    await untilTrue(
+      () => registry.calls.length > 1,
+      () => 'tried again',
+    );
+    change(engine, B, web, 'start');
+    await until(registry, W1);
+    const before = registry.calls.length;
+    await untilTrue(
+      () => registry.calls.length > before + 1,
+      () => 'tried on',
+    );
+    const told = lines.map(({ message }) => message).filter((text) => /bad check|again/.test(text));
+    expect(told).toEqual(["registration failed, retrying: bad check"]);
+  });
+
   it('that could not be told of an end is told of it later', async () => {
     const { engine, registry } = await started({ [A]: web });
     await until(registry, W1);
