@@ -231,7 +231,7 @@ describe.skipIf(!hasPodman)('Podman', () => {
         .join(', ');
     };
     await expect.poll(states).toBe('w1:80 up, w2:80 up');
-    expect(await get(':8000/')).not.toBe('');
+    await expect.poll(() => get(':8000/')).not.toBe('');
     await podman.act('w1', 'pause');
     await expect.poll(states).toBe('w2:80 up');
     await podman.act('w1', 'unpause');
