@@ -282,7 +282,7 @@ describe('a registry', () => {
       () => 'tried on',
     );
     const told = lines.map(({ message }) => message).filter((text) => /bad check|again/.test(text));
-    expect(told).toEqual(["registration failed, retrying: bad check"]);
+    expect(told).toEqual(['registration failed, retrying: bad check']);
   });
 
   it('that could not be told of an end is told of it later', async () => {
