@@ -87,10 +87,12 @@ describe('a container', () => {
     await until(() => watch.get(A)?.container.health === 'healthy', one);
     engine.containers.set(B, {});
     engine.tell(event(B, 'start'));
-    await until(() => watch.get(B) !== null, one);
+    // Told at the end of a turn, with what else has changed in it.
+    await until(() => changes.at(-1)!.changed.has(B), one);
     engine.containers.set(A, { status: 'exited' });
     engine.tell(event(A, 'die', { exitCode: '3' }));
-    await until(() => watch.get(A) === null, one);
+    await until(() => changes.at(-1)!.ended.has(A), one);
+    expect(watch.get(A)).toBeNull();
     expect(changes.at(-1)!.ended.get(A)).toBe(3);
     expect(changes.at(-1)!.cause).toBe('die, exit code 3');
   });
