@@ -140,6 +140,37 @@ describe('connections', () => {
     expect(plane.endpointCount(0, 'connects')).toBe(1);
   });
 
+  it('carry nothing but requests: a stream that has ended well is not reset', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const answers = [
+      (id: number) =>
+        frame(FrameType.headers, endHeaders | endStream, id, block({ ':status': '204' })),
+      (id: number) =>
+        frame(FrameType.headers, endHeaders, id, block({ ':status': '200' })) +
+        frame(FrameType.data, endStream, id, 'x'),
+      (id: number) =>
+        frame(FrameType.headers, endHeaders, id, block({ ':status': '200' })) +
+        frame(FrameType.data, 0, id, 'x') +
+        frame(FrameType.headers, endHeaders | endStream, id, block({ 'x-t': '1' })),
+    ];
+    let asked = ask(session, { ':path': '/' });
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.settings);
+    const types = new Set<number>();
+    for (let i = 0; i < 9; i += 1) {
+      let next = await peer.next();
+      for (; next.type !== FrameType.headers; next = await peer.next()) types.add(next.type);
+      peer.send(answers[i % 3]!(next.id));
+      expect((await asked).code).toBe(0);
+      if (i < 8) asked = ask(session, { ':path': '/' });
+    }
+    types.delete(FrameType.settings);
+    types.delete(FrameType.windowUpdate);
+    expect([...types]).toEqual([]);
+  });
+
   it('are more where the endpoint takes fewer streams', async () => {
     const open: (() => void)[] = [];
     const endpoint = await serveHttp2(

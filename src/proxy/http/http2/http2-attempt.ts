@@ -178,7 +178,9 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.setTimer(0);
     if (stream !== null) {
       stream.user = null;
-      if (!stream.isClosed) shared!.session.reset(stream, ErrorCode.cancel);
+      // One that has ended well is about to be closed: the end is told first.
+      if (stream.isRemoteDone && stream.isLocalDone) shared!.session.leave(stream);
+      else shared!.session.reset(stream, ErrorCode.cancel);
     } else shared?.forget(this);
     this.hold.leave();
   }
