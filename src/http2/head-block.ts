@@ -2,28 +2,12 @@
 // connection of HTTP/1.1 (RFC 9113 sections 8.2.2 and 8.3). The heads are written by ourselves, so that
 // their lines are looked at no closer than to find where they end.
 import { CR, HTAB, SP } from '../http1/chars.ts';
-import { FIELD_IDS, FieldId, lookUp } from '../http1/fields.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { Field, type HpackEncoder } from './hpack-encoder.ts';
 
 const COLON = 58;
 const LF_BYTES = 2;
 const STATUS_AT = 'HTTP/1.1 '.length;
-const LEFT_OUT = new Uint8Array(FIELD_IDS);
-for (const name of [
-  'connection',
-  'transfer-encoding',
-  'upgrade',
-  'keep-alive',
-  'proxy-connection',
-  'http2-settings',
-] as const) {
-  LEFT_OUT[FieldId[name]] = 1;
-}
-/** A request's Host has become :authority. */
-const LEFT_OUT_HOST = LEFT_OUT.slice();
-LEFT_OUT_HOST[FieldId.host] = 1;
-
 /** Indices of the static table (RFC 7541 appendix A). */
 const STATUSES: Readonly<Record<number, number>> = {
   200: 8,
@@ -57,7 +41,7 @@ export function encodeResponse(
   const known = STATUSES[status];
   if (known !== undefined) encoder.indexed(out, known);
   else pseudo(encoder, out, names.status, { bytes, start: STATUS_AT, end: STATUS_AT + 3 });
-  encodeLines(encoder, out, bytes, afterLine(bytes, 0, end), end, LEFT_OUT);
+  encodeLines(encoder, out, bytes, afterLine(bytes, 0, end), end);
 }
 
 /** Appends the fields of the request head bytes[0,end), whose second line is Host. */
@@ -83,14 +67,15 @@ export function encodeRequest(
     pseudo(encoder, out, names.authority, { bytes, start: hostStart, end: hostEnd });
   if (targetEnd - methodEnd === 2 && bytes[methodEnd + 1] === 47) encoder.indexed(out, PATH_ROOT);
   else pseudo(encoder, out, names.path, { bytes, start: methodEnd + 1, end: targetEnd });
-  encodeLines(encoder, out, bytes, lines, end, LEFT_OUT_HOST);
+  // Host has become :authority.
+  encodeLines(encoder, out, bytes, hostEnd + LF_BYTES, end);
 }
 
 /** Appends the fields of a trailer section, a line each. */
 export function encodeTrailers(encoder: HpackEncoder, out: FrameWriter, lines: string): void {
   encoder.begin(out);
   const bytes = Buffer.from(lines, 'latin1');
-  encodeLines(encoder, out, bytes, 0, bytes.length, LEFT_OUT);
+  encodeLines(encoder, out, bytes, 0, bytes.length);
 }
 
 /** Filled and read in one go. */
@@ -125,7 +110,6 @@ function encodeLines(
   bytes: Buffer,
   from: number,
   end: number,
-  leftOut: Uint8Array,
 ): void {
   let start = from;
   while (start < end && bytes[start] !== CR) {
@@ -137,15 +121,13 @@ function encodeLines(
     while (lineEnd < end && bytes[lineEnd] !== CR) lineEnd += 1;
     let valueEnd = lineEnd;
     while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd -= 1;
-    if (leftOut[lookUp(bytes, start, nameEnd)] === 0) {
-      line.nameBase = bytes;
-      line.nameStart = start;
-      line.nameEnd = nameEnd;
-      line.valueBase = bytes;
-      line.valueStart = valueStart;
-      line.valueEnd = valueEnd;
-      encoder.add(out, line);
-    }
+    line.nameBase = bytes;
+    line.nameStart = start;
+    line.nameEnd = nameEnd;
+    line.valueBase = bytes;
+    line.valueStart = valueStart;
+    line.valueEnd = valueEnd;
+    encoder.add(out, line);
     start = lineEnd + LF_BYTES;
   }
 }

@@ -15,7 +15,12 @@ const BUCKETS = 256;
 const NEVER = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie']);
 /** What differs from message to message: not looked for as a whole, nor kept. */
 const VOLATILE = new Set(['content-length', ':path', 'date', 'etag', 'x-request-id', 'age']);
-const Policy = { table: 0, literal: 1, never: 2 } as const;
+/** What HTTP/2 does not have (RFC 9113 section 8.2.2): it is not sent at all. */
+const LEFT_OUT = new Set([
+  ...['connection', 'transfer-encoding', 'upgrade', 'keep-alive', 'proxy-connection'],
+  'http2-settings',
+]);
+const Policy = { table: 0, literal: 1, never: 2, leftOut: 3 } as const;
 
 interface Row {
   readonly hash: number;
@@ -50,7 +55,7 @@ function fillTables(): void {
     const at = whole & (BUCKETS - 1);
     statics[at] = { hash: whole, name, value, number: i + 1, next: statics[at]! };
   });
-  for (const text of [...NEVER, ...VOLATILE]) {
+  for (const text of [...NEVER, ...VOLATILE, ...LEFT_OUT]) {
     const name = Buffer.from(text);
     const hash = hashOf(name, 0, name.length, 0);
     if (findName(hash, name, 0, name.length) === null) addName(hash, name, 0);
@@ -59,10 +64,15 @@ function fillTables(): void {
 
 function addName(hash: number, name: Buffer, index: number): void {
   const text = name.toString('latin1');
-  const own = VOLATILE.has(text) ? Policy.literal : Policy.table;
-  const policy = NEVER.has(text) ? Policy.never : own;
+  const policy = policyOf(text);
   const at = hash & (BUCKETS - 1);
   names[at] = { hash, text: name, index, policy, next: names[at]! };
+}
+
+function policyOf(name: string): number {
+  if (LEFT_OUT.has(name)) return Policy.leftOut;
+  if (NEVER.has(name)) return Policy.never;
+  return VOLATILE.has(name) ? Policy.literal : Policy.table;
 }
 
 /** A hash of bytes[start,end), ASCII capitals taken as small, that goes on from `seed`. */
@@ -138,12 +148,13 @@ export class HpackEncoder {
     this.smallest = this.maxSize;
   }
 
-  /** Appends one field. */
+  /** Appends one field; none that HTTP/2 does not have. */
   add(out: FrameWriter, field: Field): void {
     const { nameBase, nameStart, nameEnd, valueBase, valueStart, valueEnd } = field;
     const nameHash = hashOf(nameBase, nameStart, nameEnd, 0);
     const name = findName(nameHash, nameBase, nameStart, nameEnd);
     const policy = name === null ? Policy.table : name.policy;
+    if (policy === Policy.leftOut) return;
     if (policy !== Policy.table) {
       putName(out, policy === Policy.never ? NEVER_INDEXED : UNINDEXED, name, field);
       plainString(out, valueBase, valueStart, valueEnd);

@@ -137,7 +137,6 @@ describe('the decoder', () => {
     const kinds: number[] = [];
     const block = encode(new HpackEncoder(), [
       ['x', 'y'],
-      ['connection', 'close'],
       ['te', 'trailers'],
       ['te', 'gzip'],
       ['cookie', 'a'],
@@ -148,7 +147,7 @@ describe('the decoder', () => {
       onField: (_base, _start, _nameEnd, _end, kind) => kinds.push(kind),
     });
     const { plain: ok, connectionSpecific: hop, cookie, badPseudo, malformed } = Kind;
-    expect(kinds).toEqual([ok, hop, ok, hop, cookie, badPseudo, malformed]);
+    expect(kinds).toEqual([ok, ok, hop, cookie, badPseudo, malformed]);
   });
 });
 
@@ -190,6 +189,18 @@ describe('the encoder', () => {
     encode(encoder, pairs);
     encode(encoder, pairs);
     expect(encode(encoder, pairs).length).toBe(2);
+  });
+
+  it('leaves out what belongs to a connection of HTTP/1.1', () => {
+    const block = encode(new HpackEncoder(), [
+      ['Connection', 'close'],
+      ['Keep-Alive', 'timeout=5'],
+      ['Transfer-Encoding', 'chunked'],
+      ['Proxy-Connection', 'close'],
+      ['Upgrade', 'h2c'],
+      ['x', 'y'],
+    ]);
+    expect(decode(plain(), block)).toEqual([['x', 'y']]);
   });
 
   it('makes names small', () => {
