@@ -182,7 +182,12 @@ const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
 /** What a simulator replaces: the doors of the data plane (WorkerContext) and the control plane. */
 const behindDoors = [
   ...['src/doors.ts', 'src/proxy/wire', 'src/worker/entry.ts'],
-  ...['src/health/http-check.ts', 'src/health/tcp-check.ts', 'src/health/tls-check.ts'],
+  ...[
+    'src/health/http-check.ts',
+    'src/health/tcp-check.ts',
+    'src/health/http2-check.ts',
+    'src/health/tls-check.ts',
+  ],
   ...['src/health/conversation.ts', 'src/state/disk.ts'],
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
@@ -222,7 +227,7 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
     why: 'time comes from a Clock',
   },
   {
-    word: /from 'node:(net|dns|tls|http|fs|worker_threads)(\/promises)?'|\bimport\('undici|from 'undici'/,
+    word: /from 'node:(net|dns|tls|http2?|fs|worker_threads)(\/promises)?'|\bimport\('undici|from 'undici'/,
     allowed: ['src/base', 'src/cli', 'src/config', 'src/dev', 'src/main.ts', 'src/observe']
       .concat(behindDoors)
       // Of net it takes a list of addresses or their kind, no socket.

@@ -107,6 +107,7 @@ function primaryMisfits({ tree, protocol }: DraftService): [string, string][] {
 /** Which kinds of checks a key is about. */
 const CHECK_KEYS: Readonly<Record<string, readonly string[]>> = {
   send: ['send_expect'],
+  grpc_service: ['grpc'],
   expect: ['send_expect'],
   user: ['redis', 'postgres', 'mysql'],
   database: ['postgres', 'mysql'],

@@ -18,7 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'services.NAME.failover': ['after', 'return_after'],
   'services.NAME.health': [
     ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
-    ...['initial', 'send', 'expect', 'user', 'database'],
+    ...['initial', 'send', 'expect', 'user', 'database', 'grpc_service'],
   ],
   'services.NAME.passive': [
     ...['consecutive_failures', 'connect_failures', 'resets', 'timeouts', 'gateway_errors'],

@@ -35,4 +35,6 @@ const TEXTS: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no route to host',
   ENETUNREACH: 'no route to network',
   ETIMEDOUT: 'connecting timed out',
+  ERR_HTTP2_ERROR: 'no HTTP/2 is spoken there',
+  ERR_HTTP2_STREAM_ERROR: 'HTTP/2 stream reset',
 };

@@ -2,6 +2,7 @@
 import type { HealthCheck } from '../model/service.ts';
 import { converse, type Speak } from './conversation.ts';
 import { checkHttp } from './http-check.ts';
+import { checkGrpc, checkHttp2 } from './http2-check.ts';
 import type { CheckOutcome, CheckTarget } from './outcome.ts';
 import { speakMemcached } from './protocols/memcached.ts';
 import { speakMysql } from './protocols/mysql.ts';
@@ -20,7 +21,9 @@ const speaking =
     converse(speak, check, target, signal);
 
 const KINDS: Readonly<Record<HealthCheck['type'], Check>> = {
-  http: checkHttp,
+  http: (check, target, signal) =>
+    check.speaksHttp2 ? checkHttp2(check, target, signal) : checkHttp(check, target, signal),
+  grpc: checkGrpc,
   tcp: checkTcp,
   tls: checkTls,
   redis: speaking(speakRedis),

@@ -28,7 +28,7 @@ export interface StatusRange {
 
 export const CHECK_TYPES = [
   ...(['http', 'tcp', 'tls', 'redis', 'postgres', 'mysql', 'smtp', 'memcached'] as const),
-  'send_expect',
+  ...(['grpc', 'send_expect'] as const),
 ] as const;
 
 export type CheckType = (typeof CHECK_TYPES)[number];
@@ -51,6 +51,10 @@ export interface HealthCheck {
   readonly type: CheckType;
   /** Path and query of an HTTP check. */
   readonly path: string;
+  /** An HTTP check is made in HTTP/2, by prior knowledge. */
+  readonly speaksHttp2: boolean;
+  /** The service that gRPC's health service is asked for; '' for the endpoint as a whole. */
+  readonly grpcService: string;
   /** Host field of an HTTP check ('' sends address:port), name for TLS and SMTP. */
   readonly host: string;
   readonly method: 'GET' | 'HEAD' | 'OPTIONS';

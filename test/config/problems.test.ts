@@ -14,7 +14,7 @@ const bad: [string, string, string][] = [
   ['from.registry', 'eureka', '"eureka": expected consul, etcd, docker, file, http or static'],
   ['from.accept', 'passing,well', '"passing,well": expected passing, warning, critical or'],
   ['health.path', 'health', '"health": expected a text that starts with /'],
-  ['health.type', 'grpc', '"grpc": expected http, tcp, tls, redis'],
+  ['health.type', 'icmp', '"icmp": expected http, tcp, tls, redis'],
   ['health.method', 'POST', '"POST": expected GET, HEAD or OPTIONS'],
   ['health.interval', 'soon', '"soon": expected a duration'],
   ['health.rise', '0', '0: expected a whole number from 1 to 100'],

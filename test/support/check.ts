@@ -6,6 +6,8 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     type: 'http',
     path: '/health',
     host: '',
+    speaksHttp2: false,
+    grpcService: '',
     method: 'GET',
     port: 0,
     intervalMs: 1000,

@@ -1,15 +1,23 @@
 // Active checks: `health`.
 import { z } from 'zod';
-import { CHECK_TYPES, type HealthCheck, type Protocol } from '../../model/service.ts';
+import {
+  CHECK_TYPES,
+  type HealthCheck,
+  type Protocol,
+  type UpstreamPolicy,
+} from '../../model/service.ts';
 import { checkExpect, checkSend, checkText } from '../check-values.ts';
 import { absolutePath, count, duration, statusRanges } from '../values.ts';
 
 export const healthSchema = z.strictObject({
   type: z.enum(CHECK_TYPES).optional().meta({
     description:
-      'What is asked: http asks for a path; tcp only connects; tls makes a handshake; redis, postgres, mysql, smtp and memcached speak these protocols; send_expect sends `send` and looks for `expect`. By default what fits the service.',
+      'What is asked: http asks for a path, in the protocol of the endpoints; grpc asks for grpc.health.v1.Health; tcp only connects; tls makes a handshake; redis, postgres, mysql, smtp and memcached speak these protocols; send_expect sends `send` and looks for `expect`. By default what fits the service.',
   }),
   path: absolutePath.prefault('/').meta({ description: 'Path of an HTTP check.' }),
+  grpc_service: checkText.default('').meta({
+    description: 'grpc: the service that is asked for; by default the endpoint as a whole.',
+  }),
   host: z.string().default('').meta({
     description:
       'Host field of an HTTP check, address:port by default; name in a TLS handshake; name in EHLO.',
@@ -61,6 +69,7 @@ export const healthSchema = z.strictObject({
 export function buildHealth(
   health: z.output<typeof healthSchema>,
   protocol: Protocol,
+  upstream: UpstreamPolicy,
 ): HealthCheck {
   const { send, expect = null } = health;
   const plain = protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http';
@@ -68,6 +77,8 @@ export function buildHealth(
   return {
     type: health.type ?? asked,
     path: health.path,
+    speaksHttp2: upstream.protocol === 'h2c',
+    grpcService: health.grpc_service,
     host: health.host,
     method: health.method,
     port: health.port,

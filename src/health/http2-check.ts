@@ -1,0 +1,144 @@
+// Checks over HTTP/2 by prior knowledge, each on a connection of its own: the HTTP check of a service
+// whose endpoints speak nothing else, and gRPC's own health protocol (grpc.health.v1.Health/Check).
+import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import { formatDuration } from '../base/duration.ts';
+import type { HealthCheck } from '../model/service.ts';
+import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+
+/** A longer body is cut off. */
+const BODY_BYTES_MAX = 64 * 1024;
+const AGENT = 'upriver-health-check';
+/** What the service answers in field 1, an enumeration (grpc/health/v1/health.proto). */
+const SERVING_STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+const SERVING = 1;
+const MESSAGE_HEADER_BYTES = 5;
+
+interface Answer {
+  readonly status: number;
+  /** Headers and trailers. */
+  readonly fields: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** As checkHttp. */
+export async function checkHttp2(
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+): Promise<CheckOutcome> {
+  const { method, path, expectStatus } = check;
+  return ask(check, target, signal, {
+    headers: { ':method': method, ':path': path },
+    body: null,
+    judge: ({ status }) => {
+      const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
+      const text = `${method} ${path} answered ${status}`;
+      const role = isGood ? 'primary' : 'replica';
+      return check.wantsRole ? { isGood, text, role } : { isGood, text };
+    },
+  });
+}
+
+/** Whether gRPC's health service says that the endpoint, or a service of it, is serving. */
+export async function checkGrpc(
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+): Promise<CheckOutcome> {
+  const name = Buffer.from(check.grpcService);
+  // A message without compression; its field 1 is the name, left out where that is empty.
+  const message = name.length === 0 ? [] : [0x0a, ...lengthOf(name), ...name];
+  const header = Buffer.alloc(MESSAGE_HEADER_BYTES);
+  header.writeUInt32BE(message.length, 1);
+  return ask(check, target, signal, {
+    headers: {
+      ...{ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', te: 'trailers' },
+      'content-type': 'application/grpc',
+    },
+    body: Buffer.concat([header, Buffer.from(message)]),
+    judge: judgeGrpc,
+  });
+}
+
+/** A length as protobuf has it: seven bits a byte. */
+function lengthOf({ length }: Buffer): number[] {
+  return length < 128 ? [length] : [(length & 127) | 128, length >>> 7];
+}
+
+function judgeGrpc({ status, fields, body }: Answer): CheckOutcome {
+  const code = String(fields['grpc-status'] ?? '');
+  if (status !== 200) return { isGood: false, text: `answered ${status}` };
+  if (code !== '0') {
+    const message = decode(String(fields['grpc-message'] ?? ''));
+    return { isGood: false, text: `grpc-status ${code}${message === '' ? '' : `: ${message}`}` };
+  }
+  // Nothing, as protobuf leaves out what is 0; or 08, and the number.
+  const message = body.subarray(MESSAGE_HEADER_BYTES);
+  const answered = message.length >= 2 && message[0] === 0x08 ? message[1]! : 0;
+  return { isGood: answered === SERVING, text: SERVING_STATUSES[answered] ?? `status ${answered}` };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+interface Question {
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer | null;
+  readonly judge: (answer: Answer) => CheckOutcome;
+}
+
+function ask(
+  { host, timeoutMs }: HealthCheck,
+  { address, port }: CheckTarget,
+  signal: AbortSignal,
+  { headers, body, judge }: Question,
+): Promise<CheckOutcome> {
+  const shown = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return new Promise((resolve) => {
+    const session = connect(`http://${shown}`);
+    const end = (outcome: CheckOutcome): void => {
+      clearTimeout(timer);
+      resolve(outcome);
+      session.destroy();
+    };
+    const timer = setTimeout(() => {
+      end({ isGood: false, text: `no answer within ${formatDuration(timeoutMs)}` });
+    }, timeoutMs);
+    signal.addEventListener('abort', () => end({ isGood: false, text: 'ended' }), { once: true });
+    session.on('error', (error) => end(failed(error)));
+    session.on('close', () => end({ isGood: false, text: 'connection closed without an answer' }));
+    const authority = host === '' ? shown : host;
+    const stream = session.request(
+      { ...headers, ':authority': authority, 'user-agent': AGENT },
+      { endStream: body === null },
+    );
+    if (body !== null) stream.end(body);
+    let fields: IncomingHttpHeaders = {};
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const done = (): void => {
+      const status = Number(fields[':status'] ?? 0);
+      if (status > 0) end(judge({ status, fields, body: Buffer.concat(pieces) }));
+      else end({ isGood: false, text: 'stream closed without an answer' });
+    };
+    stream.on('response', (head) => {
+      fields = head;
+    });
+    stream.on('trailers', (trailers) => {
+      fields = { ...fields, ...trailers };
+    });
+    stream.on('data', (piece: Buffer) => {
+      bytes += piece.length;
+      if (bytes <= BODY_BYTES_MAX) pieces.push(piece);
+      else done();
+    });
+    // What ended the connection says more than that it ended the stream.
+    stream.on('error', (error) => end(failed(error.cause ?? error)));
+    stream.on('close', done);
+  });
+}
