@@ -35,7 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['idle_body', 'idle_tunnel', 'idle_tcp'],
   ],
   'services.NAME.primary': ['by', 'tag'],
-  'services.NAME.upstream': ['send_proxy'],
+  'services.NAME.upstream': ['protocol', 'send_proxy'],
   'services.NAME.tcp': [
     ...['early_failure', 'on_down', 'on_drain'],
     ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],

@@ -152,7 +152,7 @@ describe('a request by HTTP/2', () => {
       }
     }
     const retry = { hedge: { afterMs: 50 }, budgetShare: 1 };
-    const plane = await openPlane(ports, { retry, upstream: { protocol } });
+    const plane = await openPlane(ports, { retry, upstream: { protocol, sendProxy: 'off' } });
     expect((await ask(connectHttp2(plane.port), GET)).body).toBe('fast');
     await plane.quiet();
   });
