@@ -618,7 +618,7 @@ export class Session {
     assert(!stream.isEnding && !stream.isLocalDone, 'what has ended sends nothing more');
     const sent = stream.isWaiting ? from : this.sendNow(stream, base, from, to);
     if (sent === to) return true;
-    stream.outbox.push(Buffer.from(base.subarray(sent, to)));
+    stream.queue(Buffer.from(base.subarray(sent, to)));
     this.await(stream);
     return false;
   }
@@ -750,7 +750,7 @@ export class Session {
     stream.isClosed = true;
     this.streams.delete(stream.id);
     this.waiting.delete(stream);
-    stream.outbox.length = 0;
+    stream.clearQueue();
     stream.inbox = null;
     this.owner.onStreamClosed();
   }

@@ -67,6 +67,9 @@ class Inbox {
   }
 }
 
+/** Of streams that have nothing waiting, which are most: it is never written to. */
+const NOTHING: Buffer[] = [];
+
 export class Stream {
   readonly id: number;
   user: StreamUser | null;
@@ -90,7 +93,7 @@ export class Stream {
   /** Made for the first content that has to wait. */
   inbox: Inbox | null = null;
   /** Content that waits for a window, or for the connection; then `isEnding` and `trailers`. */
-  readonly outbox: Buffer[] = [];
+  outbox: Buffer[] = NOTHING;
   isEnding = false;
   trailers = '';
   /** When content last left, while some waits: monotonic ms. */
@@ -106,6 +109,17 @@ export class Stream {
   /** Something waits to be sent. */
   get isWaiting(): boolean {
     return this.outbox.length > 0 || (this.isEnding && !this.isLocalDone);
+  }
+
+  /** Keeps bytes, which stay what they are, until they may be sent. */
+  queue(bytes: Buffer): void {
+    if (this.outbox === NOTHING) this.outbox = [];
+    this.outbox.push(bytes);
+  }
+
+  /** What was queued is not to be sent any more. */
+  clearQueue(): void {
+    this.outbox = NOTHING;
   }
 
   /** Keeps content until the stream is read again. */

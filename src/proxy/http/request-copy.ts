@@ -50,6 +50,11 @@ export class RequestCopy {
     this.isWhole = false;
   }
 
+  /** Bytes of `view` that are the head; the rest is content. */
+  get headLength(): number {
+    return this.headBytes;
+  }
+
   /** Head and content. */
   get view(): Buffer {
     return this.writer.view();

@@ -114,17 +114,18 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
 
   send(copy: RequestCopy, nowMs: number): boolean {
     const { session } = this.shared!;
-    const { content, head, trailers } = copy;
+    const { headLength, trailers, view } = copy;
+    const isEmpty = view.length === headLength;
     this.state = 'awaiting';
     this.sentMs = nowMs;
-    const isAll = copy.isDone && content.length === 0 && trailers === '';
-    const request = { bytes: head, end: head.length, scheme: 'http' as const };
+    const isAll = copy.isDone && isEmpty && trailers === '';
+    const request = { bytes: view, end: headLength, scheme: 'http' as const };
     const stream = session.request(this, request, isAll);
     assert(stream !== null, 'a stream is opened where one may be');
     this.stream = stream;
     if (isAll) return true;
-    if (copy.isDone) return session.sendLast(stream, content, 0, content.length, trailers);
-    return content.length === 0 || session.send(stream, content, 0, content.length);
+    if (copy.isDone) return session.sendLast(stream, view, headLength, view.length, trailers);
+    return isEmpty || session.send(stream, view, headLength, view.length);
   }
 
   sendBody(_source: BodySource, { base, from, to, isLast, trailers }: BodyPiece): boolean {
