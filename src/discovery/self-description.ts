@@ -1,6 +1,7 @@
 // What the instances of a service say of themselves: tags `PREFIX.key=value` and Meta `PREFIX-key`.
 // Pure. Whoever may register an instance writes these: every text is bounded, and one odd instance
 // spoils nothing that the others say.
+import { type ListenRule, mayListen, parseListen } from '../model/listener.ts';
 import type { ServiceSettings } from './provider.ts';
 
 /** The greatest weight that an instance can have; sums of weights stay exact. */
@@ -32,18 +33,22 @@ export interface SelfDescription {
 export interface Reading {
   readonly prefix: string;
   /** Whether a setting may have this value; without, every value is taken for good. */
-  readonly isGood?: (key: string, value: string) => boolean;
+  readonly isGood?: ((key: string, value: string) => boolean) | undefined;
+  /** Where services of this registry may listen; without, a wish is no worse for its place. */
+  readonly listenAllow?: readonly ListenRule[] | undefined;
 }
 
 /** The one setting that concerns an instance and not its service. */
 const WEIGHT = 'weight';
 /** What another service may want as well: who said so first has it. */
 const WISHES: readonly string[] = ['listen', 'route.host'];
+/** Where a service wants to be reached. */
+const PLACES: readonly string[] = ['listen', 'route.listen'];
 /** Settings of one instance, and characters of a key or value: no known setting comes near. */
 const SETTINGS_MAX = 64;
 const TEXT_MAX = 1024;
 /** Of so many values of one setting it is found out which are good, and so many are shown. */
-const VALUES_MAX = 8;
+const VALUES_MAX = 32;
 const SHOWN_MAX = 4;
 const PROBLEMS_MAX = 20;
 
@@ -112,11 +117,20 @@ function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Cas
 
 type Ranked = readonly (readonly [string, Vote])[];
 
-function rank(key: string, values: ReadonlyMap<string, Vote>, { isGood }: Reading): Ranked {
+function rank(key: string, values: ReadonlyMap<string, Vote>, reading: Reading): Ranked {
   const ranked = [...values].sort(byRank);
-  if (ranked.length === 1 || isGood === undefined) return ranked;
-  const first = ranked.slice(0, VALUES_MAX).find(([value]) => isGood(key, value));
+  if (ranked.length === 1) return ranked;
+  const first = ranked.slice(0, VALUES_MAX).find(([value]) => isUsable(key, value, reading));
   return first === undefined ? ranked : [first, ...ranked.filter((one) => one !== first)];
+}
+
+/** A good value, and of a listener one that it would get by the rules. */
+function isUsable(key: string, value: string, { isGood, listenAllow }: Reading): boolean {
+  if (isGood?.(key, value) === false) return false;
+  if (listenAllow === undefined || !PLACES.includes(key)) return true;
+  // The one name that tags may listen on.
+  const address = parseListen(value.replace(/^localhost:/, '127.0.0.1:'));
+  return address !== null && mayListen(listenAllow, address);
 }
 
 function byRank(a: readonly [string, Vote], b: readonly [string, Vote]): number {

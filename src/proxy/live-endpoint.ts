@@ -21,7 +21,7 @@ export class LiveEndpoint implements Choice {
   /** It takes work only because the service is in panic. */
   isSpare = false;
   /** Another priority than its own has the traffic: it gets what that can't take. */
-  isStandby = false;
+  isFallback = false;
   /** Its check speaks against it; an endpoint that is only ejected may well answer. */
   isDown = false;
   /** It is down or ejected, and takes no work. */

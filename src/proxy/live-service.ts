@@ -44,7 +44,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
    */
   private spareTiers: Balancer<LiveEndpoint>[] = [];
   /** Those of other priorities, the best first: what failed on every endpoint goes on to them. */
-  private standbyTiers: Balancer<LiveEndpoint>[] = [];
+  private fallbackTiers: Balancer<LiveEndpoint>[] = [];
   /** In a panic other priorities help before anything that checks took out does. */
   private isHelped = false;
   /** Slots of those that are balanced over with the others, as the policy wants it. */
@@ -102,7 +102,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       tried.length === 0
         ? undefined
         : this.avoided.find((one) => !tried.includes(one.slot) && this.hasPlace(one));
-    const other = untried ?? this.pickStandby(tried) ?? this.pickFrom(this.spareTiers, tried);
+    const other = untried ?? this.pickFallback(tried) ?? this.pickFrom(this.spareTiers, tried);
     return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
   }
 
@@ -112,8 +112,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     return this.balancer.pick([...tried, ...this.mixedIn], hash);
   }
 
-  private pickStandby(tried: readonly number[]): LiveEndpoint | null {
-    return tried.length > 0 || this.isHelped ? this.pickFrom(this.standbyTiers, tried) : null;
+  private pickFallback(tried: readonly number[]): LiveEndpoint | null {
+    return tried.length > 0 || this.isHelped ? this.pickFrom(this.fallbackTiers, tried) : null;
   }
 
   private pickFrom(
@@ -130,8 +130,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   /** How many endpoints may take new work, those that are passed over for a moment included. */
   get usableCount(): number {
     let count = 0;
-    for (const { takesWork, isStandby } of this.endpoints.values()) {
-      if (takesWork && (!isStandby || this.isHelped)) count += 1;
+    for (const { takesWork, isFallback } of this.endpoints.values()) {
+      if (takesWork && (!isFallback || this.isHelped)) count += 1;
     }
     return count;
   }
@@ -264,8 +264,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint, this.context.wheel);
       live.priority = endpoint.priority;
-      live.isStandby = endpoint.priority !== this.snapshot.priority;
-      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare && !live.isStandby;
+      live.isFallback = endpoint.priority !== this.snapshot.priority;
+      live.isSpare = this.snapshot.isPanicking && endpoint.isSpare && !live.isFallback;
       live.isDown = endpoint.state === 'down';
       live.takesWork = live.isSpare || takesWork(endpoint);
       live.isOut = !live.takesWork && (live.isDown || endpoint.state === 'ejected');
@@ -280,8 +280,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const all = [...this.endpoints.values()].filter(({ takesWork }) => takesWork);
     this.isHelped =
       this.snapshot.isPanicking &&
-      all.some(({ isStandby }) => isStandby) &&
-      all.some(({ isStandby, isSpare }) => !isStandby && !isSpare);
+      all.some(({ isFallback }) => isFallback) &&
+      all.some(({ isFallback, isSpare }) => !isFallback && !isSpare);
     this.offerChoices();
     this.scheduleStep();
     return left;
@@ -311,7 +311,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const choices: LiveEndpoint[] = [];
     const avoided: LiveEndpoint[] = [];
     const spares: LiveEndpoint[] = [];
-    const standbys: LiveEndpoint[] = [];
+    const fallbacks: LiveEndpoint[] = [];
     const isSpreading = this.service.panic.spread === 'all';
     const isSpilling = !isSpreading || this.isHelped;
     for (const endpoint of this.snapshot.endpoints) {
@@ -321,16 +321,16 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       // The wall clock, which slow start is dated by; not read where it does not apply.
       const wallMs = fromMs === 0 ? 0 : clock.wallMs();
       live.weight = rampWeight(endpoint.weight, { fromMs, slowStartMs, nowMs: wallMs });
-      if (live.isStandby) standbys.push(live);
+      if (live.isFallback) fallbacks.push(live);
       else if (live.isSpare && isSpilling) spares.push(live);
       else (live.avoidUntilMs > nowMs ? avoided : choices).push(live);
     }
-    if (isSpreading && this.isHelped) choices.push(...nearest(standbys));
+    if (isSpreading && this.isHelped) choices.push(...nearest(fallbacks));
     // When all refuse, one of them may be back: none is passed over.
     this.balancer.setChoices(choices.length > 0 ? choices : avoided);
     this.avoided = avoided;
     this.spareTiers = this.tiersOf(spares, ({ isDown }) => (isDown ? 1 : 0));
-    this.standbyTiers = this.tiersOf(standbys, ({ priority }) => priority);
+    this.fallbackTiers = this.tiersOf(fallbacks, ({ priority }) => priority);
     this.mixedIn = isSpilling ? [] : choices.filter((one) => one.isSpare).map(({ slot }) => slot);
   }
 

@@ -1,6 +1,7 @@
 // What services say of themselves in the registry, and what they may not say.
 import { describe, expect, it } from 'vitest';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
+import { describeEntries } from '../../src/discovery/self-description.ts';
 import { onlySource, plainSource } from '../../src/model/source.ts';
 import { serviceOf } from '../support/config.ts';
 import { plainListen } from '../support/service.ts';
@@ -81,6 +82,56 @@ describe('a service that describes itself', () => {
     expect(service).toEqual(describeService(source, { ...others, protocol }).service);
     if (message !== '') expect(problems.join()).toContain(message);
     expect(problems).toHaveLength(message === '' ? 0 : 1);
+  });
+
+  const odd = [
+    ...['', '=x', '.=x', 'listen', 'listen=', 'listen.=8', 'listen.address=80', 'listen.0=80'],
+    ...['listen=99999', 'listen=a b', 'listen=/run/x.sock', 'listen.tls=true', 'health', 'health='],
+    ...['health.path', 'from=x', 'from.0.registry=static', 'from.service=x', '__proto__=x'],
+    ...[
+      '__proto__.listen=x',
+      'constructor=1',
+      'route=x',
+      'route.host=..',
+      'protocol=',
+      'protocol=udp',
+    ],
+    ...[
+      'protocol=tcp',
+      'http=x',
+      'http.request_headers=x',
+      'http.request_headers.a b=x',
+      'primary=x',
+    ],
+    ...[
+      'failover=1',
+      'failover.after=x',
+      'limits=',
+      'retry.on=,',
+      'weight=x',
+      'name=x',
+      'a.b.c.d.e=1',
+    ],
+    `${'x'.repeat(2000)}=1`,
+  ];
+  it.each(odd)('is served as its other instances say where one has the tag upriver.%s', (tag) => {
+    const instance = (ID: string, Tags: string[], ModifyIndex: number) => ({
+      Service: { ID, Tags, ModifyIndex },
+    });
+    const plain = ['upriver.listen=8000', 'upriver.health.path=/h'];
+    for (const index of [1, 9]) {
+      const bad = instance('bad', [`upriver.${tag}`], index);
+      for (const entries of [
+        [instance('a', plain, 5), instance('b', plain, 5), bad],
+        [bad, instance('a', plain, 5), instance('b', plain, 5)],
+      ]) {
+        const reading = { prefix: 'upriver', isGood: isGoodSetting };
+        const { settings } = describeEntries(entries, reading);
+        const { service } = describeService(source, settings ?? {});
+        expect(service?.listen).toEqual([plainListen({ kind: 'tcp', host: '', port: 8000 })]);
+        expect(service?.health?.path).toBe('/h');
+      }
+    }
   });
 
   it.each(['', '.', '..', 'a b', 'a/b', 'a\0b', 'a\u001b[2Jb', 'x'.repeat(300)])(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/discovery/consul/entry.ts';
 import { describeEntries } from '../../src/discovery/self-description.ts';
+import { parseListenRule } from '../../src/model/listener.ts';
 
 const reading = { prefix: 'upriver' };
 
@@ -62,6 +63,23 @@ describe('settings of its own', () => {
     expect(describeEntries(entries, reading).problems).toEqual([
       'instances disagree about b, the first is used: 1 (1), 2 (1)',
     ]);
+  });
+
+  it('prefer a listener that the rules allow to one that they do not, whoever says it', () => {
+    const wishes = (...listens: string[]) =>
+      listens.map((listen, i) =>
+        entry({ ID: `i${i}`, Tags: [`upriver.listen=${listen}`], ModifyIndex: i }),
+      );
+    const listenAllow = [parseListenRule('8000-9000')!, parseListenRule('127.0.0.0/8:80')!];
+    const chosen = (...listens: string[]) =>
+      describeEntries(wishes(...listens), { ...reading, listenAllow }).settings?.listen;
+    expect(chosen('8000', '22', '22')).toBe('8000');
+    expect(chosen('localhost:80', '22')).toBe('localhost:80');
+    expect(chosen('8000', 'x')).toBe('8000');
+    expect(chosen('22', '23'), 'it is told with its own reason').toBe('23');
+    // However many say something else each.
+    const others = Array.from({ length: 20 }, (_, i) => String(i + 1));
+    expect(chosen('8000', ...others)).toBe('8000');
   });
 
   it('prefer a good value to one that is not, whoever says it', () => {

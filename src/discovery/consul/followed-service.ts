@@ -5,12 +5,13 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { ListenRule } from '../../model/listener.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import { HostNames, type Resolve } from '../host-names.ts';
 import type { Known, Update } from '../provider.ts';
 import { describeEntries, type SelfDescription } from '../self-description.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
-import { type Instance, instancesOf } from './translate.ts';
+import { type Instance, instancesOf, unfitEntries, unfitness } from './translate.ts';
 
 /**
  * An answer that says what the one before the last did is a flap. So many in a row are followed as
@@ -33,6 +34,8 @@ export interface FollowedServiceOptions {
   readonly onUpdate: (update: Update) => void;
   /** Whether a setting may have this value. */
   readonly isGood?: (key: string, value: string) => boolean;
+  /** Where services of this registry may listen. */
+  readonly listenAllow?: readonly ListenRule[];
   readonly resolve: Resolve;
   /** What is served of it before its first answer; nothing unless given. */
   readonly known?: () => Known;
@@ -44,6 +47,8 @@ export class FollowedService {
   private readonly options: FollowedServiceOptions;
   private readonly names: HostNames;
   private instances: readonly Instance[] = [];
+  /** Why entries are no instances. */
+  private unfit: readonly string[] = [];
   private described: SelfDescription = { settings: null, order: 0, problems: [] };
   /** What came with the instances. */
   private word: Word = { doubt: '', change: '', receivedMs: 0 };
@@ -137,10 +142,13 @@ export class FollowedService {
     this.instances = instancesOf(entries, this.options.tagPrefix);
     // The last instance takes no settings along: where it listened, it is missed with a 503.
     if (this.instances.length > 0 || this.described.settings === null) {
-      const { tagPrefix: prefix, isGood } = this.options;
-      const reading = isGood === undefined ? { prefix } : { prefix, isGood };
-      this.described = describeEntries(entries, reading);
+      const { tagPrefix: prefix, isGood, listenAllow } = this.options;
+      const reading = { prefix, isGood, listenAllow };
+      // What can't get a request has no word in how the others get theirs.
+      const real = entries.filter((entry) => unfitness(entry) === '');
+      this.described = describeEntries(real.length > 0 ? real : entries, reading);
     }
+    this.unfit = unfitEntries(entries);
     this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
     this.word = verdict;
     return this.emit(verdict);
@@ -190,7 +198,7 @@ export class FollowedService {
       const why = this.names.errorOf(host);
       return why === '' ? [] : [`host name ${host} can't be resolved: ${why}`];
     });
-    return [...this.described.problems, ...unresolved.slice(0, UNRESOLVED_MAX)];
+    return [...this.described.problems, ...this.unfit, ...unresolved.slice(0, UNRESOLVED_MAX)];
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */

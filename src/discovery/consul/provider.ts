@@ -226,6 +226,7 @@ export class ConsulProvider implements Provider {
       log,
       source,
       tagPrefix: settings.tagPrefix,
+      listenAllow: settings.listenAllow,
       onUpdate: (update) => this.onUpdate?.(update),
       brake: {
         random: this.options.random,

@@ -22,6 +22,9 @@ export interface Instance {
 }
 
 const TEXT_MAX = 200;
+/** Entries that are no instances: so many are named. */
+const UNFIT_MAX = 10;
+const SHOWN_MAX = 100;
 /** Tags that are kept of an instance, and their length. */
 const TAGS_MAX = 16;
 const TAG_MAX = 64;
@@ -75,6 +78,31 @@ function translated(entry: Entry, prefix: string): Translated {
 
 function idOf(entry: Entry): string | null {
   return instanceOf(entry, '')?.id ?? null;
+}
+
+/** Why an entry is no instance that could get a request; '' where it is one. */
+export function unfitness({ Node, Service }: Entry): string {
+  if (textOf(Service?.ID) === '') return 'it has no id';
+  if (hostOf(Service?.Address) === '' && hostOf(Node?.Address) === '') return 'it has no address';
+  return isPort(Service?.Port) ? '' : `port ${shown(Service?.Port)}: expected 1 to 65535`;
+}
+
+/** What is wrong with entries that are left out, each named; the first of them. */
+export function unfitEntries(entries: readonly Entry[]): string[] {
+  const found: string[] = [];
+  for (const entry of entries) {
+    if (found.length >= UNFIT_MAX) break;
+    const why = unfitness(entry);
+    if (why !== '') found.push(`instance ${shown(entry.Service?.ID)} is left out: ${why}`);
+  }
+  return found;
+}
+
+/** Foreign data in a message. */
+function shown(value: unknown): string {
+  if (typeof value !== 'string' && typeof value !== 'number') return 'none';
+  const text = String(value);
+  return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
 }
 
 function instanceOf(entry: Entry, prefix: string): Instance | null {

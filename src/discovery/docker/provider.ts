@@ -270,10 +270,10 @@ export class DockerProvider implements Provider {
 
   private describe(instances: readonly Instance[]) {
     const { settings, isGoodSetting } = this.options;
-    const reading = { prefix: settings.labelPrefix };
+    const { labelPrefix: prefix, listenAllow } = settings;
     return describeEntries(
       instances.map(({ entry }) => entry),
-      isGoodSetting === undefined ? reading : { ...reading, isGood: isGoodSetting },
+      { prefix, listenAllow, isGood: isGoodSetting },
     );
   }
 

@@ -55,6 +55,28 @@ const held: Endpoint = {
   status: 'passing',
 };
 
+describe('an instance that can not get a request', () => {
+  it('is named with its fault, has no word in the settings, and spoils nothing else', () => {
+    const { take, receiver } = make();
+    const wishing = (listen: string) => ({ Tags: [`upriver.listen=${listen}`] });
+    take([
+      at('good', '10.0.0.1', wishing('8000')),
+      at('a', '10.0.0.2', { ...wishing('9000'), Port: 0 }),
+      at('b', '', { ...wishing('9000') }),
+      at('c', '10.0.0.4', { ...wishing('9000'), Port: 'x' as never }),
+    ]);
+    expect(receiver.ids('web')).toEqual(['n/good']);
+    expect(receiver.last('web')!.service).toMatchObject({
+      settings: { listen: '8000' },
+      problems: [
+        'instance a is left out: port 0: expected 1 to 65535',
+        'instance b is left out: it has no address',
+        'instance c is left out: port x: expected 1 to 65535',
+      ],
+    });
+  });
+});
+
 describe('a followed service', () => {
   it('says what it was told, with cause, doubt and time', () => {
     const { take, receiver, service } = make();
