@@ -185,7 +185,7 @@ export class Endpoints {
 
   /** The last result of the endpoint's active check; null where there is none. */
   checkOf(service: ServiceRecord, id: string): CheckState | null {
-    if (service.service.health === null) return null;
+    if (healthOf(service, service.endpoints.get(id)) === null) return null;
     return this.options.checks.state(checkKey(service, id));
   }
 
@@ -302,7 +302,8 @@ export class Endpoints {
       known.merged = merged;
       const place = { service, record: known };
       // Another registry may have another word in where it may be.
-      if (this.setRefusal(place)) this.watch(place);
+      const isOtherCheck = !isSameCheck(before, merged);
+      if (this.setRefusal(place) || isOtherCheck) this.watch(place);
       return this.decide(place, cause);
     }
     // At another address it is another endpoint: nothing that was counted or seen is about it.
@@ -361,7 +362,7 @@ export class Endpoints {
 
   private watch(place: Place): void {
     const { service, record } = place;
-    const { health } = service.service;
+    const health = healthOf(service, record);
     const key = checkKey(service, idOf(record));
     if (health === null || record.refused !== '') {
       this.unwatch(key);
@@ -587,6 +588,7 @@ function isSame(a: Merged, b: Merged): boolean {
     a.endpoint.status === b.endpoint.status &&
     a.endpoint.statusText === b.endpoint.statusText &&
     a.endpoint.tags?.join() === b.endpoint.tags?.join() &&
+    isSameCheck(a, b) &&
     (a.accept === b.accept || a.accept.join() === b.accept.join())
   );
 }
@@ -595,6 +597,15 @@ function isSame(a: Merged, b: Merged): boolean {
 function standbyOf({ service, primary }: ServiceRecord, id: string): string {
   if (service.primary === null || id === primary.id) return '';
   return primary.id === '' ? `no primary: ${primary.why}` : `standby: the primary is ${primary.id}`;
+}
+
+function isSameCheck({ endpoint: { check: a } }: Merged, { endpoint: { check: b } }: Merged) {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The check of an endpoint: its service's, or else the one that it declares itself. */
+function healthOf({ service }: ServiceRecord, record: EndpointRecord | undefined) {
+  return service.health ?? record?.merged.endpoint.check ?? null;
 }
 
 function haveSameNamings({ namings: a }: Merged, { namings: b }: Merged): boolean {

@@ -1,5 +1,7 @@
 // One address:port of a service, as a registry reports it and as we decided about it.
 
+import type { HealthCheck } from './service.ts';
+
 /** What the registry thinks of the endpoint; the worst of its checks (maintenance is the worst). */
 export type RegistryStatus = 'passing' | 'warning' | 'critical' | 'maintenance';
 
@@ -17,6 +19,8 @@ export interface Endpoint {
   readonly statusText: string;
   /** As registered, where the registry has tags; some of them where there are many. */
   readonly tags?: readonly string[];
+  /** The active check that it declares itself; counts where its service has none. */
+  readonly check?: HealthCheck;
 }
 
 /** What we decided. `up` and `slow-start` get new work; the others don't. */

@@ -125,7 +125,7 @@ function endpointRow(endpoint: EndpointFigures, service: Service, nowMs: number)
     eresp: Math.max(0, endpoint.failures - endpoint.connect_failures),
     wretr: endpoint.retries,
     wredis: endpoint.retries,
-    status: status === 'UP' && service.health === null ? 'no check' : status,
+    status: status === 'UP' && service.health === null && check === null ? 'no check' : status,
     weight: endpoint.weight,
     act: isBackup ? 0 : 1,
     bck: isBackup ? 1 : 0,

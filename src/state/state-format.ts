@@ -7,10 +7,13 @@ import { Turns } from '../base/turns.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Kept, KeptChecks, KeptSource } from '../model/kept.ts';
+import { CHECK_TYPES } from '../model/service.ts';
 import { SOURCE_DEFAULTS } from '../model/source.ts';
 import type { Fingerprints } from './fingerprint.ts';
 
 const FORMAT = 'upriver-state';
+/** No check is made more often. */
+const INTERVAL_MS_MIN = 100;
 /** Raised with every change of a line's shape. */
 const VERSION = 2;
 /** Had one fingerprint, of Consul: it was the only registry. */
@@ -129,6 +132,7 @@ const STATUSES: readonly unknown[] = ['passing', 'warning', 'critical', 'mainten
 
 function isEndpoint(value: unknown): value is Endpoint {
   if (!isFields(value)) return false;
+  if (value.check !== undefined && !isCheck(value.check)) return false;
   const { id, address, port, weight, status, statusText, tags = [] } = value;
   return (
     isTexts([id, address, statusText]) &&
@@ -142,6 +146,29 @@ function isEndpoint(value: unknown): value is Endpoint {
     Number.isFinite(weight) &&
     STATUSES.includes(status)
   );
+}
+
+/** Every part of a check has the type that it has in any other. */
+function isCheck(value: unknown): boolean {
+  if (!isFields(value) || !isFields(value.login) || !Array.isArray(value.expectStatus))
+    return false;
+  const { path, host, method, send, type, initial } = value;
+  const { port, intervalMs, timeoutMs, rise, fall } = value;
+  const { user, database, password, passwordFile } = value.login;
+  const counts = [port, intervalMs, timeoutMs, rise, fall];
+  return (
+    isTexts([path, host, method, send, initial, user, database, password, passwordFile]) &&
+    CHECK_TYPES.some((one) => one === type) &&
+    counts.every((one) => Number.isInteger(one) && Number(one) >= 0) &&
+    Number(intervalMs) >= INTERVAL_MS_MIN &&
+    Number(timeoutMs) > 0 &&
+    value.expect === null &&
+    value.expectStatus.every((range) => isFields(range) && isRange(range))
+  );
+}
+
+function isRange({ from, to }: Fields): boolean {
+  return Number.isInteger(from) && Number.isInteger(to);
 }
 
 function isChecks(value: Fields): value is Fields & KeptChecks {

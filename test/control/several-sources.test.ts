@@ -10,6 +10,7 @@ import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { SnapshotDelta } from '../../src/model/snapshot.ts';
 import { plainSource, type ServiceSource } from '../../src/model/source.ts';
+import { makeCheck } from '../support/check.ts';
 import { ManualClock } from '../support/clock.ts';
 import { settingsOf } from '../support/config.ts';
 import { makeService } from '../support/service.ts';
@@ -54,7 +55,10 @@ function web(...from: readonly (readonly [ServiceSource, number])[]): Service {
   return makeService({ from: from.map(([source, priority]) => ({ source, priority })) });
 }
 
-type Said = Partial<Pick<Endpoint, 'status' | 'weight' | 'address'>> & { id: string; port: number };
+type Said = Partial<Pick<Endpoint, 'status' | 'weight' | 'address' | 'check'>> & {
+  id: string;
+  port: number;
+};
 
 function provide(source: ServiceSource, said: readonly Said[], doubt = ''): void {
   const plain = { address: '10.0.0.1', weight: 1, status: 'passing', statusText: '' } as const;
@@ -178,6 +182,56 @@ describe('a source', () => {
     expect(view().endpoints[0]).toMatchObject({ id: 'c', state: 'up', reason: '' });
     provide(FIXED, []);
     expect(view().endpoints[0]).toMatchObject({ state: 'down' });
+  });
+});
+
+describe('a check that an endpoint declares', () => {
+  const check = makeCheck({ type: 'http', path: '/up', intervalMs: 1000, rise: 1, fall: 1 });
+
+  it("is made where the service has none, and the service's own goes before it", async () => {
+    configure(web([CONSUL, 1]));
+    provide(CONSUL, [
+      { id: 'a', port: 80, check },
+      { id: 'b', port: 81 },
+    ]);
+    const state = () => view().endpoints.map((one) => [one.state, one.check !== null]);
+    const pass = async (): Promise<void> => {
+      for (let i = 0; i < 6; i += 1) {
+        clock.advance(500);
+        await turn();
+      }
+    };
+    expect(view().endpoints[0]).toMatchObject({
+      state: 'down',
+      reason: 'waits for its first check',
+    });
+    await pass();
+    expect(state()).toEqual([
+      ['up', true],
+      ['up', false],
+    ]);
+    bad.add(80).add(81);
+    await pass();
+    expect(state()).toEqual([
+      ['down', true],
+      ['up', false],
+    ]);
+    // It is declared no longer.
+    provide(CONSUL, [
+      { id: 'a', port: 80 },
+      { id: 'b', port: 81 },
+    ]);
+    expect(state()).toEqual([
+      ['up', false],
+      ['up', false],
+    ]);
+    configure({ ...web([CONSUL, 1]), health: { ...check, path: '/own' } });
+    await pass();
+    expect(state()).toEqual([
+      ['down', true],
+      ['down', true],
+    ]);
+    controller.close();
   });
 });
 

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { declaredCheck } from '../../src/discovery/declared-check.ts';
 import { nodeDisk } from '../../src/state/disk.ts';
 import { StateFile } from '../../src/state/state-file.ts';
 import { linesOf, parseState, type State } from '../../src/state/state-format.ts';
@@ -53,6 +54,26 @@ describe('the format', () => {
     const old = { ...JSON.parse(head!), version: 1, fingerprint: 'abc', fingerprints: undefined };
     const text = [JSON.stringify(old), ...lines].join('\n');
     expect(await read(text)).toEqual({ ...state, fingerprints: { consul: 'abc' } });
+  });
+
+  it('keeps the checks that endpoints declare, and refuses odd ones', async () => {
+    const { check } = declaredCheck({ check_http: '/up', check_interval: '5s' });
+    const checked = { ...endpoint('n/a'), check: check! };
+    const text = textOf({
+      ...state,
+      sources: [{ source: source('web'), settings: null, endpoints: [checked] }],
+    });
+    expect((await read(text)).sources[0]!.endpoints).toEqual([checked]);
+    for (const [part, odd] of [
+      ['"type":"http"', '"type":"no"'],
+      ['"intervalMs":5000', '"intervalMs":0'],
+      ['"path":"/up"', '"path":5'],
+      ['"from":200', '"from":"x"'],
+      ['"login":{', '"login":5,"x":{'],
+    ] as const) {
+      expect(text).toContain(part);
+      await expect(read(text.replace(part, odd))).rejects.toThrow('line 2 is odd');
+    }
   });
 
   it('gives a source the defaults of keys that came later', async () => {

@@ -24,6 +24,7 @@ export function consulSettings(
     stale: true,
     waitMs: 60_000,
     tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
+    declaredChecks: true,
     selfDescribed: false,
     tagPrefix: 'upriver',
     listenAllow: [{ kind: 'tcp', network: '', from: 1, to: 65_535 }],

@@ -31,6 +31,10 @@ export const consulSchema = z.strictObject({
     .prefault('1m')
     .meta({ description: 'How long a blocking query waits.' }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
+  declared_checks: flag.prefault(true).meta({
+    description:
+      "Check instances as Registrator's metadata says (Meta check_http, check_tcp, check_interval, ...) where their service has no health.",
+  }),
   self_described: flag.prefault(true).meta({ description: 'Serve services that carry our tags.' }),
   tag_prefix: z
     .string()
@@ -60,6 +64,7 @@ export function buildConsul(input: z.output<typeof consulSchema>): ConsulSetting
     stale: input.stale,
     waitMs: input.wait,
     tls: buildTls(input.tls),
+    declaredChecks: input.declared_checks,
     selfDescribed: input.self_described,
     tagPrefix: input.tag_prefix,
     listenAllow: input.listen_allow,

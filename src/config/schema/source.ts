@@ -71,9 +71,14 @@ export const sources = z
     z.array(sourceMapping, { error }).min(1, { error }).max(SOURCES_MAX, { error }),
   )
   .meta({
-    form: anyForm(mappingForm, {
-      ...{ type: 'array', items: mappingForm, minItems: 1, maxItems: SOURCES_MAX },
-    }),
+    form: anyForm(
+      // Nothing in it means the defaults, as for any map.
+      { type: 'null' },
+      mappingForm,
+      {
+        ...{ type: 'array', items: mappingForm, minItems: 1, maxItems: SOURCES_MAX },
+      },
+    ),
   });
 
 export const { shape: sourceShape } = sourceMapping;

@@ -11,7 +11,7 @@ import { HostNames, type Resolve } from '../host-names.ts';
 import type { Known, Update } from '../provider.ts';
 import { describeEntries, type SelfDescription } from '../self-description.ts';
 import { Brake, type BrakeOptions, type Health, type Verdict } from './brake.ts';
-import { type Instance, instancesOf, unfitEntries, unfitness } from './translate.ts';
+import { checkProblems, type Instance, instancesOf, unfitEntries, unfitness } from './translate.ts';
 
 /**
  * An answer that says what the one before the last did is a flap. So many in a row are followed as
@@ -34,6 +34,8 @@ export interface FollowedServiceOptions {
   readonly onUpdate: (update: Update) => void;
   /** Whether a setting may have this value. */
   readonly isGood?: (key: string, value: string) => boolean;
+  /** Instances may declare active checks by their Meta; true unless given. */
+  readonly hasDeclaredChecks?: boolean;
   /** Where services of this registry may listen. */
   readonly listenAllow?: readonly ListenRule[];
   readonly resolve: Resolve;
@@ -47,7 +49,7 @@ export class FollowedService {
   private readonly options: FollowedServiceOptions;
   private readonly names: HostNames;
   private instances: readonly Instance[] = [];
-  /** Why entries are no instances. */
+  /** Why entries are no instances, and what is wrong with the checks that they declare. */
   private unfit: readonly string[] = [];
   private described: SelfDescription = { settings: null, order: 0, problems: [] };
   /** What came with the instances. */
@@ -148,7 +150,8 @@ export class FollowedService {
       const real = entries.filter((entry) => unfitness(entry) === '');
       this.described = describeEntries(real.length > 0 ? real : entries, reading);
     }
-    this.unfit = unfitEntries(entries);
+    const { hasDeclaredChecks = true } = this.options;
+    this.unfit = [...unfitEntries(entries), ...(hasDeclaredChecks ? checkProblems(entries) : [])];
     this.names.keepOnly(new Set(this.instances.map((instance) => instance.host)));
     this.word = verdict;
     return this.emit(verdict);
@@ -202,7 +205,9 @@ export class FollowedService {
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */
-  private endpointsOf({ id, host, ...rest }: Instance): readonly Endpoint[] {
+  private endpointsOf({ id, host, check, ...plain }: Instance): readonly Endpoint[] {
+    const { hasDeclaredChecks = true } = this.options;
+    const rest = check === undefined || !hasDeclaredChecks ? plain : { ...plain, check };
     const addresses = this.names.addressesOf(host);
     if (addresses === null) return this.sentById.get(id) ?? [];
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];

@@ -227,6 +227,7 @@ export class ConsulProvider implements Provider {
       source,
       tagPrefix: settings.tagPrefix,
       listenAllow: settings.listenAllow,
+      hasDeclaredChecks: settings.declaredChecks,
       onUpdate: (update) => this.onUpdate?.(update),
       brake: {
         random: this.options.random,

@@ -3,6 +3,8 @@
 // one odd instance is left out, and spoils nothing for the others.
 import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
+import type { HealthCheck } from '../../model/service.ts';
+import { type DeclaredCheck, declaredCheck } from '../declared-check.ts';
 import { ownWeight, WEIGHT_MAX } from '../self-description.ts';
 import { ConsulError } from './answer.ts';
 import type { Check, Entry } from './entry.ts';
@@ -18,6 +20,8 @@ export interface Instance {
   readonly weight: number;
   readonly status: RegistryStatus;
   readonly statusText: string;
+  /** The active check that it declares. */
+  readonly check?: HealthCheck;
   readonly tags?: readonly string[];
 }
 
@@ -98,6 +102,32 @@ export function unfitEntries(entries: readonly Entry[]): string[] {
   return found;
 }
 
+const declared = new WeakMap<Entry, DeclaredCheck>();
+
+function declaredOf(entry: Entry): DeclaredCheck {
+  let known = declared.get(entry);
+  if (known === undefined) {
+    known = declaredCheck(entry.Service?.Meta);
+    declared.set(entry, known);
+  }
+  return known;
+}
+
+/** What is wrong with the checks that entries declare: each once, with the first that says so. */
+export function checkProblems(entries: readonly Entry[]): string[] {
+  const whose = new Map<string, string[]>();
+  for (const entry of entries) {
+    for (const problem of declaredOf(entry).problems) {
+      const ids = whose.get(problem) ?? [];
+      whose.set(problem, [...ids, shown(entry.Service?.ID)]);
+    }
+  }
+  return [...whose].slice(0, UNFIT_MAX).map(([problem, [first, ...others]]) => {
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `instance ${first}${more}: Meta ${problem}`;
+  });
+}
+
 /** Foreign data in a message. */
 function shown(value: unknown): string {
   if (typeof value !== 'string' && typeof value !== 'number') return 'none';
@@ -117,7 +147,12 @@ function instanceOf(entry: Entry, prefix: string): Instance | null {
   const id = `${textOf(Node?.Node)}/${serviceId}`;
   const tags = tagsOf(Service?.Tags);
   const instance = { id, host, port, weight, status, statusText: text };
-  return tags.length === 0 ? instance : { ...instance, tags };
+  const { check } = declaredOf(entry);
+  return {
+    ...instance,
+    ...(tags.length === 0 ? {} : { tags }),
+    ...(check === null ? {} : { check }),
+  };
 }
 
 /** Tags that are short, and settings of ours not among them: they say what the instance is. */

@@ -22,6 +22,8 @@ export interface ConsulSettings {
   readonly tls: TlsSettings;
   /** Watch the catalog for services that carry our tags. */
   readonly selfDescribed: boolean;
+  /** Instances may declare active checks by Registrator's metadata. */
+  readonly declaredChecks: boolean;
   /** Tags `PREFIX.key=value` and Meta keys `PREFIX-key`. */
   readonly tagPrefix: string;
   /** Where services that describe themselves may listen. */

@@ -77,6 +77,27 @@ describe('an instance that can not get a request', () => {
   });
 });
 
+describe('instances that declare checks', () => {
+  it('have them, and what is wrong is told once for all who say it', () => {
+    const { take, receiver } = make();
+    const declare = (Meta: Record<string, string>) => ({ Meta });
+    take([
+      at('a', '10.0.0.1', declare({ check_http: '/up', check_interval: 'soon' })),
+      at('b', '10.0.0.2', declare({ check_script: 'x' })),
+      at('c', '10.0.0.3', declare({ check_script: 'y' })),
+      at('d', '10.0.0.4'),
+    ]);
+    expect(receiver.endpoints('web').map(({ check }) => check?.path)).toEqual([
+      '/up',
+      ...[undefined, undefined, undefined],
+    ]);
+    expect(receiver.last('web')!.service.problems).toEqual([
+      "instance a: Meta check_interval 'soon': expected a duration such as 10s, from 1s to 1h",
+      "instance b and 1 more: Meta check_script can't be run from here: no check is made of it",
+    ]);
+  });
+});
+
 describe('a followed service', () => {
   it('says what it was told, with cause, doubt and time', () => {
     const { take, receiver, service } = make();
