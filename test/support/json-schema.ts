@@ -22,6 +22,8 @@ const checks: Readonly<Record<string, Check>> = {
   maximum: (rule, value) => typeof value !== 'number' || value <= (rule as number),
   items: (rule, value, root) =>
     !Array.isArray(value) || value.every((item) => isValid(root, item, rule as Schema)),
+  minItems: (rule, value) => !Array.isArray(value) || value.length >= (rule as number),
+  maxItems: (rule, value) => !Array.isArray(value) || value.length <= (rule as number),
   required: (rule, value) =>
     !isMap(value) || (rule as string[]).every((key) => Object.hasOwn(value, key)),
   properties: (rule, value, root) =>
