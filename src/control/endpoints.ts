@@ -605,7 +605,11 @@ function isSameCheck({ endpoint: { check: a } }: Merged, { endpoint: { check: b 
 
 /** The check of an endpoint: its service's, or else the one that it declares itself. */
 function healthOf({ service }: ServiceRecord, record: EndpointRecord | undefined) {
-  return service.health ?? record?.merged.endpoint.check ?? null;
+  const own = record?.merged.endpoint.check;
+  if (service.health !== null || own === undefined) return service.health;
+  // How endpoints are spoken to is the service's to say.
+  const { sendProxy } = service.upstream;
+  return own.sendProxy === sendProxy ? own : { ...own, sendProxy };
 }
 
 function haveSameNamings({ namings: a }: Merged, { namings: b }: Merged): boolean {

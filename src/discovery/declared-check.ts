@@ -31,7 +31,7 @@ const FOREIGN = ['check_cmd', 'check_script', 'check_docker', 'check_grpc'] as c
 const PLAIN: HealthCheck = {
   ...{ type: 'tcp', path: '/', host: '', method: 'GET', port: 0 },
   ...{ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS, rise: 2, fall: 3 },
-  ...{ send: '', expect: null, wantsRole: false, initial: 'down' },
+  ...{ send: '', expect: null, sendProxy: 'off', wantsRole: false, initial: 'down' },
   login: { user: '', database: '', password: '', passwordFile: '' },
   expectStatus: [
     { from: 200, to: 299 },
