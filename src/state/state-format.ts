@@ -152,12 +152,23 @@ function isEndpoint(value: unknown): value is Endpoint {
 function isCheck(value: unknown): boolean {
   if (!isFields(value) || !isFields(value.login) || !Array.isArray(value.expectStatus))
     return false;
-  const { path, host, method, send, type, initial } = value;
+  const { path, host, method, send, sendProxy, type, initial } = value;
   const { port, intervalMs, timeoutMs, rise, fall } = value;
   const { user, database, password, passwordFile } = value.login;
   const counts = [port, intervalMs, timeoutMs, rise, fall];
   return (
-    isTexts([path, host, method, send, initial, user, database, password, passwordFile]) &&
+    isTexts([
+      path,
+      host,
+      method,
+      send,
+      sendProxy,
+      initial,
+      user,
+      database,
+      password,
+      passwordFile,
+    ]) &&
     CHECK_TYPES.some((one) => one === type) &&
     counts.every((one) => Number.isInteger(one) && Number(one) >= 0) &&
     Number(intervalMs) >= INTERVAL_MS_MIN &&
