@@ -146,7 +146,10 @@ describe('a router that passes TLS on', () => {
       ['x.example.com', '*.example.com'],
     ] as const) {
       const args = ['s_client', '-connect', `127.0.0.1:${port}`, '-servername', name];
-      const shown = await run('openssl', [...args, '-CAfile', authority.caFile, '-brief']).then(
+      const asking = run('openssl', [...args, '-CAfile', authority.caFile, '-brief']);
+      // It ends with its input.
+      asking.child.stdin?.end();
+      const shown = await asking.then(
         ({ stderr }) => stderr,
         (error: { stderr: string }) => error.stderr,
       );
@@ -201,7 +204,7 @@ describe('a router that passes TLS on', () => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.write(Buffer.from([22, 3, 1, 0, 5, 2, 0, 0, 1, 3]));
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.once('close', resolve));
     await upriver.waitForLog(
       (line) =>
         line.reason === 'bad-client-hello' && line.detail === 'the first message is no ClientHello',
