@@ -18,7 +18,6 @@ import { LISTENER_KEYS } from './schema/limits.ts';
 import { ROLE_CHECKS } from './schema/primary.ts';
 import { tlsContradictions } from './tls-consistency.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
-import { unreadyKeys } from './unready.ts';
 import { orList } from './values.ts';
 
 type Path = readonly PropertyKey[];
@@ -40,7 +39,6 @@ export function contradictions(tree: Tree, where: Where): Problem[] {
 /** One after the other: looking for what was meant takes a while, and only the first are reported. */
 function* allContradictions(draft: Draft, where: Where): Generator<Contradiction, void> {
   yield* duplicateListeners(draft, where);
-  yield* unreadyKeys(draft);
   yield* tlsContradictions(draft);
   yield* unreadable(draft);
   for (const service of draft.services.values()) yield* misfits(service, draft);

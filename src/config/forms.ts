@@ -106,3 +106,6 @@ export function outgoingForm(pattern: string, known: readonly string[] = []): Fo
 export function anyCase(word: string): string {
   return word.replace(/[a-z]/g, (letter) => `[${letter.toUpperCase()}${letter}]`);
 }
+
+export const SNI_PATTERN = `\\*|${SERVED_NAME}`;
+export const ALPN_NAME = '[!-+\\--~]{1,255}';

@@ -63,7 +63,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['header_bytes', 'header_count', 'target_bytes', 'keep_alive_requests', 'pipelined'],
   ],
   'routers[].timeouts': ['client_header', 'keep_alive', 'idle_body'],
-  'routers[].routes[]': ['host', 'path', 'service', 'strip', 'prefix', 'rewrite_host'],
+  'routers[].routes[]': [
+    ...['host', 'path', 'service', 'strip', 'prefix', 'rewrite_host', 'sni', 'alpn'],
+  ],
   'routers[].routes[].redirect': ['status', 'location'],
 };
 

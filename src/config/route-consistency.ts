@@ -12,22 +12,51 @@ export function* routeContradictions(draft: Draft, where: Place): Generator<Cont
   for (const [i, router] of draft.routers.entries()) {
     const at = (j: number, key: string) => ['routers', i, 'routes', j, key];
     for (const [j, route] of router.routes.entries()) {
-      for (const message of routeProblem(route, draft)) yield { path: at(j, 'service'), message };
+      const isPass = passes(router);
+      for (const message of routeProblem(route, draft, isPass)) {
+        yield { path: at(j, 'service'), message };
+      }
+      for (const [key, message] of misplaced(route, isPass)) yield { path: at(j, key), message };
     }
     yield* sameRoutes(router, at, where);
     yield* redirectLoops(router, at, where);
   }
 }
 
+/** Whether the router passes TLS on, and so knows no more than the ClientHello. */
+function passes({ listen }: DraftRouter): boolean {
+  return listen?.some(({ tls }) => tls === 'pass') === true;
+}
+
+const NOT_HTTP = 'is about HTTP, and tls: pass terminates nothing: expected sni';
+
+/** Keys of a route that mean nothing where it stands. */
+function misplaced(route: DraftRoute, isPass: boolean): [string, string][] {
+  const { sni, alpn = [] } = route;
+  if (!isPass) {
+    const keys = [...(sni === undefined ? [] : ['sni']), ...(alpn.length > 0 ? ['alpn'] : [])];
+    return keys.map((key) => [key, 'is for a router that listens with tls: pass']);
+  }
+  const { host = '', path = '/', strip = '', prefix = '', rewrite_host: rewrite = '' } = route;
+  const texts = { host, strip, prefix, rewrite_host: rewrite, path: path === '/' ? '' : path };
+  const found = Object.entries({ ...texts, redirect: route.isRedirect ? 'set' : '' })
+    .filter(([, text]) => text !== '')
+    .map(([key]): [string, string] => [key, NOT_HTTP]);
+  if (sni === undefined && alpn.length > 0) found.push(['alpn', 'needs sni']);
+  return found;
+}
+
 /** What is wrong with where a route leads. */
-function routeProblem({ service, isRedirect }: DraftRoute, draft: Draft): string[] {
+function routeProblem(route: DraftRoute, draft: Draft, isPass: boolean): string[] {
+  const { service, isRedirect } = route;
   if (isRedirect) {
     return service === '' ? [] : ['a route leads to a service or redirects, not both'];
   }
   if (service === undefined) return [];
   if (service === '') return ['is missing: expected the name of a service, or a redirect'];
   const target = draft.services.get(service);
-  if (target?.protocol === 'tcp') return [`${service} is a tcp service: routes need http`];
+  if (target?.protocol === 'tcp' && !isPass)
+    return [`${service} is a tcp service: routes need http`];
   // A service that describes itself in the registry may come later.
   if (target !== undefined || draft.isSelfDescribed) return [];
   const meant = closest(service, [...draft.services.keys()]);
@@ -40,13 +69,14 @@ type At = (route: number, key: string) => PropertyKey[];
 function sameRoutes({ routes }: DraftRouter, at: At, where: Place): Contradiction[] {
   const found: Contradiction[] = [];
   const owners = new Map<string, number>();
-  for (const [j, { host, path }] of routes.entries()) {
+  for (const [j, { host, path, sni, alpn = [] }] of routes.entries()) {
     if (host === undefined || path === undefined) continue;
-    const key = JSON.stringify([host, path]);
+    const key = JSON.stringify([host, path, sni, alpn]);
     const owner = owners.get(key);
     if (owner === undefined) owners.set(key, j);
     else {
-      const what = host === '' ? `any host and ${path}` : `${host} and ${path}`;
+      const asked = host === '' ? `any host and ${path}` : `${host} and ${path}`;
+      const what = sni ?? asked;
       const first = at(owner, '').slice(0, -1);
       const message = `there is a route for ${what} already: ${first.join('.')} (${where(first)})`;
       found.push({ path: at(j, '').slice(0, -1), message });

@@ -32,9 +32,22 @@ function authorityProblem(tls: TlsInput, path: readonly PropertyKey[]): Contradi
   return [{ path: [...path, 'client_ca_file'], message }];
 }
 
+/** Connections that are passed on are routed by a router, all of whose listeners do so. */
+function passProblems({ listen, owner }: Pick<Claim, 'listen' | 'owner'>, draft: Draft): string[] {
+  const router = draft.routers.find((one) => one.listen?.includes(listen) === true);
+  if (listen.tls !== 'pass') {
+    const isMixed = router?.listen?.some(({ tls }) => tls === 'pass') === true;
+    return isMixed ? ['its router passes TLS on at another address: expected one of its own'] : [];
+  }
+  if (owner.startsWith('service ')) {
+    return ['tls: pass is for routers, whose routes have sni: expected routers.N.listen'];
+  }
+  return listen.http2 ? ['http2 is nothing that tls: pass offers'] : [];
+}
+
 function listenProblems({ listen, owner }: Claim, draft: Draft): string[] {
   const { tls, hsts, redirect_https: isRedirect } = listen;
-  const found: string[] = [];
+  const found: string[] = passProblems({ listen, owner }, draft);
   if (tls !== false && tls !== 'pass') {
     const own = tls === true ? {} : tls;
     const shared = draft.tls ?? {};

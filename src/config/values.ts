@@ -18,6 +18,7 @@ import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 import { policyMeant } from './foreign-keys.ts';
 import {
   AGENT,
+  ALPN_NAME,
   anyCase,
   anyForm,
   DURATION,
@@ -36,6 +37,7 @@ import {
   SERVED_NAME,
   SHARE,
   SIZE,
+  SNI_PATTERN,
   SOME_DURATION,
   STATUS_RANGES,
   textForm,
@@ -411,6 +413,19 @@ export const hostPattern = z
     const host = text.toLowerCase().replace(/\.$/, '');
     return host === '*' ? '' : host;
   });
+
+/** A name in a ClientHello, `*.` and a domain, or `*` for any name and none; lower case. */
+export const sniPattern = z
+  .string()
+  .regex(new RegExp(`^(?:${SNI_PATTERN})$`), 'expected a host name, *.example.com or *')
+  .meta({ form: textForm(SNI_PATTERN) })
+  .transform((text) => text.toLowerCase());
+
+/** A protocol as ALPN names it. */
+export const alpnName = z
+  .string()
+  .regex(new RegExp(`^(?:${ALPN_NAME})$`), 'expected a protocol such as h2 or http/1.1')
+  .meta({ form: textForm(ALPN_NAME) });
 
 /** The Location of a redirect, which may have variables. */
 export const location = outgoing(

@@ -15,6 +15,7 @@ import { type Route, routesInOrder } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import type { RouterSettings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
+import { sniRoutesInOrder } from '../model/sni-route.ts';
 
 export interface ListenerWishes {
   readonly routers: readonly RouterSettings[];
@@ -268,9 +269,14 @@ function routeWishOf(service: Service): ListenerSnapshot | null {
 
 function routerWishes(router: RouterSettings): ListenerSnapshot[] {
   const { limits, timeouts } = router;
-  const policy = { routes: routesInOrder(router.routes), limits, timeouts };
+  const { sniRoutes } = router;
+  const isPass = sniRoutes !== undefined;
+  const policy = {
+    ...{ routes: routesInOrder(router.routes), limits, timeouts },
+    ...(isPass ? { sniRoutes: sniRoutesInOrder(sniRoutes) } : {}),
+  };
   return router.listen.map((spec) => {
-    return { ...placed(spec), protocol: 'http', service: '', ...policy };
+    return { ...placed(spec), protocol: isPass ? 'tcp' : 'http', service: '', ...policy };
   });
 }
 

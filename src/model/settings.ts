@@ -6,6 +6,7 @@ import type { RegisterSettings } from './register.ts';
 import type { RegistrySettings } from './registries/table.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Service } from './service.ts';
+import type { SniRoute } from './sni-route.ts';
 
 export interface GuardSettings {
   readonly enabled: boolean;
@@ -29,6 +30,8 @@ export interface StaticEndpoint {
 export interface RouterSettings {
   readonly listen: readonly ListenSpec[];
   readonly routes: readonly Route[];
+  /** Of a router that passes TLS on; then there are no others. */
+  readonly sniRoutes?: readonly SniRoute[];
   readonly limits: ListenerLimits;
   readonly timeouts: ListenerTimeouts;
 }

@@ -5,6 +5,7 @@ import type { EffectiveEndpoint } from './endpoint.ts';
 import type { ListenAddress, ListenPolicy } from './listener.ts';
 import type { Route } from './route.ts';
 import type { ListenerLimits, ListenerTimeouts, Protocol, Service } from './service.ts';
+import type { SniRoute } from './sni-route.ts';
 
 export interface ServiceSnapshot {
   readonly service: Service;
@@ -28,6 +29,8 @@ export interface ListenerSnapshot {
   readonly service: string;
   /** In order of precedence, first match wins; empty when `service` is set. */
   readonly routes: readonly Route[];
+  /** Of a listener that passes TLS on, in order of precedence; then there are no other routes. */
+  readonly sniRoutes?: readonly SniRoute[];
   /** Those of the service behind it, or of the router. */
   readonly limits: ListenerLimits;
   readonly timeouts: ListenerTimeouts;

@@ -12,6 +12,7 @@ import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';
 import type { Wire } from '../proxy/network.ts';
+import { HelloReader } from '../proxy/tcp/hello-reader.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
 
 /** How often addresses that could not be opened are tried again. */
@@ -161,12 +162,14 @@ export class Worker {
     return [...this.refused.values()].map(({ error }) => error);
   }
 
-  private readonly accept = (wire: Wire, listener: LiveListener): Drainable =>
-    listener.snapshot.protocol === 'tcp'
-      ? new TcpSession(wire, listener, this.context)
-      : wire.tls?.protocol === 'h2'
-        ? new Http2ClientConnection(wire, listener, this.plane)
-        : new ClientConnection(wire, listener, this.plane);
+  private readonly accept = (wire: Wire, listener: LiveListener): Drainable => {
+    const { protocol, sniRoutes } = listener.snapshot;
+    if (sniRoutes !== undefined) return new HelloReader(wire, listener, this.context);
+    if (protocol === 'tcp') return new TcpSession(wire, listener, this.context);
+    return wire.tls?.protocol === 'h2'
+      ? new Http2ClientConnection(wire, listener, this.plane)
+      : new ClientConnection(wire, listener, this.plane);
+  };
 
   /**
    * Accepts no more, finishes what is in flight, and cuts what is left after `graceMs`. Resolves

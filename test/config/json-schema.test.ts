@@ -51,6 +51,13 @@ function withValue(path: readonly string[], value: unknown): unknown {
   }
   const last = path.at(-1)!;
   at[last] = value;
+  // By names in TLS alone routes a router that passes it on.
+  if (last === 'sni' || last === 'alpn') {
+    const router = (root.routers as { listen: unknown; routes: Record<string, unknown>[] }[])[0]!;
+    router.listen = { address: 9090, tls: 'pass' };
+    delete router.routes[0]!.host;
+    router.routes[0]!.sni ??= 'a.test';
+  }
   // A route has a service or a redirect, and a redirect has a location.
   if (path.includes('redirect')) {
     const route = (root.routers as { routes: Record<string, unknown>[] }[])[0]!.routes[0]!;

@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { describeService } from '../../src/config/describe.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { type ListenTls, PLAIN_LISTEN } from '../../src/model/listener.ts';
-import { load, problemsOf, serviceOf } from '../support/config.ts';
+import { load, problemsOf, serviceOf, settingsOf } from '../support/config.ts';
 import { isValid } from '../support/json-schema.ts';
 import { makeService, sourceOf } from '../support/service.ts';
 
@@ -58,16 +58,30 @@ describe('a listener', () => {
     expect(isValid(jsonSchema(), parse(fileOf(listen)))).toBe(false);
   });
 
-  it.each([['tls: pass', 'tls: pass']])(
-    'is refused with %s, which is not there yet',
-    (key, setting) => {
-      const listen = `{ address: 80, ${setting} }`;
-      expect(problemsOf({ file: fileOf(listen) })).toEqual([
-        `${place(28, 'listen')}: :80: ${key} is not available in this version`,
-      ]);
-      expect(isValid(jsonSchema(), parse(fileOf(listen)))).toBe(true);
-    },
-  );
+  it('passes TLS on for a router, whose routes have names', () => {
+    const router = (listen: string, routes: string) =>
+      `services: { a: { protocol: tcp }, b: {} }\nrouters: [ { listen: ${listen}, routes: [ ${routes} ] } ]`;
+    const pass = '{ address: 443, tls: pass }';
+    const good =
+      '{ sni: DB.example.com, service: a }, { sni: "*", alpn: h2, service: b }, { service: a }';
+    expect(settingsOf({ file: router(pass, good) }).routers[0]).toMatchObject({
+      routes: [],
+      sniRoutes: [
+        { sni: 'db.example.com', alpn: [], service: 'a' },
+        { sni: '*', alpn: ['h2'], service: 'b' },
+        { sni: '', alpn: [], service: 'a' },
+      ],
+    });
+    const told = (file: string) => problemsOf({ file }).join('\n');
+    expect(told(router('443', '{ sni: a.test, service: b }'))).toContain('listens with tls: pass');
+    expect(told(router(pass, '{ sni: a.test, path: /x, service: a }'))).toContain('is about HTTP');
+    expect(told(router(pass, '{ sni: a.*.test, service: a }'))).toContain('expected a host name');
+    expect(told(router(pass, '{ alpn: h2, service: a }'))).toContain('needs sni');
+    expect(told(router(`[ ${pass}, 80 ]`, good))).toContain('passes TLS on at another address');
+    expect(told(fileOf('{ address: 80, tls: pass }'))).toContain('tls: pass is for routers');
+    const twice = '{ sni: a.test, service: a }, { sni: A.test, service: b }';
+    expect(told(router(pass, twice))).toContain('there is a route for a.test already');
+  });
 
   it('is named with its own address where two want it', () => {
     const file = 'services: { a: { listen: 80 }, b: { listen: { address: ":80" } } }';

@@ -6,8 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
+import { DatabaseStage } from '../support/database-stage.ts';
 import {
   has,
   program,
@@ -21,41 +22,27 @@ import {
   startTool,
 } from '../support/databases.ts';
 import { freePorts } from '../support/ports.ts';
-import { type LogLine, startUpriver, type UpriverProcess } from '../support/upriver.ts';
+import { type LogLine, startUpriver } from '../support/upriver.ts';
 
-let upriver: UpriverProcess | null = null;
-const ends: (() => Promise<void> | void)[] = [];
+let stage: DatabaseStage;
 
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-  await upriver?.stop();
-  upriver = null;
+beforeEach(() => {
+  stage = new DatabaseStage();
 });
+afterEach(() => stage.close());
 
-async function keep(server: Promise<ServerProcess>): Promise<ServerProcess> {
-  const started = await server;
-  ends.push(() => started.stop());
-  return started;
-}
-
-async function follow(servers: readonly ServerProcess[], settings: string): Promise<number> {
-  const [port] = (await freePorts(1)) as [number];
-  const list = servers.map((server) => `127.0.0.1:${server.port}`).join(',');
-  const service = `db=127.0.0.1:${port},protocol=tcp,select=primary,${settings}`;
-  const args = ['--workers', '2', '--static', `db=${list}`, '--service', service];
-  upriver = await startUpriver({ args });
-  return port;
-}
+const follow = (servers: readonly ServerProcess[], settings: string) =>
+  stage.serve(servers, `select=primary,${settings}`);
 
 const idOf = (server: ServerProcess) => `127.0.0.1:${server.port}`;
 
 /** The next time that the table says who is the primary; '' for none. */
 function primaryIs(id: string, after?: LogLine): Promise<LogLine> {
-  return upriver!.waitForLog(
+  return stage.upriver!.waitForLog(
     (line) =>
       (line.msg === 'primary changed' || line.msg.startsWith('no primary')) &&
       line.endpoint === id &&
-      (after === undefined || upriver!.log.indexOf(line) > upriver!.log.indexOf(after)),
+      (after === undefined || stage.upriver!.log.indexOf(line) > stage.upriver!.log.indexOf(after)),
     `the primary is '${id}'`,
   );
 }
@@ -104,7 +91,7 @@ interface Write {
 /** The writes that come to a Redis, as it tells itself. */
 async function monitor(server: ServerProcess): Promise<Write[]> {
   const tool = startTool('redis', 'redis-cli', ['-p', `${server.port}`, 'MONITOR']);
-  ends.push(() => void tool.kill('SIGKILL'));
+  stage.ends.push(() => void tool.kill('SIGKILL'));
   const writes: Write[] = [];
   const lines = createInterface({ input: tool.stdout! });
   lines.on('line', (line) => {
@@ -120,7 +107,7 @@ const LIVE_MS_MAX = 500;
 
 describe.skipIf(!has('redis'))('two real Redis', () => {
   it('promoted and demoted under load: no write reaches the old primary', async () => {
-    const [one, other] = [await keep(startRedis()), await keep(startRedis())];
+    const [one, other] = [await stage.keep(startRedis()), await stage.keep(startRedis())];
     // A replica that takes writes all the same: what is sent to it is seen.
     for (const { port } of [one, other]) {
       await redis(port, 'CONFIG', 'SET', 'replica-read-only', 'no');
@@ -133,7 +120,7 @@ describe.skipIf(!has('redis'))('two real Redis', () => {
     ]);
     let last = await primaryIs(idOf(one));
     const writers = Array.from({ length: 8 }, () => new RedisWriter(port));
-    ends.push(() => {
+    stage.ends.push(() => {
       for (const writer of writers) writer.end();
     });
     for (const [from, to] of [
@@ -157,12 +144,12 @@ describe.skipIf(!has('redis'))('two real Redis', () => {
   });
 
   it('that both say they are the primary get nothing, which is said', async () => {
-    const [one, other] = [await keep(startRedis()), await keep(startRedis())];
+    const [one, other] = [await stage.keep(startRedis()), await stage.keep(startRedis())];
     const port = await follow([one, other], 'health.type=redis,health.interval=200ms');
     const reason = `2 endpoints are the primary: ${idOf(one)} and ${idOf(other)}`;
-    await upriver!.waitForLog((line) => line.reason === reason, 'two primaries');
+    await stage.upriver!.waitForLog((line) => line.reason === reason, 'two primaries');
     await expect(redis(port, 'PING')).rejects.toThrow();
-    const response = await fetch(`${upriver!.statsUrl}/api/v1/services/db`);
+    const response = await fetch(`${stage.upriver!.statsUrl}/api/v1/services/db`);
     const { endpoints, problems } = (await response.json()) as {
       endpoints: { reason: string }[];
       problems: string[];
@@ -211,16 +198,16 @@ describe.skipIf(!has('postgres'))('two real PostgreSQL', () => {
     Number(await psql(port, 'SELECT count(*) FROM written'));
 
   it('promoted and demoted under load: no write reaches the old primary', async () => {
-    const one = await keep(startPostgres());
+    const one = await stage.keep(startPostgres());
     await psql(one.port, 'CREATE TABLE written (id serial, at timestamptz default now())');
-    const other = await keep(startPostgres({ replicaOf: one.port }));
+    const other = await stage.keep(startPostgres({ replicaOf: one.port }));
     const check = 'health.type=postgres,health.user=postgres,health.interval=200ms';
     const port = await follow([one, other], check);
     const first = await primaryIs(idOf(one));
     const script = join(one.folder, 'insert.sql');
     writeFileSync(script, 'INSERT INTO written DEFAULT VALUES;\n');
     const inserts = new Inserts(port, script);
-    ends.push(() => inserts.end());
+    stage.ends.push(() => inserts.end());
     await expect.poll(() => rowsOf(one)).toBeGreaterThan(100);
 
     // While both can be written to, neither is.
@@ -235,7 +222,7 @@ describe.skipIf(!has('postgres'))('two real PostgreSQL', () => {
     await one.kill();
     writeFileSync(join(one.folder, 'data', 'standby.signal'), '');
     const back = await startPostgresIn(one.folder, one.port);
-    ends.push(() => back.kill());
+    stage.ends.push(() => back.kill());
     await primaryIs(idOf(other), none);
     await expect.poll(() => rowsOf(other)).toBeGreaterThan(otherRows + 100);
     expect(await rowsOf(back)).toBe(oneRows);
@@ -253,9 +240,9 @@ describe.skipIf(!hasConsul || !has('redis'))("a lock and a tag in Consul's hands
   let agent: ConsulAgent;
 
   it('name the primary', async () => {
-    const servers = [await keep(startRedis()), await keep(startRedis())];
+    const servers = [await stage.keep(startRedis()), await stage.keep(startRedis())];
     agent = await startConsul();
-    ends.push(() => agent.stop());
+    stage.ends.push(() => agent.stop());
     for (const [i, { port }] of servers.entries()) {
       await redis(port, 'SET', 'name', `db${i}`);
       const Tags = i === 0 ? ['main'] : [];
@@ -263,7 +250,7 @@ describe.skipIf(!hasConsul || !has('redis'))("a lock and a tag in Consul's hands
     }
     const [byLock, byTag] = (await freePorts(2)) as [number, number];
     const lock = 'service/db/leader';
-    upriver = await startUpriver({
+    stage.upriver = await startUpriver({
       args: [
         ...['--consul', agent.url, '--service'],
         `locked=127.0.0.1:${byLock},protocol=tcp,from.service=db,select=primary,primary.lock=${lock}`,
@@ -273,7 +260,7 @@ describe.skipIf(!hasConsul || !has('redis'))("a lock and a tag in Consul's hands
     });
     const nameAt = (port: number) => redis(port, 'GET', 'name').catch(() => '');
     await expect.poll(() => nameAt(byTag)).toBe('db0');
-    await upriver.waitForLog(
+    await stage.upriver.waitForLog(
       (line) => line.service === 'locked' && line.reason === `nobody holds the lock ${lock}`,
       'nobody holds the lock',
     );

@@ -82,7 +82,9 @@ function ask(port: number, localAddress: string): Promise<string> {
       response.on('data', (bytes) => {
         body += bytes;
       });
-      response.on('end', () => resolve(body));
+      response.on('end', () =>
+        resolve(response.statusCode === 200 ? body : `${response.statusCode}`),
+      );
     });
     sent.on('error', reject);
     sent.end();

@@ -5,6 +5,7 @@ import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
 import { http2Target } from './http2.ts';
+import { openingTargets } from './openings.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
 
 export const targets: readonly FuzzTarget[] = [
@@ -13,6 +14,7 @@ export const targets: readonly FuzzTarget[] = [
   adminTarget,
   http2Target,
   ...containerTargets,
+  ...openingTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */

@@ -2,14 +2,18 @@
 import { z } from 'zod';
 import type { OwnRoute } from '../../model/service.ts';
 import type { RouterSettings } from '../../model/settings.ts';
+import { ALPN_NAME } from '../forms.ts';
 import {
   absolutePath,
+  alpnName,
   duration,
   hostName,
   hostPattern,
+  listOf,
   location,
   oneOf,
   pathPrefix,
+  sniPattern,
 } from '../values.ts';
 import { listenerLimits, listenerTimeouts } from './limits.ts';
 import { buildListen, listeners, type TlsInput } from './listen.ts';
@@ -17,6 +21,13 @@ import { buildListen, listeners, type TlsInput } from './listen.ts';
 export const routeSchema = z.strictObject({
   host: hostPattern.prefault('').meta({ description: 'Host, or *.example.com; any by default.' }),
   path: absolutePath.prefault('/').meta({ description: 'Path prefix, by whole segments.' }),
+  sni: sniPattern.optional().meta({
+    description:
+      'With tls: pass: name in the ClientHello, *.example.com, or * for any and none; a route without gets what is not TLS.',
+  }),
+  alpn: listOf(alpnName, ALPN_NAME)
+    .prefault([])
+    .meta({ description: 'With sni: only clients that offer one of these protocols.' }),
   service: z.string().default('').meta({ description: 'The service that answers.' }),
   strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
   prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
@@ -78,7 +89,10 @@ export function buildRouter(
   router: z.output<typeof routerSchema>,
   tls: TlsInput | undefined,
 ): RouterSettings {
+  const isPass = router.listen.some(({ tls }) => tls === 'pass');
+  const sniRoutes = router.routes.map(({ sni = '', alpn, service }) => ({ sni, alpn, service }));
   return {
+    ...(isPass ? { sniRoutes } : {}),
     listen: buildListen(router.listen, tls),
     limits: {
       headerBytes: router.limits.header_bytes,
@@ -92,7 +106,7 @@ export function buildRouter(
       keepAliveMs: router.timeouts.keep_alive,
       idleBodyMs: router.timeouts.idle_body,
     },
-    routes: router.routes.map((route) => ({
+    routes: (isPass ? [] : router.routes).map((route) => ({
       host: route.host,
       path: route.path,
       service: route.service,

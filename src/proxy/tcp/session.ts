@@ -52,6 +52,14 @@ type Owner = WireHandler &
   TimerOwner &
   EndpointSession;
 
+/** What is known of a connection that was looked at before. */
+export interface Opening {
+  readonly live: LiveService;
+  /** What the client has sent; its wire is paused where that is anything. */
+  readonly bytes: Buffer;
+  readonly hasEnded: boolean;
+}
+
 export class TcpSession implements Owner {
   group: Neighbours | null = null;
   older: Drainable | null = null;
@@ -89,25 +97,38 @@ export class TcpSession implements Owner {
   private bytesOut = 0;
 
   /** Takes the wire over, which it closes, and begins to connect. */
-  constructor(client: Wire, listener: LiveListener, context: WorkerContext) {
+  constructor(
+    client: Wire,
+    listener: LiveListener,
+    context: WorkerContext,
+    opening: Opening | null = null,
+  ) {
     this.client = client;
     this.listener = listener;
     this.context = context;
     this.startMs = context.clock.nowMs();
     client.handler = this;
     this.clientAddress = client.remoteAddress;
-    // A tcp listener has a service as long as it is open.
-    this.live = listener.service!;
+    // A tcp listener has a service as long as it is open, or routes that were asked.
+    this.live = opening?.live ?? listener.service!;
     this.placement = new Placement(this, context);
     this.hold = new Hold(context.ledger);
     const { balance } = this.live.service;
     this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.clientAddress) : 0);
     const { ledger } = context;
     this.place = new ConnectionPlace(ledger);
+    if (opening !== null) this.take(opening);
     const refused = this.place.take(this.live, listener, this.clientAddress);
     if (refused !== null) this.fail(refused, '');
     else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else this.start();
+  }
+
+  private take({ bytes, hasEnded }: Opening): void {
+    this.hasClientEnded = hasEnded;
+    this.bytesIn = bytes.length;
+    this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, bytes.length);
+    if (bytes.length > 0) this.early.keep(bytes, 0, bytes.length);
   }
 
   private start(): void {
