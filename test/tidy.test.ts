@@ -182,7 +182,12 @@ const sources = filesBelow('src').filter((file) => file.endsWith('.ts'));
 /** What a simulator replaces: the doors of the data plane (WorkerContext) and the control plane. */
 const behindDoors = [
   ...['src/doors.ts', 'src/proxy/wire', 'src/worker/entry.ts'],
-  ...['src/health/http-check.ts', 'src/health/tcp-check.ts', 'src/health/tls-check.ts'],
+  ...[
+    'src/health/http-check.ts',
+    'src/health/tls-options.ts',
+    'src/health/tcp-check.ts',
+    'src/health/tls-check.ts',
+  ],
   ...['src/health/conversation.ts', 'src/state/disk.ts'],
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.

@@ -17,6 +17,8 @@ export interface Endpoint {
   readonly statusText: string;
   /** As registered, where the registry has tags; some of them where there are many. */
   readonly tags?: readonly string[];
+  /** The host name that was registered in place of the address. */
+  readonly hostName?: string;
 }
 
 /** What we decided. `up` and `slow-start` get new work; the others don't. */
@@ -27,6 +29,8 @@ export interface EffectiveEndpoint {
   readonly id: string;
   readonly address: string;
   readonly port: number;
+  /** As in Endpoint. */
+  readonly hostName?: string;
   readonly weight: number;
   readonly state: EndpointState;
   /** Why the state is what it is; '' for a plain `up`. */

@@ -7,6 +7,8 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     path: '/health',
     host: '',
     method: 'GET',
+    headers: {},
+    tls: null,
     port: 0,
     intervalMs: 1000,
     timeoutMs: 200,
