@@ -26,7 +26,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'services.NAME.passive.success_rate': ['enabled', 'window', 'min_requests', 'min_endpoints'],
   'services.NAME.upstream': ['protocol', 'host', 'send_proxy'],
-  'services.NAME.upstream.tls': ['enabled', 'server_name'],
   'services.NAME.panic': ['threshold', 'spread'],
   'services.NAME.retry': [
     ...['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge', 'connect_attempts'],
