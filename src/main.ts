@@ -9,6 +9,7 @@ import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
 import { CertificateStore } from './certificates/store.ts';
+import { UpstreamStore, upstreamTlsOf } from './certificates/upstream-store.ts';
 import { type CertificateProblem, certificateProblems, tlsOf } from './certificates/vet.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
@@ -80,6 +81,7 @@ export class Upriver {
   private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
   private readonly certificates: CertificateStore;
+  private readonly upstreamTls: UpstreamStore;
   private readonly configStatus: UpriverOptions['configStatus'];
   private stats: StatsServer | null = null;
   private looking: Timer | null = null;
@@ -122,8 +124,9 @@ export class Upriver {
     this.certificates = new CertificateStore({
       clock,
       log,
-      onChange: (materials) => this.supervisor.setTls(materials),
+      onChange: () => this.sendTls(),
     });
+    this.upstreamTls = new UpstreamStore({ clock, log, onChange: () => this.sendTls() });
     this.controller = new Controller({
       clock,
       log,
@@ -212,7 +215,7 @@ export class Upriver {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();
-    this.certificates.follow(tlsOf(settings));
+    this.followTls(settings);
     await this.keeper.read();
     await this.openStats(settings.stats);
     this.providers.set.follow(sourcesOf(settings));
@@ -314,8 +317,9 @@ export class Upriver {
       config: this.configStatus,
       state: () => this.keeper.status,
       certificates: () => {
-        const { certificates } = this;
-        return { list: certificates.statuses(), problems: certificates.problems() };
+        const { certificates, upstreamTls } = this;
+        const problems = [...certificates.problems(), ...upstreamTls.problems()];
+        return { list: certificates.statuses(), problems };
       },
       memory: () => this.memory.status,
       sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
@@ -382,6 +386,15 @@ export class Upriver {
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
   }
 
+  private followTls(settings: Settings): void {
+    this.certificates.follow(tlsOf(settings));
+    this.upstreamTls.follow(upstreamTlsOf(settings));
+  }
+
+  private sendTls(): void {
+    this.supervisor.setTls(this.certificates.materials, this.upstreamTls.materials);
+  }
+
   // Changes
 
   /**
@@ -418,7 +431,7 @@ export class Upriver {
     await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
-    this.certificates.follow(tlsOf(settings));
+    this.followTls(settings);
     this.controller.setSettings(settings, cause, names);
     this.providers.settle(settings);
     this.providers.set.follow(this.followed());
@@ -479,6 +492,7 @@ export class Upriver {
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
     this.certificates.close();
+    this.upstreamTls.close();
     this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();

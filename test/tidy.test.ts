@@ -185,6 +185,7 @@ const behindDoors = [
   ...['src/doors.ts', 'src/proxy/wire', 'src/worker/entry.ts'],
   ...[
     'src/health/http-check.ts',
+    'src/health/tls-options.ts',
     'src/health/tcp-check.ts',
     'src/health/http2-check.ts',
     'src/health/tls-check.ts',

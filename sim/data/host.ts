@@ -47,6 +47,7 @@ export class WorkerHost {
       wheel,
       services,
       tls: new Map(),
+      upstreamTls: new Map(),
       random: kernel.chance(`worker ${index}`).next,
       log,
       accessLog: null,

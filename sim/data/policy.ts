@@ -43,7 +43,7 @@ export function drawPolicy(
     retry: drawRetry(chance),
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
-    upstream: { protocol: 'http1', sendProxy: 'off' },
+    upstream: { protocol: 'http1', sendProxy: 'off', tls: null, host: 'client' },
     tcp: {
       earlyFailureMs: chance.pick([0, 200, 1000]),
       onDownMs: null,

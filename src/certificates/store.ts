@@ -71,6 +71,10 @@ export class CertificateStore {
     if (wanted.length > 0) this.schedule();
   }
 
+  get materials(): readonly TlsMaterial[] {
+    return this.current;
+  }
+
   /** Each certificate once. */
   statuses(): CertificateStatus[] {
     return [...this.entries.values()].map(({ certFile, pair, problem }) => ({

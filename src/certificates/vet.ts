@@ -1,9 +1,11 @@
 // What is wrong with the certificates of a configuration, before it is in force.
 import { messageOf } from '../base/coded-error.ts';
 import type { CertificateSource, ListenTls } from '../model/listener.ts';
+import type { UpstreamTls } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { type Found, pairsOf, readAuthorities, readFiles } from './files.ts';
 import { untimely } from './pair.ts';
+import { upstreamProblem, upstreamTlsOf } from './upstream-store.ts';
 
 export interface CertificateProblem {
   /** The file. */
@@ -35,6 +37,7 @@ export function certificateProblems(settings: Settings, nowMs: number): Certific
   return [
     ...[...found.values()].flat().flatMap((one) => problemOf(one, nowMs)),
     ...[...authorities].flatMap(authorityProblem),
+    ...upstreamTlsOf(settings).flatMap(upstreamProblems),
     ...unused(settings, found),
   ];
 }
@@ -69,6 +72,11 @@ function authorityProblem(path: string): CertificateProblem[] {
   } catch (error) {
     return [{ where: path, key: '', message: messageOf(error), kind: 'broken' }];
   }
+}
+
+function upstreamProblems(tls: UpstreamTls): CertificateProblem[] {
+  const message = upstreamProblem(tls);
+  return message === '' ? [] : [{ where: 'upstream.tls', key: '', message, kind: 'broken' }];
 }
 
 /** Certificates of routers whose names are those of none of its routes. */

@@ -37,6 +37,12 @@ export interface StatusAnswer {
   readonly problems: readonly string[];
   readonly registries: readonly { readonly name: string; readonly last_error: string }[];
   readonly shared_ports?: readonly { readonly listen: string; readonly pid: number | null }[];
+  readonly certificates?: readonly {
+    readonly file: string;
+    readonly names: readonly string[];
+    /** ms since the epoch. */
+    readonly expires: number | null;
+  }[];
   readonly takeover?: {
     readonly successor: { readonly pid: number; readonly ready: boolean } | null;
   };
@@ -70,6 +76,7 @@ async function show(given: ParsedArguments, clear: string): Promise<number> {
     return 0;
   }
   console.log(clear + tableOf(services.body));
+  for (const line of expiries(about.body)) console.log(line);
   for (const line of remarks(about.body)) console.log(`! ${line}`);
   for (const { name, problems } of services.body) {
     for (const problem of problems) console.log(`! ${name}: ${problem}`);
@@ -80,6 +87,13 @@ async function show(given: ParsedArguments, clear: string): Promise<number> {
 function fail(problem: string): number {
   console.error(`upriver: ${problem}`);
   return 1;
+}
+
+function expiries({ certificates = [] }: StatusAnswer): string[] {
+  return certificates.map(({ file, names, expires }) => {
+    const until = expires === null ? 'not in use' : `until ${new Date(expires).toISOString()}`;
+    return `certificate ${file} (${names.join(', ')}): ${until}`;
+  });
 }
 
 function remarks(about: StatusAnswer): string[] {

@@ -47,8 +47,7 @@ export function buildSettings(
 /** `tls`: the section of that name. */
 export function buildService(name: string, input: ServiceInput, tls?: TlsInput): Service {
   const { balance, health, protocol } = input;
-  const check =
-    health === undefined ? null : buildHealth(health, protocol, buildUpstream(input.upstream));
+  const check = health === undefined ? null : buildHealth(health, protocol, input.upstream);
   const primary = buildPrimary({ ...input, health: check });
   return {
     name,

@@ -106,7 +106,7 @@ function primaryMisfits({ tree, protocol }: DraftService): [string, string][] {
 const CHECK_KEYS: Readonly<Record<string, readonly string[]>> = {
   send: ['send_expect'],
   grpc_service: ['grpc'],
-  expect: ['send_expect'],
+  expect: ['send_expect', 'http'],
   user: ['redis', 'postgres', 'mysql'],
   database: ['postgres', 'mysql'],
   password: ['redis', 'postgres', 'mysql'],
@@ -150,11 +150,17 @@ function sameSources({ sources }: DraftService) {
   });
 }
 
+/** What of `upstream` is about HTTP. */
+const UPSTREAM_HTTP = [
+  ['upstream', 'protocol'],
+  ['upstream', 'host'],
+];
+
 /** Keys that mean nothing for this service. */
 function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const { protocol, listen, sources } = service;
   const dead = sources.flatMap((one) => untaken(one).map((key) => [...one.path, key]));
-  if (protocol === 'tcp') return [...dead, ['http'], ['upstream', 'protocol'], ...LISTENER_KEYS];
+  if (protocol === 'tcp') return [...dead, ['http'], ...UPSTREAM_HTTP, ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 

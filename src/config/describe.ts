@@ -133,6 +133,13 @@ function objection(input: ServiceInput, key: string): string {
     return `tag ${key}: passwords, and files of this machine, are no matter of tags`;
   }
   if (first === 'route') return routeProblem(input, second, rest);
+  if (first === 'upstream' && second === 'tls') {
+    if (/_file$/.test(rest[0] ?? ''))
+      return `tag ${key}: files of this machine are no matter of tags`;
+    if (rest[0] === 'verify' && !input.upstream.tls.verify) {
+      return `tag ${key}: whom to trust is no matter of tags`;
+    }
+  }
   if (first === 'balance') return hashProblem(input);
   if (first === 'http' && second === 'trusted_proxies') {
     return `tag ${key}: whom to trust is no matter of tags`;

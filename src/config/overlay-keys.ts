@@ -18,13 +18,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'services.NAME.failover': ['after', 'return_after'],
   'services.NAME.health': [
     ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
-    ...['initial', 'send', 'expect', 'user', 'database', 'grpc_service'],
+    ...['initial', 'send', 'expect', 'user', 'database', 'grpc_service', 'headers'],
   ],
   'services.NAME.passive': [
     ...['consecutive_failures', 'connect_failures', 'resets', 'timeouts', 'gateway_errors'],
     ...['server_errors', 'ejection', 'max_ejected'],
   ],
   'services.NAME.passive.success_rate': ['enabled', 'window', 'min_requests', 'min_endpoints'],
+  'services.NAME.upstream': ['protocol', 'host', 'send_proxy'],
   'services.NAME.panic': ['threshold', 'spread'],
   'services.NAME.retry': [
     ...['attempts', 'on', 'budget', 'budget_min', 'body', 'hedge', 'connect_attempts'],
@@ -35,7 +36,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['idle_body', 'idle_tunnel', 'idle_tcp'],
   ],
   'services.NAME.primary': ['by', 'tag'],
-  'services.NAME.upstream': ['protocol', 'send_proxy'],
   'services.NAME.tcp': [
     ...['early_failure', 'on_down', 'on_drain'],
     ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],

@@ -5,7 +5,7 @@ import type { Environment } from './environment.ts';
 const SECRET_KEY = /(^|_)(token|http_auth|password)$/;
 /** Fields of a message that carry credentials, among `request_headers` and the like. */
 const SECRET_FIELD = /auth|token|secret|passw|credential|cookie|api-?key/i;
-const FIELDS_KEY = /^(request|response)_headers$/;
+const FIELDS_KEY = /^((request|response)_)?headers$/;
 /** Variables whose values are secrets, by the names that people give them. */
 const SECRET_VARIABLE = /TOKEN|SECRET|PASS|AUTH|CREDENTIAL|PRIVATE|API_?KEY|_KEY$/i;
 /** What is shorter is found in texts where it is no secret. */

@@ -4,6 +4,7 @@ import { formatListen } from '../model/listener.ts';
 import type { Contradiction } from './consistency.ts';
 import { type Claim, claimsOf, type Draft } from './draft.ts';
 import { type CertificateInput, certificatesOf, type TlsInput } from './schema/listen.ts';
+import { upstreamSchema } from './schema/upstream.ts';
 
 export function* tlsContradictions(draft: Draft): Generator<Contradiction, void> {
   const { tls: shared } = draft;
@@ -12,11 +13,39 @@ export function* tlsContradictions(draft: Draft): Generator<Contradiction, void>
     if (message !== '') yield { path: ['tls', 'certificates', i], message };
   }
   if (shared !== undefined) yield* authorityProblem(shared, ['tls']);
+  for (const { name, tree } of draft.services.values()) {
+    for (const [key, message] of upstreamProblems(tree.upstream)) {
+      yield { path: ['services', name, 'upstream', ...key], message };
+    }
+  }
   for (const claim of claimsOf(draft)) {
     for (const message of listenProblems(claim, draft)) {
       yield { path: claim.path, message: `${formatListen(claim.address)}: ${message}` };
     }
   }
+}
+
+/** What a service says of its endpoints that does not fit together. */
+function upstreamProblems(value: unknown): [readonly string[], string][] {
+  const read = upstreamSchema.safeParse(value ?? {});
+  if (!read.success) return [];
+  const { protocol, tls, send_proxy } = read.data;
+  const found: [readonly string[], string][] = [];
+  if (protocol === 'h2' && !tls.enabled) {
+    found.push([['protocol'], 'h2 needs tls: expected tls: { enabled: true }, or h2c for none']);
+  }
+  if (protocol === 'h2c' && tls.enabled)
+    found.push([['protocol'], 'h2c is without TLS: expected h2']);
+  if (tls.enabled && send_proxy !== 'off') {
+    found.push([
+      ['send_proxy'],
+      'tls and send_proxy are not available together: expected one of them',
+    ]);
+  }
+  if ((tls.cert_file === '') !== (tls.key_file === '')) {
+    found.push([['tls'], 'expected cert_file and key_file, or neither']);
+  }
+  return found;
 }
 
 function certificateProblem({ cert_file, key_file, dir }: CertificateInput): string {

@@ -376,8 +376,9 @@ export class Endpoints {
       this.remembered.delete(checkKey(service, naming.id));
     }
     const isUp = remembered === true || (record.effective !== null && takesWork(record.effective));
-    const { address, port } = record.merged.endpoint;
-    this.options.checks.watch(key, health, { address, port, isUp, wasDown: remembered === false });
+    const { address, port, hostName } = record.merged.endpoint;
+    const target = { address, port, ...(hostName === undefined ? {} : { hostName }) };
+    this.options.checks.watch(key, health, { ...target, isUp, wasDown: remembered === false });
   }
 
   private unwatch(key: string): void {
@@ -586,6 +587,7 @@ function isSame(a: Merged, b: Merged): boolean {
     a.priority === b.priority &&
     a.endpoint.weight === b.endpoint.weight &&
     a.endpoint.status === b.endpoint.status &&
+    a.endpoint.hostName === b.endpoint.hostName &&
     a.endpoint.statusText === b.endpoint.statusText &&
     a.endpoint.tags?.join() === b.endpoint.tags?.join() &&
     isSameCheck(a, b) &&

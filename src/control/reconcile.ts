@@ -50,7 +50,9 @@ export function reconcile(service: Service, facts: EndpointFacts): EffectiveEndp
   const isStandby = standby !== '';
   const isSpare = verdict.isOurs === true && facts.hasWorked && weight > 0 && !isStandby;
   const found = { state, reason, sinceMs, isSpare, isStandby, slowStartFromMs, priority };
-  const after = { id, address, port, weight, slot, ...found };
+  const { hostName } = endpoint;
+  const named = hostName === undefined ? {} : { hostName };
+  const after = { id, address, port, ...named, weight, slot, ...found };
   return before !== null && isSame(before, after) ? before : after;
 }
 
@@ -109,6 +111,7 @@ function isSame(a: EffectiveEndpoint, b: EffectiveEndpoint): boolean {
     a.id === b.id &&
     a.address === b.address &&
     a.port === b.port &&
+    a.hostName === b.hostName &&
     a.weight === b.weight &&
     a.state === b.state &&
     a.reason === b.reason &&

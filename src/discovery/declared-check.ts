@@ -37,6 +37,8 @@ const PLAIN: HealthCheck = {
     sendProxy: 'off',
     speaksHttp2: false,
     grpcService: '',
+    tls: null,
+    headers: {},
     wantsRole: false,
     initial: 'down',
   },

@@ -171,6 +171,9 @@ export class FollowedInstances {
     if (addresses === null) return this.sentById.get(id) ?? [];
     const fixed = { port, weight, status: 'passing' as const, statusText: '' };
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...fixed }];
-    return addresses.map((address) => ({ id: `${id}@${address}`, address, ...fixed }));
+    return addresses.map((address) => ({
+      ...{ id: `${id}@${address}`, address, hostName: host },
+      ...fixed,
+    }));
   }
 }

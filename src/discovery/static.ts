@@ -119,6 +119,7 @@ export class StaticProvider implements Provider {
     return (this.names.addressesOf(host) ?? []).map((address) => ({
       id: address === host ? id : `${id}@${address}`,
       address,
+      ...(address === host ? {} : { hostName: host }),
       ...fixed,
     }));
   }

@@ -91,7 +91,7 @@ export class Checker {
    */
   watch(key: string, check: HealthCheck, run: CheckRun): void {
     const known = this.watches.get(key);
-    const { address, port } = run;
+    const { address, port, hostName } = run;
     if (known !== undefined && known.target.address === address && known.target.port === port) {
       if (isDeepStrictEqual(known.check, check)) return;
       known.check = check;
@@ -103,7 +103,7 @@ export class Checker {
     const watch: Watch = {
       key,
       check,
-      target: { address, port },
+      target: { address, port, ...(hostName === undefined ? {} : { hostName }) },
       sinceMs,
       state: initialState(run.isUp ? 'up' : run.wasDown === true ? 'down' : check.initial),
       wasUp: false,

@@ -2,11 +2,14 @@
 // connecting works, and looks at the status. The body is read and thrown away up to a bound, so
 // that an endpoint's log shows no broken connection for each check.
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { formatDuration } from '../base/duration.ts';
-import type { HealthCheck } from '../model/service.ts';
-import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import type { CheckExpectation, HealthCheck } from '../model/service.ts';
+import { searchFor, shownExpectation } from './expectation.ts';
+import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
 import { ownHeader } from './own-header.ts';
+import { checkTls } from './tls-options.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -35,9 +38,13 @@ export async function checkHttp(
       const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
       const text = `${method} ${path} answered ${status}`;
       // As Patroni's /primary has it: who is not the primary answers otherwise.
-      const role = isGood ? 'primary' : 'replica';
-      resolve(check.wantsRole ? { isGood, text, role } : { isGood, text });
-      discard(response);
+      const role: Role = isGood ? 'primary' : 'replica';
+      const outcome: CheckOutcome = check.wantsRole ? { isGood, text, role } : { isGood, text };
+      if (isGood && check.expect !== null) lookInto(response, check.expect, { outcome, resolve });
+      else {
+        resolve(outcome);
+        discard(response);
+      }
     });
     sent.end();
   });
@@ -45,16 +52,21 @@ export async function checkHttp(
 
 function send(
   check: HealthCheck,
-  { address, port }: CheckTarget,
+  { address, port, hostName }: CheckTarget,
   signal: AbortSignal,
 ): ClientRequest {
-  const { method, path, host } = check;
-  const shown = address.includes(':') ? `[${address}]` : address;
+  const { method, path, host, headers: own, tls } = check;
+  const shown = hostName ?? (address.includes(':') ? `[${address}]` : address);
   const headers = {
     host: host === '' ? `${shown}:${port}` : host,
     'user-agent': 'upriver-health-check',
+    ...own,
     connection: 'close',
   };
+  if (tls !== null) {
+    const options = { host: address, port, method, path, agent: false as const, signal, headers };
+    return requestTls({ ...options, ...checkTls(tls, hostName ?? address, performance.now()) });
+  }
   const header = ownHeader(check);
   const createConnection = (): Socket => {
     const socket = connect({ host: address, port });
@@ -64,6 +76,33 @@ function send(
   const way =
     header === null ? { host: address, port, agent: false as const } : { createConnection };
   return request({ ...way, method, path, signal, headers });
+}
+
+interface Looking {
+  readonly outcome: CheckOutcome;
+  readonly resolve: (outcome: CheckOutcome) => void;
+}
+
+/** The body, as far as it is read, has to hold what is expected. */
+function lookInto(
+  response: IncomingMessage,
+  expect: CheckExpectation,
+  { outcome, resolve }: Looking,
+): void {
+  let bytes = 0;
+  const search = searchFor(expect);
+  const give = (isFound: boolean): void => {
+    const text = `${outcome.text}, without ${shownExpectation(expect)}`;
+    resolve(isFound ? outcome : { isGood: false, text });
+  };
+  response.on('data', (piece: Buffer) => {
+    bytes += piece.length;
+    if (search.push(piece)) give(true);
+    else if (bytes > BODY_BYTES_MAX) give(false);
+    if (bytes > BODY_BYTES_MAX) response.destroy();
+  });
+  response.on('end', () => give(search.end()));
+  response.on('error', () => {});
 }
 
 function discard(response: IncomingMessage): void {

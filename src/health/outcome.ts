@@ -4,6 +4,8 @@ export interface CheckTarget {
   /** An IP address. */
   readonly address: string;
   readonly port: number;
+  /** The host name that was registered in place of the address. */
+  readonly hostName?: string;
 }
 
 /** What an endpoint says that it is, among those that copy each other. */

@@ -43,6 +43,6 @@ export function probe(
   target: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
-  const at = { address: target.address, port: check.port === 0 ? target.port : check.port };
+  const at = { ...target, port: check.port === 0 ? target.port : check.port };
   return KINDS[check.type](check, at, signal);
 }

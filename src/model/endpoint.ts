@@ -21,6 +21,8 @@ export interface Endpoint {
   readonly tags?: readonly string[];
   /** The active check that it declares itself; counts where its service has none. */
   readonly check?: HealthCheck;
+  /** The host name that was registered in place of the address. */
+  readonly hostName?: string;
 }
 
 /** What we decided. `up` and `slow-start` get new work; the others don't. */
@@ -31,6 +33,8 @@ export interface EffectiveEndpoint {
   readonly id: string;
   readonly address: string;
   readonly port: number;
+  /** As in Endpoint. */
+  readonly hostName?: string;
   readonly weight: number;
   readonly state: EndpointState;
   /** Why the state is what it is; '' for a plain `up`. */

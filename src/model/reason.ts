@@ -113,6 +113,20 @@ const rows = {
     'connect',
     'Connecting to the endpoint took too long.',
   ),
+  'tls-untrusted': upstream(
+    502,
+    'unsent',
+    'connect',
+    "The endpoint's certificate is not to be trusted.",
+  ),
+  'tls-wrong-name': upstream(
+    502,
+    'unsent',
+    'connect',
+    "The endpoint's certificate is for another name.",
+  ),
+  'tls-plain': upstream(502, 'unsent', 'connect', 'The endpoint does not speak TLS.'),
+  'tls-refused': upstream(502, 'unsent', 'connect', 'The TLS handshake with the endpoint failed.'),
   'stream-refused': {
     ...upstream(503, 'unsent', 'connect', 'The endpoint did not take the HTTP/2 stream.'),
     blamesEndpoint: false,

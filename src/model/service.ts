@@ -33,7 +33,7 @@ export const CHECK_TYPES = [
 
 export type CheckType = (typeof CHECK_TYPES)[number];
 
-/** What a check by `send_expect` looks for. Bytes are text with one character each. */
+/** What a check by `send_expect`, or the body of an HTTP check, has to hold. Bytes are text with one character each. */
 export type CheckExpectation =
   | { readonly kind: 'bytes'; readonly bytes: string }
   | { readonly kind: 'pattern'; readonly source: string; readonly ignoreCase: boolean };
@@ -55,9 +55,13 @@ export interface HealthCheck {
   readonly speaksHttp2: boolean;
   /** The service that gRPC's health service is asked for; '' for the endpoint as a whole. */
   readonly grpcService: string;
+  /** TLS of an HTTP check; null: it is made in plain. */
+  readonly tls: UpstreamTls | null;
   /** Host field of an HTTP check ('' sends address:port), name for TLS and SMTP. */
   readonly host: string;
   readonly method: 'GET' | 'HEAD' | 'OPTIONS';
+  /** Fields of an HTTP check, by lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Port to check; 0 means the endpoint's own. */
   readonly port: number;
   readonly intervalMs: number;
@@ -294,9 +298,25 @@ export interface PrimaryPolicy {
 
 /** How the endpoints of a service are spoken to. */
 export interface UpstreamPolicy {
-  /** `h2c`: HTTP/2 by prior knowledge. */
-  readonly protocol: 'http1' | 'h2c';
+  /** `h2c`: HTTP/2 by prior knowledge; `h2`: over TLS, by ALPN. */
+  readonly protocol: 'http1' | 'h2c' | 'h2';
   readonly sendProxy: SendProxy;
+  /** Null: endpoints are spoken to in plain. */
+  readonly tls: UpstreamTls | null;
+  /** The Host that endpoints get: the client's, the name (or address) of each, or a given one. */
+  readonly host: 'client' | 'endpoint' | { readonly name: string };
+}
+
+/** TLS to endpoints. */
+export interface UpstreamTls {
+  /** CA certificates; '' takes the public ones. */
+  readonly caFile: string;
+  /** Our own certificate and its key; '' for none. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Name that the certificate has to be for, and that is asked for; '' is the endpoint's own. */
+  readonly serverName: string;
+  readonly verify: boolean;
 }
 
 export interface Service {

@@ -1,6 +1,7 @@
 // Certificates and keys as workers use them. They go to workers by a message of their own, and stand
 // in no snapshot, state file, event or answer of the API.
 import type { ListenTls } from './listener.ts';
+import type { UpstreamTls } from './service.ts';
 
 /** One certificate with its key. */
 export interface TlsCertificate {
@@ -36,6 +37,22 @@ export interface CertificateStatus {
   readonly fingerprint: string;
   /** Why what lies there now is not in use, or should not be; ''. */
   readonly problem: string;
+}
+
+/** Files of UpstreamTls, read. */
+export interface UpstreamMaterial {
+  /** upstreamKey of the UpstreamTls. */
+  readonly key: string;
+  /** PEM; null: the public CAs; '': the file could not be read, and nobody is trusted. */
+  readonly ca: string | null;
+  /** PEM; '' for none. */
+  readonly cert: string;
+  readonly privateKey: string;
+}
+
+/** The same text for the same files. */
+export function upstreamKey({ caFile, certFile, keyFile }: UpstreamTls): string {
+  return JSON.stringify([caFile, certFile, keyFile]);
 }
 
 /** Name, HMAC key and AES key, as OpenSSL takes them. */

@@ -4,7 +4,7 @@ import type { Random } from '../base/prng.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
-import type { TlsMaterial } from '../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
@@ -25,6 +25,8 @@ export interface WorkerContext {
   readonly services: Map<string, LiveService>;
   /** Certificates by materialKey; replaced as they change. */
   readonly tls: Map<string, TlsMaterial>;
+  /** The same for endpoints, by upstreamKey. */
+  readonly upstreamTls: Map<string, UpstreamMaterial>;
   readonly random: Random;
   readonly log: Logger;
   /** Null when it is off. */

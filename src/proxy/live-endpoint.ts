@@ -3,6 +3,7 @@ import type { Choice } from '../balance/balancer.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import { EndpointSessions } from './endpoint-sessions.ts';
+import type { ClientTls } from './network.ts';
 import { Pool } from './pool.ts';
 import type { SharedConnections } from './shared-connections.ts';
 
@@ -12,6 +13,10 @@ export class LiveEndpoint implements Choice {
   readonly address: string;
   readonly port: number;
   priority: number;
+  /** The Host that it gets in place of the request's; ''. */
+  host = '';
+  /** Null: it is spoken to in plain. */
+  tls: ClientTls | null = null;
   readonly pool = new Pool();
   /** Where the endpoint is spoken to by a protocol that shares connections; made when it is needed. */
   shared: SharedConnections | null = null;

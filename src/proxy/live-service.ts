@@ -6,11 +6,12 @@ import type { Balancer } from '../balance/balancer.ts';
 import { createBalancer } from '../balance/policies.ts';
 import { rampWeight } from '../balance/slow-start.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
-import { takesWork } from '../model/endpoint.ts';
+import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import { reason } from '../model/reason.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
+import { clientTls, hostOf, isSameTls } from './client-tls.ts';
 import type { WorkerContext } from './context.ts';
 import type { Fate } from './endpoint-sessions.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
@@ -263,6 +264,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
         known.address === endpoint.address &&
         known.port === endpoint.port;
       const live = isSame ? known : new LiveEndpoint(endpoint, this.context.wheel);
+      this.setUpstream(live, endpoint);
       live.priority = endpoint.priority;
       live.isFallback = endpoint.priority !== this.snapshot.priority;
       live.isSpare = this.snapshot.isPanicking && endpoint.isSpare && !live.isFallback;
@@ -285,6 +287,25 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     this.offerChoices();
     this.scheduleStep();
     return left;
+  }
+
+  /** Certificates and keys for endpoints are others than before. */
+  renewTls(): void {
+    for (const endpoint of this.snapshot.endpoints) {
+      this.setUpstream(this.endpoints.get(endpoint.slot)!, endpoint);
+    }
+  }
+
+  /** How the endpoint is spoken to. Idle connections that were begun otherwise are closed. */
+  private setUpstream(live: LiveEndpoint, endpoint: EffectiveEndpoint): void {
+    const { protocol, upstream } = this.service;
+    live.host = upstream.host === 'endpoint' ? hostOf(endpoint, upstream.tls !== null) : '';
+    const tls = clientTls(upstream, endpoint, this.context.upstreamTls);
+    // A TCP service agrees on no protocol.
+    const next = tls === null || protocol === 'http' ? tls : { ...tls, protocols: [] };
+    if (isSameTls(live.tls, next)) return;
+    live.tls = next;
+    live.retire();
   }
 
   /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */

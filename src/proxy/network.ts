@@ -2,7 +2,7 @@
 // root gives it: Node's sockets in a worker (wire/node-network.ts), a simulated network in `sim/`.
 import type { ListenAddress } from '../model/listener.ts';
 import type { KeepAlive } from '../model/service.ts';
-import type { TlsMaterial } from '../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { ProxyPeer } from './proxy-header.ts';
 import type { ReadBuffer } from './wire/read-buffers.ts';
 
@@ -113,9 +113,23 @@ export interface Wire {
   reset(): void;
 }
 
+/** TLS to one endpoint; the same object for all its connections, which share their sessions. */
+export interface ClientTls {
+  readonly material: UpstreamMaterial;
+  /** The name that is asked for and that the certificate has to be for; an address where there is none. */
+  readonly serverName: string;
+  readonly verify: boolean;
+  /** By ALPN; one that has to be agreed on alone is `h2`. */
+  readonly protocols: readonly string[];
+  /** The latest, to be resumed; the wire writes it. */
+  session: Buffer | null;
+}
+
 export interface WireTarget {
   readonly address: string;
   readonly port: number;
+  /** Null or absent: plain. */
+  readonly tls?: ClientTls | null;
 }
 
 /** Where reads land: relays want buffers of their own, message heads share one. */

@@ -7,7 +7,7 @@ import type { HeadParser } from '../http1/head-parser.ts';
 import type { Limits } from '../model/service.ts';
 import type { WorkerContext } from './context.ts';
 import type { LiveEndpoint } from './live-endpoint.ts';
-import type { ConnectHandler, Wire } from './network.ts';
+import type { ClientTls, ConnectHandler, Wire } from './network.ts';
 
 /** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */
 const STARVED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
@@ -45,6 +45,8 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private isLeaving = false;
   /** Monotonic ms since it lies in the pool. */
   idleSinceMs = 0;
+  /** The endpoint's when it was opened. */
+  private readonly tls: ClientTls | null;
   private readonly openedMs: number;
   private readonly wheel: TimerWheel;
   private readonly timer = new TimerEntry(this);
@@ -55,6 +57,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.user = user;
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
+    this.tls = endpoint.tls;
     this.wire = network.connect(endpoint, this, 'shared');
   }
 
@@ -77,7 +80,10 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.idleSinceMs = nowMs;
     this.parser = null;
     const leftMs = upstreamAgeMs === 0 ? idleUpstreamMs : upstreamAgeMs - (nowMs - this.openedMs);
-    const isKept = endpoint.takesWork && leftMs > 0 && endpoint.pool.give(this, idleUpstream);
+    // What it was begun with may not be what the endpoint gets now.
+    const isSame = endpoint.tls === this.tls;
+    const isKept =
+      isSame && endpoint.takesWork && leftMs > 0 && endpoint.pool.give(this, idleUpstream);
     if (isKept) this.setTimer(Math.min(idleUpstreamMs, leftMs));
     else this.destroy();
   }

@@ -152,7 +152,7 @@ function isEndpoint(value: unknown): value is Endpoint {
 function isCheck(value: unknown): boolean {
   if (!isFields(value) || !isFields(value.login) || !Array.isArray(value.expectStatus))
     return false;
-  const { path, host, method, send, sendProxy, type, initial } = value;
+  const { path, host, method, send, sendProxy, grpcService, type, initial } = value;
   const { port, intervalMs, timeoutMs, rise, fall } = value;
   const { user, database, password, passwordFile } = value.login;
   const counts = [port, intervalMs, timeoutMs, rise, fall];
@@ -163,6 +163,7 @@ function isCheck(value: unknown): boolean {
       method,
       send,
       sendProxy,
+      grpcService,
       initial,
       user,
       database,
@@ -174,6 +175,9 @@ function isCheck(value: unknown): boolean {
     Number(intervalMs) >= INTERVAL_MS_MIN &&
     Number(timeoutMs) > 0 &&
     value.expect === null &&
+    value.tls === null &&
+    isFields(value.headers) &&
+    isTexts(Object.values(value.headers)) &&
     value.expectStatus.every((range) => isFields(range) && isRange(range))
   );
 }

@@ -10,7 +10,7 @@ import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
-import type { TlsMaterial } from '../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { FromWorker } from '../worker/messages.ts';
 import type { StartThread } from './thread-door.ts';
 import { type ThreadOwner, WorkerThread } from './worker-thread.ts';
@@ -64,7 +64,8 @@ export class Supervisor implements ThreadOwner {
   private isStopping = false;
   private memoryMaxBytes: number;
   /** Every certificate with its key, for workers that start late. */
-  private materials: readonly TlsMaterial[] = [];
+  private tls: { materials: readonly TlsMaterial[]; upstream: readonly UpstreamMaterial[] } | null =
+    null;
   /** Set while `start` waits. */
   private starting: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
@@ -101,9 +102,9 @@ export class Supervisor implements ThreadOwner {
   }
 
   /** The certificates of all listeners from now on; listeners that need new ones come after. */
-  setTls(materials: readonly TlsMaterial[]): void {
-    this.materials = materials;
-    for (const { thread } of this.seats) thread.setTls(materials);
+  setTls(materials: readonly TlsMaterial[], upstream: readonly UpstreamMaterial[]): void {
+    this.tls = { materials, upstream };
+    for (const { thread } of this.seats) thread.setTls(this.tls);
   }
 
   /** What the process may take from now on, bytes: each worker sees for itself when that is near. */
@@ -161,7 +162,7 @@ export class Supervisor implements ThreadOwner {
 
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
-    if (this.materials.length > 0) thread.setTls(this.materials);
+    if (this.tls !== null) thread.setTls(this.tls);
     if (full !== null) void thread.apply(full).then(() => this.tellListenErrors());
     // It may have changed while the thread started.
     thread.setMemoryMax(this.memoryMaxBytes);

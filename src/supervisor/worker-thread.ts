@@ -6,7 +6,6 @@ import { assert } from '../base/assert.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
-import type { TlsMaterial } from '../model/tls.ts';
 import type { FromWorker, ToWorker, WorkerInit } from '../worker/messages.ts';
 import type { StartThread, Thread } from './thread-door.ts';
 
@@ -69,8 +68,8 @@ export class WorkerThread {
     });
   }
 
-  setTls(materials: readonly TlsMaterial[]): void {
-    if (this.state === 'live') this.post({ type: 'tls', materials });
+  setTls(tls: Omit<Extract<ToWorker, { type: 'tls' }>, 'type'>): void {
+    if (this.state === 'live') this.post({ type: 'tls', ...tls });
   }
 
   setMemoryMax(maxBytes: number): void {

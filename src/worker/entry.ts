@@ -50,6 +50,7 @@ const context: WorkerContext = {
   wheel,
   services,
   tls: new Map(),
+  upstreamTls: new Map(),
   random: seededRandom(init.seed),
   log,
   accessLog: init.accessLog
@@ -89,7 +90,7 @@ port.on('message', (message: ToWorker) => {
       memoryMaxBytes = message.maxBytes;
       return;
     case 'tls':
-      worker.setTls(message.materials);
+      worker.setTls(message.materials, message.upstream);
       return;
     case 'ping':
       report({ type: 'pong', id: message.id });

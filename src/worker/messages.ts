@@ -5,7 +5,7 @@ import type { LedgerBuffers } from '../ledger/ledger.ts';
 import type { PackedDelta } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { EndpointReport } from '../model/streak.ts';
-import type { TlsMaterial } from '../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 
 /** workerData of a worker thread. */
 export interface WorkerInit {
@@ -27,7 +27,11 @@ export type ToWorker =
   /** What the process may take, bytes; 0: what container and machine allow. */
   | { readonly type: 'memory-max'; readonly maxBytes: number }
   /** Every certificate with its key; those that are not named are of no use any more. */
-  | { readonly type: 'tls'; readonly materials: readonly TlsMaterial[] }
+  | {
+      readonly type: 'tls';
+      readonly materials: readonly TlsMaterial[];
+      readonly upstream: readonly UpstreamMaterial[];
+    }
   | { readonly type: 'ping'; readonly id: number }
   /** Exit now, whatever is in flight. */
   | { readonly type: 'stop' };

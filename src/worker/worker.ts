@@ -4,7 +4,7 @@ import type { Timer } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress, type ListenError } from '../model/listener.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
-import type { TlsMaterial } from '../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { ClientConnection } from '../proxy/http/http1/client-connection.ts';
 import { Http2ClientConnection } from '../proxy/http/http2/client-connection.ts';
@@ -143,10 +143,13 @@ export class Worker {
   }
 
   /** The certificates of all listeners; connections that are open keep those that they have. */
-  setTls(materials: readonly TlsMaterial[]): void {
-    const { tls } = this.context;
+  setTls(materials: readonly TlsMaterial[], upstream: readonly UpstreamMaterial[] = []): void {
+    const { services, tls, upstreamTls } = this.context;
     tls.clear();
     for (const material of materials) tls.set(material.key, material);
+    upstreamTls.clear();
+    for (const material of upstream) upstreamTls.set(material.key, material);
+    for (const service of services.values()) service.renewTls();
   }
 
   /** Short of memory, connections that lie idle go; how many requests are taken is the planes' part. */

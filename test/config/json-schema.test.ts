@@ -103,7 +103,7 @@ function isParsersToSay(value: unknown): boolean {
 
 /** About more than one value, or how large it is. */
 const BEYOND =
-  /at least|at most|there is no token|already the listener|take it out|expected the name of a service|both, or neither/;
+  /at least|at most|there is no token|already the listener|take it out|expected the name of a service|both, or neither|together|cert_file and key_file|needs the CA|h2 needs tls|is without TLS/;
 
 describe('the JSON Schema', () => {
   it('takes the example, the base of these tests, and what a map may be written as', () => {

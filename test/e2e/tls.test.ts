@@ -89,6 +89,9 @@ services:
     expect(await metric('upriver_tls_certificate_expiry_seconds')).toBeGreaterThan(2e9);
     const status = await (await fetch(`${upriver!.statsUrl}/api/v1/status`)).text();
     expect(JSON.parse(status).certificates).toHaveLength(2);
+    const told = spawnUpriver(['status', '--stats', upriver!.statsUrl.slice(7)], {});
+    expect(await told.exited).toBe(0);
+    expect(told.output()).toMatch(/certificate \S+ \(site\.test, \*\.site\.test\): until 20/);
     // No private key anywhere.
     const secret = site.key.split('\n')[1]!;
     const pages = ['/api/v1/status', '/api/v1/services', '/api/v1/events?format=json', '/metrics'];

@@ -45,6 +45,7 @@ beforeEach(() => {
     wheel,
     services: new Map(),
     tls: new Map(),
+    upstreamTls: new Map(),
     random: seededRandom(1),
     log: silentLogger,
     accessLog: null,

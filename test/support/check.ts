@@ -9,6 +9,8 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     speaksHttp2: false,
     grpcService: '',
     method: 'GET',
+    headers: {},
+    tls: null,
     port: 0,
     intervalMs: 1000,
     timeoutMs: 200,

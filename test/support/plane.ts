@@ -97,6 +97,7 @@ export class Plane {
       wheel: this.wheel,
       services,
       tls: new Map(),
+      upstreamTls: new Map(),
       random: seededRandom(1),
       log,
       accessLog: this.accessLog,

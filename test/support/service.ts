@@ -71,7 +71,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       serverName: '',
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
-    upstream: { protocol: 'http1', sendProxy: 'off' },
+    upstream: { protocol: 'http1', sendProxy: 'off', tls: null, host: 'client' },
     tcp: makeTcp(),
     slowStartMs: 0,
     primary: null,

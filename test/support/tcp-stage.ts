@@ -74,6 +74,7 @@ export class TcpStage {
       wheel,
       services,
       tls: new Map(),
+      upstreamTls: new Map(),
       random: seededRandom(1),
       log: silentLogger,
       accessLog: null,

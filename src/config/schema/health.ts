@@ -4,10 +4,11 @@ import {
   CHECK_TYPES,
   type HealthCheck,
   type Protocol,
-  type UpstreamPolicy,
+  type UpstreamTls,
 } from '../../model/service.ts';
 import { checkExpect, checkSend, checkText } from '../check-values.ts';
-import { absolutePath, count, duration, statusRanges } from '../values.ts';
+import { absolutePath, count, duration, fieldName, fieldValue, statusRanges } from '../values.ts';
+import { buildUpstream, type UpstreamInput } from './upstream.ts';
 
 export const healthSchema = z.strictObject({
   type: z.enum(CHECK_TYPES).optional().meta({
@@ -22,13 +23,17 @@ export const healthSchema = z.strictObject({
     description:
       'Host field of an HTTP check, address:port by default; name in a TLS handshake; name in EHLO.',
   }),
+  headers: z
+    .record(fieldName, fieldValue)
+    .prefault({})
+    .meta({ description: 'Fields of an HTTP check.' }),
   send: checkSend.prefault('').meta({
     description:
       'send_expect: what is sent after connecting: text with \\r \\n \\t \\0 \\xHH, or hex:0d0a.',
   }),
   expect: checkExpect.optional().meta({
     description:
-      'send_expect: what the answer must contain: text or hex: as in send, or /pattern/ for a regular expression.',
+      'send_expect, http: what the answer (its body, up to 64 KiB) must contain: text or hex: as in send, or /pattern/ for a regular expression.',
   }),
   user: checkText.default('').meta({
     description:
@@ -69,11 +74,12 @@ export const healthSchema = z.strictObject({
 export function buildHealth(
   health: z.output<typeof healthSchema>,
   protocol: Protocol,
-  upstream: UpstreamPolicy,
+  upstream: UpstreamInput,
 ): HealthCheck {
   const { send, expect = null } = health;
   const plain = protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http';
-  const asked = send !== '' || expect !== null ? 'send_expect' : plain;
+  const isConversation = send !== '' || (expect !== null && plain === 'tcp');
+  const asked = isConversation ? 'send_expect' : plain;
   return {
     type: health.type ?? asked,
     path: health.path,
@@ -81,6 +87,10 @@ export function buildHealth(
     grpcService: health.grpc_service,
     host: health.host,
     method: health.method,
+    headers: Object.fromEntries(
+      Object.entries(health.headers).map(([name, value]) => [name.toLowerCase(), value]),
+    ),
+    tls: checkTlsOf(upstream),
     port: health.port,
     intervalMs: health.interval,
     timeoutMs: health.timeout,
@@ -99,4 +109,11 @@ export function buildHealth(
     wantsRole: false,
     initial: health.initial,
   };
+}
+
+/** A check asks as requests do: by TLS where they do, for the same name. */
+function checkTlsOf(upstream: UpstreamInput): UpstreamTls | null {
+  const { tls, host } = buildUpstream(upstream);
+  if (tls === null || tls.serverName !== '' || typeof host === 'string') return tls;
+  return { ...tls, serverName: host.name.replace(/:\d+$/, '') };
 }

@@ -1,18 +1,64 @@
-// What is spoken to the endpoints of a service: `upstream`.
+// How the endpoints of a service are spoken to: `upstream`.
 import { z } from 'zod';
 import type { UpstreamPolicy } from '../../model/service.ts';
+import { HOST_NAME, textForm } from '../forms.ts';
+import { flag } from '../values.ts';
+
+const upstreamTls = z.strictObject({
+  enabled: flag.prefault(false).meta({ description: 'Speak TLS to endpoints.' }),
+  ca_file: z
+    .string()
+    .default('')
+    .meta({ description: 'CA certificates (PEM) in place of the public ones.' }),
+  server_name: z.string().default('').meta({
+    description:
+      'Name that is asked for, and that the certificate has to be for; by default the name that upstream.host gives, the host name that was registered, or the address.',
+  }),
+  verify: flag.prefault(true).meta({ description: "Check the endpoint's certificate." }),
+  cert_file: z.string().default('').meta({ description: 'Our own certificate (PEM).' }),
+  key_file: z.string().default('').meta({ description: 'Its key (PEM).' }),
+});
+
+const NAME = HOST_NAME;
 
 export const upstreamSchema = z.strictObject({
-  protocol: z.enum(['http1', 'h2c']).default('http1').meta({
+  protocol: z.enum(['http1', 'h2c', 'h2']).default('http1').meta({
     description:
-      'http1, or h2c: HTTP/2 by prior knowledge, which gRPC needs. Requests share connections then.',
+      'http1; h2c: HTTP/2 by prior knowledge, or h2: over TLS, which gRPC needs. Requests share connections then.',
   }),
   send_proxy: z.enum(['off', 'v1', 'v2']).default('off').meta({
     description:
       'PROXY protocol header that tells endpoints who the client is; HTTP connections are not shared then.',
   }),
+  tls: upstreamTls.prefault({}).meta({ description: 'TLS to endpoints.' }),
+  host: z
+    .string()
+    .regex(new RegExp(`^(?:${NAME})$`), 'expected client, endpoint, or a host or host:port')
+    .min(1)
+    .default('client')
+    .meta({
+      form: { ...textForm(NAME), minLength: 1 },
+      description:
+        "Host that endpoints get: client for the request's own, endpoint for the name or address of each, or a name.",
+    }),
 });
 
-export function buildUpstream(upstream: z.output<typeof upstreamSchema>): UpstreamPolicy {
-  return { protocol: upstream.protocol, sendProxy: upstream.send_proxy };
+export type UpstreamInput = z.output<typeof upstreamSchema>;
+
+export function buildUpstream(input: UpstreamInput): UpstreamPolicy {
+  const { protocol, tls, host } = input;
+  return {
+    protocol,
+    sendProxy: input.send_proxy,
+    host: host === 'client' || host === 'endpoint' ? host : { name: host },
+    tls: tls.enabled
+      ? {
+          caFile: tls.ca_file,
+          certFile: tls.cert_file,
+          keyFile: tls.key_file,
+          serverName: tls.server_name,
+          verify: tls.verify,
+        }
+      : null,
+  };
 }

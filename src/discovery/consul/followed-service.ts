@@ -211,7 +211,10 @@ export class FollowedService {
     const addresses = this.names.addressesOf(host);
     if (addresses === null) return this.sentById.get(id) ?? [];
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];
-    return addresses.map((address) => ({ id: `${id}@${address}`, address, ...rest }));
+    return addresses.map((address) => ({
+      ...{ id: `${id}@${address}`, address, hostName: host },
+      ...rest,
+    }));
   }
 }
 

@@ -1,7 +1,7 @@
 // The check in the user's own words: bytes to send, and what must come back.
-import { LinearPattern } from '../../base/linear-pattern.ts';
-import type { CheckExpectation, HealthCheck } from '../../model/service.ts';
+import type { HealthCheck } from '../../model/service.ts';
 import { type Conversation, showBytes } from '../conversation.ts';
+import { searchFor, shownExpectation } from '../expectation.ts';
 import { CheckFailure, type CheckOutcome } from '../outcome.ts';
 
 /** Sends `health.send`, and is good when `health.expect` is found in what comes. */
@@ -23,29 +23,4 @@ export async function speakSendExpect(
     const got = seen.length === 0 ? 'nothing' : showBytes(seen);
     throw new CheckFailure(`expected ${shownExpectation(expect)}, got ${got}`);
   }
-}
-
-interface Search {
-  push(bytes: Buffer): boolean;
-  end(): boolean;
-}
-
-function searchFor(expect: CheckExpectation): Search {
-  if (expect.kind === 'pattern')
-    return new LinearPattern(expect.source, expect.ignoreCase).search();
-  const wanted = Buffer.from(expect.bytes, 'latin1');
-  let tail: Buffer = Buffer.alloc(0);
-  return {
-    push: (bytes) => {
-      const all = Buffer.concat([tail, bytes]);
-      tail = all.subarray(Math.max(0, all.length - wanted.length + 1));
-      return all.includes(wanted);
-    },
-    end: () => false,
-  };
-}
-
-function shownExpectation(expect: CheckExpectation): string {
-  if (expect.kind === 'bytes') return showBytes(Buffer.from(expect.bytes, 'latin1'));
-  return `/${expect.source}/${expect.ignoreCase ? 'i' : ''}`;
 }

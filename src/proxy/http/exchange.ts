@@ -139,7 +139,10 @@ export class Exchange implements Roles {
     }
     const { copy } = this;
     copy.reset();
-    writeRequestHead(copy.writer, { head, client, policy, route, isUpgrade, requestId });
+    const { host } = service.upstream;
+    const upstreamHost = typeof host === 'string' ? '' : host.name;
+    const options = { head, client, policy, route, upstreamHost, isUpgrade, requestId };
+    writeRequestHead(copy.writer, options);
     copy.headWritten(head.isChunked, !request.hasBody);
   }
 

@@ -8,6 +8,8 @@ import type { BodyPiece } from './body-piece.ts';
 /** A buffer that has grown beyond this is not kept for the next request. */
 const KEPT_BYTES_MAX = 16 * 1024;
 
+const HOST = '\r\nHost: ';
+
 export class RequestCopy {
   /** For the head. */
   writer = new HeadWriter();
@@ -62,6 +64,16 @@ export class RequestCopy {
 
   get head(): Buffer {
     return this.writer.view().subarray(0, this.headBytes);
+  }
+
+  /** The head with another Host, which it has behind its first line: bytes of the caller's own. */
+  headFor(host: string): Buffer {
+    const { head } = this;
+    const from = head.indexOf(HOST) + HOST.length;
+    const to = head.indexOf('\r\n', from);
+    assert(from >= HOST.length && to >= from, 'a head has a Host');
+    const parts = [head.subarray(0, from), Buffer.from(host, 'latin1'), head.subarray(to)];
+    return Buffer.concat(parts);
   }
 
   get content(): Buffer {

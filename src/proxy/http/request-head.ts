@@ -52,6 +52,8 @@ export interface RequestHeadOptions {
   readonly client: ClientFacts;
   readonly policy: HeaderPolicy;
   readonly route: Route | null;
+  /** The Host that the service's endpoints get; '' for the client's. */
+  readonly upstreamHost: string;
   /** The request asks for an upgrade that is passed on. */
   readonly isUpgrade: boolean;
   /** What it goes by; '' leaves it to a trusted proxy's. */
@@ -68,7 +70,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   out.text(' ');
   writeTarget(out, head, route);
   out.text(' HTTP/1.1\r\nHost: ');
-  writeHost(out, head, route);
+  writeHost(out, options);
   out.text('\r\n');
   const dropTrusted = options.requestId === '' ? DROP_TRUSTED : DROP_TRUSTED_ID;
   copyFields(out, head, client.isTrusted ? dropTrusted : DROP_UNTRUSTED);
@@ -132,8 +134,9 @@ function stripped(head: Head, start: number, prefix: string): number {
 }
 
 // RFC 9112 section 3.2.2: the authority of an absolute target wins over Host.
-function writeHost(out: HeadWriter, head: Head, route: Route | null): void {
+function writeHost(out: HeadWriter, { head, route, upstreamHost }: RequestHeadOptions): void {
   if (route !== null && route.rewriteHost !== '') out.text(route.rewriteHost);
+  else if (upstreamHost !== '') out.text(upstreamHost);
   else writeClientHost(out, head);
 }
 

@@ -11,6 +11,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
+import { connectFailure } from '../connect-failure.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import type { EndpointSession } from '../endpoint-sessions.ts';
@@ -28,8 +29,6 @@ import { Upstream, type UpstreamOwner } from './upstream.ts';
 
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const BUG = reason('bug');
-const CONNECT_REFUSED = reason('connect-refused');
-const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const SESSION_REFUSED = reason('session-refused');
 const CLIENT_CLOSED = reason('client-closed');
@@ -363,7 +362,7 @@ export class TcpSession implements Owner {
     const detail = error?.code ?? '';
     if (this.state === 'connecting') {
       if (isStarved(detail)) this.makeRoom(detail);
-      else this.connectFailed(detail === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, detail);
+      else this.connectFailed(connectFailure(detail), detail);
       return;
     }
     if (this.isClientGone) return this.finish(error === null);

@@ -20,6 +20,8 @@ export interface SystemHandle {
 /** What lies between the two: Node's encryption. */
 interface CipherHandle {
   readonly _parent?: SystemHandle;
+  onnewsession: (id: Buffer, session: Buffer) => void;
+  enableSessionCallbacks(): void;
   destroySSL(): void;
   verifyError(): Error | null;
   hasPeerCertificate(): boolean;
@@ -36,11 +38,20 @@ export interface TlsSocketOptions extends TLSSocketOptions {
   readonly allowHalfOpen: true;
 }
 
+interface Destination {
+  readonly address: string;
+  readonly port: number;
+  readonly serverName: string;
+}
+
 export class WiredTlsSocket extends TLSSocket {
   wire?: TlsWire;
   readonly isServer: boolean;
   /** A client is asked for its certificate. */
   readonly asksPeer: boolean;
+  private sessions: { session: Buffer | null } | null = null;
+  private isBelieved = false;
+  private unproven: Buffer | null = null;
   /** The peer's end came by close_notify: nobody has cut what it sent. */
   isEndAuthentic = false;
   /** What a client gets that speaks HTTP without TLS; null: nothing. */
@@ -91,8 +102,39 @@ export class WiredTlsSocket extends TLSSocket {
     return this.cipher?.verifyError() ?? null;
   }
 
+  /**
+   * Sessions with this peer are kept in `store`, once it is believed to be who it should be: who resumes
+   * one is not asked again.
+   */
+  takeSessions(store: { session: Buffer | null }): void {
+    const { cipher } = this;
+    if (cipher === null) return;
+    this.sessions = store;
+    cipher.onnewsession = (_id, session) => {
+      if (this.isBelieved) store.session = session;
+      else this.unproven = session;
+    };
+    cipher.enableSessionCallbacks();
+  }
+
+  believed(): void {
+    this.isBelieved = true;
+    if (this.unproven !== null && this.sessions !== null) this.sessions.session = this.unproven;
+    this.unproven = null;
+  }
+
   get hasPeerCertificate(): boolean {
     return this.cipher?.hasPeerCertificate() === true;
+  }
+
+  /** For a client: connects, and begins the handshake then; `serverName`: '' asks for none. */
+  begin({ address, port, serverName }: Destination): void {
+    // As Node's tls.connect does it; the types know neither.
+    const own = this as unknown as { _start(): void; setServername(name: string): void };
+    if (serverName !== '') own.setServername(serverName);
+    const options = { host: address, port, noDelay: true, autoSelectFamily: false };
+    const connect = Socket.prototype.connect as (o: object, done: () => void) => unknown;
+    connect.call(this, options, () => own._start());
   }
 
   /** From now on errors are errors of the connection; Node's own server does the same. */

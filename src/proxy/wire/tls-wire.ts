@@ -18,8 +18,17 @@ const ONE_STEP_BYTES = 64 * 1024;
 export const TRUNCATED = 'ERR_TLS_TRUNCATED';
 export const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
 
+export interface TlsWireOptions {
+  readonly buffer: ReadBuffer;
+  readonly localPort: number;
+  /** As TlsWire.judge; without, the wire is a server's. */
+  readonly judge?: () => string;
+}
+
 export class TlsWire extends SocketWire {
   private readonly secure: WiredTlsSocket;
+  /** On the client's side: what is wrong with the peer, as `CODE: text`, or ''. */
+  private readonly judge: (() => string) | null;
   private state: 'handshake' | 'open' | 'gone' = 'handshake';
   private facts: TlsFacts | null = null;
   /** Writes that Node has not reported yet. */
@@ -35,10 +44,11 @@ export class TlsWire extends SocketWire {
   constructor(
     socket: WiredTlsSocket,
     buffers: ReadBuffers,
-    { buffer, localPort }: { buffer: ReadBuffer; localPort: number },
+    { buffer, localPort, judge }: TlsWireOptions,
   ) {
     super(socket, buffers, buffer, localPort);
     this.secure = socket;
+    this.judge = judge ?? null;
   }
 
   override get tls(): TlsFacts | null {
@@ -61,14 +71,19 @@ export class TlsWire extends SocketWire {
   /** For the socket's side: the handshake is done. */
   secured(): void {
     if (this.state !== 'handshake') return;
-    const problem = this.secure.isServer ? this.clientProblem() : null;
-    if (problem !== null) {
-      this.fail(PEER_REFUSED, problem);
+    const problem = this.judge === null ? this.clientProblem() : this.judge();
+    if (problem !== '') {
+      const [code = '', text = ''] = this.judge === null ? [] : problem.split(': ', 2);
+      this.fail(code || PEER_REFUSED, text || problem);
       return;
     }
     this.state = 'open';
     this.facts = new SocketFacts(this.secure);
     this.secure.secured();
+    if (this.judge !== null) {
+      this.connected();
+      return;
+    }
     try {
       this.handler.onSecure?.();
     } catch (error) {
@@ -76,12 +91,12 @@ export class TlsWire extends SocketWire {
     }
   }
 
-  /** Why a client is refused that was asked for its certificate; null where it is not. */
-  private clientProblem(): string | null {
+  /** Why a client is refused that was asked for its certificate; '' where it is not. */
+  private clientProblem(): string {
     const { secure } = this;
-    if (!secure.asksPeer || !secure.hasPeerCertificate) return null;
+    if (!secure.asksPeer || !secure.hasPeerCertificate) return '';
     const { peerProblem } = secure;
-    return peerProblem === null ? null : (peerProblem.code ?? peerProblem.message);
+    return peerProblem === null ? '' : (peerProblem.code ?? peerProblem.message);
   }
 
   private fail(code: string, why: string): void {
@@ -176,6 +191,10 @@ export class TlsWire extends SocketWire {
   }
 
   override reset(): void {
+    if (this.secure.connecting) {
+      this.destroy();
+      return;
+    }
     this.state = 'gone';
     this.isClosing = true;
     this.kept = [];

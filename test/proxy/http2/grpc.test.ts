@@ -95,7 +95,9 @@ async function serve(name = 'echo'): Promise<EchoServer> {
 }
 
 async function open(servers: readonly EchoServer[], policy: Policy = {}) {
-  const h2c = { upstream: { protocol: 'h2c', sendProxy: 'off' } } as const;
+  const h2c = {
+    upstream: { protocol: 'h2c', sendProxy: 'off', tls: null, host: 'client' },
+  } as const;
   const plane = await openPlane(
     servers.map(({ port }) => port),
     { ...h2c, ...policy },

@@ -152,7 +152,8 @@ describe('a request by HTTP/2', () => {
       }
     }
     const retry = { hedge: { afterMs: 50 }, budgetShare: 1 };
-    const plane = await openPlane(ports, { retry, upstream: { protocol, sendProxy: 'off' } });
+    const upstream = { protocol, sendProxy: 'off', tls: null, host: 'client' } as const;
+    const plane = await openPlane(ports, { retry, upstream });
     expect((await ask(connectHttp2(plane.port), GET)).body).toBe('fast');
     await plane.quiet();
   });

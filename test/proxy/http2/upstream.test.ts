@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 const { endHeaders, endStream } = Flag;
-const H2C: Policy = { upstream: { protocol: 'h2c', sendProxy: 'off' } };
+const H2C: Policy = { upstream: { protocol: 'h2c', sendProxy: 'off', tls: null, host: 'client' } };
 
 async function openServed(handler: Handler, policy: Policy = {}) {
   const endpoint = await serveHttp2(handler);

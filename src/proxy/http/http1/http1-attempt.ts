@@ -8,6 +8,7 @@ import type { Head } from '../../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
 import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
+import { connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
 import { introductionOf } from '../../introduction.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
@@ -22,8 +23,6 @@ import type { RequestCopy } from '../request-copy.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
 import { BodyReader } from './body-reader.ts';
 
-const CONNECT_REFUSED = reason('connect-refused');
-const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const STALE = reason('stale-connection');
 const RESET = reason('reset');
@@ -108,15 +107,18 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     this.state = 'awaiting';
     this.sentMs = nowMs;
     this.request.begin(copy.isChunked);
-    if (copy.isChunked) return this.sendChunks(wire, copy);
+    const { host } = this.hold.endpoint!;
+    const head = host === '' ? copy.head : copy.headFor(host);
+    if (copy.isChunked) return this.sendChunks(wire, head, copy);
+    if (host !== '') return wire.write(Buffer.concat([head, copy.content]));
     const isTaken = wire.write(copy.view);
     if (!isTaken) copy.lend();
     return isTaken;
   }
 
   /** What was gathered goes as one chunk; the bytes are fresh, so an unfinished write may keep them. */
-  private sendChunks(wire: Wire, copy: RequestCopy): boolean {
-    const parts = [copy.head];
+  private sendChunks(wire: Wire, head: Buffer, copy: RequestCopy): boolean {
+    const parts = [head];
     if (copy.content.length > 0) parts.push(chunkOf(copy.content));
     if (copy.isDone) parts.push(lastChunk(copy.trailers));
     return wire.write(Buffer.concat(parts));
@@ -287,7 +289,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     switch (this.state) {
       case 'connecting':
         if (isStarved(code)) this.owner.onStarved(this, code);
-        else this.fail(code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, code);
+        else this.fail(connectFailure(code), code);
         return;
       case 'awaiting':
         this.fail(this.lossReason(), code);

@@ -11,6 +11,7 @@ import { ErrorCode, errorName } from '../../../http2/protocol.ts';
 import type { Content, Stream, StreamUser } from '../../../http2/stream.ts';
 import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
+import { connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
@@ -23,8 +24,6 @@ import type { Http2EndpointConnection } from './endpoint-connection.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { StreamPiece } from './stream-piece.ts';
 
-const CONNECT_REFUSED = reason('connect-refused');
-const CONNECT_FAILED = reason('connect-failed');
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const STALE = reason('stale-connection');
 const RESET = reason('reset');
@@ -109,17 +108,23 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   onConnectFailed(code: string, isStarved: boolean): void {
     this.shared = null;
     if (isStarved) this.owner.onStarved(this, code);
-    else this.fail(code === 'ECONNREFUSED' ? CONNECT_REFUSED : CONNECT_FAILED, code);
+    else this.fail(connectFailure(code), code);
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
     const { session } = this.shared!;
+    const { host, tls } = this.hold.endpoint!;
     const { headLength, trailers, view } = copy;
     const isEmpty = view.length === headLength;
+    const named = host === '' ? null : copy.headFor(host);
     this.state = 'awaiting';
     this.sentMs = nowMs;
     const isAll = copy.isDone && isEmpty && trailers === '';
-    const request = { bytes: view, end: headLength, scheme: 'http' as const };
+    const request = {
+      bytes: named ?? view,
+      end: named?.length ?? headLength,
+      scheme: tls === null ? ('http' as const) : ('https' as const),
+    };
     const stream = session.request(this, request, isAll);
     assert(stream !== null, 'a stream is opened where one may be');
     this.stream = stream;

@@ -1,0 +1,49 @@
+// TLS to one endpoint, worked out of its service's settings and the files that they name.
+import type { EffectiveEndpoint } from '../model/endpoint.ts';
+import type { UpstreamPolicy } from '../model/service.ts';
+import { type UpstreamMaterial, upstreamKey } from '../model/tls.ts';
+import type { ClientTls } from './network.ts';
+
+const HTTP1: readonly string[] = ['http/1.1'];
+const HTTP2: readonly string[] = ['h2'];
+
+/** The public CAs, where no file is named. */
+const PUBLIC: UpstreamMaterial = { key: '', ca: null, cert: '', privateKey: '' };
+/** Until the files are read nobody is trusted. */
+const UNREAD: UpstreamMaterial = { key: '', ca: '', cert: '', privateKey: '' };
+
+/** Null where endpoints are spoken to in plain. */
+export function clientTls(
+  { tls, host, protocol }: UpstreamPolicy,
+  { address, hostName = '' }: EffectiveEndpoint,
+  materials: ReadonlyMap<string, UpstreamMaterial>,
+): ClientTls | null {
+  if (tls === null) return null;
+  const hasFiles = tls.caFile !== '' || tls.certFile !== '';
+  const given = typeof host === 'string' ? '' : host.name.replace(/:\d+$/, '');
+  return {
+    material: materials.get(upstreamKey(tls)) ?? (hasFiles ? UNREAD : PUBLIC),
+    serverName: tls.serverName || given || hostName || address,
+    verify: tls.verify,
+    protocols: protocol === 'http1' ? HTTP1 : HTTP2,
+    session: null,
+  };
+}
+
+/** Whether connections and sessions that were begun with `a` are as good for `b`. */
+export function isSameTls(a: ClientTls | null, b: ClientTls | null): boolean {
+  if (a === null || b === null) return a === b;
+  return (
+    a.material === b.material &&
+    a.serverName === b.serverName &&
+    a.verify === b.verify &&
+    a.protocols.join() === b.protocols.join()
+  );
+}
+
+/** The Host of an endpoint: its name, or its address, with a port that is not the usual one. */
+export function hostOf({ address, hostName, port }: EffectiveEndpoint, isTls: boolean): string {
+  const plain = address.includes(':') ? `[${address}]` : address;
+  const usual = isTls ? 443 : 80;
+  return `${hostName ?? plain}${port === usual ? '' : `:${port}`}`;
+}

@@ -1,0 +1,81 @@
+// Connections to endpoints with TLS: the handshake belongs to connecting, and the certificate is judged
+// before a byte of a request is sent.
+import { constants } from 'node:crypto';
+import { isIP } from 'node:net';
+import { checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
+import type { UpstreamMaterial } from '../../model/tls.ts';
+import type { ClientTls, ConnectHandler, Wire, WireTarget } from '../network.ts';
+import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
+import { attach, lastErrors, setFirstView } from './socket-events.ts';
+import { WiredTlsSocket } from './tls-socket.ts';
+import { TlsWire } from './tls-wire.ts';
+
+export interface TlsTarget extends WireTarget {
+  readonly tls: ClientTls;
+}
+
+const contexts = new WeakMap<UpstreamMaterial, SecureContext>();
+
+function contextOf(material: UpstreamMaterial): SecureContext {
+  let context = contexts.get(material);
+  if (context === undefined) {
+    const { ca, cert, privateKey: key } = material;
+    context = createSecureContext({
+      // Without a file of its own, Node's list of public CAs; with one that can't be read, none.
+      ...(ca === null ? {} : { ca: ca === '' ? [] : ca }),
+      ...(cert === '' ? {} : { cert, key }),
+      minVersion: 'TLSv1.2',
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    });
+    contexts.set(material, context);
+  }
+  return context;
+}
+
+/** As connectWire; onConnect follows the handshake. */
+export function connectTls(
+  { address, port, tls }: TlsTarget,
+  handler: ConnectHandler,
+  { buffer, buffers }: { buffer: ReadBuffer; buffers: ReadBuffers },
+): Wire {
+  setFirstView(buffer.view);
+  const socket = new WiredTlsSocket(undefined, {
+    isServer: false,
+    secureContext: contextOf(tls.material),
+    allowHalfOpen: true,
+    ...(tls.protocols.length === 0 ? {} : { ALPNProtocols: [...tls.protocols] }),
+    ...(tls.session === null ? {} : { session: tls.session }),
+  });
+  const judge = (): string => problemOf(socket, tls);
+  const wire = new TlsWire(socket, buffers, { buffer, localPort: 0, judge });
+  wire.handler = handler;
+  attach(socket, wire);
+  socket.on('secure', onSecure);
+  socket.on('_tlsError', onTlsError);
+  socket.takeSessions(tls);
+  socket.begin({ address, port, serverName: isIP(tls.serverName) === 0 ? tls.serverName : '' });
+  return wire;
+}
+
+/** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */
+function problemOf(socket: WiredTlsSocket, tls: ClientTls): string {
+  const { protocols } = tls;
+  const [only] = protocols;
+  if (only === 'h2' && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';
+  if (!tls.verify) return '';
+  const untrusted = socket.peerProblem;
+  if (untrusted !== null) return `ERR_TLS_UNTRUSTED: ${untrusted.code ?? untrusted.message}`;
+  // As Node's own client: the session was begun with the right one.
+  if (socket.isSessionReused()) return '';
+  const other = checkServerIdentity(tls.serverName, socket.getPeerCertificate(true));
+  return other === undefined ? '' : `ERR_TLS_WRONG_NAME: ${other.message}`;
+}
+
+function onSecure(this: WiredTlsSocket): void {
+  this.wire!.secured();
+  if (this.wire!.tls !== null) this.believed();
+}
+
+function onTlsError(this: WiredTlsSocket, error: NodeJS.ErrnoException): void {
+  lastErrors.set(this, error);
+}

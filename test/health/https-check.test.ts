@@ -1,0 +1,64 @@
+// HTTP checks over TLS, and what they look at beside the status.
+import { createServer, type Server } from 'node:https';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { checkHttp } from '../../src/health/http-check.ts';
+import type { HealthCheck, UpstreamTls } from '../../src/model/service.ts';
+import { Authority } from '../support/certificates.ts';
+import { makeCheck } from '../support/check.ts';
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+const own = authority.issue(['api.internal']);
+const TLS: UpstreamTls = {
+  ...{ caFile: authority.caFile, certFile: '', keyFile: '', serverName: '', verify: true },
+};
+
+let server: Server;
+afterEach(() => server.close());
+
+async function serve(): Promise<number> {
+  server = createServer({ cert: own.cert, key: own.key }, (request, response) => {
+    response.end(`state: ready ${request.headers.host} ${request.headers['x-probe'] ?? ''}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as { port: number }).port;
+}
+
+const run = async (parts: Partial<HealthCheck>, hostName?: string) => {
+  const target = { address: '127.0.0.1', port: await serve() };
+  const named = hostName === undefined ? target : { ...target, hostName };
+  const check = makeCheck({ timeoutMs: 5000, tls: TLS, ...parts });
+  return checkHttp(check, named, new AbortController().signal);
+};
+
+describe('a check over TLS', () => {
+  it('is good for an endpoint with the name that was registered, or that is set', async () => {
+    expect(await run({}, 'api.internal')).toMatchObject({ isGood: true });
+    expect(await run({ tls: { ...TLS, serverName: 'api.internal' } })).toMatchObject({
+      isGood: true,
+    });
+  });
+
+  it('is bad for another name, or another CA, and says so', async () => {
+    expect(await run({}, 'other.internal')).toMatchObject({
+      ...{ isGood: false, text: expect.stringMatching(/ALTNAME|certificate/i) },
+    });
+    const untrusted = await run({ tls: { ...TLS, caFile: '' } }, 'api.internal');
+    expect(untrusted.isGood).toBe(false);
+    const any = { ...TLS, caFile: '', verify: false };
+    expect(await run({ tls: any }, 'api.internal')).toMatchObject({ isGood: true });
+  });
+
+  it('sends fields, and looks into the body', async () => {
+    const bytes = (text: string) => ({ kind: 'bytes', bytes: text }) as const;
+    const headers = { 'x-probe': 'yes' };
+    expect(await run({ headers, expect: bytes('yes') }, 'api.internal')).toMatchObject({
+      isGood: true,
+    });
+    expect(await run({ expect: bytes('yes') }, 'api.internal')).toEqual({
+      ...{ isGood: false, text: 'GET /health answered 200, without "yes"' },
+    });
+    const pattern = { kind: 'pattern', source: 'state: (ready|ok)', ignoreCase: false } as const;
+    expect(await run({ expect: pattern }, 'api.internal')).toMatchObject({ isGood: true });
+  });
+});

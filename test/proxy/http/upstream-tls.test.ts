@@ -1,0 +1,253 @@
+// TLS to endpoints: who is trusted, what is asked, what is tried elsewhere, and what is resumed.
+import type { Http2SecureServer } from 'node:http2';
+import { createServer, type Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import type { UpstreamPolicy, UpstreamTls } from '../../../src/model/service.ts';
+import { type UpstreamMaterial, upstreamKey } from '../../../src/model/tls.ts';
+import { Authority, type Issued } from '../../support/certificates.ts';
+import { listenEndpoint } from '../../support/peer.ts';
+import { answer, closePlanes, openPlane, type Plane } from '../../support/plane.ts';
+import { makeSnapshot } from '../../support/service.ts';
+
+const authority = new Authority();
+const stranger = new Authority('other CA');
+afterAll(() => {
+  authority.remove();
+  stranger.remove();
+});
+const good = authority.issue(['api.internal', '127.0.0.1']);
+const alien = stranger.issue(['api.internal', '127.0.0.1']);
+const expired = authority.issue(['api.internal', '127.0.0.1'], { days: -1 });
+const client = authority.issue([], { subject: '/CN=upriver' });
+
+const servers: (Server | Http2SecureServer)[] = [];
+afterEach(async () => {
+  await closePlanes();
+  for (const server of servers.splice(0)) server.close();
+});
+
+interface Heard {
+  readonly port: number;
+  /** `Host SNI resumed` of each request. */
+  readonly requests: string[];
+}
+
+/** An endpoint with this certificate that says what it was asked. */
+async function secure({ cert, key }: Issued, options: object = {}): Promise<Heard> {
+  const requests: string[] = [];
+  const server = createServer({ cert, key, ...options }, (request, response) => {
+    const socket = request.socket as TLSSocket & { servername: string | false };
+    requests.push(`${request.headers.host} ${socket.servername} ${socket.isSessionReused()}`);
+    const peer = socket.getPeerCertificate().subject;
+    response.end(`ok ${peer?.CN ?? ''}`.trim());
+  });
+  server.on('tlsClientError', () => {});
+  servers.push(server);
+  return { port: await listening(server), requests };
+}
+
+async function listening(server: Server | Http2SecureServer): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+const TLS: UpstreamTls = {
+  caFile: '/ca.pem',
+  certFile: '',
+  keyFile: '',
+  serverName: '',
+  verify: true,
+};
+
+const materialFor = (tls: UpstreamTls, parts: Partial<UpstreamMaterial> = {}) => ({
+  ...{ key: upstreamKey(tls), ca: authority.ca, cert: '', privateKey: '' },
+  ...parts,
+});
+
+async function serve(
+  ports: readonly number[],
+  tls: Partial<UpstreamTls> = {},
+  parts: { upstream?: Partial<UpstreamPolicy>; material?: Partial<UpstreamMaterial> } = {},
+): Promise<Plane> {
+  const whole = { ...TLS, ...tls };
+  const upstream: UpstreamPolicy = {
+    ...{ protocol: 'http1', host: 'client', sendProxy: 'off', tls: whole },
+    ...parts.upstream,
+  };
+  const plane = await openPlane(ports, {});
+  plane.worker.setTls([], [materialFor(whole, parts.material)]);
+  const [live] = plane.context.services.values();
+  await plane.apply([makeSnapshot({ ...live!.service, upstream }, ports)]);
+  return plane;
+}
+
+const ask = (plane: Plane) =>
+  plane.ask('GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n');
+
+describe('an endpoint with TLS', () => {
+  it('is asked on connections that are kept, and sessions that are resumed', async () => {
+    const endpoint = await secure(good);
+    const plane = await serve([endpoint.port]);
+    expect((await ask(plane)).body).toBe('ok');
+    await plane.quiet();
+    expect((await ask(plane)).body).toBe('ok');
+    expect(plane.endpointCount(0, 'connects')).toBe(1);
+    const [live] = plane.context.services.values();
+    await expect.poll(() => live!.closeIdle()).toBe(1);
+    expect((await ask(plane)).body).toBe('ok');
+    expect(plane.endpointCount(0, 'connects')).toBe(2);
+    expect(endpoint.requests).toEqual([
+      ...['shop.test false false', 'shop.test false false', 'shop.test false true'],
+    ]);
+  });
+
+  it('is asked for the name that is set, and gets its own Host where that is wanted', async () => {
+    const endpoint = await secure(good);
+    const named = await serve([endpoint.port], { serverName: 'api.internal' });
+    await ask(named);
+    const other = await serve([endpoint.port], {}, { upstream: { host: 'endpoint' } });
+    await ask(other);
+    const given = await serve(
+      [endpoint.port],
+      {},
+      { upstream: { host: { name: 'api.internal' } } },
+    );
+    await ask(given);
+    expect(endpoint.requests.map((line) => line.replace(/ \w+$/, ''))).toEqual([
+      'shop.test api.internal',
+      `127.0.0.1:${endpoint.port} false`,
+      'api.internal api.internal',
+    ]);
+  });
+
+  it('that was registered by name is asked for that name', async () => {
+    const endpoint = await secure(good);
+    const plane = await serve([endpoint.port], {}, { upstream: { host: 'endpoint' } });
+    const [live] = plane.context.services.values();
+    const snapshot = makeSnapshot(live!.service, [endpoint.port]);
+    const endpoints = snapshot.endpoints.map((one) => ({
+      ...one,
+      hostName: 'api.internal',
+      id: 'n',
+    }));
+    await plane.apply([{ ...snapshot, endpoints }]);
+    expect((await ask(plane)).body).toBe('ok');
+    expect(endpoint.requests).toEqual([`api.internal:${endpoint.port} api.internal false`]);
+  });
+
+  it('may ask for our certificate', async () => {
+    const endpoint = await secure(good, { requestCert: true, ca: authority.ca });
+    const material = { cert: client.cert, privateKey: client.key };
+    const plane = await serve([endpoint.port], {}, { material });
+    expect((await ask(plane)).body).toBe('ok upriver');
+  });
+
+  it('speaks HTTP/2 where that is agreed on by ALPN, and is not asked otherwise', async () => {
+    const { cert, key } = good;
+    const { createSecureServer } = await import('node:http2');
+    const server = createSecureServer({ cert, key }, (request, response) => {
+      const text = `${request.httpVersion} ${request.headers[':scheme']}`;
+      response.setHeader('content-length', text.length);
+      response.end(text);
+    });
+    servers.push(server);
+    const upstream = { protocol: 'h2' } as const;
+    const plane = await serve([await listening(server)], {}, { upstream });
+    expect((await ask(plane)).body).toBe('2.0 https');
+    const old = await secure(good);
+    const refused = await serve([old.port], {}, { upstream });
+    expect((await ask(refused)).head).toContain('X-Upriver-Reason: tls-refused');
+  });
+});
+
+describe('an endpoint that is not what it should be', () => {
+  const tried = async (port: number, tls: Partial<UpstreamTls> = {}) => {
+    const { requests, port: other } = await secure(good);
+    const alone = await serve([port], tls);
+    const { head } = await ask(alone);
+    const plane = await serve([port, other], tls);
+    for (let i = 0; i < 2; i += 1) expect((await ask(plane)).body).toBe('ok');
+    expect(requests).toHaveLength(2);
+    return /X-Upriver-Reason: (\S+)/.exec(head)?.[1];
+  };
+
+  it('for its CA is left for another', async () => {
+    expect(await tried((await secure(alien)).port)).toBe('tls-untrusted');
+  });
+
+  it('for its dates is left for another', async () => {
+    expect(await tried((await secure(expired)).port)).toBe('tls-untrusted');
+  });
+
+  it('for its name is left for another', async () => {
+    const named = authority.issue(['elsewhere.internal']);
+    expect(await tried((await secure(named)).port)).toBe('tls-wrong-name');
+  });
+
+  it('for it answers in plain is left for another', async () => {
+    const plain = await listenEndpoint();
+    plain.serve(async (peer) => {
+      await peer.take(1);
+      peer.send(answer('plain', '', '400 Bad Request'));
+      peer.end();
+      await peer.ended();
+    });
+    expect(await tried(plain.port)).toBe('tls-plain');
+  });
+
+  it('for it refuses the handshake is left for another', async () => {
+    const { port } = await secure(good, { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' });
+    expect(await tried(port, {})).toBe('tls-refused');
+  });
+
+  it('is taken all the same without verify', async () => {
+    const plane = await serve([(await secure(alien)).port], { verify: false });
+    expect((await ask(plane)).body).toBe('ok');
+  });
+
+  it('is not trusted while its CA can not be read', async () => {
+    const endpoint = await secure(good);
+    const plane = await serve([endpoint.port], {}, { material: { ca: '' } });
+    expect((await ask(plane)).head).toContain('X-Upriver-Reason: tls-untrusted');
+    plane.worker.setTls([], [materialFor(TLS)]);
+    expect((await ask(plane)).body).toBe('ok');
+  });
+});
+
+describe('a response that ends with its connection', () => {
+  it('is complete with close_notify, and cut without', async () => {
+    const raw = async (isOrderly: boolean) => {
+      const { createServer: createTls } = await import('node:tls');
+      const server = createTls({ cert: good.cert, key: good.key }, (socket) => {
+        socket.on('error', () => {});
+        socket.once('data', () => {
+          socket.write('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf', () => {
+            if (isOrderly) socket.end();
+            else endPlainly(socket);
+          });
+        });
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      servers.push(server as unknown as Server);
+      const { port } = server.address() as { port: number };
+      const plane = await serve([port]);
+      const peer = await plane.client();
+      peer.send('GET / HTTP/1.0\r\nHost: a\r\n\r\n');
+      await peer.until('half');
+      return peer.ended();
+    };
+    expect(await raw(true)).toBe('end');
+    expect(await raw(false)).toBe('reset');
+  });
+});
+
+/** A FIN without a word of TLS. */
+function endPlainly(socket: TLSSocket): void {
+  const { _handle: handle } = socket as unknown as {
+    _handle: { _parent: { close(): void }; close: () => void };
+  };
+  handle.close = () => {};
+  handle._parent.close();
+}
