@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { describeService } from '../../src/config/describe.ts';
 import { problemsOf, serviceOf } from '../support/config.ts';
 
-const healthOf = (health: unknown) =>
-  serviceOf({ file: JSON.stringify({ services: { a: { listen: 80, health } } }) }).health!;
+const healthOf = (health: unknown, protocol = 'http') =>
+  serviceOf({ file: JSON.stringify({ services: { a: { listen: 80, protocol, health } } }) })
+    .health!;
 const problemsWith = (health: unknown) =>
   problemsOf({ file: JSON.stringify({ services: { a: { listen: 80, health } } }) });
 
@@ -39,7 +40,9 @@ describe('health.expect', () => {
     ['/ready/i', { kind: 'pattern', source: 'ready', ignoreCase: true }],
     ['/', { kind: 'bytes', bytes: '/' }],
   ])('%j', (text, expected) => {
-    expect(healthOf({ expect: text })).toMatchObject({ type: 'send_expect', expect: expected });
+    const [ofHttp, ofTcp] = [healthOf({ expect: text }), healthOf({ expect: text }, 'tcp')];
+    expect(ofHttp).toMatchObject({ type: 'http', expect: expected });
+    expect(ofTcp).toMatchObject({ type: 'send_expect', expect: expected });
   });
 
   it.each([
