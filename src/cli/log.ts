@@ -3,7 +3,7 @@
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type LogFn, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
-import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import type { LogFields, Logger } from '../base/log.ts';
 import { hideUserinfo, safeJson, safeLine, safeLines } from '../base/safe-text.ts';
 import type { LogSettings } from '../model/settings.ts';
 import { LineFile } from './line-file.ts';
@@ -17,7 +17,6 @@ export interface LogOutput {
   readonly log: Logger;
   /** Takes whole lines; null when the access log is off. */
   readonly writeAccess: ((lines: string) => void) | null;
-  setLevel(level: LogLevel): void;
   /** Writes what is buffered; for the moment before the process ends. */
   flush(): void;
 }
@@ -46,9 +45,6 @@ export function openLog(settings: LogSettings): LogOutput {
     log,
     // A batch has line ends between its records alone: JSON has none within.
     writeAccess: access === null ? null : (lines) => access.write(safeJson(lines)),
-    setLevel: (level) => {
-      log.level = level;
-    },
     flush: () => {
       stdout.flush();
       if (access !== stdout) access?.flush();

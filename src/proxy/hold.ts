@@ -15,21 +15,12 @@ export class Hold {
     this.ledger = ledger;
   }
 
-  /** Counts it, and the attempt, on `endpoint` of `live`. */
-  take(endpoint: LiveEndpoint, live: LiveService): void {
-    assert(this.endpoint === null, 'an attempt is on one endpoint at a time');
-    this.endpoint = endpoint;
-    this.live = live;
-    this.ledger.acquire(endpoint.slot);
-    this.ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
-  }
-
   /**
-   * As `take`, unless the endpoint has as many as it may have: another worker may have taken the last
-   * place since this one looked. False: nothing is counted.
+   * Counts it, and the attempt, on `endpoint` of `live`, unless that has as many as it may have: another
+   * worker may have taken the last place since this one looked. False: nothing is counted.
    */
-  takeWithin(endpoint: LiveEndpoint, live: LiveService): boolean {
-    assert(this.endpoint === null, 'a session is on one endpoint at a time');
+  take(endpoint: LiveEndpoint, live: LiveService): boolean {
+    assert(this.endpoint === null, 'an attempt is on one endpoint at a time');
     const max = live.service.limits.perEndpoint;
     const { ledger } = this;
     if (ledger.acquire(endpoint.slot) >= max && max > 0) {

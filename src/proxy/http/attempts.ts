@@ -76,15 +76,15 @@ export class Attempts {
       : new Http2Attempt(owner, plane);
   }
 
-  /** Begins the try that counts. */
-  open(endpoint: LiveEndpoint): void {
+  /** Begins the try that counts; false: the endpoint has no place any more. */
+  open(endpoint: LiveEndpoint): boolean {
     this.hedgeDue?.clear();
-    this.openOn(this.current, endpoint);
+    return this.openOn(this.current, endpoint);
   }
 
-  private openOn(attempt: EndpointSide, endpoint: LiveEndpoint): void {
+  private openOn(attempt: EndpointSide, endpoint: LiveEndpoint): boolean {
     const freshMs = this.owner.isRepeatable ? 0 : Math.max(0, this.wheel.nowMs - FRESH_MS);
-    attempt.open(endpoint, this.needsFresh ? -1 : freshMs);
+    return attempt.open(endpoint, this.needsFresh ? -1 : freshMs);
   }
 
   /** Ends a try. A request that waits for a place may be placed before this returns. */

@@ -37,9 +37,10 @@ export interface EndpointSide {
 
   /**
    * Counts the try on the endpoint and connects; then onReady, at once where a connection is kept. Kept
-   * ones that lie idle since before `idleSinceMs` are not used; -1: none at all.
+   * ones that lie idle since before `idleSinceMs` are not used; -1: none at all. False: another worker has
+   * taken the endpoint's last place, and nothing was begun.
    */
-  open(endpoint: LiveEndpoint, idleSinceMs: number): void;
+  open(endpoint: LiveEndpoint, idleSinceMs: number): boolean;
   /** Sends what has come of the request; false: it is not all taken yet (see onEndpointDrain). */
   send(copy: RequestCopy, nowMs: number): boolean;
   /** Sends more of its body, read from `source`; returns as `send`. */

@@ -221,7 +221,9 @@ export class Exchange implements Roles {
   onPlaced(endpoint: LiveEndpoint): void {
     this.state = 'trying';
     this.account.endpointId = endpoint.id;
-    this.attempts.open(endpoint);
+    if (this.attempts.open(endpoint)) return;
+    this.state = 'placing';
+    this.placement.lostPlace();
   }
 
   onNoPlace(why: Reason, detail: string): void {

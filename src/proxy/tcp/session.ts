@@ -139,7 +139,7 @@ export class TcpSession implements Owner {
   // Connecting
 
   onPlaced(endpoint: LiveEndpoint): void {
-    if (!this.hold.takeWithin(endpoint, this.live)) {
+    if (!this.hold.take(endpoint, this.live)) {
       this.placement.lostPlace();
       return;
     }

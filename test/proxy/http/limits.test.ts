@@ -1,5 +1,7 @@
 // Places, queues and connection limits, and what happens when the worker drains.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { WorkerLedger } from '../../../src/ledger/ledger.ts';
+import { LiveService } from '../../../src/proxy/live-service.ts';
 import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
 
 afterEach(closePlanes);
@@ -26,6 +28,31 @@ describe('the limit per endpoint', () => {
     }
     await plane.quiet();
     expect(endpoint.connections).toBe(1);
+  });
+
+  it('holds where another worker takes the last place meanwhile', async () => {
+    const { plane, endpoint } = await openPair({ limits: { perEndpoint: 1 } });
+    const other = new WorkerLedger(plane.ledger.buffersFor(1));
+    const { pick } = LiveService.prototype;
+    const race = vi.spyOn(LiveService.prototype, 'pick').mockImplementationOnce(function (
+      this: LiveService,
+      ...seen
+    ) {
+      const found = pick.apply(this, seen);
+      other.acquire(found!.slot);
+      return found;
+    });
+    const client = await plane.client();
+    client.send(GET);
+    await expect.poll(() => race.mock.calls.length).toBeGreaterThan(1);
+    expect([endpoint.connections, plane.inFlight()]).toEqual([0, 1]);
+    other.release(0);
+    const upstream = await endpoint.accept();
+    await upstream.head();
+    upstream.send(answer('x'));
+    expect((await client.message()).body).toBe('x');
+    race.mockRestore();
+    await plane.quiet();
   });
 
   it('ends the wait with 503 when it takes too long', async () => {

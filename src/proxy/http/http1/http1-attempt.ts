@@ -78,14 +78,14 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     return this.state === 'relaying';
   }
 
-  open(endpoint: LiveEndpoint, idleSinceMs: number): void {
+  open(endpoint: LiveEndpoint, idleSinceMs: number): boolean {
     assert(this.state === 'idle' && this.upstream === null, 'an attempt is one try at a time');
     this.sentMs = 0;
     this.hasAnswered = false;
     this.isKept = false;
     this.interims = 0;
+    if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
-    this.hold.take(endpoint, this.owner.live);
     // The header speaks for one client: a connection of another one's is no use.
     const isShared = this.owner.service.upstream.sendProxy === 'off';
     const kept = idleSinceMs < 0 || !isShared ? null : endpoint.pool.take(idleSinceMs);
@@ -94,12 +94,13 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
       kept.user = this;
       this.upstream = kept;
       this.owner.onReady(this);
-      return;
+      return true;
     }
     const { ledger } = this.plane.context;
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     this.upstream = new UpstreamConnection(endpoint, this, this.plane.context);
     this.upstream.setTimer(this.owner.service.timeouts.connectMs);
+    return true;
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {

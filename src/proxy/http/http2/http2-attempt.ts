@@ -71,7 +71,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     return this.state === 'relaying';
   }
 
-  open(endpoint: LiveEndpoint, idleSinceMs: number): void {
+  open(endpoint: LiveEndpoint, idleSinceMs: number): boolean {
     assert(this.state === 'idle' && this.shared === null, 'an attempt is one try at a time');
     const { plane } = this;
     const { service } = this.owner;
@@ -79,15 +79,15 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.hasAnswered = false;
     this.isPaused = false;
     this.interims = 0;
+    if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
-    this.hold.take(endpoint, this.owner.live);
     const pool = Http2Pool.of(endpoint, plane);
     const kept = pool.take(idleSinceMs);
     if (kept?.isOpen) {
       this.shared = kept;
       this.isOnKept = kept.isReused && idleSinceMs >= 0;
       this.owner.onReady(this);
-      return;
+      return true;
     }
     if (kept === null) {
       plane.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
@@ -96,6 +96,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.isOnKept = false;
     this.shared.await(this);
     this.setTimer(service.timeouts.connectMs);
+    return true;
   }
 
   /** The connection is open; `mayOpen`: it takes a stream. */
