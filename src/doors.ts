@@ -9,6 +9,8 @@ import type { KvWatch } from './discovery/consul/kv-watch.ts';
 import type { LockWatch } from './discovery/consul/lock-watch.ts';
 import type { ConsulProvider } from './discovery/consul/provider.ts';
 import type { OpenConsul } from './discovery/consul/transport.ts';
+import type { DnsProvider } from './discovery/dns/provider.ts';
+import type { Wire } from './discovery/dns/wire.ts';
 import type { DockerProvider } from './discovery/docker/provider.ts';
 import type { EtcdProvider } from './discovery/etcd/provider.ts';
 import type { OpenEtcd } from './discovery/etcd/transport.ts';
@@ -60,6 +62,12 @@ export interface HttpParts {
   readonly open: OpenHttp;
 }
 
+/** What follows DNS, and the way to its servers. */
+export interface DnsParts {
+  readonly DnsProvider: typeof DnsProvider;
+  readonly openDns: () => Wire;
+}
+
 export interface Doors {
   readonly clock: Clock;
   readonly random: Random;
@@ -69,6 +77,7 @@ export interface Doors {
   readonly loadDocker: () => Promise<DockerParts>;
   readonly loadFile: () => Promise<FileParts>;
   readonly loadHttp: () => Promise<HttpParts>;
+  readonly loadDns: () => Promise<DnsParts>;
   /** Host names in the place of addresses. */
   readonly resolve: Resolve;
   /** The addresses of the host names that are listened on, by name. Never rejects. */
@@ -97,6 +106,7 @@ export const nodeDoors: Doors = {
   loadDocker,
   loadFile,
   loadHttp,
+  loadDns,
   resolve: resolveName,
   resolveListens: addressesOfNames,
   probe,
@@ -156,4 +166,12 @@ async function loadHttp(): Promise<HttpParts> {
     import('./discovery/http-pools.ts'),
   ]);
   return { HttpProvider, open: (tls) => new HttpPools(tls) };
+}
+
+async function loadDns(): Promise<DnsParts> {
+  const [{ DnsProvider }, { NodeWire }] = await Promise.all([
+    import('./discovery/dns/provider.ts'),
+    import('./discovery/dns/door.ts'),
+  ]);
+  return { DnsProvider, openDns: () => new NodeWire() };
 }

@@ -63,6 +63,11 @@ const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = 
     const { clock, random, resolve } = doors;
     return new HttpProvider({ settings, clock, random, log, open, resolve });
   },
+  dns: async (settings, { doors, log }) => {
+    const { DnsProvider, openDns } = await doors.loadDns();
+    const { clock, random } = doors;
+    return new DnsProvider({ settings, clock, random, log, wire: openDns() });
+  },
 };
 
 // Their own keys.

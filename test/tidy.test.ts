@@ -96,6 +96,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/control/port-claims.ts',
     'src/containers',
     'src/discovery/consul',
+    'src/discovery/dns',
     'src/discovery/docker',
     'src/discovery/file',
     'src/discovery/http',
@@ -229,7 +230,7 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
     why: 'time comes from a Clock',
   },
   {
-    word: /from 'node:(net|dns|tls|http2?|fs|worker_threads)(\/promises)?'|\bimport\('undici|from 'undici'/,
+    word: /from 'node:(net|dgram|dns|tls|http2?|fs|worker_threads)(\/promises)?'|\bimport\('undici|from 'undici'/,
     allowed: ['src/base', 'src/cli', 'src/config', 'src/dev', 'src/main.ts', 'src/observe']
       .concat(behindDoors)
       // Of net it takes a list of addresses or their kind, no socket.

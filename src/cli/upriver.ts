@@ -8,7 +8,7 @@ import type { Command, Flag, ParsedArguments } from './command.ts';
 import { commands } from './commands.ts';
 
 /** Registries of other set-ups, by the flags that will name them. */
-const NOT_YET = ['dns', 'zookeeper'];
+const NOT_YET = ['zookeeper'];
 
 // `upriver schema | head` reads what it wants and goes: no failure of ours.
 process.stdout.on('error', (error) => {

@@ -2,6 +2,7 @@
 // protocol, keys of a listener where there is none, routes that lead nowhere.
 import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
+import { dnsQuestionOf } from '../model/registries/dns.ts';
 import { SOURCE_KEYS, type SourceKey } from '../model/source.ts';
 import {
   type Claim,
@@ -19,6 +20,9 @@ import { ROLE_CHECKS } from './schema/primary.ts';
 import { tlsContradictions } from './tls-consistency.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { orList } from './values.ts';
+
+const DNS_NAME =
+  'is no name of DNS: expected a name of SRV records, or name:port for its addresses';
 
 type Path = readonly PropertyKey[];
 type Where = (path: Path) => string;
@@ -64,6 +68,9 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   for (const source of service.sources) {
     const problem = registryProblem(source, draft);
     if (problem !== '') tell([...source.path, 'registry'], problem);
+    if (source.registry === 'dns' && dnsQuestionOf(source.source ?? name) === null) {
+      tell([...source.path, 'service'], DNS_NAME);
+    }
   }
   for (const { path, message } of sameSources(service)) tell(path, message);
   for (const [key, message] of primaryMisfits(service)) tell(['primary', key], message);

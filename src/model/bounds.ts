@@ -365,6 +365,20 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the rest is not read',
   },
+  dnsName: {
+    input: 'name in an answer of a DNS server',
+    what: 'size, with what its pointers lead to',
+    max: 255,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
+  dnsAliases: {
+    input: 'answer of a DNS server',
+    what: 'aliases (CNAME) from the name that was asked for to its records',
+    max: 16,
+    unit: 'items',
+    beyond: 'the name counts as one without records',
+  },
   problems: {
     input: 'table',
     what: 'problems of one kind that are shown',

@@ -9,6 +9,7 @@ export type Fingerprints = Readonly<Record<string, string>>;
 /** Keys of the settings, in the order in which files have them. Never a secret. */
 const IDENTITY: { readonly [N in FollowedRegistry]: readonly (keyof RegistrySettings[N])[] } = {
   consul: ['addresses', 'datacenter', 'namespace', 'partition', 'selfDescribed', 'tagPrefix'],
+  dns: ['servers'],
   docker: ['addresses', 'place', 'host', 'network', 'selfDescribed', 'labelPrefix'],
   etcd: ['addresses', 'prefix', 'layout', 'selfDescribed', 'tagPrefix'],
   file: ['paths', 'tagPrefix'],

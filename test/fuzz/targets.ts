@@ -4,6 +4,7 @@ import { adminTarget } from './admin.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
+import { dnsTarget } from './dns.ts';
 import { http2Target } from './http2.ts';
 import { openingTargets } from './openings.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
@@ -13,6 +14,7 @@ export const targets: readonly FuzzTarget[] = [
   ...configTargets,
   adminTarget,
   http2Target,
+  dnsTarget,
   ...containerTargets,
   ...openingTargets,
 ];

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { FollowedRegistry, RegistrySettings } from '../../model/registries/table.ts';
 import { isTree, type Tree } from '../tree.ts';
 import { buildConsul, consulDescribes, consulSchema } from './consul.ts';
+import { buildDns, dnsSchema } from './dns.ts';
 import { buildDocker, dockerDescribes, dockerSchema } from './docker.ts';
 import { buildEtcd, etcdDescribes, etcdSchema } from './etcd.ts';
 import { buildFile, fileSchema } from './file.ts';
@@ -51,6 +52,12 @@ const ROWS = {
     description: 'Follow URLs with target groups.',
     build: buildHttpRegistry,
     describes: () => true,
+  }),
+  dns: row({
+    schema: dnsSchema,
+    description: 'Follow records of DNS.',
+    build: buildDns,
+    describes: () => false,
   }),
 } satisfies { [N in FollowedRegistry]: RegistrySchema<z.ZodType, RegistrySettings[N]> };
 

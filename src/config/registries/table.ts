@@ -86,6 +86,13 @@ export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
   },
   file: { title: 'files', from: [], place: 'path', flag: null, variables: {} },
   http: { title: 'HTTP', from: [], place: 'url', flag: null, variables: {} },
+  dns: {
+    title: 'DNS',
+    from: [],
+    place: 'address',
+    flag: { value: 'ADDR', environment: '', help: 'a DNS server; more are a fail-over list' },
+    variables: {},
+  },
 };
 
 /** Everything that `from.registry` may name. */

@@ -2,6 +2,7 @@
 // rows in config (config/registries/table.ts and schemas.ts) and for its provider (providers.ts).
 import type { ListenRule } from '../listener.ts';
 import type { ConsulSettings } from './consul.ts';
+import type { DnsSettings } from './dns.ts';
 import type { DockerSettings } from './docker.ts';
 import type { EtcdSettings } from './etcd.ts';
 import type { FileSettings } from './file.ts';
@@ -14,6 +15,7 @@ export interface RegistrySettings {
   readonly docker: DockerSettings;
   readonly file: FileSettings;
   readonly http: HttpSettings;
+  readonly dns: DnsSettings;
 }
 
 /** What is followed by a key of `registries`. */
