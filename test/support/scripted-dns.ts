@@ -94,6 +94,8 @@ export interface ScriptedDns {
   script: Script;
   readonly port: number;
   readonly asked: Asked[];
+  /** How long an answer by TCP takes. */
+  delayMs: number;
   /** TCP connections that were opened. */
   connections: number;
   stop(): Promise<void>;
@@ -105,7 +107,7 @@ export async function startDns(script: Script): Promise<ScriptedDns> {
   const sockets = new Set<Socket>();
   const udp = createSocket('udp4');
   const dns: ScriptedDns = {
-    ...{ script, port, asked: [], connections: 0 },
+    ...{ script, port, asked: [], delayMs: 0, connections: 0 },
     stop: async () => {
       for (const socket of sockets) socket.destroy();
       await Promise.all([
@@ -137,12 +139,12 @@ export async function startDns(script: Script): Promise<ScriptedDns> {
     socket.on('data', (bytes: Buffer) => {
       const answers = answersTo(bytes.subarray(2), 'tcp');
       if (answers === null) return void socket.destroy();
-      for (const one of answers) {
-        const whole = Buffer.concat([numbers(2, one.length), one]);
+      const whole = Buffer.concat(answers.flatMap((one) => [numbers(2, one.length), one]));
+      setTimeout(() => {
         // In two pieces, the first of which ends within the length.
         socket.write(whole.subarray(0, 1));
         socket.write(whole.subarray(1));
-      }
+      }, dns.delayMs);
     });
   });
   await new Promise<void>((resolve) => udp.bind(port, '127.0.0.1', resolve));

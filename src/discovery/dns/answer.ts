@@ -8,8 +8,8 @@ import type { DnsData, DnsMessage, DnsRecord } from './message.ts';
 
 /** Where a server does not tell for how long a name is not there, s. */
 const NEGATIVE_TTL = 5;
-/** The share of a record of weight 0 beside one of weight 1: "very small" (RFC 2782). */
-const ZERO_SHARE = 0.01;
+/** The weight of a record of weight 0 beside others: the least that a turn tells apart (RFC 2782). */
+const ZERO_SHARE = 1 / 16;
 
 /** What is there of a name; without instances the name, or its records of this type, are not there. */
 export interface Said {
@@ -83,17 +83,17 @@ function sharesOf(weights: readonly number[]): readonly number[] {
 
 /** IPv4 addresses where a name has any, else IPv6: one endpoint must not count twice. */
 function addressesByName({ answers, additionals }: DnsMessage) {
-  const byName = new Map<string, { four: string[]; six: string[]; ttl: number }>();
+  const byName = new Map<string, { four: Set<string>; six: Set<string>; ttl: number }>();
   for (const { name, ttl, data } of [...answers, ...additionals]) {
     if (data.kind !== 'address') continue;
-    const known = byName.get(name) ?? { four: [], six: [], ttl };
-    (data.type === 'A' ? known.four : known.six).push(data.address);
+    const known = byName.get(name) ?? { four: new Set(), six: new Set(), ttl };
+    (data.type === 'A' ? known.four : known.six).add(data.address);
     byName.set(name, { ...known, ttl: Math.min(known.ttl, ttl) });
   }
   return new Map(
     [...byName].map(([name, { four, six, ttl }]) => [
       name,
-      { list: four.length > 0 ? four : six, ttl },
+      { list: [...(four.size > 0 ? four : six)], ttl },
     ]),
   );
 }

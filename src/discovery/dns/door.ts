@@ -11,6 +11,8 @@ import type { Asking, Wire } from './wire.ts';
 const CONNECTIONS_MAX = 8;
 /** Servers close idle connections after some seconds; before that they are used again. */
 const IDLE_MS = 5000;
+/** A question waits for its turn so many times as long as for its answer. */
+const WAITS = 4;
 const LENGTH_BYTES = 2;
 
 export class NodeWire implements Wire {
@@ -79,6 +81,8 @@ export class NodeWire implements Wire {
 interface Turn {
   readonly asking: Asking;
   readonly settle: (result: Buffer | Error) => void;
+  /** Until its turn, then until its answer. */
+  timer: NodeJS.Timeout;
   /** It was asked on a used connection, which the server may have closed meanwhile. */
   wasRetried: boolean;
   isOver: boolean;
@@ -100,12 +104,12 @@ class Pool {
     const settle = (result: Buffer | Error): void => {
       if (turn.isOver) return;
       turn.isOver = true;
-      clearTimeout(timer);
+      clearTimeout(turn.timer);
       if (result instanceof Error) reject(result);
       else resolve(result);
     };
-    const turn: Turn = { asking, settle, wasRetried: false, isOver: false };
-    const timer = setTimeout(() => this.giveUp(turn), asking.timeoutMs);
+    const timer = setTimeout(() => this.giveUp(turn), WAITS * asking.timeoutMs);
+    const turn: Turn = { asking, settle, timer, wasRetried: false, isOver: false };
     this.waiting.push(turn);
     this.next();
     return promise;
@@ -136,6 +140,8 @@ class Pool {
       if (connection === null) return;
       const turn = this.waiting.shift()!;
       this.busy.set(connection, turn);
+      clearTimeout(turn.timer);
+      turn.timer = setTimeout(() => this.giveUp(turn), turn.asking.timeoutMs);
       connection.send(turn.asking.question);
     }
   }

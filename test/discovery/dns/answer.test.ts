@@ -38,7 +38,7 @@ describe('SRV records', () => {
   });
 
   it('of weight 0 have a small share beside others, and the same where all have', () => {
-    expect(shares('1 0 80 a.test', '1 1 80 b.test')).toEqual(['a.test:80=0.01', 'b.test:80=1']);
+    expect(shares('1 0 80 a.test', '1 1 80 b.test')).toEqual(['a.test:80=0.0625', 'b.test:80=1']);
     expect(shares('1 0 80 a.test', '1 0 80 b.test')).toEqual(['a.test:80=1', 'b.test:80=1']);
   });
 

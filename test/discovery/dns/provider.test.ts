@@ -303,6 +303,21 @@ describe('a provider', () => {
     expect(JSON.stringify(lines)).not.toContain('fails');
   });
 
+  it('waits for its turn longer than for an answer', async () => {
+    const dns = await server(({ name }) => ({
+      answers: [{ name, type: 'A', ttl: 300, data: '10.0.0.1' }],
+    }));
+    // 64 names, 8 at a time: 1.2 s in all, where an answer may take 1 s.
+    dns.delayMs = 150;
+    const { provider } = start([dns], 'a.test:80');
+    provider.follow(Array.from({ length: 64 }, (_, i) => plainSource('dns', `n${i}.test:80`)));
+    await untilTrue(
+      () => provider.status().isSynced && provider.status().watches === 64,
+      () => JSON.stringify(provider.status()),
+    );
+    expect(provider.status().errors).toBe(0);
+  });
+
   it('asks for many names at once over few connections', async () => {
     const dns = await server(({ name }) => ({
       answers: [{ name, type: 'A', ttl: 300, data: '10.0.0.1' }],
