@@ -14,6 +14,8 @@ export interface Case {
   readonly endpoints: number;
   /** Body of a POST, bytes; 0 sends GETs. */
   readonly postBytes: number;
+  /** Clients speak TLS. */
+  readonly isTls: boolean;
   /** A connection of its own for each request. */
   readonly isFresh: boolean;
   /** Threads of the proxy; they share the cores with load and origin when there are two. */
@@ -31,6 +33,7 @@ const plain: Omit<Case, 'name' | 'title'> = {
   connections: 64,
   endpoints: 3,
   postBytes: 0,
+  isTls: false,
   isFresh: false,
   workers: 1,
   isLogged: false,
@@ -57,6 +60,12 @@ export const cases: readonly Case[] = [
   {
     ...{ ...plain, name: 'half-load', title: 'half of the load that HAProxy manages' },
     ...{ connections: 256, loadShare: 0.5 },
+  },
+  { ...plain, name: 'tls', title: 'TLS 1.3: GET of 100 bytes, keep-alive', isTls: true },
+  { ...plain, name: 'tls-64k', title: 'TLS 1.3: GET of 64 KiB', path: '/files/64k', isTls: true },
+  {
+    ...{ ...plain, name: 'tls-fresh', title: 'TLS 1.3: a full handshake per request' },
+    ...{ isTls: true, isFresh: true },
   },
   {
     ...{ ...plain, name: 'h2', title: 'HTTP/2: GET of 100 bytes, 16 connections of 16 streams' },

@@ -87,7 +87,8 @@ export async function runLoad(tool: Tool, one: Case, options: LoadOptions): Prom
     'taskset',
     [
       ...['-c', LOAD_CORE, tool.path, '-t1', `-c${one.connections}`, `-d${seconds}s`, '--latency'],
-      ...['--timeout', '10s', '-s', script, `http://127.0.0.1:${port}${one.path}`],
+      ...['--timeout', '10s', '-s', script],
+      `${one.isTls ? 'https' : 'http'}://127.0.0.1:${port}${one.path}`,
     ],
     { env: { ...process.env, ...tool.env } },
   );

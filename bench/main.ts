@@ -6,7 +6,15 @@
 //   --before DIR    another checkout of this project, to compare with as `before`
 //   --json FILE     everything measured, here as well
 // Prints Markdown, and writes it with everything measured into bench/results/.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -171,7 +179,8 @@ async function runCase(one: Case): Promise<Measured> {
   const able = contenders.filter(
     ({ program }) =>
       (one.workers === 1 || program.hasWorkers) &&
-      (program.speaks ?? ['http1']).includes(one.protocol),
+      (program.speaks ?? ['http1']).includes(one.protocol) &&
+      (!one.isTls || program.speaksTls === true),
   );
   return withAll(able, one, async (started) => {
     const perSecond = await warmUp(one, started);
@@ -259,6 +268,18 @@ async function withAll<T>(
   }
 }
 
+/** A certificate of its own for 127.0.0.1, with its key, in one file as HAProxy wants it. */
+function makeCertificate(own: string): string {
+  const [key, certificate] = [join(own, 'key.pem'), join(own, 'certificate.pem')];
+  execFileSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
+    ...['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'],
+    ...['-keyout', key, '-out', certificate],
+  ]);
+  appendFileSync(certificate, readFileSync(key));
+  return certificate;
+}
+
 async function start(
   { program, tool }: Contender,
   one: Case,
@@ -270,6 +291,7 @@ async function start(
   const setup: Setup = {
     ...{ ...places, workers: one.workers, folder: own, protocol: one.protocol },
     accessLog: one.isLogged ? join(own, 'access.log') : '',
+    certificate: one.isTls ? makeCertificate(own) : '',
     connections: Math.max(CONNECTIONS, one.connections + 300),
   };
   const { metricsUrl, ...command } = program.prepare(tool, setup);

@@ -7,6 +7,7 @@ export const haproxy: Program = {
   name: 'haproxy',
   hasWorkers: true,
   speaks: ['http1', 'h2', 'grpc'],
+  speaksTls: true,
   find: () =>
     findTool({
       ...{ name: 'haproxy', versionArgs: ['-v'], file: '/usr/sbin/haproxy' },
@@ -27,7 +28,8 @@ export const haproxy: Program = {
 };
 
 function configuration(setup: Setup): string {
-  const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
+  const { port, statsPort, endpoints, workers, accessLog, connections, protocol, certificate } =
+    setup;
   const isLogged = accessLog !== '';
   return `global
   maxconn ${connections}
@@ -41,7 +43,7 @@ defaults
   http-reuse always
 ${isLogged ? '  log global\n  option httplog' : ''}
 frontend f
-  bind 127.0.0.1:${port}${protocol === 'http1' ? '' : ' proto h2'}
+  bind 127.0.0.1:${port}${protocol === 'http1' ? '' : ' proto h2'}${certificate === '' ? '' : ` ssl crt ${certificate} alpn http/1.1`}
   option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Port %[dst_port]

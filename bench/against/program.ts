@@ -15,6 +15,8 @@ export interface Setup {
   /** Client connections it must be able to hold. */
   readonly connections: number;
   readonly protocol: Case['protocol'];
+  /** Certificate and key (PEM) for TLS from clients; '' for none. */
+  readonly certificate: string;
   /** A folder of its own, which exists. */
   readonly folder: string;
 }
@@ -35,6 +37,8 @@ export interface Program {
   readonly hasWorkers: boolean;
   /** What its clients may speak; HTTP/1.1 alone where it does not say. */
   readonly speaks?: readonly Case['protocol'][];
+  /** Whether clients may speak TLS. */
+  readonly speaksTls?: boolean;
   /** Writes its configuration and says how it is started. */
   prepare(tool: Tool, setup: Setup): Command;
 }

@@ -8,6 +8,7 @@ export const upriverIn = (root: string, name: string): Program => ({
   name,
   hasWorkers: true,
   speaks: ['http1', 'h2', 'grpc'],
+  speaksTls: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
     // Our own file.
@@ -17,12 +18,18 @@ export const upriverIn = (root: string, name: string): Program => ({
   },
   prepare({ path }, setup) {
     const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
+    const { certificate } = setup;
+    const isTls = certificate !== '';
     const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
     const http2 = protocol === 'http1' ? '' : ',http2=true';
     const more = protocol === 'grpc' ? `${http2},upstream.protocol=h2c` : http2;
     const args = [
       ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
-      ...['--service', `web=127.0.0.1:${port},limits.connections=${connections}${more}`],
+      ...[
+        '--service',
+        `web=127.0.0.1:${port},limits.connections=${connections}${more}${isTls ? ',tls=true' : ''}`,
+      ],
+      ...(isTls ? ['--tls-cert', certificate, '--tls-key', certificate] : []),
       ...['--workers', String(workers), '--stats', `127.0.0.1:${statsPort}`],
       ...['--log-level', 'error', '--access-log', accessLog || 'off'],
     ];
