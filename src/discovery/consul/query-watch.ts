@@ -1,5 +1,5 @@
 // Follows a service by a prepared query of Consul (Consul API, /v1/query/:name/execute), which says
-// itself what is asked for, which instances are near, and where to look when there are none. It can't
+// itself what is asked for, and which datacenter is asked when there are no instances. It can't
 // block, so it is executed again and again. What fails keeps what was known; so does one answer
 // without instances: only a second one is believed.
 import { Backoff } from '../../base/backoff.ts';
@@ -199,11 +199,20 @@ function executedOf(body: unknown): Executed {
   const [service, datacenter] = [textOf(Service), textOf(Datacenter)];
   const tries = typeof Failovers === 'number' && Failovers > 0 ? `, failover ${Failovers}` : '';
   return {
-    // No instance may be null.
-    entries: Nodes === null ? [] : listOf<Entry>(Nodes),
+    // Null is how Go writes an empty list.
+    entries: Nodes === null ? [] : inOrder(listOf<Entry>(Nodes)),
     who: `${datacenter || 'no datacenter'} (service ${service || 'unknown'}${tries})`,
     ttlMs: ttlOf(DNS),
   };
+}
+
+/** Consul shuffles them for each answer, or puts the nearest first: that is no change. */
+function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  const keyed = entries.map((entry) => {
+    return { entry, key: `${entry.Node?.Node ?? ''}/${entry.Service?.ID ?? ''}` };
+  });
+  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return keyed.map(({ entry }) => entry);
 }
 
 function textOf(value: unknown): string {

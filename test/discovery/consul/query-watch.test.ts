@@ -158,6 +158,15 @@ it('asks by the DNS TTL where the query has one, a second at least', async () =>
   expect(receiver.ids('web')).toEqual(['n/a']);
 });
 
+it('makes nothing of another order, in which Consul gives each answer', async () => {
+  const unfit = (id: string) => ({ ...node(id), Service: { ID: id, Port: 0 } });
+  const all = [node('a'), unfit('b'), unfit('c')];
+  const { receiver } = await follow([[said(all), said([...all].reverse())]]);
+  await agents[0]!.askedTimes(6);
+  expect(receiver.all).toHaveLength(1);
+  expect(receiver.last('web')!.service.problems).toHaveLength(2);
+});
+
 it('takes no more instances than of the catalog', async () => {
   const many = Array.from({ length: BOUNDS.consulInstances.max + 1 }, () => 0);
   const { receiver } = await follow([
