@@ -175,12 +175,22 @@ function deadKeys(service: DraftService): readonly (readonly string[])[] {
 function untaken({ registry, tree }: DraftSource): SourceKey[] {
   if (registry === undefined) return [];
   const { from } = REGISTRIES[registry];
-  const ofCatalog = (tree.kv ?? '') === '' ? [] : CATALOG_KEYS;
-  return SOURCE_KEYS.filter((key) => !from.includes(key) || ofCatalog.includes(key));
+  const ofCatalog = special(tree);
+  const foreign: readonly SourceKey[] = ofCatalog === null ? [] : CATALOG_KEYS[ofCatalog];
+  return SOURCE_KEYS.filter((key) => !from.includes(key) || foreign.includes(key));
 }
 
-/** What the catalog has, and the keys of the KV store have not. */
-const CATALOG_KEYS: readonly SourceKey[] = ['tag', 'filter', 'peer', 'accept'];
+/** The key by which a source of Consul is not about the catalog. */
+function special(tree: Tree): keyof typeof CATALOG_KEYS | null {
+  const isSet = (key: SourceKey) => (tree[key] ?? '') !== '';
+  return isSet('query') ? 'query' : isSet('kv') ? 'kv' : null;
+}
+
+/** What the catalog has: the keys of the KV store have it not, and a query says it itself. */
+const CATALOG_KEYS = {
+  kv: ['tag', 'filter', 'peer', 'accept'],
+  query: ['tag', 'filter', 'namespace', 'partition', 'peer', 'kv'],
+} satisfies Record<string, SourceKey[]>;
 
 function whyDead(path: readonly string[], service: DraftService, draft: Draft): string {
   const { name, protocol, sources } = service;
@@ -188,7 +198,8 @@ function whyDead(path: readonly string[], service: DraftService, draft: Draft): 
     const whose = sources.find((one) => one.path.join() === path.slice(0, -1).join());
     const registry = whose?.registry ?? 'consul';
     const isTaken = REGISTRIES[registry].from.some((key) => key === path.at(-1));
-    const what = isTaken ? 'a service of from.kv' : `registry ${registry}`;
+    const key = whose === undefined ? null : special(whose.tree);
+    const what = isTaken ? `a service of from.${key ?? 'kv'}` : `registry ${registry}`;
     return `${what} has no ${path.at(-1)}: take it out`;
   }
   if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';

@@ -141,6 +141,13 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: STAYS,
   },
+  consulQuery: {
+    input: 'answer of Consul to a prepared query',
+    what: 'size',
+    max: 8 * 1024 ** 2,
+    unit: 'bytes',
+    beyond: STAYS,
+  },
   consulItems: {
     input: 'answer of Consul',
     what: 'services, nodes or checks',

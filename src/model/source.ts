@@ -21,6 +21,8 @@ export interface ServiceSource {
   readonly peer: string;
   /** Consul: the instances are keys below this one and the service's name; '' for the catalog. */
   readonly kv: string;
+  /** Consul: the name or id of a prepared query that is executed in place of the catalog's question. */
+  readonly query: string;
   /** Registry statuses that get traffic. */
   readonly accept: readonly AcceptedStatus[];
 }
@@ -44,6 +46,7 @@ export const SOURCE_DEFAULTS: Pick<ServiceSource, SourceKey> = {
   partition: '',
   peer: '',
   kv: '',
+  query: '',
   accept: ['passing', 'warning'],
 };
 

@@ -73,7 +73,7 @@ describe('keys of another kind of check', () => {
 it('keeps passwords and files of this machine out of the hands of tags', () => {
   const source = {
     ...{ registry: 'consul', service: 'db', tag: '', datacenter: '', filter: '', namespace: '' },
-    ...{ partition: '', peer: '', kv: '', accept: ['passing'] as const },
+    ...{ partition: '', peer: '', kv: '', query: '', accept: ['passing'] as const },
   };
   const { service, problems } = describeService(source, {
     ...{ listen: '5432', protocol: 'tcp', 'health.type': 'postgres', 'health.user': 'up' },

@@ -96,6 +96,34 @@ describe('etcd', () => {
     expect(problemsOf({ kv: list })).toEqual([refused]);
   });
 
+  it('has no part in prepared queries: those say themselves what they ask for', () => {
+    const file = (from: string) => `services: { web: { listen: 80, from: { ${from} } } }`;
+    const { services, registries } = settingsOf({
+      file: file('query: near-web, datacenter: dc2, accept: [passing]'),
+    });
+    expect(services[0]?.from[0]?.source).toMatchObject({ query: 'near-web', datacenter: 'dc2' });
+    expect(registries.consul?.queryIntervalMs).toBe(5000);
+    for (const [key, value] of [
+      ['tag', 'v1'],
+      ['kv', 'a'],
+      ['filter', 'x'],
+      ['peer', 'b'],
+    ]) {
+      expect(problemsOf({ file: file(`query: q, ${key}: ${value}`) })).toEqual([
+        expect.stringContaining(`a service of from.query has no ${key}: take it out`),
+      ]);
+    }
+    for (const bad of ['../kv', 'a//b', '/a']) {
+      expect(problemsOf({ file: file(`query: ${bad}`) })[0]).toContain('prepared query');
+    }
+    // A query may have been made with a token that sees more than whoever writes the overlay.
+    expect(problemsOf({ kv: file('query: q') })).toEqual([
+      expect.stringContaining('must not be set by the overlay'),
+    ]);
+    const often = 'registries: { consul: { query_interval: 10ms } }';
+    expect(problemsOf({ file: often })[0]).toContain('query_interval');
+  });
+
   it('gives a service its endpoints by from, and no key of Consul there', () => {
     const file = (from: string) =>
       `registries: { etcd: {} }\nservices: { web: { listen: 80, from: { registry: etcd${from} } } }`;

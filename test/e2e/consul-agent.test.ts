@@ -69,6 +69,50 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
     await untilIds(receiver, []);
   });
 
+  it('instances come and go by a prepared query, which may change too', async () => {
+    const standby = { Name: 'standby', ID: 'standby1', Port: 9000 };
+    const create = async (Name: string, Service: object) => {
+      const body = JSON.stringify({ Name, Service });
+      const answer = await fetch(`${consul.url}/v1/query`, { method: 'POST', body });
+      expect(answer.status).toBe(200);
+      const { ID } = (await answer.json()) as { ID: string };
+      ends.push(async () => {
+        await fetch(`${consul.url}/v1/query/${ID}`, { method: 'DELETE' });
+      });
+      return ID;
+    };
+    const ID = await create('near-web', { Service: 'web', OnlyPassing: true });
+    await consul.register(
+      web('web1', { Address: '10.9.8.7', Check: { CheckID: 'c1', TTL: '60s' } }),
+    );
+    await consul.setCheck('c1', 'passing', '');
+    const { receiver, provider } = await follow([
+      source('web', { query: 'near-web' }),
+      source('by-id', { query: ID }),
+      source('none', { query: 'nobody' }),
+    ]);
+    await untilIds(receiver, ['dev/web1']);
+    expect(receiver.ids('by-id')).toEqual(['dev/web1']);
+    expect(receiver.last('web')!.cause.text).toContain('answered by dc1 (service web)');
+    expect(receiver.last('none')!.service.problems).toEqual([
+      "Consul has no prepared query 'nobody'",
+    ]);
+    await consul.register(web('web2'));
+    await untilIds(receiver, ['dev/web1', 'dev/web2']);
+    // The query leaves out what is critical.
+    await consul.setCheck('c1', 'critical', 'broken');
+    await untilIds(receiver, ['dev/web2']);
+    await consul.deregister('web2');
+    await untilIds(receiver, []);
+    await consul.register(standby);
+    // The query is changed to ask for another service.
+    const body = JSON.stringify({ Name: 'near-web', Service: { Service: 'standby' } });
+    await fetch(`${consul.url}/v1/query/${ID}`, { method: 'PUT', body });
+    await untilIds(receiver, ['dev/standby1']);
+    expect(receiver.last('web')!.cause.text).toContain('(service standby)');
+    expect(provider.status().lastError).toContain('404');
+  });
+
   it('instances come and go', async () => {
     const { receiver, provider } = await follow([source('web')]);
     expect(receiver.endpoints('web')).toEqual([]);

@@ -4,7 +4,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { seededRandom } from '../../src/base/prng.ts';
+import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
+import {
+  consulDoors,
+  consulSettings,
+  guardSettings,
+  keepingLogger,
+  source,
+  startSynced,
+} from '../support/discovery.ts';
 import { type EndpointProcess, startEndpoint } from '../support/endpoint.ts';
 import { startLoad } from '../support/load.ts';
 import { freePorts } from '../support/ports.ts';
@@ -75,6 +86,41 @@ async function serviceOf(upriver: UpriverProcess) {
 }
 
 describe.skipIf(!hasConsul)('two datacenters', () => {
+  it('take over for each other by a prepared query, and give back', async () => {
+    const { near, far } = await startDatacenters();
+    await launch(near, 'a');
+    await launch(far, 'c');
+    const Service = { Service: 'web', OnlyPassing: true, Failover: { Datacenters: ['dc2'] } };
+    const body = JSON.stringify({ Name: 'near-web', Service });
+    const made = await fetch(`${near.url}/v1/query`, { method: 'POST', body });
+    expect(made.status).toBe(200);
+    const { log } = keepingLogger();
+    const provider = new ConsulProvider({
+      ...consulDoors,
+      guard: guardSettings,
+      settings: consulSettings(near.url),
+      clock: systemClock,
+      random: seededRandom(1),
+      log,
+    });
+    endings.push(() => provider.stop());
+    provider.follow([source('web', { query: 'near-web' })]);
+    const receiver = await startSynced(provider);
+    const untilIds = (ids: string) =>
+      receiver.until(() => receiver.ids('web').join() === ids, `web is ${ids}`);
+    await untilIds('dc1-node/a');
+    await near.deregister('a');
+    await untilIds('dc2-node/c');
+    const by = 'consul: query near-web answered by';
+    const { cause, service } = receiver.last('web')!;
+    expect(cause.text).toBe(`${by} dc2 (service web, failover 1)`);
+    // No second of what is gone: Consul has said so twice.
+    expect(service).toMatchObject({ doubt: '', isConfirmed: true });
+    await launch(near, 'b');
+    await untilIds('dc1-node/b');
+    expect(receiver.last('web')!.cause.text).toBe(`${by} dc1 (service web)`);
+  });
+
   it('back each other up: no request is lost when the local instances die and live again', async () => {
     const { near, far } = await startDatacenters();
     const locals = [await launch(near, 'a'), await launch(near, 'b')];

@@ -23,6 +23,7 @@ export function consulSettings(
     partition: '',
     stale: true,
     waitMs: 60_000,
+    queryIntervalMs: 1000,
     tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
     declaredChecks: true,
     selfDescribed: false,

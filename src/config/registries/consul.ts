@@ -30,6 +30,9 @@ export const consulSchema = z.strictObject({
   wait: duration(1000, 600_000)
     .prefault('1m')
     .meta({ description: 'How long a blocking query waits.' }),
+  query_interval: duration(1000, 600_000).prefault('5s').meta({
+    description: 'Time between two executions of a prepared query that gives no DNS TTL.',
+  }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https agents.' }),
   declared_checks: flag.prefault(true).meta({
     description:
@@ -63,6 +66,7 @@ export function buildConsul(input: z.output<typeof consulSchema>): ConsulSetting
     partition: input.partition,
     stale: input.stale,
     waitMs: input.wait,
+    queryIntervalMs: input.query_interval,
     tls: buildTls(input.tls),
     declaredChecks: input.declared_checks,
     selfDescribed: input.self_described,

@@ -32,7 +32,17 @@ export interface FollowedRow extends RegistryRow {
 export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
   consul: {
     title: 'Consul',
-    from: ['tag', 'datacenter', 'filter', 'namespace', 'partition', 'peer', 'kv', 'accept'],
+    from: [
+      'tag',
+      'datacenter',
+      'filter',
+      'namespace',
+      'partition',
+      'peer',
+      'kv',
+      'query',
+      'accept',
+    ],
     place: 'address',
     flag: {
       value: 'URL',

@@ -47,6 +47,14 @@ const sourceMapping = z.strictObject({
         'Instances are keys KV/SERVICE/ID in the KV store, as of Registrator; not the catalog',
       ),
     ),
+  query: z
+    .string()
+    .regex(
+      /^(?![\s\S]*(?:^|\/)\.{0,2}(?:\/|$))[\s\S]|^$/,
+      'expected the name or id of a prepared query, without segments . and ..',
+    )
+    .default('')
+    .meta(about('query', 'Name or id of a prepared query, asked again and again; not the catalog')),
   accept: listOf(z.enum(accept), accept.join('|'))
     .prefault([...SOURCE_DEFAULTS.accept])
     .meta(about('accept', 'Registry statuses that get traffic')),

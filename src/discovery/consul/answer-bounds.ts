@@ -1,6 +1,7 @@
 // How much of an answer of Consul is taken, by what was asked; and instances brought within bounds
 // one by one, so that a strange one spoils nothing for the others. What passes here has the types that
 // translate.ts says. Pure.
+import { CodedError } from '../../base/coded-error.ts';
 import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
 import { type Check, type Entry, translateEarly } from './translate.ts';
 
@@ -24,13 +25,21 @@ export function boundsOf(path: string, tagPrefix: string): AnswerBounds {
   if (path.startsWith('/v1/kv/') && !path.endsWith('/')) {
     return { ...plain, bytes: BOUNDS.consulKey, itemBytes: BOUNDS.consulKey };
   }
-  if (path.startsWith('/v1/health/service/')) {
-    const shape: AnswerBounds['shape'] = (item, tell) => {
-      const instance = boundedInstance(item, tell);
-      translateEarly(instance, tagPrefix);
-      return instance;
+  const instance: AnswerBounds['shape'] = (item, tell) => {
+    const bounded = boundedInstance(item, tell);
+    translateEarly(bounded, tagPrefix);
+    return bounded;
+  };
+  const items = BOUNDS.consulInstances;
+  if (path.startsWith('/v1/health/service/')) return { ...plain, items, shape: instance };
+  if (path.startsWith('/v1/query/')) {
+    // Its instances are one member among others, which is parsed as a whole.
+    const shape: AnswerBounds['shape'] = (member, tell) => {
+      if (!Array.isArray(member)) return member;
+      if (member.length > items.max) throw new CodedError('too-many', 'too many');
+      return member.map((item) => instance(item, tell));
     };
-    return { ...plain, items: BOUNDS.consulInstances, shape };
+    return { ...plain, bytes: BOUNDS.consulQuery, itemBytes: BOUNDS.consulQuery, items, shape };
   }
   if (path.startsWith('/v1/health/state/')) return { ...plain, shape: boundedCheck };
   return plain;

@@ -63,6 +63,8 @@ export class FollowedService {
   /** Some host name had no address when it was sent last. */
   private hadNoAddress = false;
   private isAnswered = false;
+  /** Why it can't be asked for any more, while that is so. */
+  private trouble = '';
   private readonly brake: Brake | null;
 
   constructor(options: FollowedServiceOptions) {
@@ -89,8 +91,10 @@ export class FollowedService {
 
   /** For log and status; another source of the same service has another. */
   get label(): string {
-    const { service, tag, datacenter, filter } = this.options.source;
-    const more = [tag, datacenter, filter].filter((part) => part !== '');
+    const { service, tag, datacenter, filter, query } = this.options.source;
+    const more = [tag, datacenter, filter, query === '' ? '' : `query ${query}`].filter(
+      (part) => part !== '',
+    );
     return `service ${service}${more.length === 0 ? '' : ` (${more.join(', ')})`}`;
   }
 
@@ -118,6 +122,19 @@ export class FollowedService {
     this.emit({ doubt: '', change: why, receivedMs: this.options.clock.nowMs() });
   }
 
+  /** There is nothing that could answer for it: what is known stays, and the reason is its problem. */
+  lose(why: string): void {
+    if (this.trouble === why) return;
+    this.isAnswered = true;
+    this.trouble = why;
+    this.emit({
+      doubt: why,
+      doubtKind: 'outage',
+      change: why,
+      receivedMs: this.options.clock.nowMs(),
+    });
+  }
+
   close(): void {
     this.brake?.close();
     this.names.close();
@@ -141,6 +158,7 @@ export class FollowedService {
 
   private accept({ entries, ...verdict }: Verdict): boolean {
     this.isAnswered = true;
+    this.trouble = '';
     this.instances = instancesOf(entries, this.options.tagPrefix);
     // The last instance takes no settings along: where it listened, it is missed with a 503.
     if (this.instances.length > 0 || this.described.settings === null) {
@@ -201,7 +219,13 @@ export class FollowedService {
       const why = this.names.errorOf(host);
       return why === '' ? [] : [`host name ${host} can't be resolved: ${why}`];
     });
-    return [...this.described.problems, ...this.unfit, ...unresolved.slice(0, UNRESOLVED_MAX)];
+    const trouble = this.trouble === '' ? [] : [this.trouble];
+    return [
+      ...trouble,
+      ...this.described.problems,
+      ...this.unfit,
+      ...unresolved.slice(0, UNRESOLVED_MAX),
+    ];
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */

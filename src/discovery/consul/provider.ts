@@ -18,6 +18,7 @@ import { ConsulClient } from './client.ts';
 import { DirectWatch } from './direct-watch.ts';
 import { FollowedService } from './followed-service.ts';
 import { KeyWatch } from './key-watch.ts';
+import { askQuery, QueryWatch } from './query-watch.ts';
 import { consistentQuery, healthPath, isAskable, scopeOf } from './service-query.ts';
 import type { OpenConsul } from './transport.ts';
 import { WideWatch } from './wide-watch.ts';
@@ -240,6 +241,7 @@ export class ConsulProvider implements Provider {
       ...(known === undefined ? {} : { known: () => this.doubted(known(source)) }),
       ...(isGoodSetting === undefined ? {} : { isGood: isGoodSetting }),
     });
+    if (source.query !== '') return this.followQuery(service);
     if (!isAskable(source.service)) return this.followNone(service);
     const direct = [...this.following.values()].filter(({ isDirect }) => isDirect).length;
     const isDirect = direct < this.directMaxOf(source);
@@ -266,13 +268,28 @@ export class ConsulProvider implements Provider {
 
   /** Of the agent that answered before; no other knows more. */
   private askAgain(source: ServiceSource): Promise<Answer> {
+    const asking = { deadlineMs: SECOND_READ_MS, signal: this.stopped.signal, isConsistent: true };
+    if (source.query !== '') {
+      return askQuery(this.client, this.client.address, { ...asking, source });
+    }
     return this.client.get({
       path: healthPath(source),
       query: consistentQuery(source),
-      deadlineMs: SECOND_READ_MS,
-      signal: this.stopped.signal,
-      isConsistent: true,
+      ...asking,
     });
+  }
+
+  private followQuery(service: FollowedService): Following {
+    const { context, exchanges } = this;
+    const intervalMs = this.options.settings.queryIntervalMs;
+    const watch = new QueryWatch({ context, exchanges, service, intervalMs });
+    watch.start();
+    const stop = (): void => {
+      watch.stop();
+      service.close();
+    };
+    // No connection is held between two questions.
+    return { service, isDirect: false, stop };
   }
 
   private followDirectly(service: FollowedService): () => void {

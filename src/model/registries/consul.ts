@@ -19,6 +19,8 @@ export interface ConsulSettings {
   readonly stale: boolean;
   /** How long a blocking query waits, ms. */
   readonly waitMs: number;
+  /** Time between two executions of a prepared query, ms. */
+  readonly queryIntervalMs: number;
   readonly tls: TlsSettings;
   /** Watch the catalog for services that carry our tags. */
   readonly selfDescribed: boolean;

@@ -1,0 +1,231 @@
+// Follows a service by a prepared query of Consul (Consul API, /v1/query/:name/execute), which says
+// itself what is asked for, and which datacenter is asked when there are no instances. It can't
+// block, so it is executed again and again. What fails keeps what was known; so does one answer
+// without instances: only a second one is believed.
+import { Backoff } from '../../base/backoff.ts';
+import { messageOf } from '../../base/coded-error.ts';
+import { pause } from '../../base/pause.ts';
+import { safeLine } from '../../base/safe-text.ts';
+import type { ServiceSource } from '../../model/source.ts';
+import type { Exchanges } from '../exchanges.ts';
+import { type Answer, ConsulError, outageText } from './answer.ts';
+import type { ConsulContext } from './blocking-query.ts';
+import type { ConsulClient, Question } from './client.ts';
+import type { FollowedService } from './followed-service.ts';
+import { isAskable, scopeOf } from './service-query.ts';
+import { type Entry, listOf } from './translate.ts';
+
+/** The query may have to ask several datacenters, one after the other. */
+const DEADLINE_MS = 10_000;
+/** An answer without instances is asked for again after so long. */
+const AGAIN_MS = 500;
+/** Of each pause this share is added at random, at most: many don't stay in step. */
+const JITTER = 0.2;
+/** Bounds of the DNS TTL of a query, ms: those of query_interval. */
+const TTL_MS = { min: 1000, max: 600_000 };
+const BACKOFF_BASE_MS = 250;
+const BACKOFF_CAP_MS = 30_000;
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+export interface QueryWatchOptions {
+  readonly context: ConsulContext;
+  readonly exchanges: Exchanges;
+  readonly service: FollowedService;
+  /** Between two executions where the query gives no DNS TTL. */
+  readonly intervalMs: number;
+}
+
+/** What an execution says beside its instances. */
+interface Executed {
+  readonly entries: readonly Entry[];
+  /** For people: who answered. */
+  readonly who: string;
+  /** 0 where the query gives none. */
+  readonly ttlMs: number;
+}
+
+type Asking = Pick<Question, 'deadlineMs' | 'signal' | 'isConsistent'> & {
+  readonly source: ServiceSource;
+};
+
+/** Executes the query of a source; the body is the list of its instances. Throws ConsulError. */
+export async function askQuery(
+  client: ConsulClient,
+  address: string,
+  asking: Asking,
+): Promise<Answer> {
+  const answer = await execute(client, address, asking);
+  return { ...answer, body: executedOf(answer.body).entries };
+}
+
+function execute(
+  client: ConsulClient,
+  address: string,
+  { source, ...asking }: Asking,
+): Promise<Answer> {
+  const path = `/v1/query/${encodeURIComponent(source.query)}/execute`;
+  const query = { ...scopeOf(source), ...(asking.isConsistent === true ? { consistent: '' } : {}) };
+  return client.getFrom(address, { path, query, ...asking });
+}
+
+export class QueryWatch {
+  private readonly options: QueryWatchOptions;
+  private readonly backoff: Backoff;
+  private isStopped = false;
+  /** Ends the question or the pause of now; replaced for each of them. */
+  private step = new AbortController();
+  /** The agent that answered last. */
+  private address = '';
+  /** Why the next answer does not continue what was known; '' if it does. */
+  private break = '';
+  /** The last answer had no instance. */
+  private wasEmpty = false;
+  private who = '';
+
+  constructor(options: QueryWatchOptions) {
+    this.options = options;
+    const { random } = options.context;
+    this.backoff = new Backoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
+  }
+
+  start(): void {
+    const { context, service } = this.options;
+    const { query } = service.source;
+    if (isAskable(query)) {
+      context.client.onTokenChange.add(this.onTokenChange);
+      void this.run();
+      return;
+    }
+    const why = `Consul can't be asked for the query '${safeLine(query, 100)}': its path would be another`;
+    // What follows it learns so once this turn is over.
+    void Promise.resolve().then(() => service.refuse(why));
+  }
+
+  /** Nothing is called after this. */
+  stop(): void {
+    this.isStopped = true;
+    this.options.context.client.onTokenChange.delete(this.onTokenChange);
+    this.step.abort();
+    this.options.exchanges.forget(this.options.service.label);
+  }
+
+  /** Another token may see less, or more. */
+  private readonly onTokenChange = (): void => {
+    this.break = 'the token has changed';
+    this.step.abort();
+  };
+
+  private async run(): Promise<void> {
+    while (!this.isStopped) {
+      this.step = new AbortController();
+      const { signal } = this.step;
+      let pauseMs = 0;
+      try {
+        pauseMs = await this.ask(signal);
+      } catch (error) {
+        if (!signal.aborted) pauseMs = this.fail(error);
+      }
+      // A token that changed meanwhile ended the pause before it began.
+      await pause(this.options.context.clock, pauseMs, signal);
+    }
+  }
+
+  /** Asks once; returns how long to wait then, ms. */
+  private async ask(signal: AbortSignal): Promise<number> {
+    const { context, service, intervalMs } = this.options;
+    const { client, random } = context;
+    const { address } = client;
+    if (this.address !== '' && address !== this.address) this.break = `${address} answers now`;
+    this.address = address;
+    const asking = { source: service.source, deadlineMs: DEADLINE_MS, signal };
+    const answer = await execute(client, address, asking);
+    const executed = executedOf(answer.body);
+    if (signal.aborted) return 0;
+    this.backoff.reset();
+    this.options.exchanges.answered(service.label, address);
+    const jitter = 1 + JITTER * random();
+    const isEmpty = executed.entries.length === 0;
+    const isFirstEmpty = isEmpty && !this.wasEmpty;
+    this.wasEmpty = isEmpty;
+    if (isFirstEmpty) return AGAIN_MS * jitter;
+    this.take(answer, executed);
+    return (executed.ttlMs || intervalMs) * jitter;
+  }
+
+  private take({ doubt, receivedMs }: Answer, { entries, who }: Executed): void {
+    const { context, service } = this.options;
+    const { query } = service.source;
+    if (who !== this.who) {
+      const fields = { service: service.source.service, query, by: who, before: this.who };
+      if (this.who !== '') context.log.info(fields, 'another answers the prepared query');
+      this.who = who;
+    }
+    const doubtKind = this.break === '' ? 'answer' : 'outage';
+    const change = `query ${safeLine(query, 100)} answered by ${who}`;
+    const health = { entries, doubt: doubt || this.break, doubtKind, change, receivedMs } as const;
+    this.break = '';
+    try {
+      service.take(health);
+    } catch (error) {
+      // What goes wrong in the receiver is its own fault.
+      const text = 'an answer of Consul could not be used';
+      context.log.error({ query, error: messageOf(error) }, text);
+    }
+  }
+
+  /** Returns how long to wait, ms. */
+  private fail(error: unknown): number {
+    const { context, service, exchanges } = this.options;
+    const failure =
+      error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
+    this.break = outageText(failure);
+    this.wasEmpty = false;
+    exchanges.failed(service.label, failure, this.address);
+    if (failure.code === 'http-404') {
+      service.lose(`Consul has no prepared query '${safeLine(service.source.query, 100)}'`);
+    }
+    void context.client.failOver(this.address, failure);
+    return failure.retryAfterMs + this.backoff.nextMs();
+  }
+}
+
+/** Reads the answer to an execution. Throws ConsulError where it is none. */
+function executedOf(body: unknown): Executed {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new ConsulError('no-query', 'answered what is no execution of a prepared query');
+  }
+  // Foreign data: every field is looked at.
+  const { Nodes, Service, Datacenter, Failovers, DNS } = body as Record<string, unknown>;
+  const [service, datacenter] = [textOf(Service), textOf(Datacenter)];
+  const tries = typeof Failovers === 'number' && Failovers > 0 ? `, failover ${Failovers}` : '';
+  return {
+    // Null is how Go writes an empty list.
+    entries: Nodes === null ? [] : inOrder(listOf<Entry>(Nodes)),
+    who: `${datacenter || 'no datacenter'} (service ${service || 'unknown'}${tries})`,
+    ttlMs: ttlOf(DNS),
+  };
+}
+
+/** Consul shuffles them for each answer, or puts the nearest first: that is no change. */
+function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  const keyed = entries.map((entry) => {
+    return { entry, key: `${entry.Node?.Node ?? ''}/${entry.Service?.ID ?? ''}` };
+  });
+  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return keyed.map(({ entry }) => entry);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? safeLine(value, 100) : '';
+}
+
+/** Go writes a duration as 10s or 1m30s. */
+function ttlOf(dns: unknown): number {
+  const { TTL } = typeof dns === 'object' && dns !== null ? (dns as { TTL?: unknown }) : {};
+  if (typeof TTL !== 'string' || !/^(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smh]))+$/.test(TTL)) return 0;
+  let ms = 0;
+  for (const [, number, unit = ''] of TTL.matchAll(/([\d.]+)(ms|[smh])/g)) {
+    ms += Number(number) * (UNIT_MS[unit] ?? 0);
+  }
+  return ms === 0 ? 0 : Math.min(TTL_MS.max, Math.max(TTL_MS.min, ms));
+}
