@@ -40,10 +40,11 @@ export function retryVerdict(
     if (!policy.on.has('connect')) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
-  if (!facts.isIdempotent && !(facts.isUnsent && reason.code === 'endpoint-down')) return 'no';
-  if (reason.code === 'endpoint-down') {
+  const isMove = reason.code === 'endpoint-down' || reason.code === 'not-primary';
+  if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';
+  if (isMove && reason.retryOn !== '') {
     // It only moves: the load on the others is what it would have been without that endpoint.
-    if (!policy.on.has('timeout')) return 'no';
+    if (!policy.on.has(reason.retryOn)) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
   if (facts.attempts >= policy.attempts) return 'no';
