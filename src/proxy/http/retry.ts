@@ -42,14 +42,15 @@ export function retryVerdict(
   }
   const isMove = reason.code === 'endpoint-down' || reason.code === 'not-primary';
   if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';
-  if (isMove && reason.retryOn !== '') {
+  const { retryOn } = reason;
+  const isChosen = retryOn !== '' && retryOn !== 'status' && policy.on.has(retryOn);
+  if (isMove) {
     // It only moves: the load on the others is what it would have been without that endpoint.
-    if (!policy.on.has(reason.retryOn)) return 'no';
+    if (!isChosen) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
   if (facts.attempts >= policy.attempts) return 'no';
   if (reason.code === 'stale-connection') return 'free';
-  if (reason.retryOn === 'status') return 'charged';
-  const isChosen = reason.retryOn !== '' && policy.on.has(reason.retryOn);
+  if (retryOn === 'status') return 'charged';
   return isChosen ? 'charged' : 'no';
 }
