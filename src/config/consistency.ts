@@ -75,7 +75,7 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   for (const { path, message } of sameSources(service)) tell(path, message);
   for (const [key, message] of primaryMisfits(service)) tell(['primary', key], message);
   if (sharesIntroductions(service.tree.upstream)) {
-    const message = 'speaks for one client, and connections by h2c are shared: expected off';
+    const message = 'speaks for one client, and connections by HTTP/2 are shared: expected off';
     tell(['upstream', 'send_proxy'], message);
   }
   for (const [key, message] of checkMisfits(service.tree.health)) tell(['health', key], message);
@@ -87,7 +87,8 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
 
 /** A header that speaks for one client, on connections that several share. */
 function sharesIntroductions(upstream: unknown): boolean {
-  if (!isTree(upstream) || upstream.protocol !== 'h2c') return false;
+  if (!isTree(upstream) || (upstream.protocol !== 'h2c' && upstream.protocol !== 'h2'))
+    return false;
   return upstream.send_proxy === 'v1' || upstream.send_proxy === 'v2';
 }
 

@@ -29,19 +29,13 @@ export function* tlsContradictions(draft: Draft): Generator<Contradiction, void>
 function upstreamProblems(value: unknown): [readonly string[], string][] {
   const read = upstreamSchema.safeParse(value ?? {});
   if (!read.success) return [];
-  const { protocol, tls, send_proxy } = read.data;
+  const { protocol, tls } = read.data;
   const found: [readonly string[], string][] = [];
   if (protocol === 'h2' && !tls.enabled) {
     found.push([['protocol'], 'h2 needs tls: expected tls: { enabled: true }, or h2c for none']);
   }
   if (protocol === 'h2c' && tls.enabled)
     found.push([['protocol'], 'h2c is without TLS: expected h2']);
-  if (tls.enabled && send_proxy !== 'off') {
-    found.push([
-      ['send_proxy'],
-      'tls and send_proxy are not available together: expected one of them',
-    ]);
-  }
   if ((tls.cert_file === '') !== (tls.key_file === '')) {
     found.push([['tls'], 'expected cert_file and key_file, or neither']);
   }

@@ -9,7 +9,7 @@ import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
 import { ownHeader } from './own-header.ts';
-import { checkTls } from './tls-options.ts';
+import { checkTls, connectBehind } from './tls-options.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -63,11 +63,14 @@ function send(
     ...own,
     connection: 'close',
   };
-  if (tls !== null) {
-    const options = { host: address, port, method, path, agent: false as const, signal, headers };
-    return requestTls({ ...options, ...checkTls(tls, hostName ?? address, performance.now()) });
-  }
   const header = ownHeader(check);
+  if (tls !== null) {
+    const options = { host: address, port, method, path, signal, headers };
+    const trust = checkTls(tls, hostName ?? address, performance.now());
+    if (header === null) return requestTls({ ...options, ...trust, agent: false });
+    const createConnection = (): Socket => connectBehind(header, { host: address, port, trust });
+    return requestTls({ ...options, createConnection });
+  }
   const createConnection = (): Socket => {
     const socket = connect({ host: address, port });
     if (header !== null) socket.write(header);

@@ -149,7 +149,12 @@ const rows = {
     'The endpoint did not answer in time.',
   ),
   'not-primary': {
-    ...upstream(0, 'never', '', 'The endpoint is no longer the primary: its sessions are closed.'),
+    ...upstream(
+      502,
+      'idempotent',
+      'reset',
+      'The endpoint is no longer the primary: requests and sessions on it are ended.',
+    ),
     blamesEndpoint: false,
   },
   'endpoint-left': {

@@ -31,6 +31,8 @@ export class LiveEndpoint implements Choice {
   isDown = false;
   /** It is down or ejected, and takes no work. */
   isOut = false;
+  /** Another endpoint is the primary, or none is. */
+  isStandby = false;
   /** False once it is down, drained or gone: what is in flight finishes, nothing is kept open. */
   takesWork = true;
   /** Monotonic ms until which the worker passes it over; 0: not. */

@@ -74,9 +74,13 @@ export class LiveService implements TimerOwner, OutcomesOwner {
 
   /**
    * The service as it is from now on; requests in flight keep what they began with. Returns the
-   * endpoints that went down with it: what waits for them may be in vain.
+   * endpoints that went down with it: what waits for them may be in vain. `onNotPrimary` gets those
+   * that are the primary no more, before anything that waits goes to the new one.
    */
-  apply(snapshot: ServiceSnapshot): LiveEndpoint[] {
+  apply(
+    snapshot: ServiceSnapshot,
+    onNotPrimary: ((endpoint: LiveEndpoint) => void) | null = null,
+  ): LiveEndpoint[] {
     const before = this.snapshot.service;
     this.snapshot = snapshot;
     if (!isSame(snapshot.service, before)) {
@@ -86,8 +90,12 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     }
     // Those that were out before, or took work in spite of it, lose nothing that waits for them.
     const wereIn = [...this.endpoints.values()].filter((one) => !one.isOut);
+    const mayHaveBeen = [...this.endpoints.values()].filter((one) => !one.isStandby);
     const left = this.applyEndpoints();
     this.settleSessions(left);
+    if (onNotPrimary !== null) {
+      for (const one of mayHaveBeen) if (one.isStandby) onNotPrimary(one);
+    }
     this.wake();
     return wereIn.filter((one) => one.isOut);
   }
@@ -269,6 +277,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       live.isFallback = endpoint.priority !== this.snapshot.priority;
       live.isSpare = this.snapshot.isPanicking && endpoint.isSpare && !live.isFallback;
       live.isDown = endpoint.state === 'down';
+      live.isStandby = endpoint.isStandby === true;
       live.takesWork = live.isSpare || takesWork(endpoint);
       live.isOut = !live.takesWork && (live.isDown || endpoint.state === 'ejected');
       if (!live.takesWork) live.retire();

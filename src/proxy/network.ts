@@ -168,8 +168,16 @@ export interface WireServer {
 }
 
 export interface Network {
-  /** Opens a connection; `handler` gets onConnect, or onClose with the error. */
-  connect(target: WireTarget, handler: ConnectHandler, readBuffer: ReadBufferKind): Wire;
+  /**
+   * Opens a connection; `handler` gets onConnect, or onClose with the error. `introduction` is sent
+   * before anything else, in plain, also where TLS follows.
+   */
+  connect(
+    target: WireTarget,
+    handler: ConnectHandler,
+    readBuffer: ReadBufferKind,
+    introduction?: Buffer | null,
+  ): Wire;
   /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
   listen(options: ListenOptions): Promise<WireServer>;
   /** Removes the file of a unix socket on which no process listens; true when it was removed. */

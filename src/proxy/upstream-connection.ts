@@ -51,14 +51,22 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private readonly wheel: TimerWheel;
   private readonly timer = new TimerEntry(this);
 
-  /** Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. */
-  constructor(endpoint: LiveEndpoint, user: UpstreamUser, { network, wheel }: WorkerContext) {
+  /**
+   * Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. `introduction`: what
+   * the connection begins with; null: nothing.
+   */
+  constructor(
+    endpoint: LiveEndpoint,
+    user: UpstreamUser,
+    { network, wheel }: WorkerContext,
+    introduction: Buffer | null,
+  ) {
     this.endpoint = endpoint;
     this.user = user;
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
     this.tls = endpoint.tls;
-    this.wire = network.connect(endpoint, this, 'shared');
+    this.wire = network.connect(endpoint, this, 'shared', introduction);
   }
 
   /** Tells the user in `ms`; 0: never. */

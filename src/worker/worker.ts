@@ -66,7 +66,8 @@ export class Worker {
       const { name } = snapshot.service;
       const live = services.get(name);
       if (live !== undefined && live.slot === snapshot.slot) {
-        for (const endpoint of live.apply(snapshot)) this.plane.endpointWentDown(endpoint);
+        for (const endpoint of live.apply(snapshot, this.plane.endpointLostRole))
+          this.plane.endpointWentDown(endpoint);
         continue;
       }
       live?.close();

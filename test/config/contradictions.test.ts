@@ -308,3 +308,21 @@ describe('a key or value that another program knows', () => {
     expect(told.join('\n')).toContain(message);
   });
 });
+
+describe('a PROXY header for endpoints', () => {
+  const file = (upstream: string) =>
+    `services: { web: { listen: 80, upstream: { send_proxy: v2, ${upstream} } } }`;
+
+  it('goes with TLS', () => {
+    expect(problemsOf({ file: file('tls: { enabled: true }') })).toEqual([]);
+  });
+
+  it.each(['protocol: h2, tls: { enabled: true }', 'protocol: h2c'])(
+    'does not go with shared connections: %s',
+    (upstream) => {
+      expect(problemsOf({ file: file(upstream) })).toEqual([
+        expect.stringMatching(/services\.web\.upstream\.send_proxy: speaks for one client/),
+      ]);
+    },
+  );
+});

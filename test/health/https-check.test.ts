@@ -2,9 +2,12 @@
 import { createServer, type Server } from 'node:https';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { checkHttp } from '../../src/health/http-check.ts';
+import { checkTls } from '../../src/health/tls-check.ts';
 import type { HealthCheck, UpstreamTls } from '../../src/model/service.ts';
 import { Authority } from '../support/certificates.ts';
 import { makeCheck } from '../support/check.ts';
+import { readHeadersFor } from '../support/header-reader.ts';
+import { freePorts } from '../support/ports.ts';
 
 const authority = new Authority();
 afterAll(() => authority.remove());
@@ -60,5 +63,42 @@ describe('a check over TLS', () => {
     });
     const pattern = { kind: 'pattern', source: 'state: (ready|ok)', ignoreCase: false } as const;
     expect(await run({ expect: pattern }, 'api.internal')).toMatchObject({ isGood: true });
+  });
+});
+
+describe('a check over TLS of an endpoint that expects PROXY headers', () => {
+  const named = { ...TLS, serverName: 'api.internal' };
+
+  it.each(['v1', 'v2'] as const)(
+    'says before the handshake that it is ours: %s',
+    async (sendProxy) => {
+      const reader = await readHeadersFor(await serve());
+      const target = { address: '127.0.0.1', port: reader.port };
+      const { signal } = new AbortController();
+      const ask = (tls: UpstreamTls) =>
+        checkHttp(makeCheck({ timeoutMs: 5000, tls, sendProxy }), target, signal);
+      expect(await ask(named)).toMatchObject({ isGood: true });
+      // The name of the certificate is looked at as ever.
+      expect(await ask(TLS)).toMatchObject({
+        isGood: false,
+        text: expect.stringMatching(/ALTNAME|match/i),
+      });
+      const tlsAlone = makeCheck({ type: 'tls', timeoutMs: 5000, sendProxy });
+      expect(await checkTls(tlsAlone, target, signal)).toMatchObject({ isGood: true });
+      expect(reader.headers).toHaveLength(3);
+      for (const header of reader.headers)
+        expect(header).toMatchObject({ kind: 'whole', peer: null });
+      reader.close();
+    },
+  );
+
+  it('is bad where nothing listens', async () => {
+    const [port = 0] = await freePorts(1);
+    await serve();
+    const check = makeCheck({ timeoutMs: 5000, tls: named, sendProxy: 'v2' });
+    const { signal } = new AbortController();
+    expect(await checkHttp(check, { address: '127.0.0.1', port }, signal)).toMatchObject({
+      ...{ isGood: false, text: expect.stringContaining('refused') },
+    });
   });
 });

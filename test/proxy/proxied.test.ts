@@ -1,8 +1,12 @@
 // PROXY protocol on the real path, in and out, over loopback.
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { createServer } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { upstreamKey } from '../../src/model/tls.ts';
 import { readProxyHeader, writeV1, writeV2 } from '../../src/proxy/proxy-header.ts';
+import { Authority } from '../support/certificates.ts';
+import { readHeadersFor } from '../support/header-reader.ts';
 import { makeService } from '../support/service.ts';
 import { ending, TcpStage } from '../support/tcp-stage.ts';
 
@@ -167,5 +171,39 @@ describe('an endpoint that is sent PROXY headers', () => {
     await expect.poll(() => received.length).toBeGreaterThan(0);
     const { source, destination } = client;
     expect(readProxyHeader(received)).toMatchObject({ peer: { ...source, destination } });
+  });
+
+  it.each(['v1', 'v2'] as const)('and then speaks TLS: %s', async (sendProxy) => {
+    const authority = new Authority();
+    const { cert, key } = authority.issue(['127.0.0.1']);
+    const server = createServer({ cert, key }, (socket) => {
+      socket.on('error', () => {});
+      socket.pipe(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const reader = await readHeadersFor((server.address() as { port: number }).port);
+    const tls = { caFile: '/ca.pem', certFile: '', keyFile: '', serverName: '', verify: true };
+    const material = { key: upstreamKey(tls), ca: authority.ca, cert: '', privateKey: '' };
+    stage.upstreamTls.set(material.key, material);
+    await stage.serve([reader.port], { upstream: { ...makeService().upstream, sendProxy, tls } });
+    const socket = await stage.dial('127.0.0.3');
+    socket.write('query');
+    expect(await firstBytes(socket)).toBe('query');
+    const peer = { address: '127.0.0.3', port: socket.localPort };
+    expect(reader.headers).toMatchObject([{ kind: 'whole', peer }]);
+    socket.end();
+    expect(await ending(socket)).toBe('end');
+    await stage.quiet();
+    expect(reader.errors).toEqual([]);
+    // What is cut looks cut to the endpoint as well.
+    const cut = await stage.dial();
+    cut.write('again');
+    expect(await firstBytes(cut)).toBe('again');
+    cut.resetAndDestroy();
+    await expect.poll(() => reader.errors).toEqual(['ECONNRESET']);
+    await stage.quiet();
+    reader.close();
+    server.close();
+    authority.remove();
   });
 });

@@ -18,6 +18,7 @@ import { loopback } from '../support/service.ts';
 
 const servers: WireServer[] = [];
 const buffers = new ReadBuffers();
+const ownBuffer = () => ({ buffer: buffers.of('own'), buffers, introduction: null });
 
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
@@ -228,7 +229,7 @@ describe.each([
       const { server } = await listen(isFast, kind, (wire) => {
         const here = new Relay(wire);
         const there = new Relay(
-          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, 'own', buffers),
+          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, ownBuffer()),
         );
         here.other = there;
         there.other = here;
@@ -266,8 +267,7 @@ describe.each([
     const there = connectWire(
       { address: '127.0.0.1', port: endpoint.port },
       new Idle(),
-      'own',
-      buffers,
+      ownBuffer(),
     );
     const upstream = await endpoint.accept();
     const bases = new Set<Buffer>();
@@ -330,7 +330,7 @@ describe('connecting', () => {
     const code = await new Promise((resolve) => {
       handler.onClose = ((error: NodeJS.ErrnoException | null) =>
         resolve(error?.code)) as () => void;
-      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, 'own', buffers);
+      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, ownBuffer());
     });
     expect(code).toBe('ECONNREFUSED');
   });

@@ -27,6 +27,8 @@ export class TcpStage {
   readonly messages: FromWorker[] = [];
   readonly servers: Server[] = [];
   readonly memory = new Memory(this.wheel);
+  /** What services with TLS to their endpoints find. */
+  readonly upstreamTls: WorkerContext['upstreamTls'] = new Map();
   listener!: LiveListener;
   private readonly sockets = new Set<Socket>();
 
@@ -74,7 +76,7 @@ export class TcpStage {
       wheel,
       services,
       tls: new Map(),
-      upstreamTls: new Map(),
+      upstreamTls: this.upstreamTls,
       random: seededRandom(1),
       log: silentLogger,
       accessLog: null,

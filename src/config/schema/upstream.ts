@@ -28,7 +28,7 @@ export const upstreamSchema = z.strictObject({
   }),
   send_proxy: z.enum(['off', 'v1', 'v2']).default('off').meta({
     description:
-      'PROXY protocol header that tells endpoints who the client is; HTTP connections are not shared then.',
+      'PROXY protocol header that tells endpoints who the client is, before TLS; HTTP connections are not shared then.',
   }),
   tls: upstreamTls.prefault({}).meta({ description: 'TLS to endpoints.' }),
   host: z

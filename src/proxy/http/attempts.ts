@@ -134,6 +134,11 @@ export class Attempts {
     this.drop(attempt);
   }
 
+  /** The endpoint is the primary no more: a second try there ends. */
+  leave(endpoint: LiveEndpoint): void {
+    if (this.hasSpare && this.spare!.endpoint === endpoint) this.drop(this.spare!);
+  }
+
   /** The second try is the one that counts now; the first has ended. */
   promoteSpare(): void {
     const second = this.spare!;

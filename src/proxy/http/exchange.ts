@@ -44,6 +44,7 @@ const REQUEST_TIMEOUT = reason('request-timeout');
 const STALE = reason('stale-connection');
 const RESPONSE_TIMEOUT = reason('response-timeout');
 const ENDPOINT_DOWN = reason('endpoint-down');
+const NOT_PRIMARY = reason('not-primary');
 const UNEXPECTED_UPGRADE = reason('unexpected-upgrade');
 const RETRY_STATUS = reason('retry-status');
 const RESPONSE_STALLED = reason('response-stalled');
@@ -289,7 +290,8 @@ export class Exchange implements Roles {
   }
 
   private goAgain(why: Reason): void {
-    if (why === STALE || why === ENDPOINT_DOWN) this.placement.forgetAttempt();
+    const isMove = why === ENDPOINT_DOWN || why === NOT_PRIMARY;
+    if (isMove || why === STALE) this.placement.forgetAttempt();
     this.state = 'placing';
     this.placement.find();
   }
@@ -326,6 +328,19 @@ export class Exchange implements Roles {
     const { attempt } = this;
     if (this.state !== 'trying' || attempt.endpoint !== endpoint) return;
     if (this.verdictOn(ENDPOINT_DOWN) !== 'no') this.attemptFailed(ENDPOINT_DOWN);
+  }
+
+  /**
+   * The endpoint is the primary no more: nothing goes on there. What may be repeated goes to the new one.
+   */
+  onNotPrimary(endpoint: LiveEndpoint): void {
+    if (this.state === 'free' || this.state === 'placing') return;
+    this.attempts.leave(endpoint);
+    const { attempt } = this;
+    if (attempt.endpoint !== endpoint) return;
+    if (this.state === 'trying') this.attemptFailed(NOT_PRIMARY);
+    else if (this.state === 'relaying') this.end(NOT_PRIMARY, '');
+    else this.cutTunnel(NOT_PRIMARY);
   }
 
   onStarved(attempt: EndpointSide, code: string): void {
@@ -464,6 +479,13 @@ export class Exchange implements Roles {
     if (this.state !== 'tunnel') return;
     this.finish(null);
     this.client.tunnelDone(isOrderly);
+  }
+
+  /** Ends it on both sides so that nothing looks complete. */
+  private cutTunnel(why: Reason): void {
+    this.attempts.drop(this.attempt, true);
+    this.finish(why);
+    this.client.tunnelDone(false);
   }
 
   // Back-pressure

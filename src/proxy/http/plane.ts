@@ -110,6 +110,18 @@ export class HttpPlane {
     for (const exchange of [...this.active]) exchange.onEndpointDown(endpoint);
   }
 
+  /** An endpoint is the primary no more: exchanges and tunnels on it end, or go to the new one. */
+  readonly endpointLostRole = (endpoint: LiveEndpoint): void => {
+    for (const exchange of [...this.active]) {
+      try {
+        exchange.onNotPrimary(endpoint);
+      } catch (error) {
+        // One that breaks a rule must not keep the others.
+        exchange.onBug(error);
+      }
+    }
+  };
+
   /** An id for a request that brought none: unique over workers and restarts. */
   readonly makeRequestId = (): string => {
     this.requestNumber += 1;

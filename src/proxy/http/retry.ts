@@ -40,15 +40,17 @@ export function retryVerdict(
     if (!policy.on.has('connect')) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
-  if (!facts.isIdempotent && !(facts.isUnsent && reason.code === 'endpoint-down')) return 'no';
-  if (reason.code === 'endpoint-down') {
+  const isMove = reason.code === 'endpoint-down' || reason.code === 'not-primary';
+  if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';
+  const { retryOn } = reason;
+  const isChosen = retryOn !== '' && retryOn !== 'status' && policy.on.has(retryOn);
+  if (isMove) {
     // It only moves: the load on the others is what it would have been without that endpoint.
-    if (!policy.on.has('timeout')) return 'no';
+    if (!isChosen) return 'no';
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
   if (facts.attempts >= policy.attempts) return 'no';
   if (reason.code === 'stale-connection') return 'free';
-  if (reason.retryOn === 'status') return 'charged';
-  const isChosen = reason.retryOn !== '' && policy.on.has(reason.retryOn);
+  if (retryOn === 'status') return 'charged';
   return isChosen ? 'charged' : 'no';
 }

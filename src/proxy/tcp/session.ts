@@ -149,7 +149,8 @@ export class TcpSession implements Owner {
     this.endpointId = endpoint.id;
     this.attemptMs = clock.nowMs();
     this.setTimer(this.live.service.timeouts.connectMs);
-    this.upstream = new Upstream(this, endpoint, network);
+    const introduction = introductionOf(this.live.service, this.client);
+    this.upstream = new Upstream(this, endpoint, network, introduction);
   }
 
   onNoPlace(why: Reason, detail: string): void {
@@ -167,8 +168,6 @@ export class TcpSession implements Owner {
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     live.outcomes.took(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
-    const introduction = introductionOf(live.service, this.client);
-    if (introduction !== null) upstream!.wire.write(introduction);
     const { view } = this.early;
     const isTaken = view === null || upstream!.wire.write(view);
     if (view !== null) this.countSent(view.length);

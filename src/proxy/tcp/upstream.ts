@@ -20,9 +20,15 @@ export class Upstream implements ConnectHandler {
   readonly wire: Wire;
   private owner: UpstreamOwner | null;
 
-  constructor(owner: UpstreamOwner, target: WireTarget, network: Network) {
+  /** `introduction`: what the connection begins with; null: nothing. */
+  constructor(
+    owner: UpstreamOwner,
+    target: WireTarget,
+    network: Network,
+    introduction: Buffer | null,
+  ) {
     this.owner = owner;
-    this.wire = network.connect(target, this, 'own');
+    this.wire = network.connect(target, this, 'own', introduction);
   }
 
   /** Closes the connection, if it is open still, without a word to the session. */

@@ -1,12 +1,12 @@
 // Connections to endpoints with TLS: the handshake belongs to connecting, and the certificate is judged
 // before a byte of a request is sent.
 import { constants } from 'node:crypto';
-import { isIP } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
 import type { UpstreamMaterial } from '../../model/tls.ts';
 import type { ClientTls, ConnectHandler, Wire, WireTarget } from '../network.ts';
 import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
-import { attach, lastErrors, setFirstView } from './socket-events.ts';
+import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
 import { WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
 
@@ -32,14 +32,23 @@ function contextOf(material: UpstreamMaterial): SecureContext {
   return context;
 }
 
+export interface Connecting {
+  /** One of `buffers`, in which the first read lands. */
+  readonly buffer: ReadBuffer;
+  readonly buffers: ReadBuffers;
+  /** What the connection begins with, in plain; null: nothing. */
+  readonly introduction: Buffer | null;
+}
+
 /** As connectWire; onConnect follows the handshake. */
 export function connectTls(
   { address, port, tls }: TlsTarget,
   handler: ConnectHandler,
-  { buffer, buffers }: { buffer: ReadBuffer; buffers: ReadBuffers },
+  { buffer, buffers, introduction }: Connecting,
 ): Wire {
   setFirstView(buffer.view);
-  const socket = new WiredTlsSocket(undefined, {
+  const raw = introduction === null ? undefined : connectIntroduced(address, port, introduction);
+  const socket = new WiredTlsSocket(raw, {
     isServer: false,
     secureContext: contextOf(tls.material),
     allowHalfOpen: true,
@@ -53,8 +62,27 @@ export function connectTls(
   socket.on('secure', onSecure);
   socket.on('_tlsError', onTlsError);
   socket.takeSessions(tls);
-  socket.begin({ address, port, serverName: isIP(tls.serverName) === 0 ? tls.serverName : '' });
+  const serverName = isIP(tls.serverName) === 0 ? tls.serverName : '';
+  if (raw === undefined) socket.begin({ address, port, serverName });
+  else {
+    socket.on('data', onSocketData);
+    raw.on('error', (error) => {
+      lastErrors.set(socket, error);
+      socket.destroy();
+    });
+    socket.beginOver(serverName);
+  }
   return wire;
+}
+
+/**
+ * A socket of Node's that says the introduction as soon as it is connected. Node's TLS waits for that,
+ * and is told of it after the socket itself: the ClientHello comes second.
+ */
+function connectIntroduced(host: string, port: number, introduction: Buffer): Socket {
+  const raw = connect({ host, port, noDelay: true, autoSelectFamily: false, allowHalfOpen: true });
+  raw.write(introduction);
+  return raw;
 }
 
 /** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */

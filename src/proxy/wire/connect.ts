@@ -1,7 +1,6 @@
 import { connect as netConnect } from 'node:net';
-import type { ConnectHandler, ReadBufferKind, Wire, WireTarget } from '../network.ts';
-import { connectTls } from './connect-tls.ts';
-import type { ReadBuffers } from './read-buffers.ts';
+import type { ConnectHandler, Wire, WireTarget } from '../network.ts';
+import { type Connecting, connectTls } from './connect-tls.ts';
 import { attach, onread, setFirstView, type WiredSocket } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
 
@@ -9,12 +8,11 @@ import { SocketWire } from './socket-wire.ts';
 export function connectWire(
   target: WireTarget,
   handler: ConnectHandler,
-  readBuffer: ReadBufferKind,
-  buffers: ReadBuffers,
+  connecting: Connecting,
 ): Wire {
   const { address, port, tls } = target;
-  const buffer = buffers.of(readBuffer);
-  if (tls) return connectTls({ ...target, tls }, handler, { buffer, buffers });
+  const { buffer, buffers, introduction } = connecting;
+  if (tls) return connectTls({ address, port, tls }, handler, connecting);
   setFirstView(buffer.view);
   const socket: WiredSocket = netConnect({
     host: address,
@@ -27,7 +25,13 @@ export function connectWire(
   const wire = new SocketWire(socket, buffers, buffer, 0);
   wire.handler = handler;
   attach(socket, wire);
-  socket.once('connect', onSocketConnect);
+  if (introduction === null) socket.once('connect', onSocketConnect);
+  else {
+    socket.once('connect', () => {
+      wire.write(introduction);
+      wire.connected();
+    });
+  }
   return wire;
 }
 

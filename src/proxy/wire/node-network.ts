@@ -10,7 +10,8 @@ import { removeStaleSocket } from './stale-socket.ts';
 export function makeNodeNetwork(log: Logger): Network {
   const buffers = new ReadBuffers();
   return {
-    connect: (target, handler, readBuffer) => connectWire(target, handler, readBuffer, buffers),
+    connect: (target, handler, readBuffer, introduction = null) =>
+      connectWire(target, handler, { buffer: buffers.of(readBuffer), buffers, introduction }),
     listen: (options) => listenWires({ ...options, buffers, log }),
     removeStaleSocket,
     isFromReserve,

@@ -137,6 +137,13 @@ export class WiredTlsSocket extends TLSSocket {
     connect.call(this, options, () => own._start());
   }
 
+  /** As `begin`, over a socket that is connecting: the handshake begins when it has. */
+  beginOver(serverName: string): void {
+    const own = this as unknown as { _start(): void; setServername(name: string): void };
+    if (serverName !== '') own.setServername(serverName);
+    own._start();
+  }
+
   /** From now on errors are errors of the connection; Node's own server does the same. */
   secured(): void {
     (this as unknown as { _releaseControl(): void })._releaseControl();

@@ -6,6 +6,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { UpstreamPolicy, UpstreamTls } from '../../../src/model/service.ts';
 import { type UpstreamMaterial, upstreamKey } from '../../../src/model/tls.ts';
 import { Authority, type Issued } from '../../support/certificates.ts';
+import { type HeaderReader, readHeadersFor } from '../../support/header-reader.ts';
 import { listenEndpoint } from '../../support/peer.ts';
 import { answer, closePlanes, openPlane, type Plane } from '../../support/plane.ts';
 import { makeSnapshot } from '../../support/service.ts';
@@ -22,8 +23,10 @@ const expired = authority.issue(['api.internal', '127.0.0.1'], { days: -1 });
 const client = authority.issue([], { subject: '/CN=upriver' });
 
 const servers: (Server | Http2SecureServer)[] = [];
+const readers: HeaderReader[] = [];
 afterEach(async () => {
   await closePlanes();
+  for (const reader of readers.splice(0)) reader.close();
   for (const server of servers.splice(0)) server.close();
 });
 
@@ -251,3 +254,91 @@ function endPlainly(socket: TLSSocket): void {
   handle.close = () => {};
   handle._parent.close();
 }
+
+describe('an endpoint with TLS that expects PROXY headers', () => {
+  const introduced = async (sendProxy: 'v1' | 'v2', issued: Issued = good) => {
+    const endpoint = await secure(issued);
+    const reader = await readHeadersFor(endpoint.port);
+    readers.push(reader);
+    const plane = await serve([reader.port], {}, { upstream: { sendProxy } });
+    return { endpoint, reader, plane };
+  };
+
+  it.each(['v1', 'v2'] as const)('gets each before the handshake: %s', async (sendProxy) => {
+    const { endpoint, reader, plane } = await introduced(sendProxy);
+    const peers = [await plane.client(), await plane.client()];
+    for (const peer of [...peers, ...peers]) {
+      peer.send('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n');
+      expect((await peer.message()).body).toBe('ok');
+    }
+    await plane.quiet();
+    // A header speaks for one client: each request has a connection, and resumes a session.
+    expect(plane.endpointCount(0, 'connects')).toBe(4);
+    expect(endpoint.requests.at(-1)).toBe('shop.test false true');
+    const destination = { address: '127.0.0.1', port: plane.port };
+    for (const header of reader.headers) {
+      expect(header).toMatchObject({ kind: 'whole', peer: { address: '127.0.0.1', destination } });
+    }
+    expect(reader.headers).toHaveLength(4);
+  });
+
+  it('passes a large body both ways', async () => {
+    const { cert, key } = good;
+    const server = createServer({ cert, key }, (request, response) => {
+      response.setHeader('content-length', request.headers['content-length']!);
+      request.pipe(response);
+    });
+    servers.push(server);
+    const reader = await readHeadersFor(await listening(server));
+    readers.push(reader);
+    const plane = await serve([reader.port], {}, { upstream: { sendProxy: 'v2' } });
+    const body = 'x'.repeat(3_000_000);
+    const fields = `Connection: close\r\nContent-Length: ${body.length}\r\n`;
+    const answered = await plane.ask(`PUT / HTTP/1.1\r\nHost: a\r\n${fields}\r\n${body}`);
+    expect(answered.body.length).toBe(body.length);
+    expect(answered.body === body).toBe(true);
+  });
+
+  it('is judged as any other: a certificate of another CA is refused', async () => {
+    const { plane, endpoint } = await introduced('v2', alien);
+    expect((await ask(plane)).head).toContain('X-Upriver-Reason: tls-untrusted');
+    expect(endpoint.requests).toEqual([]);
+    await plane.quiet();
+  });
+
+  it('that refuses connections, or speaks no TLS, is told as such', async () => {
+    const plain = await listenEndpoint();
+    plain.serve(async (peer) => {
+      await peer.until('\r\n');
+      peer.send(answer('plain'));
+    });
+    const plane = await serve([plain.port], {}, { upstream: { sendProxy: 'v1' } });
+    expect((await ask(plane)).head).toContain('X-Upriver-Reason: tls-plain');
+    plain.close();
+    const { head } = await ask(plane);
+    expect(head).toContain('X-Upriver-Reason: connect-refused');
+    await plane.quiet();
+  });
+
+  it('that says nothing runs into the time to connect', async () => {
+    const silent = await listenEndpoint();
+    const upstream = { sendProxy: 'v1' } as const;
+    const plane = await serve([silent.port], {}, { upstream });
+    const peer = await plane.client();
+    peer.send('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n');
+    const asked = await silent.accept();
+    expect(await asked.until('\r\n')).toMatch(/^PROXY TCP4 /);
+    let head = '';
+    void peer.message().then((answered) => {
+      head = answered.head;
+    });
+    // It is tried more than once.
+    const later = (): string => {
+      plane.advance(6000);
+      return head;
+    };
+    await expect.poll(later).toContain('X-Upriver-Reason: connect-timeout');
+    await asked.ended();
+    await plane.quiet();
+  });
+});

@@ -98,7 +98,9 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     }
     const { ledger } = this.plane.context;
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    this.upstream = new UpstreamConnection(endpoint, this, this.plane.context);
+    const { service, clientWire } = this.owner;
+    const introduction = isShared ? null : introductionOf(service, clientWire);
+    this.upstream = new UpstreamConnection(endpoint, this, this.plane.context, introduction);
     this.upstream.setTimer(this.owner.service.timeouts.connectMs);
     return true;
   }
@@ -182,9 +184,6 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   // What happens on the connection
 
   onUpstreamConnect(): void {
-    const { service, clientWire } = this.owner;
-    const introduction = introductionOf(service, clientWire);
-    if (introduction !== null) this.upstream!.wire.write(introduction);
     this.owner.onReady(this);
   }
 
