@@ -36,7 +36,8 @@ interface Group {
 }
 
 export class Connection {
-  readonly socket: Socket;
+  /** With TLS the secured one, once its handshake is done. */
+  socket: Socket;
   readonly address: string;
   /** It has one of the places that are kept back. */
   readonly isReserved: boolean;
@@ -85,7 +86,7 @@ export class Connection {
 export class Connections {
   private readonly places: number;
   private readonly reserved: number;
-  private readonly isLocal: (socket: Socket) => boolean;
+  readonly isLocal: (socket: Socket) => boolean;
   private readonly open = new Map<Socket, Connection>();
   private readonly groups = new Map<string, Group>();
   private ordinary = 0;
@@ -116,6 +117,18 @@ export class Connections {
     socket.once('close', () => this.remove(connection));
   }
 
+  /** The handshake on `raw` is done: from now on the connection is that of `socket`. */
+  secured(raw: Socket, socket: Socket): void {
+    const connection = this.open.get(raw);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.open.delete(raw);
+    connection.socket = socket;
+    this.open.set(socket, connection);
+  }
+
   /**
    * Calls `run` when every answer ahead of `response` on its connection has left; never where the
    * client has sent too many requests ahead, or has gone.
@@ -143,8 +156,10 @@ export class Connections {
     }
   }
 
+  /** Ends those that have no request yet as well: a handshake is nothing that the server knows of. */
   close(): void {
     clearInterval(this.looking);
+    for (const { socket } of [...this.open.values()]) socket.destroy();
   }
 
   private next(connection: Connection): void {
