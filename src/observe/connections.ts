@@ -99,6 +99,11 @@ export class Connections {
     this.looking = setInterval(() => this.cutStalled(), LOOK_MS).unref();
   }
 
+  /** How many have a place. */
+  get size(): number {
+    return this.open.size;
+  }
+
   /** Gives a new connection a place, or closes it. */
   add(socket: Socket): void {
     const isReserved = this.ordinary >= this.places && !this.makeRoom(false);

@@ -1,15 +1,20 @@
 // The stats port over TLS, asked by real clients.
+
+import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { Agent, type RequestOptions, request } from 'node:https';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { healthcheck } from '../../src/cli/healthcheck.ts';
 import { CertificateStore } from '../../src/certificates/store.ts';
+import { healthcheck } from '../../src/cli/healthcheck.ts';
 import type { ListenTls } from '../../src/model/listener.ts';
+import { Connections } from '../../src/observe/connections.ts';
+import { speakTls } from '../../src/observe/over-tls.ts';
 import { holderOf, Takeover } from '../../src/observe/takeover.ts';
 import { Authority, type Issued } from '../support/certificates.ts';
 import { type StatsPort, startStatsPort } from '../support/stats-port.ts';
@@ -173,6 +178,26 @@ it('closes what never ends its handshake, when it closes', async () => {
   agent.destroy();
   await port.close();
   await Promise.all(ended);
+});
+
+it('gives a place back when its connection ends, and when its handshake fails', async () => {
+  await open();
+  const connections = new Connections({ places: 9, reserved: 0 });
+  const closed: Promise<unknown>[] = [];
+  const server = createServer((_, response) => response.end('ok'));
+  speakTls(server, connections, () => store.materials[0] ?? null);
+  server.on('connection', (raw: Socket) => closed.push(once(raw, 'close')));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port: number } = server.address() as AddressInfo;
+  const options = { port: number, agent: false as const };
+  expect(await ask('/', { ...options, ca: authority.ca })).toMatchObject({ text: 'ok' });
+  await expect(ask('/', options)).rejects.toThrow(/certificate/);
+  await expect(ask('/', { ...options, maxVersion: 'TLSv1.1' })).rejects.toThrow();
+  expect(closed.length).toBeGreaterThan(1);
+  await Promise.all(closed);
+  expect(connections.size).toBe(0);
+  connections.close();
+  server.close();
 });
 
 it('keeps serving beside clients that break off in the handshake', async () => {
