@@ -59,7 +59,7 @@ async function hold(serviceCount: number, endpointCount: number): Promise<Held> 
       services,
       routers: [],
       overlayListeners: [],
-      stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
+      stats: { listen: null, tls: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
       guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
       state: { file: '' },
       memoryMaxBytes: 0,

@@ -51,7 +51,9 @@ function isListed({ anyOf = [] }: Node): boolean {
 
 function rowsOf(node: Node, key: string): KeyRow[] {
   const below = rowsBelow(node, key);
-  const fallback = below.length > 0 ? '' : formatDefault(node.default ?? node['x-default']);
+  // What may be a map or a text has a text for its default, if any.
+  const said = below.length > 0 && typeof node.default !== 'string' ? undefined : node.default;
+  const fallback = formatDefault(said ?? (below.length > 0 ? undefined : node['x-default']));
   const description = node.description ?? '';
   return description === '' && below.length > 0
     ? below
@@ -78,12 +80,12 @@ export function exampleYaml(): string {
   ];
   const rows = keyRows().map((row) => ({ ...row, key: row.key.replaceAll('NAME', 'example') }));
   const skipped =
-    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect|primary\.by)$|workers$)|\[\]/;
+    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect|primary\.by)$|workers$|stats\.listen\.)|\[\]/;
   for (const { key, fallback, description } of rows.filter((row) => !skipped.test(row.key))) {
     const parts = key.split('.');
     const indent = '  '.repeat(parts.length - 1);
     const name = parts.at(-1) ?? '';
-    const hasChildren = rows.some((row) => row.key.startsWith(`${key}.`));
+    const hasChildren = rows.some((row) => row.key.startsWith(`${key}.`) && !skipped.test(row.key));
     if (name === 'example' || hasChildren) {
       addParents(lines, parts);
       if (description !== '') lines.push(`${indent}# ${description}`);

@@ -17,10 +17,16 @@ import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
+import {
+  formatListen,
+  type ListenAddress,
+  type ListenError,
+  type ListenTls,
+} from './model/listener.ts';
 import type { Settings, StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
 import type { ServiceSource } from './model/source.ts';
+import { materialKey, type TlsMaterial } from './model/tls.ts';
 import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
 import type { Sibling } from './observe/succession.ts';
@@ -89,6 +95,8 @@ export class Upriver {
   private takeover: Takeover | null = null;
   private readonly sharedPorts: SharedPorts;
   private settings: Settings;
+  /** As the port was opened: what is loaded later is for the next start. */
+  private readonly statsSettings: StatsSettings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   private appliedVersion = 0;
   private firstErrors: readonly ListenError[] = [];
@@ -101,6 +109,7 @@ export class Upriver {
     this.doors = doors;
     this.ledger = ledger;
     this.settings = settings;
+    this.statsSettings = settings.stats;
     this.log = log;
     this.clock = clock;
     this.random = random;
@@ -274,12 +283,14 @@ export class Upriver {
   }
 
   private async openStats(settings: StatsSettings): Promise<void> {
-    const { listen } = settings;
+    const { listen, tls } = settings;
     if (listen === null) return;
+    const material = (): TlsMaterial | null => this.materialOf(tls);
     const open = async (takenFrom?: Sibling): Promise<StatsServer> => {
       const sources = this.statsSources();
       this.stats = await startStatsServer({
         ...{ listen, access: settings, sources },
+        ...(tls === null ? {} : { tls: material }),
         ...(takenFrom === undefined ? {} : { takenFrom }),
       });
       if (this.state === 'draining') this.stats.drain();
@@ -387,8 +398,14 @@ export class Upriver {
   }
 
   private followTls(settings: Settings): void {
-    this.certificates.follow(tlsOf(settings));
+    this.certificates.follow(tlsOf({ ...settings, stats: this.statsSettings }));
     this.upstreamTls.follow(upstreamTlsOf(settings));
+  }
+
+  private materialOf(tls: ListenTls | null): TlsMaterial | null {
+    if (tls === null) return null;
+    const key = materialKey(tls);
+    return this.certificates.materials.find((one) => one.key === key) ?? null;
   }
 
   private sendTls(): void {

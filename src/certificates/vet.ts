@@ -17,11 +17,12 @@ export interface CertificateProblem {
 }
 
 /** Every ListenTls of a configuration, each once. */
-export function tlsOf({ services, routers }: Settings): ListenTls[] {
+export function tlsOf({ services, routers, stats }: Settings): ListenTls[] {
   const found = new Set<ListenTls>();
   for (const { listen } of [...services, ...routers]) {
     for (const { tls } of listen) if (tls !== null && tls !== 'pass') found.add(tls);
   }
+  if (stats.tls !== null) found.add(stats.tls);
   return [...found];
 }
 

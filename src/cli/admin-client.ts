@@ -1,6 +1,7 @@
 // Asks a running instance over its stats port. By node:http and not by fetch: it reaches unix sockets
 // too, and a health check every few seconds should cost little.
-import { type IncomingMessage, request } from 'node:http';
+import { type IncomingMessage, request as plainRequest } from 'node:http';
+import { request as tlsRequest } from 'node:https';
 import { messageOf } from '../base/coded-error.ts';
 import { safeData, safeJson, safeLine } from '../base/safe-text.ts';
 import type { ParsedArguments } from './command.ts';
@@ -53,17 +54,20 @@ export function send(instance: Instance, question: Question): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<Reply>();
   const text = body === undefined ? '' : JSON.stringify(body);
   const secret = instance.token || (method === 'GET' ? instance.readToken : '');
-  const asked = request({
+  const options = {
     ...instance.place,
     path,
     method,
-    agent: false,
+    agent: false as const,
     signal: AbortSignal.timeout(timeoutMs),
     headers: {
       'content-length': Buffer.byteLength(text),
       ...(secret === '' ? {} : { authorization: `Bearer ${secret}` }),
     },
-  });
+  };
+  const rejectUnauthorized = instance.tls === 'verified';
+  const asked =
+    instance.tls === 'off' ? plainRequest(options) : tlsRequest({ ...options, rejectUnauthorized });
   const fail = (error: Error): void =>
     reject(error.name === 'AbortError' ? new Error(`none within ${timeoutMs} ms`) : error);
   asked.once('error', fail);

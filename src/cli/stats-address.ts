@@ -8,6 +8,8 @@ import { parseListen } from '../model/listener.ts';
 import type { ParsedArguments } from './command.ts';
 
 const DEFAULT_ADDRESS = ':1936';
+/** Nobody stands between: which certificate is shown there does not matter. */
+const LOOPBACK = /^(127\.[\d.]+|::1|localhost)$/;
 
 /** Where a request goes, as node:http takes it. */
 export type Place =
@@ -18,6 +20,8 @@ export interface Instance {
   readonly place: Place;
   /** For messages: `http://127.0.0.1:1936` or the socket's path. */
   readonly name: string;
+  /** It is asked over TLS; `unverified`: whoever answers at an address of this machine is believed. */
+  readonly tls: 'off' | 'verified' | 'unverified';
   /** Its admin token, or whatever `--token` gave; '' for none. */
   readonly token: string;
   /** Where there is no other: what reads, and changes nothing. */
@@ -45,7 +49,7 @@ export async function instanceOf(
   if (typeof file === 'string') return { problem: safeLines(file) };
   return instanceAt({
     where: `${path}: stats.listen`,
-    value: file.listen ?? DEFAULT_ADDRESS,
+    ...listenOf(file.listen),
     token: token || textOf(file.admin_token),
     readToken: readToken || textOf(file.read_token),
   });
@@ -55,27 +59,45 @@ interface Named {
   /** Where the address was given. */
   readonly where: string;
   readonly value: unknown;
+  /** The file says so; otherwise https:// does. */
+  readonly isTls?: boolean;
   readonly token: string;
   readonly readToken: string;
 }
 
-function instanceAt({ where, value, ...tokens }: Named): Instance | { readonly problem: string } {
+function instanceAt({
+  where,
+  value,
+  isTls = false,
+  ...tokens
+}: Named): Instance | { readonly problem: string } {
   const text = String(value);
   if (text === 'off' || value === false) {
     return { problem: `${where}: the stats port is off; there is nothing to ask` };
   }
-  const listen = parseListen(text.replace(/^http:\/\/|^unix:(?:\/\/)?|^\*(?=:)|(?<=\d)\/$/g, ''));
+  const listen = parseListen(text.replace(/^https?:\/\/|^unix:(?:\/\/)?|^\*(?=:)|(?<=\d)\/$/g, ''));
   if (listen === null) {
     const problem = `${where}: '${text}': expected the port, address:port or unix socket of a running instance`;
     return { problem: safeLine(problem) };
   }
   if (listen.kind === 'unix') {
-    return { place: { socketPath: listen.path }, name: listen.path, ...tokens };
+    const tls = isTls ? 'unverified' : 'off';
+    return { place: { socketPath: listen.path }, name: listen.path, tls, ...tokens };
   }
   // Every address of the machine: this one among them.
   const host = listen.host === '' || listen.host === '::' ? '127.0.0.1' : listen.host;
   const shown = host.includes(':') ? `[${host}]` : host;
-  return { place: { host, port: listen.port }, name: `http://${shown}:${listen.port}`, ...tokens };
+  const hasTls = isTls || text.startsWith('https://');
+  const tls = !hasTls ? 'off' : LOOPBACK.test(host) ? 'unverified' : 'verified';
+  const name = `${hasTls ? 'https' : 'http'}://${shown}:${listen.port}`;
+  return { place: { host, port: listen.port }, name, tls, ...tokens };
+}
+
+/** `stats.listen` as the file has it. */
+function listenOf(listen: unknown): { readonly value: unknown; readonly isTls: boolean } {
+  if (!isTree(listen)) return { value: listen ?? DEFAULT_ADDRESS, isTls: false };
+  const { address, tls = false } = listen;
+  return { value: address ?? DEFAULT_ADDRESS, isTls: tls !== false && tls !== 'false' };
 }
 
 /** The `stats` of the file; a text says why it can't be read. */

@@ -34,7 +34,7 @@ export function buildSettings(
     ),
     routers: input.routers.map((router) => buildRouter(router, input.tls)),
     overlayListeners,
-    stats: buildStats(input.stats),
+    stats: buildStats(input.stats, input.tls),
     guard: { enabled: guard.enabled, holdMs: guard.hold, maxRemovedShare: guard.max_removed },
     state: input.state,
     memoryMaxBytes: memory.max,

@@ -243,7 +243,11 @@ function duplicateListeners(draft: Draft, where: Where) {
     else tell(claim, owner);
   }
   // The stats port is opened without sharing: also an address within it, or around it, is taken.
-  const stats = listen && { address: listen, owner: 'the stats port', path: ['stats', 'listen'] };
+  const stats = listen && {
+    address: listen.address,
+    owner: 'the stats port',
+    path: ['stats', 'listen'],
+  };
   const taken = stats && claims.find(({ address }) => doOverlap(address, stats.address));
   if (stats && taken) tell(stats, taken);
   return problems;

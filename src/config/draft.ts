@@ -43,6 +43,8 @@ export interface DraftRouter {
   readonly routes: readonly DraftRoute[];
 }
 
+export type StatsInput = NonNullable<z.output<typeof statsSchema.shape.listen>>;
+
 export interface Draft {
   readonly services: ReadonlyMap<string, DraftService>;
   readonly routers: readonly DraftRouter[];
@@ -51,7 +53,7 @@ export interface Draft {
   /** What listeners with TLS have in common. */
   readonly tls: TlsInput | undefined;
   /** The stats port; null where it is off. */
-  readonly stats: ListenAddress | null | undefined;
+  readonly stats: StatsInput | null | undefined;
   /** Who may read the stats port. */
   readonly readers: readonly string[] | undefined;
   /** A token for the stats port is set. */

@@ -3,7 +3,12 @@
 import { formatListen } from '../model/listener.ts';
 import type { Contradiction } from './consistency.ts';
 import { type Claim, claimsOf, type Draft } from './draft.ts';
-import { type CertificateInput, certificatesOf, type TlsInput } from './schema/listen.ts';
+import {
+  type CertificateInput,
+  certificatesOf,
+  type ListenInput,
+  type TlsInput,
+} from './schema/listen.ts';
 import { upstreamSchema } from './schema/upstream.ts';
 
 export function* tlsContradictions(draft: Draft): Generator<Contradiction, void> {
@@ -17,6 +22,11 @@ export function* tlsContradictions(draft: Draft): Generator<Contradiction, void>
     for (const [key, message] of upstreamProblems(tree.upstream)) {
       yield { path: ['services', name, 'upstream', ...key], message };
     }
+  }
+  const { stats } = draft;
+  for (const message of stats ? terminationProblems(stats.tls, shared) : []) {
+    const path = ['stats', 'listen'];
+    yield { path, message: `${formatListen(stats!.address)}: ${message}` };
   }
   for (const claim of claimsOf(draft)) {
     for (const message of listenProblems(claim, draft)) {
@@ -68,24 +78,28 @@ function passProblems({ listen, owner }: Pick<Claim, 'listen' | 'owner'>, draft:
   return listen.http2 ? ['http2 is nothing that tls: pass offers'] : [];
 }
 
+/** What is missing from TLS of a listener, or of the stats port. */
+function terminationProblems(tls: ListenInput['tls'], shared: TlsInput = {}): string[] {
+  if (tls === false || tls === 'pass') return [];
+  const own = tls === true ? {} : tls;
+  const found: string[] = [];
+  if (certificatesOf(own, shared).length === 0) {
+    found.push('tls needs a certificate: expected tls.certificates, or --tls-cert and --tls-key');
+  }
+  for (const one of own.certificates ?? []) {
+    const problem = certificateProblem(one);
+    if (problem !== '') found.push(`tls.certificates: ${problem}`);
+  }
+  const merged = { ...shared, ...own };
+  if (authorityProblem(merged, []).length > 0 && authorityProblem(shared, []).length === 0) {
+    found.push('tls.client_auth needs tls.client_ca_file');
+  }
+  return found;
+}
+
 function listenProblems({ listen, owner }: Claim, draft: Draft): string[] {
   const { tls, hsts, redirect_https: isRedirect } = listen;
-  const found: string[] = passProblems({ listen, owner }, draft);
-  if (tls !== false && tls !== 'pass') {
-    const own = tls === true ? {} : tls;
-    const shared = draft.tls ?? {};
-    if (certificatesOf(own, shared).length === 0) {
-      found.push('tls needs a certificate: expected tls.certificates, or --tls-cert and --tls-key');
-    }
-    for (const one of own.certificates ?? []) {
-      const problem = certificateProblem(one);
-      if (problem !== '') found.push(`tls.certificates: ${problem}`);
-    }
-    const merged = { ...shared, ...own };
-    if (authorityProblem(merged, []).length > 0 && authorityProblem(shared, []).length === 0) {
-      found.push('tls.client_auth needs tls.client_ca_file');
-    }
-  }
+  const found = [...passProblems({ listen, owner }, draft), ...terminationProblems(tls, draft.tls)];
   if (isRedirect && tls !== false) found.push('redirect_https is for a listener without tls');
   if (hsts !== null && tls === false) found.push('hsts is for a listener with tls');
   const name = /^service (.*)$/s.exec(owner)?.[1];

@@ -1,7 +1,7 @@
 // The whole effective configuration, defaults filled in: what config/ produces from flags,
 // environment, file and registry overlay, and what everything else is built from.
 import type { LogLevel } from '../base/log.ts';
-import type { ListenAddress, ListenSpec } from './listener.ts';
+import type { ListenAddress, ListenSpec, ListenTls } from './listener.ts';
 import type { RegisterSettings } from './register.ts';
 import type { RegistrySettings } from './registries/table.ts';
 import type { Route } from './route.ts';
@@ -39,6 +39,8 @@ export interface RouterSettings {
 export interface StatsSettings {
   /** Null turns the stats port off. */
   readonly listen: ListenAddress | null;
+  /** Null: plain HTTP. */
+  readonly tls: ListenTls | null;
   /** Bearer token for mutating calls; '' allows them from loopback alone. */
   readonly adminToken: string;
   /** Who may read: any, loopback, token, networks and addresses; one that fits is enough. */

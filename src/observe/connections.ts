@@ -36,7 +36,8 @@ interface Group {
 }
 
 export class Connection {
-  readonly socket: Socket;
+  /** With TLS the secured one, once its handshake is done. */
+  socket: Socket;
   readonly address: string;
   /** It has one of the places that are kept back. */
   readonly isReserved: boolean;
@@ -85,7 +86,7 @@ export class Connection {
 export class Connections {
   private readonly places: number;
   private readonly reserved: number;
-  private readonly isLocal: (socket: Socket) => boolean;
+  readonly isLocal: (socket: Socket) => boolean;
   private readonly open = new Map<Socket, Connection>();
   private readonly groups = new Map<string, Group>();
   private ordinary = 0;
@@ -96,6 +97,11 @@ export class Connections {
     this.reserved = places.reserved;
     this.isLocal = places.isLocal ?? isThisMachine;
     this.looking = setInterval(() => this.cutStalled(), LOOK_MS).unref();
+  }
+
+  /** How many have a place. */
+  get size(): number {
+    return this.open.size;
   }
 
   /** Gives a new connection a place, or closes it. */
@@ -114,6 +120,18 @@ export class Connections {
     group.idle.add(connection);
     if (!isReserved) this.ordinary += 1;
     socket.once('close', () => this.remove(connection));
+  }
+
+  /** The handshake on `raw` is done: from now on the connection is that of `socket`. */
+  secured(raw: Socket, socket: Socket): void {
+    const connection = this.open.get(raw);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.open.delete(raw);
+    connection.socket = socket;
+    this.open.set(socket, connection);
   }
 
   /**
@@ -143,8 +161,10 @@ export class Connections {
     }
   }
 
+  /** Ends those that have no request yet as well: a handshake is nothing that the server knows of. */
   close(): void {
     clearInterval(this.looking);
+    for (const { socket } of [...this.open.values()]) socket.destroy();
   }
 
   private next(connection: Connection): void {

@@ -8,6 +8,7 @@ import type { AccessSettings } from './access.ts';
 import { Connections, type Places } from './connections.ts';
 import { listenAlone } from './listening.ts';
 import { Outbox } from './outbox.ts';
+import { type MaterialNow, speakTls } from './over-tls.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
 import { sendError } from './reply.ts';
@@ -30,6 +31,8 @@ export interface StatsOptions {
   /** Given by tests. */
   readonly places?: Places;
   readonly sources: StatsSources;
+  /** What TLS is spoken with; plain HTTP where there is none. */
+  readonly tls?: MaterialNow;
   /** The process that had the address before, where it handed it over. */
   readonly takenFrom?: Sibling;
 }
@@ -84,7 +87,8 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
       });
     },
   );
-  server.on('connection', (socket) => connections.add(socket));
+  if (options.tls !== undefined) speakTls(server, connections, options.tls);
+  else server.on('connection', (socket) => connections.add(socket));
   try {
     await listenAlone(server, listen);
   } catch (error) {

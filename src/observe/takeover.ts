@@ -1,7 +1,13 @@
 // The other side of succession.ts: a process whose stats address is held by an older one waits for it
 // there, and opens the port when it is free, for whatever reason it is. One process serves the port at
 // a time, so that an operator's command reaches the process that it is meant for.
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import {
+  type ClientRequest,
+  type IncomingMessage,
+  request as plainRequest,
+  type RequestOptions,
+} from 'node:http';
+import { request as tlsRequest } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
@@ -20,33 +26,59 @@ export interface Holder {
   readonly pid: number;
   readonly version: string;
   readonly isDraining: boolean;
+  /** It is asked over TLS. */
+  readonly isTls: boolean;
 }
 
 /** What opens the other process's port to this one: it is configured as this one is. */
-type Secrets = Pick<StatsSettings, 'adminToken' | 'readToken'>;
+type Secrets = Pick<StatsSettings, 'adminToken' | 'readToken' | 'tls'>;
 
 /** The Upriver that answers on the address; null where what answers is none. */
 export async function holderOf(listen: ListenAddress, secrets: Secrets): Promise<Holder | null> {
+  // An upgrade may be what turns TLS on, or off.
+  const isTls = secrets.tls !== null;
+  return (await holderBy(listen, secrets, isTls)) ?? holderBy(listen, secrets, !isTls);
+}
+
+async function holderBy(
+  listen: ListenAddress,
+  secrets: Secrets,
+  isTls: boolean,
+): Promise<Holder | null> {
   try {
     // What answers may be anything: each part is looked at.
-    const status = JSON.parse(await ask(listen, secrets.adminToken || secrets.readToken)) as {
+    const status = JSON.parse(
+      await ask({ listen, isTls }, secrets.adminToken || secrets.readToken),
+    ) as {
       readonly pid?: unknown;
       readonly version?: unknown;
       readonly ready?: { readonly ready?: unknown; readonly reason?: unknown };
     };
     const { pid, version, ready } = status;
     if (typeof pid !== 'number' || typeof version !== 'string') return null;
-    return { pid, version, isDraining: ready?.ready === false && ready.reason === 'draining' };
+    const isDraining = ready?.ready === false && ready.reason === 'draining';
+    return { pid, version, isDraining, isTls };
   } catch {
     return null;
   }
 }
 
-function ask(listen: ListenAddress, token: string): Promise<string> {
+interface Place {
+  readonly listen: ListenAddress;
+  readonly isTls: boolean;
+}
+
+/** Whose certificate it is does not matter: only this machine can listen at an address of its own. */
+function requestTo({ listen, isTls }: Place, options: RequestOptions): ClientRequest {
+  const all = { ...placeOf(listen), ...options, agent: false as const };
+  return isTls ? tlsRequest({ ...all, rejectUnauthorized: false }) : plainRequest(all);
+}
+
+function ask(place: Place, token: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const options = { ...placeOf(listen), path: '/api/v1/status', agent: false as const };
     const headers = authorization(token);
-    const asked = request({ ...options, headers, signal: AbortSignal.timeout(ANSWER_MS) });
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const asked = requestTo(place, { path: '/api/v1/status', headers, signal });
     asked.once('error', reject);
     asked.once('response', (response: IncomingMessage) => {
       let text = '';
@@ -137,19 +169,20 @@ export class Takeover {
 
   /** Resolves when the holder says that the port is free, is gone, or can't be asked. */
   private released(): Promise<void> {
-    const { settings, listen, version } = this.options;
+    const { settings, listen, version, holder } = this.options;
     return new Promise((resolve) => {
       if (this.isStopped) return resolve();
-      const waiting = request({
-        ...placeOf(listen),
-        path: '/api/v1/takeover',
-        method: 'POST',
-        agent: false,
-        headers: {
-          'content-type': 'application/json',
-          ...authorization(settings.adminToken),
+      const waiting = requestTo(
+        { listen, isTls: holder.isTls },
+        {
+          path: '/api/v1/takeover',
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            ...authorization(settings.adminToken),
+          },
         },
-      });
+      );
       this.waiting = waiting;
       const end = (): void => {
         this.waiting = null;

@@ -34,6 +34,26 @@ describe('an address', () => {
     expect(await instanceOf({}, { UPRIVER_STATS: stats })).toMatchObject({ name });
   });
 
+  it.each([
+    ['https://127.0.0.1:1937', 'unverified'],
+    ['https://localhost:1937/', 'unverified'],
+    ['https://proxy.example.com:1937', 'verified'],
+    ['http://127.0.0.1:1937', 'off'],
+  ])('%s is asked over TLS: %s', async (stats, tls) => {
+    expect(await instanceOf({ stats }, {})).toMatchObject({ tls });
+  });
+
+  it.each([
+    ['{ address: ":1940", tls: true }', 'unverified', 'https://127.0.0.1:1940'],
+    ['{ tls: { min_version: "1.3" } }', 'unverified', 'https://127.0.0.1:1936'],
+    ['{ address: "10.0.0.1:1940", tls: true }', 'verified', 'https://10.0.0.1:1940'],
+    ['{ address: /run/u.sock, tls: true }', 'unverified', '/run/u.sock'],
+    ['{ address: 1940, tls: false }', 'off', 'http://127.0.0.1:1940'],
+  ])('is that of the mapping %s', async (listen, tls, name) => {
+    const config = fileOf(`stats: { listen: ${listen} }`);
+    expect(await instanceOf({ config }, {})).toMatchObject({ tls, name });
+  });
+
   it('that is none is named with where it stands', async () => {
     expect(await instanceOf({ stats: 'nowhere' }, {})).toEqual({
       problem: expect.stringMatching(/^--stats: 'nowhere': expected the port/),

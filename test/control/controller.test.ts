@@ -76,7 +76,7 @@ function settingsOf(...services: Service[]): Settings {
     services,
     routers: [],
     overlayListeners: [],
-    stats: { listen: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
+    stats: { listen: null, tls: null, adminToken: '', read: ['any'], readToken: '', hosts: [] },
     guard: { enabled: true, holdMs: 30_000, maxRemovedShare: 0.5 },
     state: { file: '' },
     memoryMaxBytes: 0,

@@ -67,8 +67,8 @@ it.each<[Partial<AccessSettings>, string]>([
   const { port: number } = new URL(port.url);
   const listen = { kind: 'tcp', host: '127.0.0.1', port: Number(number) } as const;
   const { adminToken = '', readToken = '' } = access;
-  expect(await holderOf(listen, { adminToken, readToken })).toEqual({
-    ...{ pid: process.pid, version: '1.2.3', isDraining: false },
+  expect(await holderOf(listen, { adminToken, readToken, tls: null })).toEqual({
+    ...{ pid: process.pid, version: '1.2.3', isDraining: false, isTls: false },
   });
 });
 

@@ -8,6 +8,7 @@ import type { ProviderStatus } from '../../src/discovery/provider.ts';
 import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { AccessSettings } from '../../src/observe/access.ts';
 import type { Places } from '../../src/observe/connections.ts';
+import type { MaterialNow } from '../../src/observe/over-tls.ts';
 import { type StatsServer, startStatsServer } from '../../src/observe/server.ts';
 import type { StatsSources } from '../../src/observe/sources.ts';
 import { loopback, makeService, plainListen } from './service.ts';
@@ -52,11 +53,12 @@ export interface StatsPortOptions {
   readonly access?: Partial<AccessSettings>;
   readonly places?: Places;
   readonly clock?: Clock;
+  readonly tls?: MaterialNow;
   readonly ownerOfPeer?: NonNullable<StatsSources['ownerOfPeer']>;
 }
 
 export async function startStatsPort(options: StatsPortOptions = {}): Promise<StatsPort> {
-  const { access = {}, places, clock = systemClock, ownerOfPeer } = options;
+  const { access = {}, places, clock = systemClock, ownerOfPeer, tls } = options;
   const ledger = new Ledger();
   const worker = new WorkerLedger(ledger.buffersFor(0));
   const events = new EventLog();
@@ -65,6 +67,7 @@ export async function startStatsPort(options: StatsPortOptions = {}): Promise<St
     listen: loopback(),
     access: { adminToken: '', readToken: '', read: ['any'], hosts: [], ...access },
     ...(places === undefined ? {} : { places }),
+    ...(tls === undefined ? {} : { tls }),
     sources: {
       ...{ ledger, clock, log: silentLogger, version: '1.2.3', workers: 2 },
       view: {

@@ -123,6 +123,56 @@ export const listeners = z
   .preprocess(asMappings, z.array(listenMapping, { error: `expected ${LISTENER}` }))
   .meta({ form: { ...anyForm(...membersOf(addressForm), { type: 'array', items: addressForm }) } });
 
+const STATS_LISTENER =
+  'a port, address:port, the path of a unix socket, a mapping with address and tls, or off';
+
+/** Keys that listeners have and the stats port does not, with why. */
+const NOT_OF_STATS: Readonly<Record<string, string>> = {
+  http2: 'the stats port speaks HTTP/1.1 alone',
+  accept_proxy: 'the stats port takes no PROXY protocol header',
+  redirect_https: 'the stats port has one address, and redirects nowhere',
+  hsts: 'the stats port sends no Strict-Transport-Security',
+};
+
+const statsMapping = z.strictObject(
+  {
+    address: listenAddress.prefault(':1936').meta({
+      description: 'A port, address:port or the path of a unix socket.',
+    }),
+    tls: z
+      .union([flag, tlsMapping], {
+        error: unlessMapping('true, false or a mapping with certificates: pass is for routers'),
+      })
+      .meta({ form: anyForm({ enum: [true, false, 'true', 'false'] }, formOf(tlsMapping)) })
+      .prefault(false)
+      .meta({
+        description: 'true: HTTPS with the settings of tls; a mapping: with its own besides.',
+      }),
+  },
+  { error: mappingExpected(STATS_LISTENER) },
+);
+
+/** Where the stats port listens; null where it is off. */
+export const statsListen = z.preprocess(asStatsMapping, statsMapping.nullable()).meta({
+  form: anyForm(numberForm(1, 65535), textForm(LISTEN), { const: 'off' }, formOf(statsMapping)),
+});
+
+/** A text or number is the address, and off none at all; of other keys is said why they are none. */
+function asStatsMapping(value: unknown, context: z.RefinementCtx): unknown {
+  if (value === 'off') return null;
+  if (isAddress(value)) return { address: value };
+  // That nothing is said does not turn it off: false is refused as any other value.
+  if (!isTree(value)) return value ?? false;
+  const rest = Object.entries(value).filter(([key, input]) => {
+    const why = Object.hasOwn(NOT_OF_STATS, key) ? NOT_OF_STATS[key] : undefined;
+    if (why === undefined) return true;
+    const message = `${why}: expected address and tls alone`;
+    context.addIssue({ code: 'custom', path: [key], input, message });
+    return false;
+  });
+  return Object.fromEntries(rest);
+}
+
 export type ListenInput = z.output<typeof listenMapping>;
 export type TlsInput = z.output<typeof tlsMapping>;
 
@@ -175,9 +225,11 @@ export function certificatesOf(own: TlsInput, shared: TlsInput = {}): readonly C
 function asMappings(value: unknown): unknown {
   if (value === undefined || value === null) return value;
   const items: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return items.map((item) =>
-    typeof item === 'string' || typeof item === 'number' ? { address: item } : item,
-  );
+  return items.map((item) => (isAddress(item) ? { address: item } : item));
+}
+
+function isAddress(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number';
 }
 
 function mappingExpected(expected: string) {

@@ -2,15 +2,14 @@
 import { z } from 'zod';
 import type { StatsSettings } from '../../model/settings.ts';
 import { READER, SERVED_NAME } from '../forms.ts';
-import { listenAddress, listOf, reader, servedName, token } from '../values.ts';
+import { listOf, reader, servedName, token } from '../values.ts';
+import { buildTls, statsListen, type TlsInput } from './listen.ts';
 
 export const statsSchema = z.strictObject({
-  listen: z
-    .union([listenAddress, z.literal('off').transform(() => null)], {
-      error: 'expected a port, address:port, the path of a unix socket, or off',
-    })
-    .prefault(':1936')
-    .meta({ description: 'Address of the stats port; off for none.' }),
+  listen: statsListen.prefault(':1936').meta({
+    description:
+      'Address of the stats port, or a mapping of address and tls (true, or its own settings); off for none.',
+  }),
   admin_token: token.default('').meta({
     description: 'Token for changes from other machines; without, only loopback may.',
   }),
@@ -27,9 +26,16 @@ export const statsSchema = z.strictObject({
   }),
 });
 
-export function buildStats(stats: z.output<typeof statsSchema>): StatsSettings {
+/** `shared`: the section `tls`. */
+export function buildStats(
+  stats: z.output<typeof statsSchema>,
+  shared: TlsInput | undefined,
+): StatsSettings {
+  const { listen } = stats;
+  const tls = listen?.tls ?? false;
   return {
-    listen: stats.listen,
+    listen: listen?.address ?? null,
+    tls: tls === false ? null : buildTls(tls === true ? {} : tls, shared),
     adminToken: stats.admin_token,
     read: stats.read,
     readToken: stats.read_token,

@@ -1,9 +1,9 @@
 // How an accepted handle, or socket, becomes a wire with TLS.
 import type { Socket } from 'node:net';
+import { contextFor } from '../../model/tls-contexts.ts';
 import type { ServerTls } from '../network.ts';
 import type { Accepting } from './accept.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
-import { contextFor } from './tls-contexts.ts';
 import { type TlsSocketOptions, WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
 

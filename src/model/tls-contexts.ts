@@ -2,7 +2,7 @@
 // the material they were made of: another material makes others, and connections keep theirs.
 import { constants, createHash } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { certificateFor, type TlsCertificate, type TlsMaterial } from '../../model/tls.ts';
+import { certificateFor, type TlsCertificate, type TlsMaterial } from './tls.ts';
 
 /** Forward secrecy and authenticated encryption alone; TLS 1.3 has no others. */
 const CIPHERS = [
