@@ -65,7 +65,7 @@ const rows: readonly Row[] = [
   [
     'a POST is tried again',
     `${http}/retry.ts`,
-    "  if (!facts.isIdempotent && !(facts.isUnsent && reason.code === 'endpoint-down')) return 'no';\n",
+    "  if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';\n",
     '',
   ],
   [
