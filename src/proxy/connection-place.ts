@@ -4,11 +4,14 @@ import { hashText } from '../balance/hash.ts';
 import { ServiceColumn } from '../ledger/layout.ts';
 import type { WorkerLedger } from '../ledger/ledger.ts';
 import { type Reason, reason } from '../model/reason.ts';
+import type { WorkerContext } from './context.ts';
 import type { LiveListener } from './listener.ts';
 import type { LiveService } from './live-service.ts';
+import type { Wire } from './network.ts';
 
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const CLIENT_CONNECTIONS = reason('client-connections');
+const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 
 export class ConnectionPlace {
   /** The service that counts the connection; null: none does, or no more. */
@@ -19,6 +22,19 @@ export class ConnectionPlace {
 
   constructor(ledger: WorkerLedger) {
     this.ledger = ledger;
+  }
+
+  /**
+   * Takes in a connection that has just come in by `listener`: counts it where that has one service,
+   * and makes room where descriptors run out. Null, or why it is refused; `leave` follows in either case.
+   */
+  enter(wire: Wire, listener: LiveListener, { network, room }: WorkerContext): Reason | null {
+    const { service } = listener;
+    const refused = service === null ? null : this.take(service, listener, wire.remoteAddress);
+    if (refused !== null || !network.isFromReserve(wire.descriptor)) return refused;
+    listener.makeRoom(null, wire.remoteAddress);
+    room.closeIdle('EMFILE');
+    return OUT_OF_DESCRIPTORS;
   }
 
   /**

@@ -36,16 +36,10 @@ export class Handshake implements WireHandler, TimerOwner, Drainable {
     this.onDone = onDone;
     this.address = wire.remoteAddress;
     wire.handler = this;
-    const { ledger, network, room, wheel } = context;
+    const { ledger, wheel } = context;
     this.place = new ConnectionPlace(ledger);
-    const { service } = listener;
-    const refused = service === null ? null : this.place.take(service, listener, this.address);
-    if (refused !== null) this.refuse();
-    else if (network.isFromReserve(wire.descriptor)) {
-      listener.makeRoom(null, this.address);
-      room.closeIdle('EMFILE');
-      this.refuse();
-    } else wheel.schedule(this.timer, listener.timeouts.clientHeaderMs);
+    if (this.place.enter(wire, listener, context) !== null) this.refuse();
+    else wheel.schedule(this.timer, listener.timeouts.clientHeaderMs);
   }
 
   get service(): LiveService | null {

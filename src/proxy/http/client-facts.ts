@@ -1,8 +1,11 @@
 // Who sent a request, as far as the endpoint is told, and what the client is told for how it came.
-import type { TlsFacts } from '../network.ts';
+import type { LiveListener } from '../listener.ts';
+import type { Wire } from '../network.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 
 export interface ClientFacts {
+  /** Which may trust the client, or not. */
+  readonly policy: HeaderPolicy;
   readonly address: string;
   readonly localPort: number;
   readonly scheme: 'http' | 'https';
@@ -16,19 +19,16 @@ export interface ClientFacts {
   readonly isTrusted: boolean;
 }
 
-/** A connection as it came in. */
-export interface ClientOrigin {
-  readonly address: string;
-  readonly localPort: number;
-  /** Null without TLS. */
-  readonly tls: TlsFacts | null;
-  /** The listener's, for responses over TLS. */
-  readonly hstsLine: string;
-}
-
-/** The facts of a client, which a service's policy may trust. */
-export function clientFacts(origin: ClientOrigin, policy: HeaderPolicy): ClientFacts {
-  const { address, localPort, tls } = origin;
+/** The facts of the client that came in by `wire`, for this policy: `known`, where those are. */
+export function clientFacts(
+  known: ClientFacts | null,
+  wire: Wire,
+  listener: LiveListener,
+  policy: HeaderPolicy,
+): ClientFacts {
+  if (known?.policy === policy) return known;
+  const { localPort, tls } = wire;
+  const address = known?.address ?? wire.remoteAddress;
   const scheme = tls === null ? 'http' : 'https';
   const lines =
     `X-Forwarded-For: ${address === '' ? 'unknown' : address}\r\n` +
@@ -38,7 +38,7 @@ export function clientFacts(origin: ClientOrigin, policy: HeaderPolicy): ClientF
     peer === null
       ? ''
       : `X-Client-Cert-Subject: ${peer.subject}\r\nX-Client-Cert-Fingerprint: ${peer.fingerprint}\r\n`;
-  const hstsLine = tls === null ? '' : origin.hstsLine;
+  const hstsLine = tls === null ? '' : listener.hstsLine;
   const isTrusted = policy.isTrusted(address);
-  return { address, localPort, scheme, lines, certificateLines, hstsLine, isTrusted };
+  return { policy, address, localPort, scheme, lines, certificateLines, hstsLine, isTrusted };
 }

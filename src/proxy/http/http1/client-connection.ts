@@ -61,7 +61,6 @@ const DRAIN_IDLE_MS = 1000;
 const HEADS_MAX = 16;
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
-const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const BUG = reason('bug');
 
 export class ClientConnection implements WireHandler, TimerOwner, Rested, Drainable {
@@ -82,7 +81,6 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** Kept only while a head is in pieces. */
   private parser: HeadParser | null = null;
   private facts: ClientFacts | null = null;
-  private factsPolicy: HeaderPolicy | null = null;
   private readonly place: ConnectionPlace;
   /** What came before its turn. */
   private readonly stash = new Stash();
@@ -107,16 +105,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     this.plane = plane;
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
-    const { ledger, network, room } = plane.context;
-    this.place = new ConnectionPlace(ledger);
-    const { service } = listener;
-    const refused = service === null ? null : this.place.take(service, listener, this.address);
+    this.place = new ConnectionPlace(plane.context.ledger);
+    const refused = this.place.enter(wire, listener, plane.context);
     if (refused !== null) this.refuse(refused, null);
-    else if (network.isFromReserve(wire.descriptor)) {
-      listener.makeRoom(null, this.address);
-      room.closeIdle('EMFILE');
-      this.refuse(OUT_OF_DESCRIPTORS, null);
-    }
   }
 
   /** The service whose connections this one counts among. */
@@ -142,7 +133,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   }
 
   get address(): string {
-    return this.facts === null ? this.wire.remoteAddress : this.facts.address;
+    return this.facts?.address ?? this.wire.remoteAddress;
   }
 
   get listenerKey(): string {
@@ -151,11 +142,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
 
   /** What an endpoint is told of the client, which the service may trust or not. */
   factsFor(policy: HeaderPolicy): ClientFacts {
-    if (this.facts !== null && this.factsPolicy === policy) return this.facts;
-    const { localPort, tls } = this.wire;
-    const { hstsLine } = this.listener;
-    this.facts = clientFacts({ address: this.address, localPort, tls, hstsLine }, policy);
-    this.factsPolicy = policy;
+    this.facts = clientFacts(this.facts, this.wire, this.listener, policy);
     return this.facts;
   }
 

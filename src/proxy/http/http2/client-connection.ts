@@ -58,7 +58,6 @@ const LEAVE_MS = 1000;
 const CONNECTION_WINDOW = 1024 * 1024;
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const HEADER_TOO_LARGE = reason('header-too-large');
-const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const HTTP2_ERROR = reason('http2-error');
 const HTTP2_FLOOD = reason('http2-flood');
 const BUG = reason('bug');
@@ -86,7 +85,6 @@ export class Http2ClientConnection implements Roles {
   private state: State = 'open';
   private waits: Wait = 'nothing';
   private facts: ClientFacts | null = null;
-  private factsPolicy: HeaderPolicy | null = null;
   /** Streams whose request has a body that may have come with its head. */
   private fresh: Stream[] = [];
   /** Streams that are read again at the end of the turn. */
@@ -123,21 +121,9 @@ export class Http2ClientConnection implements Roles {
       listener.headLimits,
       takeover?.prefaceBytes ?? 0,
     );
-    if (takeover === null) this.takePlace();
-    this.settle();
-  }
-
-  private takePlace(): void {
-    const { listener, place } = this;
-    const { network, room } = this.plane.context;
-    const { service } = listener;
-    const refused = service === null ? null : place.take(service, listener, this.address);
+    const refused = takeover === null ? this.place.enter(wire, listener, context) : null;
     if (refused !== null) this.turnAway(refused);
-    else if (network.isFromReserve(this.wire.descriptor)) {
-      listener.makeRoom(null, this.address);
-      room.closeIdle('EMFILE');
-      this.turnAway(OUT_OF_DESCRIPTORS);
-    }
+    this.settle();
   }
 
   get service(): LiveService | null {
@@ -151,7 +137,7 @@ export class Http2ClientConnection implements Roles {
   }
 
   get address(): string {
-    return this.facts === null ? this.wire.remoteAddress : this.facts.address;
+    return this.facts?.address ?? this.wire.remoteAddress;
   }
 
   get listenerKey(): string {
@@ -160,11 +146,7 @@ export class Http2ClientConnection implements Roles {
 
   /** What an endpoint is told of the client, which the service may trust or not. */
   factsFor(policy: HeaderPolicy): ClientFacts {
-    if (this.facts !== null && this.factsPolicy === policy) return this.facts;
-    const { localPort, tls } = this.wire;
-    const { hstsLine } = this.listener;
-    this.facts = clientFacts({ address: this.address, localPort, tls, hstsLine }, policy);
-    this.factsPolicy = policy;
+    this.facts = clientFacts(this.facts, this.wire, this.listener, policy);
     return this.facts;
   }
 
