@@ -3,40 +3,31 @@
 //   starting -> ready -> draining -> stopped
 // Listeners open after the first answer of the registries (or a few seconds without one), so that
 // a process that is started beside an old one on the same ports answers no 503 in its place.
-import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from './base/clock.ts';
-import { CodedError, codeOf, messageOf } from './base/coded-error.ts';
+import { CodedError, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
 import type { Random } from './base/prng.ts';
-import { CertificateStore } from './certificates/store.ts';
-import { UpstreamStore, upstreamTlsOf } from './certificates/upstream-store.ts';
-import { type CertificateProblem, certificateProblems, tlsOf } from './certificates/vet.ts';
+import { AllTls } from './certificates/all-tls.ts';
+import type { CertificateProblem } from './certificates/vet.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
 import { UpdateQueue } from './control/update-queue.ts';
 import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Cause } from './model/cause.ts';
-import {
-  formatListen,
-  type ListenAddress,
-  type ListenError,
-  type ListenTls,
-} from './model/listener.ts';
-import type { Settings, StatsSettings } from './model/settings.ts';
+import { formatListen, type ListenAddress, type ListenError } from './model/listener.ts';
+import { needRestart, type Settings, type StatsSettings } from './model/settings.ts';
 import type { SnapshotDelta } from './model/snapshot.ts';
 import type { ServiceSource } from './model/source.ts';
-import { materialKey, type TlsMaterial } from './model/tls.ts';
-import { type StatsServer, startStatsServer } from './observe/server.ts';
 import type { StatsSources } from './observe/sources.ts';
-import type { Sibling } from './observe/succession.ts';
-import { type Holder, holderOf, Takeover } from './observe/takeover.ts';
+import { Tenure } from './observe/tenure.ts';
 import { Providers, sourcesOf } from './providers.ts';
 import { StateKeeper } from './state/state-keeper.ts';
 import { MemoryGuard } from './supervisor/memory-guard.ts';
 import { migrationHint } from './supervisor/migration.ts';
 import { listenerPid, SharedPorts } from './supervisor/shared-ports.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
+import { programVersion } from './version.ts';
 
 /** How long listeners wait for the registries before they open with what is known. */
 const FIRST_SYNC_MS = 5000;
@@ -86,13 +77,10 @@ export class Upriver {
   private readonly keeper: StateKeeper;
   private readonly updates: UpdateQueue;
   private readonly memory: MemoryGuard;
-  private readonly certificates: CertificateStore;
-  private readonly upstreamTls: UpstreamStore;
+  private readonly tls: AllTls;
   private readonly configStatus: UpriverOptions['configStatus'];
-  private stats: StatsServer | null = null;
   private looking: Timer | null = null;
-  private readonly mayTakeOver: boolean;
-  private takeover: Takeover | null = null;
+  private readonly tenure: Tenure;
   private readonly sharedPorts: SharedPorts;
   private settings: Settings;
   /** As the port was opened: what is loaded later is for the next start. */
@@ -114,7 +102,6 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.configStatus = options.configStatus;
-    this.mayTakeOver = options.takeover ?? false;
     this.sharedPorts = new SharedPorts(
       () => (this.controller.full().listeners ?? []).map(({ address }) => address),
       log,
@@ -127,15 +114,24 @@ export class Upriver {
       max: () => this.settings.memoryMaxBytes,
       resident: doors.residentBytes,
       onChange: (isShort) => {
-        if (isShort) this.stats?.shed();
+        if (isShort) this.tenure.shed();
       },
     });
-    this.certificates = new CertificateStore({
+    this.tls = new AllTls({
       clock,
       log,
-      onChange: () => this.sendTls(),
+      onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
     });
-    this.upstreamTls = new UpstreamStore({ clock, log, onChange: () => this.sendTls() });
+    this.tenure = new Tenure({
+      ...{
+        settings: settings.stats,
+        mayTakeOver: options.takeover ?? false,
+        clock,
+        log,
+        listenerPid,
+      },
+      ...{ version: programVersion(), material: () => this.tls.materialOf(settings.stats.tls) },
+    });
     this.controller = new Controller({
       clock,
       log,
@@ -224,9 +220,9 @@ export class Upriver {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();
-    this.followTls(settings);
+    this.tls.follow({ ...settings, stats: this.statsSettings });
     await this.keeper.read();
-    await this.openStats(settings.stats);
+    await this.tenure.begin(this.statsSources());
     this.providers.set.follow(sourcesOf(settings));
     await this.providers.begin(settings);
     const hasAnswers = await this.firstAnswers();
@@ -282,37 +278,6 @@ export class Upriver {
     return [...sourcesOf(this.settings), ...this.keeper.followed];
   }
 
-  private async openStats(settings: StatsSettings): Promise<void> {
-    const { listen, tls } = settings;
-    if (listen === null) return;
-    const material = (): TlsMaterial | null => this.materialOf(tls);
-    const open = async (takenFrom?: Sibling): Promise<StatsServer> => {
-      const sources = this.statsSources();
-      this.stats = await startStatsServer({
-        ...{ listen, access: settings, sources },
-        ...(tls === null ? {} : { tls: material }),
-        ...(takenFrom === undefined ? {} : { takenFrom }),
-      });
-      if (this.state === 'draining') this.stats.drain();
-      return this.stats;
-    };
-    const { clock, log } = this;
-    try {
-      const { address } = await open();
-      log.info({ stats: address }, 'stats port open');
-    } catch (error) {
-      if (codeOf(error) !== 'EADDRINUSE') throw cannotListen(listen, messageOf(error), error);
-      const holder = await holderOf(listen, settings);
-      if (holder === null || !(this.mayTakeOver || holder.isDraining)) {
-        throw cannotListen(listen, whoHolds(listen, holder), error);
-      }
-      const fields = { stats: formatListen(listen), by: holder.pid, version: holder.version };
-      log.info(fields, 'waiting for the stats port: another process serves there until it drains');
-      const version = programVersion();
-      this.takeover = new Takeover({ settings, listen, version, holder, clock, log, open });
-    }
-  }
-
   private statsSources(): StatsSources {
     const { controller, ledger, clock, log } = this;
     return {
@@ -327,13 +292,9 @@ export class Upriver {
       providers: () => this.providers.statuses(),
       config: this.configStatus,
       state: () => this.keeper.status,
-      certificates: () => {
-        const { certificates, upstreamTls } = this;
-        const problems = [...certificates.problems(), ...upstreamTls.problems()];
-        return { list: certificates.statuses(), problems };
-      },
+      certificates: () => this.tls.status(),
       memory: () => this.memory.status,
-      sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.takeover !== null),
+      sharedPorts: () => this.sharedPorts.recent(clock.nowMs(), this.tenure.isTakeover),
       operate: (service, endpoint, command) => controller.operate(service, endpoint, command),
       ownerOfPeer: this.doors.ownerOfPeer,
     };
@@ -390,40 +351,18 @@ export class Upriver {
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
       this.log.info(fields, 'ready');
-      this.sharedPorts.look(this.takeover !== null);
-      this.takeover?.ready();
+      this.sharedPorts.look(this.tenure.isTakeover);
+      this.tenure.ready();
       return;
     }
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
   }
 
-  private followTls(settings: Settings): void {
-    this.certificates.follow(tlsOf({ ...settings, stats: this.statsSettings }));
-    this.upstreamTls.follow(upstreamTlsOf(settings));
-  }
-
-  private materialOf(tls: ListenTls | null): TlsMaterial | null {
-    if (tls === null) return null;
-    const key = materialKey(tls);
-    return this.certificates.materials.find((one) => one.key === key) ?? null;
-  }
-
-  private sendTls(): void {
-    this.supervisor.setTls(this.certificates.materials, this.upstreamTls.materials);
-  }
-
   // Changes
 
-  /**
-   * What keeps other settings from being applied: certificates that can't be used, or not now. Those
-   * that are in use already stay so, whatever lies in their files.
-   */
+  /** What keeps other settings from being applied: certificates that can't be used, or not now. */
   vet(settings: Settings): readonly CertificateProblem[] {
-    const list = this.certificates.statuses();
-    const used = new Set(list.flatMap(({ file, untilMs }) => (untilMs === null ? [] : [file])));
-    return certificateProblems(settings, this.clock.wallMs()).filter(
-      ({ kind, where }) => kind !== 'unused' && !used.has(where),
-    );
+    return this.tls.vet(settings);
   }
 
   /**
@@ -440,7 +379,9 @@ export class Upriver {
     const before = this.settings;
     this.settings = settings;
     this.supervisor.setMemoryMax(settings.memoryMaxBytes);
-    this.warnOfRestart(before, settings);
+    for (const key of needRestart(before, settings)) {
+      this.log.warn({ key }, `a change of '${key}' takes effect at the next start`);
+    }
     await this.providers.change(before, settings);
     this.providers.set.follow([...sourcesOf(before), ...this.followed()]);
     await this.providers.set.synced(RELOAD_SYNC_MS);
@@ -448,7 +389,7 @@ export class Upriver {
     await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
-    this.followTls(settings);
+    this.tls.follow({ ...settings, stats: this.statsSettings });
     this.controller.setSettings(settings, cause, names);
     this.providers.settle(settings);
     this.providers.set.follow(this.followed());
@@ -468,20 +409,6 @@ export class Upriver {
     return this.state === 'draining' || this.state === 'stopped';
   }
 
-  private warnOfRestart(before: Settings, after: Settings): void {
-    const parts: [string, unknown, unknown][] = [
-      ['workers', before.workers, after.workers],
-      ['stats', before.stats, after.stats],
-      ['register', before.register, after.register],
-      ['state', before.state, after.state],
-      ['log', before.log, after.log],
-    ];
-    for (const [key, was, is] of parts) {
-      if (JSON.stringify(was) === JSON.stringify(is)) continue;
-      this.log.warn({ key }, `a change of '${key}' takes effect at the next start`);
-    }
-  }
-
   // Ends
 
   /**
@@ -494,7 +421,7 @@ export class Upriver {
     const graceMs = this.settings.shutdownGraceMs;
     const hint = migrationHint();
     this.log.info({ graceMs, ...(hint === '' ? {} : { hint }) }, 'draining');
-    this.stats?.drain();
+    this.tenure.drain();
     const cut = await this.supervisor.drain(graceMs);
     if (cut > 0) this.log.warn({ cut }, 'connections were cut at the end of the grace');
     await this.stop();
@@ -508,41 +435,16 @@ export class Upriver {
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
     await Promise.race([this.keeper.close(), late]);
     this.memory.stop();
-    this.certificates.close();
-    this.upstreamTls.close();
+    this.tls.close();
     this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();
-    this.takeover?.stop();
-    await this.takeover?.server;
+    await this.tenure.stopWaiting();
     this.controller.close();
-    const stopping = [this.supervisor.stop(), this.providers.stop(), this.stats?.close()];
+    const stopping = [this.supervisor.stop(), this.providers.stop(), this.tenure.close()];
     for (const result of await Promise.allSettled(stopping)) {
       if (result.status === 'rejected') this.log.warn({}, messageOf(result.reason));
     }
     this.log.info({}, 'stopped');
   }
-}
-
-/** The version in package.json, which lies beside src/ and dist/. */
-export function programVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  // Our own file.
-  return (JSON.parse(text) as { version: string }).version;
-}
-
-function cannotListen(listen: ListenAddress, why: string, cause: unknown): CodedError {
-  return new CodedError('listen', `stats can't listen on ${formatListen(listen)}: ${why}`, {
-    cause,
-  });
-}
-
-/** Who has the address of the stats port, and what can be done about it. */
-function whoHolds(listen: ListenAddress, holder: Holder | null): string {
-  if (holder === null) {
-    const pid = listenerPid(listen);
-    return `the address is in use${pid === null ? '' : ` by process ${pid}`}`;
-  }
-  const { pid, version } = holder;
-  return `Upriver ${version} (process ${pid}) serves there; --takeover upgrades it, --stats gives this process an address of its own`;
 }

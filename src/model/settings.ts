@@ -79,3 +79,10 @@ export interface Settings {
   readonly workers: number;
   readonly shutdownGraceMs: number;
 }
+
+const AT_THE_START = ['workers', 'stats', 'register', 'state', 'log'] as const;
+
+/** The keys whose change takes effect at the next start alone. */
+export function needRestart(before: Settings, after: Settings): string[] {
+  return AT_THE_START.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
+}
