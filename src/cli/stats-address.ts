@@ -2,6 +2,7 @@
 // listens. The file is read for that alone: its other problems are none of an operator's command.
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../base/coded-error.ts';
+import { textOf } from '../base/foreign.ts';
 import { safeLine, safeLines } from '../base/safe-text.ts';
 import { isTree, type Tree } from '../config/tree.ts';
 import { parseListen } from '../model/listener.ts';
@@ -113,8 +114,4 @@ async function statsOf(path: string, env: NodeJS.ProcessEnv): Promise<Tree | str
   } catch (error) {
     return `${path}: ${messageOf(error)}`;
   }
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

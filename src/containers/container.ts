@@ -1,6 +1,7 @@
 // A container as its engine describes it (GET /containers/ID/json), with the fields that matter here.
 // Foreign data: every field may be missing, null or of another type, and is looked at before it is
 // used. Docker and Podman differ in small things, which end here. Pure.
+import { fieldsOf, listOf, textOf } from '../base/foreign.ts';
 import { BOUNDS } from '../model/bounds.ts';
 
 export interface PortBinding {
@@ -56,11 +57,11 @@ const PORTS_MAX = BOUNDS.containerServices.max;
 
 /** Null for what is no container. */
 export function containerOf(body: unknown): Container | null {
-  const root = objectOf(body);
-  const config = objectOf(root.Config);
-  const state = objectOf(root.State);
-  const settings = objectOf(root.NetworkSettings);
-  const host = objectOf(root.HostConfig);
+  const root = fieldsOf(body);
+  const config = fieldsOf(root.Config);
+  const state = fieldsOf(root.State);
+  const settings = fieldsOf(root.NetworkSettings);
+  const host = fieldsOf(root.HostConfig);
   const id = textOf(root.Id);
   if (!/^[0-9a-f]{12,128}$/.test(id)) return null;
   const labels = entriesOf(config.Labels).flatMap(([key, value]) =>
@@ -73,7 +74,7 @@ export function containerOf(body: unknown): Container | null {
     hostname: textOf(config.Hostname),
     env: listOf(config.Env).filter(isShortText).slice(0, BOUNDS.containerLabels.max),
     labels: new Map(labels.slice(0, BOUNDS.containerLabels.max)),
-    exposed: Object.keys(objectOf(config.ExposedPorts)).filter(isPort).slice(0, PORTS_MAX),
+    exposed: Object.keys(fieldsOf(config.ExposedPorts)).filter(isPort).slice(0, PORTS_MAX),
     ports: new Map(
       entriesOf(settings.Ports)
         .filter(([port]) => isPort(port))
@@ -100,7 +101,7 @@ export interface ListedContainer {
 
 export function listedOf(body: unknown): ListedContainer[] {
   return listOf(body).flatMap((one) => {
-    const { Id, State, Status } = objectOf(one);
+    const { Id, State, Status } = fieldsOf(one);
     const id = textOf(Id);
     if (id === '') return [];
     const health = /\((?:health: )?(\w+)\)/.exec(textOf(Status))?.[1] ?? '';
@@ -135,12 +136,12 @@ function phaseOf(state: Json): Container['phase'] {
 
 function healthOf(state: Json): Pick<Container, 'health' | 'healthText'> {
   // Podman calls it Healthcheck.
-  const health = objectOf(state.Health ?? state.Healthcheck);
+  const health = fieldsOf(state.Health ?? state.Healthcheck);
   const status = textOf(health.Status);
   const isKnown = status === 'starting' || status === 'healthy' || status === 'unhealthy';
   if (!isKnown) return { health: 'none', healthText: '' };
   const failed = listOf(health.Log)
-    .map(objectOf)
+    .map(fieldsOf)
     .findLast((one) => one.ExitCode !== 0);
   const text = textOf(failed?.Output).trim().replaceAll(/\s+/g, ' ').slice(0, TEXT_MAX);
   return { health: status, healthText: status === 'unhealthy' ? text : '' };
@@ -149,7 +150,7 @@ function healthOf(state: Json): Pick<Container, 'health' | 'healthText'> {
 /** Docker lists each binding twice, for IPv4 and IPv6. */
 function bindingsOf(value: unknown): PortBinding[] {
   return listOf(value).flatMap((one) => {
-    const { HostIp, HostPort } = objectOf(one);
+    const { HostIp, HostPort } = fieldsOf(one);
     const hostPort = typeof HostPort === 'number' ? HostPort : Number(textOf(HostPort));
     const isGood = Number.isInteger(hostPort) && hostPort >= 1 && hostPort <= 65_535;
     return isGood ? [{ hostIp: textOf(HostIp), hostPort }] : [];
@@ -159,7 +160,7 @@ function bindingsOf(value: unknown): PortBinding[] {
 /** Docker 29 has no address beside those of the networks; older engines may have it alone. */
 function networksOf(settings: Json): ContainerNetwork[] {
   const networks = entriesOf(settings.Networks).map(([name, value]) => {
-    const { NetworkID, IPAddress, GlobalIPv6Address } = objectOf(value);
+    const { NetworkID, IPAddress, GlobalIPv6Address } = fieldsOf(value);
     const [address, address6] = [textOf(IPAddress), textOf(GlobalIPv6Address)];
     return { name, id: textOf(NetworkID), address, address6 };
   });
@@ -190,21 +191,6 @@ function isShort(text: string): boolean {
   return text.length <= BOUNDS.containerText.max;
 }
 
-function objectOf(value: unknown): Json {
-  // Every field of it is looked at before it is used.
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Json)
-    : {};
-}
-
 function entriesOf(value: unknown): [string, unknown][] {
-  return Object.entries(objectOf(value));
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+  return Object.entries(fieldsOf(value));
 }

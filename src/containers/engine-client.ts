@@ -1,9 +1,10 @@
 // Asks a container engine: what runs, what a container is, and what happens to it. Speaks the API of
 // Docker, in the version that the engine itself offers; Podman answers the same questions.
+import { type BodyLimit, linesOf, readStart, readWhole } from '../base/body.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../base/coded-error.ts';
-import { Turns } from '../base/turns.ts';
-import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
+import { textOf } from '../base/foreign.ts';
+import { BOUNDS, type Bound, excessOf } from '../model/bounds.ts';
 import { type EngineAddress, parseEngineAddress } from '../model/engine-address.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 import { type Container, containerOf, type ListedContainer, listedOf } from './container.ts';
@@ -115,9 +116,10 @@ export class EngineClient {
     const filters = encodeURIComponent('{"type":["container","network"]}');
     const path = `${this.base}/events?since=${since}&filters=${filters}`;
     const { body } = await this.get(path, signal);
+    const limit = { ...limitOf(BOUNDS.containerEvent), clock: this.options.clock };
     try {
-      for await (const line of linesOf(body)) {
-        const event = eventOf(line);
+      for await (const line of linesOf(body, limit)) {
+        const event = eventOf(line.toString());
         if (event !== null) yield event;
       }
     } catch (error) {
@@ -162,7 +164,7 @@ export class EngineClient {
     try {
       signal.throwIfAborted();
       const { headers, body } = await this.get(path, aborter.signal);
-      return { headers, text: await readText(body, bound, clock) };
+      return { headers, text: (await readWhole(body, limitOf(bound))).toString() };
     } catch (error) {
       if (isLate) throw new EngineError('timeout', `${path}: no answer within ${DEADLINE_MS} ms`);
       throw error instanceof EngineError ? error : failure(error, path);
@@ -199,47 +201,12 @@ function versionOf(header: unknown): string {
   return isNewer ? `/v${API_MAX.join('.')}` : `/v${major}.${minor}`;
 }
 
-async function readText(body: AsyncIterable<Buffer>, bound: Bound, clock: Clock): Promise<string> {
-  const turns = new Turns(clock);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > bound.max) throw tooMuch(bound);
-    if (turns.isOver) await turns.next();
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-async function readStart(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= bytesMax) break;
-  }
-  return Buffer.concat(chunks).toString('utf8', 0, bytesMax);
-}
-
-async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const bound = BOUNDS.containerEvent;
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of body) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-      const line = rest.toString('utf8', 0, end).trim();
-      rest = rest.subarray(end + 1);
-      if (line !== '') yield line;
-    }
-    if (rest.length > bound.max) throw tooMuch(bound);
-  }
+function limitOf(bound: Bound): BodyLimit {
+  return { max: bound.max, excess: () => tooMuch(bound) };
 }
 
 function tooMuch(bound: Bound): EngineError {
-  const text = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
-  return new EngineError('too-large', text, 200);
+  return new EngineError('too-large', excessOf(bound), 200);
 }
 
 function failure(error: unknown, what: string): EngineError {
@@ -248,8 +215,4 @@ function failure(error: unknown, what: string): EngineError {
   const why =
     error instanceof AggregateError ? error.errors.map(messageOf).join('; ') : messageOf(error);
   return new EngineError(code, `${what}: ${why || code}${hint}`);
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

@@ -1,5 +1,6 @@
 // One line of an engine's stream of events (GET /events). Docker and Podman name some of them
 // differently; what says nothing of a container's life is none. Pure.
+import { type Fields, fieldsOf, textOf } from '../base/foreign.ts';
 
 export interface EngineEvent {
   /** Container id. */
@@ -24,8 +25,8 @@ const CHANGES: ReadonlySet<string> = new Set([
 /** Null for what concerns no container, and for what is no event. */
 export function eventOf(line: string): EngineEvent | null {
   const event = parse(line);
-  const actor = objectOf(event.Actor);
-  const attributes = objectOf(actor.Attributes);
+  const actor = fieldsOf(event.Actor);
+  const attributes = fieldsOf(actor.Attributes);
   const type = textOf(event.Type);
   // `health_status: healthy`, `exec_start: /bin/sh -c ...`
   const action = (textOf(event.Action) || textOf(event.status)).split(':')[0]!.trim();
@@ -45,7 +46,7 @@ export function eventOf(line: string): EngineEvent | null {
 }
 
 /** A JSON number of this size is exact to 256 ns, and nothing starts and is stopped within that. */
-function timeOf(event: Readonly<Record<string, unknown>>): bigint {
+function timeOf(event: Fields): bigint {
   const { time, timeNano } = event;
   if (isTime(timeNano)) return BigInt(Math.trunc(timeNano));
   return isTime(time) ? BigInt(Math.trunc(time)) * 1_000_000_000n : 0n;
@@ -61,20 +62,10 @@ function wholeOf(value: unknown): number {
   return Number.isInteger(number) ? number : 0;
 }
 
-function parse(line: string): Readonly<Record<string, unknown>> {
+function parse(line: string): Fields {
   try {
-    return objectOf(JSON.parse(line));
+    return fieldsOf(JSON.parse(line));
   } catch {
     return {};
   }
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  // Every field of it is looked at before it is used.
-  const isObject = typeof value === 'object' && value !== null;
-  return isObject ? (value as Readonly<Record<string, unknown>>) : {};
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

@@ -2,6 +2,7 @@
 //   [ { "targets": ["10.0.0.1:8001"], "labels": { "service": "web", "weight": "5" } } ]
 // https://prometheus.io/docs/prometheus/latest/http_sd/#http_sd-format
 // A target or a label that is wrong spoils itself alone, and says so.
+import { isFields } from '../base/foreign.ts';
 import { safeLine } from '../base/safe-text.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Instance, Listed } from './followed-instances.ts';
@@ -47,10 +48,10 @@ export function readTargets(value: unknown, rules: TargetRules): Targets | null 
 
 /** Returns what is wrong with the group as a whole; ''. */
 function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft>): string {
-  if (!isMap(group)) return 'expected a map with targets and labels';
+  if (!isFields(group)) return 'expected a map with targets and labels';
   const { targets, labels = {} } = group;
   if (!Array.isArray(targets)) return 'targets: expected a list of HOST:PORT';
-  if (!isMap(labels)) return 'labels: expected a map of texts';
+  if (!isFields(labels)) return 'labels: expected a map of texts';
   const name = NAMES.map((label) => labels[label]).find(isName) ?? rules.service;
   if (name === '') return `expected a label ${NAMES.join(' or ')} with the name of the service`;
   let draft = drafts.get(name);
@@ -121,10 +122,6 @@ function listedOf({ instances, problems, settings }: Draft): Listed {
     settings: settings.listen === undefined ? null : settings,
     order: null,
   };
-}
-
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isName(value: unknown): value is string {

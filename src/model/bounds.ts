@@ -463,3 +463,8 @@ export function formatBound({ max, unit }: Bound): string {
   if (unit === 'bytes') return formatBytes(max);
   return unit === 'ms' ? formatDuration(max) : max.toLocaleString('en-US');
 }
+
+/** What is said of an answer beyond the bound. */
+export function excessOf(bound: Bound): string {
+  return `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
+}

@@ -1,9 +1,14 @@
 // Calls to one Consul agent: those that register, and those of its key-value store.
+import { type BodyLimit, readWhole } from '../base/body.ts';
 import { CodedError } from '../base/coded-error.ts';
 import type { PoolChannel, PoolRequest } from '../discovery/http-pools.ts';
-import { BOUNDS, formatBound } from '../model/bounds.ts';
+import { BOUNDS, excessOf } from '../model/bounds.ts';
 
 const ANSWER_MS_MAX = 10_000;
+const ANSWER: BodyLimit = {
+  max: BOUNDS.registryAnswer.max,
+  excess: () => new CodedError('too-large', excessOf(BOUNDS.registryAnswer)),
+};
 
 export interface ConsulAccess {
   /** The way to the agent, as it is now. */
@@ -92,7 +97,7 @@ export class ConsulApi {
         ...{ ...sent, signal: aborter.signal },
         ...(body === undefined ? {} : { body }),
       });
-      return { status: response.status, text: await read(response.body) };
+      return { status: response.status, text: (await readWhole(response.body, ANSWER)).toString() };
     } catch (error) {
       if (!isLate) throw error;
       throw new CodedError('timeout', `${this.address}: no answer within ${ANSWER_MS_MAX} ms`);
@@ -118,18 +123,4 @@ export class ConsulApi {
       ...(httpAuth === '' ? {} : { authorization: `Basic ${basic}` }),
     };
   }
-}
-
-async function read(body: AsyncIterable<Buffer>): Promise<string> {
-  const bound = BOUNDS.registryAnswer;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes <= bound.max) continue;
-    const message = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
-    throw new CodedError('too-large', message);
-  }
-  return Buffer.concat(chunks).toString();
 }

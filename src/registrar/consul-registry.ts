@@ -1,5 +1,6 @@
 // Registers in Consul's catalog, at the agent of this host. Out of service is Consul's maintenance
 // mode, with a reason that says who set it: one that an operator set is left alone.
+import { type Fields, fieldsOf, textOf } from '../base/foreign.ts';
 import type { Logger } from '../base/log.ts';
 import { type ConsulApi, ConsulRefusal } from './consul-api.ts';
 import { consulRegistration, unfitMeta } from './consul-registration.ts';
@@ -89,8 +90,8 @@ export class ConsulRegistry implements Registry {
   private async isInOwnMaintenance(id: string, signal: AbortSignal): Promise<boolean> {
     const path = `/v1/agent/health/service/id/${encodeURIComponent(id)}`;
     const health = await this.api.json(path, signal, HEALTH_STATUSES);
-    const checks = objectOf(health).Checks;
-    return Array.isArray(checks) && checks.some((check) => isOwnMaintenance(objectOf(check)));
+    const checks = fieldsOf(health).Checks;
+    return Array.isArray(checks) && checks.some((check) => isOwnMaintenance(fieldsOf(check)));
   }
 
   private async maintain(
@@ -113,7 +114,7 @@ export class ConsulRegistry implements Registry {
   }
 }
 
-function isOwnMaintenance(check: Readonly<Record<string, unknown>>): boolean {
+function isOwnMaintenance(check: Fields): boolean {
   return textOf(check.CheckID).startsWith(MAINTENANCE) && textOf(check.Notes).startsWith(OWN);
 }
 
@@ -123,16 +124,6 @@ function isUnknown(error: unknown): boolean {
   return error.status === 404 || /unknown service|does not exist/i.test(error.message);
 }
 
-function valuesOf(value: unknown): Readonly<Record<string, unknown>>[] {
-  return Object.values(objectOf(value)).map(objectOf);
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  // Every field of it is looked at before it is used.
-  const isObject = typeof value === 'object' && value !== null;
-  return isObject ? (value as Readonly<Record<string, unknown>>) : {};
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+function valuesOf(value: unknown): Fields[] {
+  return Object.values(fieldsOf(value)).map(fieldsOf);
 }

@@ -2,10 +2,10 @@
 // by v3 all keys of a registrar hang on one lease. Putting off the end wakes nobody who watches. What is
 // out of service has no key.
 import { codeOf, messageOf } from '../base/coded-error.ts';
+import { fieldsOf, listOf, textOf } from '../base/foreign.ts';
 import { findApis } from '../discovery/etcd/apis.ts';
 import type { Asking, EtcdClient } from '../discovery/etcd/client.ts';
 import { EtcdError, NO_API } from '../discovery/etcd/error.ts';
-import { fieldsOf, listOf, textOf } from '../discovery/etcd/json.ts';
 import type { KeyLayout } from '../model/register.ts';
 import { entriesOf, type KeyEntry, keyOf, registeredIn } from './key-layout.ts';
 import type { Registered, Registration, Registry } from './registry.ts';

@@ -3,6 +3,7 @@
 // file which was cut is not taken for a whole one.
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/coded-error.ts';
+import { type Fields, isFields } from '../base/foreign.ts';
 import { Turns } from '../base/turns.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -78,8 +79,6 @@ async function parseLines(text: string, turns: Turns): Promise<Fields[]> {
   return lines;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 function line(value: object): string {
   return `${JSON.stringify(value)}\n`;
 }
@@ -96,10 +95,6 @@ function parse(text: string, i: number): Fields {
     // Said below.
   }
   throw broken(`line ${i + 1} is no JSON object`);
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isTime(value: unknown): value is number {

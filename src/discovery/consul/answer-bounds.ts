@@ -2,6 +2,7 @@
 // one by one, so that a strange one spoils nothing for the others. What passes here has the types that
 // translate.ts says. Pure.
 import { CodedError } from '../../base/coded-error.ts';
+import { type Fields, fieldsOf, isFields, listOf } from '../../base/foreign.ts';
 import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
 import { type Check, type Entry, translateEarly } from './translate.ts';
 
@@ -44,8 +45,6 @@ export function boundsOf(path: string, tagPrefix: string): AnswerBounds {
   if (path.startsWith('/v1/health/state/')) return { ...plain, shape: boundedCheck };
   return plain;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 type Tell = (excess: string) => void;
 
 /**
@@ -151,16 +150,4 @@ function only<K extends string, T>(
 
 function isText(value: unknown): value is string {
   return typeof value === 'string';
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function fieldsOf(value: unknown): Fields {
-  return isFields(value) ? value : {};
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }

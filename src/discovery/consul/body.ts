@@ -2,7 +2,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
 import { Turns } from '../../base/turns.ts';
-import { type Bound, formatBound } from '../../model/bounds.ts';
+import { type Bound, excessOf } from '../../model/bounds.ts';
 import { type Body, ConsulError } from './answer.ts';
 import type { AnswerBounds } from './answer-bounds.ts';
 import { JsonItems } from './json-items.ts';
@@ -50,18 +50,6 @@ export async function readJson(
   }
 }
 
-/** The first bytes of a text, as many as `bound` says. */
-export async function readText(stream: Stream, bound: Bound): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= bound.max) break;
-  }
-  return Buffer.concat(chunks).toString('utf8', 0, bound.max);
-}
-
 function faultOf(error: unknown, bounds: AnswerBounds, first: string): ConsulError {
   if (error instanceof ConsulError) return error;
   if (codeOf(error) === 'too-many') return tooMuch(bounds.items);
@@ -72,6 +60,5 @@ function faultOf(error: unknown, bounds: AnswerBounds, first: string): ConsulErr
 
 /** Another agent would answer the same: it counts as refused (413, content too large). */
 function tooMuch(bound: Bound): ConsulError {
-  const message = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
-  return new ConsulError('too-large', message, { status: 413 });
+  return new ConsulError('too-large', excessOf(bound), { status: 413 });
 }

@@ -1,5 +1,6 @@
 // Asks Consul agents over HTTP: a list of agents in fail-over order, a token that may change, and
 // a deadline on every exchange. Callers get good answers alone; everything else is a ConsulError.
+import { readStart } from '../../base/body.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { BOUNDS } from '../../model/bounds.ts';
@@ -7,7 +8,7 @@ import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { Secret } from '../secret.ts';
 import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
 import { boundsOf } from './answer-bounds.ts';
-import { readJson, readText } from './body.ts';
+import { readJson } from './body.ts';
 import type { ConsulChannel, ConsulTransport, OpenConsul } from './transport.ts';
 
 /** How often an agent that is preferred to the current one is looked at. */
@@ -135,7 +136,7 @@ export class ConsulClient {
       const isGood = status === 200;
       const bounds = boundsOf(question.path, this.settings.tagPrefix);
       const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
-      const text = isGood ? '' : await readText(response.body, BOUNDS.consulError);
+      const text = isGood ? '' : await readStart(response.body, BOUNDS.consulError.max);
       return { status, headers: fields, text, body, receivedMs: clock.nowMs() };
     } catch (error) {
       // A file of ours that can't be read breaks no connection.

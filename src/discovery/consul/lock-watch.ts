@@ -2,6 +2,7 @@
 // /v1/session/info/:uuid). The holder is named by the key's value and by the session's node. A
 // registry that is away changes nothing: the last holder stays.
 import type { Clock } from '../../base/clock.ts';
+import { textOf } from '../../base/foreign.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
@@ -119,8 +120,4 @@ function lockOf(body: unknown): Lock {
   const [entry] = body === null ? [] : listOf<{ Value?: unknown; Session?: unknown }>(body);
   const value = Buffer.from(textOf(entry?.Value), 'base64').toString('utf8').trim();
   return { session: textOf(entry?.Session), value: value.length > NAME_MAX ? '' : value };
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

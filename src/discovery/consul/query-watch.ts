@@ -4,6 +4,7 @@
 // without instances: only a second one is believed.
 import { Backoff } from '../../base/backoff.ts';
 import { messageOf } from '../../base/coded-error.ts';
+import { fieldsOf, textOf } from '../../base/foreign.ts';
 import { pause } from '../../base/pause.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
@@ -196,7 +197,7 @@ function executedOf(body: unknown): Executed {
   }
   // Foreign data: every field is looked at.
   const { Nodes, Service, Datacenter, Failovers, DNS } = body as Record<string, unknown>;
-  const [service, datacenter] = [textOf(Service), textOf(Datacenter)];
+  const [service, datacenter] = [nameOf(Service), nameOf(Datacenter)];
   const tries = typeof Failovers === 'number' && Failovers > 0 ? `, failover ${Failovers}` : '';
   return {
     // Null is how Go writes an empty list.
@@ -215,13 +216,13 @@ function inOrder(entries: readonly Entry[]): readonly Entry[] {
   return keyed.map(({ entry }) => entry);
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? safeLine(value, 100) : '';
+function nameOf(value: unknown): string {
+  return safeLine(textOf(value), 100);
 }
 
 /** Go writes a duration as 10s or 1m30s. */
 function ttlOf(dns: unknown): number {
-  const { TTL } = typeof dns === 'object' && dns !== null ? (dns as { TTL?: unknown }) : {};
+  const { TTL } = fieldsOf(dns);
   if (typeof TTL !== 'string' || !/^(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smh]))+$/.test(TTL)) return 0;
   let ms = 0;
   for (const [, number, unit = ''] of TTL.matchAll(/([\d.]+)(ms|[smh])/g)) {

@@ -1,6 +1,7 @@
 // What Consul's health answers mean for us: pure. One entry is one instance with its node and all
 // its checks (Consul API, /v1/health/service/:service). Every field is looked at before it is used:
 // one odd instance is left out, and spoils nothing for the others.
+import { textOf } from '../../base/foreign.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { RegistryStatus } from '../../model/endpoint.ts';
 import type { HealthCheck } from '../../model/service.ts';
@@ -222,8 +223,4 @@ function outputOf(check: Check, status: RegistryStatus): string {
 
 function isObject(one: unknown): one is object {
   return typeof one === 'object' && one !== null;
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

@@ -1,9 +1,8 @@
 // Which APIs a member speaks. v2 and v3 are two stores with keys of their own: docker-register writes
 // v2 alone, and a member with both may have services in either. So `auto` follows each that is there.
-
+import { fieldsOf, textOf } from '../../base/foreign.ts';
 import type { Asking, EtcdClient } from './client.ts';
 import { EtcdError, NO_API, NO_KEY } from './error.ts';
-import { fieldsOf, textOf } from './json.ts';
 import type { Api } from './stock.ts';
 
 /** The gateway of v3 has its path, /v3/, from here on. */

@@ -1,37 +1,21 @@
-// Reads bodies: bounded, and in turns, so that a long one holds up nothing else.
+// Reads bodies of JSON: bounded, and in turns, so that a long one holds up nothing else.
+import { type Body, type BodyLimit, linesOf, readStart, readWhole } from '../../base/body.ts';
 import type { Clock } from '../../base/clock.ts';
-import { Turns } from '../../base/turns.ts';
-import { type Bound, formatBound } from '../../model/bounds.ts';
+import { type Bound, excessOf } from '../../model/bounds.ts';
 import { EtcdError } from './error.ts';
 
-type Stream = AsyncIterable<Buffer>;
-
-const NEWLINE = 0x0a;
 const SHOWN_CHARS = 200;
 
 /** The JSON of a body. Throws EtcdError where it is none, or too large. */
-export async function readJson(stream: Stream, bound: Bound): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.length;
-    if (bytes > bound.max) throw tooLarge(bound);
-    chunks.push(chunk);
-  }
-  return parse(Buffer.concat(chunks, bytes));
+export async function readJson(body: Body, bound: Bound): Promise<unknown> {
+  return parse(await readWhole(body, limitOf(bound)));
 }
 
 /** The first bytes of a body as JSON; null where they are none. */
-export async function readError(stream: Stream, bound: Bound): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= bound.max) break;
-  }
+export async function readError(body: Body, bound: Bound): Promise<unknown> {
+  const text = await readStart(body, bound.max);
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8', 0, bound.max));
+    return JSON.parse(text);
   } catch {
     return null;
   }
@@ -39,29 +23,10 @@ export async function readError(stream: Stream, bound: Bound): Promise<unknown> 
 
 /** The JSON of each line of a stream, as it comes. `bound` is that of a line. */
 export async function* readLines(
-  stream: Stream,
+  body: Body,
   { bound, clock }: { bound: Bound; clock: Clock },
 ): AsyncGenerator<unknown, void, undefined> {
-  const turns = new Turns(clock);
-  let pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    let from = 0;
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-      const line = Buffer.concat([...pieces, chunk.subarray(from, at)]);
-      pieces = [];
-      bytes = 0;
-      from = at + 1;
-      if (line.length > bound.max) throw tooLarge(bound);
-      if (line.length > 0) yield parse(line);
-      if (turns.isOver) await turns.next();
-    }
-    const rest = chunk.subarray(from);
-    bytes += rest.length;
-    if (bytes > bound.max) throw tooLarge(bound);
-    if (rest.length > 0) pieces.push(rest);
-  }
-  // What was cut off is no message; the caller hears that the stream has ended.
+  for await (const line of linesOf(body, { ...limitOf(bound), clock })) yield parse(line);
 }
 
 function parse(bytes: Buffer): unknown {
@@ -74,7 +39,7 @@ function parse(bytes: Buffer): unknown {
 }
 
 /** Another member would answer the same: it counts as refused. */
-function tooLarge(bound: Bound): EtcdError {
-  const message = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
-  return new EtcdError('too-large', message, { isRefusal: true });
+function limitOf(bound: Bound): BodyLimit {
+  const excess = () => new EtcdError('too-large', excessOf(bound), { isRefusal: true });
+  return { max: bound.max, excess };
 }

@@ -3,11 +3,11 @@
 // everything else is an EtcdError.
 import type { Clock } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import { fieldsOf, textOf } from '../../base/foreign.ts';
 import { BOUNDS, type Bound } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { readError, readJson, readLines } from './body.ts';
 import { AUTH_OFF, EtcdError, grpcError, NO_API, NO_KEY, v2Error } from './error.ts';
-import { fieldsOf, textOf } from './json.ts';
 import type { EtcdRequest, EtcdResponse, EtcdTransport, OpenEtcd } from './transport.ts';
 
 export interface Asking {

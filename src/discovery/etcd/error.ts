@@ -1,7 +1,7 @@
 // Every way in which etcd gives no answer: by HTTP, by gRPC's codes within JSON (both APIs), and by
 // answers that are none. Pure. Source: etcd's api/v3rpc/rpctypes and api/v2error.
 import { CodedError } from '../../base/coded-error.ts';
-import { fieldsOf, textOf } from './json.ts';
+import { fieldsOf, textOf } from '../../base/foreign.ts';
 
 export interface ErrorKind {
   /** Another member would refuse it as well. */

@@ -1,7 +1,7 @@
 // The answers of etcd's v2 API, read. Pure. Source: etcd's Documentation/v2/api.md, api/v2store.
+import { type Fields, fieldsOf, listOf, textOf } from '../../base/foreign.ts';
 import { BOUNDS, formatBound } from '../../model/bounds.ts';
 import { EtcdError } from './error.ts';
-import { type Fields, fieldsOf, listOf, textOf } from './json.ts';
 import { pathBelow } from './layout.ts';
 import type { Entry } from './stock.ts';
 import type { EtcdResponse } from './transport.ts';

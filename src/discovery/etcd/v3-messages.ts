@@ -1,9 +1,10 @@
 // The messages of etcd's v3 API as its JSON gateway has them: what is asked, and what is read of the
 // answers. Bytes are in base64, numbers of 64 bits are texts, and what is 0 or false is left out.
 // Pure. Source: etcd's api/etcdserverpb/rpc.proto.
+import { fieldsOf, listOf, textOf } from '../../base/foreign.ts';
 import { BOUNDS, formatBound } from '../../model/bounds.ts';
 import { cancelError, EtcdError, grpcError } from './error.ts';
-import { fieldsOf, int64Of, listOf, textOf } from './json.ts';
+import { int64Of } from './int64.ts';
 import type { Entry } from './stock.ts';
 
 export interface Header {

@@ -1,10 +1,11 @@
 // One URL that is asked for target groups: at its interval, with what is known of the last answer, so
 // that one that is the same costs nothing. What an answer lacks is doubted where the server failed
 // before it, or where it lists nothing at all: the next answer settles it.
+import { type BodyLimit, readStart, readWhole } from '../../base/body.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
-import { BOUNDS, formatBound } from '../../model/bounds.ts';
+import { BOUNDS, excessOf } from '../../model/bounds.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
 import type { Exchanges } from '../exchanges.ts';
 import type { PoolResponse } from '../http-pools.ts';
@@ -16,6 +17,11 @@ const DEADLINE_MS = 10_000;
 const JITTER = 0.1;
 /** Refusals, after which asking more often changes nothing. */
 const REFUSALS = new Set([401, 403, 404, 410]);
+
+const ANSWER: BodyLimit = {
+  max: BOUNDS.targetAnswer.max,
+  excess: () => new CodedError('too-large', excessOf(BOUNDS.targetAnswer)),
+};
 
 export interface UrlPollOptions {
   readonly url: string;
@@ -106,18 +112,14 @@ export class UrlPoll {
   }
 
   private async take({ status, headers, body }: PoolResponse): Promise<void> {
-    const isOk = status === 200;
     // What is refused is read as well, so that the connection can be used again.
-    const text = await readText(
-      body,
-      isOk ? BOUNDS.targetAnswer.max : BOUNDS.targetError.max,
-      isOk,
-    );
+    const bytes = status === 200 ? await readWhole(body, ANSWER) : null;
+    if (bytes === null) await readStart(body, BOUNDS.targetError.max);
     if (this.isStopped) return;
     if (status === 304 && this.targets !== null) return this.settle(this.targets, false);
-    if (!isOk) throw new CodedError(`http-${status}`, `answered ${status}`);
+    if (bytes === null) throw new CodedError(`http-${status}`, `answered ${status}`);
     const { service, tagPrefix } = this.options.settings;
-    const targets = readTargets(parseJson(text), { service, tagPrefix });
+    const targets = readTargets(parseJson(bytes), { service, tagPrefix });
     if (targets === null) {
       throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
     }
@@ -151,28 +153,9 @@ function validatorsOf({ etag, ...headers }: PoolResponse['headers']): Record<str
   };
 }
 
-/** The body as text. Throws beyond `bytesMax` where it is wanted whole. */
-async function readText(
-  body: AsyncIterable<Buffer>,
-  bytesMax: number,
-  isWhole: boolean,
-): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) {
-      if (!isWhole) break;
-      throw new CodedError('too-large', `answered more than ${formatBound(BOUNDS.targetAnswer)}`);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-function parseJson(text: string): unknown {
+function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(bytes.toString());
   } catch {
     throw new CodedError('not-json', 'answered what is not JSON');
   }
