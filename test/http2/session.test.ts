@@ -12,7 +12,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HeadText } from '../../src/http2/head-text.ts';
 import { ErrorCode, Flag, FrameType } from '../../src/http2/protocol.ts';
-import { Session, type SessionOptions, type SessionOwner } from '../../src/http2/session.ts';
+import type { SessionOptions, SessionOwner } from '../../src/http2/session/session-owner.ts';
+import { Session } from '../../src/http2/session.ts';
 import type { Content, Stream, StreamUser } from '../../src/http2/stream.ts';
 import { block, CLIENT_PREFACE, frame, GET, POST, SETTINGS, uint32 } from '../support/http2.ts';
 

@@ -1,5 +1,5 @@
-// The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1/http1-attempt.ts),
-// whatever the endpoint speaks. The exchange knows no more of its endpoint's connection than this.
+// The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1/http1-attempt.ts)
+// or a stream of a shared HTTP/2 one (http2/http2-attempt.ts). The exchange knows no more of its endpoint's connection than this.
 // Ownership: an attempt belongs to its exchange for good, and is used for one try after the other. The
 // connection is the attempt's from `open` until `complete` or `drop`, and nobody else refers to it.
 import type { BodyKind } from '../../http1/framing.ts';
@@ -13,6 +13,9 @@ import type { UpstreamConnection } from '../upstream-connection.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { BodySource } from './body-source.ts';
 import type { RequestCopy } from './request-copy.ts';
+
+/** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
+export const INTERIM_MAX = 32;
 
 /** The request that a try is of: its exchange, which stays the same while one is open. */
 export interface Tried {

@@ -17,7 +17,12 @@ import { CHUNKS_MAX, Rest, type Rested } from '../../rest.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../../upstream-connection.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
-import type { EndpointEvents, EndpointSide, Tried } from '../endpoint-side.ts';
+import {
+  type EndpointEvents,
+  type EndpointSide,
+  INTERIM_MAX,
+  type Tried,
+} from '../endpoint-side.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
@@ -32,8 +37,6 @@ const BAD_RESPONSE_BODY = reason('bad-response-body');
 const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
 const RESPONSE_CUT = reason('response-cut');
 
-/** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
-const INTERIM_MAX = 32;
 /** How long an endpoint may take to take the last bytes of a tunnel. */
 const FLUSH_MS = 5000;
 /** A connection whose responses are larger is read into a buffer of its own while they come. */

@@ -9,7 +9,8 @@ import type { Head } from '../../../http1/head.ts';
 import { HeadState } from '../../../http1/head-parser.ts';
 import type { HeadText } from '../../../http2/head-text.ts';
 import { ErrorCode, errorName } from '../../../http2/protocol.ts';
-import { Session, type SessionOwner } from '../../../http2/session.ts';
+import type { SessionOwner } from '../../../http2/session/session-owner.ts';
+import { Session } from '../../../http2/session.ts';
 import type { Stream } from '../../../http2/stream.ts';
 import { BOUNDS } from '../../../model/bounds.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
@@ -21,29 +22,14 @@ import type { Wire, WireHandler } from '../../network.ts';
 import { Rest, type Rested } from '../../rest.ts';
 import { TAILROOM } from '../../wire/read-buffers.ts';
 import { type ClientFacts, clientFacts } from '../client-facts.ts';
-import { grpcLines } from '../grpc.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
-import { judge, type OwnAnswer } from '../judgement.ts';
-import {
-  failureReply,
-  type OwnReply,
-  optionsReply,
-  redirectReply,
-  replyLines,
-} from '../own-reply.ts';
+import { judge } from '../judgement.ts';
 import type { HttpPlane } from '../plane.ts';
 import { hostOf, pathOf } from '../target.ts';
-import { recordRefusal, recordUnserved } from '../unserved.ts';
+import { recordRefusal } from '../unserved.ts';
 import type { Http2Request } from './http2-request.ts';
 import { Link, type LinkOwner } from './link.ts';
-
-/** What a reply of our own is made of, beside its reason. */
-export interface StreamReplyOptions {
-  readonly detail: string;
-  readonly requestId: string;
-  readonly isHead: boolean;
-  readonly isGrpc: boolean;
-}
+import { type RepliesOwner, StreamReplies, type StreamReplyOptions } from './stream-replies.ts';
 
 type State = 'open' | 'lingering' | 'closed';
 /** What the connection's timer is set for. */
@@ -62,7 +48,13 @@ const HTTP2_ERROR = reason('http2-error');
 const HTTP2_FLOOD = reason('http2-flood');
 const BUG = reason('bug');
 
-type Roles = WireHandler & TimerOwner & Rested & Drainable & SessionOwner & LinkOwner;
+type Roles = WireHandler &
+  TimerOwner &
+  Rested &
+  Drainable &
+  SessionOwner &
+  LinkOwner &
+  RepliesOwner;
 
 export interface Takeover {
   /** The place of the HTTP/1.1 connection that it was taken for. */
@@ -77,9 +69,10 @@ export class Http2ClientConnection implements Roles {
   group: Neighbours | null = null;
   older: Drainable | null = null;
   younger: Drainable | null = null;
-  private readonly listener: LiveListener;
+  readonly listener: LiveListener;
   private readonly plane: HttpPlane;
   private readonly link: Link;
+  private readonly replies: StreamReplies;
   private readonly timer = new TimerEntry(this);
   private readonly place: ConnectionPlace;
   private state: State = 'open';
@@ -121,6 +114,7 @@ export class Http2ClientConnection implements Roles {
       listener.headLimits,
       takeover?.prefaceBytes ?? 0,
     );
+    this.replies = new StreamReplies(this, plane);
     const refused = takeover === null ? this.place.enter(wire, listener, context) : null;
     if (refused !== null) this.turnAway(refused);
     this.settle();
@@ -230,14 +224,14 @@ export class Http2ClientConnection implements Roles {
   onRequest(stream: Stream, text: HeadText, isLast: boolean): void {
     const { listener, plane } = this;
     this.countRequest();
-    if (text.isTooLarge) return this.refuse(stream, HEADER_TOO_LARGE, null);
+    if (text.isTooLarge) return this.replies.refuse(stream, HEADER_TOO_LARGE, null);
     const parser = plane.takeParser(listener.headLimits);
     const { writer } = text;
     parser.feed(writer.view(), 0, writer.length);
     if (parser.state === HeadState.done) this.start(stream, parser.head, isLast);
     else {
       const fault = parser.fault === '' ? 'header-too-large' : parser.fault;
-      this.refuse(
+      this.replies.refuse(
         stream,
         reason(fault satisfies ReasonCode | 'bad-status-line' as ReasonCode),
         null,
@@ -257,7 +251,12 @@ export class Http2ClientConnection implements Roles {
     const { router } = this.listener;
     head.majorVersion = 2;
     if (isLast && head.contentLength > 0) {
-      return this.refuse(stream, HTTP2_ERROR, head, 'content is announced and none follows');
+      return this.replies.refuse(
+        stream,
+        HTTP2_ERROR,
+        head,
+        'content is announced and none follows',
+      );
     }
     head.isChunked = !isLast && head.contentLength < 0;
     stream.expected = isLast ? -1 : head.contentLength;
@@ -279,12 +278,12 @@ export class Http2ClientConnection implements Roles {
     if (live !== null && place.service === null) {
       const refused = place.take(live, listener, this.address);
       if (refused !== null) {
-        this.refuse(stream, refused, head);
+        this.replies.refuse(stream, refused, head);
         return null;
       }
     }
     if (!isOwn) return judged;
-    this.answer(stream, head, judged);
+    this.replies.answer(stream, head, judged);
     return null;
   }
 
@@ -294,64 +293,14 @@ export class Http2ClientConnection implements Roles {
     recordRefusal(context, this, { why: HTTP2_ERROR, head: null, detail });
   }
 
-  // Answers of our own
-
-  private refuse(stream: Stream, why: Reason, head: Head | null, detail = ''): void {
-    const told = recordRefusal(this.plane.context, this, { why, head, detail });
-    const isHead = head?.method === 'HEAD';
-    this.reply(stream, why, { detail: told, requestId: '', isHead, isGrpc: false });
-  }
-
-  private answer(stream: Stream, head: Head, answer: OwnAnswer): void {
-    if (answer.kind === 'refuse') return this.refuse(stream, answer.why, head, answer.detail);
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
-    recordUnserved(this.plane.context, this, { status: reply.status, code: '', head });
-    this.send(stream, reply, { requestId: '', isHead: head.method === 'HEAD' });
-  }
-
   /** Sends an answer of our own, and ends the stream. */
   reply(stream: Stream, why: Reason, options: StreamReplyOptions): void {
-    const { detail, isGrpc } = options;
-    if (why.status === 0) this.session.reset(stream, ErrorCode.cancel);
-    else if (isGrpc) this.sendTrailersAlone(stream, grpcLines(why, detail));
-    else this.send(stream, failureReply(why, detail), options);
+    this.replies.reply(stream, why, options);
   }
 
-  private sendTrailersAlone(stream: Stream, lines: string): void {
-    const head = Buffer.from(`HTTP/1.1 200 \r\n${lines}\r\n`, 'latin1');
-    this.session.respond(stream, head, head.length, true);
-    this.finish(stream);
-  }
-
-  private send(
-    stream: Stream,
-    reply: OwnReply,
-    { requestId, isHead }: Pick<StreamReplyOptions, 'requestId' | 'isHead'>,
-  ): void {
-    const { listener, session } = this;
-    const lines = replyLines(reply, {
-      requestId,
-      wallMs: this.plane.context.clock.wallMs(),
-      hstsLine: this.wire.tls === null ? '' : listener.hstsLine,
-      serverName: (listener.service ?? this.service)?.service.http.serverName ?? '',
-    });
-    const head = Buffer.from(`HTTP/1.1 ${reply.status} \r\n${lines}\r\n`, 'latin1');
-    const body = Buffer.from(isHead ? '' : reply.body);
-    session.respond(stream, head, head.length, body.length === 0);
-    if (body.length > 0) session.sendLast(stream, body, 0, body.length, '');
-    this.finish(stream);
-  }
-
-  /** The response is sent, or waits to be: a request that goes on is not wanted (section 8.1). */
+  /** The response is sent, or waits to be. */
   finish(stream: Stream): void {
-    const { session } = this;
-    if (stream.isClosed) return;
-    if (stream.isRemoteDone) session.leave(stream);
-    else if (stream.isWaiting) {
-      session.leave(stream);
-      stream.user = new Leftover(session);
-    } else session.reset(stream, ErrorCode.noError);
+    this.replies.finish(stream);
   }
 
   // Ends
@@ -399,20 +348,8 @@ export class Http2ClientConnection implements Roles {
       this.session.endStreams();
       this.close();
     } else if (waits === 'leave') this.session.endStreams();
-    else if (waits === 'window') this.endStalled();
+    else if (waits === 'window') this.replies.endStalled(this.listener.timeouts.idleBodyMs);
     this.settle();
-  }
-
-  /** Responses that are ours to send still, for exchanges that have ended, and that nobody takes. */
-  private endStalled(): void {
-    const { session } = this;
-    const { idleBodyMs } = this.listener.timeouts;
-    const { nowMs } = this.plane.context.wheel;
-    for (const stream of [...session.streams.values()]) {
-      const isLeft = stream.user === null || stream.user instanceof Leftover;
-      const isStalled = stream.isWaiting && nowMs - stream.progressMs >= idleBodyMs;
-      if (isLeft && isStalled) session.reset(stream, ErrorCode.cancel);
-    }
   }
 
   /** Counts and logs why the connection gets nothing, and closes it. */
@@ -512,24 +449,5 @@ export class Http2ClientConnection implements Roles {
     const { wheel } = this.plane.context;
     if (ms > 0) wheel.schedule(this.timer, ms);
     else wheel.cancel(this.timer);
-  }
-}
-
-/** The user of a stream whose response waits to be sent, while its request still comes. */
-class Leftover {
-  private readonly session: Session;
-
-  constructor(session: Session) {
-    this.session = session;
-  }
-
-  onHead(): void {}
-  onData(): void {}
-  onEnd(): void {}
-  onReset(): void {}
-  onFault(): void {}
-
-  onDrain(stream: Stream): void {
-    if (!stream.isRemoteDone) this.session.reset(stream, ErrorCode.noError);
   }
 }

@@ -5,7 +5,8 @@
 // should is asked for a sign of life, and given up without one.
 import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
 import { ErrorCode } from '../../../http2/protocol.ts';
-import { Session, type SessionOwner } from '../../../http2/session.ts';
+import type { SessionOwner } from '../../../http2/session/session-owner.ts';
+import { Session } from '../../../http2/session.ts';
 import type { Stream } from '../../../http2/stream.ts';
 import { BOUNDS } from '../../../model/bounds.ts';
 import type { Limits } from '../../../model/service.ts';

@@ -17,7 +17,12 @@ import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
-import type { EndpointEvents, EndpointSide, Tried } from '../endpoint-side.ts';
+import {
+  type EndpointEvents,
+  type EndpointSide,
+  INTERIM_MAX,
+  type Tried,
+} from '../endpoint-side.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
 import type { Http2EndpointConnection } from './endpoint-connection.ts';
@@ -33,9 +38,6 @@ const BAD_RESPONSE = reason('bad-response');
 const BAD_RESPONSE_BODY = reason('bad-response-body');
 const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
 const RESPONSE_CUT = reason('response-cut');
-
-/** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
-const INTERIM_MAX = 32;
 
 type State = 'idle' | 'connecting' | 'awaiting' | 'relaying';
 
