@@ -1,7 +1,16 @@
 // Reads files whose names come from a configuration: whole, bounded, and regular ones alone. What
 // never ends (a device), never begins (a FIFO without a writer) or is no file at all is refused
 // before a byte of it is read.
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { formatBytes } from './bytes.ts';
 import { CodedError } from './coded-error.ts';
 
@@ -26,6 +35,15 @@ export function readRegularFile(path: string, bytesMax: number): Buffer {
   }
 }
 
+/**
+ * Throws CodedError `not-a-file` where `path` is something that a file must not take the place of: who
+ * may write to a device's folder would take it from the whole machine. Nothing there is fine.
+ */
+export function refuseOther(path: string): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats !== undefined && !stats.isSymbolicLink()) checkKind(path, stats);
+}
+
 function readWhole(file: number, path: string, bytesMax: number, size: number): Buffer {
   const pieces: Buffer[] = [];
   let bytes = 0;
@@ -41,10 +59,14 @@ function readWhole(file: number, path: string, bytesMax: number, size: number): 
 }
 
 function check(path: string, stats: Stats, bytesMax: number): void {
+  checkKind(path, stats);
+  if (stats.size > bytesMax) throw tooLarge(path, bytesMax);
+}
+
+function checkKind(path: string, stats: Stats): void {
   const kind = kindOf(stats);
   if (kind !== '')
     throw new CodedError('not-a-file', `${path} is ${kind}: expected a regular file`);
-  if (stats.size > bytesMax) throw tooLarge(path, bytesMax);
 }
 
 function tooLarge(path: string, bytesMax: number): CodedError {

@@ -1,6 +1,6 @@
 // The door to the disk: what the state file needs of it.
 import { open, rename, rm } from 'node:fs/promises';
-import { readRegularFile } from '../base/regular-file.ts';
+import { readRegularFile, refuseOther } from '../base/regular-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 
 export interface DiskFile {
@@ -17,7 +17,7 @@ export interface Disk {
   read(path: string): Promise<string>;
   /** Opens a file for writing, empty; readable by its owner alone. */
   create(path: string): Promise<DiskFile>;
-  /** The file takes the name `to`, in the place of what had it. */
+  /** The file takes the name `to`, in the place of the file that had it; rejects where it is none. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file; one that is not there is fine. */
   remove(path: string): Promise<void>;
@@ -34,6 +34,9 @@ export const nodeDisk: Disk = {
       close: () => file.close(),
     };
   },
-  rename,
+  async rename(from, to) {
+    refuseOther(to);
+    await rename(from, to);
+  },
   remove: (path) => rm(path, { force: true }),
 };

@@ -167,6 +167,16 @@ describe('the file', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it('never takes the place of what is no file: a device is shared by the whole machine', async () => {
+    const { clock, file, path } = make();
+    execFileSync('mkfifo', [path]);
+    file.touch();
+    clock.advance(1000);
+    await expect.poll(() => file.error).toBe(`${path} is a FIFO: expected a regular file`);
+    expect(statSync(path).isFIFO()).toBe(true);
+    await expect.poll(() => readdirSync(folder)).toEqual(['state']);
+  });
+
   it('that can not be written is said once, tried again, and said when it works', async () => {
     const { clock, file, path, lines } = make();
     // A folder in its place: renaming onto it fails, whoever runs this.
