@@ -112,7 +112,7 @@ const rows: readonly Row[] = [
   [
     'the check of an endpoint that moved goes on',
     'src/control/endpoints.ts',
-    '    this.unwatch(checkKey(service, idOf(record)));\n',
+    '    this.checks.unwatch({ service, record });\n',
     '',
   ],
   [

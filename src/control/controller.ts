@@ -193,13 +193,14 @@ export class Controller implements TableView {
     } as const;
     for (const record of this.records.values()) {
       const { primary } = record.service;
-      if (primary?.by === 'lock' && primary.lock === key) this.endpoints.review(record, cause);
+      if (primary?.by === 'lock' && primary.lock === key)
+        this.endpoints.reviewer.review(record, cause);
     }
   }
 
   /** What the active checks had come to before a restart; those of endpoints to come go on so. */
   remember(checks: readonly KeptChecks[]): void {
-    this.endpoints.remember(checks);
+    this.endpoints.checks.remember(checks);
   }
 
   /** Addresses of this machine may have come or gone: with them endpoints become our own. */
@@ -348,7 +349,7 @@ export class Controller implements TableView {
       const record = this.records.get(name);
       const id = record?.idOf(key, endpointId);
       if (record === undefined || id === undefined) return false;
-      const check = this.endpoints.checkOf(record, id);
+      const check = this.endpoints.checks.stateOf(record, id);
       return check?.isKnown === true && check.isUp;
     });
   }
@@ -450,7 +451,7 @@ export class Controller implements TableView {
       const up: string[] = [];
       const down: string[] = [];
       for (const [id, { merged }] of record.endpoints) {
-        const check = this.endpoints.checkOf(record, id);
+        const check = this.endpoints.checks.stateOf(record, id);
         if (check?.isKnown !== true) continue;
         // After the restart it may have the id that another of its sources gives it.
         const names = new Set([id, ...merged.namings.map((naming) => naming.id)]);
@@ -511,7 +512,7 @@ export class Controller implements TableView {
   private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
     const { effective, ejections, stay, view = null } = record;
     if (effective === null) return null;
-    const check = this.endpoints.checkOf(service, effective.id)?.last ?? null;
+    const check = this.endpoints.checks.stateOf(service, effective.id)?.last ?? null;
     const { namings } = record.merged;
     const isSame = view?.check === check && view.ejections === ejections && view.stay === stay;
     if (isSame && view.namings === namings && record.viewed === effective) return view;

@@ -49,6 +49,16 @@ export interface EndpointRecord {
   timer: Timer | null;
 }
 
+/** An endpoint, and whose it is. */
+export interface Place {
+  readonly service: ServiceRecord;
+  readonly record: EndpointRecord;
+}
+
+export function idOf({ merged }: EndpointRecord): string {
+  return merged.endpoint.id;
+}
+
 export class ServiceRecord {
   service: Service;
   /** Its row in the ledger. */
