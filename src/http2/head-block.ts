@@ -19,6 +19,7 @@ const STATUSES: Readonly<Record<number, number>> = {
   500: 14,
 };
 const METHODS: Readonly<Record<string, number>> = { GET: 2, POST: 3 };
+const CONNECT = Buffer.from('CONNECT');
 const SCHEMES = { http: 6, https: 7 } as const;
 const PATH_ROOT = 4;
 const names = {
@@ -26,6 +27,7 @@ const names = {
   authority: Buffer.from(':authority'),
   path: Buffer.from(':path'),
   status: Buffer.from(':status'),
+  protocol: Buffer.from(':protocol'),
 } as const;
 
 /** Appends the fields of the response head bytes[0,end). */
@@ -44,18 +46,23 @@ export function encodeResponse(
   encodeLines(encoder, out, bytes, afterLine(bytes, 0, end), end);
 }
 
-/** Appends the fields of the request head bytes[0,end), whose second line is Host. */
-export function encodeRequest(
-  encoder: HpackEncoder,
-  out: FrameWriter,
-  bytes: Buffer,
-  end: number,
-  scheme: 'http' | 'https',
-): void {
+/** A request head in the form of HTTP/1.1: bytes[0,end), whose second line is Host. */
+export interface RequestBlock {
+  readonly bytes: Buffer;
+  readonly end: number;
+  readonly scheme: 'http' | 'https';
+  /** An upgrade to this protocol goes as an extended CONNECT (RFC 8441 section 4); '' for none. */
+  readonly protocol: string;
+}
+
+/** Appends the fields of a request head. */
+export function encodeRequest(encoder: HpackEncoder, out: FrameWriter, head: RequestBlock): void {
+  const { bytes, end, scheme } = head;
   encoder.begin(out);
   const methodEnd = bytes.indexOf(SP, 0);
   const known = METHODS[bytes.toString('latin1', 0, methodEnd)];
-  if (known !== undefined) encoder.indexed(out, known);
+  if (head.protocol !== '') connect(encoder, out, head.protocol);
+  else if (known !== undefined) encoder.indexed(out, known);
   else pseudo(encoder, out, names.method, { bytes, start: 0, end: methodEnd });
   encoder.indexed(out, SCHEMES[scheme]);
   const targetEnd = bytes.indexOf(SP, methodEnd + 1);
@@ -69,6 +76,12 @@ export function encodeRequest(
   else pseudo(encoder, out, names.path, { bytes, start: methodEnd + 1, end: targetEnd });
   // Host has become :authority.
   encodeLines(encoder, out, bytes, hostEnd + LF_BYTES, end);
+}
+
+function connect(encoder: HpackEncoder, out: FrameWriter, protocol: string): void {
+  const named = Buffer.from(protocol, 'latin1');
+  pseudo(encoder, out, names.method, { bytes: CONNECT, start: 0, end: CONNECT.length });
+  pseudo(encoder, out, names.protocol, { bytes: named, start: 0, end: named.length });
 }
 
 /** Appends the fields of a trailer section, a line each. */

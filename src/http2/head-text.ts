@@ -50,6 +50,8 @@ export class HeadText implements FieldSink {
   count = 0;
   /** Response: the status. */
   status = 0;
+  /** Request: an extended CONNECT (RFC 8441), written as the upgrade that it is in HTTP/1.1. */
+  isTunnel = false;
   private kind: TextKind = 'request';
   private bytesMax = 0;
   private countMax = 0;
@@ -60,6 +62,7 @@ export class HeadText implements FieldSink {
   private readonly scheme = new Pseudo();
   private readonly authority = new Pseudo();
   private readonly path = new Pseudo();
+  private readonly protocol = new Pseudo();
   private readonly cookies = new HeadWriter(256);
 
   /** `bytesMax` bounds names and values as section 6.5.2 counts them, `countMax` their number. */
@@ -78,6 +81,8 @@ export class HeadText implements FieldSink {
     this.scheme.isSet = false;
     this.authority.isSet = false;
     this.path.isSet = false;
+    this.protocol.isSet = false;
+    this.isTunnel = false;
     this.writer.reset();
     this.cookies.reset();
   }
@@ -151,6 +156,8 @@ export class HeadText implements FieldSink {
         return this.authority.set(base, start, end);
       case Kind.path:
         return this.path.set(base, start, end);
+      case Kind.protocol:
+        return this.protocol.set(base, start, end) && isToken(base, start, end);
       default:
         return false;
     }
@@ -178,9 +185,11 @@ export class HeadText implements FieldSink {
       this.fault = 'pseudo-fields that do not make a request';
       return;
     }
-    const { method, path, authority } = this;
+    const { method, path, authority, protocol } = this;
     const target = path.isSet ? path : authority;
-    writer.copy(method.base, method.start, method.end);
+    this.isTunnel = protocol.isSet;
+    if (this.isTunnel) writer.text('GET');
+    else writer.copy(method.base, method.start, method.end);
     writer.text(' ');
     writer.copy(target.base, target.start, target.end);
     writer.text(' HTTP/1.1\r\n');
@@ -188,13 +197,21 @@ export class HeadText implements FieldSink {
     writer.text('host: ');
     writer.copy(authority.base, authority.start, authority.end);
     writer.text('\r\n');
+    if (!this.isTunnel) return;
+    writer.text('connection: upgrade\r\nupgrade: ');
+    writer.copy(protocol.base, protocol.start, protocol.end);
+    writer.text('\r\n');
   }
 
-  // Section 8.3.1, and of section 8.5 that CONNECT has an authority alone.
+  // Section 8.3.1, and of section 8.5 that CONNECT has an authority alone, but for RFC 8441's.
   private hasTarget(): boolean {
-    const { method, scheme, authority, path } = this;
+    const { method, scheme, authority, path, protocol } = this;
     if (!method.isSet) return false;
-    if (method.base.toString('latin1', method.start, method.end) === 'CONNECT') {
+    const isConnect = method.base.toString('latin1', method.start, method.end) === 'CONNECT';
+    // RFC 8441 section 4: CONNECT with :protocol has all that other requests have.
+    if (protocol.isSet) {
+      if (!isConnect || !authority.isSet || authority.length === 0) return false;
+    } else if (isConnect) {
       return authority.isSet && authority.length > 0 && !scheme.isSet && !path.isSet;
     }
     if (!scheme.isSet || !path.isSet || path.length === 0) return false;

@@ -15,6 +15,8 @@ export class PeerSettings {
   initialWindow = DEFAULT_WINDOW;
   /** Streams that we may have open there. */
   maxStreams = Number.POSITIVE_INFINITY;
+  /** A server takes extended CONNECTs (RFC 8441). */
+  takesTunnels = false;
 
   /** Takes the pairs in bytes[start,end); returns an error code, or 0. `isClient`: we are. */
   read(bytes: Buffer, start: number, end: number, isClient: boolean): number {
@@ -44,6 +46,11 @@ export class PeerSettings {
       case SettingId.maxFrameSize:
         // What we send fits the smallest.
         if (value < FRAME_BYTES_MAX || value > FRAME_BYTES_LIMIT) return ErrorCode.protocolError;
+        break;
+      case SettingId.enableConnectProtocol:
+        // RFC 8441 section 3: 0 or 1, and never 0 again.
+        if (value > 1 || (this.takesTunnels && value === 0)) return ErrorCode.protocolError;
+        this.takesTunnels = value === 1;
         break;
     }
     return ErrorCode.noError;

@@ -5,11 +5,12 @@
 import { Cost } from './flood-guard.ts';
 import { Found, FrameReader } from './frame-reader.ts';
 import type { FrameWriter } from './frame-writer.ts';
+import type { RequestBlock } from './head-block.ts';
 import type { PeerSettings } from './peer-settings.ts';
 import { ErrorCode, Flag, FrameType, MAX_31, PREFACE, SettingId } from './protocol.ts';
 import { Heads } from './session/heads.ts';
 import { Inflow } from './session/inflow.ts';
-import { Outflow, type RequestBlock } from './session/outflow.ts';
+import { Outflow } from './session/outflow.ts';
 import type { HeadBounds, SessionOptions, SessionOwner } from './session/session-owner.ts';
 import { StreamTable } from './session/stream-table.ts';
 import type { Stream, StreamUser } from './stream.ts';
@@ -35,7 +36,8 @@ export class Session {
   private readonly heads: Heads;
   private prefaceBytes: number;
   private isLeaving = false;
-  private hasSettings = false;
+  /** The peer's SETTINGS have come. */
+  hasSettings = false;
   /** Waits for the answer to our PING. */
   private onPong: (() => void) | null = null;
 
@@ -59,6 +61,8 @@ export class Session {
     if (!isServer) out.bytes(PREFACE, 0, PREFACE.length);
     out.settings([
       isServer ? [SettingId.maxConcurrentStreams, streams] : [SettingId.enablePush, 0],
+      // RFC 8441 section 3; of a client it says nothing.
+      ...(isServer ? [[SettingId.enableConnectProtocol, 1] as const] : []),
       [SettingId.initialWindowSize, streamWindow],
       [SettingId.maxHeaderListSize, this.heads.bounds.headBytes],
     ]);

@@ -84,6 +84,7 @@ const rows = {
     'The connection does not begin with a good PROXY protocol header, or one came from a network that is not trusted.',
   ),
   'unsupported-coding': client(501, 'Only the chunked transfer coding is supported.'),
+  'unsupported-protocol': client(501, 'By HTTP/2 no upgrade is served but the one to WebSocket.'),
   'bad-version': client(505, 'Only HTTP/1.0 and HTTP/1.1 are supported.'),
   'http2-error': client(400, 'The client broke a rule of HTTP/2.'),
   'http2-flood': client(0, 'The client sent more HTTP/2 frames than its requests need.'),
@@ -129,6 +130,10 @@ const rows = {
   'tls-refused': upstream(502, 'unsent', 'connect', 'The TLS handshake with the endpoint failed.'),
   'stream-refused': {
     ...upstream(503, 'unsent', 'connect', 'The endpoint did not take the HTTP/2 stream.'),
+    blamesEndpoint: false,
+  },
+  'no-tunnels': {
+    ...upstream(501, 'unsent', 'connect', 'The endpoint speaks HTTP/2 and takes no WebSockets.'),
     blamesEndpoint: false,
   },
   'session-refused': upstream(

@@ -303,7 +303,7 @@ describe('settings', () => {
 describe('a client', () => {
   const request = Buffer.from('GET /x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n');
   const ask = (end: End, log = new Log()) => {
-    const head = { bytes: request, end: request.length, scheme: 'http' as const };
+    const head = { bytes: request, end: request.length, scheme: 'http' as const, protocol: '' };
     return { log, stream: end.session.request(log, head, true) };
   };
   const openClient = () => {
@@ -519,7 +519,7 @@ function sendOurs(end: End, { path, fields, up }: Message, index: number): Log {
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join('');
   const bytes = Buffer.from(`POST ${path} HTTP/1.1\r\nHost: a\r\n${lines}\r\n`);
-  const head = { bytes, end: bytes.length, scheme: 'http' as const };
+  const head = { bytes, end: bytes.length, scheme: 'http' as const, protocol: '' };
   const stream = end.session.request(log, head, up === null)!;
   if (up !== null) end.session.sendLast(stream, Buffer.alloc(up, 'u'), 0, up, '');
   return log;

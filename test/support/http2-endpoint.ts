@@ -7,6 +7,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type Settings,
 } from 'node:http2';
 import { FramePeer, SETTINGS } from './http2.ts';
 import { type Endpoint, listenEndpoint } from './peer.ts';
@@ -26,7 +27,7 @@ export interface Http2Endpoint {
 
 export async function serveHttp2(
   handler: Handler,
-  settings: { maxConcurrentStreams?: number } = {},
+  settings: Settings = {},
 ): Promise<Http2Endpoint> {
   const server = createServer({ settings });
   servers.add(server);

@@ -1,7 +1,7 @@
 // What a session sends: heads at once, content as far as windows and socket allow. What has to wait
 // waits in its stream, and holds up no other (RFC 9113 section 5.2).
 import { assert } from '../../base/assert.ts';
-import { encodeRequest, encodeResponse, encodeTrailers } from '../head-block.ts';
+import { encodeRequest, encodeResponse, encodeTrailers, type RequestBlock } from '../head-block.ts';
 import { HpackEncoder } from '../hpack-encoder.ts';
 import { DEFAULT_WINDOW, ErrorCode, FRAME_BYTES_MAX, MAX_31 } from '../protocol.ts';
 import type { Stream, StreamUser } from '../stream.ts';
@@ -10,13 +10,6 @@ import type { StreamTable } from './stream-table.ts';
 /** Output from which on it is sent at once. */
 const FULL_BYTES = 32 * 1024;
 const NOTHING = Buffer.alloc(0);
-
-/** A request head in the form of HTTP/1.1: bytes[0,end). */
-export interface RequestBlock {
-  readonly bytes: Buffer;
-  readonly end: number;
-  readonly scheme: 'http' | 'https';
-}
 
 export class Outflow {
   /** The socket does not take more for now. */
@@ -36,7 +29,7 @@ export class Outflow {
     const stream = table.add(table.nextId, user);
     table.nextId += 2;
     const block = out.beginBlock();
-    encodeRequest(this.encoder, out, head.bytes, head.end, head.scheme);
+    encodeRequest(this.encoder, out, head);
     out.endBlock(block, stream.id, isLast);
     stream.isLocalDone = isLast;
     this.wrote();

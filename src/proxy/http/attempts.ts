@@ -23,7 +23,6 @@ const FRESH_MS = 1000;
 export interface AttemptsOwner extends EndpointEvents, AlarmOwner, Tried {
   /** The request may be sent more than once. */
   readonly isRepeatable: boolean;
-  readonly isUpgrade: boolean;
   /** Before an attempt ends: what it moved is counted on its endpoint. */
   countBytes(attempt: EndpointSide): void;
 }
@@ -102,8 +101,8 @@ export class Attempts {
   /** The request is with the endpoint: after a while, where the service asks for it, another is tried. */
   awaitHedge(): void {
     const { copy } = this;
-    const { isRepeatable, isUpgrade, live } = this.owner;
-    const isSafe = isRepeatable && copy.isDone && copy.isWhole && !isUpgrade;
+    const { isRepeatable, upgrade, live } = this.owner;
+    const isSafe = isRepeatable && copy.isDone && copy.isWhole && upgrade === '';
     const afterMs = isSafe ? live.hedgeAfterMs : Number.POSITIVE_INFINITY;
     if (afterMs === Number.POSITIVE_INFINITY || this.hasSpare) return;
     this.hedgeDue ??= new Alarm(this.owner, this.wheel);

@@ -9,10 +9,10 @@ import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
-import type { UpstreamConnection } from '../upstream-connection.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { BodySource } from './body-source.ts';
 import type { RequestCopy } from './request-copy.ts';
+import type { TunnelUpstream } from './tunnel.ts';
 
 /** Interim responses (1xx) that one request may get: they cost work, and end nothing. */
 export const INTERIM_MAX = 32;
@@ -23,6 +23,8 @@ export interface Tried {
   /** The policy that the request began with. */
   readonly service: Service;
   readonly method: string;
+  /** The upgrade that it asks for and that is passed on; ''. */
+  readonly upgrade: string;
   /** The client's connection, for what the endpoint is told of it. */
   readonly clientWire: Wire;
 }
@@ -59,8 +61,10 @@ export interface EndpointSide {
   /** Ends the try, whatever it is in; `isReset`: the endpoint sees that it got no complete message. */
   drop(isReset?: boolean): void;
 
-  /** For the tunnel: the connection that has switched protocols. */
-  readonly connection: UpstreamConnection | null;
+  /** A connection, or a stream of one, is its own. */
+  readonly isHolding: boolean;
+  /** For the tunnel: its end on this side, once onSwitch was told. */
+  tunnelEnd(): TunnelUpstream;
 }
 
 /** What the endpoint's side tells its exchange, and of which attempt. */
@@ -79,7 +83,7 @@ export interface EndpointEvents {
     piece: BodyPiece,
   ): void;
   onBody(attempt: EndpointSide, source: BodySource, piece: BodyPiece): void;
-  /** 101: what follows in base[start,end) belongs to the tunnel. */
+  /** The endpoint has opened a tunnel: `head` is a 101; base[start,end) are the tunnel's first bytes. */
   onSwitch(attempt: EndpointSide, head: Head, base: Buffer, start: number, end: number): void;
   /** The try has failed. */
   onFailed(attempt: EndpointSide, why: Reason, detail: string): void;

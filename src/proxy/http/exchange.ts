@@ -60,13 +60,15 @@ export interface Request {
   readonly policy: HeaderPolicy;
   /** What it goes by in heads and logs; '' where that is off. */
   readonly requestId: string;
-  /** It asks for an upgrade that is passed on. */
-  readonly isUpgrade: boolean;
+  /** The upgrade that it asks for and that is passed on; ''. */
+  readonly upgrade: string;
   /** It has a body, of `announced` bytes where that is known (0: it is not). */
   readonly hasBody: boolean;
   readonly announced: number;
   /** The time that the client gives it, ms; 0: as much as the service does. */
   readonly withinMs: number;
+  /** A WebSocket of HTTP/2: the key that its client has none of; '' otherwise. */
+  readonly websocketKey: string;
 }
 
 type Roles = ClientEvents & AttemptsOwner & PlacementOwner & TunnelOwner & Accountable;
@@ -86,7 +88,7 @@ export class Exchange implements Roles {
   private readonly copy = new RequestCopy();
   private readonly account = new Account();
   isRepeatable = false;
-  isUpgrade = false;
+  upgrade = '';
   /** Body of the request: bytes that have come, and what was announced; 0 where it was not. */
   private requestBytes = 0;
   private announced = 0;
@@ -113,7 +115,7 @@ export class Exchange implements Roles {
   /** The head is complete: takes everything that is needed of it, for its bytes won't stay. */
   begin(head: Head, request: Request): void {
     assert(this.state === 'free', 'an exchange serves one request at a time');
-    const { live, client, policy, route, isUpgrade, requestId } = request;
+    const { live, client, policy, route, upgrade, requestId, websocketKey } = request;
     const { service } = live;
     const { context } = this.plane;
     this.state = 'placing';
@@ -122,7 +124,7 @@ export class Exchange implements Roles {
     this.method = head.method;
     this.requestId = requestId;
     this.isRepeatable = isIdempotent(head.method);
-    this.isUpgrade = isUpgrade;
+    this.upgrade = upgrade;
     this.requestBytes = 0;
     this.announced = request.announced;
     this.answerUs = 0;
@@ -142,14 +144,26 @@ export class Exchange implements Roles {
     copy.reset();
     const { host } = service.upstream;
     const upstreamHost = typeof host === 'string' ? '' : host.name;
-    const options = { head, client, policy, route, upstreamHost, isUpgrade, requestId };
-    writeRequestHead(copy.writer, options);
+    writeRequestHead(copy.writer, {
+      head,
+      client,
+      policy,
+      route,
+      upstreamHost,
+      isUpgrade: upgrade !== '',
+      requestId,
+      websocketKey,
+    });
     copy.headWritten(head.isChunked, !request.hasBody);
   }
 
   /** How long the client may keep us waiting for the next piece of its body, ms; 0: for ever. */
   get bodyIdleMs(): number {
     return this.service.timeouts.idleBodyMs;
+  }
+
+  private get isUpgrade(): boolean {
+    return this.upgrade !== '';
   }
 
   get isFree(): boolean {
@@ -461,7 +475,7 @@ export class Exchange implements Roles {
     this.state = 'tunnel';
     this.endLimits();
     const { idleTunnelMs: idleMs } = this.service.timeouts;
-    const upstream = attempt.connection!;
+    const upstream = attempt.tunnelEnd();
     const tunnel = new Tunnel(this, { client: client.tunnelClient, upstream, idleMs });
     this.tunnel = tunnel;
     client.beginTunnel(tunnel);
@@ -574,7 +588,7 @@ export class Exchange implements Roles {
     this.account.close(this, why, detail, context);
     this.copy.letGo();
     this.plane.leave(this);
-    assert(this.attempt.connection === null, 'what has ended holds no connection');
+    assert(!this.attempt.isHolding, 'what has ended holds no connection');
   }
 
   get bodyIn(): number {

@@ -58,6 +58,8 @@ export interface RequestHeadOptions {
   readonly isUpgrade: boolean;
   /** What it goes by; '' leaves it to a trusted proxy's. */
   readonly requestId: string;
+  /** In place of the client's own; ''. */
+  readonly websocketKey: string;
 }
 
 /** Writes the whole head, empty line included. */
@@ -65,6 +67,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
   const { head, client, policy, route } = options;
   const renamed = policy.request.takeFrom(head);
   const maxForwards = takeMaxForwards(head);
+  if (options.websocketKey !== '') head.dropNamed('sec-websocket-key');
   out.reset();
   out.text(head.method);
   out.text(' ');
@@ -80,6 +83,7 @@ export function writeRequestHead(out: HeadWriter, options: RequestHeadOptions): 
     out.text('Connection: upgrade\r\nUpgrade: ');
     out.copy(head.bytes, head.upgradeStart, head.upgradeEnd);
     out.text('\r\n');
+    if (options.websocketKey !== '') out.text(`Sec-WebSocket-Key: ${options.websocketKey}\r\n`);
   } else if (head.has(HeadFlag.teTrailers)) {
     out.text('Connection: te\r\nTE: trailers\r\n');
   }

@@ -1,17 +1,37 @@
-// An upgraded connection (101): bytes pass both ways as they are, each direction ends on its own.
-// A side that does not end in order ends the other with RST, so that nothing looks complete.
-// The attempt still owns the upstream connection, and counts; ClientConnection owns the client's.
-import type { Wire } from '../network.ts';
-import type { UpstreamConnection, UpstreamUser } from '../upstream-connection.ts';
+// A tunnel between a client and an endpoint, after a 101 or an extended CONNECT: bytes pass both ways as
+// they are, each direction ends on its own. A side that does not end in order ends the other so that
+// nothing looks complete: with RST, or RST_STREAM. What an end is, the wire of a connection or a stream
+// of a shared one, is known to its owner alone: the client's side, and the attempt, which counts.
+import type { UpstreamUser } from '../upstream-connection.ts';
+import type { BodySource } from './body-source.ts';
 
-/** The end of a tunnel on the client's side. */
-export interface TunnelClient {
-  readonly wire: Wire;
-  /** The client will send no more. */
-  readonly hasEnded: boolean;
+/** One end of a tunnel. */
+export interface TunnelEnd {
+  /** What its bytes are read from. */
+  readonly source: BodySource;
+  /** Everything that was sent to it has left. */
+  readonly isFlushed: boolean;
+  /** Sends base[start,end), which `from` has handed over; false: it is not all taken yet. */
+  send(from: BodySource, base: Buffer, start: number, end: number): boolean;
+  /** Nothing more is sent to it. */
+  end(): void;
+  /** Its bytes have nowhere to go: it is not read until `release`. */
   hold(): void;
   release(): void;
+}
+
+/** The end of a tunnel on the client's side. */
+export interface TunnelClient extends TunnelEnd {
+  /** The client will send no more. */
+  readonly hasEnded: boolean;
   onBug(error: unknown): void;
+}
+
+/** The end of a tunnel on the endpoint's side. */
+export interface TunnelUpstream extends TunnelEnd {
+  /** From now on the tunnel is told what happens there, and after `ms` (0: never) that nothing has. */
+  attach(user: UpstreamUser): void;
+  setTimer(ms: number): void;
 }
 
 export interface TunnelOwner {
@@ -23,7 +43,7 @@ export interface TunnelOwner {
 
 export interface TunnelEnds {
   readonly client: TunnelClient;
-  readonly upstream: UpstreamConnection;
+  readonly upstream: TunnelUpstream;
   /** Without a byte either way for so long, ms, it ends; 0: never. */
   readonly idleMs: number;
 }
@@ -33,17 +53,17 @@ export class Tunnel implements UpstreamUser {
   bytesOut = 0;
   private readonly owner: TunnelOwner;
   private readonly client: TunnelClient;
-  private readonly upstream: UpstreamConnection;
+  private readonly upstream: TunnelUpstream;
   private readonly idleMs: number;
   private hasUpstreamEnded = false;
 
-  /** Becomes the user of the upstream connection. */
+  /** Becomes the user of the endpoint's end. */
   constructor(owner: TunnelOwner, { client, upstream, idleMs }: TunnelEnds) {
     this.owner = owner;
     this.client = client;
     this.upstream = upstream;
     this.idleMs = idleMs;
-    upstream.user = this;
+    upstream.attach(this);
     upstream.setTimer(idleMs);
   }
 
@@ -53,17 +73,16 @@ export class Tunnel implements UpstreamUser {
     this.bytesIn += end - start;
     this.owner.onTunnelBytes(end - start, 0);
     this.upstream.setTimer(this.idleMs);
-    const isTaken = this.client.wire.forwardTo(this.upstream.wire, base, start, end);
-    if (!isTaken) this.client.hold();
+    if (!this.upstream.send(this.client.source, base, start, end)) this.client.hold();
   }
 
   onClientEnd(): void {
-    this.upstream.wire.end();
+    this.upstream.end();
     this.closeWhenFlushed();
   }
 
   onClientDrain(): void {
-    this.upstream.wire.resume();
+    this.upstream.release();
   }
 
   // The endpoint's side
@@ -74,13 +93,12 @@ export class Tunnel implements UpstreamUser {
     this.bytesOut += end - start;
     this.owner.onTunnelBytes(0, end - start);
     this.upstream.setTimer(this.idleMs);
-    const { wire } = this.upstream;
-    if (!wire.forwardTo(this.client.wire, base, start, end)) wire.pause();
+    if (!this.client.send(this.upstream.source, base, start, end)) this.upstream.hold();
   }
 
   onUpstreamEnd(): void {
     this.hasUpstreamEnded = true;
-    this.client.wire.end();
+    this.client.end();
     this.closeWhenFlushed();
   }
 
@@ -104,6 +122,6 @@ export class Tunnel implements UpstreamUser {
   /** Both have ended; what the client sent last may still be on its way to the endpoint. */
   private closeWhenFlushed(): void {
     const haveEnded = this.hasUpstreamEnded && this.client.hasEnded;
-    if (haveEnded && this.upstream.wire.isFlushed) this.owner.onTunnelDone(true);
+    if (haveEnded && this.upstream.isFlushed) this.owner.onTunnelDone(true);
   }
 }

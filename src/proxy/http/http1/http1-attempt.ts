@@ -27,6 +27,7 @@ import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
 import { BodyReader } from './body-reader.ts';
+import { UpstreamEnd } from './tunnel-ends.ts';
 
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const STALE = reason('stale-connection');
@@ -73,8 +74,12 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     return this.hold.endpoint;
   }
 
-  get connection(): UpstreamConnection | null {
-    return this.upstream;
+  get isHolding(): boolean {
+    return this.upstream !== null;
+  }
+
+  tunnelEnd(): UpstreamEnd {
+    return new UpstreamEnd(this.upstream!);
   }
 
   get isRelaying(): boolean {

@@ -24,6 +24,7 @@ import { acceptedProtocol, writeSwitch } from '../upgrade.ts';
 import { BodyFramer } from './body-framer.ts';
 import { BodyReader } from './body-reader.ts';
 import type { ClientConnection } from './client-connection.ts';
+import { ClientEnd } from './tunnel-ends.ts';
 
 /** Bytes of a body that are cheaper to copy behind the head than to send from where they are. */
 const COPIED_MAX = 4096;
@@ -83,10 +84,11 @@ export class Http1Request implements ClientSide {
       client,
       policy: this.policy,
       requestId: this.requestId,
-      isUpgrade: this.upgrade !== '',
+      upgrade: this.upgrade,
       hasBody: !this.request.isLast,
       announced: Math.max(0, head.contentLength),
       withinMs: 0,
+      websocketKey: '',
     });
   }
 
@@ -152,8 +154,8 @@ export class Http1Request implements ClientSide {
     return this.connection!.isHeld;
   }
 
-  get tunnelClient(): ClientConnection {
-    return this.connection!;
+  get tunnelClient(): ClientEnd {
+    return new ClientEnd(this.connection!);
   }
 
   hold(): void {

@@ -5,7 +5,7 @@
 //   open -> lingering -> closed                                 idle, or a broken rule
 //   any -> closed                                               gone, or cut
 import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
-import type { Head } from '../../../http1/head.ts';
+import { type Head, HeadFlag } from '../../../http1/head.ts';
 import { HeadState } from '../../../http1/head-parser.ts';
 import type { HeadText } from '../../../http2/head-text.ts';
 import { ErrorCode, errorName } from '../../../http2/protocol.ts';
@@ -27,6 +27,7 @@ import { judge } from '../judgement.ts';
 import type { HttpPlane } from '../plane.ts';
 import { hostOf, pathOf } from '../target.ts';
 import { recordRefusal } from '../unserved.ts';
+import { WEBSOCKET } from '../websocket.ts';
 import type { Http2Request } from './http2-request.ts';
 import { Link, type LinkOwner } from './link.ts';
 import { type RepliesOwner, StreamReplies, type StreamReplyOptions } from './stream-replies.ts';
@@ -46,6 +47,7 @@ const HEADER_TIMEOUT = reason('client-header-timeout');
 const HEADER_TOO_LARGE = reason('header-too-large');
 const HTTP2_ERROR = reason('http2-error');
 const HTTP2_FLOOD = reason('http2-flood');
+const UNSUPPORTED_PROTOCOL = reason('unsupported-protocol');
 const BUG = reason('bug');
 
 type Roles = WireHandler &
@@ -228,7 +230,7 @@ export class Http2ClientConnection implements Roles {
     const parser = plane.takeParser(listener.headLimits);
     const { writer } = text;
     parser.feed(writer.view(), 0, writer.length);
-    if (parser.state === HeadState.done) this.start(stream, parser.head, isLast);
+    if (parser.state === HeadState.done) this.start(stream, parser.head, isLast, text.isTunnel);
     else {
       const fault = parser.fault === '' ? 'header-too-large' : parser.fault;
       this.replies.refuse(
@@ -247,9 +249,10 @@ export class Http2ClientConnection implements Roles {
     if (keepAliveRequests > 0 && this.requests >= keepAliveRequests) this.session.sayGoaway();
   }
 
-  private start(stream: Stream, head: Head, isLast: boolean): void {
+  private start(stream: Stream, head: Head, isLast: boolean, isTunnel: boolean): void {
     const { router } = this.listener;
     head.majorVersion = 2;
+    if (isTunnel && !this.mayTunnel(stream, head)) return;
     if (isLast && head.contentLength > 0) {
       return this.replies.refuse(
         stream,
@@ -258,15 +261,24 @@ export class Http2ClientConnection implements Roles {
         'content is announced and none follows',
       );
     }
-    head.isChunked = !isLast && head.contentLength < 0;
-    stream.expected = isLast ? -1 : head.contentLength;
+    head.isChunked = !isLast && head.contentLength < 0 && !isTunnel;
+    stream.expected = isLast || isTunnel ? -1 : head.contentLength;
     const route = router === null ? null : router.match(hostOf(head), pathOf(head));
     const live = this.serviceFor(stream, head, route);
     if (live === null) return;
     const request = this.plane.takeHttp2Request();
-    request.begin(this, stream, { head, live, route });
+    request.begin(this, stream, { head, live, route, upgrade: isTunnel ? WEBSOCKET : '' });
     if (request.isUndispatched && this.isFeeding) this.fresh.push(stream);
     else request.dispatch();
+  }
+
+  /** Whether an extended CONNECT is one that is served: to WebSocket, without content. */
+  private mayTunnel(stream: Stream, head: Head): boolean {
+    const isOne = head.text(head.upgradeStart, head.upgradeEnd).toLowerCase() === WEBSOCKET;
+    if (!isOne) this.replies.refuse(stream, UNSUPPORTED_PROTOCOL, head);
+    else if (head.has(HeadFlag.upgrade)) return true;
+    else this.replies.refuse(stream, HTTP2_ERROR, head, 'CONNECT with a length of content');
+    return false;
   }
 
   /** The service that answers for this head; null when the request was answered here. */

@@ -48,6 +48,8 @@ export class Http2EndpointConnection implements Roles {
   private state: State = 'connecting';
   /** Attempts that wait for it to open. */
   private waiters: Http2Attempt[] = [];
+  /** Attempts that wait for the endpoint to say whether it takes tunnels. */
+  private tunnelWaiters: Http2Attempt[] = [];
   private resuming: Stream[] = [];
   private limits: Limits;
   private heardMs: number;
@@ -86,7 +88,7 @@ export class Http2EndpointConnection implements Roles {
   /** Whether one more attempt may use it, now or when it is open. */
   get hasRoom(): boolean {
     const { session } = this;
-    if (this.state === 'connecting') return this.waiters.length < BOUNDS.http2EndpointStreams.max;
+    if (this.state === 'connecting') return this.waiting < BOUNDS.http2EndpointStreams.max;
     if (this.state !== 'open' || this.isSilent || !session.mayOpen) return false;
     if (session.streams.size >= BOUNDS.http2EndpointStreams.max) return false;
     const { upstreamAgeMs } = this.limits;
@@ -98,12 +100,24 @@ export class Http2EndpointConnection implements Roles {
     this.waiters.push(attempt);
   }
 
+  /** Tells the attempt, in a later turn, whether the endpoint takes tunnels (RFC 8441 section 3). */
+  awaitTunnel(attempt: Http2Attempt): void {
+    this.tunnelWaiters.push(attempt);
+    this.link.due();
+  }
+
   /** The attempt waits no more: a connection that nobody wants is not made. */
   forget(attempt: Http2Attempt): void {
-    const at = this.waiters.indexOf(attempt);
-    if (at < 0) return;
-    this.waiters.splice(at, 1);
-    if (this.state === 'connecting' && this.waiters.length === 0) this.close();
+    const isLeft = remove(this.waiters, attempt) || remove(this.tunnelWaiters, attempt);
+    if (isLeft && this.state === 'connecting' && this.waiting === 0) this.close();
+  }
+
+  private nextWaiter(): Http2Attempt | undefined {
+    return this.waiters.shift() ?? this.tunnelWaiters.shift();
+  }
+
+  private get waiting(): number {
+    return this.waiters.length + this.tunnelWaiters.length;
   }
 
   onConnect(): void {
@@ -122,6 +136,7 @@ export class Http2EndpointConnection implements Roles {
     this.heardMs = this.plane.context.wheel.nowMs;
     this.isSilent = false;
     this.session.feed(base, start, end, TAILROOM);
+    if (this.tunnelWaiters.length > 0) this.link.due();
     this.settle();
   }
 
@@ -138,8 +153,16 @@ export class Http2EndpointConnection implements Roles {
       this.resuming = [];
       for (const stream of resuming) session.resume(stream);
     }
+    if (this.tunnelWaiters.length > 0 && session.hasSettings) this.answerTunnels();
     this.settle();
     this.link.flush(session);
+  }
+
+  private answerTunnels(): void {
+    const { session, tunnelWaiters: waiters } = this;
+    for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) {
+      next.onTunnelAsked(session.peer.takesTunnels, this.state === 'open' && session.mayOpen);
+    }
   }
 
   onOutput(): void {
@@ -246,8 +269,9 @@ export class Http2EndpointConnection implements Roles {
     this.plane.context.wheel.remove(this.timer);
     this.pool.remove(this);
     const code = error?.code ?? '';
-    for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
-      next.onConnectFailed(code, isStarved(code));
+    const starved = isStarved(code);
+    for (let next = this.nextWaiter(); next !== undefined; next = this.nextWaiter()) {
+      next.onConnectFailed(code, starved);
     }
     this.session.over(ErrorCode.cancel);
   }
@@ -261,4 +285,11 @@ export class Http2EndpointConnection implements Roles {
     );
     this.close();
   }
+}
+
+/** Takes one out of a list; false where it is not in it. */
+function remove(list: Http2Attempt[], one: Http2Attempt): boolean {
+  const at = list.indexOf(one);
+  if (at >= 0) list.splice(at, 1);
+  return at >= 0;
 }

@@ -1,5 +1,6 @@
 // One try of a request on a stream of a shared HTTP/2 connection to an endpoint.
 //   idle -> connecting -> awaiting -> relaying -> idle
+//                                '-> tunnel -> idle
 // The stream is the attempt's own; the connection is its pool's.
 import { assert } from '../../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
@@ -15,6 +16,7 @@ import { connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
+import type { UpstreamUser } from '../../upstream-connection.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
 import {
@@ -25,9 +27,12 @@ import {
 } from '../endpoint-side.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
+import { asksWebSocket } from '../upgrade.ts';
+import { switchingHead, WEBSOCKET, withoutKey } from '../websocket.ts';
 import type { Http2EndpointConnection } from './endpoint-connection.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { StreamPiece } from './stream-piece.ts';
+import { LastBytes, StreamUpstreamEnd } from './tunnel-ends.ts';
 
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const STALE = reason('stale-connection');
@@ -38,14 +43,19 @@ const BAD_RESPONSE = reason('bad-response');
 const BAD_RESPONSE_BODY = reason('bad-response-body');
 const RESPONSE_HEAD_TOO_LARGE = reason('response-head-too-large');
 const RESPONSE_CUT = reason('response-cut');
+const NO_TUNNELS = reason('no-tunnels');
 
-type State = 'idle' | 'connecting' | 'awaiting' | 'relaying';
+/** How long an endpoint may take to take the last bytes of a tunnel. */
+const FLUSH_MS = 5000;
+const NOTHING = Buffer.alloc(0);
+/** What a tunnel is told of a stream that was reset. */
+const CUT: NodeJS.ErrnoException = Object.assign(new Error('RST_STREAM'), { code: 'ECONNRESET' });
+
+type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 
 export class Http2Attempt implements EndpointSide, StreamUser, BodySource, TimerOwner {
   sentMs = 0;
   hasAnswered = false;
-  /** It never switches protocols. */
-  readonly connection = null;
   private state: State = 'idle';
   private readonly owner: EndpointEvents & Tried;
   private readonly plane: HttpPlane;
@@ -58,6 +68,10 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   private isOnKept = false;
   private isPaused = false;
   private interims = 0;
+  /** The request asks for a WebSocket, with this key. */
+  private isTunnel = false;
+  private key = '';
+  private tunnel: UpstreamUser | null = null;
 
   constructor(owner: EndpointEvents & Tried, plane: HttpPlane) {
     this.owner = owner;
@@ -67,6 +81,10 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
 
   get endpoint(): LiveEndpoint | null {
     return this.hold.endpoint;
+  }
+
+  get isHolding(): boolean {
+    return this.shared !== null;
   }
 
   get isRelaying(): boolean {
@@ -81,11 +99,14 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.hasAnswered = false;
     this.isPaused = false;
     this.interims = 0;
+    this.tunnel = null;
+    const { upgrade } = this.owner;
+    this.isTunnel = upgrade !== '' && asksWebSocket(upgrade);
     if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
     const pool = Http2Pool.of(endpoint, plane);
     const kept = pool.take(idleSinceMs);
-    if (kept?.isOpen) {
+    if (kept?.isOpen && !this.isTunnel) {
       this.shared = kept;
       this.isOnKept = kept.isReused && idleSinceMs >= 0;
       this.owner.onReady(this);
@@ -96,7 +117,8 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     }
     this.shared = kept ?? pool.open(service.limits);
     this.isOnKept = false;
-    this.shared.await(this);
+    if (this.isTunnel) this.shared.awaitTunnel(this);
+    else this.shared.await(this);
     this.setTimer(service.timeouts.connectMs);
     return true;
   }
@@ -106,6 +128,13 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.setTimer(0);
     if (mayOpen) this.owner.onReady(this);
     else this.fail(STREAM_REFUSED, '');
+  }
+
+  /** The connection's peer has said whether it `takesTunnels`. */
+  onTunnelAsked(takesTunnels: boolean, mayOpen: boolean): void {
+    this.setTimer(0);
+    if (!takesTunnels) this.fail(NO_TUNNELS, '');
+    else this.onConnected(mayOpen);
   }
 
   onConnectFailed(code: string, isStarved: boolean): void {
@@ -122,10 +151,12 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     const named = host === '' ? null : copy.headFor(host);
     this.state = 'awaiting';
     this.sentMs = nowMs;
+    if (this.isTunnel) return this.sendConnect(named ?? copy.head);
     const isAll = copy.isDone && isEmpty && trailers === '';
     const request = {
       bytes: named ?? view,
       end: named?.length ?? headLength,
+      protocol: '',
       scheme: tls === null ? ('http' as const) : ('https' as const),
     };
     const stream = session.request(this, request, isAll);
@@ -134,6 +165,36 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     if (isAll) return true;
     if (copy.isDone) return session.sendLast(stream, view, headLength, view.length, trailers);
     return isEmpty || session.send(stream, view, headLength, view.length);
+  }
+
+  /** RFC 8441 section 4. */
+  private sendConnect(head: Buffer): boolean {
+    const { tls } = this.hold.endpoint!;
+    const { bytes, key } = withoutKey(head);
+    const scheme = tls === null ? ('http' as const) : ('https' as const);
+    const request = { bytes, end: bytes.length, scheme, protocol: WEBSOCKET };
+    this.key = key;
+    this.stream = this.shared!.session.request(this, request, false);
+    assert(this.stream !== null, 'a stream is opened where one may be');
+    return true;
+  }
+
+  tunnelEnd(): StreamUpstreamEnd {
+    return new StreamUpstreamEnd(this.asEnd, this.shared!.session, this.stream!);
+  }
+
+  /** What the tunnel asks of its stream; made for each tunnel. */
+  private get asEnd() {
+    return {
+      forwardTo: this.forwardTo.bind(this),
+      pause: () => this.pause(),
+      hold: () => this.pause(),
+      release: () => this.resume(),
+      setTimer: (ms: number) => this.setTimer(ms),
+      attach: (user: UpstreamUser) => {
+        this.tunnel = user;
+      },
+    };
   }
 
   sendBody(_source: BodySource, { base, from, to, isLast, trailers }: BodyPiece): boolean {
@@ -179,17 +240,20 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   }
 
   /** A stream that has not ended is reset, whatever `drop` is for: that says it is not complete. */
-  drop(): void {
-    const { shared, stream } = this;
+  drop(isReset = false): void {
+    const { shared, state, stream } = this;
     this.state = 'idle';
     this.shared = null;
     this.stream = null;
+    this.tunnel = null;
     this.setTimer(0);
     if (stream !== null) {
       stream.user = null;
       // One that has ended well is about to be closed: the end is told first.
       if (stream.isRemoteDone && stream.isLocalDone) shared!.session.leave(stream);
-      else shared!.session.reset(stream, ErrorCode.cancel);
+      else if (state === 'tunnel' && stream.isWaiting && !isReset) {
+        new LastBytes(shared!.session, stream, this.plane.context.wheel, FLUSH_MS);
+      } else shared!.session.reset(stream, ErrorCode.cancel);
     } else shared?.forget(this);
     this.hold.leave();
   }
@@ -202,12 +266,31 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
       this.owner.onAnswering(this);
       if (this.stream !== stream) return;
     }
+    if (this.isTunnel && text.status >= 200 && text.status < 300) {
+      this.switchTo(text, isLast);
+      return;
+    }
     const { plane } = this;
     const parser = plane.takeResponseParser();
     parser.feed(text.writer.view(), 0, text.writer.length);
     if (parser.state !== HeadState.done) this.fail(BAD_RESPONSE, parser.fault);
     else if (parser.head.status < 200) this.takeInterim(parser.head);
     else this.respond(stream, parser.head, isLast);
+    plane.giveResponseParser(parser);
+  }
+
+  /** The tunnel is open: a 101 is what that is in HTTP/1.1. */
+  private switchTo(text: HeadText, isLast: boolean): void {
+    const { plane } = this;
+    const parser = plane.takeResponseParser();
+    const bytes = switchingHead(text.writer.view(), this.key);
+    parser.feed(bytes, 0, bytes.length);
+    if (parser.state !== HeadState.done) this.fail(BAD_RESPONSE, parser.fault);
+    else {
+      this.state = 'tunnel';
+      this.owner.onSwitch(this, parser.head, NOTHING, 0, 0);
+      if (isLast) this.tunnel?.onUpstreamEnd();
+    }
     plane.giveResponseParser(parser);
   }
 
@@ -234,28 +317,36 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   }
 
   onData(_stream: Stream, content: Content, isLast: boolean): void {
-    this.owner.onBody(this, this, this.piece.set(content, isLast));
+    if (this.tunnel !== null) {
+      this.tunnel.onUpstreamBytes(content.base, content.from, content.to);
+      if (isLast) this.tunnel?.onUpstreamEnd();
+    } else this.owner.onBody(this, this, this.piece.set(content, isLast));
   }
 
   onEnd(_stream: Stream, trailers: string): void {
-    this.owner.onBody(this, this, this.piece.end(trailers));
+    if (this.tunnel !== null) this.tunnel.onUpstreamEnd();
+    else this.owner.onBody(this, this, this.piece.end(trailers));
   }
 
   onDrain(): void {
-    this.owner.onEndpointDrain(this);
+    if (this.tunnel !== null) this.tunnel.onUpstreamDrain();
+    else this.owner.onEndpointDrain(this);
   }
 
   onReset(_stream: Stream, code: number, isUnprocessed: boolean): void {
     this.stream = null;
     const detail = errorName(code);
-    if (this.state === 'relaying') this.fail(RESPONSE_CUT, detail);
+    if (this.tunnel !== null) {
+      this.tunnel.onUpstreamClose(code === ErrorCode.noError ? null : CUT);
+    } else if (this.state === 'relaying') this.fail(RESPONSE_CUT, detail);
     else if (isUnprocessed) this.fail(STREAM_REFUSED, detail);
     else this.fail(this.isOnKept && !this.hasAnswered ? STALE : RESET, detail);
   }
 
   onFault(_stream: Stream, why: string): void {
     this.stream = null;
-    if (this.state === 'relaying') this.fail(BAD_RESPONSE_BODY, why);
+    if (this.tunnel !== null) this.tunnel.onUpstreamClose(CUT);
+    else if (this.state === 'relaying') this.fail(BAD_RESPONSE_BODY, why);
     else this.fail(why === 'header-too-large' ? RESPONSE_HEAD_TOO_LARGE : BAD_RESPONSE, why);
   }
 
@@ -263,6 +354,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     if (this.state === 'connecting') this.fail(CONNECT_TIMEOUT, '');
     else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
     else if (this.state === 'relaying') this.owner.onStalled(this);
+    else if (this.state === 'tunnel') this.tunnel?.onUpstreamTimer();
   }
 
   onBug(error: unknown): void {

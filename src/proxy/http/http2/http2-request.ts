@@ -21,12 +21,24 @@ import { HeaderPolicy } from '../header-policy.ts';
 import type { HttpPlane } from '../plane.ts';
 import { requestIdOf } from '../request-id.ts';
 import { writeResponseHead } from '../response-head.ts';
-import type { TunnelClient } from '../tunnel.ts';
+import type { Tunnel } from '../tunnel.ts';
+import { writeOpened } from '../upgrade.ts';
+import { makeKey } from '../websocket.ts';
 import type { Http2ClientConnection } from './client-connection.ts';
 import { StreamPiece } from './stream-piece.ts';
+import { StreamClientEnd } from './tunnel-ends.ts';
 
 const BODY_TIMEOUT = reason('client-body-timeout');
 const HTTP2_ERROR = reason('http2-error');
+
+/** What a stream asks for. */
+export interface StreamRequest {
+  readonly head: Head;
+  readonly live: LiveService;
+  readonly route: Route | null;
+  /** What an extended CONNECT asks for; '' for other requests. */
+  readonly upgrade: string;
+}
 
 export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOwner {
   readonly exchange: Exchange;
@@ -47,6 +59,12 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
   private requestId = '';
   private isGrpc = false;
   private isHead = false;
+  /** The upgrade that an extended CONNECT asks for (RFC 8441); '' for other requests. */
+  private upgrade = '';
+  private websocketKey = '';
+  private tunnel: Tunnel | null = null;
+  /** For the tunnel: the client will send no more. */
+  hasEnded = false;
 
   constructor(plane: HttpPlane) {
     this.plane = plane;
@@ -54,13 +72,9 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
   }
 
   /** A request's head is complete: takes what is needed of it, for its bytes won't stay. */
-  begin(
-    connection: Http2ClientConnection,
-    stream: Stream,
-    request: { readonly head: Head; readonly live: LiveService; readonly route: Route | null },
-  ): void {
+  begin(connection: Http2ClientConnection, stream: Stream, request: StreamRequest): void {
     assert(this.connection === null, 'a request belongs to one stream at a time');
-    const { head, live, route } = request;
+    const { head, live, route, upgrade } = request;
     this.connection = connection;
     this.stream = stream;
     stream.user = this;
@@ -75,7 +89,14 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     this.isHeld = false;
     this.isGrpc = isGrpc(head);
     this.isHead = head.method === 'HEAD';
-    this.isUndispatched = !stream.isRemoteDone;
+    this.upgrade = upgrade;
+    this.hasEnded = stream.isRemoteDone;
+    this.tunnel = null;
+    const hasBody = upgrade === '' && !stream.isRemoteDone;
+    this.isUndispatched = hasBody;
+    // What comes before the tunnel is open belongs to it, and waits.
+    if (upgrade !== '') connection.session.pause(stream);
+    this.websocketKey = upgrade === '' ? '' : makeKey(this.plane.context.random);
     const client = connection.factsFor(policy);
     this.requestId =
       policy.requestId === 'off'
@@ -86,12 +107,12 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
             make: this.plane.makeRequestId,
           });
     this.exchange.begin(head, {
-      ...{ live, route, client, policy, requestId: this.requestId, isUpgrade: false },
-      hasBody: !stream.isRemoteDone,
+      ...{ live, route, client, policy, requestId: this.requestId, upgrade, hasBody },
+      websocketKey: this.websocketKey,
       announced: Math.max(0, head.contentLength),
       withinMs: this.isGrpc ? grpcTimeoutMs(head) : 0,
     });
-    if (!stream.isRemoteDone) this.setTimer(this.exchange.bodyIdleMs);
+    if (hasBody) this.setTimer(this.exchange.bodyIdleMs);
   }
 
   /** What of the body came with the head has been taken. */
@@ -111,17 +132,32 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
   }
 
   onData(_stream: Stream, content: Content, isLast: boolean): void {
+    if (this.tunnel !== null) {
+      this.tunnel.takeBytes(content.base, content.from, content.to);
+      if (isLast) this.onTunnelEnd();
+      return;
+    }
     this.setTimer(isLast ? 0 : this.exchange.bodyIdleMs);
     this.exchange.onRequestBody(this, this.piece.set(content, isLast));
   }
 
+  private onTunnelEnd(): void {
+    this.hasEnded = true;
+    this.tunnel?.onClientEnd();
+  }
+
   onEnd(_stream: Stream, trailers: string): void {
+    if (this.upgrade !== '') {
+      this.onTunnelEnd();
+      return;
+    }
     this.setTimer(0);
     this.exchange.onRequestBody(this, this.piece.end(trailers));
   }
 
   onDrain(): void {
-    this.exchange.onClientDrain();
+    if (this.tunnel !== null) this.tunnel.onClientDrain();
+    else this.exchange.onClientDrain();
   }
 
   onReset(): void {
@@ -166,8 +202,13 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     return !this.stream!.isWaiting && !this.connection!.session.isCongested;
   }
 
-  get tunnelClient(): TunnelClient {
-    throw new Error('HTTP/2 has no upgrades');
+  get tunnelClient(): StreamClientEnd {
+    return new StreamClientEnd(this, this.connection!.session, this.stream!);
+  }
+
+  /** The client's content is awaited, and its silence is its fault. */
+  private get awaitsBody(): boolean {
+    return this.upgrade === '' && !this.stream!.isRemoteDone;
   }
 
   hold(): void {
@@ -178,7 +219,7 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
   release(): void {
     if (!this.isHeld) return;
     this.isHeld = false;
-    this.setTimer(this.stream!.isRemoteDone ? 0 : this.exchange.bodyIdleMs);
+    this.setTimer(this.awaitsBody ? this.exchange.bodyIdleMs : 0);
     this.connection!.resumeSoon(this.stream!);
   }
 
@@ -207,20 +248,28 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     const { session } = this.connection!;
     const stream = this.stream!;
     this.bytesOut += to - from;
-    if (!stream.isRemoteDone) this.setTimer(this.exchange.bodyIdleMs);
+    if (this.awaitsBody) this.setTimer(this.exchange.bodyIdleMs);
     let isTaken = true;
     if (isLast) isTaken = session.sendLast(stream, base, from, to, trailers);
     else if (to > from) isTaken = session.send(stream, base, from, to);
     if (!isTaken && !isLast) source.pause();
   }
 
-  /** No request asked for it. */
-  switchProtocols(): boolean {
-    return false;
+  switchProtocols(head: Head): boolean {
+    const { responseWriter: writer } = this.plane;
+    const { websocketKey: key, returnedId: requestId } = this;
+    if (key === '' || !writeOpened(writer, head, { key, requestId })) return false;
+    this.hasBegun = true;
+    this.connection!.session.respond(this.stream!, writer.view(), writer.length, false);
+    return true;
   }
 
-  beginTunnel(): void {
-    throw new Error('HTTP/2 has no upgrades');
+  beginTunnel(tunnel: Tunnel): void {
+    this.tunnel = tunnel;
+    this.setTimer(0);
+    this.connection!.resumeSoon(this.stream!);
+    // What was kept is given with its end.
+    if (this.hasEnded && this.stream!.inbox === null) tunnel.onClientEnd();
   }
 
   // The ways out
@@ -240,8 +289,14 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     this.leave().session.reset(stream, ErrorCode.internalError);
   }
 
-  tunnelDone(): void {
-    throw new Error('HTTP/2 has no upgrades');
+  tunnelDone(isOrderly: boolean): void {
+    const stream = this.stream!;
+    const connection = this.leave();
+    if (!isOrderly) connection.session.reset(stream, ErrorCode.cancel);
+    else {
+      connection.session.end(stream);
+      connection.finish(stream);
+    }
   }
 
   drop(): void {
@@ -258,6 +313,7 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     const connection = this.connection!;
     this.plane.context.wheel.cancel(this.timer);
     this.stream!.user = null;
+    this.tunnel = null;
     this.connection = null;
     this.stream = null;
     this.isUndispatched = false;
