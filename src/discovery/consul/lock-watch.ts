@@ -1,30 +1,18 @@
 // Follows who holds a lock: a key of Consul's KV store with a session (Consul API, /v1/kv/:key and
 // /v1/session/info/:uuid). The holder is named by the key's value and by the session's node. A
 // registry that is away changes nothing: the last holder stays.
-import type { Clock } from '../../base/clock.ts';
 import { textOf } from '../../base/foreign.ts';
-import type { Logger } from '../../base/log.ts';
-import type { Random } from '../../base/prng.ts';
-import type { ConsulSettings } from '../../model/registries/consul.ts';
-import { Exchanges } from '../exchanges.ts';
 import type { ProviderStatus } from '../provider.ts';
-import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
-import { ConsulClient } from './client.ts';
-import { keyPath } from './kv-watch.ts';
+import type { QueryAnswer } from './blocking-query.ts';
+import { KeyQuery, type KeyQueryParts } from './key-query.ts';
 import { listOf } from './translate.ts';
-import type { OpenConsul } from './transport.ts';
 
 const INFO_MS_MAX = 5000;
 /** Characters of a name; what is longer names no endpoint. */
 const NAME_MAX = 512;
 
-export interface LockWatchOptions {
-  readonly settings: ConsulSettings;
+export interface LockWatchOptions extends KeyQueryParts {
   readonly key: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly open: OpenConsul;
   /** Names of who holds the lock; empty where nobody does. */
   readonly onHolder: (names: readonly string[]) => void;
 }
@@ -35,34 +23,20 @@ interface Lock {
 }
 
 export class LockWatch {
-  readonly name: string;
+  private readonly name: string;
   private readonly options: LockWatchOptions;
-  private readonly client: ConsulClient;
-  private readonly query: BlockingQuery<Lock>;
-  private readonly exchanges: Exchanges;
+  private readonly query: KeyQuery<Lock>;
   private readonly closed = new AbortController();
   /** What the key said last; null before the first answer. */
   private last: Lock | null = null;
 
   constructor(options: LockWatchOptions) {
-    const { settings, key, clock, random, log, open } = options;
+    const { key } = options;
     this.options = options;
     this.name = `consul-lock ${key}`;
-    const client = new ConsulClient(settings, clock, open);
-    this.client = client;
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
-    const what = `key ${key}`;
-    this.query = new BlockingQuery({
-      context: { client, clock, random, log, waitMs: settings.waitMs },
-      path: keyPath(key),
-      query: {},
-      mayBeMissing: true,
-      decode: lockOf,
-      onAnswer: (answer) => {
-        this.exchanges.answered(what, client.address);
-        return this.take(answer);
-      },
-      onError: (error) => this.exchanges.failed(what, error, client.address),
+    this.query = new KeyQuery(options, {
+      ...{ name: this.name, key, decode: lockOf },
+      onAnswer: (answer) => this.take(answer),
     });
   }
 
@@ -71,16 +45,12 @@ export class LockWatch {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
-    const { address } = this.client;
-    const isSynced = lastSyncMs > 0;
-    return { name: this.name, isSynced, lastSyncMs, errors, lastError, address, watches: 1 };
+    return this.query.status();
   }
 
-  async stop(): Promise<void> {
-    this.query.stop();
+  stop(): Promise<void> {
     this.closed.abort();
-    await this.client.close();
+    return this.query.stop();
   }
 
   private take({ value: lock }: QueryAnswer<Lock>): boolean {
@@ -103,7 +73,7 @@ export class LockWatch {
     const path = `/v1/session/info/${encodeURIComponent(session)}`;
     const question = { path, deadlineMs: INFO_MS_MAX, signal: this.closed.signal, query: {} };
     try {
-      const { body } = await this.client.get(question);
+      const { body } = await this.query.client.get(question);
       const [info] = listOf<{ Node?: unknown }>(body);
       return textOf(info?.Node);
     } catch (error) {
