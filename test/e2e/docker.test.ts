@@ -152,6 +152,20 @@ describe.skipIf(!hasEngine)('containers', () => {
     expect(starting).toBeDefined();
   });
 
+  it('with a check that they declare get work while it is good', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    const checked = [...env, 'SERVICE_CHECK_HTTP=/ok', 'SERVICE_80_CHECK_INTERVAL=1s'];
+    await engine.run({ name: 'w1', env: checked });
+    await engine.run({ name: 'w2', env });
+    const upriver = await follow(['--service', `web=${port},from.registry=docker`]);
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
+    await engine.exec('w1', 'touch /www/ok');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
+    await engine.exec('w1', 'rm /www/ok');
+    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
+    expect((await endpointOf(upriver, 'w1:80')).reason).toContain('404');
+  });
+
   it('on networks of their own, and without any published port, are reached', async () => {
     await engine.makeNetwork('back');
     await engine.run({ name: 'w1', env, network: 'back', labels: { 'upriver.listen': '9001' } });

@@ -9,6 +9,7 @@ export function dockerSettings(more: Partial<DockerSettings> = {}): DockerSettin
     place: 'auto',
     host: '',
     network: '',
+    declaredChecks: true,
     selfDescribed: true,
     labelPrefix: 'upriver',
     virtualHosts: { kind: 'tcp', host: '', port: 80 },

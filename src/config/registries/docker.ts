@@ -31,6 +31,10 @@ export const dockerSchema = z.strictObject({
   network: z.string().default('').meta({
     description: 'The network whose addresses are taken where a container is in several.',
   }),
+  declared_checks: flag.prefault(true).meta({
+    description:
+      "Check containers as they say by Registrator's variables and labels (SERVICE_CHECK_HTTP, SERVICE_CHECK_TCP, SERVICE_CHECK_INTERVAL, ...) where their service has no health.",
+  }),
   self_described: flag
     .prefault(true)
     .meta({ description: 'Serve containers with our labels, or with VIRTUAL_HOST.' }),
@@ -57,6 +61,7 @@ export function buildDocker(input: z.output<typeof dockerSchema>): DockerSetting
     place: input.endpoints,
     host: input.host,
     network: input.network,
+    declaredChecks: input.declared_checks,
     selfDescribed: input.self_described,
     labelPrefix: input.label_prefix,
     virtualHosts: input.virtual_hosts,

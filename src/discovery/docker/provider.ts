@@ -17,6 +17,7 @@ import { type Instance, type TranslateRules, translate } from './translate.ts';
 /** A service whose last container is gone may be about to get another: it answers 503 for so long. */
 const LINGER_MS = 30_000;
 const LOOPBACK = '127.0.0.1';
+const NO_GROUP: Group = { instances: [], said: { settings: null, order: 0, problems: [] } };
 
 export interface DockerProviderOptions {
   readonly settings: DockerSettings;
@@ -38,6 +39,19 @@ interface Described {
   readonly order: number;
   /** Set while no container is left. */
   absence: Timer | null;
+}
+
+/** What the containers of a service say of it. */
+interface Said {
+  /** Null where they don't describe it. */
+  readonly settings: ServiceSettings | null;
+  readonly order: number;
+  readonly problems: readonly string[];
+}
+
+interface Group {
+  readonly instances: readonly Instance[];
+  readonly said: Said;
 }
 
 interface Word {
@@ -217,8 +231,8 @@ export class DockerProvider implements Provider {
   private tellAll(word: Word): void {
     // Without the host's address nothing is known of published ports.
     if (this.hostAddress === null) return;
-    const byName = Map.groupBy([...this.instances.values()].flat(), ({ name }) => name);
-    if (this.options.settings.selfDescribed) this.describeAll(byName);
+    const groups = this.groupAll();
+    if (this.options.settings.selfDescribed) this.describeAll(groups);
     const wanted = new Map(this.configured);
     for (const name of this.described.keys()) {
       const source = plainSource(this.name, name);
@@ -227,23 +241,33 @@ export class DockerProvider implements Provider {
     for (const [key, { source }] of [...this.sent]) {
       if (!wanted.has(key)) this.remove(key, source, word);
     }
-    for (const [key, source] of wanted) this.tell(key, source, byName, word);
+    for (const [key, source] of wanted) {
+      this.tell(key, source, { ...word, group: groups.get(source.service) ?? NO_GROUP });
+    }
+  }
+
+  /** The containers by service, each service described once. */
+  private groupAll(): Map<string, Group> {
+    const byName = Map.groupBy([...this.instances.values()].flat(), ({ name }) => name);
+    return new Map(
+      [...byName].map(([name, instances]) => [name, { instances, said: this.saidOf(instances) }]),
+    );
   }
 
   /** Which services containers describe now, and which did a moment ago. */
-  private describeAll(byName: ReadonlyMap<string, readonly Instance[]>): void {
+  private describeAll(groups: ReadonlyMap<string, Group>): void {
     const { clock } = this.options;
-    for (const [name, instances] of byName) {
-      const said = this.settingsOf(instances);
-      if (said === null) continue;
+    for (const [name, { said }] of groups) {
+      const { settings, order } = said;
+      if (settings === null) continue;
       this.described.get(name)?.absence?.cancel();
-      this.described.set(name, { ...said, absence: null });
+      this.described.set(name, { settings, order, absence: null });
     }
     for (const [name, one] of this.described) {
-      const isGone = !byName.has(name);
-      if (isGone && one.absence === null) {
-        one.absence = clock.setTimer(LINGER_MS, () => this.forget(name));
-      } else if (!isGone && this.settingsOf(byName.get(name)!) === null) {
+      const group = groups.get(name);
+      if (group === undefined) {
+        one.absence ??= clock.setTimer(LINGER_MS, () => this.forget(name));
+      } else if (group.said.settings === null) {
         // Its containers are there, and describe it no more.
         this.described.delete(name);
       }
@@ -256,16 +280,15 @@ export class DockerProvider implements Provider {
     this.tellAll({ cause, receivedMs: this.options.clock.nowMs() });
   }
 
-  /** What the containers say of their service; null where they say nothing. */
-  private settingsOf(
-    instances: readonly Instance[],
-  ): { settings: ServiceSettings; order: number } | null {
-    const { settings, order } = this.describe(instances);
+  /** What the containers say of their service; a virtual host is served by its router alone. */
+  private saidOf(instances: readonly Instance[]): Said {
+    const { settings, order, problems: ofSettings } = this.describe(instances);
+    const problems = [...ofSettings, ...instances.flatMap((one) => one.problems)];
     const route = instances.find((one) => one.route !== null)?.route ?? null;
-    if (route === null) return settings === null ? null : { settings, order };
+    if (route === null) return { settings, order, problems };
     const { listen, ...others } = settings ?? {};
     const orders = instances.map(({ entry }) => entry.Service?.ModifyIndex ?? 0);
-    return { settings: { ...others, ...route }, order: Math.min(...orders) };
+    return { settings: { ...others, ...route }, order: Math.min(...orders), problems };
   }
 
   private describe(instances: readonly Instance[]) {
@@ -280,15 +303,13 @@ export class DockerProvider implements Provider {
   private tell(
     key: string,
     source: ServiceSource,
-    byName: ReadonlyMap<string, readonly Instance[]>,
-    { cause, receivedMs }: Word,
+    { cause, receivedMs, group }: Word & { readonly group: Group },
   ): void {
-    const all = byName.get(source.service) ?? [];
-    const instances = chosen(all, source.tag);
+    const instances = chosen(group.instances, source.tag);
     const endpoints = instances
       .map(({ endpoint }) => endpoint)
       .sort((a, b) => (a.id < b.id ? -1 : 1));
-    const { problems } = this.describe(all);
+    const { problems } = group.said;
     const described = this.described.get(source.service) ?? null;
     const { settings = null, order = 0 } = described ?? {};
     const content = JSON.stringify([endpoints, settings, order, problems]);

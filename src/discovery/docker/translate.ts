@@ -8,6 +8,7 @@ import { metadataOf } from '../../containers/metadata.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { formatListen } from '../../model/listener.ts';
 import type { DockerSettings } from '../../model/registries/docker.ts';
+import { declaredCheck } from '../declared-check.ts';
 import type { ServiceSettings } from '../provider.ts';
 import { type Entry, ownWeight } from '../self-description.ts';
 import { type VirtualHost, virtualHostsOf } from './virtual-hosts.ts';
@@ -23,6 +24,8 @@ export interface Instance {
   readonly entry: Entry;
   /** Of a virtual host: what the service is served by, whatever else is said. */
   readonly route: ServiceSettings | null;
+  /** What is wrong with the check that it declares, human-readable. */
+  readonly problems: readonly string[];
 }
 
 export interface Translation {
@@ -56,8 +59,10 @@ export function translate(known: KnownContainer, rules: TranslateRules): Transla
     const said = [...tags, ...labelTags(container, settings.labelPrefix, exposedPort)];
     const entry = entryOf(id, said, container);
     const weight = ownWeight(entry, settings.labelPrefix) ?? 1;
-    const endpoint = { id, address, port, ...state(weight) };
-    return [{ name: service.name, endpoint, tags, isUdp, entry, route: null }];
+    // What answers by UDP has no check by HTTP or TCP, although other ports of the container may.
+    const { check, problems } = checkOf(id, isUdp ? {} : service.attributes, settings);
+    const endpoint = { id, address, port, ...state(weight), ...check };
+    return [{ name: service.name, endpoint, tags, isUdp, entry, route: null, problems }];
   });
   const problems = [...wanted.problems];
   const routed = wanted.hosts.flatMap((host) => {
@@ -116,6 +121,20 @@ function stateOf({ container, stopping }: KnownContainer): State {
   return (weight) => ({ weight, status: 'passing', statusText: '' });
 }
 
+/** The check that SERVICE_CHECK_* declare, as a field of the endpoint; none where none is wanted. */
+function checkOf(
+  id: string,
+  attributes: Readonly<Record<string, string>>,
+  { declaredChecks }: DockerSettings,
+): { check: Pick<Endpoint, 'check'>; problems: string[] } {
+  if (!declaredChecks) return { check: {}, problems: [] };
+  const { check, problems } = declaredCheck(attributes);
+  return {
+    check: check === null ? {} : { check },
+    problems: problems.map((problem) => `instance ${id}: ${problem}`),
+  };
+}
+
 /** Labels `PREFIX.key` and, for one port of several, `PREFIX.PORT.key`, as tags. */
 function labelTags({ labels }: Container, prefix: string, port: number): string[] {
   return [...labels].flatMap(([label, value]) => {
@@ -168,10 +187,13 @@ function virtualInstance(container: Container, making: Making): Instance {
   const tags = labelTags(container, settings.labelPrefix, port);
   const entry = entryOf(id, tags, container);
   const weight = ownWeight(entry, settings.labelPrefix) ?? 1;
+  const attributes = Object.fromEntries(metadataOf(container, port).values);
+  const { check, problems } = checkOf(id, attributes, settings);
   const listen = settings.virtualHosts;
   return {
     name,
-    endpoint: { id, ...place, ...state(weight) },
+    endpoint: { id, ...place, ...state(weight), ...check },
+    problems,
     tags: [],
     isUdp: false,
     entry,

@@ -17,6 +17,8 @@ export interface DockerSettings {
   readonly network: string;
   /** Serve containers that carry our labels, or variables of virtual hosts. */
   readonly selfDescribed: boolean;
+  /** Check containers as SERVICE_CHECK_* say, where their service has no health. */
+  readonly declaredChecks: boolean;
   /** Labels and tags `PREFIX.key=value`. */
   readonly labelPrefix: string;
   /** The router of containers with VIRTUAL_HOST; null for none. */

@@ -28,6 +28,7 @@ interface Given {
   readonly settings?: Partial<DockerSettings>;
   readonly sources?: readonly ServiceSource[];
   readonly hostname?: string;
+  readonly isGood?: (key: string, value: string) => boolean;
 }
 
 async function followed({
@@ -35,6 +36,7 @@ async function followed({
   settings = {},
   sources = [web],
   hostname = 'here',
+  isGood = isGoodSetting,
 }: Given) {
   const engine = await startScriptedEngine();
   stops.push(() => engine.stop());
@@ -44,7 +46,7 @@ async function followed({
   const { clock, resolve } = nodeDoors;
   const provider = new DockerProvider({
     settings: dockerSettings({ addresses: [parseEngineAddress(engine.socket)], ...settings }),
-    ...{ clock, resolve, log, random: () => 0, isGoodSetting, ...ways, hostname },
+    ...{ clock, resolve, log, random: () => 0, isGoodSetting: isGood, ...ways, hostname },
   });
   provider.follow(sources);
   stops.push(() => provider.stop());
@@ -195,6 +197,31 @@ describe('a service that containers describe', () => {
     expect(endpoints.map(({ weight }) => weight)).toEqual([1, 1]);
     expect(problems!.join()).toContain('weight');
     expect(problems!.join()).toContain('disagree about listen');
+  });
+
+  it('is described once for each change', async () => {
+    const containers = {
+      [A]: { ...inWeb, labels: { 'upriver.listen': '8000' } },
+      [B]: { ...inWeb, name: 'w2', labels: { 'upriver.listen': '8001' } },
+    };
+    const looked: string[] = [];
+    const isGood = (key: string, value: string) => looked.push(`${key}=${value}`) > 0;
+    const { engine, receiver } = await followed({ containers, isGood });
+    expect(looked).toEqual(['listen=8000']);
+    change(engine, B, { ...inWeb, name: 'w2', status: 'exited' }, 'die');
+    await receiver.until(() => receiver.ids('web').length === 1, 'one');
+    // One value is left: nothing is to be chosen.
+    expect(looked).toHaveLength(1);
+  });
+
+  it('says what is wrong with the checks of its containers', async () => {
+    const env = ['SERVICE_CHECK_HTTP=/health', 'SERVICE_CHECK_INTERVAL=soon'];
+    const { receiver } = await followed({ containers: { [A]: { ...inWeb, env } } });
+    const { endpoints, problems } = receiver.last('web')!.service;
+    expect(endpoints).toMatchObject([{ id: 'w1:80', check: { type: 'http', path: '/health' } }]);
+    expect(problems!.join()).toContain(
+      "instance w1:80: check_interval 'soon': expected a duration",
+    );
   });
 });
 

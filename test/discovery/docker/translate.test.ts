@@ -135,3 +135,38 @@ describe('what a container says of its service', () => {
     expect(endpointsOf({ ...web, labels }, {}, {}, 'signal 9')[0]!.weight).toBe(0);
   });
 });
+
+describe('the checks that a container declares', () => {
+  const env = ['SERVICE_CHECK_HTTP=/health', 'SERVICE_CHECK_INTERVAL=2s'];
+  const checksOf = (...args: Parameters<typeof translated>) =>
+    translated(...args).instances.map(({ endpoint }) => endpoint.check ?? null);
+
+  it('become checks of its endpoints, those of a port of that one alone', () => {
+    const two = { ...web, published: { '80/tcp': '1', '81/tcp': '2' } };
+    const labels = { SERVICE_81_CHECK_HTTP: '/other', SERVICE_81_CHECK_TIMEOUT: '1s' };
+    expect(checksOf({ ...two, env, labels })).toMatchObject([
+      { type: 'http', path: '/health', intervalMs: 2000, timeoutMs: 2000, initial: 'down' },
+      { type: 'http', path: '/other', intervalMs: 2000, timeoutMs: 1000 },
+    ]);
+    expect(checksOf({ ...web, env: ['SERVICE_CHECK_TCP=true'] })).toMatchObject([{ type: 'tcp' }]);
+    expect(checksOf(web)).toEqual([null]);
+  });
+
+  it('hold for its virtual hosts as well, and not for what answers by UDP', () => {
+    const routed = { ...web, env: [...env, 'VIRTUAL_HOST=a.test', 'VIRTUAL_PORT=80'] };
+    expect(checksOf(routed)).toMatchObject([{ path: '/health' }, { path: '/health' }]);
+    const both = { ...web, env, published: { '53/tcp': '1', '53/udp': '2' } };
+    expect(checksOf(both)).toMatchObject([{ path: '/health' }, null]);
+  });
+
+  it('are left out where they are not wanted, or wrong, which is said', () => {
+    expect(checksOf({ ...web, env }, { declaredChecks: false })).toEqual([null]);
+    const wrong = { ...web, env: ['SERVICE_CHECK_HTTP=health', 'SERVICE_CHECK_SCRIPT=nc x 80'] };
+    const [instance] = translated(wrong).instances;
+    expect(instance!.endpoint.check).toBeUndefined();
+    expect(instance!.problems).toEqual([
+      "instance w1:80: check_http 'health': expected a path that begins with a slash",
+      "instance w1:80: check_script can't be run from here: no check is made of it",
+    ]);
+  });
+});
