@@ -136,27 +136,30 @@ describe('a header of a client who may not send one', () => {
     Array.from({ length: i === 0 ? 6 : 12 }, (_, at) => ({ header, at, version: i + 1 })),
   );
 
-  it.each(headers)('never reaches the endpoint: v$version, split at $at', async ({ header, at }) => {
-    const heard: Buffer[] = [];
-    const port = await stage.listenPeer((socket) => {
-      socket.on('data', (bytes: Buffer) => {
-        heard.push(bytes);
-        socket.write('.');
+  it.each(headers)(
+    'never reaches the endpoint: v$version, split at $at',
+    async ({ header, at }) => {
+      const heard: Buffer[] = [];
+      const port = await stage.listenPeer((socket) => {
+        socket.on('data', (bytes: Buffer) => {
+          heard.push(bytes);
+          socket.write('.');
+        });
       });
-    });
-    await stage.serve([port], {}, [], { acceptProxy: ['10.0.0.0/8'] });
-    const liar = await stage.dial();
-    if (at > 0) {
-      // What is no header yet is relayed.
-      liar.write(header.subarray(0, at));
-      await once(liar, 'data');
-    }
-    liar.write(header.subarray(at));
-    expect(await ending(liar)).toBe('ECONNRESET');
-    await stage.ended('bad-proxy-header').toBe(1);
-    await stage.quiet();
-    expect(Buffer.concat(heard)).toEqual(header.subarray(0, at));
-  });
+      await stage.serve([port], {}, [], { acceptProxy: ['10.0.0.0/8'] });
+      const liar = await stage.dial();
+      if (at > 0) {
+        // What is no header yet is relayed.
+        liar.write(header.subarray(0, at));
+        await once(liar, 'data');
+      }
+      liar.write(header.subarray(at));
+      expect(await ending(liar)).toBe('ECONNRESET');
+      await stage.ended('bad-proxy-header').toBe(1);
+      await stage.quiet();
+      expect(Buffer.concat(heard)).toEqual(header.subarray(0, at));
+    },
+  );
 
   it('is looked for by each byte, also while the endpoint is silent', async () => {
     const heard: Buffer[] = [];
