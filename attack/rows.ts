@@ -50,7 +50,7 @@ export const rows: readonly Row[] = [
     principal: 'reader',
     what: 'the same, beside health checks: no page holds up the thread',
     victim: CHECKS,
-    defence: 'open',
+    defence: 'built',
     start: statsScraping,
   },
   {

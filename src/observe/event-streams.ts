@@ -1,10 +1,12 @@
 // Server-sent events (WHATWG HTML, "Server-sent events"): a bounded set of responses that stay open,
 // and on top of it the changes of the table as they happen. A client that comes back is first told
-// what it has missed.
+// what it has missed. Messages leave by the pump, and changes that come together leave together: what
+// a burst of them costs does not grow with the number of those who look.
 import type { ServerResponse } from 'node:http';
 import { safeJson } from '../base/safe-text.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
-import { type Parts, partsOf } from './parts.ts';
+import { type Parts, PartsWriter, partsOf } from './parts.ts';
+import { type Pump, type Sender, writeNow } from './pump.ts';
 
 const STREAMS_MAX = 100;
 const RETRY_MS = 2000;
@@ -18,19 +20,75 @@ const UNREAD_MS_MAX = 10_000;
 /** First messages that are being read, of all streams: what comes later they share. */
 const FIRST_BYTES_MAX = 16 * 1024 * 1024;
 
-interface Stream {
+/** A response that stays open, and what it has yet to be sent. */
+class Stream implements Sender {
   /** Of its first message, until that has been read. */
-  firstBytes: number;
+  firstBytes = 0;
   /** Since when something is unread; 0: nothing is. */
-  behindSinceMs: number;
+  behindSinceMs = 0;
+  private readonly response: ServerResponse;
+  private readonly pump: Pump;
+  /** Parts that others may share; those before `sent` have been written. */
+  private queue: Buffer[] = [];
+  private sent = 0;
+  private queuedBytes = 0;
+  /** The pump has it, or its client has yet to take what was written. */
+  private isBusy = false;
+
+  constructor(response: ServerResponse, pump: Pump) {
+    this.response = response;
+    this.pump = pump;
+    response.on('drain', () => this.goOn());
+  }
+
+  /** What its client has not read. */
+  get unreadBytes(): number {
+    return this.queuedBytes + this.response.writableLength;
+  }
+
+  send({ list, length }: Parts): void {
+    if (length === 0) return;
+    for (const part of list) this.queue.push(part);
+    this.queuedBytes += length;
+    if (this.behindSinceMs === 0) this.behindSinceMs = performance.now();
+    if (this.isBusy) return;
+    this.isBusy = true;
+    this.pump.wake(this);
+  }
+
+  sendPart(): boolean {
+    const part = this.queue[this.sent];
+    if (part === undefined || this.response.destroyed) return false;
+    this.sent += 1;
+    this.queuedBytes -= part.length;
+    const isTaken = writeNow(this.response, part);
+    if (isTaken && this.sent < this.queue.length) return true;
+    if (isTaken) this.finish();
+    return false;
+  }
+
+  private goOn(): void {
+    if (this.sent < this.queue.length) this.pump.wake(this);
+    else this.finish();
+  }
+
+  private finish(): void {
+    this.queue = [];
+    this.sent = 0;
+    this.isBusy = false;
+    this.firstBytes = 0;
+    this.behindSinceMs = 0;
+  }
 }
 
 export class StreamSet {
+  private readonly pump: Pump;
   private readonly streams = new Map<ServerResponse, Stream>();
   private readonly heartbeat: NodeJS.Timeout;
   private largestBytes = 0;
 
-  constructor() {
+  constructor(pump: Pump) {
+    this.pump = pump;
     const alive = partsOf(': alive\n\n');
     this.heartbeat = setInterval(() => this.sendAll(alive), HEARTBEAT_MS).unref();
   }
@@ -61,18 +119,13 @@ export class StreamSet {
       response.end();
       return true;
     }
-    const stream: Stream = { firstBytes: 0, behindSinceMs: 0 };
+    const stream = new Stream(response, this.pump);
     this.streams.set(response, stream);
     response.on('close', () => this.streams.delete(response));
-    response.on('drain', () => {
-      stream.firstBytes = 0;
-      stream.behindSinceMs = 0;
-    });
     this.largestBytes = Math.max(this.largestBytes, first.length);
-    write(response, stream, partsOf(`retry: ${RETRY_MS}\n\n`));
-    if (first.length === 0) return true;
+    stream.send(partsOf(`retry: ${RETRY_MS}\n\n`));
     stream.firstBytes = first.length;
-    write(response, stream, first);
+    stream.send(first);
     return true;
   }
 
@@ -83,8 +136,8 @@ export class StreamSet {
     const lateMs = performance.now() - UNREAD_MS_MAX;
     for (const [response, stream] of this.streams) {
       const isLate = stream.behindSinceMs > 0 && stream.behindSinceMs < lateMs;
-      if (isLate || response.writableLength > unreadMax) this.cut(response);
-      else write(response, stream, bytes);
+      if (isLate || stream.unreadBytes > unreadMax) this.cut(response);
+      else stream.send(bytes);
     }
   }
 
@@ -105,23 +158,30 @@ export class StreamSet {
   }
 }
 
-function write(response: ServerResponse, stream: Stream, data: Parts): void {
-  let isTaken = true;
-  for (const part of data.list) isTaken = response.write(part);
-  if (isTaken) stream.firstBytes = 0;
-  else if (stream.behindSinceMs === 0) stream.behindSinceMs = performance.now();
-}
-
 export class EventStreams {
   private readonly events: EventLog;
-  private readonly streams = new StreamSet();
+  private readonly streams: StreamSet;
   private readonly unsubscribe: () => void;
+  /** Changes that have yet to be sent: those of one turn of the thread. */
+  private fresh: TableEvent[] = [];
 
-  constructor(events: EventLog) {
+  constructor(events: EventLog, pump: Pump) {
     this.events = events;
-    this.unsubscribe = events.subscribe((event) =>
-      this.streams.sendAll(partsOf(formatEvent(event))),
-    );
+    this.streams = new StreamSet(pump);
+    this.unsubscribe = events.subscribe((event) => this.onEvent(event));
+  }
+
+  private onEvent(event: TableEvent): void {
+    if (this.streams.size === 0) return;
+    this.fresh.push(event);
+    if (this.fresh.length === 1) setImmediate(() => this.sendFresh());
+  }
+
+  private sendFresh(): void {
+    if (this.fresh.length === 0) return;
+    const body = bodyOf(this.fresh);
+    this.fresh = [];
+    this.streams.sendAll(body);
   }
 
   /**
@@ -130,17 +190,25 @@ export class EventStreams {
    * False when there are too many streams.
    */
   add(response: ServerResponse, lastId: number | null): boolean {
+    // What a new client is told of what has been is not to come again.
+    this.sendFresh();
     if (lastId === null) return this.streams.add(response, partsOf(''));
     const kept = this.events.since(0);
     const isOurs = lastId <= (kept.at(-1)?.id ?? 0);
     const missed = isOurs ? kept.filter(({ id }) => id > lastId) : kept;
-    return this.streams.add(response, partsOf(missed.map(formatEvent).join('')));
+    return this.streams.add(response, bodyOf(missed));
   }
 
   close(): void {
     this.unsubscribe();
     this.streams.close();
   }
+}
+
+function bodyOf(events: readonly TableEvent[]): Parts {
+  const writer = new PartsWriter();
+  for (const event of events) writer.add(formatEvent(event));
+  return writer.done();
 }
 
 function formatEvent(event: TableEvent): string {

@@ -10,6 +10,7 @@ import type { Cells } from './cells.ts';
 import { StreamSet } from './event-streams.ts';
 import { layoutOf, type PageModel, rowsOf } from './page-model.ts';
 import { type Parts, PartsWriter, partsOf } from './parts.ts';
+import type { Pump } from './pump.ts';
 
 const TICK_MS = 1000;
 /** After a change of the table; changes come in bursts. */
@@ -24,6 +25,7 @@ export interface LiveSources {
   readonly events: EventLog;
   readonly clock: Clock;
   readonly model: () => Steps<PageModel>;
+  readonly pump: Pump;
 }
 
 /** What open pages show. */
@@ -35,7 +37,7 @@ interface Sent {
 
 export class Live {
   private readonly sources: LiveSources;
-  private readonly streams = new StreamSet();
+  private readonly streams: StreamSet;
   private readonly unsubscribe: () => void;
   /** Null while nobody looks. */
   private sent: Sent | null = null;
@@ -50,6 +52,7 @@ export class Live {
 
   constructor(sources: LiveSources) {
     this.sources = sources;
+    this.streams = new StreamSet(sources.pump);
     this.unsubscribe = sources.events.subscribe((event) => this.onEvent(event));
   }
 

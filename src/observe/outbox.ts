@@ -1,9 +1,10 @@
 // Sends bodies part by part, so that what a client has not read is a reference to a body that
 // others share. What bodies are held for clients is bounded in all: to make room, the client that
-// has read nothing for the longest is cut off. Long ones leave in turns, whoever has asked for them.
+// has read nothing for the longest is cut off. Long ones leave by the pump (pump.ts).
 import type { ServerResponse } from 'node:http';
 import type { Connection } from './connections.ts';
 import type { Parts } from './parts.ts';
+import { type Pump, type Sender, writeNow } from './pump.ts';
 
 /** Of bodies that are being sent, each counted once; one alone may be larger. */
 const HELD_BYTES_MAX = 32 * 1024 * 1024;
@@ -11,26 +12,16 @@ const HELD_BYTES_MAX = 32 * 1024 * 1024;
 const SMALL_BYTES = 16 * 1024;
 /** A client that took nothing for so long may be cut off to make room. */
 const STALLED_MS = 1000;
-/** Parts written in one turn, of 32 to 100 KiB each: a page may be ready for hundreds at once. */
-const PARTS_A_TURN = 8;
-
-/** A body on its way; it is among the ready ones, or its client has yet to take what was written. */
-interface Sending {
-  readonly response: ServerResponse;
-  readonly body: Parts;
-  readonly connection: Connection;
-  /** Parts written. */
-  sent: number;
-}
 
 export class Outbox {
+  private readonly pump: Pump;
   private readonly maxBytes: number;
   private readonly bodies = new Map<Connection, Parts>();
   private readonly holders = new Map<Parts, number>();
   private heldBytes = 0;
-  private readonly ready: Sending[] = [];
 
-  constructor(maxBytes = HELD_BYTES_MAX) {
+  constructor(pump: Pump, maxBytes = HELD_BYTES_MAX) {
+    this.pump = pump;
     this.maxBytes = maxBytes;
   }
 
@@ -38,40 +29,16 @@ export class Outbox {
   send(response: ServerResponse, body: Parts, connection: Connection): boolean {
     if (!this.hold(connection, body)) return false;
     response.once('close', () => this.release(connection));
-    if (body.list.length <= 1) {
+    if (body.length <= SMALL_BYTES && body.list.length <= 1) {
       // What is short waits for nothing.
       response.end(body.list[0]);
       return true;
     }
-    const sending: Sending = { response, body, connection, sent: 0 };
-    response.on('drain', () => this.goOn(sending));
-    this.goOn(sending);
+    const sending = new Sending(response, body, connection);
+    response.on('drain', () => this.pump.wake(sending));
+    this.pump.wake(sending);
     return true;
   }
-
-  /** Its client takes more. */
-  private goOn(sending: Sending): void {
-    const isIdle = this.ready.length === 0;
-    this.ready.push(sending);
-    if (isIdle) this.pump();
-  }
-
-  /** One part to each in turn, a few in all; then other work of the thread has its turn. */
-  private readonly pump = (): void => {
-    const beganMs = performance.now();
-    for (let i = 0; i < PARTS_A_TURN && this.ready.length > 0; i += 1) {
-      const sending = this.ready.shift()!;
-      const { response, body, connection } = sending;
-      if (response.destroyed) continue;
-      connection.progressMs = performance.now();
-      const isTaken = response.write(body.list[sending.sent]!);
-      sending.sent += 1;
-      if (sending.sent >= body.list.length) response.end();
-      else if (isTaken) this.ready.push(sending);
-    }
-    // Half of the thread at the most: a health check must not wait behind hundreds of pages.
-    if (this.ready.length > 0) setTimeout(this.pump, Math.ceil(performance.now() - beganMs));
-  };
 
   private hold(connection: Connection, body: Parts): boolean {
     const count = this.holders.get(body) ?? 0;
@@ -111,5 +78,32 @@ export class Outbox {
     }
     this.holders.delete(body);
     this.heldBytes -= body.length;
+  }
+}
+
+/** A body on its way; the pump has it, or its client has yet to take what was written. */
+class Sending implements Sender {
+  private readonly response: ServerResponse;
+  private readonly body: Parts;
+  private readonly connection: Connection;
+  /** Parts written. */
+  private sent = 0;
+
+  constructor(response: ServerResponse, body: Parts, connection: Connection) {
+    this.response = response;
+    this.body = body;
+    this.connection = connection;
+  }
+
+  sendPart(): boolean {
+    const { response, body, connection } = this;
+    // The drain of the last part has nothing to follow it.
+    if (response.destroyed || this.sent >= body.list.length) return false;
+    connection.progressMs = performance.now();
+    const isTaken = writeNow(response, body.list[this.sent]!);
+    this.sent += 1;
+    const hasMore = this.sent < body.list.length;
+    if (!hasMore) response.end();
+    return hasMore && isTaken;
   }
 }

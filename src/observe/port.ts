@@ -14,6 +14,7 @@ import { Live } from './live.ts';
 import { Metrics } from './metrics.ts';
 import { pageSteps } from './page.ts';
 import type { PageModel, ShownService } from './page-model.ts';
+import type { Pump } from './pump.ts';
 import { Renderer } from './renderer.ts';
 import {
   type Call,
@@ -42,6 +43,8 @@ export interface StatsPortOptions {
   readonly access: AccessSettings;
   /** The process that handed its port over. */
   readonly takenFrom: Sibling | null;
+  /** By which streams are sent. */
+  readonly pump: Pump;
   /** Stops listening. */
   readonly release: () => void;
 }
@@ -59,7 +62,7 @@ export class StatsPort {
   private readonly dashboards: Live;
   private readonly startedMs: number;
 
-  constructor(sources: StatsSources, { access, takenFrom, release }: StatsPortOptions) {
+  constructor(sources: StatsSources, { access, takenFrom, release, pump }: StatsPortOptions) {
     const { clock, view } = sources;
     this.sources = sources;
     this.access = access;
@@ -69,8 +72,13 @@ export class StatsPort {
     this.succession = new Succession({ access, release, wallMs: () => clock.wallMs() });
     this.sampler = new Sampler(sources);
     this.scraper = new Metrics(sources);
-    this.eventStreams = new EventStreams(view.events);
-    this.dashboards = new Live({ events: view.events, clock, model: () => this.modelSteps() });
+    this.eventStreams = new EventStreams(view.events, pump);
+    this.dashboards = new Live({
+      events: view.events,
+      clock,
+      model: () => this.modelSteps(),
+      pump,
+    });
     this.startedMs = clock.wallMs();
   }
 

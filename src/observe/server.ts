@@ -11,6 +11,7 @@ import { Outbox } from './outbox.ts';
 import { type MaterialNow, speakTls } from './over-tls.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
+import { Pump } from './pump.ts';
 import { sendError } from './reply.ts';
 import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
@@ -51,7 +52,9 @@ export interface StatsServer {
 /** Opens the stats port. Rejects with the system's error when it can't. */
 export async function startStatsServer(options: StatsOptions): Promise<StatsServer> {
   const { listen, sources } = options;
+  const pump = new Pump();
   const port = new StatsPort(sources, {
+    pump,
     access: options.access,
     takenFrom: options.takenFrom ?? null,
     release: () => {
@@ -60,7 +63,7 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
     },
   });
   const connections = new Connections(options.places);
-  const outbox = new Outbox();
+  const outbox = new Outbox(pump);
   const assets = loadAssets();
   const server = createServer(
     {

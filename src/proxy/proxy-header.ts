@@ -39,13 +39,25 @@ export function readProxyHeader(bytes: Buffer): ProxyHeader {
   return bad('the connection does not begin with a PROXY protocol header');
 }
 
-/** Whether this is how a header begins: what no client says that is not a balancer. */
-export function looksLikeProxyHeader(base: Buffer, start: number, end: number): boolean {
-  return [V1_BEGIN, SIGNATURE].some(
-    (begin) =>
-      end - start >= begin.length &&
-      base.compare(begin, 0, begin.length, start, start + begin.length) === 0,
-  );
+/**
+ * Follows the first bytes of a connection, however they are split over reads, until it is certain whether
+ * they begin a header: what no client says that is not a balancer.
+ */
+export class HeaderWatch {
+  /** The beginning that all bytes so far are a part of; null before the first one. */
+  private begin: Buffer | null = null;
+  private matched = 0;
+
+  /** `watching` while more must come to tell. */
+  take(base: Buffer, start: number, end: number): 'watching' | 'header' | 'other' {
+    if (start === end) return 'watching';
+    this.begin ??= base[start] === SIGNATURE[0] ? SIGNATURE : V1_BEGIN;
+    const { begin, matched } = this;
+    const count = Math.min(end - start, begin.length - matched);
+    if (base.compare(begin, matched, matched + count, start, start + count) !== 0) return 'other';
+    this.matched += count;
+    return this.matched === begin.length ? 'header' : 'watching';
+  }
 }
 
 /** As far as both reach. */

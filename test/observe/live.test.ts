@@ -7,6 +7,7 @@ import { serviceFigures } from '../../src/observe/figures.ts';
 import { Live } from '../../src/observe/live.ts';
 import type { PageModel } from '../../src/observe/page-model.ts';
 import { partsOf } from '../../src/observe/parts.ts';
+import { Pump } from '../../src/observe/pump.ts';
 import { Sampler } from '../../src/observe/sampler.ts';
 import { statusOf } from '../../src/observe/status.ts';
 import { ManualClock } from '../support/clock.ts';
@@ -38,7 +39,8 @@ describe('the live stream of the dashboard', () => {
     const sampler = new Sampler(stats.sources);
     // Rates need no sampling here: what ticks is the stream alone.
     sampler.close();
-    live = new Live({ events: stats.table.events, clock, model: () => model(sampler) });
+    const { events } = stats.table;
+    live = new Live({ events, clock, model: () => model(sampler), pump: new Pump() });
     server = createServer((_, response) => void live.add(response, partsOf(textOf(live.first()))));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });

@@ -4,9 +4,12 @@ import { EventEmitter, once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, Timer } from '../../src/base/clock.ts';
+import { EventLog } from '../../src/control/events.ts';
 import type { Connection } from '../../src/observe/connections.ts';
+import { EventStreams } from '../../src/observe/event-streams.ts';
 import { Outbox } from '../../src/observe/outbox.ts';
 import { Parts } from '../../src/observe/parts.ts';
+import { Pump } from '../../src/observe/pump.ts';
 import {
   makeEndpointView,
   makeServiceView,
@@ -52,41 +55,96 @@ class LookedAtClock implements Clock {
   }
 }
 
-it('bodies that are ready for many leave in turns', async () => {
-  const outbox = new Outbox();
+/** Takes all that is written, and says so as Node does: before anything else has its turn. */
+function keepingUp(onWrite: (part: Buffer) => void) {
+  const response = Object.assign(new EventEmitter(), {
+    destroyed: false,
+    writableLength: 0,
+    req: { method: 'GET' },
+    writeHead: () => response,
+    write: (part: Buffer) => {
+      onWrite(part);
+      process.nextTick(() => response.emit('drain'));
+      return false;
+    },
+    end: () => response.emit('close'),
+    destroy: () => response.emit('close'),
+  });
+  // What is used of it.
+  return response as unknown as ServerResponse;
+}
+
+/** Counts what is written in a turn of the thread. */
+class Written {
+  bytes = 0;
+  max = 0;
+  private turn = 0;
+  private isOver = false;
+
+  constructor() {
+    const next = (): void => {
+      this.turn = 0;
+      if (!this.isOver) setImmediate(next);
+    };
+    next();
+  }
+
+  readonly take = (part: Buffer): void => {
+    this.turn += 1;
+    this.bytes += part.length;
+    this.max = Math.max(this.max, this.turn);
+  };
+
+  end(): void {
+    this.isOver = true;
+  }
+}
+
+/** Two turns of writing may lie between two looks. */
+const PARTS_MAX = 16;
+
+it('bodies that are ready for many leave in turns, however fast they are read', async () => {
+  const outbox = new Outbox(new Pump());
   const body = new Parts(Array.from({ length: 100 }, (_, i) => Buffer.alloc(32 * 1024, i)));
-  const [socket, written] = [{ writableLength: 0 }, { turn: 0, max: 0, bytes: 0 }];
-  const responseOf = () => {
-    const response = Object.assign(new EventEmitter(), {
-      destroyed: false,
-      write: (part: Buffer) => {
-        written.turn += 1;
-        written.bytes += part.length;
-        written.max = Math.max(written.max, written.turn);
-        return true;
-      },
-      end: () => response.emit('close'),
-    });
-    return response;
-  };
-  const responses = Array.from({ length: 20 }, responseOf);
+  const written = new Written();
+  const responses = Array.from({ length: 20 }, () => keepingUp(written.take));
   const ended = Promise.all(responses.map((response) => once(response, 'close')));
-  let isOver = false;
-  const turn = (): void => {
-    written.turn = 0;
-    if (!isOver) setImmediate(turn);
-  };
-  turn();
   for (const response of responses) {
     // What the outbox uses of them.
-    const connection = { socket, progressMs: 0, isStalled: () => false } as unknown as Connection;
-    expect(outbox.send(response as unknown as ServerResponse, body, connection)).toBe(true);
+    const connection = { progressMs: 0, isStalled: () => false } as unknown as Connection;
+    expect(outbox.send(response, body, connection)).toBe(true);
   }
   await ended;
-  isOver = true;
+  written.end();
   expect(written.bytes).toBe(20 * body.length);
-  // Those that begin together, and two turns that may lie between two looks.
-  expect(written.max).toBeLessThanOrEqual(20 + 16);
+  expect(written.max).toBeLessThanOrEqual(PARTS_MAX);
+});
+
+it('streams do, and a burst of changes is one message to each', async () => {
+  const events = new EventLog();
+  const streams = new EventStreams(events, new Pump());
+  const written = new Written();
+  let writes = 0;
+  let text = '';
+  for (let i = 0; i < 50; i += 1) {
+    const response = keepingUp((part) => {
+      written.take(part);
+      writes += 1;
+      if (i === 0) text += part.toString();
+    });
+    expect(streams.add(response, null)).toBe(true);
+  }
+  const added = { service: 's', from: 'up', to: 'down', reason: 'r', atMs: 1 };
+  const cause = { kind: 'registry', text: '' } as const;
+  for (let i = 0; i < 1000; i += 1) events.add({ ...added, endpoint: `e${i}`, cause });
+  await expect.poll(() => text).toContain('"e999"');
+  await expect.poll(() => written.bytes).toBe(50 * text.length);
+  written.end();
+  streams.close();
+  expect(text.match(/^data: /gm)).toHaveLength(1000);
+  // The first line, and some 200 KiB in parts of 32.
+  expect(writes).toBeLessThan(50 * 12);
+  expect(written.max).toBeLessThanOrEqual(PARTS_MAX);
 });
 
 describe('a page about many endpoints', () => {

@@ -131,6 +131,68 @@ describe('a listener that accepts PROXY headers', () => {
   );
 });
 
+describe('a header of a client who may not send one', () => {
+  const headers = [writeV1(client), writeV2(client)].flatMap((header, i) =>
+    Array.from({ length: i === 0 ? 6 : 12 }, (_, at) => ({ header, at, version: i + 1 })),
+  );
+
+  it.each(headers)(
+    'never reaches the endpoint: v$version, split at $at',
+    async ({ header, at }) => {
+      const heard: Buffer[] = [];
+      const port = await stage.listenPeer((socket) => {
+        socket.on('data', (bytes: Buffer) => {
+          heard.push(bytes);
+          socket.write('.');
+        });
+      });
+      await stage.serve([port], {}, [], { acceptProxy: ['10.0.0.0/8'] });
+      const liar = await stage.dial();
+      if (at > 0) {
+        // What is no header yet is relayed.
+        liar.write(header.subarray(0, at));
+        await once(liar, 'data');
+      }
+      liar.write(header.subarray(at));
+      expect(await ending(liar)).toBe('ECONNRESET');
+      await stage.ended('bad-proxy-header').toBe(1);
+      await stage.quiet();
+      expect(Buffer.concat(heard)).toEqual(header.subarray(0, at));
+    },
+  );
+
+  it('is looked for by each byte, also while the endpoint is silent', async () => {
+    const heard: Buffer[] = [];
+    const port = await stage.listenPeer((socket) => {
+      socket.on('data', (bytes: Buffer) => heard.push(bytes));
+    });
+    await stage.serve([port], {}, [], { acceptProxy: ['10.0.0.0/8'] });
+    const liar = await stage.dial();
+    liar.setNoDelay(true);
+    for (const byte of writeV1(client).subarray(0, 6)) liar.write(Buffer.from([byte]));
+    expect(await ending(liar)).toBe('ECONNRESET');
+    await stage.ended('bad-proxy-header').toBe(1);
+    expect(Buffer.concat(heard).length).toBeLessThan(6);
+  });
+
+  it('is nothing that a client says who only begins like it', async () => {
+    await stage.serve([await echo()], {}, [], { acceptProxy: ['10.0.0.0/8'] });
+    for (const [first, rest] of [
+      ['PRO', 'BE\r\n'],
+      ['\r\n\r\n', 'hello'],
+      ['P', 'ROXYLESS'],
+    ] as const) {
+      const honest = await stage.dial();
+      honest.write(first);
+      expect(await firstBytes(honest)).toBe(first);
+      honest.write(rest);
+      expect(await firstBytes(honest)).toBe(rest);
+      honest.end();
+      expect(await ending(honest)).toBe('end');
+    }
+  });
+});
+
 describe('an endpoint that is sent PROXY headers', () => {
   it.each(['v1', 'v2'] as const)('learns who the client is: %s', async (sendProxy) => {
     let received = Buffer.alloc(0);

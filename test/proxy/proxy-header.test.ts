@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parseIp } from '../../src/base/ip-address.ts';
 import {
   HEADER_BYTES_MAX,
-  looksLikeProxyHeader,
+  HeaderWatch,
   readProxyHeader,
   writeV1,
   writeV2,
@@ -137,7 +137,7 @@ describe('what we write', () => {
         for (let cut = 0; cut < header.length; cut += 1) {
           expect(readProxyHeader(header.subarray(0, cut)).kind).toBe('partial');
         }
-        expect(looksLikeProxyHeader(header, 0, header.length)).toBe(true);
+        expect(new HeaderWatch().take(header, 0, header.length)).toBe('header');
       }),
     );
   });
@@ -147,6 +147,40 @@ describe('what we write', () => {
     expect(readProxyHeader(writeV1(nobody))).toMatchObject({ kind: 'whole', peer: null });
     expect(readProxyHeader(writeV2(nobody))).toMatchObject({ kind: 'whole', peer: null });
     expect(readProxyHeader(writeV2(null))).toMatchObject({ kind: 'whole', peer: null });
+  });
+});
+
+describe('what watches for a header', () => {
+  const headers = ['PROXY UNKNOWN\r\n', Buffer.from(SIGNATURE, 'hex').toString('latin1')];
+
+  it.each(headers)('finds it in every split: %j', (header) => {
+    const bytes = Buffer.from(header, 'latin1');
+    const begin = Math.min(bytes.length, header.startsWith('P') ? 6 : 12);
+    // Each bit of `cuts` is a read that ends there.
+    for (let cuts = 0; cuts < 2 ** (begin - 1); cuts += 1) {
+      const watch = new HeaderWatch();
+      let from = 0;
+      let seen = 'watching';
+      for (let at = 1; at <= begin; at += 1) {
+        if (at < begin && (cuts & (1 << (at - 1))) === 0) continue;
+        expect(seen).toBe('watching');
+        seen = watch.take(bytes, from, at === begin ? bytes.length : at);
+        from = at;
+      }
+      expect(seen).toBe('header');
+    }
+  });
+
+  it.each(headers)('lets go with the first byte that differs: %j', (header) => {
+    const bytes = Buffer.from(header, 'latin1');
+    for (let at = 0; at < (header.startsWith('P') ? 6 : 12); at += 1) {
+      const other = Buffer.from(bytes);
+      other[at] = 0x7e;
+      const watch = new HeaderWatch();
+      if (at > 0) expect(watch.take(other, 0, at)).toBe('watching');
+      expect(watch.take(other, at, at)).toBe('watching');
+      expect(watch.take(other, at, other.length)).toBe('other');
+    }
   });
 });
 

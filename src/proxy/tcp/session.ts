@@ -22,7 +22,7 @@ import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
-import { looksLikeProxyHeader } from '../proxy-header.ts';
+import { HeaderWatch } from '../proxy-header.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
@@ -84,6 +84,8 @@ export class TcpSession implements Owner {
   private isProbing = false;
   /** What the client has sent so far, as long as the session may move to another endpoint. */
   private readonly early = new EarlyBytes();
+  /** Looks for a PROXY header of a client who may not send one; null where that is settled. */
+  private watch: HeaderWatch | null = null;
   private hasClientEnded = false;
   /** Its connection has closed in order; what it sent is still on its way to the endpoint. */
   private isClientGone = false;
@@ -117,6 +119,7 @@ export class TcpSession implements Owner {
     const { ledger } = context;
     this.place = new ConnectionPlace(ledger);
     if (opening !== null) this.take(opening);
+    else if (mayNotIntroduce(client, listener)) this.watch = new HeaderWatch();
     const refused = this.place.take(this.live, listener, this.clientAddress);
     if (refused !== null) this.fail(refused, '');
     else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
@@ -266,7 +269,7 @@ export class TcpSession implements Owner {
 
   onBytes(base: Buffer, start: number, end: number): void {
     const { early, upstream } = this;
-    if (this.bytesIn === 0 && this.isImpostor(base, start, end))
+    if (this.watch !== null && this.isImpostor(base, start, end))
       return this.fail(BAD_PROXY_HEADER, '');
     this.bytesIn += end - start;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, end - start);
@@ -283,11 +286,14 @@ export class TcpSession implements Owner {
     // With the endpoint gone, what still comes has nowhere to go.
   }
 
-  /** A header from a network that is not trusted: the endpoint must not take it for one of ours. */
+  /**
+   * A header from a network that is not trusted: the endpoint must not take it for one of ours. The
+   * beginning of its beginning may have been relayed before; the rest never is.
+   */
   private isImpostor(base: Buffer, start: number, end: number): boolean {
-    const { acceptProxy } = this.listener.snapshot.policy;
-    if (acceptProxy.length === 0 || this.client.isIntroduced) return false;
-    return looksLikeProxyHeader(base, start, end);
+    const seen = this.watch!.take(base, start, end);
+    if (seen !== 'watching') this.watch = null;
+    return seen === 'header';
   }
 
   onEnd(): void {
@@ -529,4 +535,9 @@ export class TcpSession implements Owner {
       totalMs,
     });
   }
+}
+
+/** What was looked at before is a ClientHello, and none. */
+function mayNotIntroduce(client: Wire, { snapshot }: LiveListener): boolean {
+  return snapshot.policy.acceptProxy.length > 0 && !client.isIntroduced;
 }
