@@ -81,6 +81,7 @@ export class SimProcess {
       nextTurn: (run) => void later(0, run),
     };
     const log = this.logger();
+    const draws = kernel.chance(`process ${number}`);
     this.config = new ConfigSource({
       ...{ flags: {}, env: {}, path: 'upriver.yaml', clock, log },
       door: around.config.doorFor(isDead),
@@ -90,7 +91,7 @@ export class SimProcess {
     const open = around.consul.opener(isDead);
     const doors: Doors = {
       clock,
-      random: kernel.chance(`process ${number}`).next,
+      random: () => draws.next(),
       loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, LockWatch, open }),
       loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
       loadFile: () => Promise.reject(new Error('there are no files in a simulation')),

@@ -1,4 +1,5 @@
 // How an endpoint answers one request, drawn by the request, the endpoint and how often it was asked.
+import { textAnd } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { AnswerFault, Request } from './book.ts';
 import { chunked, drawSize, marked } from './request-script.ts';
@@ -144,7 +145,7 @@ function answerBytes(
   const head = `${interim}HTTP/1.1 ${status}${reason}\r\nX-Tag: ${tag}\r\n${line}${close}\r\n`;
   const content =
     framing === 'chunked' ? chunked(body, chance, chance.happens(0.2) ? 'X-T: end\r\n' : '') : body;
-  return Buffer.concat([Buffer.from(head, 'latin1'), content]);
+  return textAnd(head, content);
 }
 
 function switching(tag: string): Buffer {

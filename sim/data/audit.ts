@@ -23,7 +23,8 @@ export interface AuditOptions {
 /** What is known of one service's requests. */
 interface Seen {
   readonly requests: readonly Request[];
-  readonly attempts: readonly Attempt[];
+  /** By endpoint, of all services. */
+  readonly attemptsAt: ReadonlyMap<string, readonly Attempt[]>;
   /** Requests of which nobody knows how they ended. */
   readonly unknown: number;
 }
@@ -38,14 +39,12 @@ export class Audit {
   run(): void {
     const { book, plan, table } = this.options;
     if (book.hasForgiven) return;
+    const requestsOf = groupBy(book.requests.values(), ({ service }) => service);
+    const attemptsAt = groupBy(book.attempts, ({ endpoint }) => endpoint);
     for (const entry of table.services.values()) {
-      const requests = [...book.requests.values()].filter(
-        ({ service }) => service === entry.plan.name,
-      );
-      const names = new Set(table.endpointsOf(entry.plan.name).map(({ plan: { name } }) => name));
-      const attempts = [...book.attempts.values()].filter(({ endpoint }) => names.has(endpoint));
+      const requests = requestsOf.get(entry.plan.name) ?? [];
       const unknown = requests.filter((request) => isUnknown(request)).length;
-      const seen = { requests, attempts, unknown };
+      const seen = { requests, attemptsAt, unknown };
       // While the listener led nowhere, its requests were counted nowhere.
       const hasGone = table.periods.has(`gone ${entry.plan.name}`);
       if (!hasGone && plan.descriptors === 65_536) this.checkService(entry, seen);
@@ -117,13 +116,17 @@ export class Audit {
     nobodys: number,
   ): void {
     const { ledger } = this.options;
+    const counts = new Map<string, number>();
+    for (const { reason } of requests) {
+      if (reason !== '') counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    }
+    const cut = requests.filter(({ end }) => end === 'cut').length;
     for (const { code, index, status } of reasons) {
-      const count = requests.filter(({ reason }) => reason === code).length;
+      const count = counts.get(code) ?? 0;
       const told = ledger.reasonTotal(slot, index);
       const least = status >= 400 ? count - nobodys : count;
       // A connection that is refused before its first request counts as well.
       const isEarly = EARLY.includes(code);
-      const cut = requests.filter(({ end }) => end === 'cut').length;
       const mayCut = status === 0 || code === 'request-timeout';
       const most = count + unknown + (mayCut ? cut : 0);
       this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
@@ -155,14 +158,14 @@ export class Audit {
     const { ledger, network, table } = this.options;
     const { name, protocol, slot: serviceSlot } = entry.plan;
     let repeated = 0;
+    const hadTrouble = this.hadTrouble(entry, seen);
     for (const { plan } of table.endpointsOf(name)) {
       const { slot } = plan;
       const total = (column: number): number => ledger.endpointTotal(slot, column);
-      const mine = seen.attempts.filter(({ endpoint }) => endpoint === plan.name);
+      const mine = seen.attemptsAt.get(plan.name) ?? [];
       const connects = network.connects.get(plan.port) ?? 0;
       const attempts = total(EndpointColumn.attempts);
       repeated += total(EndpointColumn.retries);
-      const hadTrouble = this.hadTrouble(entry, seen);
       this.between(`attempts of ${plan.name}`, attempts, [
         mine.length,
         hadTrouble ? Number.POSITIVE_INFINITY : mine.length,
@@ -244,12 +247,16 @@ export class Audit {
       EndpointColumn.responses4xx,
       EndpointColumn.responses5xx,
     ];
+    const sent = [0, 0, 0, 0, 0];
+    const got = [0, 0, 0, 0, 0];
+    for (const { status, answeredMs, request, tag } of mine) {
+      if (answeredMs < 0) continue;
+      const i = Math.floor(status / 100) - 1;
+      sent[i]! += 1;
+      if (request!.answeredBy === tag) got[i]! += 1;
+    }
     columns.forEach((column, i) => {
-      const sent = mine.filter(
-        ({ status, answeredMs }) => answeredMs >= 0 && Math.floor(status / 100) === i + 1,
-      );
-      const got = sent.filter(({ request, tag }) => request!.answeredBy === tag);
-      this.between(`answers ${i + 1}xx of ${name}`, total(column), [got.length, sent.length]);
+      this.between(`answers ${i + 1}xx of ${name}`, total(column), [got[i]!, sent[i]!]);
     });
   }
 
@@ -258,6 +265,17 @@ export class Audit {
     const expected = least === most ? `${least}` : `${least} to ${most}`;
     this.options.book.fault(`${what}: the ledger says ${told}, ${expected} would be right`);
   }
+}
+
+function groupBy<T>(list: Iterable<T>, keyOf: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of list) {
+    const key = keyOf(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
 }
 
 /** Nobody saw how it ended: the client left, or its connection did. */

@@ -95,7 +95,9 @@ export interface Request {
 
 export class Book {
   readonly requests = new Map<string, Request>();
-  readonly attempts = new Map<string, Attempt>();
+  readonly attempts: Attempt[] = [];
+  /** TCP sessions by tag: the endpoint does not know yet whose they are. */
+  readonly sessions = new Map<string, Attempt>();
   /** What is wrong with the product. */
   readonly faults: string[] = [];
   /** By port: client connections that the network opened. */
@@ -140,7 +142,8 @@ export class Book {
   }
 
   see(attempt: Attempt): void {
-    this.attempts.set(attempt.tag, attempt);
-    attempt.request?.attempts.push(attempt);
+    this.attempts.push(attempt);
+    if (attempt.request === null) this.sessions.set(attempt.tag, attempt);
+    else attempt.request.attempts.push(attempt);
   }
 }

@@ -33,6 +33,7 @@ export class WorkerHost {
     { shared, index, watch }: { shared: SharedLedger; index: number; watch: LedgerWatch },
   ) {
     const { clock } = kernel;
+    const draws = kernel.chance(`worker ${index}`);
     const wheel = new WatchedWheel(clock.nowMs);
     this.wheel = wheel;
     wheel.start(clock);
@@ -48,7 +49,7 @@ export class WorkerHost {
       services,
       tls: new Map(),
       upstreamTls: new Map(),
-      random: kernel.chance(`worker ${index}`).next,
+      random: () => draws.next(),
       log,
       accessLog: null,
       room: new Room(services, wheel, log),

@@ -235,9 +235,8 @@ export class HttpClientConnection implements MessageSink {
       if (head.get('x-upriver-reason') === '') throw new Error(`${head.line} of nobody`);
       return null;
     }
-    const attempt = this.client.setting.book.attempts.get(tag);
-    if (attempt?.request !== request) throw new Error(`the answer of ${tag}`);
-    return attempt;
+    for (const attempt of request.attempts) if (attempt.tag === tag) return attempt;
+    throw new Error(`the answer of ${tag}`);
   }
 
   onBody(bytes: Buffer): void {

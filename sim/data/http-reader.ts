@@ -15,19 +15,35 @@ export class HeadText {
 
   /** The value of the first field with this lower-case name; '' where it is missing. */
   get(name: string): string {
-    this.lower ||= this.text.toLowerCase();
-    const at = this.lower.indexOf(`\r\n${name}:`);
+    const at = this.find(name, 0);
     if (at < 0) return '';
     const start = at + name.length + 3;
     return this.text.slice(start, this.text.indexOf('\r\n', start)).trim();
   }
 
   count(name: string): number {
+    let count = 0;
+    for (let at = this.find(name, 0); at >= 0; at = this.find(name, at + 1)) count += 1;
+    return count;
+  }
+
+  /** Where the line before the first field with this lower-case name ends, from `from` on; or -1. */
+  private find(name: string, from: number): number {
     this.lower ||= this.text.toLowerCase();
-    return this.lower.split(`\r\n${name}:`).length - 1;
+    return this.lower.indexOf(needles.get(name) ?? needleOf(name), from);
   }
 }
 
+/** What is looked for, by the name of a field: a text that is put together is slow to look for. */
+const needles = new Map<string, string>();
+
+function needleOf(name: string): string {
+  const needle = `\r\n${name}:`;
+  needles.set(name, needle);
+  return needle;
+}
+
+const HEAD_END = Buffer.from('\r\n\r\n');
 const WELL_FORMED = /^[^\r\n]+\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n$/;
 /** A head of the product's is never as long. */
 const HEAD_MAX = 128 * 1024;
@@ -127,7 +143,7 @@ export class HttpReader {
   }
 
   private readHead(data: Buffer, at: number): number {
-    const end = data.indexOf('\r\n\r\n', at, 'latin1');
+    const end = data.indexOf(HEAD_END, at);
     if (end < 0) {
       if (data.length - at > HEAD_MAX) throw new Error('a head without an end');
       return -1;
@@ -163,7 +179,7 @@ export class HttpReader {
     const isLast = this.left === 0;
     const isChunk = this.state === 'data';
     if (isLast && isChunk) this.state = 'data-end';
-    this.sink.onBody(data.subarray(at, at + count));
+    this.sink.onBody(count === data.length ? data : data.subarray(at, at + count));
     if (isLast && !isChunk) this.whole('');
     return at + count;
   }

@@ -10,6 +10,8 @@ export interface SharedLedger {
   readonly ledger: Ledger;
   /** By worker. Asked for once: the ledger would look for what a dead worker has left. */
   readonly buffers: readonly LedgerBuffers[];
+  /** No cell of a client is left. */
+  isSettled: boolean;
 }
 
 const shared = new Map<number, SharedLedger>();
@@ -18,22 +20,47 @@ const shared = new Map<number, SharedLedger>();
 export function cleanLedger(workers: number): SharedLedger {
   const known = shared.get(workers) ?? make(workers);
   shared.set(workers, known);
-  for (const { slab, ...common } of known.buffers) {
-    for (const buffer of [...Object.values(common), ...Object.values(slab)]) clear(buffer);
+  for (const { slab, clients: _, ...common } of known.buffers) {
+    const { clients: _own, ...own } = slab;
+    for (const buffer of [...Object.values(common), ...Object.values(own)]) clear(buffer);
   }
+  // Those of a world that left some, where it did not get as far as to be asked for them.
+  if (!known.isSettled) takeLeftClients(known);
+  known.isSettled = false;
   return known;
+}
+
+/**
+ * How many of the cells that count the connections of single clients are not 0; makes them so. A client's
+ * cells are found by a hash, so all are looked at.
+ */
+export function takeLeftClients(known: SharedLedger): number {
+  let count = 0;
+  const buffers = known.buffers.map(({ slab }) => slab.clients);
+  for (const buffer of [known.buffers[0]!.clients, ...buffers]) {
+    // Two cells at once; no two counts make a -0.
+    const cells = new Float64Array(buffer);
+    for (let i = 0; i < cells.length; i += 1) {
+      if (cells[i] === 0) continue;
+      cells[i] = 0;
+      count += 1;
+    }
+  }
+  known.isSettled = true;
+  return count;
 }
 
 function make(workers: number): SharedLedger {
   const ledger = new Ledger();
-  return { ledger, buffers: Array.from({ length: workers }, (_, i) => ledger.buffersFor(i)) };
+  const buffers = Array.from({ length: workers }, (_, i) => ledger.buffersFor(i));
+  return { ledger, buffers, isSettled: true };
 }
 
-/** What is small is cleared whole: its rows are found by a hash. */
 function clear(buffer: SharedArrayBuffer): void {
   const { byteLength } = buffer;
   const count = byteLength < WHOLE_BYTES ? byteLength : Math.ceil(byteLength * USED_SHARE);
   new Uint8Array(buffer, 0, count).fill(0);
 }
 
-const WHOLE_BYTES = 512 * 1024;
+/** What is smaller is cleared whole. */
+const WHOLE_BYTES = 32 * 1024;

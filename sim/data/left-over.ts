@@ -4,6 +4,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Book } from './book.ts';
 import type { WorkerHost } from './host.ts';
+import { type SharedLedger, takeLeftClients } from './ledgers.ts';
 import type { InstantOracles } from './oracles.ts';
 import type { WorldPlan } from './plan.ts';
 import type { Table } from './table.ts';
@@ -25,6 +26,7 @@ export interface Remains {
   readonly network: SimNetwork;
   readonly oracles: InstantOracles;
   readonly buffers: WatchedBuffers;
+  readonly shared: SharedLedger;
   readonly drained: ReadonlySet<number>;
 }
 
@@ -96,7 +98,8 @@ async function drain({ kernel, hosts, drained, book }: Remains): Promise<void> {
   if (end !== 'done') book.fault('draining never ends');
 }
 
-function checkGone({ book, hosts, network, plan, buffers, table }: Remains): void {
+function checkGone(remains: Remains): void {
+  const { book, hosts, network, plan, buffers, table } = remains;
   const { ledger } = hosts[0]!;
   for (const slot of table.bySlot.keys()) {
     const count = ledger.inFlight(slot);
@@ -106,6 +109,8 @@ function checkGone({ book, hosts, network, plan, buffers, table }: Remains): voi
     const count = ledger.connections(slot);
     if (count !== 0) book.fault(`the ledger has ${count} connections of ${name} at the end`);
   }
+  const cells = takeLeftClients(remains.shared);
+  if (cells > 0) book.fault(`${cells} counts of single clients' connections are left at the end`);
   const { usedCount } = network.descriptors;
   if (usedCount > 0) book.fault(`${usedCount} descriptors are open at the end`);
   const lost = buffers.out.size - network.forfeited;

@@ -1,4 +1,5 @@
 // What a client sends, drawn by the id of the request.
+import { roomFor, textAnd } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -59,7 +60,13 @@ export const REQUEST_TRAILER = 'X-Trailer: end\r\n';
 
 /** Bytes that name their message everywhere: one of another message shows wherever it stands. */
 export function marked(size: number, mark: string): Buffer {
-  return size === 0 ? NOTHING : Buffer.alloc(size, mark, 'latin1');
+  if (size === 0) return NOTHING;
+  const bytes = roomFor(size);
+  let filled = Math.min(size, mark.length);
+  bytes.write(mark, 0, filled, 'latin1');
+  // What is filled is copied behind itself: twice as much each time.
+  for (; filled < size; filled *= 2) bytes.copyWithin(filled, 0, Math.min(filled, size - filled));
+  return bytes;
 }
 
 const HELD_BYTES = 256 * 1024;
@@ -98,8 +105,8 @@ export function drawRequest(chance: Chance, options: RequestOptions): RequestScr
     body: send(body, chance, isChunked, hasTrailers),
   };
   const sent = wrong === null ? plain : wrong.make(plain);
-  const head = Buffer.from(`${sent.line}\r\n${sent.fields}\r\n`, 'latin1');
-  const bytes = sent.body.length === 0 ? head : Buffer.concat([head, sent.body]);
+  const head = `${sent.line}\r\n${sent.fields}\r\n`;
+  const bytes = textAnd(head, sent.body);
   return {
     method,
     body,
@@ -126,20 +133,29 @@ function send(body: Buffer, chance: Chance, isChunked: boolean, hasTrailers: boo
 
 /** The body in chunks of drawn sizes, some with an extension. */
 export function chunked(body: Buffer, chance: Chance, trailers: string): Buffer {
-  const parts: Buffer[] = [];
   const most = Math.max(1, Math.min(body.length, chance.size(1, 20_000)));
-  const least = Math.max(1, Math.ceil(body.length / 40));
+  const least = Math.max(1, Math.ceil(body.length / CHUNKS_MAX));
+  const all = roomFor(body.length + CHUNKS_MAX * CHUNK_EXTRA_MAX + LAST_CHUNK_MAX);
+  let end = 0;
   for (let at = 0; at < body.length; ) {
-    const piece = body.subarray(at, at + Math.max(least, chance.int(1, most)));
+    const size = Math.min(body.length - at, Math.max(least, chance.int(1, most)));
     const extension = chance.happens(0.05) ? ';a=b' : '';
-    parts.push(Buffer.from(`${piece.length.toString(16)}${extension}\r\n`), piece, CRLF);
-    at += piece.length;
+    end += all.write(`${size.toString(16)}${extension}\r\n`, end, 'latin1');
+    all.set(body.subarray(at, at + size), end);
+    end += size;
+    all[end] = 13;
+    all[end + 1] = 10;
+    end += 2;
+    at += size;
   }
-  parts.push(Buffer.from(`0\r\n${trailers}\r\n`));
-  return Buffer.concat(parts);
+  end += all.write(`0\r\n${trailers}\r\n`, end, 'latin1');
+  return all.subarray(0, end);
 }
 
-const CRLF = Buffer.from('\r\n');
+const CHUNKS_MAX = 40;
+/** Size line, extension and line ends of one. */
+const CHUNK_EXTRA_MAX = 16;
+const LAST_CHUNK_MAX = 64;
 
 interface Parts {
   readonly line: string;

@@ -125,7 +125,7 @@ class TcpClientSession {
     if (this.head.length < TAG_BYTES) return;
     const tag = this.head.toString('latin1', 0, TAG_BYTES).split('\n')[0]!;
     const { book } = this.setting;
-    this.attempt = book.attempts.get(tag) ?? null;
+    this.attempt = book.sessions.get(tag) ?? null;
     if (this.attempt === null)
       this.fault(`session ${this.request.id} gets bytes of nobody: ${tag}`);
     else if (this.head.length > TAG_BYTES) this.talk!.onBytes(this.head.subarray(TAG_BYTES));

@@ -10,7 +10,7 @@ import { WorkerHost } from './host.ts';
 import { HttpClient } from './http-client.ts';
 import { HttpEndpointConnection } from './http-endpoint.ts';
 import { Judge } from './judge.ts';
-import { cleanLedger } from './ledgers.ts';
+import { cleanLedger, type SharedLedger } from './ledgers.ts';
 import { leftOver } from './left-over.ts';
 import { InstantOracles } from './oracles.ts';
 import { Periods } from './periods.ts';
@@ -20,7 +20,7 @@ import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
 import { WatchedBuffers } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
-const HANG_MS = 300_000;
+const HANG_MS = 1_200_000;
 
 export interface WorldResult {
   readonly plan: WorldPlan;
@@ -49,6 +49,7 @@ class World {
   private readonly book: Book;
   private readonly network: SimNetwork;
   private readonly buffers: WatchedBuffers;
+  private readonly shared: SharedLedger;
   private readonly hosts: WorkerHost[];
   private readonly table: Table;
   private readonly oracles: InstantOracles;
@@ -64,6 +65,7 @@ class World {
     const { descriptors, weather: weatherOf } = plan;
     this.network = new SimNetwork(kernel, { weatherOf, descriptors, buffers: this.buffers });
     const shared = cleanLedger(plan.workers);
+    this.shared = shared;
     this.hosts = [];
     this.table = new Table(kernel, plan, this.hosts, new Periods(), without.has('limits'));
     this.oracles = new InstantOracles(kernel, {
@@ -88,12 +90,30 @@ class World {
       clients = this.startClients();
     });
     const drained = this.playChanges();
-    const isDone = (): boolean => clients?.every((client) => client.isDone) ?? false;
+    // Asked after each event: clients that are done stay so.
+    let done = 0;
+    const isDone = (): boolean => {
+      if (clients === null) return false;
+      while (done < clients.length && clients[done]!.isDone) done += 1;
+      return done === clients.length;
+    };
     try {
       const end = await kernel.run(HANG_MS, isDone);
       if (end !== 'done') this.tellOpen(end);
-      const { oracles, buffers } = this;
-      await leftOver({ kernel, book, plan, table, hosts, network, oracles, buffers, drained });
+      const { oracles, buffers, shared } = this;
+      const remains = {
+        kernel,
+        book,
+        plan,
+        table,
+        hosts,
+        network,
+        oracles,
+        buffers,
+        shared,
+        drained,
+      };
+      await leftOver(remains);
       new Audit({ ledger: hosts[0]!.ledger, plan, book, table, network }).run();
     } catch (error) {
       book.fault(`the product throws ${error instanceof Error ? error.stack : String(error)}`);

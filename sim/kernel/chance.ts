@@ -1,15 +1,13 @@
-import { hashText } from '../../src/balance/hash.ts';
-import { type Random, seededRandom } from '../../src/base/prng.ts';
+import { addToHash, FIRST_HASH, mixHash } from '../../src/balance/hash.ts';
+import { Draws } from '../../src/base/prng.ts';
 
 /**
  * A stream of draws for one purpose. Streams of other names are not moved by how many draws are
  * made here: an actor can be taken out of a run without changing what the others do.
  */
-export class Chance {
-  readonly next: Random;
-
+export class Chance extends Draws {
   constructor(seed: number, name: string) {
-    this.next = seededRandom(hashText(`${seed}/${name}`));
+    super(mixHash(addToHash(hashOfSeed(seed), name)));
   }
 
   /** Whether something of this probability happens. */
@@ -35,4 +33,16 @@ export class Chance {
   pick<T>(list: readonly T[]): T {
     return list[Math.floor(this.next() * list.length)]!;
   }
+}
+
+let lastSeed = -1;
+let lastHash = 0;
+
+/** Of `${seed}/`; a run asks for one seed's thousands of times. */
+function hashOfSeed(seed: number): number {
+  if (seed !== lastSeed) {
+    lastSeed = seed;
+    lastHash = addToHash(FIRST_HASH, `${seed}/`);
+  }
+  return lastHash;
 }

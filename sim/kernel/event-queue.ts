@@ -19,17 +19,29 @@ export class SimEvent implements Timer {
   }
 }
 
-/** Events by time: a binary heap. */
+/**
+ * Events by time: a binary heap, and a plain list of those that were set for the very moment in which
+ * they were set. All of that moment that are in the heap were set before.
+ */
 export class EventQueue {
   private readonly heap: SimEvent[] = [];
+  private readonly now: SimEvent[] = [];
+  /** How many of `now` have gone. */
+  private gone = 0;
   private count = 0;
 
   get size(): number {
-    return this.heap.length;
+    return this.heap.length + this.now.length - this.gone;
   }
 
-  push(atMs: number, run: () => void): SimEvent {
+  /** Sets `run` for a moment; one that is not after `nowMs` is now. */
+  push(atMs: number, run: () => void, nowMs: number): SimEvent {
     this.count += 1;
+    if (atMs <= nowMs) {
+      const event = new SimEvent(nowMs, this.count, run);
+      this.now.push(event);
+      return event;
+    }
     const event = new SimEvent(atMs, this.count, run);
     const { heap } = this;
     let at = heap.length;
@@ -46,15 +58,22 @@ export class EventQueue {
 
   /** The next event that was not cancelled, which stays; null: there is none. */
   peek(): SimEvent | null {
-    while (this.heap.length > 0 && this.heap[0]!.run === null) this.removeFirst();
-    return this.heap[0] ?? null;
+    const { heap, now } = this;
+    while (heap.length > 0 && heap[0]!.run === null) this.removeFirst();
+    while (this.gone < now.length && now[this.gone]!.run === null) this.gone += 1;
+    if (this.gone === now.length) {
+      now.length = 0;
+      this.gone = 0;
+      return heap.length === 0 ? null : heap[0]!;
+    }
+    const first = now[this.gone]!;
+    return heap.length > 0 && isBefore(heap[0]!, first) ? heap[0]! : first;
   }
 
-  /** Takes the next event that was not cancelled. */
-  pop(): SimEvent | null {
-    const first = this.peek();
-    if (first !== null) this.removeFirst();
-    return first;
+  /** Takes the event that `peek` has just returned. */
+  shift(event: SimEvent): void {
+    if (this.heap[0] === event) this.removeFirst();
+    else this.gone += 1;
   }
 
   private removeFirst(): void {

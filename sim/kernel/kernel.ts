@@ -35,8 +35,9 @@ export class Kernel {
   };
   private readonly queue = new EventQueue();
   /** What happens again and again is kept apart: it costs no event each time. */
-  private readonly tickers = new Set<Ticker>();
+  private readonly tickers: Ticker[] = [];
   private ticks: (() => void)[] = [];
+  private spareTicks: (() => void)[] = [];
 
   constructor(seed: number, trace: Trace = noTrace) {
     this.seed = seed;
@@ -50,7 +51,7 @@ export class Kernel {
 
   /** Calls `run` at a simulated moment; one that has passed means now, after what is set for now. */
   at(atMs: number, run: () => void): Timer {
-    return this.queue.push(Math.max(atMs, this.nowMs), run);
+    return this.queue.push(atMs, run, this.nowMs);
   }
 
   after(delayMs: number, run: () => void): Timer {
@@ -83,53 +84,66 @@ export class Kernel {
           continue;
         }
         if (isDone()) return 'done';
-        const next = this.queue.peek();
-        const ticker = this.firstTicker();
-        if (ticker !== null && ticker.atMs <= Math.min(next?.atMs ?? untilMs, untilMs)) {
-          this.nowMs = ticker.atMs;
-          ticker.atMs += ticker.everyMs;
-          this.eventCount += 1;
-          ticker.run();
-          continue;
-        }
-        if (next === null) {
-          if (ticker === null) return 'idle';
+        if (!this.step(untilMs)) {
+          if (this.tickers.length === 0 && this.queue.peek() === null) return 'idle';
           this.nowMs = untilMs;
           return 'time';
         }
-        if (next.atMs > untilMs) {
-          this.nowMs = untilMs;
-          return 'time';
-        }
-        this.queue.pop();
-        this.nowMs = next.atMs;
-        this.eventCount += 1;
-        next.run!();
       }
     } finally {
       promises.stop();
     }
   }
 
+  /** Runs what is due next, a ticker before events of the same moment; false: not before `untilMs`. */
+  private step(untilMs: number): boolean {
+    const next = this.queue.peek();
+    const ticker = this.firstTicker();
+    if (ticker !== null && (next === null || ticker.atMs <= next.atMs)) {
+      if (ticker.atMs > untilMs) return false;
+      this.nowMs = ticker.atMs;
+      ticker.atMs += ticker.everyMs;
+      this.eventCount += 1;
+      ticker.run();
+      return true;
+    }
+    if (next === null || next.atMs > untilMs) return false;
+    this.queue.shift(next);
+    this.nowMs = next.atMs;
+    this.eventCount += 1;
+    next.run!();
+    return true;
+  }
+
   private runTicks(): void {
     while (this.ticks.length > 0) {
       const { ticks } = this;
-      this.ticks = [];
+      this.ticks = this.spareTicks;
       for (const run of ticks) run();
+      ticks.length = 0;
+      this.spareTicks = ticks;
     }
   }
 
-  /** The one that is due first; they come before events of the same moment. */
+  /** The one that is due first. */
   private firstTicker(): Ticker | null {
+    const { tickers } = this;
     let first: Ticker | null = null;
-    for (const ticker of this.tickers)
+    for (let i = 0; i < tickers.length; i += 1) {
+      const ticker = tickers[i]!;
       if (first === null || ticker.atMs < first.atMs) first = ticker;
+    }
     return first;
   }
 
   private every(everyMs: number, run: () => void): Timer {
+    const { tickers } = this;
     const ticker = { atMs: this.nowMs + everyMs, everyMs, run };
-    this.tickers.add(ticker);
-    return { cancel: () => void this.tickers.delete(ticker) };
+    tickers.push(ticker);
+    const cancel = (): void => {
+      const at = tickers.indexOf(ticker);
+      if (at >= 0) tickers.splice(at, 1);
+    };
+    return { cancel };
   }
 }

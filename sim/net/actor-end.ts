@@ -40,7 +40,10 @@ export class ActorEnd implements TcpOwner {
     return this.rest.length === 0;
   }
 
-  /** Sends bytes, by and by if there is no room. Returns whether the system took all of them. */
+  /**
+   * Sends bytes, by and by if there is no room; they must never be changed. Returns whether the system
+   * took all of them.
+   */
   write(bytes: Buffer): boolean {
     if (this.isClosed || this.isEnding) return false;
     this.rest.push(bytes);
@@ -98,7 +101,7 @@ export class ActorEnd implements TcpOwner {
   private flush(): void {
     while (this.rest.length > 0) {
       const bytes = this.rest[0]!;
-      const sent = this.tcp.send(bytes);
+      const sent = this.tcp.sendShared(bytes);
       // A paused actor that writes finds the reset by that.
       if (sent < 0) return this.kernel.tick(() => this.wasReset());
       if (sent < bytes.length) {

@@ -206,7 +206,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
     const count = this.end_!.receive(view);
     if (!wire.deliver(count)) this.isReading = false;
     // The view stays: nothing may refer to its bytes any more. Whoever does will read this.
-    if (wire.changeView() === null) view.fill(POISON, 0, count);
+    if (wire.changeView() === null) poison(view, count);
   }
 
   private tellEnd(): void {
@@ -232,7 +232,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
   /** An error of the system, which closes the socket. */
   fail(code: string): void {
     if (this.destroyed) return;
-    this.error = Object.assign(new Error(code), { code });
+    this.error = systemError(code);
     this.destroy();
   }
 
@@ -252,6 +252,20 @@ export class SimSocket implements SocketDoor, TcpOwner {
       this.wire.closed(this.error);
     });
   }
+}
+
+/** Without a stack, which would cost more than the exchange that it ends. */
+function systemError(code: string): NodeJS.ErrnoException {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const error = Object.assign(new Error(code), { code });
+  Error.stackTraceLimit = stackTraceLimit;
+  return error;
+}
+
+function poison(view: Buffer, count: number): void {
+  // Buffer's own fill looks at its arguments for longer than it takes to fill a head.
+  Uint8Array.prototype.fill.call(view, POISON, 0, count);
 }
 
 function concat(buffered: readonly { bytes: Buffer }[]): Buffer {

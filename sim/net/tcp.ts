@@ -1,6 +1,7 @@
 // A TCP connection as two systems' kernels keep it: bytes, the end and the reset between two ends.
 // Data before FIN, always in order; closing with unread bytes resets; bytes for an end that is closed
 // reset; a reset may destroy what was not read.
+import { roomFor } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Weather } from './weather.ts';
@@ -61,6 +62,24 @@ export class TcpEnd {
 
   /** Hands bytes to the system, which copies them; returns how many it took, or -1: it is reset. */
   send(bytes: Buffer): number {
+    const count = this.takes(bytes);
+    if (count > 0) {
+      const copy = roomFor(count);
+      copy.set(count === bytes.length ? bytes : bytes.subarray(0, count));
+      this.dispatch(copy);
+    }
+    return count;
+  }
+
+  /** As `send`, of bytes that nobody will ever change: there is no copy. */
+  sendShared(bytes: Buffer): number {
+    const count = this.takes(bytes);
+    if (count > 0) this.dispatch(count === bytes.length ? bytes : bytes.subarray(0, count));
+    return count;
+  }
+
+  /** How many of these bytes the system takes now; -1: it is reset. */
+  private takes(bytes: Buffer): number {
     if (this.isReset) return -1;
     const room = Math.min(bytes.length, this.weather.windowBytes - this.unread);
     const isPart = room > 1 && this.chance.happens(this.weather.partialShare);
@@ -68,11 +87,6 @@ export class TcpEnd {
     if (count < bytes.length) {
       this.isShort = true;
       if (count < room) this.wakeLater();
-    }
-    if (count > 0) {
-      const copy = Buffer.allocUnsafe(count);
-      bytes.copy(copy, 0, 0, count);
-      this.dispatch(copy);
     }
     return count;
   }
@@ -94,7 +108,10 @@ export class TcpEnd {
     let count = 0;
     while (count < target.length && this.pieces.length > 0) {
       const piece = this.pieces[0]!;
-      const part = piece.copy(target, count, this.offset);
+      const { offset } = this;
+      const part = Math.min(piece.length - offset, target.length - count);
+      const isWhole = part === piece.length;
+      target.set(isWhole ? piece : piece.subarray(offset, offset + part), count);
       count += part;
       this.offset += part;
       if (this.offset < piece.length) break;

@@ -50,10 +50,23 @@ export class HashRing<C extends Choice> implements Balancer<C> {
 
 /** 32 bits of a text: FNV-1a with a final mix, so that near texts land far apart. */
 export function hashText(text: string): number {
-  let hash = 0x811c9dc5;
+  return mixHash(addToHash(FIRST_HASH, text));
+}
+
+/** What `addToHash` begins with. */
+export const FIRST_HASH = 0x811c9dc5 | 0;
+
+/** The hash of a text that goes on with `text`, before its final mix. */
+export function addToHash(before: number, text: string): number {
+  let hash = before;
   for (let i = 0; i < text.length; i += 1) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
+  return hash;
+}
+
+export function mixHash(before: number): number {
+  let hash = before;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

@@ -2,12 +2,24 @@
 export type Random = () => number;
 
 /** A small seedable generator (mulberry32): good spread, not for secrets. */
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
+export class Draws {
+  /** Signed: V8 keeps that in place, and would make an object of a larger number with each draw. */
+  private state: number;
+
+  constructor(seed: number) {
+    this.state = seed | 0;
+  }
+
+  next(): number {
+    const state = (this.state + 0x6d2b79f5) | 0;
+    this.state = state;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
+  }
+}
+
+export function seededRandom(seed: number): Random {
+  const draws = new Draws(seed);
+  return () => draws.next();
 }
