@@ -266,7 +266,7 @@ function drawTcpClients(
   if (targets.length === 0) return [];
   return Array.from({ length: chance.int(4, 12) }, (_, i) => {
     const name = `t${i}`;
-    const sessions = chance.int(1, 10);
+    const sessions = chance.int(1, 25);
     const { port, name: service } = chance.pick(targets);
     return {
       name,

@@ -21,7 +21,7 @@ const { limits, timeouts } = makeService();
 const ROUTER_POLICY = {
   policy: PLAIN_LISTEN,
   limits,
-  timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000, keepAliveMs: 5000 },
+  timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 },
 };
 
 export interface ServiceEntry {

@@ -113,8 +113,8 @@ const rows: readonly Row[] = [
   [
     'the half-close of a tunnel is lost',
     `${http}/tunnel.ts`,
-    '    this.upstream.wire.end();\n',
-    '',
+    '  onClientEnd(): void {\n    this.upstream.end();\n',
+    '  onClientEnd(): void {\n',
   ],
   [
     'a connection with surplus bytes is kept',

@@ -10,7 +10,7 @@ import type { Mutant } from './mutant.ts';
 
 const SECONDS_MAX = 60;
 /** No world takes so long, on a busy machine either, ms. */
-const STUCK_MS = 40_000;
+const STUCK_MS = 20_000;
 const root = join(import.meta.dirname, '../..');
 /** What a world needs. */
 const COPIED = ['src', 'sim', 'test/support', 'package.json'];
