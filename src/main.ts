@@ -401,7 +401,7 @@ export class Upriver {
       listen.map(({ address }) => address),
     );
     if (stats.listen !== null) listens.push(stats.listen);
-    const hosts = listens.map((address) => (address.kind === 'tcp' ? address.host : ''));
+    const hosts = listens.map((address) => (address.kind === 'unix' ? '' : address.host));
     return this.doors.resolveListens(hosts);
   }
 

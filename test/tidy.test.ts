@@ -154,6 +154,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/proxy',
   ],
   'src/proxy/tcp': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/proxy'],
+  'src/proxy/udp': ['src/base', 'src/model', 'src/ledger', 'src/balance', 'src/proxy'],
   'src/worker': ['src/base', 'src/model', 'src/ledger', 'src/proxy'],
 };
 
@@ -192,6 +193,7 @@ const behindDoors = [
     'src/health/tcp-check.ts',
     'src/health/http2-check.ts',
     'src/health/tls-check.ts',
+    'src/health/udp-check.ts',
   ],
   ...['src/health/conversation.ts', 'src/state/disk.ts'],
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],

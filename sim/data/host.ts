@@ -8,6 +8,7 @@ import { Room } from '../../src/proxy/room.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { noDatagrams } from '../net/no-datagrams.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { SharedLedger } from './ledgers.ts';
 import { type LedgerWatch, WatchedLedger, WatchedWheel } from './watched.ts';
@@ -45,6 +46,7 @@ export class WorkerHost {
       ledger: new WatchedLedger(shared.buffers[index]!, index, watch),
       clock,
       network,
+      datagrams: noDatagrams,
       wheel,
       services,
       tls: new Map(),

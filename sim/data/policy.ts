@@ -77,6 +77,7 @@ function drawTimeouts(chance: Chance, isPlain: boolean): Timeouts {
     responseMs: chance.int(1500, 3000),
     idleBodyMs: chance.int(2000, 4000),
     idleTunnelMs: chance.int(4000, 6000),
+    idleUdpMs: 30_000,
     idleTcpMs: chance.int(4000, 6000),
     clientHeaderMs: chance.int(2000, 4000),
     keepAliveMs: chance.happens(0.2) ? chance.int(50, 500) : chance.int(2000, 5000),

@@ -18,6 +18,7 @@ import type { ServiceInput } from './schema/service.ts';
 import { buildSources } from './schema/source.ts';
 import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
+import { buildUdp } from './schema/udp.ts';
 import { buildUpstream } from './schema/upstream.ts';
 
 export function buildSettings(
@@ -52,7 +53,7 @@ export function buildService(name: string, input: ServiceInput, tls?: TlsInput):
   return {
     name,
     from: buildSources(name, input.from),
-    listen: buildListen(input.listen, tls),
+    listen: buildListen(input.listen, tls, protocol),
     protocol,
     balance,
     health: check === null ? null : withService(check, input, primary),
@@ -65,6 +66,7 @@ export function buildService(name: string, input: ServiceInput, tls?: TlsInput):
     http: buildHttp(input.http),
     upstream: buildUpstream(input.upstream),
     tcp: buildTcp(input.tcp),
+    udp: buildUdp(input.udp),
     primary,
     slowStartMs: input.slow_start,
   };

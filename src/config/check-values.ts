@@ -91,3 +91,13 @@ export const checkText = z
   .string()
   .regex(/^[^\0]*$/, 'expected a text without NUL')
   .meta({ form: textForm('[^\\0]*') });
+
+const LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+const DNS_NAME = `(?:${LABEL}(?:\\.${LABEL})*\\.?)?`;
+
+/** A name that DNS is asked for. */
+export const dnsName = z
+  .string()
+  .max(253)
+  .regex(new RegExp(`^${DNS_NAME}$`), 'expected a name of DNS such as example.com')
+  .meta({ form: textForm(DNS_NAME) });

@@ -62,8 +62,9 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   const found: Contradiction[] = [];
   const tell = (key: readonly string[], message: string) =>
     found.push({ path: ['services', name, ...key], message });
-  if (protocol === 'tcp' && balance?.hash != null && balance.hash.on !== 'source') {
-    tell(['balance'], `a tcp service has no ${balance.hash.on}: expected hash(source)`);
+  const isHttp = protocol === undefined || protocol === 'http';
+  if (!isHttp && balance?.hash != null && balance.hash.on !== 'source') {
+    tell(['balance'], `a ${protocol} service has no ${balance.hash.on}: expected hash(source)`);
   }
   for (const source of service.sources) {
     const problem = registryProblem(source, draft);
@@ -104,7 +105,7 @@ function primaryMisfits({ tree, protocol }: DraftService): [string, string][] {
     return [['by', `there is no check: expected health of type ${orList(ROLE_CHECKS)}`]];
   }
   const isByCheck = by === 'check' || (by === undefined && lock === '' && health !== null);
-  const type = health?.type ?? (protocol === 'tcp' ? 'tcp' : 'http');
+  const type = health?.type ?? protocol;
   const isTold = ROLE_CHECKS.some((one) => one === type) || health?.path !== undefined;
   if (!isByCheck || isTold) return [];
   return [['by', `a check by ${type} tells no role: expected ${orList(ROLE_CHECKS)}`]];
@@ -112,9 +113,11 @@ function primaryMisfits({ tree, protocol }: DraftService): [string, string][] {
 
 /** Which kinds of checks a key is about. */
 const CHECK_KEYS: Readonly<Record<string, readonly string[]>> = {
-  send: ['send_expect'],
+  send: ['send_expect', 'udp'],
+  query: ['dns'],
+  query_type: ['dns'],
   grpc_service: ['grpc'],
-  expect: ['send_expect', 'http'],
+  expect: ['send_expect', 'udp', 'http'],
   user: ['redis', 'postgres', 'mysql'],
   database: ['postgres', 'mysql'],
   password: ['redis', 'postgres', 'mysql'],
@@ -168,6 +171,10 @@ const UPSTREAM_HTTP = [
 function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const { protocol, listen, sources } = service;
   const dead = sources.flatMap((one) => untaken(one).map((key) => [...one.path, key]));
+  if (protocol === 'udp') {
+    return [...dead, ['http'], ['tcp'], ['upstream'], ['timeouts', 'connect'], ...LISTENER_KEYS];
+  }
+  dead.push(['udp']);
   if (protocol === 'tcp') return [...dead, ['http'], ...UPSTREAM_HTTP, ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
@@ -202,6 +209,12 @@ function whyDead(path: readonly string[], service: DraftService, draft: Draft): 
     const key = whose === undefined ? null : special(whose.tree);
     const what = isTaken ? `a service of from.${key ?? 'kv'}` : `registry ${registry}`;
     return `${what} has no ${path.at(-1)}: take it out`;
+  }
+  if (path[0] === 'udp')
+    return `is about datagrams, and this is a ${protocol} service: take it out`;
+  if (protocol === 'udp') {
+    const what = path[0] === 'tcp' || path[1] === 'connect' ? 'connections' : 'HTTP';
+    return `is about ${path[0] === 'upstream' ? 'connections' : what}, and this is a udp service: take it out`;
   }
   if (protocol === 'tcp') return 'is about HTTP, and this is a tcp service: take it out';
   const by = draft.routers.flatMap(({ routes }, i) =>
@@ -258,7 +271,7 @@ function canonical(address: ListenAddress): string {
   if (address.kind === 'unix') return address.path;
   const isV6 = address.host.includes(':');
   const host = isV6 ? (URL.parse(`http://[${address.host}]`)?.hostname ?? '') : address.host;
-  return `${host === '[::]' ? '' : host}:${address.port}`;
+  return `${host === '[::]' ? '' : host}:${address.port}${address.kind === 'udp' ? '/udp' : ''}`;
 }
 
 /** Whether a connection could come in at either address. */
@@ -266,5 +279,6 @@ function doOverlap(a: ListenAddress, b: ListenAddress): boolean {
   const [one, other] = [canonical(a), canonical(b)];
   if (one === other) return true;
   if (a.kind === 'unix' || b.kind === 'unix') return false;
+  if (a.kind !== b.kind) return false;
   return a.port === b.port && (one.startsWith(':') || other.startsWith(':'));
 }

@@ -33,11 +33,17 @@ export function describeService(
   if (unfit !== '') return { service: null, problems: [unfit] };
   const { input, problems } = read(source, settings);
   if (input === null) return { service: null, problems: problems.slice(0, PROBLEMS_MAX) };
-  const listen = input.listen.map(withoutName);
+  const { protocol } = input;
+  let listen = input.listen.map(withoutName);
+  if (protocol === 'udp' && listen.some(({ address }) => address.kind === 'unix')) {
+    problems.push('tag listen: expected a port or address:port: this is a udp service');
+    listen = listen.filter(({ address }) => address.kind !== 'unix');
+  }
   const isNamed = problems.some((problem) => problem.startsWith('tag listen:'));
-  const isTcp = input.protocol === 'tcp';
-  const route = isTcp ? undefined : input.route;
-  if (isTcp && input.route !== undefined) problems.push(NO_ROUTES);
+  const route = protocol === 'http' ? input.route : undefined;
+  if (protocol !== 'http' && input.route !== undefined) {
+    problems.push(`tag route: a ${protocol} service has no routes: expected tag listen`);
+  }
   const isNowhere = listen.length === 0 && route === undefined;
   if (isNowhere && !isNamed) problems.push(NO_LISTEN);
   const service = { ...buildService(name, { ...input, listen }), from: onlySource(source) };
@@ -53,7 +59,6 @@ function servedName({ registry, service }: ServiceSource): string {
   return registry === 'etcd' ? service.replaceAll('/', '-') : service;
 }
 
-const NO_ROUTES = 'tag route: a tcp service has no routes: expected tag listen';
 const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service on';
 
 /** Whether a service may give itself this setting, looked at alone. */
@@ -152,8 +157,9 @@ function objection(input: ServiceInput, key: string): string {
 
 function hashProblem(input: ServiceInput | null): string {
   const on = input?.balance.hash?.on ?? 'source';
-  if (input?.protocol !== 'tcp' || on === 'source') return '';
-  return `tag balance: a tcp service has no ${on}: expected hash(source)`;
+  const protocol = input?.protocol ?? 'http';
+  if (protocol === 'http' || on === 'source') return '';
+  return `tag balance: a ${protocol} service has no ${on}: expected hash(source)`;
 }
 
 /** A name could be resolved to another address than the one that was looked at. */

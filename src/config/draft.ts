@@ -4,9 +4,10 @@
 import type { z } from 'zod';
 import type { ListenAddress } from '../model/listener.ts';
 import type { FollowedRegistry, RegistryName } from '../model/registries/table.ts';
+import type { Protocol } from '../model/service.ts';
 import { isSelfDescribed } from './registries/schemas.ts';
 import { FOLLOWED_NAMES } from './registries/table.ts';
-import { type ListenInput, type TlsInput, tlsMapping } from './schema/listen.ts';
+import { addressFor, type ListenInput, type TlsInput, tlsMapping } from './schema/listen.ts';
 import { routerSchema, routeSchema } from './schema/router.ts';
 import { serviceSchema } from './schema/service.ts';
 import { sourceShape } from './schema/source.ts';
@@ -17,7 +18,7 @@ export interface DraftService {
   readonly name: string;
   readonly tree: Tree;
   readonly listen: readonly ListenInput[] | undefined;
-  readonly protocol: 'http' | 'tcp' | undefined;
+  readonly protocol: Protocol | undefined;
   readonly balance: z.output<typeof serviceSchema.shape.balance> | undefined;
   readonly sources: readonly DraftSource[];
 }
@@ -104,7 +105,7 @@ export function claimsOf({ routers, services }: Draft): Claim[] {
     ...[...services].flatMap(([name, service]) =>
       (service.listen ?? []).map((listen) => ({
         ...{ listen, owner: `service ${name}`, path: ['services', name, 'listen'] },
-        address: listen.address,
+        address: addressFor(service.protocol, listen.address),
       })),
     ),
   ];

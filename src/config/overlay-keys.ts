@@ -19,6 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'services.NAME.health': [
     ...['type', 'path', 'host', 'method', 'port', 'interval', 'timeout', 'rise', 'fall', 'status'],
     ...['initial', 'send', 'expect', 'user', 'database', 'grpc_service', 'headers'],
+    ...['query', 'query_type'],
   ],
   'services.NAME.passive': [
     ...['consecutive_failures', 'connect_failures', 'resets', 'timeouts', 'gateway_errors'],
@@ -33,13 +34,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'services.NAME.timeouts': [
     ...['connect', 'response', 'idle', 'client_header', 'keep_alive', 'request'],
-    ...['idle_body', 'idle_tunnel', 'idle_tcp'],
+    ...['idle_body', 'idle_tunnel', 'idle_tcp', 'idle_udp'],
   ],
   'services.NAME.primary': ['by', 'tag'],
   'services.NAME.tcp': [
     ...['early_failure', 'on_down', 'on_drain'],
     ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],
   ],
+  'services.NAME.udp': ['responses', 'amplification', 'on_down', 'on_drain'],
   'services.NAME.limits': [
     ...[
       'connections',

@@ -55,6 +55,7 @@ function routeProblem(route: DraftRoute, draft: Draft, isPass: boolean): string[
   if (service === undefined) return [];
   if (service === '') return ['is missing: expected the name of a service, or a redirect'];
   const target = draft.services.get(service);
+  if (target?.protocol === 'udp') return [`${service} is a udp service: routes need http`];
   if (target?.protocol === 'tcp' && !isPass)
     return [`${service} is a tcp service: routes need http`];
   // A service that describes itself in the registry may come later.

@@ -1,6 +1,7 @@
 // What listeners with TLS, and those beside them, can get wrong: certificates that are missing, keys
 // that mean nothing there.
-import { formatListen } from '../model/listener.ts';
+import { formatListen, type ListenAddress } from '../model/listener.ts';
+import type { Protocol } from '../model/service.ts';
 import type { Contradiction } from './consistency.ts';
 import { type Claim, claimsOf, type Draft } from './draft.ts';
 import {
@@ -97,17 +98,35 @@ function terminationProblems(tls: ListenInput['tls'], shared: TlsInput = {}): st
   return found;
 }
 
-function listenProblems({ listen, owner }: Claim, draft: Draft): string[] {
+function listenProblems({ listen, owner, address }: Claim, draft: Draft): string[] {
   const { tls, hsts, redirect_https: isRedirect } = listen;
+  const protocol = protocolOf(owner, draft);
+  if (protocol === 'udp') return datagramProblems(listen, address);
   const found = [...passProblems({ listen, owner }, draft), ...terminationProblems(tls, draft.tls)];
   if (isRedirect && tls !== false) found.push('redirect_https is for a listener without tls');
   if (hsts !== null && tls === false) found.push('hsts is for a listener with tls');
-  const name = /^service (.*)$/s.exec(owner)?.[1];
-  const isTcp = name !== undefined && draft.services.get(name)?.protocol === 'tcp';
-  if (isTcp && (isRedirect || hsts !== null)) {
+  if (protocol === 'tcp' && (isRedirect || hsts !== null)) {
     found.push(
       `${isRedirect ? 'redirect_https' : 'hsts'} is about HTTP, and this is a tcp service`,
     );
   }
+  return found;
+}
+
+function protocolOf(owner: string, draft: Draft): Protocol | undefined {
+  const name = /^service (.*)$/s.exec(owner)?.[1];
+  return name === undefined ? undefined : draft.services.get(name)?.protocol;
+}
+
+/** Datagrams come to a port, and as they are. */
+function datagramProblems(listen: ListenInput, address: ListenAddress): string[] {
+  const { accept_proxy: networks, hsts, http2, redirect_https: isRedirect, tls } = listen;
+  const set = Object.entries({ tls, http2, redirect_https: isRedirect, hsts: hsts !== null });
+  const found = set
+    .filter(([, value]) => value !== false)
+    .map(([key]) => `${key} is about connections, and this is a udp service`);
+  if (networks.length > 0)
+    found.push('accept_proxy is about connections, and this is a udp service');
+  if (address.kind === 'unix') found.push('expected a port or address:port: this is a udp service');
   return found;
 }

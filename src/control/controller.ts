@@ -133,7 +133,14 @@ export class Controller implements TableView {
       events: this.events,
       refusal: ({ service }, { endpoint, namings }) => {
         const registries = namings.map(({ source }) => source.registry);
-        return this.policy.refusal(registries, endpoint, service.health?.port ?? 0);
+        const { health, protocol } = service;
+        const { check } = endpoint;
+        const spoken = {
+          service: protocol === 'udp' ? 'udp' : 'tcp',
+          // What an endpoint declares itself is asked by TCP.
+          check: (health?.isUdp ?? (protocol === 'udp' && check === undefined)) ? 'udp' : 'tcp',
+        } as const;
+        return this.policy.refusal(registries, endpoint, health?.port ?? 0, spoken);
       },
       lockHolder: (key) => this.locks.get(key) ?? null,
       nextVersion: () => this.publisher.nextVersion,

@@ -16,7 +16,18 @@ export interface EndpointPolicyOptions {
   readonly localAddresses: () => readonly string[];
 }
 
+/** How an endpoint is spoken to, and how it is checked. */
+export interface Spoken {
+  readonly service: Transport;
+  readonly check: Transport;
+}
+
+type Transport = 'tcp' | 'udp';
+
+const BY_TCP: Spoken = { service: 'tcp', check: 'tcp' };
+
 interface Own {
+  readonly transport: Transport;
   /** Null for every address. */
   readonly hosts: Networks | null;
   /** "the stats port", human-readable. */
@@ -103,13 +114,13 @@ export class EndpointPolicy {
     this.stats = stats;
     const others = isSame ? changed : [...this.addresses, ...addresses];
     this.addresses = addresses;
-    const ports = new Set(others.flatMap((one) => (one.kind === 'tcp' ? [one.port] : [])));
+    const ports = new Set(others.flatMap((one) => (one.kind === 'unix' ? [] : [one.port])));
     const own = new Map<number, Own[]>();
     const add = (address: ListenAddress, name: string): void => {
       if (address.kind === 'unix') return;
-      const { host, port } = address;
+      const { host, kind: transport, port } = address;
       const hosts = host === '' ? null : new Networks([host, ...(names.get(host) ?? [])]);
-      own.set(port, [...(own.get(port) ?? []), { hosts, name }]);
+      own.set(port, [...(own.get(port) ?? []), { transport, hosts, name }]);
     };
     if (stats !== null) add(stats, 'the stats port');
     for (const { address } of listeners) add(address, `the listener ${formatListen(address)}`);
@@ -122,9 +133,12 @@ export class EndpointPolicy {
     registries: readonly string[],
     endpoint: Pick<Endpoint, 'address' | 'port'>,
     checkPort = 0,
+    spoken: Spoken = BY_TCP,
   ): string {
     const { address, port } = endpoint;
-    const own = this.ownAt(address, port) || this.ownAt(address, checkPort);
+    // A check by another protocol than the service's may come to another listener of the same port.
+    const checked = { address, port: checkPort === 0 ? port : checkPort };
+    const own = this.ownAt(endpoint, spoken.service) || this.ownAt(checked, spoken.check);
     if (own !== '') return `refused: it is ${own} of Upriver itself`;
     // One that may be there by another registry's word is let in by that.
     const isDenied = (name: string) => this.denied.get(name)?.has(address) === true;
@@ -132,11 +146,12 @@ export class EndpointPolicy {
     return `refused: ${address} is denied by registries.${registries[0]}.endpoint_deny`;
   }
 
-  private ownAt(address: string, port: number): string {
+  private ownAt({ address, port }: Pick<Endpoint, 'address' | 'port'>, by: Transport): string {
     const near = this.own.get(port);
     const ip = near === undefined ? null : parseIp(address);
     if (near === undefined || ip === null) return '';
-    for (const { hosts, name } of near) {
+    for (const { hosts, name, transport } of near) {
+      if (transport !== by) continue;
       const isAny = isUnspecified(ip);
       const isHit = hosts === null ? isAny || this.isLocal(ip) : isAny || hosts.has(ip);
       if (isHit) return name;

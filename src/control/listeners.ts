@@ -206,7 +206,8 @@ class Places {
   /** Whether a connection could come in at either address. */
   doOverlap(a: ListenAddress, b: ListenAddress): boolean {
     if (a.kind === 'unix' || b.kind === 'unix') return formatListen(a) === formatListen(b);
-    if (a.port !== b.port) return false;
+    // A port of UDP and the same of TCP are different places.
+    if (a.kind !== b.kind || a.port !== b.port) return false;
     if (a.host === '' || b.host === '') return true;
     const [one, other] = [this.hostsOf(a.host), this.hostsOf(b.host)];
     return one.some((host) => other.includes(host));

@@ -29,7 +29,8 @@ const KINDS = { check_http: 'http', check_https: 'tls', check_tcp: 'tcp' } as co
 /** Kinds that only an agent beside the instance can run. */
 const FOREIGN = ['check_cmd', 'check_script', 'check_docker', 'check_grpc'] as const;
 const PLAIN: HealthCheck = {
-  ...{ type: 'tcp', path: '/', host: '', method: 'GET', port: 0 },
+  ...{ type: 'tcp', isUdp: false, path: '/', host: '', method: 'GET', port: 0 },
+  question: { name: '', type: 'NS' },
   ...{ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS, rise: 2, fall: 3 },
   ...{
     send: '',

@@ -13,12 +13,14 @@ export interface CounterRow {
 const RESPONSES = 'Responses by class of status code.';
 const BYTES = 'Body bytes relayed: in from clients to endpoints, out from endpoints to clients.';
 
+const DATAGRAMS = 'Datagrams: in from clients, out to clients.';
+
 /** Kept per endpoint and worker. */
 export const endpointRows = [
   {
     key: 'attempts',
     metric: 'upriver_endpoint_attempts_total',
-    help: 'Requests sent to the endpoint, retries included; TCP sessions for protocol tcp.',
+    help: 'Requests sent to the endpoint, retries included; TCP and UDP sessions for protocol tcp and udp.',
   },
   {
     key: 'connects',
@@ -53,7 +55,7 @@ export const endpointRows = [
   {
     key: 'outcomes',
     metric: 'upriver_endpoint_outcomes_total',
-    help: 'Attempts that were answered, or failed; TCP sessions that were connected, or failed.',
+    help: 'Attempts that were answered, or failed; sessions of TCP and UDP that were connected or answered, or failed.',
   },
   {
     key: 'faults',
@@ -109,12 +111,12 @@ export const serviceRows = [
   {
     key: 'requests',
     metric: '',
-    help: 'Exchanges ended, with whatever outcome; TCP sessions for protocol tcp.',
+    help: 'Exchanges ended, with whatever outcome; sessions for protocols tcp and udp.',
   },
   {
     key: 'connections',
     metric: 'upriver_connections_total',
-    help: 'Client connections accepted.',
+    help: 'Client connections accepted; UDP sessions for protocol udp.',
   },
   { key: 'bytesIn', metric: 'upriver_bytes_total', help: BYTES, labels: { direction: 'in' } },
   { key: 'bytesOut', metric: 'upriver_bytes_total', help: BYTES, labels: { direction: 'out' } },
@@ -137,6 +139,23 @@ export const serviceRows = [
     key: 'hedgesWon',
     metric: 'upriver_hedges_won_total',
     help: 'Second tries that answered first.',
+  },
+  {
+    key: 'datagramsIn',
+    metric: 'upriver_datagrams_total',
+    help: DATAGRAMS,
+    labels: { direction: 'in' },
+  },
+  {
+    key: 'datagramsOut',
+    metric: 'upriver_datagrams_total',
+    help: DATAGRAMS,
+    labels: { direction: 'out' },
+  },
+  {
+    key: 'datagramsDropped',
+    metric: 'upriver_datagrams_dropped_total',
+    help: 'Datagrams, of clients or of endpoints, that were not relayed.',
   },
 ] as const satisfies readonly CounterRow[];
 

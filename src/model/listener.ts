@@ -1,8 +1,8 @@
 import { canonicalHost, Networks, parseIp } from '../base/ip-address.ts';
 
-/** Where we listen: a TCP port on one or all addresses, or a unix socket. */
+/** Where we listen: a TCP or UDP port on one or all addresses, or a unix socket. */
 export type ListenAddress =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'tcp' | 'udp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
 /** Where the certificates of a listener come from. */
@@ -56,11 +56,14 @@ export const PLAIN_LISTEN: ListenPolicy = {
   hsts: null,
 };
 
-/** `:80`, `10.0.0.1:80`, `[::1]:80` or the socket's path: for people, and as a key. */
+/**
+ * `:80`, `10.0.0.1:80`, `[::1]:80`, `:53/udp` or the socket's path: human-readable, and a key. A port of
+ * UDP is another place than the same port of TCP.
+ */
 export function formatListen(address: ListenAddress): string {
   if (address.kind === 'unix') return address.path;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return `${host}:${address.port}`;
+  return `${host}:${address.port}${address.kind === 'udp' ? '/udp' : ''}`;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { ListenSpec } from './listener.ts';
 import type { Route } from './route.ts';
 import type { UsedSource } from './source.ts';
 
-export type Protocol = 'http' | 'tcp';
+export type Protocol = 'http' | 'tcp' | 'udp';
 
 export type BalancePolicy = 'least-conn' | 'round-robin' | 'random' | 'p2c' | 'ewma' | 'hash';
 
@@ -28,7 +28,7 @@ export interface StatusRange {
 
 export const CHECK_TYPES = [
   ...(['http', 'tcp', 'tls', 'redis', 'postgres', 'mysql', 'smtp', 'memcached'] as const),
-  ...(['grpc', 'send_expect'] as const),
+  ...(['grpc', 'send_expect', 'udp', 'dns'] as const),
 ] as const;
 
 export type CheckType = (typeof CHECK_TYPES)[number];
@@ -37,6 +37,26 @@ export type CheckType = (typeof CHECK_TYPES)[number];
 export type CheckExpectation =
   | { readonly kind: 'bytes'; readonly bytes: string }
   | { readonly kind: 'pattern'; readonly source: string; readonly ignoreCase: boolean };
+
+/** Types of records that a check by `dns` may ask for, and their numbers (RFC 1035, 3596, 2782). */
+export const DNS_TYPES = {
+  A: 1,
+  NS: 2,
+  SOA: 6,
+  PTR: 12,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+} as const;
+
+export type DnsType = keyof typeof DNS_TYPES;
+
+/** What a check by `dns` asks. `name` is '' where no one is given: then any answer will do. */
+export interface DnsQuestion {
+  readonly name: string;
+  readonly type: DnsType;
+}
 
 /** As whom a check asks; texts are empty where nothing is given. */
 export interface CheckLogin {
@@ -49,6 +69,10 @@ export interface CheckLogin {
 
 export interface HealthCheck {
   readonly type: CheckType;
+  /** What is asked by datagrams: checks by send_expect, udp and dns of a UDP service. */
+  readonly isUdp: boolean;
+  /** Of `dns`: the question. */
+  readonly question: DnsQuestion;
   /** Path and query of an HTTP check. */
   readonly path: string;
   /** An HTTP check is made in HTTP/2, by prior knowledge. */
@@ -176,6 +200,8 @@ export interface Timeouts {
   readonly idleTunnelMs: number;
   /** Of a TCP session without a byte either way; 0 is no limit. */
   readonly idleTcpMs: number;
+  /** Of a UDP session without a datagram either way. */
+  readonly idleUdpMs: number;
   /** From the first byte of a request head to its last. */
   readonly clientHeaderMs: number;
   /** How long a client connection may wait for its next request. */
@@ -245,6 +271,16 @@ export interface TcpPolicy {
   readonly onDrainMs: number | null;
   /** Null where no probes are sent. */
   readonly keepAlive: KeepAlive | null;
+}
+
+export interface UdpPolicy {
+  /** Answers to each datagram, after which a session ends; null: not known, it ends by its idle time. */
+  readonly responses: number | null;
+  /** Bytes sent to a source, for each byte from it, before it has answered an answer; 0 is no limit. */
+  readonly amplificationMax: number;
+  /** As in TcpPolicy; a session that ends here begins elsewhere with its next datagram. */
+  readonly onDownMs: number | null;
+  readonly onDrainMs: number | null;
 }
 
 /** What a listener holds its clients to, before a request is routed and between two of them. */
@@ -337,6 +373,7 @@ export interface Service {
   readonly http: HttpPolicy;
   readonly upstream: UpstreamPolicy;
   readonly tcp: TcpPolicy;
+  readonly udp: UdpPolicy;
   readonly slowStartMs: number;
   /** Of a service that describes itself, and is one of several behind a listener. */
   readonly ownRoute?: OwnRoute;

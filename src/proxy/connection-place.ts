@@ -13,6 +13,11 @@ const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 const CLIENT_CONNECTIONS = reason('client-connections');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 
+/** What has the connections, or sessions, some of which may give way. */
+export interface Roomy {
+  makeRoom(service: LiveService | null, address: string): boolean;
+}
+
 export class ConnectionPlace {
   /** The service that counts the connection; null: none does, or no more. */
   service: LiveService | null = null;
@@ -41,7 +46,7 @@ export class ConnectionPlace {
    * Counts the connection, which came in by `listener` from `address`, among those of `service`. Null,
    * or why it is one too many; `leave` follows in either case.
    */
-  take(service: LiveService, listener: LiveListener, address: string): Reason | null {
+  take(service: LiveService, listener: Roomy, address: string): Reason | null {
     const { ledger } = this;
     const { slot } = service;
     const { connections, connectionsPerClient } = service.service.limits;

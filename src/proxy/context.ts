@@ -6,6 +6,7 @@ import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { AccessLog } from './access-log.ts';
+import type { Datagrams } from './datagrams.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
 import type { Network } from './network.ts';
@@ -20,6 +21,7 @@ export interface WorkerContext {
   readonly ledger: WorkerLedger;
   readonly clock: WorkerClock;
   readonly network: Network;
+  readonly datagrams: Datagrams;
   readonly wheel: TimerWheel;
   /** By name; replaced entries live on in the connections that use them. */
   readonly services: Map<string, LiveService>;

@@ -319,7 +319,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
 
   /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */
   private settleSessions(left: readonly LiveEndpoint[]): void {
-    const { onDownMs, onDrainMs } = this.service.tcp;
+    const { protocol, tcp, udp } = this.service;
+    const { onDownMs, onDrainMs } = protocol === 'udp' ? udp : tcp;
     const gone = fate(onDrainMs);
     for (const endpoint of left) endpoint.sessions.decide(gone);
     for (const { slot, state, isStandby } of this.snapshot.endpoints) {

@@ -74,7 +74,7 @@ export class Outcomes {
     const inRow = this.lengthen(endpoint, Streak.failure, reason.code);
     if (inRow === 1) report({ type: 'suspect', slot, reason: reason.code });
     // What broke after the answer had begun has its outcome already; a session has a single one.
-    const isFirst = reason.status > 0 || this.owner.service.protocol === 'tcp';
+    const isFirst = reason.status > 0 || this.owner.service.protocol !== 'http';
     if (isFirst) ledger.addEndpoint(slot, EndpointColumn.outcomes, 1);
     if (status === 0 || isServerFault(status)) ledger.addEndpoint(slot, EndpointColumn.faults, 1);
     if (status > 0) {
@@ -115,7 +115,14 @@ export class Outcomes {
     this.took(endpoint, us);
   }
 
-  /** A TCP session is served: whatever failed in a row ends. */
+  /** A UDP session ended in which the endpoint said nothing, and its host did not refuse anything. */
+  notRefused({ slot }: LiveEndpoint): void {
+    const { ledger } = this.context;
+    ledger.endStreak(slot, Streak.connect);
+    ledger.endStreak(slot, Streak.failure);
+  }
+
+  /** A TCP session, or one of UDP, is served: whatever failed in a row ends. */
   served(endpoint: LiveEndpoint): void {
     const { ledger, wheel } = this.context;
     ledger.addEndpoint(endpoint.slot, EndpointColumn.outcomes, 1);

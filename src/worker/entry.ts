@@ -12,6 +12,7 @@ import { AccessLog } from '../proxy/access-log.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { Memory } from '../proxy/memory.ts';
 import { Room } from '../proxy/room.ts';
+import { makeNodeDatagrams } from '../proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../proxy/wire/node-network.ts';
 import type { FromWorker, ToWorker, WorkerInit } from './messages.ts';
 import { Worker } from './worker.ts';
@@ -47,6 +48,7 @@ const context: WorkerContext = {
   ledger: new WorkerLedger(init.ledger),
   clock,
   network: makeNodeNetwork(log),
+  datagrams: makeNodeDatagrams(),
   wheel,
   services,
   tls: new Map(),

@@ -14,6 +14,9 @@ import { LiveService } from '../proxy/live-service.ts';
 import type { Wire } from '../proxy/network.ts';
 import { HelloReader } from '../proxy/tcp/hello-reader.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
+import { UdpListener } from '../proxy/udp/listener.ts';
+
+type AnyListener = LiveListener | UdpListener;
 
 /** How often addresses that could not be opened are tried again. */
 const REOPEN_MS = 2000;
@@ -22,9 +25,9 @@ export class Worker {
   private readonly context: WorkerContext;
   private readonly onReopened: (refused: readonly ListenError[]) => void;
   private readonly plane: HttpPlane;
-  private readonly listeners = new Map<string, LiveListener>();
+  private readonly listeners = new Map<string, AnyListener>();
   /** Listeners that accept no more and still have connections. */
-  private readonly retired = new Set<LiveListener>();
+  private readonly retired = new Set<AnyListener>();
   /** Listeners that are wanted and could not be opened. */
   private readonly refused = new Map<string, { snapshot: ListenerSnapshot; error: ListenError }>();
   private reopening: Timer | null = null;
@@ -88,18 +91,18 @@ export class Worker {
     );
     for (const [key] of unwanted) this.listeners.delete(key);
     for (const key of this.refused.keys()) if (!byKey.has(key)) this.refused.delete(key);
-    const close = (kind: ListenAddress['kind']) =>
+    const close = (...kinds: readonly ListenAddress['kind'][]) =>
       unwanted
-        .filter(([, listener]) => listener.snapshot.address.kind === kind)
+        .filter(([, listener]) => kinds.includes(listener.snapshot.address.kind))
         .map(([, listener]) => this.retire(listener));
     // Two can't share a path. On a port the new one comes first, so that nobody is refused, and the
     // old one must be closed before this is live: it would read the connections in its own protocol.
     await Promise.all(close('unix'));
-    await Promise.all([...wanted.map((one) => this.setListener(one)), ...close('tcp')]);
+    await Promise.all([...wanted.map((one) => this.setListener(one)), ...close('tcp', 'udp')]);
   }
 
   /** Resolves when it accepts no more; connections go on until what is in flight has finished. */
-  private retire(listener: LiveListener): Promise<void> {
+  private retire(listener: AnyListener): Promise<void> {
     this.retired.add(listener);
     const closed = listener.close();
     void closed.then(() => listener.drain()).then(() => this.retired.delete(listener));
@@ -116,7 +119,8 @@ export class Worker {
     // A unix socket can't be shared by reusePort: the first worker has it.
     if (snapshot.address.kind === 'unix' && index !== 0) return;
     if (this.isDraining) return;
-    const listener = new LiveListener(snapshot, this.context);
+    const isUdp = snapshot.address.kind === 'udp';
+    const listener = new (isUdp ? UdpListener : LiveListener)(snapshot, this.context);
     listener.apply(snapshot, services);
     try {
       await listener.open(this.accept);

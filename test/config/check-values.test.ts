@@ -58,7 +58,7 @@ describe('health.expect', () => {
 
 describe('keys of another kind of check', () => {
   it.each([
-    [{ type: 'tcp', send: 'x' }, 'is about checks by send_expect, and this is one by tcp'],
+    [{ type: 'tcp', send: 'x' }, 'is about checks by send_expect or udp, and this is one by tcp'],
     [{ type: 'smtp', user: 'x' }, 'is about checks by redis, postgres or mysql'],
     [{ type: 'redis', database: 'x' }, 'is about checks by postgres or mysql'],
   ])('are told: %j', (health, why) => {

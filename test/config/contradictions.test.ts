@@ -47,6 +47,59 @@ describe('a key of a listener', () => {
     ]);
   });
 
+  it('of a udp service is told to be about something else', () => {
+    const udp = (text: string) =>
+      problemsOf({ file: `services: { d: { listen: 1, protocol: udp, ${text} } }` });
+    const http = 'is about HTTP, and this is a udp service: take it out';
+    const connections = 'is about connections, and this is a udp service: take it out';
+    expect(udp('http: { via: true }')[0]).toContain(`services.d.http: ${http}`);
+    expect(udp('tcp: { on_down: keep }')[0]).toContain(`services.d.tcp: ${connections}`);
+    expect(udp('upstream: { tls: { enabled: true } }')[0]).toContain(
+      `services.d.upstream: ${connections}`,
+    );
+    expect(udp('timeouts: { connect: 1s }')[0]).toContain(
+      `services.d.timeouts.connect: ${connections}`,
+    );
+    expect(udp('balance: hash(header:x)')[0]).toContain('a udp service has no header');
+    expect(
+      problemsOf({ file: 'services: { d: { listen: 1, udp: { responses: 1 } } }' })[0],
+    ).toContain('services.d.udp: is about datagrams, and this is a http service: take it out');
+  });
+
+  it.each([
+    ['responses: -1', 'udp.responses: -1: expected a whole number from 0 to 1000000'],
+    ['responses: some', 'udp.responses: "some": expected any, or a number from 0'],
+    ['on_down: now', 'udp.on_down: "now": expected keep, close or a duration'],
+    ['amplification: -1', 'udp.amplification: -1: expected a whole number'],
+  ])('of a udp service with a bad value is told: %s', (text, message) => {
+    const file = `services: { d: { listen: 1, protocol: udp, udp: { ${text} } } }`;
+    expect(problemsOf({ file }).join()).toContain(message);
+  });
+
+  it.each([
+    ['address: ":1", tls: true', 'tls is about connections, and this is a udp service'],
+    ['address: ":1", http2: true', 'http2 is about connections'],
+    ['address: ":1", redirect_https: true', 'redirect_https is about connections'],
+    ['address: ":1", accept_proxy: [10.0.0.0/8]', 'accept_proxy is about connections'],
+    ['address: /run/x.sock', 'expected a port or address:port: this is a udp service'],
+  ])('of a listener of datagrams is told to be about connections: %s', (listen, message) => {
+    const file = `services: { d: { listen: { ${listen} }, protocol: udp } }`;
+    expect(problemsOf({ file }).join()).toContain(message);
+  });
+
+  it('of TCP and UDP on the same port is two listeners', () => {
+    const two = (protocol: string) =>
+      problemsOf({
+        file: `services: { a: { listen: 53, protocol: tcp }, b: { listen: 53, protocol: ${protocol} } }`,
+      });
+    expect(two('udp')).toEqual([]);
+    expect(two('tcp')[0]).toContain(':53 is already the listener of service a');
+    const same =
+      'services: { a: { listen: 53, protocol: udp }, b: { listen: "[::]:53", protocol: udp } }';
+    expect(problemsOf({ file: same })[0]).toContain(':53/udp is already the listener of service a');
+    expect(problemsOf({ file: 'services: { a: { listen: 1936, protocol: udp } }' })).toEqual([]);
+  });
+
   it('is what the router says', () => {
     const file =
       'services: { a: {} }\nrouters: [{ listen: 80, limits: { header_bytes: 1KiB, pipelined: 3 }, ' +

@@ -57,6 +57,7 @@ describe('a service that describes itself', () => {
     [{ __proto__: 'x' }, ''],
     [{ 'constructor.prototype': 'x' }, 'tag constructor'],
     [{ protocol: 'tcp', balance: 'hash(header:x)' }, 'a tcp service has no header'],
+    [{ protocol: 'udp', balance: 'hash(cookie:x)' }, 'a udp service has no cookie'],
     // What reaches beyond the service.
     [{ 'from.registry': 'static' }, 'tag from.registry: '],
     [{ 'http.trusted_proxies': '0.0.0.0/0' }, 'whom to trust'],
@@ -94,7 +95,7 @@ describe('a service that describes itself', () => {
       'route=x',
       'route.host=..',
       'protocol=',
-      'protocol=udp',
+      'protocol=sctp',
     ],
     ...[
       'protocol=tcp',
@@ -168,6 +169,11 @@ describe('a service that describes itself', () => {
     [{ protocol: 'tcp', 'health.type': 'http' }, 'http'],
     [{ protocol: 'tcp', 'health.path': '/up' }, 'http'],
     [{ 'health.interval': '1s' }, 'http'],
+    [{ protocol: 'udp' }, null],
+    [{ protocol: 'udp', 'health.interval': '1s' }, 'udp'],
+    [{ protocol: 'udp', 'health.query': 'example.com' }, 'dns'],
+    [{ protocol: 'udp', 'health.send': 'x' }, 'send_expect'],
+    [{ protocol: 'udp', 'health.path': '/up' }, 'http'],
     [{ 'health.type': 'tcp' }, 'tcp'],
   ])('%o is checked by %s', (settings, type) => {
     const { service } = describeService(source, { listen: '80', ...settings });

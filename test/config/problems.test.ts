@@ -6,7 +6,10 @@ import { problemsOf } from '../support/config.ts';
 const bad: [string, string, string][] = [
   ['listen', '70000', '70000: expected a port, address:port or the path of a unix socket'],
   ['listen', '"80x"', '"80x": expected a port, address:port or the path of a unix socket'],
-  ['protocol', 'udp', '"udp": expected http or tcp'],
+  ['protocol', 'sctp', '"sctp": expected http, tcp or udp'],
+  ['timeouts.idle_udp', '0s', '"0s": expected a duration'],
+  ['health.query', 'a..b', '"a..b": expected a name of DNS'],
+  ['health.query_type', 'ANY', '"ANY": expected A, NS, SOA, PTR, MX, TXT, AAAA or SRV'],
   ['balance', 'fastest', '"fastest": expected least-conn, round-robin, random, p2c, ewma, hash('],
   ['balance', 'hash(body)', '"hash(body)": expected least-conn'],
   ['slow_start', '10', '10: expected a duration such as 500ms, 10s or 1m30s'],

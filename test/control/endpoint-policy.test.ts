@@ -62,6 +62,23 @@ describe('an endpoint', () => {
     expect(refusal('10.0.0.5', 9000)).not.toBe('');
   });
 
+  it('is another place by UDP than by TCP', () => {
+    const policy = new EndpointPolicy({ localAddresses: () => ['127.0.0.1'] });
+    const udp = makeListener(makeService({ protocol: 'udp' }), { kind: 'udp', host: '', port: 53 });
+    policy.setOwn(null, [udp, makeListener(makeService(), parseListen(':80')!)], new Map());
+    const at = (port: number, checkPort: number, service: 'tcp' | 'udp', check: 'tcp' | 'udp') =>
+      policy.refusal(['static'], { address: '127.0.0.1', port }, checkPort, { service, check });
+    const own = 'refused: it is the listener :53/udp of Upriver itself';
+    expect(at(53, 0, 'udp', 'udp')).toBe(own);
+    expect(at(53, 0, 'tcp', 'tcp')).toBe('');
+    expect(at(80, 0, 'udp', 'udp')).toBe('');
+    // Its check goes where its datagrams do not.
+    expect(at(80, 0, 'udp', 'tcp')).toContain('the listener :80 of Upriver');
+    expect(at(5353, 80, 'udp', 'tcp')).toContain('the listener :80 of Upriver');
+    expect(at(5353, 53, 'udp', 'udp')).toBe(own);
+    expect(at(5353, 53, 'udp', 'tcp')).toBe('');
+  });
+
   it('is refused at an address that this machine got later', () => {
     const { refusal, policy, move } = make(':1936');
     expect(refusal('10.0.0.9', 1936)).toBe('');

@@ -20,8 +20,14 @@ import {
   request,
 } from '../support/plane.ts';
 import { freePorts } from '../support/ports.ts';
+import { makeUdp } from '../support/service.ts';
+import { UdpStage } from '../support/udp-stage.ts';
 
-afterEach(closePlanes);
+const stages: UdpStage[] = [];
+afterEach(async () => {
+  for (const stage of stages.splice(0)) await stage.close();
+  await closePlanes();
+});
 
 const POST = request('POST /', 'Content-Length: 5\r\n', 'hello');
 const UPGRADE = request('GET /', 'Connection: upgrade\r\nUpgrade: x\r\n');
@@ -116,7 +122,21 @@ async function hedged(): Promise<Plane> {
   return plane;
 }
 
-type Story = readonly [play: () => Promise<Plane>, figure: number];
+/** Two datagrams that are answered twice each, of which the second answer is more than is allowed. */
+async function datagrams(): Promise<UdpStage> {
+  const stage = new UdpStage();
+  stages.push(stage);
+  const twice = stage.endpoint('twice', (bytes, from, socket) => {
+    for (let i = 0; i < 2; i += 1) socket.send(bytes, from.port, from.address);
+  });
+  await stage.serve([twice.port], { udp: makeUdp({ amplificationMax: 1 }) });
+  const clients = [stage.client(), stage.client()];
+  for (const client of clients) await client.ask('ping');
+  await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(2);
+  return stage;
+}
+
+type Story = readonly [play: () => Promise<Pick<Plane, 'ledger'>>, figure: number];
 const status = (line: string) => () => one(answer('', '', line));
 
 const ENDPOINT: Readonly<Record<EndpointCounter, Story>> = {
@@ -149,6 +169,9 @@ const SERVICE: Readonly<Record<ServiceCounter, Story>> = {
   upgrades: [tunnel, 1],
   hedges: [hedged, 1],
   hedgesWon: [hedged, 1],
+  datagramsIn: [datagrams, 2],
+  datagramsOut: [datagrams, 2],
+  datagramsDropped: [datagrams, 2],
 };
 
 describe('a row of the endpoint', () => {

@@ -16,6 +16,7 @@ import { LiveService } from '../../src/proxy/live-service.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Placement } from '../../src/proxy/placement.ts';
 import { type IdleConnections, Room } from '../../src/proxy/room.ts';
+import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import { type Policy, serviceOf } from '../support/plane.ts';
 import { makeSnapshot } from '../support/service.ts';
@@ -42,6 +43,7 @@ beforeEach(() => {
     ledger: new WorkerLedger(ledger.buffersFor(0)),
     clock: systemClock,
     network: makeNodeNetwork(silentLogger),
+    datagrams: makeNodeDatagrams(),
     wheel,
     services: new Map(),
     tls: new Map(),

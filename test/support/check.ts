@@ -4,6 +4,8 @@ import type { HealthCheck } from '../../src/model/service.ts';
 export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
   return {
     type: 'http',
+    isUdp: false,
+    question: { name: '', type: 'NS' },
     path: '/health',
     host: '',
     speaksHttp2: false,

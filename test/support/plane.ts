@@ -22,6 +22,7 @@ import { AccessLog } from '../../src/proxy/access-log.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
+import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -94,6 +95,7 @@ export class Plane {
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
       clock: systemClock,
       network: makeNodeNetwork(log),
+      datagrams: makeNodeDatagrams(),
       wheel: this.wheel,
       services,
       tls: new Map(),

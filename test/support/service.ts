@@ -6,7 +6,7 @@ import {
   type ListenSpec,
   PLAIN_LISTEN,
 } from '../../src/model/listener.ts';
-import type { PassiveHealth, Service, TcpPolicy } from '../../src/model/service.ts';
+import type { PassiveHealth, Service, TcpPolicy, UdpPolicy } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import { onlySource, plainSource, type ServiceSource } from '../../src/model/source.ts';
 
@@ -40,6 +40,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       idleBodyMs: 60_000,
       idleTunnelMs: 60_000,
       idleTcpMs: 60_000,
+      idleUdpMs: 60_000,
       clientHeaderMs: 10_000,
       keepAliveMs: 60_000,
       requestMs: 0,
@@ -73,6 +74,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
     },
     upstream: { protocol: 'http1', sendProxy: 'off', tls: null, host: 'client' },
     tcp: makeTcp(),
+    udp: makeUdp(),
     slowStartMs: 0,
     primary: null,
     ...parts,
@@ -139,6 +141,11 @@ export function sourceOf({ from }: Service): ServiceSource {
 /** A TCP port on loopback; 0 is any that is free. */
 export function loopback(port = 0): ListenAddress {
   return { kind: 'tcp', host: '127.0.0.1', port };
+}
+
+/** What is special to UDP services, with the given parts replaced. */
+export function makeUdp(parts: Partial<UdpPolicy> = {}): UdpPolicy {
+  return { responses: null, amplificationMax: 0, onDownMs: 0, onDrainMs: 0, ...parts };
 }
 
 /** What is special to TCP services, with the given parts replaced. */

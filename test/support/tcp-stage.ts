@@ -17,6 +17,7 @@ import { LiveService } from '../../src/proxy/live-service.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
 import { TcpSession } from '../../src/proxy/tcp/session.ts';
+import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { loopback, makeListener, makeService, makeSnapshot } from './service.ts';
@@ -73,6 +74,7 @@ export class TcpStage {
       ledger: new WorkerLedger(ledger.buffersFor(0)),
       clock: systemClock,
       network: makeNodeNetwork(silentLogger),
+      datagrams: makeNodeDatagrams(),
       wheel,
       services,
       tls: new Map(),

@@ -2,18 +2,20 @@
 import { z } from 'zod';
 import {
   CHECK_TYPES,
+  DNS_TYPES,
+  type DnsType,
   type HealthCheck,
   type Protocol,
   type UpstreamTls,
 } from '../../model/service.ts';
-import { checkExpect, checkSend, checkText } from '../check-values.ts';
+import { checkExpect, checkSend, checkText, dnsName } from '../check-values.ts';
 import { absolutePath, count, duration, fieldName, fieldValue, statusRanges } from '../values.ts';
 import { buildUpstream, type UpstreamInput } from './upstream.ts';
 
 export const healthSchema = z.strictObject({
   type: z.enum(CHECK_TYPES).optional().meta({
     description:
-      'What is asked: http asks for a path, in the protocol of the endpoints; grpc asks for grpc.health.v1.Health; tcp only connects; tls makes a handshake; redis, postgres, mysql, smtp and memcached speak these protocols; send_expect sends `send` and looks for `expect`. By default what fits the service.',
+      'What is asked: http asks for a path, in the protocol of the endpoints; grpc asks for grpc.health.v1.Health; tcp only connects; tls makes a handshake; redis, postgres, mysql, smtp and memcached speak these protocols; send_expect sends `send` and looks for `expect`; dns asks a DNS question; udp sends a datagram, and is bad where that is refused or the answer is not the expected one. By default what fits the service.',
   }),
   path: absolutePath.prefault('/').meta({ description: 'Path of an HTTP check.' }),
   grpc_service: checkText.default('').meta({
@@ -23,17 +25,25 @@ export const healthSchema = z.strictObject({
     description:
       'Host field of an HTTP check, address:port by default; name in a TLS handshake; name in EHLO.',
   }),
+  query: dnsName.default('').meta({
+    description:
+      'dns: the name that is asked for, which has to be there; without it any answer is good but a server failure.',
+  }),
+  query_type: z
+    .enum(Object.keys(DNS_TYPES) as [DnsType, ...DnsType[]])
+    .default('A')
+    .meta({ description: 'dns: the type of the records that are asked for.' }),
   headers: z
     .record(fieldName, fieldValue)
     .prefault({})
     .meta({ description: 'Fields of an HTTP check.' }),
   send: checkSend.prefault('').meta({
     description:
-      'send_expect: what is sent after connecting: text with \\r \\n \\t \\0 \\xHH, or hex:0d0a.',
+      'send_expect, udp: what is sent after connecting: text with \\r \\n \\t \\0 \\xHH, or hex:0d0a.',
   }),
   expect: checkExpect.optional().meta({
     description:
-      'send_expect, http: what the answer (its body, up to 64 KiB) must contain: text or hex: as in send, or /pattern/ for a regular expression.',
+      'send_expect, udp, http: what the answer (its body, up to 64 KiB) must contain: text or hex: as in send, or /pattern/ for a regular expression.',
   }),
   user: checkText.default('').meta({
     description:
@@ -77,11 +87,18 @@ export function buildHealth(
   upstream: UpstreamInput,
 ): HealthCheck {
   const { send, expect = null } = health;
-  const plain = protocol === 'tcp' && health.path === '/' ? 'tcp' : 'http';
-  const isConversation = send !== '' || (expect !== null && plain === 'tcp');
-  const asked = isConversation ? 'send_expect' : plain;
+  const plain = protocol !== 'http' && health.path === '/' ? protocol : 'http';
+  const isConversation = send !== '' || (expect !== null && plain !== 'http');
+  const asked = health.query !== '' ? 'dns' : isConversation ? 'send_expect' : plain;
+  const type = health.type ?? asked;
   return {
-    type: health.type ?? asked,
+    type,
+    isUdp: type === 'udp' || (protocol === 'udp' && (type === 'dns' || type === 'send_expect')),
+    question: {
+      name: health.query.replace(/\.$/, ''),
+      // The name servers of the root are what every resolver knows.
+      type: health.query === '' ? 'NS' : health.query_type,
+    },
     path: health.path,
     speaksHttp2: upstream.protocol === 'h2c',
     grpcService: health.grpc_service,

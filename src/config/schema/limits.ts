@@ -6,6 +6,7 @@ import { count, duration, flag, size } from '../values.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
+const IDLE_UDP_MS = 30_000;
 
 /** What belongs to a listener: of a service that has one, or of a router. */
 export const listenerTimeouts = {
@@ -43,7 +44,7 @@ export const timeoutsSchema = z.strictObject({
     .meta({ description: 'From the request sent to the first byte of the response.' }),
   idle: duration()
     .optional()
-    .meta({ description: 'Default of the three that follow; without it each has its own.' }),
+    .meta({ description: 'Default of the four that follow; without it each has its own.' }),
   // Optional, since a default of their own would hide whether `idle` is to be taken.
   idle_body: duration()
     .optional()
@@ -56,6 +57,10 @@ export const timeoutsSchema = z.strictObject({
     'x-default': '1h',
     description: 'A TCP session without a byte either way; 0 is no limit.',
   }),
+  idle_udp: duration(1).optional().meta({
+    'x-default': '30s',
+    description: 'A UDP session without a datagram either way.',
+  }),
   ...listenerTimeouts,
   request: duration().prefault('0s').meta({
     description:
@@ -66,13 +71,13 @@ export const timeoutsSchema = z.strictObject({
 export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
     .prefault(10_000)
-    .meta({ description: 'Client connections of the service.' }),
+    .meta({ description: 'Client connections of the service; UDP sessions.' }),
   connections_per_client: count(0, 10_000_000)
     .prefault(0)
     .meta({ description: 'Of them those of one client address; 0 is no limit.' }),
   per_endpoint: count(0, 1_000_000)
     .prefault(0)
-    .meta({ description: 'Requests in flight per endpoint; 0 is no limit.' }),
+    .meta({ description: 'Requests in flight, or sessions, per endpoint; 0 is no limit.' }),
   queue: count(0, 1_000_000)
     .prefault(1000)
     .meta({ description: 'Requests that may wait for a place.' }),
@@ -106,6 +111,8 @@ export function buildTimeouts(timeouts: z.output<typeof timeoutsSchema>): Timeou
     idleBodyMs: timeouts.idle_body ?? timeouts.idle ?? MINUTE_MS,
     idleTunnelMs: timeouts.idle_tunnel ?? timeouts.idle ?? HOUR_MS,
     idleTcpMs: timeouts.idle_tcp ?? timeouts.idle ?? HOUR_MS,
+    // A source that has gone says nothing, so there is always a limit.
+    idleUdpMs: timeouts.idle_udp ?? (timeouts.idle || IDLE_UDP_MS),
     clientHeaderMs: timeouts.client_header,
     keepAliveMs: timeouts.keep_alive,
     requestMs: timeouts.request,

@@ -1,7 +1,8 @@
 // Where a service or router listens, and what is spoken there: an address as text, a mapping, or a
 // list of both. All of them are read as a list of mappings.
 import { z } from 'zod';
-import type { Hsts, ListenSpec, ListenTls } from '../../model/listener.ts';
+import type { Hsts, ListenAddress, ListenSpec, ListenTls } from '../../model/listener.ts';
+import type { Protocol } from '../../model/service.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
 import { duration, flag, listenAddress, listOf, network } from '../values.ts';
@@ -180,19 +181,25 @@ export type TlsInput = z.output<typeof tlsMapping>;
 export function buildListen(
   inputs: readonly ListenInput[],
   shared: TlsInput | undefined,
+  protocol: Protocol = 'http',
 ): ListenSpec[] {
   const https = inputs.flatMap(({ tls, address }) =>
     tls !== false && address.kind === 'tcp' ? [address.port] : [],
   );
   const port = https.includes(HTTPS_PORT) ? HTTPS_PORT : (https[0] ?? HTTPS_PORT);
   return inputs.map(({ address, tls, hsts, ...input }) => ({
-    address,
+    address: addressFor(protocol, address),
     tls: tls === false || tls === 'pass' ? tls || null : buildTls(tls === true ? {} : tls, shared),
     http2: input.http2,
     acceptProxy: input.accept_proxy,
     redirectHttps: input.redirect_https ? port : 0,
     hsts: hsts === null ? null : buildHsts(hsts),
   }));
+}
+
+/** The address as a service of this protocol listens on it: text does not say whether it is UDP. */
+export function addressFor(protocol: Protocol | undefined, address: ListenAddress): ListenAddress {
+  return protocol === 'udp' && address.kind === 'tcp' ? { ...address, kind: 'udp' } : address;
 }
 
 function buildHsts(hsts: z.output<typeof hstsMapping>): Hsts {

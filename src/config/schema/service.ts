@@ -11,6 +11,7 @@ import { primarySchema, selectSchema } from './primary.ts';
 import { retrySchema } from './retry.ts';
 import { sources } from './source.ts';
 import { tcpSchema } from './tcp.ts';
+import { udpSchema } from './udp.ts';
 import { upstreamSchema } from './upstream.ts';
 
 export const serviceSchema = z.strictObject({
@@ -18,10 +19,9 @@ export const serviceSchema = z.strictObject({
     description:
       'Where the service is served: a port, address:port, a unix socket, a mapping, or a list of them.',
   }),
-  protocol: z
-    .enum(['http', 'tcp'])
-    .default('http')
-    .meta({ description: 'http carries WebSocket and other upgrades; tcp relays bytes.' }),
+  protocol: z.enum(['http', 'tcp', 'udp']).default('http').meta({
+    description: 'http carries WebSocket and other upgrades; tcp relays bytes, udp datagrams.',
+  }),
   from: sources
     .prefault({})
     .meta({ description: 'The service in the registry, or a list of sources.' }),
@@ -49,6 +49,7 @@ export const serviceSchema = z.strictObject({
     .meta({ description: 'What is added to and taken from requests and responses.' }),
   upstream: upstreamSchema.prefault({}).meta({ description: 'What is spoken to the endpoints.' }),
   tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
+  udp: udpSchema.prefault({}).meta({ description: 'What is special to UDP services.' }),
   select: selectSchema
     .default('all')
     .meta({ description: 'all: every endpoint gets traffic; primary: the primary alone.' }),
