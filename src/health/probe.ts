@@ -4,6 +4,7 @@ import { converse, type Speak } from './conversation.ts';
 import { checkHttp } from './http-check.ts';
 import { checkGrpc, checkHttp2 } from './http2-check.ts';
 import type { CheckOutcome, CheckTarget } from './outcome.ts';
+import { speakDns } from './protocols/dns.ts';
 import { speakMemcached } from './protocols/memcached.ts';
 import { speakMysql } from './protocols/mysql.ts';
 import { speakPostgres } from './protocols/postgres.ts';
@@ -12,6 +13,7 @@ import { speakSendExpect } from './protocols/send-expect.ts';
 import { speakSmtp } from './protocols/smtp.ts';
 import { checkTcp } from './tcp-check.ts';
 import { checkTls } from './tls-check.ts';
+import { checkUdp } from './udp-check.ts';
 
 type Check = typeof checkHttp;
 
@@ -32,6 +34,8 @@ const KINDS: Readonly<Record<HealthCheck['type'], Check>> = {
   smtp: speaking(speakSmtp),
   memcached: speaking(speakMemcached),
   send_expect: speaking(speakSendExpect),
+  dns: speaking(speakDns),
+  udp: checkUdp,
 };
 
 /**
@@ -44,5 +48,6 @@ export function probe(
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
   const at = { ...target, port: check.port === 0 ? target.port : check.port };
-  return KINDS[check.type](check, at, signal);
+  const ask = check.isUdp ? checkUdp : KINDS[check.type];
+  return ask(check, at, signal);
 }

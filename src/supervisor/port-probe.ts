@@ -2,8 +2,9 @@
 // an address that a process has alone, and shares it with one of the same user that shares its own:
 // a second Upriver during an upgrade, but any other proxy as well. So the address is opened alone
 // first; where that fails, the kernel's tables say whether all who have it are Uprivers.
+import { createSocket } from 'node:dgram';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, isIP } from 'node:net';
 import { codeOf } from '../base/coded-error.ts';
 import type { ListenAddress } from '../model/listener.ts';
 
@@ -18,8 +19,9 @@ const WORDS = 4;
  */
 export async function probeAddress(address: ListenAddress): Promise<string> {
   if (address.kind === 'unix') return probeSocket(address.path);
-  if ((await openAlone(address)) !== 'EADDRINUSE') return '';
-  return (await isHeldByUprivers(address.port)) ? '' : TAKEN;
+  const open = address.kind === 'udp' ? bindAlone : openAlone;
+  if ((await open(address)) !== 'EADDRINUSE') return '';
+  return (await isHeldByUprivers(address)) ? '' : TAKEN;
 }
 
 /** The error's code; '' where it could be opened. */
@@ -30,6 +32,24 @@ function openAlone({ host, port }: { host: string; port: number }): Promise<stri
     const options = { port, exclusive: true, ...(host === '' ? {} : { host }) };
     server.listen(options, () => server.close(() => resolve('')));
   });
+}
+
+/** The same for a port of UDP; a name is looked up by whoever opens it for good. */
+function bindAlone({ host, port }: { host: string; port: number }): string {
+  if (host !== '' && isIP(host) === 0) return '';
+  const addresses = host === '' ? ['0.0.0.0', '::'] : [host];
+  for (const address of addresses) {
+    const isV6 = isIP(address) === 6;
+    const socket = createSocket({ type: isV6 ? 'udp6' : 'udp4', ipv6Only: isV6 });
+    try {
+      socket.bindSync({ address, port });
+    } catch (error) {
+      if (codeOf(error) === 'EADDRINUSE') return 'EADDRINUSE';
+    } finally {
+      socket.close();
+    }
+  }
+  return '';
 }
 
 /** Only a socket that nobody listens on any more, and that is ours, may be taken. */
@@ -51,8 +71,8 @@ async function probeSocket(path: string): Promise<string> {
   });
 }
 
-async function isHeldByUprivers(port: number): Promise<boolean> {
-  const left = await listeningInodes(port);
+async function isHeldByUprivers(place: { kind: 'tcp' | 'udp'; port: number }): Promise<boolean> {
+  const left = await listeningInodes(place);
   if (left.size === 0) return false;
   for (const pid of ['self', ...(await uprivers())]) {
     for (const inode of await socketsOf(pid)) left.delete(inode);
@@ -62,14 +82,17 @@ async function isHeldByUprivers(port: number): Promise<boolean> {
 }
 
 /** Inodes of the sockets that listen on this port, on whatever address. */
-async function listeningInodes(port: number): Promise<Set<string>> {
+async function listeningInodes(place: { kind: 'tcp' | 'udp'; port: number }): Promise<Set<string>> {
+  const { kind, port } = place;
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => read(`/proc/self/net/${name}`)));
+  const tables = await Promise.all(
+    [kind, `${kind}6`].map((name) => read(`/proc/self/net/${name}`)),
+  );
   const inodes = new Set<string>();
   for (const line of tables.join('\n').split('\n')) {
-    // sl local_address rem_address st ... uid timeout inode (proc(5)); 0A is LISTEN.
+    // sl local_address rem_address st ... uid timeout inode (proc(5)); 0A is LISTEN, 07 unconnected UDP.
     const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-    if (state === '0A' && local.endsWith(suffix)) inodes.add(inode);
+    if (state === (kind === 'udp' ? '07' : '0A') && local.endsWith(suffix)) inodes.add(inode);
   }
   return inodes;
 }

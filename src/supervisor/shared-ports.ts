@@ -6,9 +6,16 @@ import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:f
 import type { Logger } from '../base/log.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 
-const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
+const TABLES = {
+  tcp: ['/proc/net/tcp', '/proc/net/tcp6'],
+  udp: ['/proc/net/udp', '/proc/net/udp6'],
+} as const;
 const LISTENING = '0A';
+/** A socket of UDP that is connected to nobody: whoever wants to may send to it. */
+const UNCONNECTED = '07';
 const CHUNK_BYTES = 64 * 1024;
+/** Of UDP the whole table is read, in which sessions have a line each. */
+const TABLE_BYTES_MAX = 4 * 1024 * 1024;
 /** So long what was found is said again without a look: a dashboard asks every second. */
 const FRESH_MS = 5000;
 
@@ -79,9 +86,14 @@ export class SharedPorts {
 
   private find(): readonly SharedPort[] {
     const listeners = this.listeners();
-    const sockets = this.listening();
+    const byKind = { tcp: this.listening('tcp'), udp: [] as readonly ListeningSocket[] };
+    if (listeners.some(({ kind }) => kind === 'udp')) byKind.udp = this.listening('udp');
     const near = listeners.flatMap((address) =>
-      sockets.filter((socket) => overlaps(address, socket)).map((socket) => ({ address, socket })),
+      address.kind === 'unix'
+        ? []
+        : byKind[address.kind]
+            .filter((socket) => overlaps(address, socket))
+            .map((socket) => ({ address, socket })),
     );
     this.identify(near.map(({ socket }) => socket.inode));
     const found = new Map<string, SharedPort>();
@@ -94,10 +106,10 @@ export class SharedPorts {
     return [...found.values()];
   }
 
-  private listening(): readonly ListeningSocket[] {
-    return TABLES.flatMap((path) => {
+  private listening(kind: 'tcp' | 'udp'): readonly ListeningSocket[] {
+    return TABLES[kind].flatMap((path) => {
       try {
-        return parseTable(this.tables.table(path));
+        return parseTable(this.tables.table(path), kind);
       } catch {
         return [];
       }
@@ -133,13 +145,14 @@ export function listenerPid(address: ListenAddress): number | null {
   return new SharedPorts(() => [address], silent).look(true)[0]?.pid ?? null;
 }
 
-/** The listening sockets of /proc/net/tcp or tcp6 (Documentation/networking/proc_net_tcp). */
-export function parseTable(text: string): readonly ListeningSocket[] {
+/** The listening sockets of /proc/net/tcp, tcp6, udp or udp6 (Documentation/networking/proc_net_tcp). */
+export function parseTable(text: string, kind: 'tcp' | 'udp' = 'tcp'): readonly ListeningSocket[] {
   const sockets: ListeningSocket[] = [];
   for (const line of text.split('\n').slice(1)) {
     const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-    // They come first.
-    if (state !== LISTENING) break;
+    // Of TCP they come first.
+    if (kind === 'tcp' && state !== LISTENING) break;
+    if (kind === 'udp' && state !== UNCONNECTED) continue;
     const [host = '', port = ''] = local.split(':');
     sockets.push({ host: hostOf(host), port: Number.parseInt(port, 16), inode });
   }
@@ -168,7 +181,7 @@ function overlaps(address: ListenAddress, socket: ListeningSocket): boolean {
   return !(isIPv4 && address.host.includes(':'));
 }
 
-/** A table as far as its listening sockets go, which come first: there may be 100,000 others. */
+/** A table as far as its listening sockets go, where they come first: there may be 100,000 others. */
 function readHead(path: string): string {
   const fd = openSync(path, 'r');
   try {
@@ -177,7 +190,9 @@ function readHead(path: string): string {
     for (;;) {
       const bytes = readSync(fd, chunk);
       text += chunk.toString('latin1', 0, bytes);
-      if (bytes === 0 || /^ *\d+: \S+ \S+ (?!0A)/m.test(chunk.toString('latin1', 0, bytes)))
+      if (path.includes('udp')) {
+        if (bytes === 0 || text.length >= TABLE_BYTES_MAX) return text;
+      } else if (bytes === 0 || /^ *\d+: \S+ \S+ (?!0A)/m.test(chunk.toString('latin1', 0, bytes)))
         return text;
     }
   } finally {

@@ -83,6 +83,47 @@ describe('an address', () => {
   });
 });
 
+describe('a port of UDP', () => {
+  const probeUdp = (host: string, port: number) => probeAddress({ kind: 'udp', host, port });
+
+  /** Another process, as a program of this name, that has the port, alone or not. */
+  async function bind(name: string, port: number, reusePort: boolean): Promise<void> {
+    const program = join(folder(), name);
+    const text = `const s = require('dgram').createSocket({ type: 'udp4', reusePort: ${reusePort} });
+      s.bind(${port}, '127.0.0.1', () => process.stdout.write('open'))`;
+    writeFileSync(program, text);
+    const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    ends.push(() => child.kill('SIGKILL'));
+    await once(child.stdout!, 'data');
+  }
+
+  it.each([true, false])('that another process has is taken; shared: %s', async (isShared) => {
+    const [port] = (await freePorts(1)) as [number];
+    expect(await probeUdp('127.0.0.1', port)).toBe('');
+    await bind('server.cjs', port, isShared);
+    expect(await probeUdp('127.0.0.1', port)).toBe('another process');
+    expect(await probeUdp('', port)).toBe('another process');
+    expect(await probeUdp('127.0.0.2', port)).toBe('');
+  });
+
+  it.runIf(process.platform === 'linux')('that another Upriver shares is free', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    await bind('upriver.cjs', port, true);
+    expect(await probeUdp('127.0.0.1', port)).toBe('');
+    await bind('server.cjs', port, true);
+    expect(await probeUdp('127.0.0.1', port)).toBe('another process');
+  });
+
+  it('has nothing to do with the same port of TCP', async () => {
+    const [port] = (await freePorts(1)) as [number];
+    await listen({ port, host: '127.0.0.1' });
+    expect(await probeUdp('127.0.0.1', port)).toBe('');
+    const [other] = (await freePorts(1)) as [number];
+    await bind('server.cjs', other, false);
+    expect(await probe(`127.0.0.1:${other}`)).toBe('');
+  });
+});
+
 describe('a unix socket', () => {
   it('is free where nothing is, and where nobody listens any more', async () => {
     const path = join(folder(), 'a.sock');

@@ -42,6 +42,40 @@ function looking(listen: readonly string[]) {
   return { logged, ports: new SharedPorts(() => addresses, log, tables) };
 }
 
+it('reads the sockets of UDP that are connected to nobody', () => {
+  const table = [
+    HEAD,
+    row('0100007F:1F40', '01', 21),
+    row('0100007F:1F40', '07', 22),
+    row('0100007F:1F41', '01', 23),
+    row('00000000:0035', '07', 24),
+  ].join('\n');
+  expect(parseTable(table, 'udp')).toEqual([
+    { host: '127.0.0.1', port: 8000, inode: '22' },
+    { host: '', port: 53, inode: '24' },
+  ]);
+});
+
+it('looks for the port of UDP among those of UDP', () => {
+  const asked: string[] = [];
+  const tables: SystemTables = {
+    table: (path) => {
+      asked.push(path);
+      return [HEAD, row('00000000:1F40', path.endsWith('udp') ? '07' : '01', 31)].join('\n');
+    },
+    socketsOf: (pid) => (pid === 7 ? ['31'] : []),
+    pids: () => [7],
+  };
+  const silent = { debug() {}, info() {}, warn() {}, error() {} };
+  const udp = { kind: 'udp', host: '', port: 8000 } as const;
+  expect(new SharedPorts(() => [udp], silent, tables).look(true)).toEqual([
+    { listen: ':8000/udp', pid: 7 },
+  ]);
+  asked.length = 0;
+  expect(new SharedPorts(() => [{ ...udp, kind: 'tcp' }], silent, tables).look(true)).toEqual([]);
+  expect(asked.some((path) => path.includes('udp'))).toBe(false);
+});
+
 it('reads the sockets that listen', () => {
   expect(parseTable(TCP)).toEqual([
     { host: '127.0.0.1', port: 8000, inode: '11' },
