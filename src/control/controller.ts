@@ -30,6 +30,7 @@ import { type EndpointRecord, ServiceRecord } from './service-record.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
+import { Transports } from './transports.ts';
 import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
 
 export interface ControllerOptions {
@@ -73,6 +74,7 @@ export class Controller implements TableView {
   /** Of them those that are configured. */
   private readonly ownLeftOut = new Set<string>();
   /** Names of who holds a lock, by its key. */
+  private readonly transports = new Transports();
   private readonly locks = new Map<string, readonly string[]>();
   private settings: Settings | null = null;
   private isClosed = false;
@@ -173,7 +175,10 @@ export class Controller implements TableView {
     const { cause, receivedMs } = update;
     const source = update.kind === 'upsert' ? update.service.source : update.source;
     if (update.kind === 'upsert') this.sources.take(update.service);
-    else this.sources.forget(sourceKey(source));
+    else {
+      this.sources.forget(sourceKey(source));
+      this.transports.forget(sourceKey(source));
+    }
     const order = update.kind === 'upsert' ? update.service.order : undefined;
     if (this.review(source, cause, order)) this.publisher.receivedAt(receivedMs);
     this.reviewProblems(source);
@@ -346,7 +351,9 @@ export class Controller implements TableView {
   /** What the sources of a service say now, brought together. */
   private mergedOf({ service, endpoints }: ServiceRecord): Merged[] {
     const words = service.from.map((used) => {
-      return { used, admitted: this.sources.admitted(sourceKey(used.source)) };
+      const key = sourceKey(used.source);
+      const admitted = this.sources.admitted(key);
+      return { used, admitted: this.transports.usable(key, service.protocol, admitted) };
     });
     return merge(words, endpoints);
   }
@@ -411,6 +418,9 @@ export class Controller implements TableView {
       ...(isHeadless ? [`no primary: ${primary.why}`] : []),
       ...(this.table.get(name)?.problems ?? []),
       ...service.from.flatMap(({ source }) => this.sources.problemsOf(sourceKey(source))),
+      ...service.from.flatMap(({ source }) => {
+        return this.transports.problems(source, service, this.sources.admitted(sourceKey(source)));
+      }),
       ...shortened(refused, REFUSALS_MAX),
     ];
   }

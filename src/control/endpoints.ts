@@ -401,6 +401,7 @@ function isSame(a: Merged, b: Merged): boolean {
     a.endpoint.weight === b.endpoint.weight &&
     a.endpoint.status === b.endpoint.status &&
     a.endpoint.hostName === b.endpoint.hostName &&
+    a.endpoint.transport === b.endpoint.transport &&
     a.endpoint.statusText === b.endpoint.statusText &&
     a.endpoint.tags?.join() === b.endpoint.tags?.join() &&
     isSameCheck(a, b) &&

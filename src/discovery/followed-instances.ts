@@ -17,6 +17,7 @@ export interface Instance {
   readonly host: string;
   readonly port: number;
   readonly weight: number;
+  readonly transport?: 'udp';
 }
 
 /** What is listed of a service. */
@@ -166,10 +167,11 @@ export class FollowedInstances {
   }
 
   /** One endpoint per address: a host name may have several. While it has none yet, the old ones. */
-  private endpointsOf({ id, host, port, weight }: Instance): readonly Endpoint[] {
+  private endpointsOf({ id, host, port, weight, transport }: Instance): readonly Endpoint[] {
     const addresses = this.names.addressesOf(host);
     if (addresses === null) return this.sentById.get(id) ?? [];
-    const fixed = { port, weight, status: 'passing' as const, statusText: '' };
+    const plain = { port, weight, status: 'passing' as const, statusText: '' };
+    const fixed = transport === undefined ? plain : { ...plain, transport };
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...fixed }];
     return addresses.map((address) => ({
       ...{ id: `${id}@${address}`, address, hostName: host },

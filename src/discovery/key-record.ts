@@ -106,8 +106,11 @@ export function readingsOf(
   const instances: Instance[] = [];
   const problems: string[] = [];
   for (const [id, { reading }] of [...records].sort(byName)) {
-    if (reading.kind === 'instance') instances.push({ ...reading, id });
-    else if (reading.kind === 'problem') problems.push(reading.text);
+    if (reading.kind === 'instance') {
+      // HOST:CONTAINER:PORT:udp, as Registrator names its keys.
+      const isUdp = id.endsWith(':udp');
+      instances.push({ ...reading, id, ...(isUdp ? { transport: 'udp' } : {}) });
+    } else if (reading.kind === 'problem') problems.push(reading.text);
   }
   return { instances, problems };
 }

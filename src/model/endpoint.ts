@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly statusText: string;
   /** As registered, where the registry has tags; some of them where there are many. */
   readonly tags?: readonly string[];
+  /** It is reached by UDP alone, as its registry tells; left out where that is not said. */
+  readonly transport?: 'udp';
   /** The active check that it declares itself; counts where its service has none. */
   readonly check?: HealthCheck;
   /** The host name that was registered in place of the address. */

@@ -128,10 +128,11 @@ const STATUSES: readonly unknown[] = ['passing', 'warning', 'critical', 'mainten
 function isEndpoint(value: unknown): value is Endpoint {
   if (!isFields(value)) return false;
   if (value.check !== undefined && !isCheck(value.check)) return false;
-  const { id, address, port, weight, status, statusText, tags = [] } = value;
+  const { id, address, port, weight, status, statusText, tags = [], transport } = value;
   return (
     isTexts([id, address, statusText]) &&
     isTexts(tags) &&
+    (transport === undefined || transport === 'udp') &&
     typeof port === 'number' &&
     Number.isInteger(port) &&
     port >= 1 &&

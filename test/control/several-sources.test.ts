@@ -55,7 +55,7 @@ function web(...from: readonly (readonly [ServiceSource, number])[]): Service {
   return makeService({ from: from.map(([source, priority]) => ({ source, priority })) });
 }
 
-type Said = Partial<Pick<Endpoint, 'status' | 'weight' | 'address' | 'check'>> & {
+type Said = Partial<Pick<Endpoint, 'status' | 'weight' | 'address' | 'check' | 'transport'>> & {
   id: string;
   port: number;
 };
@@ -326,5 +326,63 @@ describe('priorities', () => {
     expect(sent().endpoints[0]).toMatchObject({ priority: 3 });
     provide(FIXED, [{ id: 'f', port: 80, status: 'critical' }]);
     expect([priorities(), view().problems]).toEqual([[], []]);
+  });
+});
+
+describe('instances of UDP and of TCP under one name', () => {
+  const both = [
+    { id: 'tcp', port: 53 },
+    { id: 'udp', port: 53, transport: 'udp' },
+  ] as const;
+  const served = (protocol: Service['protocol']) => ({ ...web([CONSUL, 1]), protocol });
+
+  it('are endpoints of services of their own kind alone', () => {
+    for (const protocol of ['http', 'tcp'] as const) {
+      configure(served(protocol));
+      provide(CONSUL, both);
+      expect(ids()).toEqual(['tcp']);
+    }
+    configure(served('udp'));
+    expect(ids()).toEqual(['udp']);
+    configure(served('tcp'));
+    expect(ids()).toEqual(['tcp']);
+  });
+
+  it('serve a udp service where none is told to be of UDP', () => {
+    configure(served('udp'));
+    provide(CONSUL, [{ id: 'a', port: 53 }]);
+    expect(ids()).toEqual(['a']);
+    expect(view().problems).toEqual([]);
+  });
+
+  it('do not take the place of each other when the last of one kind leaves', () => {
+    configure(served('udp'));
+    provide(CONSUL, both);
+    provide(CONSUL, both.slice(0, 1));
+    expect(ids()).toEqual([]);
+    expect(view().problems).toEqual([
+      'consul web: no instance is of use to a udp service: none has the tag udp',
+    ]);
+    provide(CONSUL, both);
+    expect(ids()).toEqual(['udp']);
+    expect(view().problems).toEqual([]);
+  });
+
+  it('are told where all are of the other kind', () => {
+    configure(served('http'));
+    provide(CONSUL, both.slice(1));
+    expect(ids()).toEqual([]);
+    expect(view().problems).toEqual([
+      'consul web: no instance is of use to a http service: they have the tag udp',
+    ]);
+  });
+
+  it('on one place stay two, of several sources too', () => {
+    const service = { ...web([CONSUL, 1], [FIXED, 1]), protocol: 'udp' as const };
+    configure(service);
+    provide(CONSUL, both);
+    provide(FIXED, [{ id: 'fixed', port: 53 }]);
+    expect(ids()).toEqual(['udp']);
+    expect(view().endpoints[0]!.namings.map(({ id }) => id)).toEqual(['udp', 'fixed']);
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalName, pathBelow, placesOf } from '../../src/discovery/etcd/layout.ts';
-import { type Reading, readRecord } from '../../src/discovery/key-record.ts';
+import { type Reading, readingsOf, readRecord } from '../../src/discovery/key-record.ts';
 
 const backends = { layout: 'backends', tagPrefix: 'upriver' } as const;
 const skydns = { layout: 'skydns', tagPrefix: 'upriver' } as const;
@@ -119,6 +119,18 @@ describe('a value', () => {
       }),
     );
   });
+});
+
+it('of Registrator tells by its name that the instance is of UDP', () => {
+  const reading = { kind: 'instance', host: '10.0.0.1', port: 53, weight: 1 } as const;
+  const keys = ['h:dns:53', 'h:dns:53:udp', 'udp'];
+  const records = new Map(keys.map((key) => [key, { reading, created: 1 }]));
+  const told = readingsOf(records).instances.map(({ id, transport }) => [id, transport]);
+  expect(told).toEqual([
+    ['h:dns:53', undefined],
+    ['h:dns:53:udp', 'udp'],
+    ['udp', undefined],
+  ]);
 });
 
 describe('a key', () => {

@@ -24,6 +24,7 @@ export interface Instance {
   /** The active check that it declares. */
   readonly check?: HealthCheck;
   readonly tags?: readonly string[];
+  readonly transport?: 'udp';
 }
 
 const TEXT_MAX = 200;
@@ -152,8 +153,14 @@ function instanceOf(entry: Entry, prefix: string): Instance | null {
   return {
     ...instance,
     ...(tags.length === 0 ? {} : { tags }),
+    ...(hasUdpTag(Service?.Tags) ? { transport: 'udp' as const } : {}),
     ...(check === null ? {} : { check }),
   };
+}
+
+/** As Registrator says it of a port of UDP. */
+function hasUdpTag(tags: unknown): boolean {
+  return Array.isArray(tags) && tags.includes('udp');
 }
 
 /** Tags that are short, and settings of ours not among them: they say what the instance is. */

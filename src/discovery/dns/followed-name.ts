@@ -9,7 +9,7 @@ import type { Random } from '../../base/prng.ts';
 import type { DnsQuestion } from '../../model/registries/dns.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import type { Exchanges } from '../exchanges.ts';
-import { FollowedInstances } from '../followed-instances.ts';
+import { FollowedInstances, type Instance } from '../followed-instances.ts';
 import type { Update } from '../provider.ts';
 import { instancesOf, type Said, servicesIn } from './answer.ts';
 import type { DnsClient } from './client.ts';
@@ -131,7 +131,13 @@ export class FollowedName {
     if (this.absences > 0 && this.absences < ABSENCES_MIN) return DOUBT_MS;
     const isDoubted = this.hasFailed && this.instances.isAnswered;
     this.hasFailed = false;
-    const listed = { instances, problems, settings: null, order: null };
+    const { name } = this.options.question;
+    const listed = {
+      instances: byTransport(name, instances),
+      problems,
+      settings: null,
+      order: null,
+    };
     const doubt = isDoubted ? 'first answer after a failure' : '';
     this.instances.take(listed, {
       doubt,
@@ -142,4 +148,10 @@ export class FollowedName {
     const ttlMs = Math.min(TTL_MS_MAX, Math.max(TTL_MS_MIN, ttl * 1000));
     return Math.max(TTL_MS_MIN, ttlMs * (1 - JITTER * random()));
   }
+}
+
+/** Records of `_dns._udp.example.com` are of UDP (RFC 2782). */
+function byTransport(name: string, instances: readonly Instance[]): readonly Instance[] {
+  if (!/\._udp\./i.test(name)) return instances;
+  return instances.map((one) => ({ ...one, transport: 'udp' }));
 }

@@ -340,12 +340,7 @@ export class DockerProvider implements Provider {
   }
 }
 
-/**
- * The instances with the tag, or all. On one port there may be a service by TCP and one by UDP, of the
- * same name: the one by UDP is chosen by its tag, or where there is no other.
- */
+/** The instances with the tag, or all. */
 function chosen(instances: readonly Instance[], tag: string): readonly Instance[] {
-  if (tag !== '') return instances.filter(({ tags }) => tags.includes(tag));
-  const tcp = instances.filter(({ isUdp }) => !isUdp);
-  return tcp.length > 0 ? tcp : instances;
+  return tag === '' ? instances : instances.filter(({ tags }) => tags.includes(tag));
 }

@@ -19,7 +19,6 @@ export interface Instance {
   readonly name: string;
   readonly endpoint: Endpoint;
   readonly tags: readonly string[];
-  readonly isUdp: boolean;
   /** What it says of the service, to be weighed with what the others say. */
   readonly entry: Entry;
   /** Of a virtual host: what the service is served by, whatever else is said. */
@@ -61,8 +60,9 @@ export function translate(known: KnownContainer, rules: TranslateRules): Transla
     const weight = ownWeight(entry, settings.labelPrefix) ?? 1;
     // What answers by UDP has no check by HTTP or TCP, although other ports of the container may.
     const { check, problems } = checkOf(id, isUdp ? {} : service.attributes, settings);
-    const endpoint = { id, address, port, ...state(weight), ...check };
-    return [{ name: service.name, endpoint, tags, isUdp, entry, route: null, problems }];
+    const transport = isUdp ? { transport: 'udp' as const } : {};
+    const endpoint = { id, address, port, ...state(weight), ...check, ...transport };
+    return [{ name: service.name, endpoint, tags, entry, route: null, problems }];
   });
   const problems = [...wanted.problems];
   const routed = wanted.hosts.flatMap((host) => {
@@ -195,7 +195,6 @@ function virtualInstance(container: Container, making: Making): Instance {
     endpoint: { id, ...place, ...state(weight), ...check },
     problems,
     tags: [],
-    isUdp: false,
     entry,
     route:
       listen === null

@@ -52,6 +52,11 @@ describe('an instance', () => {
       entry({ Weights: { Passing: 10, Warning: 2 } }, [check('warning')]),
       { weight: 2, status: 'warning' },
     ],
+    [
+      'is of UDP with the tag of that name, however many others it has',
+      entry({ Tags: [...Array.from({ length: 30 }, (_, i) => `t${i}`), 'udp'] }),
+      { transport: 'udp' },
+    ],
     ['without checks passes', entry(), { status: 'passing', statusText: '' }],
   ])('%s', (_, given, expected) => {
     expect(one(given)).toMatchObject(expected);

@@ -277,6 +277,20 @@ describe('by UDP', () => {
   });
 });
 
+describe('records of _udp', () => {
+  it.each(['_dns._udp.test', '_dns._tcp.test'])('tell their transport: %s', async (name) => {
+    const dns = await server(() => ({
+      answers: [{ name, type: 'SRV', data: '1 1 53 h.test' }],
+      additionals: [{ name: 'h.test', type: 'A', data: '10.0.0.1' }],
+    }));
+    const { receiver } = start([dns], name);
+    await receiver.until(() => receiver.ids(name).length === 1, 'the record');
+    const { update } = receiver.about(name).at(-1)!;
+    const [one] = update.kind === 'upsert' ? update.service.endpoints : [];
+    expect(one!.transport).toBe(name.includes('_udp') ? 'udp' : undefined);
+  });
+});
+
 describe('a provider', () => {
   it('asks for what is followed alone, and ends what is not', async () => {
     const dns = await server(({ name, type }) =>

@@ -100,14 +100,16 @@ describe('a service that configuration follows', () => {
     expect(receiver.ids('web')).toEqual(['w2:80']);
   });
 
-  it('by TCP and UDP on one port is by TCP, or by the tag udp', async () => {
+  it('by TCP and UDP on one port is told apart', async () => {
     const dns = { name: 'd', image: 'dns', published: { '53/tcp': '1', '53/udp': '2' } };
     const [tcp, udp] = ['', 'udp'].map((tag) => ({ ...plainSource('docker', 'dns-53'), tag }));
     const { receiver } = await followed({ containers: { [A]: dns }, sources: [tcp!, udp!] });
     const told = receiver.all.map(({ update }) =>
-      update.kind === 'upsert' ? update.service.endpoints.map(({ id }) => id) : [],
+      update.kind === 'upsert'
+        ? update.service.endpoints.map(({ id, transport = '' }) => `${id} ${transport}`)
+        : [],
     );
-    expect(told).toEqual([['d:53'], ['d:53/udp']]);
+    expect(told).toEqual([['d:53 ', 'd:53/udp udp'], ['d:53/udp udp']]);
   });
 
   it('is told nothing where nothing has changed for it', async () => {
