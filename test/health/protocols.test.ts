@@ -84,7 +84,7 @@ const login = (parts: Partial<HealthCheck['login']> = {}) => ({
 type Row = readonly [string, boolean, string];
 
 describe('every kind that speaks', () => {
-  const kinds = CHECK_TYPES.filter((type) => type !== 'tcp' && type !== 'http');
+  const kinds = CHECK_TYPES.filter((type) => !['tcp', 'http', 'udp'].includes(type));
   const expectation = { kind: 'bytes', bytes: 'ok' } as const;
 
   it.each(kinds)('%s gives up on a peer that says nothing', async (type) => {
