@@ -73,8 +73,8 @@ export class Controller implements TableView {
   private readonly leftOut = new Set<string>();
   /** Of them those that are configured. */
   private readonly ownLeftOut = new Set<string>();
-  /** Names of who holds a lock, by its key. */
   private readonly transports = new Transports();
+  /** Names of who holds a lock, by its key. */
   private readonly locks = new Map<string, readonly string[]>();
   private settings: Settings | null = null;
   private isClosed = false;
