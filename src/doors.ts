@@ -19,6 +19,8 @@ import type { FileProvider } from './discovery/file/provider.ts';
 import { type Resolve, resolveName } from './discovery/host-names.ts';
 import type { HttpProvider, OpenHttp } from './discovery/http/provider.ts';
 import { addressesOfNames } from './discovery/listen-names.ts';
+import type { ZookeeperProvider } from './discovery/zookeeper/provider.ts';
+import type { OpenZookeeper } from './discovery/zookeeper/wire.ts';
 import type { Probe } from './health/checker.ts';
 import { probe } from './health/probe.ts';
 import { type Disk, nodeDisk } from './state/disk.ts';
@@ -68,6 +70,12 @@ export interface DnsParts {
   readonly openDns: () => Wire;
 }
 
+/** What follows ZooKeeper, and the way to its members. */
+export interface ZookeeperParts {
+  readonly ZookeeperProvider: typeof ZookeeperProvider;
+  readonly openZookeeper: OpenZookeeper;
+}
+
 export interface Doors {
   readonly clock: Clock;
   readonly random: Random;
@@ -78,6 +86,7 @@ export interface Doors {
   readonly loadFile: () => Promise<FileParts>;
   readonly loadHttp: () => Promise<HttpParts>;
   readonly loadDns: () => Promise<DnsParts>;
+  readonly loadZookeeper: () => Promise<ZookeeperParts>;
   /** Host names in the place of addresses. */
   readonly resolve: Resolve;
   /** The addresses of the host names that are listened on, by name. Never rejects. */
@@ -107,6 +116,7 @@ export const nodeDoors: Doors = {
   loadFile,
   loadHttp,
   loadDns,
+  loadZookeeper,
   resolve: resolveName,
   resolveListens: addressesOfNames,
   probe,
@@ -174,4 +184,12 @@ async function loadDns(): Promise<DnsParts> {
     import('./discovery/dns/door.ts'),
   ]);
   return { DnsProvider, openDns: () => new NodeWire() };
+}
+
+async function loadZookeeper(): Promise<ZookeeperParts> {
+  const [{ ZookeeperProvider }, { openZookeeper }] = await Promise.all([
+    import('./discovery/zookeeper/provider.ts'),
+    import('./discovery/zookeeper/door.ts'),
+  ]);
+  return { ZookeeperProvider, openZookeeper };
 }

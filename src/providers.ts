@@ -68,6 +68,12 @@ const MAKERS: { readonly [N in FollowedRegistry]: Make<RegistrySettings[N]> } = 
     const { clock, random } = doors;
     return new DnsProvider({ settings, clock, random, log, wire: openDns() });
   },
+  zookeeper: async (settings, { doors, log, known, isGoodSetting }) => {
+    const { ZookeeperProvider, openZookeeper: open } = await doors.loadZookeeper();
+    const { clock, random, resolve } = doors;
+    const ways = { clock, random, log, open, resolve };
+    return new ZookeeperProvider({ settings, ...ways, known, isGoodSetting });
+  },
 };
 
 // Their own keys.

@@ -13,7 +13,7 @@ const sharedByProviders = [
   ...['src/discovery/self-description.ts', 'src/discovery/host-port.ts'],
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
-  'src/discovery/declared-check.ts',
+  ...['src/discovery/declared-check.ts', 'src/discovery/doubts.ts'],
 ];
 
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
@@ -37,6 +37,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/provider.ts',
   ],
   'src/discovery/declared-check.ts': ['src/base', 'src/model'],
+  'src/discovery/doubts.ts': ['src/base'],
   'src/discovery/self-description.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-port.ts': ['src/base'],
   'src/discovery/followed-instances.ts': [
@@ -101,6 +102,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/file',
     'src/discovery/http',
     'src/discovery/etcd',
+    'src/discovery/zookeeper',
     'src/discovery/host-names.ts',
     'src/discovery/http-pools.ts',
     'src/discovery/listen-names.ts',

@@ -97,6 +97,7 @@ export class SimProcess {
       loadFile: () => Promise.reject(new Error('there are no files in a simulation')),
       loadHttp: () => Promise.reject(new Error('there are no URLs in a simulation')),
       loadDns: () => Promise.reject(new Error('no DNS server is simulated')),
+      loadZookeeper: () => Promise.reject(new Error('no ZooKeeper is simulated')),
       loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.

@@ -7,9 +7,6 @@ import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
 import { commands } from './commands.ts';
 
-/** Registries of other set-ups, by the flags that will name them. */
-const NOT_YET = ['zookeeper'];
-
 // `upriver schema | head` reads what it wants and goes: no failure of ours.
 process.stdout.on('error', (error) => {
   if (codeOf(error) !== 'EPIPE') throw error;
@@ -80,7 +77,6 @@ function withValues({ flags }: Command, argv: readonly string[]): string[] {
 function whatIsWrong(message: string, command: Command): string {
   const unknown = /^Unknown option '--?([^']*)'/.exec(message)?.[1];
   if (unknown === undefined) return message.split('. ')[0]!;
-  if (NOT_YET.includes(unknown)) return `--${unknown}: ${unknown} is not yet supported`;
   const meant = closest(
     unknown,
     command.flags.map(({ name }) => name),

@@ -3,6 +3,7 @@
 import { BOUNDS } from '../model/bounds.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import { dnsQuestionOf } from '../model/registries/dns.ts';
+import { znodeNamesOf } from '../model/registries/zookeeper.ts';
 import { SOURCE_KEYS, type SourceKey } from '../model/source.ts';
 import {
   type Claim,
@@ -21,6 +22,7 @@ import { tlsContradictions } from './tls-consistency.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { orList } from './values.ts';
 
+const ZNODE_NAME = 'is no path of znodes: expected names with slashes between them';
 const DNS_NAME =
   'is no name of DNS: expected a name of SRV records, or name:port for its addresses';
 
@@ -71,6 +73,9 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
     if (problem !== '') tell([...source.path, 'registry'], problem);
     if (source.registry === 'dns' && dnsQuestionOf(source.source ?? name) === null) {
       tell([...source.path, 'service'], DNS_NAME);
+    }
+    if (source.registry === 'zookeeper' && znodeNamesOf(source.source ?? name) === null) {
+      tell([...source.path, 'service'], ZNODE_NAME);
     }
   }
   for (const { path, message } of sameSources(service)) tell(path, message);

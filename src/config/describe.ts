@@ -54,9 +54,12 @@ export function describeService(
   };
 }
 
+/** Registries whose names of services are paths. */
+const TREES: readonly string[] = ['etcd', 'zookeeper'];
+
 /** Where the registry is a tree, the name of a service is a path in it. */
 function servedName({ registry, service }: ServiceSource): string {
-  return registry === 'etcd' ? service.replaceAll('/', '-') : service;
+  return TREES.includes(registry) ? service.replaceAll('/', '-') : service;
 }
 
 const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service on';

@@ -58,6 +58,8 @@ const PORT = `(?=\\d{1,5}(?!\\d))${wholePattern(1, 65535)}`;
 const BRACKETED = '\\[[0-9a-fA-F:.]+\\]';
 export const LISTEN = `/[\\s\\S]*|(?:(?:${BRACKETED}|[0-9A-Za-z.-]*):)?${PORT}`;
 export const HOST_PORT = `(?:${BRACKETED}|[^\\s:[\\]]+):${PORT}`;
+/** A member of ZooKeeper, with the path that may end a connect string. */
+export const ENSEMBLE_MEMBER = `(?:${BRACKETED}|[^\\s:[\\]/,]+)(?::${PORT})?(?:/[^\\s,]*)?`;
 
 const STATUS_RANGE = '[1-5]\\d\\d(?:-[1-5]\\d\\d)?';
 export const STATUS_RANGES = `\\s*${STATUS_RANGE}\\s*(?:,\\s*${STATUS_RANGE}\\s*)*`;
@@ -109,3 +111,9 @@ export function anyCase(word: string): string {
 
 export const SNI_PATTERN = `\\*|${SERVED_NAME}`;
 export const ALPN_NAME = '[!-+\\--~]{1,255}';
+
+/** Members in one text, or a list of such texts. */
+export const ENSEMBLE: Form = anyForm(
+  { type: 'array', items: listForm(ENSEMBLE_MEMBER) },
+  listForm(ENSEMBLE_MEMBER),
+);

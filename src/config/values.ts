@@ -13,6 +13,7 @@ import {
   parseListen,
   parseListenRule,
 } from '../model/listener.ts';
+import { isZnodeName } from '../model/registries/zookeeper.ts';
 import { REDIRECT_VARIABLES } from '../model/route.ts';
 import type { HashKey, Hedge, StatusRange } from '../model/service.ts';
 import { policyMeant } from './foreign-keys.ts';
@@ -23,6 +24,7 @@ import {
   anyForm,
   DURATION,
   ENGINE,
+  ENSEMBLE_MEMBER,
   type Form,
   HOST_NAME,
   HOST_PATTERN,
@@ -282,6 +284,21 @@ function parseHostPort(text: string): { address: string; port: number } | null {
   if (match === null || port < 1 || port > 65535) return null;
   return { address: match[1] ?? match[2]!, port };
 }
+
+const ZOOKEEPER_PORT = 2181;
+
+/** A member of ZooKeeper: `host`, `host:port`, and at the end of a connect string `/chroot`. */
+export const ensembleMember = parsed({
+  parse: (text) => {
+    const [, member = '', port = String(ZOOKEEPER_PORT), chroot = ''] =
+      /^(\[[^\]]*\]|[^\s:[\]/,]+)(?::(\d{1,5}))?(\/[^\s,]*)?$/.exec(text) ?? [];
+    const at = parseHostPort(`${member}:${port}`);
+    const names = chroot.split('/').filter((name) => name !== '');
+    return at === null || !names.every(isZnodeName) ? null : { ...at, chroot: names.join('/') };
+  },
+  expected: 'host:port, the last one with a path where there is a chroot',
+  form: textForm(ENSEMBLE_MEMBER),
+});
 
 /** A fixed endpoint: `host:port`, or `host:port weight=5`. */
 export const staticEndpoint = parsed({

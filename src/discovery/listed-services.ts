@@ -15,16 +15,24 @@ export type ServiceList = ReadonlyMap<string, Listed>;
 
 const NOTHING: Listed = { instances: [], problems: [], settings: null, order: null };
 
+export interface ListedServicesOptions
+  extends Omit<FollowedInstancesOptions, 'source' | 'onUpdate'> {
+  /** Whether the list, once it was had, speaks of this service too; without, of every one. */
+  readonly isKnown?: (service: string) => boolean;
+  /** The name that the list has for `from.service`; without, the same. */
+  readonly nameOf?: (service: string) => string;
+}
+
 export class ListedServices {
-  private readonly options: Omit<FollowedInstancesOptions, 'source' | 'onUpdate'>;
+  private readonly options: ListedServicesOptions;
   private readonly following = new Map<string, FollowedInstances>();
   private configured: readonly ServiceSource[] = [];
   /** Names of services that say where they want to be served. */
-  private described: readonly string[] = [];
-  private list: ServiceList | null = null;
+  private described = new Set<string>();
+  private list: Map<string, Listed> | null = null;
   private onUpdate: ((update: Update) => void) | null = null;
 
-  constructor(options: Omit<FollowedInstancesOptions, 'source' | 'onUpdate'>) {
+  constructor(options: ListedServicesOptions) {
     this.options = options;
   }
 
@@ -49,13 +57,37 @@ export class ListedServices {
 
   /** The whole list, as it is now. */
   take(list: ServiceList, word: Word): void {
-    this.list = list;
+    this.list = new Map(list);
     const now = [...list].flatMap(([name, { settings }]) => (settings === null ? [] : [name]));
     // What is missing in doubt may want to be served all the same.
-    const before = word.doubt === '' ? [] : this.described.filter((name) => !list.has(name));
-    this.described = [...now, ...before].slice(0, BOUNDS.configServices.max);
+    const before = word.doubt === '' ? [] : [...this.described].filter((name) => !list.has(name));
+    this.described = new Set([...now, ...before].slice(0, BOUNDS.configServices.max));
     this.arrange(word);
     for (const service of this.following.values()) this.tell(service, word);
+  }
+
+  /** One service of the list, as it is now; null where nothing of it is left. The list was had before. */
+  takeOne(name: string, listed: Listed | null, word: Word): void {
+    if (listed === null) this.list?.delete(name);
+    else this.list?.set(name, listed);
+    const { described } = this;
+    const wasDescribed = described.has(name);
+    const hasPlace = wasDescribed || described.size < BOUNDS.configServices.max;
+    const isDescribed =
+      listed === null ? wasDescribed && word.doubt !== '' : listed.settings !== null && hasPlace;
+    if (isDescribed !== wasDescribed) {
+      if (isDescribed) described.add(name);
+      else described.delete(name);
+      this.arrange(word);
+    }
+    for (const service of this.following.values()) {
+      if (this.nameOf(service.source) === name) this.tell(service, word);
+    }
+  }
+
+  /** What was in doubt is in doubt no more. */
+  endDoubt(nowMs: number): void {
+    for (const service of this.following.values()) service.endDoubt(nowMs);
   }
 
   close(): void {
@@ -67,7 +99,7 @@ export class ListedServices {
   /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
   private arrange(word: Word): void {
     const { provider } = this.options;
-    const described = this.described.map((name) => plainSource(provider, name));
+    const described = [...this.described].map((name) => plainSource(provider, name));
     const sources = [...this.configured, ...described];
     const wanted = new Map(sources.map((source) => [sourceKey(source), source]));
     for (const [key, service] of [...this.following]) {
@@ -86,9 +118,14 @@ export class ListedServices {
   }
 
   private tell(service: FollowedInstances, word: Word): void {
-    if (this.list === null) return;
+    const { isKnown } = this.options;
+    if (this.list === null || isKnown?.(service.source.service) === false) return;
     const missing = { ...NOTHING, settings: word.doubt === '' ? null : service.settings };
-    service.take(this.list.get(service.source.service) ?? missing, word);
+    service.take(this.list.get(this.nameOf(service.source)) ?? missing, word);
+  }
+
+  private nameOf({ service }: ServiceSource): string {
+    return this.options.nameOf?.(service) ?? service;
   }
 
   private removal(source: ServiceSource, { receivedMs, change }: Word): Update {

@@ -14,6 +14,7 @@ const IDENTITY: { readonly [N in FollowedRegistry]: readonly (keyof RegistrySett
   etcd: ['addresses', 'prefix', 'layout', 'selfDescribed', 'tagPrefix'],
   file: ['paths', 'tagPrefix'],
   http: ['urls', 'service', 'tagPrefix'],
+  zookeeper: ['servers', 'path', 'selfDescribed', 'tagPrefix'],
 };
 
 /** One for each registry that is followed. */

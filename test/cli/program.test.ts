@@ -82,7 +82,7 @@ describe('help', () => {
 describe('bad usage', () => {
   it.each([
     [['--workerz', '2'], "run has no flag '--workerz'; did you mean --workers?"],
-    [['--zookeeper', 'a:2181'], '--zookeeper: zookeeper is not yet supported'],
+    [['--zookeeper', 'a:b'], 'registries.zookeeper.address'],
     [['drain', 'web', 'e1', 'e2'], "unexpected argument 'e2'"],
     [['--workers'], "'--workers <value>' argument missing"],
     [['chek'], "unknown command 'chek'; did you mean check?"],

@@ -14,7 +14,11 @@ const bad: [string, string, string][] = [
   ['balance', 'hash(body)', '"hash(body)": expected least-conn'],
   ['slow_start', '10', '10: expected a duration such as 500ms, 10s or 1m30s'],
   ['slow_start', '-1s', '"-1s": expected a duration such as 500ms, 10s or 1m30s'],
-  ['from.registry', 'eureka', '"eureka": expected consul, etcd, docker, file, http, dns or static'],
+  [
+    'from.registry',
+    'eureka',
+    '"eureka": expected consul, etcd, docker, file, http, dns, zookeeper or static',
+  ],
   ['from.accept', 'passing,well', '"passing,well": expected passing, warning, critical or'],
   ['health.path', 'health', '"health": expected a text that starts with /'],
   ['health.type', 'icmp', '"icmp": expected http, tcp, tls, redis'],

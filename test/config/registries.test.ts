@@ -82,7 +82,7 @@ describe('a registry', () => {
   it('that is none is told with those that are', () => {
     const file = 'services: { web: { listen: 80, from: { registry: green } } }';
     expect(problemsOf({ file })[0]).toContain(
-      '"green": expected consul, etcd, docker, file, http, dns, red, blue or static',
+      '"green": expected consul, etcd, docker, file, http, dns, zookeeper, red, blue or static',
     );
   });
 

@@ -8,6 +8,7 @@ import { dnsTarget } from './dns.ts';
 import { http2Target } from './http2.ts';
 import { openingTargets } from './openings.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
+import { zookeeperTargets } from './zookeeper.ts';
 
 export const targets: readonly FuzzTarget[] = [
   ...consulTargets,
@@ -17,6 +18,7 @@ export const targets: readonly FuzzTarget[] = [
   dnsTarget,
   ...containerTargets,
   ...openingTargets,
+  ...zookeeperTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */

@@ -8,6 +8,7 @@ import { buildDocker, dockerDescribes, dockerSchema } from './docker.ts';
 import { buildEtcd, etcdDescribes, etcdSchema } from './etcd.ts';
 import { buildFile, fileSchema } from './file.ts';
 import { buildHttpRegistry, httpRegistrySchema } from './http.ts';
+import { buildZookeeper, zookeeperDescribes, zookeeperSchema } from './zookeeper.ts';
 
 interface RegistrySchema<S extends z.ZodType, T> {
   /** What `registries.NAME` may hold. */
@@ -58,6 +59,12 @@ const ROWS = {
     description: 'Follow records of DNS.',
     build: buildDns,
     describes: () => false,
+  }),
+  zookeeper: row({
+    schema: zookeeperSchema,
+    description: 'Follow ZooKeeper.',
+    build: buildZookeeper,
+    describes: zookeeperDescribes,
   }),
 } satisfies { [N in FollowedRegistry]: RegistrySchema<z.ZodType, RegistrySettings[N]> };
 

@@ -103,6 +103,17 @@ export const FOLLOWED: { readonly [N in FollowedRegistry]: FollowedRow } = {
     flag: { value: 'ADDR', environment: '', help: 'a DNS server; more are a fail-over list' },
     variables: {},
   },
+  zookeeper: {
+    title: 'ZooKeeper',
+    from: [],
+    place: 'address',
+    flag: {
+      value: 'HOSTS',
+      environment: '',
+      help: 'members of ZooKeeper, host:port with commas between them',
+    },
+    variables: {},
+  },
 };
 
 /** Everything that `from.registry` may name. */

@@ -7,6 +7,7 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
+import { Doubts } from '../doubts.ts';
 import { Exchanges } from '../exchanges.ts';
 import type { Word } from '../followed-instances.ts';
 import type { Resolve } from '../host-names.ts';
@@ -14,7 +15,6 @@ import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { Secret } from '../secret.ts';
 import { ApiSet } from './api-set.ts';
 import { EtcdClient } from './client.ts';
-import { Doubts } from './doubt.ts';
 import type { EtcdError } from './error.ts';
 import { FollowedService, wantsPort } from './followed-service.ts';
 import { canonicalName } from './layout.ts';
@@ -44,13 +44,12 @@ export class EtcdProvider implements Provider, WatchEvents {
   private readonly client: EtcdClient;
   private readonly stock: Stock;
   private readonly exchanges: Exchanges;
-  private readonly doubts = new Doubts();
+  private readonly doubts: Doubts;
   private readonly apis: ApiSet;
   private readonly following = new Map<string, FollowedService>();
   private configured: readonly ServiceSource[] = [];
   /** Services that say where they want to be served; with a timer once they do not any more. */
   private readonly described = new Map<string, Timer | null>();
-  private doubtEnd: Timer | null = null;
   private readonly steps: TokenBucket;
   /** What waits to be handed on together. */
   private gathered: { readonly changed: Set<string>; word: Word; readonly timer: Timer } | null =
@@ -67,6 +66,13 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.stock = new Stock({ layout, tagPrefix });
     this.steps = new TokenBucket({ ...STEPS, nowMs: clock.nowMs() });
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.doubts = new Doubts({
+      ...{ clock, what: 'key' },
+      onEnd: () => {
+        const nowMs = clock.nowMs();
+        for (const service of this.following.values()) service.endDoubt(nowMs);
+      },
+    });
     const ways = { client: this.client, clock, random };
     this.apis = new ApiSet({ ...ways, log, settings, events: this });
   }
@@ -82,9 +88,9 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   /** What is held of them, etcd may be yet to name again. */
   private doubtHeld(sources: readonly ServiceSource[]): void {
-    const { clock, known } = this.options;
+    const { known } = this.options;
     const isHeld = sources.some((source) => known?.(source).isHeld === true);
-    if (isHeld) this.doubts.open('first answer while endpoints are held', clock.nowMs());
+    if (isHeld) this.doubts.open('first answer while endpoints are held');
   }
 
   start(onUpdate: (update: Update) => void): void {
@@ -109,7 +115,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   async stop(): Promise<void> {
     this.onUpdate = null;
     this.apis.stop();
-    this.doubtEnd?.cancel();
+    this.doubts.close();
     this.gathered?.timer.cancel();
     for (const absence of this.described.values()) absence?.cancel();
     for (const service of this.following.values()) service.close();
@@ -123,8 +129,8 @@ export class EtcdProvider implements Provider, WatchEvents {
     const wasListed = this.apis.isListed;
     const changed = this.stock.reset(api, entries, dirs);
     if (!wasListed) this.doubtHeld(this.configured);
-    if (doubt !== '') this.doubts.open(doubt, receivedMs);
-    this.noteFilling(wasEmpty, false, receivedMs);
+    if (doubt !== '') this.doubts.open(doubt);
+    this.noteFilling(wasEmpty, false);
     this.apis.listed(api);
     const word = this.word(change, receivedMs);
     if (wasListed) this.spread(changed, word);
@@ -148,7 +154,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     for (const [path, entry] of puts) stock.put(api, path, entry, changed);
     for (const [dir, created] of dirs) stock.noteDirs(dir, created);
     const wasTakenOut = isMeant ?? entries.every((entry) => !entry.isMortal);
-    this.noteFilling(wasEmpty, wasTakenOut, receivedMs);
+    this.noteFilling(wasEmpty, wasTakenOut);
     const word = this.word(change, receivedMs);
     // What somebody took out is gone, whatever else is in doubt.
     const isCertain = entries.length > 0 && puts.size === 0 && wasTakenOut;
@@ -158,7 +164,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   onAnswer(api: Api, address: string, outageMs: number): void {
     this.exchanges.answered(whatOf(api), address);
     if (outageMs > 0) this.apis.recovered();
-    this.doubts.recovered(outageMs, this.lastError, this.options.clock.nowMs());
+    this.doubts.recovered(outageMs, this.lastError);
     this.lastError = '';
   }
 
@@ -178,29 +184,14 @@ export class EtcdProvider implements Provider, WatchEvents {
     return this.stock.count(api);
   }
 
-  private noteFilling(wasEmpty: boolean, isMeant: boolean, nowMs: number): void {
+  private noteFilling(wasEmpty: boolean, isMeant: boolean): void {
     const { isEmpty } = this.stock;
-    if (!isEmpty) this.doubts.filled(nowMs);
+    if (!isEmpty) this.doubts.filled();
     else if (!wasEmpty) this.doubts.emptied(isMeant);
   }
 
   private word(change: string, receivedMs: number): Word {
-    this.awaitDoubtEnd();
-    return { doubt: this.doubts.at(this.options.clock.nowMs()), change, receivedMs };
-  }
-
-  /** A doubt that nothing follows ends as well. */
-  private awaitDoubtEnd(): void {
-    const { clock } = this.options;
-    const { endsMs } = this.doubts;
-    const nowMs = clock.nowMs();
-    if (endsMs <= nowMs || this.doubtEnd !== null) return;
-    this.doubtEnd = clock.setTimer(endsMs - nowMs + 1, () => {
-      this.doubtEnd = null;
-      const laterMs = clock.nowMs();
-      if (this.doubts.at(laterMs) !== '') return this.awaitDoubtEnd();
-      for (const service of this.following.values()) service.endDoubt(laterMs);
-    });
+    return { doubt: this.doubts.now, change, receivedMs };
   }
 
   // Who is followed
@@ -264,7 +255,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   private awaitAbsence(service: string): Timer {
     const { clock } = this.options;
     return clock.setTimer(LINGER_MS, () => {
-      if (this.doubts.at(clock.nowMs()) !== '') {
+      if (this.doubts.now !== '') {
         this.described.set(service, this.awaitAbsence(service));
         return;
       }
@@ -311,7 +302,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   /** What is said of what is known already. */
   private standing(change = 'as known'): Word {
     const nowMs = this.options.clock.nowMs();
-    return { doubt: this.doubts.at(nowMs), change, receivedMs: nowMs };
+    return { doubt: this.doubts.now, change, receivedMs: nowMs };
   }
 
   private nameOf({ service }: ServiceSource): string {

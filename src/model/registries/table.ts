@@ -7,6 +7,7 @@ import type { DockerSettings } from './docker.ts';
 import type { EtcdSettings } from './etcd.ts';
 import type { FileSettings } from './file.ts';
 import type { HttpSettings } from './http.ts';
+import type { ZookeeperSettings } from './zookeeper.ts';
 
 /** By the key in `registries`. */
 export interface RegistrySettings {
@@ -16,6 +17,7 @@ export interface RegistrySettings {
   readonly file: FileSettings;
   readonly http: HttpSettings;
   readonly dns: DnsSettings;
+  readonly zookeeper: ZookeeperSettings;
 }
 
 /** What is followed by a key of `registries`. */

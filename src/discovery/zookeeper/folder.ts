@@ -1,0 +1,253 @@
+// A znode that has others below it, as one session reads and watches it: its list, the data of each
+// znode in the list, and the folders among them. A watch is told once; reading again sets it again.
+//   idle -> reading (-> reading again where a watch was told meanwhile) -> idle
+// While it reads it reports nothing: what takes the place of a znode that is gone is known by then, so
+// that a service whose instances are all replaced is never seen without any.
+import type { Clock, Timer } from '../../base/clock.ts';
+import { ZookeeperError } from './error.ts';
+import { ERRORS, type Stat } from './messages.ts';
+import { readZnode, type ZnodeReading } from './record.ts';
+
+/** Whoever may not read it may be allowed to, which no watch tells. */
+const REFUSED_RETRY_MS = 10_000;
+
+export interface Znode {
+  readonly reading: ZnodeReading;
+  readonly stat: Stat;
+}
+
+/** What the folders of a session have in common. */
+export interface Reader {
+  readonly clock: Clock;
+  /** Null where there is no such znode. Rejects with ZookeeperError. */
+  children(path: string): Promise<readonly string[] | null>;
+  data(path: string): Promise<{ readonly data: Buffer; readonly stat: Stat } | null>;
+  /** So many znodes more or less are known. Throws where that is too much. */
+  count(more: number): void;
+  joined(path: string, one: Folder | Item): void;
+  left(path: string, one: Folder | Item): void;
+  /** What the folder holds has changed. */
+  onChange(folder: Folder): void;
+  /** It can't be read: the session is of no use. */
+  onFailure(error: unknown): void;
+}
+
+export interface FolderPlace {
+  readonly path: string;
+  /** The service whose instances are in it: the path below that of all. */
+  readonly service: string;
+  /** Levels of folders below it that are read. */
+  readonly depth: number;
+}
+
+export class Folder {
+  readonly place: FolderPlace;
+  /** By name. */
+  private readonly items = new Map<string, Item>();
+  /** What it held before it was read again; null while it is not. */
+  private before: ReadonlyMap<string, Znode> | null = null;
+  /** Why it can't be read; ''. */
+  problem = '';
+  private readonly reader: Reader;
+  private state: 'idle' | 'reading' | 'over' = 'idle';
+  private isStale = false;
+  private retry: Timer | null = null;
+
+  constructor(place: FolderPlace, reader: Reader) {
+    this.place = place;
+    this.reader = reader;
+    reader.joined(place.path, this);
+  }
+
+  /** What is in it, by name; while it is read, what was there before. */
+  get znodes(): ReadonlyMap<string, Znode> {
+    if (this.before !== null) return this.before;
+    const known = [...this.items].flatMap(([name, { znode }]) =>
+      znode === null ? [] : [[name, znode] as const],
+    );
+    return new Map(known);
+  }
+
+  /** Something in it may have changed. Resolves when it is read. Never rejects. */
+  async look(): Promise<void> {
+    this.isStale = true;
+    if (this.state !== 'idle') return;
+    this.before = this.znodes;
+    this.state = 'reading';
+    try {
+      while (this.isStale && !this.isOver) await this.read();
+    } catch (error) {
+      return this.reader.onFailure(error);
+    }
+    if (this.isOver) return;
+    this.state = 'idle';
+    this.before = null;
+    this.reader.onChange(this);
+  }
+
+  /** A change of one znode in it; those that come while it is read are reported with the others. */
+  changed(): void {
+    if (this.state === 'idle') this.reader.onChange(this);
+  }
+
+  close(): void {
+    if (this.isOver) return;
+    this.state = 'over';
+    this.retry?.cancel();
+    this.reader.left(this.place.path, this);
+    for (const item of this.items.values()) item.close();
+    this.reader.count(-this.items.size);
+    this.items.clear();
+    this.reader.onChange(this);
+  }
+
+  private get isOver(): boolean {
+    return this.state === 'over';
+  }
+
+  private async read(): Promise<void> {
+    this.isStale = false;
+    const names = await this.list();
+    if (names === null || this.isOver) return;
+    const present = new Set(names);
+    for (const [name, item] of this.items) if (!present.has(name)) this.drop(name, item);
+    this.reader.count(names.length - this.items.size);
+    const unread = names.filter((name) => this.items.get(name)?.isKnown !== true);
+    await Promise.all(unread.map((name) => this.readItem(name)));
+  }
+
+  /** The names in it; null where it may not be read: what was known of it stays. */
+  private async list(): Promise<readonly string[] | null> {
+    const { path, service } = this.place;
+    try {
+      const names = (await this.reader.children(path)) ?? [];
+      this.problem = '';
+      return names;
+    } catch (error) {
+      // Where all services are, nothing is known of any.
+      if (!isRefused(error) || service === '') throw error;
+      this.problem = `znode ${path}: may not be read: NoAuth`;
+      this.retry?.cancel();
+      this.retry = this.reader.clock.setTimer(REFUSED_RETRY_MS, () => void this.look());
+      return null;
+    }
+  }
+
+  private async readItem(name: string): Promise<void> {
+    let item = this.items.get(name);
+    if (item === undefined) {
+      item = new Item(name, this, this.reader);
+      this.items.set(name, item);
+    }
+    await item.read();
+    // Gone again since the list: the next one says so too.
+    if (item.znode === null && this.items.get(name) === item) this.drop(name, item);
+  }
+
+  private drop(name: string, item: Item): void {
+    this.items.delete(name);
+    this.reader.count(-1);
+    item.close();
+  }
+}
+
+/** A znode in a folder. */
+export class Item {
+  readonly path: string;
+  /** Null before it was read, and where it is gone. */
+  znode: Znode | null = null;
+  private readonly name: string;
+  private readonly parent: Folder;
+  private readonly reader: Reader;
+  private folder: Folder | null = null;
+  private isStale = false;
+  private isReading = false;
+  private isOver = false;
+
+  constructor(name: string, parent: Folder, reader: Reader) {
+    const { path } = parent.place;
+    this.name = name;
+    this.path = path === '/' ? `/${name}` : `${path}/${name}`;
+    this.parent = parent;
+    this.reader = reader;
+    reader.joined(this.path, this);
+  }
+
+  get isKnown(): boolean {
+    return this.znode !== null && !this.isStale;
+  }
+
+  /** Its data is another. */
+  async onData(): Promise<void> {
+    this.isStale = true;
+    if (this.isReading) return;
+    try {
+      await this.read();
+    } catch (error) {
+      return this.reader.onFailure(error);
+    }
+    // One that is gone is left out by the list of its folder, which knows what came in its place.
+    if (!this.isOver && this.znode !== null) this.parent.changed();
+  }
+
+  /** It was deleted, and may be there again: the list of its folder, which is read next, says so. */
+  onDeleted(): void {
+    this.isStale = true;
+    void this.parent.look();
+  }
+
+  /** Rejects with ZookeeperError. */
+  async read(): Promise<void> {
+    this.isReading = true;
+    try {
+      do {
+        this.isStale = false;
+        this.znode = await this.ask();
+      } while (this.isStale && this.znode !== null && !this.isOver);
+    } finally {
+      this.isReading = false;
+    }
+    await this.follow();
+  }
+
+  close(): void {
+    this.isOver = true;
+    this.reader.left(this.path, this);
+    this.folder?.close();
+    this.folder = null;
+  }
+
+  private async ask(): Promise<Znode | null> {
+    try {
+      const answer = await this.reader.data(this.path);
+      if (answer === null) return null;
+      const { data, stat } = answer;
+      return { reading: readZnode(this.name, data, stat.isEphemeral), stat };
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      const text = `znode ${this.path}: may not be read: NoAuth`;
+      const stat = { created: 0, modified: 0, isEphemeral: true };
+      return { reading: { kind: 'problem', text }, stat };
+    }
+  }
+
+  /** Reads what is below it: nothing is below what is ephemeral. */
+  private async follow(): Promise<void> {
+    const { path, service, depth } = this.parent.place;
+    const mayHold = this.znode !== null && !this.znode.stat.isEphemeral && depth > 0;
+    if (!mayHold || this.isOver) {
+      this.folder?.close();
+      this.folder = null;
+      return;
+    }
+    if (this.folder !== null) return;
+    const below = service === '' ? this.name : `${service}/${this.name}`;
+    const place = { path: `${path === '/' ? '' : path}/${this.name}`, service: below };
+    this.folder = new Folder({ ...place, depth: depth - 1 }, this.reader);
+    await this.folder.look();
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof ZookeeperError && error.answered === ERRORS.noAuth;
+}
