@@ -194,6 +194,7 @@ const behindDoors = [
     'src/health/tls-options.ts',
     'src/health/tcp-check.ts',
     'src/health/http2-check.ts',
+    'src/health/either-check.ts',
     'src/health/tls-check.ts',
     'src/health/udp-check.ts',
   ],

@@ -36,7 +36,7 @@ const PLAIN: HealthCheck = {
     send: '',
     expect: null,
     sendProxy: 'off',
-    speaksHttp2: false,
+    version: 'http1',
     grpcService: '',
     tls: null,
     headers: {},

@@ -4,6 +4,7 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { connect, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
@@ -14,14 +15,17 @@ import { checkTls, connectBehind } from './tls-options.ts';
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
 
-/** Throws where the request can't be made of the settings (an odd character in the path). */
+/**
+ * `socket`: a connection that is open already; the check's from now on. Throws where the request can't be made of the settings (an odd character in the path).
+ */
 export async function checkHttp(
   check: HealthCheck,
   target: CheckTarget,
   signal: AbortSignal,
+  socket: TLSSocket | null = null,
 ): Promise<CheckOutcome> {
   const { method, path, timeoutMs, expectStatus } = check;
-  const sent = send(check, target, signal);
+  const sent = send(check, target, signal, socket);
   return new Promise((resolve) => {
     // Bounds the body as well.
     const timer = setTimeout(() => {
@@ -54,6 +58,7 @@ function send(
   check: HealthCheck,
   { address, port, hostName }: CheckTarget,
   signal: AbortSignal,
+  open: TLSSocket | null,
 ): ClientRequest {
   const { method, path, host, headers: own, tls } = check;
   const shown = hostName ?? (address.includes(':') ? `[${address}]` : address);
@@ -63,6 +68,9 @@ function send(
     ...own,
     connection: 'close',
   };
+  if (open !== null) {
+    return requestTls({ method, path, signal, headers, createConnection: () => open });
+  }
   const header = ownHeader(check);
   if (tls !== null) {
     const options = { host: address, port, method, path, signal, headers };

@@ -1,9 +1,12 @@
-// Checks over HTTP/2 by prior knowledge, each on a connection of its own: the HTTP check of a service
-// whose endpoints speak nothing else, and gRPC's own health protocol (grpc.health.v1.Health/Check).
+// Checks over HTTP/2, by prior knowledge or TLS, each on a connection of its own: the HTTP check of a
+// service whose endpoints speak it, and gRPC's own health protocol (grpc.health.v1.Health/Check).
 import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
-import type { HealthCheck } from '../model/service.ts';
+import type { CheckExpectation, HealthCheck } from '../model/service.ts';
+import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
+import { checkTls } from './tls-options.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -20,23 +23,33 @@ interface Answer {
   readonly body: Buffer;
 }
 
-/** As checkHttp. */
+/** As checkHttp. `socket`: a connection that is open, on which HTTP/2 was agreed; the check's from now on. */
 export async function checkHttp2(
   check: HealthCheck,
   target: CheckTarget,
   signal: AbortSignal,
+  socket: TLSSocket | null = null,
 ): Promise<CheckOutcome> {
-  const { method, path, expectStatus } = check;
+  const { method, path, expect, expectStatus, headers } = check;
   return ask(check, target, signal, {
-    headers: { ':method': method, ':path': path },
+    headers: { ...headers, ':method': method, ':path': path },
     body: null,
-    judge: ({ status }) => {
+    socket,
+    judge: ({ status, body }) => {
       const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
       const text = `${method} ${path} answered ${status}`;
+      if (isGood && expect !== null && !holds(body, expect)) {
+        return { isGood: false, text: `${text}, without ${shownExpectation(expect)}` };
+      }
       const role = isGood ? 'primary' : 'replica';
       return check.wantsRole ? { isGood, text, role } : { isGood, text };
     },
   });
+}
+
+function holds(body: Buffer, expect: CheckExpectation): boolean {
+  const search = searchFor(expect);
+  return search.push(body) || search.end();
 }
 
 /** Whether gRPC's health service says that the endpoint, or a service of it, is serving. */
@@ -56,6 +69,7 @@ export async function checkGrpc(
       'content-type': 'application/grpc',
     },
     body: Buffer.concat([header, Buffer.from(message)]),
+    socket: null,
     judge: judgeGrpc,
   });
 }
@@ -89,18 +103,33 @@ function decode(text: string): string {
 interface Question {
   readonly headers: OutgoingHttpHeaders;
   readonly body: Buffer | null;
+  readonly socket: TLSSocket | null;
   readonly judge: (answer: Answer) => CheckOutcome;
 }
 
-function ask(
-  { host, timeoutMs }: HealthCheck,
-  { address, port }: CheckTarget,
-  signal: AbortSignal,
-  { headers, body, judge }: Question,
-): Promise<CheckOutcome> {
+/** A connection to the target, as its service says that it is spoken to. */
+function open({ tls }: HealthCheck, target: CheckTarget, socket: TLSSocket | null) {
+  const { address, hostName, port } = target;
   const shown = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  if (socket !== null) return connect(`https://${shown}`, { createConnection: () => socket });
+  if (tls === null) return connect(`http://${shown}`);
+  return connect(`https://${shown}`, checkTls(tls, hostName ?? address, performance.now()));
+}
+
+/** The Host of a check that has none of its own. */
+function shownHost({ address, hostName, port }: CheckTarget): string {
+  return `${hostName ?? (address.includes(':') ? `[${address}]` : address)}:${port}`;
+}
+
+function ask(
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+  { headers, body, socket, judge }: Question,
+): Promise<CheckOutcome> {
+  const { host, timeoutMs } = check;
   return new Promise((resolve) => {
-    const session = connect(`http://${shown}`);
+    const session = open(check, target, socket);
     const end = (outcome: CheckOutcome): void => {
       clearTimeout(timer);
       resolve(outcome);
@@ -112,9 +141,9 @@ function ask(
     signal.addEventListener('abort', () => end({ isGood: false, text: 'ended' }), { once: true });
     session.on('error', (error) => end(failed(error)));
     session.on('close', () => end({ isGood: false, text: 'connection closed without an answer' }));
-    const authority = host === '' ? shown : host;
+    const authority = host === '' ? shownHost(target) : host;
     const stream = session.request(
-      { ...headers, ':authority': authority, 'user-agent': AGENT },
+      { 'user-agent': AGENT, ...headers, ':authority': authority },
       { endStream: body === null },
     );
     if (body !== null) stream.end(body);

@@ -1,6 +1,7 @@
 // One active check, of whichever kind the service has.
 import type { HealthCheck } from '../model/service.ts';
 import { converse, type Speak } from './conversation.ts';
+import { checkEither } from './either-check.ts';
 import { checkHttp } from './http-check.ts';
 import { checkGrpc, checkHttp2 } from './http2-check.ts';
 import type { CheckOutcome, CheckTarget } from './outcome.ts';
@@ -15,16 +16,25 @@ import { checkTcp } from './tcp-check.ts';
 import { checkTls } from './tls-check.ts';
 import { checkUdp } from './udp-check.ts';
 
-type Check = typeof checkHttp;
+type Check = (
+  check: HealthCheck,
+  target: CheckTarget,
+  signal: AbortSignal,
+) => Promise<CheckOutcome>;
 
 const speaking =
   (speak: Speak): Check =>
   (check, target, signal) =>
     converse(speak, check, target, signal);
 
+const HTTP: Readonly<Record<HealthCheck['version'], Check>> = {
+  http1: (check, target, signal) => checkHttp(check, target, signal),
+  http2: (check, target, signal) => checkHttp2(check, target, signal),
+  auto: checkEither,
+};
+
 const KINDS: Readonly<Record<HealthCheck['type'], Check>> = {
-  http: (check, target, signal) =>
-    check.speaksHttp2 ? checkHttp2(check, target, signal) : checkHttp(check, target, signal),
+  http: (check, target, signal) => HTTP[check.version](check, target, signal),
   grpc: checkGrpc,
   tcp: checkTcp,
   tls: checkTls,

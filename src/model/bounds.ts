@@ -49,6 +49,13 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the connection is closed with FLOW_CONTROL_ERROR',
   },
+  introducedConnections: {
+    input: 'client connection whose endpoints get PROXY headers (upstream.send_proxy, HTTP)',
+    what: 'idle connections to one endpoint that are kept for it',
+    max: 4,
+    unit: 'items',
+    beyond: 'further ones close after their response',
+  },
   http2Frames: {
     input: 'HTTP/2 connection of a client',
     what: 'frames in one read of 64 KiB',

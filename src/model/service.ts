@@ -75,8 +75,8 @@ export interface HealthCheck {
   readonly question: DnsQuestion;
   /** Path and query of an HTTP check. */
   readonly path: string;
-  /** An HTTP check is made in HTTP/2, by prior knowledge. */
-  readonly speaksHttp2: boolean;
+  /** What an HTTP check is made in; `auto`: what is agreed on by ALPN. */
+  readonly version: 'http1' | 'http2' | 'auto';
   /** The service that gRPC's health service is asked for; '' for the endpoint as a whole. */
   readonly grpcService: string;
   /** TLS of an HTTP check; null: it is made in plain. */
@@ -334,8 +334,11 @@ export interface PrimaryPolicy {
 
 /** How the endpoints of a service are spoken to. */
 export interface UpstreamPolicy {
-  /** `h2c`: HTTP/2 by prior knowledge; `h2`: over TLS, by ALPN. */
-  readonly protocol: 'http1' | 'h2c' | 'h2';
+  /**
+   * `h2c`: HTTP/2 by prior knowledge; `h2`: over TLS, by ALPN. `auto`: over TLS what the endpoint chooses by
+   * ALPN, and HTTP/1.1 in plain.
+   */
+  readonly protocol: 'http1' | 'h2c' | 'h2' | 'auto';
   readonly sendProxy: SendProxy;
   /** Null: endpoints are spoken to in plain. */
   readonly tls: UpstreamTls | null;

@@ -1,11 +1,12 @@
 // TLS to one endpoint, worked out of its service's settings and the files that they name.
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
-import type { UpstreamPolicy } from '../model/service.ts';
+import type { SendProxy, UpstreamPolicy } from '../model/service.ts';
 import { type UpstreamMaterial, upstreamKey } from '../model/tls.ts';
 import type { ClientTls } from './network.ts';
 
 const HTTP1: readonly string[] = ['http/1.1'];
 const HTTP2: readonly string[] = ['h2'];
+const EITHER: readonly string[] = ['h2', 'http/1.1'];
 
 /** The public CAs, where no file is named. */
 const PUBLIC: UpstreamMaterial = { key: '', ca: null, cert: '', privateKey: '' };
@@ -14,7 +15,7 @@ const UNREAD: UpstreamMaterial = { key: '', ca: '', cert: '', privateKey: '' };
 
 /** Null where endpoints are spoken to in plain. */
 export function clientTls(
-  { tls, host, protocol }: UpstreamPolicy,
+  { tls, host, protocol, sendProxy }: UpstreamPolicy,
   { address, hostName = '' }: EffectiveEndpoint,
   materials: ReadonlyMap<string, UpstreamMaterial>,
 ): ClientTls | null {
@@ -25,9 +26,22 @@ export function clientTls(
     material: materials.get(upstreamKey(tls)) ?? (hasFiles ? UNREAD : PUBLIC),
     serverName: tls.serverName || given || hostName || address,
     verify: tls.verify,
-    protocols: protocol === 'http1' ? HTTP1 : HTTP2,
+    protocols: offered(protocol, sendProxy),
     session: null,
   };
+}
+
+/** By ALPN. A connection that speaks for one client is not shared, as those of HTTP/2 are. */
+function offered(protocol: UpstreamPolicy['protocol'], sendProxy: SendProxy): readonly string[] {
+  if (protocol === 'auto') return sendProxy === 'off' ? EITHER : HTTP1;
+  return protocol === 'http1' ? HTTP1 : HTTP2;
+}
+
+/** TLS for what HTTP/2 does not have, where the endpoint has the choice; null where it has none. */
+export function http1Alone(tls: ClientTls | null): ClientTls | null {
+  return tls === null || tls.protocols !== EITHER
+    ? null
+    : { ...tls, protocols: HTTP1, session: null };
 }
 
 /** Whether connections and sessions that were begun with `a` are as good for `b`. */

@@ -7,6 +7,8 @@ import type { ClientTls } from './network.ts';
 import { Pool } from './pool.ts';
 import type { SharedConnections } from './shared-connections.ts';
 
+export type HttpVersion = 'http1' | 'http2';
+
 export class LiveEndpoint implements Choice {
   readonly id: string;
   readonly slot: number;
@@ -17,7 +19,18 @@ export class LiveEndpoint implements Choice {
   host = '';
   /** Null: it is spoken to in plain. */
   tls: ClientTls | null = null;
+  /** As `tls`, to be spoken to by HTTP/1.1 alone, where `tls` leaves the choice to the endpoint. */
+  http1Tls: ClientTls | null = null;
+  /**
+   * Of `upstream.protocol: auto`: what the last handshake has agreed on. Before the first, HTTP/2: requests
+   * that come at the same time then wait for one connection, and not for one each.
+   */
+  agreed: HttpVersion = 'http2';
+  /** It has said by HTTP/2 that it takes no tunnels there. */
+  refusesTunnels = false;
   readonly pool = new Pool();
+  /** Pools of connections that speak for one client each (introduced.ts). */
+  readonly ownPools = new Set<Pool>();
   /** Where the endpoint is spoken to by a protocol that shares connections; made when it is needed. */
   shared: SharedConnections | null = null;
   readonly sessions: EndpointSessions;
@@ -48,16 +61,30 @@ export class LiveEndpoint implements Choice {
     this.weight = endpoint.weight;
   }
 
+  /** Sets what TLS to it is like. Connections that were begun otherwise are not used any more. */
+  secure(tls: ClientTls | null, http1Tls: ClientTls | null): void {
+    this.tls = tls;
+    this.http1Tls = http1Tls;
+    this.agreed = 'http2';
+    this.refusesTunnels = false;
+    this.retire();
+  }
+
   /** Closes the connections that lie idle; returns how many. */
   closeIdle(): number {
-    const count = this.pool.size;
+    let count = this.pool.size;
     this.pool.clear();
+    for (const pool of this.ownPools) {
+      count += pool.size;
+      pool.clear();
+    }
     return count + (this.shared?.closeIdle() ?? 0);
   }
 
   /** It takes no work any more: nothing is kept open for what may come. */
   retire(): void {
     this.pool.clear();
+    for (const pool of this.ownPools) pool.clear();
     this.shared?.leave();
   }
 }

@@ -11,7 +11,7 @@ import { reason } from '../model/reason.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
-import { clientTls, hostOf, isSameTls } from './client-tls.ts';
+import { clientTls, hostOf, http1Alone, isSameTls } from './client-tls.ts';
 import type { WorkerContext } from './context.ts';
 import type { Fate } from './endpoint-sessions.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
@@ -313,8 +313,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     // A TCP service agrees on no protocol.
     const next = tls === null || protocol === 'http' ? tls : { ...tls, protocols: [] };
     if (isSameTls(live.tls, next)) return;
-    live.tls = next;
-    live.retire();
+    live.secure(next, http1Alone(next));
   }
 
   /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */

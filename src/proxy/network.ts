@@ -119,7 +119,7 @@ export interface ClientTls {
   /** The name that is asked for and that the certificate has to be for; an address where there is none. */
   readonly serverName: string;
   readonly verify: boolean;
-  /** By ALPN; one that has to be agreed on alone is `h2`. */
+  /** By ALPN, the preferred first; `h2` alone has to be agreed on. */
   readonly protocols: readonly string[];
   /** The latest, to be resumed; the wire writes it. */
   session: Buffer | null;

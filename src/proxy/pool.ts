@@ -6,6 +6,13 @@ import type { UpstreamConnection } from './upstream-connection.ts';
 
 export class Pool {
   private idle: UpstreamConnection[] = [];
+  private readonly most: number;
+  private isClosed = false;
+
+  /** `most`: idle connections that it takes, whatever the service allows. */
+  constructor(most = Number.POSITIVE_INFINITY) {
+    this.most = most;
+  }
 
   get size(): number {
     return this.idle.length;
@@ -21,7 +28,7 @@ export class Pool {
 
   /** Takes an idle connection; false when there is no room (`max`), then it is the caller's still. */
   give(connection: UpstreamConnection, max: number): boolean {
-    if (this.idle.length >= max) return false;
+    if (this.idle.length >= max || this.idle.length >= this.most || this.isClosed) return false;
     this.idle.push(connection);
     return true;
   }
@@ -37,5 +44,11 @@ export class Pool {
     const { idle } = this;
     this.idle = [];
     for (const connection of idle) connection.destroy();
+  }
+
+  /** Closes every idle connection, and takes none any more. */
+  close(): void {
+    this.isClosed = true;
+    this.clear();
   }
 }

@@ -8,6 +8,7 @@ import type { Limits } from '../model/service.ts';
 import type { WorkerContext } from './context.ts';
 import type { LiveEndpoint } from './live-endpoint.ts';
 import type { ClientTls, ConnectHandler, Wire } from './network.ts';
+import type { Pool } from './pool.ts';
 
 /** Errors of connect(2) and socket(2) that say something of this machine, not of the endpoint. */
 const STARVED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
@@ -32,6 +33,18 @@ export interface UpstreamUser {
   onUpstreamBug(error: unknown): void;
 }
 
+/** How a connection is opened. */
+export interface Opening {
+  /** Where it lies while it is idle. */
+  readonly home: Pool;
+  /** The endpoint's `tls`, or its `http1Tls`. */
+  readonly tls: ClientTls | null;
+  /** What it begins with; null: nothing. */
+  readonly introduction: Buffer | null;
+  /** An open one, which changes hands; null: one is opened. */
+  readonly wire: Wire | null;
+}
+
 export class UpstreamConnection implements ConnectHandler, TimerOwner {
   readonly wire: Wire;
   readonly endpoint: LiveEndpoint;
@@ -45,6 +58,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private isLeaving = false;
   /** Monotonic ms since it lies in the pool. */
   idleSinceMs = 0;
+  private readonly home: Pool;
   /** The endpoint's when it was opened. */
   private readonly tls: ClientTls | null;
   private readonly openedMs: number;
@@ -52,21 +66,29 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
   private readonly timer = new TimerEntry(this);
 
   /**
-   * Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. `introduction`: what
-   * the connection begins with; null: nothing.
+   * Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. An open one is to be
+   * released by whoever makes it, and has no user.
    */
   constructor(
     endpoint: LiveEndpoint,
-    user: UpstreamUser,
+    user: UpstreamUser | null,
     { network, wheel }: WorkerContext,
-    introduction: Buffer | null,
+    { home, tls, introduction, wire }: Opening,
   ) {
     this.endpoint = endpoint;
     this.user = user;
     this.wheel = wheel;
     this.openedMs = wheel.nowMs;
-    this.tls = endpoint.tls;
-    this.wire = network.connect(endpoint, this, 'shared', introduction);
+    this.home = home;
+    this.tls = tls;
+    if (wire !== null) {
+      this.wire = wire;
+      wire.handler = this;
+    } else {
+      const { address, port } = endpoint;
+      const target = tls === endpoint.tls ? endpoint : { address, port, tls };
+      this.wire = network.connect(target, this, 'shared', introduction);
+    }
   }
 
   /** Tells the user in `ms`; 0: never. */
@@ -81,7 +103,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
 
   /** The exchange is done and the connection is clean: keeps it, or closes it when it can't. */
   release({ idleUpstream, idleUpstreamMs, upstreamAgeMs }: Limits): void {
-    const { endpoint } = this;
+    const { endpoint, tls } = this;
     const { nowMs } = this.wheel;
     this.user = null;
     this.isReused = true;
@@ -89,11 +111,17 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.parser = null;
     const leftMs = upstreamAgeMs === 0 ? idleUpstreamMs : upstreamAgeMs - (nowMs - this.openedMs);
     // What it was begun with may not be what the endpoint gets now.
-    const isSame = endpoint.tls === this.tls;
-    const isKept =
-      isSame && endpoint.takesWork && leftMs > 0 && endpoint.pool.give(this, idleUpstream);
+    const isSame = tls === endpoint.tls || tls === endpoint.http1Tls;
+    const isKept = isSame && endpoint.takesWork && leftMs > 0 && this.home.give(this, idleUpstream);
     if (isKept) this.setTimer(Math.min(idleUpstreamMs, leftMs));
     else this.destroy();
+  }
+
+  /** Its wire, which is the caller's: this object is used no more. */
+  handOver(): Wire {
+    this.user = null;
+    this.wheel.remove(this.timer);
+    return this.wire;
   }
 
   /** Closes it without a word to the user. */
@@ -144,7 +172,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     this.wheel.remove(this.timer);
     const { user } = this;
     this.user = null;
-    if (user === null) this.endpoint.pool.remove(this);
+    if (user === null) this.home.remove(this);
     else user.onUpstreamClose(error);
   }
 
@@ -163,7 +191,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
 
   /** An idle connection is of no use any more. */
   private discard(): void {
-    this.endpoint.pool.remove(this);
+    this.home.remove(this);
     this.destroy();
   }
 }

@@ -30,7 +30,10 @@ const versionOf = ({ headers }: IncomingMessage) => String(headers.via).split(' 
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = request.url ?? '';
-  versions.push(`${path.replace(/\?.*/, '')} ${versionOf(request)}`);
+  // Asked for when the browser likes to.
+  if (path !== '/favicon.ico') {
+    versions.push(`${path.replace(/\?.*/, '')} ${versionOf(request)}`);
+  }
   if (path === '/upload') {
     let bytes = 0;
     for await (const piece of request) bytes += (piece as Buffer).length;

@@ -1,17 +1,51 @@
 // Checks over HTTP/2, against Node's server: the HTTP check, and gRPC's health protocol.
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { createServer } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { createServer as createHttps } from 'node:https';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { probe } from '../../src/health/probe.ts';
-import type { HealthCheck } from '../../src/model/service.ts';
+import type { HealthCheck, UpstreamTls } from '../../src/model/service.ts';
+import { Authority } from '../support/certificates.ts';
 import { makeCheck } from '../support/check.ts';
 import { closeHttp2Endpoints, type Handler, serveHttp2 } from '../support/http2-endpoint.ts';
 
-afterEach(closeHttp2Endpoints);
+const servers: Server[] = [];
+afterEach(() => {
+  closeHttp2Endpoints();
+  for (const server of servers.splice(0)) server.close();
+});
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+const issued = authority.issue(['127.0.0.1']);
+const TLS: UpstreamTls = {
+  ...{ caFile: authority.caFile, certFile: '', keyFile: '', serverName: '', verify: true },
+};
+
+async function portOf(server: Server): Promise<number> {
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+/** By HTTP/2 alone, or by either, over TLS. */
+function secureHttp2(allowHTTP1: boolean, answer: (version: string) => string): Server {
+  const { cert, key } = issued;
+  return createSecureServer({ cert, key, allowHTTP1 }, (asked, response) => {
+    response.setHeader('x-version', asked.httpVersion);
+    response.statusCode = asked.headers['x-ask'] === 'no' ? 503 : 200;
+    response.end(answer(asked.httpVersion));
+  });
+}
+
+function secureHttp1(): Server {
+  const { cert, key } = issued;
+  return createHttps({ cert, key }, (_asked, response) => response.end('by 1.1'));
+}
 
 async function run(parts: Partial<HealthCheck>, handler: Handler) {
   const { port } = await serveHttp2(handler);
-  const check = makeCheck({ speaksHttp2: true, timeoutMs: 2000, ...parts });
+  const check = makeCheck({ version: 'http2', timeoutMs: 2000, ...parts });
   return probe(check, { address: '127.0.0.1', port }, new AbortController().signal);
 }
 
@@ -49,7 +83,7 @@ describe('an HTTP check of endpoints that speak HTTP/2', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };
-    const check = makeCheck({ speaksHttp2: true, timeoutMs: 2000 });
+    const check = makeCheck({ version: 'http2', timeoutMs: 2000 });
     const target = { address: '127.0.0.1', port };
     const { signal } = new AbortController();
     expect(await probe(check, target, signal)).toEqual({
@@ -108,5 +142,56 @@ describe('a gRPC check', () => {
       stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
     };
     expect(await run({ type: 'grpc' }, alone)).toEqual({ isGood: false, text: 'grpc-status 5' });
+  });
+});
+
+describe('a check over TLS', () => {
+  const probeAt = (port: number, parts: Partial<HealthCheck>) => {
+    const check = makeCheck({ tls: TLS, path: '/', timeoutMs: 2000, ...parts });
+    return probe(check, { address: '127.0.0.1', port }, new AbortController().signal);
+  };
+  const by = (version: string) => `by ${version}`;
+  const expects = (bytes: string) => ({ kind: 'bytes', bytes }) as const;
+
+  it('is made by HTTP/2 where requests are, with its headers, and looks into the body', async () => {
+    const port = await portOf(secureHttp2(false, by));
+    const good = { version: 'http2', expect: expects('by 2.0') } as const;
+    expect(await probeAt(port, good)).toEqual({ isGood: true, text: 'GET / answered 200' });
+    const other = await probeAt(port, { ...good, expect: expects('by 1.1') });
+    expect(other).toEqual({ isGood: false, text: 'GET / answered 200, without "by 1.1"' });
+    const refused = await probeAt(port, { ...good, headers: { 'x-ask': 'no' } });
+    expect(refused).toEqual({ isGood: false, text: 'GET / answered 503' });
+    const untrusted = await probeAt(port, { ...good, tls: { ...TLS, caFile: '' } });
+    expect(untrusted.isGood).toBe(false);
+  });
+
+  it('is made by what the endpoint chooses, where requests are', async () => {
+    const auto = { version: 'auto' } as const;
+    const both = await portOf(secureHttp2(true, by));
+    const http2 = await portOf(secureHttp2(false, by));
+    const http1 = await portOf(secureHttp1());
+    for (const [port, body] of [
+      [both, 'by 2.0'],
+      [http2, 'by 2.0'],
+      [http1, 'by 1.1'],
+    ] as const) {
+      const outcome = await probeAt(port, { ...auto, expect: expects(body) });
+      expect(outcome).toEqual({ isGood: true, text: 'GET / answered 200' });
+    }
+    const plain = createServer((socket) => void socket.resume());
+    const silent = await probeAt(await portOf(plain), { ...auto, timeoutMs: 100 });
+    expect(silent).toEqual({ isGood: false, text: 'no answer within 100ms' });
+  });
+
+  it("asks gRPC's health service by TLS", async () => {
+    const { cert, key } = issued;
+    const server = createSecureServer({ cert, key });
+    server.on('stream', (stream: ServerHttp2Stream) => {
+      stream.respond({ ':status': 200 }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(Buffer.from([0, 0, 0, 0, 2, 8, 1]));
+    });
+    const outcome = await probeAt(await portOf(server), { type: 'grpc' });
+    expect(outcome).toEqual({ isGood: true, text: 'SERVING' });
   });
 });

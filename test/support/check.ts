@@ -8,7 +8,7 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     question: { name: '', type: 'NS' },
     path: '/health',
     host: '',
-    speaksHttp2: false,
+    version: 'http1',
     grpcService: '',
     method: 'GET',
     headers: {},

@@ -100,7 +100,7 @@ export function buildHealth(
       type: health.query === '' ? 'NS' : health.query_type,
     },
     path: health.path,
-    speaksHttp2: upstream.protocol === 'h2c',
+    version: versionOf(upstream),
     grpcService: health.grpc_service,
     host: health.host,
     method: health.method,
@@ -126,6 +126,12 @@ export function buildHealth(
     wantsRole: false,
     initial: health.initial,
   };
+}
+
+/** A check asks as requests do. */
+function versionOf({ protocol, tls, send_proxy }: UpstreamInput): HealthCheck['version'] {
+  if (protocol === 'auto') return tls.enabled && send_proxy === 'off' ? 'auto' : 'http1';
+  return protocol === 'http1' ? 'http1' : 'http2';
 }
 
 /** A check asks as requests do: by TLS where they do, for the same name. */

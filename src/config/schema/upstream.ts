@@ -22,13 +22,13 @@ const upstreamTls = z.strictObject({
 const NAME = HOST_NAME;
 
 export const upstreamSchema = z.strictObject({
-  protocol: z.enum(['http1', 'h2c', 'h2']).default('http1').meta({
+  protocol: z.enum(['http1', 'h2c', 'h2', 'auto']).default('http1').meta({
     description:
-      'http1; h2c: HTTP/2 by prior knowledge, or h2: over TLS, which gRPC needs. Requests share connections then.',
+      'http1; h2c: HTTP/2 by prior knowledge, or h2: over TLS, which gRPC needs, with connections that requests share; auto: over TLS HTTP/2 or HTTP/1.1, as each endpoint chooses, and HTTP/1.1 without.',
   }),
   send_proxy: z.enum(['off', 'v1', 'v2']).default('off').meta({
     description:
-      'PROXY protocol header that tells endpoints who the client is, before TLS; HTTP connections are not shared then.',
+      'PROXY protocol header that tells endpoints who the client is, before TLS; connections are kept for the requests of one client connection then.',
   }),
   tls: upstreamTls.prefault({}).meta({ description: 'TLS to endpoints.' }),
   host: z

@@ -4,8 +4,7 @@
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import type { Reason } from '../../model/reason.ts';
-import type { Service } from '../../model/service.ts';
-import type { LiveEndpoint } from '../live-endpoint.ts';
+import type { HttpVersion, LiveEndpoint } from '../live-endpoint.ts';
 import type { Placement } from '../placement.ts';
 import { Alarm, type AlarmOwner } from './alarm.ts';
 import type { EndpointEvents, EndpointSide, Tried } from './endpoint-side.ts';
@@ -13,11 +12,12 @@ import { Http1Attempt } from './http1/http1-attempt.ts';
 import { Http2Attempt } from './http2/http2-attempt.ts';
 import type { HttpPlane } from './plane.ts';
 import type { RequestCopy } from './request-copy.ts';
-
-type Protocol = Service['upstream']['protocol'];
+import { asksWebSocket } from './upgrade.ts';
 
 /** Kept connections that lay idle for longer are not used for what can't be repeated. */
 const FRESH_MS = 1000;
+/** An endpoint that changes its protocol more often while one request waits is of no use. */
+const CHANGES_MAX = 4;
 
 /** The exchange, whose request all tries are of. */
 export interface AttemptsOwner extends EndpointEvents, AlarmOwner, Tried {
@@ -39,9 +39,10 @@ export class Attempts {
   private readonly copy: RequestCopy;
   /** For a second try; made for the first request that has one. */
   private spare: EndpointSide | null = null;
-  /** What `current` and `spare` speak, and those that speak the other. */
-  private protocol: Protocol = 'http1';
-  private other: { current: EndpointSide; spare: EndpointSide | null } | null = null;
+  /** Those of the other protocol, which are not in use. */
+  private readonly parked: EndpointSide[] = [];
+  /** How often an endpoint has turned out to speak another protocol. */
+  private changes = 0;
   private hedgeDue: Alarm | null = null;
 
   constructor(owner: AttemptsOwner, plane: HttpPlane, placement: Placement, copy: RequestCopy) {
@@ -50,34 +51,40 @@ export class Attempts {
     this.wheel = plane.context.wheel;
     this.placement = placement;
     this.copy = copy;
-    this.current = this.make();
+    this.current = this.make('http1');
   }
 
   begin(): void {
     this.needsFresh = false;
-    const { protocol } = this.owner.service.upstream;
-    if (protocol !== this.protocol) this.change(protocol);
+    this.changes = 0;
   }
 
-  /** The exchange's endpoints speak otherwise than those of the one before. */
-  private change(protocol: Protocol): void {
-    const { current, spare } = this;
-    this.protocol = protocol;
-    this.current = this.other?.current ?? this.make();
-    this.spare = this.other?.spare ?? null;
-    this.other = { current, spare };
-  }
-
-  private make(): EndpointSide {
+  private make(speaks: HttpVersion): EndpointSide {
     const { owner, plane } = this;
-    return this.protocol === 'http1'
-      ? new Http1Attempt(owner, plane)
-      : new Http2Attempt(owner, plane);
+    return speaks === 'http1' ? new Http1Attempt(owner, plane) : new Http2Attempt(owner, plane);
+  }
+
+  /** What speaks to this endpoint as it is to be spoken to, in the place of `side`. */
+  private fit(side: EndpointSide | null, endpoint: LiveEndpoint): EndpointSide {
+    const speaks = versionFor(this.owner, endpoint);
+    if (side !== null && side.speaks === speaks) return side;
+    const { parked } = this;
+    const at = parked.findIndex((one) => one.speaks === speaks);
+    const found = at < 0 ? this.make(speaks) : parked.splice(at, 1)[0]!;
+    if (side !== null) parked.push(side);
+    return found;
+  }
+
+  /** Counts one more change of an endpoint's protocol; false: there were enough of them. */
+  mayChangeProtocol(): boolean {
+    this.changes += 1;
+    return this.changes <= CHANGES_MAX;
   }
 
   /** Begins the try that counts; false: the endpoint has no place any more. */
   open(endpoint: LiveEndpoint): boolean {
     this.hedgeDue?.clear();
+    this.current = this.fit(this.current, endpoint);
     return this.openOn(this.current, endpoint);
   }
 
@@ -123,7 +130,7 @@ export class Attempts {
     // The first try's write may not be done: then the bytes stay with that, and a copy goes on.
     this.copy.rescue();
     this.plane.context.ledger.addService(live.slot, ServiceColumn.hedges, 1);
-    this.spare ??= this.make();
+    this.spare = this.fit(this.spare, endpoint);
     this.openOn(this.spare, endpoint);
   }
 
@@ -164,4 +171,15 @@ export class Attempts {
     this.hedgeDue?.clear();
     if (this.hasSpare) this.drop(this.spare!);
   }
+}
+
+/** What the endpoint is spoken to by, for this request. */
+function versionFor({ service, upgrade }: Tried, endpoint: LiveEndpoint): HttpVersion {
+  const { protocol } = service.upstream;
+  if (protocol === 'http1') return 'http1';
+  if (protocol !== 'auto') return 'http2';
+  // In plain nobody says what the endpoint speaks; and where it has no choice, it is HTTP/1.1.
+  if (endpoint.http1Tls === null) return 'http1';
+  const isBeyondHttp2 = upgrade !== '' && (endpoint.refusesTunnels || !asksWebSocket(upgrade));
+  return isBeyondHttp2 ? 'http1' : endpoint.agreed;
 }

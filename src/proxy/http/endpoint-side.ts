@@ -6,7 +6,7 @@ import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import type { Reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
-import type { LiveEndpoint } from '../live-endpoint.ts';
+import type { HttpVersion, LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
 import type { BodyPiece } from './body-piece.ts';
@@ -31,6 +31,7 @@ export interface Tried {
 
 /** What an exchange may ask of its endpoint's side. */
 export interface EndpointSide {
+  readonly speaks: HttpVersion;
   /** Set exactly while the ledger counts this try as in flight on it. */
   readonly endpoint: LiveEndpoint | null;
   /** Clock's ms of when the request was sent; 0: it was not. */
@@ -85,6 +86,8 @@ export interface EndpointEvents {
   onBody(attempt: EndpointSide, source: BodySource, piece: BodyPiece): void;
   /** The endpoint has opened a tunnel: `head` is a 101; base[start,end) are the tunnel's first bytes. */
   onSwitch(attempt: EndpointSide, head: Head, base: Buffer, start: number, end: number): void;
+  /** The endpoint speaks another protocol than the attempt: nothing was sent, and it is to be asked by that. */
+  onOtherProtocol(attempt: EndpointSide): void;
   /** The try has failed. */
   onFailed(attempt: EndpointSide, why: Reason, detail: string): void;
   /** No connection could be made for want of descriptors or ports of our own. */

@@ -40,6 +40,7 @@ type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
 const NO_ENDPOINT = reason('no-endpoint');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const OUT_OF_MEMORY = reason('out-of-memory');
+const CONNECT_FAILED = reason('connect-failed');
 const REQUEST_TIMEOUT = reason('request-timeout');
 const STALE = reason('stale-connection');
 const RESPONSE_TIMEOUT = reason('response-timeout');
@@ -364,6 +365,18 @@ export class Exchange implements Roles {
       this.failWithReply(OUT_OF_DESCRIPTORS, code);
       return;
     }
+    this.state = 'placing';
+    this.placement.find();
+  }
+
+  onOtherProtocol(attempt: EndpointSide): void {
+    if (!this.attempts.mayChangeProtocol()) {
+      this.onFailed(attempt, CONNECT_FAILED, 'another protocol each time');
+      return;
+    }
+    this.attempts.drop(attempt);
+    if (attempt !== this.attempt) return;
+    this.placement.forgetAttempt();
     this.state = 'placing';
     this.placement.find();
   }

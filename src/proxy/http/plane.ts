@@ -5,6 +5,7 @@ import { type HeadLimits, HeadParser } from '../../http1/head-parser.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
 import { HeadText } from '../../http2/head-text.ts';
 import type { WorkerContext } from '../context.ts';
+import { Introduced } from '../introduced.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Request } from './http1/http1-request.ts';
@@ -23,6 +24,8 @@ export class HttpPlane {
   readonly responseWriter = new HeadWriter(RESPONSE_BYTES);
   /** For header blocks of HTTP/2; what it holds is used before another comes. */
   readonly headText = new HeadText();
+  /** Connections to endpoints that speak for one client connection. */
+  readonly introduced = new Introduced();
   /** When HTTP/2 connections send what they have gathered. */
   readonly turns: Turn;
   private readonly parsers: HeadParser[] = [];

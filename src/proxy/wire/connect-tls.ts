@@ -88,8 +88,8 @@ function connectIntroduced(host: string, port: number, introduction: Buffer): So
 /** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */
 function problemOf(socket: WiredTlsSocket, tls: ClientTls): string {
   const { protocols } = tls;
-  const [only] = protocols;
-  if (only === 'h2' && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';
+  const isH2Alone = protocols.length === 1 && protocols[0] === 'h2';
+  if (isH2Alone && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';
   if (!tls.verify) return '';
   const untrusted = socket.peerProblem;
   if (untrusted !== null) return `ERR_TLS_UNTRUSTED: ${untrusted.code ?? untrusted.message}`;

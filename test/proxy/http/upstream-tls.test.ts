@@ -3,13 +3,13 @@ import type { Http2SecureServer } from 'node:http2';
 import { createServer, type Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import type { UpstreamPolicy, UpstreamTls } from '../../../src/model/service.ts';
-import { type UpstreamMaterial, upstreamKey } from '../../../src/model/tls.ts';
+import type { UpstreamTls } from '../../../src/model/service.ts';
 import { Authority, type Issued } from '../../support/certificates.ts';
 import { type HeaderReader, readHeadersFor } from '../../support/header-reader.ts';
 import { listenEndpoint } from '../../support/peer.ts';
-import { answer, closePlanes, openPlane, type Plane } from '../../support/plane.ts';
+import { answer, closePlanes, type Plane } from '../../support/plane.ts';
 import { makeSnapshot } from '../../support/service.ts';
+import { materialFor, openTlsPlane, type TlsPlaneParts } from '../../support/upstream-tls.ts';
 
 const authority = new Authority();
 const stranger = new Authority('other CA');
@@ -56,35 +56,11 @@ async function listening(server: Server | Http2SecureServer): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-const TLS: UpstreamTls = {
-  caFile: '/ca.pem',
-  certFile: '',
-  keyFile: '',
-  serverName: '',
-  verify: true,
-};
-
-const materialFor = (tls: UpstreamTls, parts: Partial<UpstreamMaterial> = {}) => ({
-  ...{ key: upstreamKey(tls), ca: authority.ca, cert: '', privateKey: '' },
-  ...parts,
-});
-
-async function serve(
+const serve = (
   ports: readonly number[],
   tls: Partial<UpstreamTls> = {},
-  parts: { upstream?: Partial<UpstreamPolicy>; material?: Partial<UpstreamMaterial> } = {},
-): Promise<Plane> {
-  const whole = { ...TLS, ...tls };
-  const upstream: UpstreamPolicy = {
-    ...{ protocol: 'http1', host: 'client', sendProxy: 'off', tls: whole },
-    ...parts.upstream,
-  };
-  const plane = await openPlane(ports, {});
-  plane.worker.setTls([], [materialFor(whole, parts.material)]);
-  const [live] = plane.context.services.values();
-  await plane.apply([makeSnapshot({ ...live!.service, upstream }, ports)]);
-  return plane;
-}
+  parts: Omit<TlsPlaneParts, 'tls'> = {},
+) => openTlsPlane(authority, ports, { ...parts, tls });
 
 const ask = (plane: Plane) =>
   plane.ask('GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n');
@@ -214,7 +190,7 @@ describe('an endpoint that is not what it should be', () => {
     const endpoint = await secure(good);
     const plane = await serve([endpoint.port], {}, { material: { ca: '' } });
     expect((await ask(plane)).head).toContain('X-Upriver-Reason: tls-untrusted');
-    plane.worker.setTls([], [materialFor(TLS)]);
+    plane.worker.setTls([], [materialFor(authority)]);
     expect((await ask(plane)).body).toBe('ok');
   });
 });
@@ -272,14 +248,14 @@ describe('an endpoint with TLS that expects PROXY headers', () => {
       expect((await peer.message()).body).toBe('ok');
     }
     await plane.quiet();
-    // A header speaks for one client: each request has a connection, and resumes a session.
-    expect(plane.endpointCount(0, 'connects')).toBe(4);
+    // A header speaks for one client, whose requests share its connection; the second resumes a session.
+    expect(plane.endpointCount(0, 'connects')).toBe(2);
     expect(endpoint.requests.at(-1)).toBe('shop.test false true');
     const destination = { address: '127.0.0.1', port: plane.port };
     for (const header of reader.headers) {
       expect(header).toMatchObject({ kind: 'whole', peer: { address: '127.0.0.1', destination } });
     }
-    expect(reader.headers).toHaveLength(4);
+    expect(reader.headers).toHaveLength(2);
   });
 
   it('passes a large body both ways', async () => {

@@ -528,6 +528,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
     request?.exchange.onClientGone(error === null && this.hasEnded);
     assert(this.request === null, 'what is closed refers to no request');
     this.place.leave();
+    this.plane.introduced.leave(this.wire);
     this.listener.gone(this);
   }
 

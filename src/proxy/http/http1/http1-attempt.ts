@@ -13,6 +13,7 @@ import { Hold } from '../../hold.ts';
 import { introductionOf } from '../../introduction.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
+import type { Pool } from '../../pool.ts';
 import { CHUNKS_MAX, Rest, type Rested } from '../../rest.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../../upstream-connection.ts';
 import type { BodyPiece } from '../body-piece.ts';
@@ -23,6 +24,7 @@ import {
   INTERIM_MAX,
   type Tried,
 } from '../endpoint-side.ts';
+import { Http2Pool } from '../http2/http2-pool.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
@@ -48,6 +50,7 @@ type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   sentMs = 0;
   hasAnswered = false;
+  readonly speaks = 'http1';
   private state: State = 'idle';
   private readonly owner: EndpointEvents & Tried;
   private readonly plane: HttpPlane;
@@ -94,9 +97,8 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     this.interims = 0;
     if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
-    // The header speaks for one client: a connection of another one's is no use.
-    const isShared = this.owner.service.upstream.sendProxy === 'off';
-    const kept = idleSinceMs < 0 || !isShared ? null : endpoint.pool.take(idleSinceMs);
+    const pool = this.poolOf(endpoint);
+    const kept = idleSinceMs < 0 ? null : pool.take(idleSinceMs);
     this.isOnKept = kept !== null;
     if (kept !== null) {
       kept.user = this;
@@ -106,11 +108,24 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     }
     const { ledger } = this.plane.context;
     ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    const { service, clientWire } = this.owner;
-    const introduction = isShared ? null : introductionOf(service, clientWire);
-    this.upstream = new UpstreamConnection(endpoint, this, this.plane.context, introduction);
+    const { service, clientWire, upgrade } = this.owner;
+    this.upstream = new UpstreamConnection(endpoint, this, this.plane.context, {
+      home: pool,
+      // What HTTP/2 does not have, or the endpoint has not there, is asked for by HTTP/1.1.
+      tls: upgrade === '' ? endpoint.tls : (endpoint.http1Tls ?? endpoint.tls),
+      introduction: introductionOf(service, clientWire),
+      wire: null,
+    });
     this.upstream.setTimer(this.owner.service.timeouts.connectMs);
     return true;
+  }
+
+  /** A PROXY header speaks for one client: a connection that began with another one's is no use. */
+  private poolOf(endpoint: LiveEndpoint): Pool {
+    const { service, clientWire } = this.owner;
+    const { sendProxy } = service.upstream;
+    if (sendProxy === 'off') return endpoint.pool;
+    return this.plane.introduced.poolOf(clientWire, endpoint, sendProxy);
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
@@ -166,8 +181,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     const upstream = this.upstream!;
     const { wire } = upstream;
     upstream.clearTimer();
-    const isShared = this.owner.service.upstream.sendProxy === 'off';
-    if (this.isKept && isShared && isRequestDone && wire.isFlushed && wire.isOpen) {
+    if (this.isKept && isRequestDone && wire.isFlushed && wire.isOpen) {
       this.upstream = null;
       if (this.response.bytes < STREAMED_MIN) wire.shareBuffer();
       // A client that reads slowly must not keep a connection from being read that is idle now.
@@ -192,7 +206,20 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   // What happens on the connection
 
   onUpstreamConnect(): void {
-    this.owner.onReady(this);
+    if (this.upstream!.wire.tls?.protocol === 'h2') this.giveUp();
+    else {
+      // Where the endpoint had a choice, it has made it.
+      if (this.owner.upgrade === '') this.hold.endpoint!.agreed = 'http1';
+      this.owner.onReady(this);
+    }
+  }
+
+  /** The endpoint speaks HTTP/2 now: the connection is for that, and the request goes by it. */
+  private giveUp(): void {
+    const wire = this.upstream!.handOver();
+    this.upstream = null;
+    Http2Pool.of(this.hold.endpoint!, this.plane).adopt(wire, this.owner.service.limits);
+    this.owner.onOtherProtocol(this);
   }
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {

@@ -409,6 +409,7 @@ export class Http2ClientConnection implements Roles {
     this.rest?.end();
     this.session.over(ErrorCode.cancel);
     this.place.leave();
+    this.plane.introduced.leave(this.wire);
     this.listener.gone(this);
   }
 

@@ -11,8 +11,8 @@ import type { Stream } from '../../../http2/stream.ts';
 import { BOUNDS } from '../../../model/bounds.ts';
 import type { Limits } from '../../../model/service.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
-import type { ConnectHandler, Wire } from '../../network.ts';
-import { isStarved } from '../../upstream-connection.ts';
+import type { ClientTls, ConnectHandler, Wire } from '../../network.ts';
+import { isStarved, UpstreamConnection } from '../../upstream-connection.ts';
 import { TAILROOM } from '../../wire/read-buffers.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { Http2Attempt } from './http2-attempt.ts';
@@ -43,6 +43,9 @@ export class Http2EndpointConnection implements Roles {
   isReused = false;
   private readonly plane: HttpPlane;
   private readonly pool: Http2Pool;
+  private readonly endpoint: LiveEndpoint;
+  /** The endpoint's when it was opened. */
+  private readonly tls: ClientTls | null;
   private readonly link: Link;
   private readonly timer = new TimerEntry(this);
   private state: State = 'connecting';
@@ -56,15 +59,24 @@ export class Http2EndpointConnection implements Roles {
   private isAsked = false;
   private isSilent = false;
 
-  constructor(endpoint: LiveEndpoint, pool: Http2Pool, limits: Limits, plane: HttpPlane) {
+  /** `wire`: an open connection, which changes hands; null: one is opened. */
+  constructor(
+    endpoint: LiveEndpoint,
+    pool: Http2Pool,
+    limits: Limits,
+    plane: HttpPlane,
+    wire: Wire | null = null,
+  ) {
     const { context } = plane;
+    this.endpoint = endpoint;
+    this.tls = endpoint.tls;
     this.plane = plane;
     this.pool = pool;
     this.limits = limits;
     this.openedMs = context.wheel.nowMs;
     this.idleSinceMs = this.openedMs;
     this.heardMs = this.openedMs;
-    this.wire = context.network.connect(endpoint, this, 'shared');
+    this.wire = wire ?? context.network.connect(endpoint, this, 'shared');
     this.link = new Link(this.wire, this, plane.turns);
     this.session = new Session(
       this,
@@ -75,6 +87,10 @@ export class Http2EndpointConnection implements Roles {
       },
       RESPONSE_BOUNDS,
     );
+    if (wire === null) return;
+    wire.handler = this;
+    this.state = 'open';
+    this.link.due();
   }
 
   get isOpen(): boolean {
@@ -121,14 +137,40 @@ export class Http2EndpointConnection implements Roles {
   }
 
   onConnect(): void {
+    const { tls } = this.wire;
+    // In plain nobody chooses.
+    if (tls !== null && tls.protocol !== 'h2') {
+      this.becomeHttp1();
+      return;
+    }
     this.state = 'open';
+    this.endpoint.agreed = 'http2';
+    this.endpoint.refusesTunnels = false;
     this.heardMs = this.plane.context.wheel.nowMs;
     // What one attempt begins may end another.
     for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
       next.onConnected(this.session.mayOpen);
     }
+    // What it was begun with is not what the endpoint gets now.
+    if (this.tls !== this.endpoint.tls) this.leave();
     this.settle();
     this.link.due();
+  }
+
+  /** The endpoint has chosen HTTP/1.1: the connection is one of its pool's, and who waited goes there. */
+  private becomeHttp1(): void {
+    const { endpoint, limits, plane, tls, wire } = this;
+    const { pool: home } = endpoint;
+    this.state = 'closed';
+    plane.context.wheel.remove(this.timer);
+    this.pool.remove(this);
+    endpoint.agreed = 'http1';
+    const opening = { home, tls, introduction: null, wire };
+    new UpstreamConnection(endpoint, null, plane.context, opening).release(limits);
+    for (let next = this.nextWaiter(); next !== undefined; next = this.nextWaiter()) {
+      next.onOtherProtocol();
+    }
+    this.session.over(ErrorCode.cancel);
   }
 
   onBytes(base: Buffer, start: number, end: number): void {

@@ -56,6 +56,7 @@ type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 export class Http2Attempt implements EndpointSide, StreamUser, BodySource, TimerOwner {
   sentMs = 0;
   hasAnswered = false;
+  readonly speaks = 'http2';
   private state: State = 'idle';
   private readonly owner: EndpointEvents & Tried;
   private readonly plane: HttpPlane;
@@ -133,8 +134,19 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   /** The connection's peer has said whether it `takesTunnels`. */
   onTunnelAsked(takesTunnels: boolean, mayOpen: boolean): void {
     this.setTimer(0);
-    if (!takesTunnels) this.fail(NO_TUNNELS, '');
-    else this.onConnected(mayOpen);
+    const { protocol } = this.owner.service.upstream;
+    if (takesTunnels) this.onConnected(mayOpen);
+    else if (protocol !== 'auto') this.fail(NO_TUNNELS, '');
+    else {
+      this.hold.endpoint!.refusesTunnels = true;
+      this.owner.onOtherProtocol(this);
+    }
+  }
+
+  /** The endpoint has chosen HTTP/1.1, and the connection is for that. */
+  onOtherProtocol(): void {
+    this.shared = null;
+    this.owner.onOtherProtocol(this);
   }
 
   onConnectFailed(code: string, isStarved: boolean): void {

@@ -2,6 +2,7 @@
 // before another is opened.
 import type { Limits } from '../../../model/service.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
+import type { Wire } from '../../network.ts';
 import type { SharedConnections } from '../../shared-connections.ts';
 import type { HttpPlane } from '../plane.ts';
 import { Http2EndpointConnection } from './endpoint-connection.ts';
@@ -53,6 +54,14 @@ export class Http2Pool implements SharedConnections {
     const made = new Http2EndpointConnection(this.endpoint, this, limits, this.plane);
     this.connections.push(made);
     return made;
+  }
+
+  /** Takes over an open connection to the endpoint that was begun for something else. */
+  adopt(wire: Wire, limits: Limits): void {
+    this.endpoint.agreed = 'http2';
+    const made = new Http2EndpointConnection(this.endpoint, this, limits, this.plane, wire);
+    if (this.endpoint.takesWork) this.connections.push(made);
+    else made.close();
   }
 
   /** It takes no new streams any more. */
