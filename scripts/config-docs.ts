@@ -72,7 +72,7 @@ function formatDefault(value: unknown): string {
   return String(value);
 }
 
-/** The example file: every key with its default, commented out where it names something of yours. */
+/** The example file, of an HTTP service: every key with its default. */
 export function exampleYaml(): string {
   const lines = [
     '# yaml-language-server: $schema=./config.schema.json',
@@ -80,7 +80,7 @@ export function exampleYaml(): string {
   ];
   const rows = keyRows().map((row) => ({ ...row, key: row.key.replaceAll('NAME', 'example') }));
   const skipped =
-    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect|primary\.by)$|workers$|stats\.listen\.)|\[\]/;
+    /^(registries\.consul\.(token|token_file|http_auth)$|services\.example\.(timeouts\.idle|health\.expect|health\.query_type|primary\.by|udp(\..*)?)$|workers$|stats\.listen\.)|\[\]/;
   for (const { key, fallback, description } of rows.filter((row) => !skipped.test(row.key))) {
     const parts = key.split('.');
     const indent = '  '.repeat(parts.length - 1);
