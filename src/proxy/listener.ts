@@ -103,7 +103,7 @@ export class LiveListener {
     return this.context.network.listen({
       address,
       reusePort: true,
-      readBuffer: protocol === 'tcp' ? 'own' : 'shared',
+      readBuffer: 'shared',
       tls: () => this.tlsNow(),
       proxy: () => this.proxyAccept,
       onWire: (wire) => {

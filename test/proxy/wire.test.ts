@@ -11,7 +11,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import type { Wire, WireHandler, WireServer } from '../../src/proxy/network.ts';
 import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
-import { probeAccept } from '../../src/proxy/wire/probe.ts';
+import { probeHandles } from '../../src/proxy/wire/probe.ts';
 import { HEADROOM, ReadBuffers, TAILROOM } from '../../src/proxy/wire/read-buffers.ts';
 import { closePeers, dial, listenEndpoint, Peer } from '../support/peer.ts';
 import { loopback } from '../support/service.ts';
@@ -139,7 +139,7 @@ class Relay implements WireHandler {
 }
 
 it('the fast way works on this Node, and a thread that stands still does not lose it', async () => {
-  const probing = probeAccept();
+  const probing = probeHandles();
   // Longer than any one step of the probe is waited for.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
   expect(await probing).toBe('works');
@@ -283,10 +283,17 @@ describe.each([
       onDrain() {},
       onClose() {},
     };
-    for (const piece of ['a', 'b', 'c.', 'd', 'e.', 'f.']) {
-      client.send(piece);
-      expect(await upstream.take(piece.length)).toBe(piece);
-    }
+    const relay = async (pieces: readonly string[]) => {
+      for (const piece of pieces) {
+        client.send(piece);
+        expect(await upstream.take(piece.length)).toBe(piece);
+      }
+    };
+    const large = 'L'.repeat(48 * 1024);
+    await relay(['a', 'b', 'c.', 'd']);
+    // Small ones are copied out of the shared one.
+    expect(bases.size).toBe(1);
+    await relay([large, 'b', 'c.', large, 'e.', 'f.']);
     // The shared one, and the one that was taken, given back and taken again.
     expect(bases.size).toBe(2);
     there.destroy();
