@@ -8,6 +8,7 @@ import {
   CONNECTION,
   type HandleRequest,
   type PeerName,
+  type StreamHandle,
   type SystemHandles,
   systemHandles,
   type TcpHandle,
@@ -29,28 +30,37 @@ export class HandleSocket implements SocketDoor {
   destroyed = false;
   /** As Node's sockets name it. */
   readonly _handle: TcpHandle;
-  private readonly system: SystemHandles;
-  private error: NodeJS.ErrnoException | null = null;
+  /** What bytes go through: the same, or what encrypts them. */
+  protected readonly stream: StreamHandle;
+  protected readonly system: SystemHandles;
+  protected error: NodeJS.ErrnoException | null = null;
   /** The wire wants to be read to, and does not hold its peer back. */
   private wantsBytes = true;
   /** The peer has said its end. */
-  private hasEnded = false;
+  protected hasEnded = false;
   /** Ours is to be said; it was said. */
-  private isEnding = false;
-  private isShut = false;
+  protected isEnding = false;
+  protected isShut = false;
   /** Writes that the system did not take whole. */
-  private unfinished = 0;
+  protected unfinished = 0;
   private flushed: (() => void) | null = null;
   private peer: PeerName | null = null;
   private own: PeerName | null = null;
 
   /** Over a connection that was accepted, or is going to be made; `view`: where its first read lands. */
-  constructor(system: SystemHandles, handle: TcpHandle, view: Buffer) {
+  constructor(
+    system: SystemHandles,
+    handle: TcpHandle,
+    view: Buffer,
+    stream: StreamHandle = handle,
+  ) {
     this.system = system;
     this._handle = handle;
+    this.stream = stream;
     handle.owner = this;
-    handle.onread = onRead;
-    handle.useUserBuffer(view);
+    stream.owner = this;
+    stream.onread = onRead;
+    stream.useUserBuffer(view);
   }
 
   /** To an address of IPv4 or IPv6. */
@@ -69,7 +79,7 @@ export class HandleSocket implements SocketDoor {
   /** Begins to read, unless the wire holds its peer back. */
   start(): void {
     if (!this.wantsBytes || this.destroyed) return;
-    const problem = this._handle.readStart();
+    const problem = this.stream.readStart();
     if (problem !== 0) this.fail(problem, 'read');
   }
 
@@ -116,7 +126,7 @@ export class HandleSocket implements SocketDoor {
     if (bytes.length === 0 || this.destroyed) return this.unfinished === 0;
     const { state, wasAsync } = this.system;
     const request = spareRequest(this.system);
-    const problem = this._handle.writeBuffer(request, bytes);
+    const problem = this.stream.writeBuffer(request, bytes);
     if (problem !== 0) {
       this.fail(problem, 'write');
       return false;
@@ -141,7 +151,7 @@ export class HandleSocket implements SocketDoor {
 
   pause(): void {
     this.wantsBytes = false;
-    if (!this.destroyed && !this.connecting) this._handle.readStop();
+    if (!this.destroyed && !this.connecting) this.stream.readStop();
   }
 
   resume(): void {
@@ -157,11 +167,11 @@ export class HandleSocket implements SocketDoor {
     else if (!this.connecting) this.shutdown();
   }
 
-  private shutdown(): void {
+  protected shutdown(): void {
     const request = new this.system.ShutdownWrap();
     request.owner = this;
     request.oncomplete = onShutdownDone;
-    const result = this._handle.shutdown(request);
+    const result = this.stream.shutdown(request);
     if (result === DONE || result === ENOTCONN) this.shut();
     else if (result !== 0) this.fail(result, 'shutdown');
   }
@@ -170,6 +180,11 @@ export class HandleSocket implements SocketDoor {
     if (this.destroyed) return;
     this.destroyed = true;
     this.connecting = false;
+    this.close();
+  }
+
+  /** `closed` follows. */
+  protected close(): void {
     this._handle.close(onClosed);
   }
 
@@ -179,7 +194,7 @@ export class HandleSocket implements SocketDoor {
     if (this._handle.reset(onClosed) !== 0) this._handle.close(onClosed);
   }
 
-  private fail(errno: number, syscall: string): void {
+  protected fail(errno: number, syscall: string): void {
     if (this.destroyed) return;
     const code = errorNames.get(errno)?.[0] ?? String(errno);
     this.error = Object.assign(new Error(`${syscall} ${code}`), { code, errno, syscall });
@@ -212,9 +227,9 @@ export class HandleSocket implements SocketDoor {
     return undefined;
   }
 
-  private ended(): void {
+  protected ended(): void {
     this.hasEnded = true;
-    this._handle.readStop();
+    this.stream.readStop();
     this.wire!.ended();
     if (this.isShut) this.destroy();
   }
@@ -256,7 +271,7 @@ function spareRequest({ WriteWrap }: SystemHandles): WriteRequest {
 
 const ownerOf = (of: { owner?: unknown }) => of.owner as HandleSocket;
 
-function onRead(this: TcpHandle): Buffer | undefined {
+function onRead(this: StreamHandle): Buffer | undefined {
   const { state, readCount } = systemHandles!;
   return ownerOf(this).read(state[readCount]!);
 }
@@ -265,7 +280,7 @@ function onConnectDone(this: HandleRequest, status: number): void {
   ownerOf(this).connected(status);
 }
 
-function onWriteDone(this: WriteRequest, status: number): void {
+export function onWriteDone(this: WriteRequest, status: number): void {
   this.bytes = null;
   ownerOf(this).wrote(status);
 }

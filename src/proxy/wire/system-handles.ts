@@ -1,13 +1,12 @@
 // The system's TCP connections as Node's own sockets hold them: `process.binding`, which Node keeps for
 // old packages and does not document. Whatever is missing makes `systemHandles` null, and how they
 // behave is tried by probe.ts before any is used.
+import type { CipherNameAndProtocol } from 'node:tls';
 
-/** A TCP connection of libuv's. Numbers that are returned are 0, or an error of the system's. */
-export interface TcpHandle {
-  readonly fd: number;
-  readonly writeQueueSize: number;
+/** What bytes go through. Numbers that are returned are 0, or an error of the system's. */
+export interface StreamHandle {
   /** Called with the handle as `this` after each read; what it returns is read into next. */
-  onread: (this: TcpHandle) => Buffer | undefined;
+  onread: (this: StreamHandle) => Buffer | undefined;
   /** Ours: whose handle it is. */
   owner?: unknown;
   /** Reads land there. It is not kept: somebody has to refer to it. */
@@ -18,6 +17,12 @@ export interface TcpHandle {
   writeBuffer(request: WriteRequest, bytes: Buffer): number;
   /** Sends FIN behind what was written. 1: done, and the request is not used. */
   shutdown(request: HandleRequest): number;
+}
+
+/** A TCP connection of libuv's. */
+export interface TcpHandle extends StreamHandle {
+  readonly fd: number;
+  readonly writeQueueSize: number;
   connect(request: HandleRequest, address: string, port: number): number;
   connect6(request: HandleRequest, address: string, port: number): number;
   getpeername(out: PeerName): number;
@@ -27,6 +32,27 @@ export interface TcpHandle {
   close(done: (this: TcpHandle) => void): void;
   /** Closes with RST. */
   reset(done: (this: TcpHandle) => void): number;
+}
+
+/** Node's encryption, over a TcpHandle. */
+export interface CipherHandle extends StreamHandle {
+  /** Kept from the garbage collector. */
+  _parent: TcpHandle;
+  onhandshakedone: (this: CipherHandle) => void;
+  onerror: (this: CipherHandle, error: NodeJS.ErrnoException) => void;
+  /** After enableCertCb: the client has said what it wants; goes on with certCbDone. */
+  oncertcb: (this: CipherHandle, hello: { readonly servername: string }) => void;
+  /** What Node made of the certificate for the name that was asked for. */
+  sni_context?: unknown;
+  enableCertCb(): void;
+  certCbDone(): void;
+  setALPNProtocols(list: Uint8Array): void;
+  getALPNNegotiatedProtocol(): string | false;
+  getServername(): string | false;
+  isSessionReused(): boolean;
+  getProtocol(): string | null;
+  getCipher(): CipherNameAndProtocol | undefined;
+  destroySSL(): void;
 }
 
 export interface HandleRequest {
@@ -49,6 +75,13 @@ export interface SystemHandles {
   readonly TCPConnectWrap: new () => HandleRequest;
   readonly WriteWrap: new () => WriteRequest;
   readonly ShutdownWrap: new () => HandleRequest;
+  /** A server's encryption, with what is in `SecureContext.context`. */
+  readonly wrap: (
+    handle: TcpHandle,
+    context: unknown,
+    isServer: boolean,
+    hasWrites: boolean,
+  ) => CipherHandle;
   /** What the last call or event came to, at the places that follow. */
   readonly state: Int32Array;
   readonly readCount: number;
@@ -87,15 +120,18 @@ function findHandles(): SystemHandles | null {
     const { binding } = process as unknown as { binding(name: string): unknown };
     const tcp = binding('tcp_wrap') as TcpBinding;
     const stream = binding('stream_wrap') as StreamBinding;
+    const { wrap } = binding('tls_wrap') as Pick<SystemHandles, 'wrap'>;
     const { TCP, TCPConnectWrap } = tcp;
     const { WriteWrap, ShutdownWrap, streamBaseState: state } = stream;
     const { kReadBytesOrError: readCount, kLastWriteWasAsync: wasAsync } = stream;
     const isWhole =
-      [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap].every((one) => typeof one === 'function') &&
+      [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap].every(
+        (one) => typeof one === 'function',
+      ) &&
       state instanceof Int32Array &&
       [readCount, wasAsync].every((at) => Number.isInteger(state[at]));
     return isWhole
-      ? { TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, state, readCount, wasAsync }
+      ? { TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync }
       : null;
   } catch {
     return null;
