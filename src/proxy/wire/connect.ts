@@ -15,7 +15,7 @@ export function connectWire(
   const { address, port, tls } = target;
   const { buffer, buffers, introduction } = connecting;
   if (tls) return connectTls({ address, port, tls }, handler, connecting);
-  const system = provenHandles();
+  const system = connecting.isFast === false ? null : provenHandles();
   if (system !== null && introduction === null && isIP(address) !== 0) {
     const wire = connectHandle(system, target, connecting);
     wire.handler = handler;
