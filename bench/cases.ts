@@ -1,12 +1,20 @@
 // What is measured, one row each. A case is run for all programs in alternating rounds.
 
+export const groups = ['http', 'tcp', 'tls', 'h2', 'grpc', 'websocket'] as const;
+export type Group = (typeof groups)[number];
+
 export interface Case {
   readonly name: string;
+  /** Cases that are run together by this name. */
+  readonly group: Group;
   /** What it shows, for people. */
   readonly title: string;
   readonly path: string;
-  /** What the clients speak; with `grpc` the endpoints speak HTTP/2 too. */
-  readonly protocol: 'http1' | 'h2' | 'grpc';
+  /**
+   * What the clients speak. With `grpc` the endpoints speak HTTP/2 too; with `tcp` the proxy relays
+   * bytes, which are HTTP/1.1 that it does not look at.
+   */
+  readonly protocol: 'http1' | 'h2' | 'grpc' | 'tcp' | 'websocket';
   /** Requests at a time on each connection; of HTTP/2. */
   readonly streams: number;
   /** Connections of the load generator. */
@@ -18,6 +26,8 @@ export interface Case {
   readonly isTls: boolean;
   /** A connection of its own for each request. */
   readonly isFresh: boolean;
+  /** With isTls and isFresh: whether connections resume the session of the one before. */
+  readonly isResumed: boolean;
   /** Threads of the proxy; they share the cores with load and origin when there are two. */
   readonly workers: number;
   /** Access log to a file, and metrics read every second where the program has them. */
@@ -27,6 +37,7 @@ export interface Case {
 }
 
 const plain: Omit<Case, 'name' | 'title'> = {
+  group: 'http',
   path: '/',
   protocol: 'http1',
   streams: 1,
@@ -35,10 +46,15 @@ const plain: Omit<Case, 'name' | 'title'> = {
   postBytes: 0,
   isTls: false,
   isFresh: false,
+  isResumed: false,
   workers: 1,
   isLogged: false,
   loadShare: 1,
 };
+
+const tcp = { ...plain, group: 'tcp', protocol: 'tcp' } as const;
+const tls = { ...plain, group: 'tls', isTls: true } as const;
+const h2 = { ...plain, group: 'h2', protocol: 'h2', connections: 16, streams: 16 } as const;
 
 export const cases: readonly Case[] = [
   { ...plain, name: 'small', title: 'GET of 100 bytes, keep-alive, 64 connections' },
@@ -61,38 +77,46 @@ export const cases: readonly Case[] = [
     ...{ ...plain, name: 'half-load', title: 'half of the load that HAProxy manages' },
     ...{ connections: 256, loadShare: 0.5 },
   },
-  { ...plain, name: 'tls', title: 'TLS 1.3: GET of 100 bytes, keep-alive', isTls: true },
-  { ...plain, name: 'tls-64k', title: 'TLS 1.3: GET of 64 KiB', path: '/files/64k', isTls: true },
+  { ...tcp, name: 'tcp', title: 'TCP: 100 bytes each way and a head, 64 connections' },
   {
-    ...{ ...plain, name: 'tls-fresh', title: 'TLS 1.3: a full handshake per request' },
-    ...{ isTls: true, isFresh: true },
+    ...tcp,
+    name: 'tcp-1m',
+    title: 'TCP: 1 MiB, 32 connections',
+    path: '/files/1m',
+    connections: 32,
+  },
+  { ...tcp, name: 'tcp-fresh', title: 'TCP: a new connection for each message', isFresh: true },
+  { ...tls, name: 'tls', title: 'TLS 1.3: GET of 100 bytes, keep-alive' },
+  { ...tls, name: 'tls-64k', title: 'TLS 1.3: GET of 64 KiB', path: '/files/64k' },
+  {
+    ...{ ...tls, name: 'tls-fresh', title: 'TLS 1.3: a full handshake per request' },
+    ...{ isFresh: true, connections: 4 },
   },
   {
-    ...{ ...plain, name: 'h2', title: 'HTTP/2: GET of 100 bytes, 16 connections of 16 streams' },
-    ...{ protocol: 'h2', connections: 16, streams: 16 },
+    ...{ ...tls, name: 'tls-resumed', title: 'TLS 1.3: a resumed handshake per request' },
+    ...{ isFresh: true, isResumed: true, connections: 4 },
+  },
+  { ...h2, name: 'h2', title: 'HTTP/2: GET of 100 bytes, 16 connections of 16 streams' },
+  {
+    ...{ ...h2, name: 'h2-alone', title: 'HTTP/2: GET of 100 bytes, 64 connections of 1 stream' },
+    ...{ connections: 64, streams: 1 },
   },
   {
-    ...{
-      ...plain,
-      name: 'h2-alone',
-      title: 'HTTP/2: GET of 100 bytes, 64 connections of 1 stream',
-    },
-    ...{ protocol: 'h2', connections: 64 },
+    ...{ ...h2, name: 'h2-64k', title: 'HTTP/2: GET of 64 KiB, 16 connections of 4 streams' },
+    ...{ path: '/files/64k', streams: 4 },
   },
   {
-    ...{ ...plain, name: 'h2-64k', title: 'HTTP/2: GET of 64 KiB, 16 connections of 4 streams' },
-    ...{ protocol: 'h2', path: '/files/64k', connections: 16, streams: 4 },
+    ...{ ...h2, name: 'grpc', group: 'grpc', protocol: 'grpc', path: '/answer', streams: 8 },
+    title: 'gRPC: unary, 105 bytes each way, 16 connections of 8 streams',
   },
   {
-    ...{
-      ...plain,
-      name: 'grpc',
-      title: 'gRPC: unary, 105 bytes each way, 16 connections of 8 streams',
-    },
-    ...{ protocol: 'grpc', path: '/answer', connections: 16, streams: 8 },
+    ...{ ...plain, name: 'websocket', group: 'websocket', protocol: 'websocket' },
+    title: 'WebSocket: echo of 100 bytes, 64 connections',
   },
 ];
 
-/** Not a case of requests: connections that do nothing. */
-export const IDLE = 'idle';
-export const IDLE_TITLE = 'idle keep-alive connections';
+/** Not cases of requests: connections that do nothing after their first request. */
+export const idleCases: readonly Case[] = [
+  { ...plain, name: 'idle', title: 'idle keep-alive connections' },
+  { ...tls, name: 'tls-idle', title: 'idle keep-alive connections with TLS 1.3' },
+];

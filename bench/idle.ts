@@ -1,6 +1,7 @@
 // Memory of idle keep-alive connections: each makes one request, and is then left open.
 import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { residentBytes } from './measure.ts';
 import type { IdleResult } from './report.ts';
 
@@ -13,6 +14,11 @@ const BATCH = 100;
 const SETTLE_MS = 1000;
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n';
 
+interface Place {
+  readonly port: number;
+  readonly isTls: boolean;
+}
+
 /** 10,000, or as many as the limit of open files allows every program. */
 export function idleConnections(): number {
   const text = execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).trim();
@@ -22,16 +28,16 @@ export function idleConnections(): number {
 
 /** What each of `count` idle connections adds to the resident memory of the program. */
 export async function measureIdle(
-  program: { port: number; pid: number },
+  program: Place & { pid: number },
   count: number,
 ): Promise<IdleResult> {
-  const { port, pid } = program;
+  const { pid } = program;
   const sockets: Socket[] = [];
   try {
-    await open(port, WARM_UP, sockets);
+    await open(program, WARM_UP, sockets);
     await settle();
     const before = residentBytes(pid);
-    for (let i = 0; i < count; i += BATCH) await open(port, Math.min(BATCH, count - i), sockets);
+    for (let i = 0; i < count; i += BATCH) await open(program, Math.min(BATCH, count - i), sockets);
     await settle();
     const bytesEach = Math.round((residentBytes(pid) - before) / count);
     if (sockets.some((socket) => socket.destroyed)) throw new Error('connections were closed');
@@ -45,11 +51,16 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }
 
+function dial({ port, isTls }: Place, done: () => void): Socket {
+  const to = { port, host: '127.0.0.1' };
+  return isTls ? connectTls({ ...to, rejectUnauthorized: false }, done) : connect(to, done);
+}
+
 /** Opens so many, and resolves when each has had an answer. */
-async function open(port: number, count: number, sockets: Socket[]): Promise<void> {
+async function open(place: Place, count: number, sockets: Socket[]): Promise<void> {
   await Promise.all(
     Array.from({ length: count }, () => {
-      const socket = connect(port, '127.0.0.1', () => socket.write(REQUEST));
+      const socket = dial(place, () => socket.write(REQUEST));
       sockets.push(socket);
       return new Promise<void>((resolve, reject) => {
         socket.once('data', () => resolve());

@@ -1,37 +1,27 @@
 // `npm run bench`: the HTTP data plane beside HAProxy, nginx, Caddy and http-proxy, in alternating
 // rounds of one run, each pinned to one core with the load and the endpoints on the other.
-//   --case NAME     (repeatable) of bench/cases.ts, or idle; default all
-//   --against NAME  (repeatable) a program to compare with; default all. HAProxy is always there
-//   --rounds N      5;  --seconds N  of each round, 4
-//   --before DIR    another checkout of this project, to compare with as `before`
-//   --json FILE     everything measured, here as well
+// usage: see bench/plan.ts
 // Prints Markdown, and writes it with everything measured into bench/results/.
-import { execFileSync } from 'node:child_process';
-import {
-  appendFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
 import { caddy } from './against/caddy.ts';
 import { haproxy } from './against/haproxy.ts';
 import { httpProxy } from './against/http-proxy.ts';
 import { nginx } from './against/nginx.ts';
 import { nodeHttp2 } from './against/node-http2.ts';
 import type { Program, Setup } from './against/program.ts';
-import { upriver, upriverIn } from './against/upriver.ts';
-import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
+import { upriver } from './against/upriver.ts';
+import type { Case } from './cases.ts';
+import { makeCertificate } from './certificate.ts';
 import { startGrpcOrigin } from './grpc-origin.ts';
+import { runHandshakes } from './handshakes.ts';
 import { idleConnections, measureIdle } from './idle.ts';
 import { findH2load, findWrk, type LoadOptions, runH2load, runLoad } from './load.ts';
 import { cpuUs, peakMemoryMib } from './measure.ts';
 import { startOrigin } from './origin.ts';
 import { BOTH_CORES, PROXY_CORE, type Running, startPinned } from './pinned.ts';
+import { readPlan } from './plan.ts';
 import { freeRange } from './ports.ts';
 import {
   BASE,
@@ -42,10 +32,12 @@ import {
   type Round,
 } from './report.ts';
 import type { Tool } from './tools.ts';
+import { runWebSockets, startWebSocketOrigin } from './websocket.ts';
 
 const PROGRAMS: readonly Program[] = [upriver, haproxy, nginx, caddy, httpProxy, nodeHttp2];
 const SCRAPE_MS = 1000;
-const WARM_UP_SECONDS_MAX = 2;
+/** Long enough for a virtual machine to have compiled what is hot. */
+const WARM_UP_SECONDS = 4;
 /** Connections that a program must be able to hold in the cases other than idle. */
 const CONNECTIONS = 2000;
 /** Above this somebody else is at work here. */
@@ -65,74 +57,28 @@ interface Started {
   readonly folder: string;
 }
 
-const plan = readFlags();
+const plan = readPlan(PROGRAMS);
 const wrk = findWrk();
 const contenders = plan.programs.map((program): Contender => ({ program, tool: program.find() }));
 const folder = mkdtempSync(join(tmpdir(), 'upriver-bench-'));
 const about = describeMachine();
 const texts: string[] = [];
 const results: Record<string, Measured> = {};
-let idle: Readonly<Record<string, IdleResult>> = {};
+const idle: Record<string, Readonly<Record<string, IdleResult>>> = {};
 say([about.machine, about.programs, ...about.warnings, ''].join('\n\n'));
 try {
   for (const one of plan.cases) {
     results[one.name] = await runCase(one);
     say(caseTable(one, results[one.name]!));
   }
-  if (plan.hasIdle) {
-    idle = await runIdle();
-    say(idleTable(idle));
+  for (const one of plan.idleCases) {
+    idle[one.name] = await runIdle(one);
+    say(idleTable(one, idle[one.name]!));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 save();
-
-function readFlags() {
-  const { values } = parseArgs({
-    options: {
-      case: { type: 'string', multiple: true },
-      against: { type: 'string', multiple: true },
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '4' },
-      before: { type: 'string', default: '' },
-      json: { type: 'string', default: '' },
-    },
-  });
-  const names = [...cases.map(({ name }) => name), IDLE];
-  const programs = PROGRAMS.map(({ name }) => name);
-  const wantedCases = known('case', values.case ?? names, names);
-  const against = known('against', values.against ?? programs, programs);
-  return {
-    rounds: count('rounds', values.rounds),
-    seconds: count('seconds', values.seconds),
-    cases: cases.filter(({ name }) => wantedCases.includes(name)),
-    hasIdle: wantedCases.includes(IDLE),
-    json: values.json,
-    programs: [
-      ...PROGRAMS.filter(({ name }) => [upriver.name, BASE, ...against].includes(name)),
-      ...(values.before === '' ? [] : [upriverIn(resolve(values.before), 'before')]),
-    ],
-  };
-}
-
-function known(flag: string, given: readonly string[], names: readonly string[]) {
-  for (const name of given) {
-    if (!names.includes(name)) misuse(`--${flag} ${name}: expected one of ${names.join(', ')}`);
-  }
-  return given;
-}
-
-function count(flag: string, text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) misuse(`--${flag} ${text}: expected 1 or more`);
-  return number;
-}
-
-function misuse(message: string): never {
-  console.error(`bench: ${message}`);
-  process.exit(2);
-}
 
 function describeMachine() {
   const model = cpus()[0]?.model ?? 'unknown CPU';
@@ -174,15 +120,19 @@ function save(): void {
   console.log(`\nwritten to bench/results/${name}.json and .md`);
 }
 
+/** The programs that can do what the case asks for. */
+function ableFor({ workers, protocol, isTls }: Case): readonly Contender[] {
+  return contenders.filter(
+    ({ program }) =>
+      (workers === 1 || program.hasWorkers) &&
+      (program.speaks ?? ['http1']).includes(protocol) &&
+      (!isTls || program.speaksTls === true),
+  );
+}
+
 /** All programs in turn, round by round, so that a slow minute of the machine hits all of them. */
 async function runCase(one: Case): Promise<Measured> {
-  const able = contenders.filter(
-    ({ program }) =>
-      (one.workers === 1 || program.hasWorkers) &&
-      (program.speaks ?? ['http1']).includes(one.protocol) &&
-      (!one.isTls || program.speaksTls === true),
-  );
-  return withAll(able, one, async (started) => {
+  return withAll(one, async (started) => {
     const perSecond = await warmUp(one, started);
     const measured: Record<string, Round[]> = {};
     for (const { name } of started) measured[name] = [];
@@ -199,7 +149,7 @@ async function runCase(one: Case): Promise<Measured> {
 
 /** Runs each once without counting it. Returns the rate to keep to; 0: as fast as it goes. */
 async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
-  const seconds = Math.min(plan.seconds, WARM_UP_SECONDS_MAX);
+  const seconds = WARM_UP_SECONDS;
   let base = 0;
   for (const { name, port, folder: own } of started) {
     const result = await load(one, { port, seconds, folder: own, perSecond: 0 });
@@ -219,8 +169,12 @@ async function runRound(one: Case, program: Started, perSecond: number): Promise
 }
 
 function load(one: Case, options: LoadOptions) {
-  if (one.protocol === 'http1') return runLoad(wrk, one, options);
-  return runH2load(findH2load(), one, options);
+  if (one.protocol === 'websocket') return runWebSockets(one, options);
+  if (one.isTls && one.isFresh) return runHandshakes(one, options);
+  if (one.protocol === 'h2' || one.protocol === 'grpc') {
+    return runH2load(findH2load(), one, options);
+  }
+  return runLoad(wrk, one, options);
 }
 
 /** Reads metrics as Prometheus would; a failure is none of the program that is measured. */
@@ -229,31 +183,32 @@ function scrape(url: string): NodeJS.Timeout {
   return setInterval(() => void read().catch(() => ''), SCRAPE_MS);
 }
 
-async function runIdle(): Promise<Readonly<Record<string, IdleResult>>> {
+async function runIdle(one: Case): Promise<Readonly<Record<string, IdleResult>>> {
   const connections = idleConnections();
-  const one: Case = { ...cases[0]!, name: IDLE, title: IDLE_TITLE };
-  const able = contenders.filter(({ program }) => (program.speaks ?? ['http1']).includes('http1'));
-  return withAll(able, { ...one, connections }, async (started) => {
+  return withAll({ ...one, connections }, async (started) => {
     const bytes: Record<string, IdleResult> = {};
     for (const { name, port, running } of started) {
-      bytes[name] = await measureIdle({ port, pid: running.pid }, connections);
+      const { pid } = running;
+      bytes[name] = await measureIdle({ port, pid, isTls: one.isTls }, connections);
     }
     return bytes;
   });
 }
 
+function startEndpoints({ protocol }: Case, ports: readonly number[]): Promise<Running> {
+  const own = join(folder, 'origin');
+  if (protocol === 'websocket') return startWebSocketOrigin(ports);
+  return protocol === 'grpc' ? startGrpcOrigin(ports, own) : startOrigin(ports, own);
+}
+
 /** Starts the endpoints and the programs, and ends them whatever happens. */
-async function withAll<T>(
-  able: readonly Contender[],
-  one: Case,
-  run: (started: readonly Started[]) => Promise<T>,
-): Promise<T> {
+async function withAll<T>(one: Case, run: (started: readonly Started[]) => Promise<T>): Promise<T> {
+  const able = ableFor(one);
   const ports = await freeRange(one.endpoints + 2 * able.length);
   const endpoints = ports.splice(0, one.endpoints);
   const stops: (() => Promise<void>)[] = [];
   try {
-    const begin = one.protocol === 'grpc' ? startGrpcOrigin : startOrigin;
-    const origin = await begin(endpoints, join(folder, 'origin'));
+    const origin = await startEndpoints(one, endpoints);
     stops.push(() => origin.stop());
     const started: Started[] = [];
     for (const contender of able) {
@@ -266,18 +221,6 @@ async function withAll<T>(
   } finally {
     await Promise.all(stops.map((stop) => stop()));
   }
-}
-
-/** A certificate of its own for 127.0.0.1, with its key, in one file as HAProxy wants it. */
-function makeCertificate(own: string): string {
-  const [key, certificate] = [join(own, 'key.pem'), join(own, 'certificate.pem')];
-  execFileSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-    ...['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'],
-    ...['-keyout', key, '-out', certificate],
-  ]);
-  appendFileSync(certificate, readFileSync(key));
-  return certificate;
 }
 
 async function start(

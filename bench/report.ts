@@ -1,6 +1,5 @@
 // Results as Markdown: medians of the rounds, and ratios to HAProxy.
 import type { Case } from './cases.ts';
-import { IDLE_TITLE } from './cases.ts';
 import type { LoadResult } from './load.ts';
 import { formatRatio, median, ratioOf } from './statistics.ts';
 
@@ -45,23 +44,31 @@ function row(program: string, measured: Measured): string[] {
     ratio((round) => round.requestsPerSecond),
     of((round) => round.cpuUs).toFixed(1),
     ratio((round) => round.cpuUs),
-    of((round) => round.p50Ms).toFixed(2),
-    of((round) => round.p99Ms).toFixed(2),
-    of((round) => round.p999Ms).toFixed(2),
+    milliseconds(of((round) => round.p50Ms)),
+    milliseconds(of((round) => round.p99Ms)),
+    milliseconds(of((round) => round.p999Ms)),
     ratio((round) => round.p99Ms),
     Math.max(...rounds.map((round) => round.peakMib)).toFixed(0),
     String(rounds.reduce((sum, round) => sum + round.errors, 0)),
   ];
 }
 
-export function idleTable(results: Readonly<Record<string, IdleResult>>): string {
+/** Not every load measures latencies. */
+function milliseconds(value: number): string {
+  return Number.isNaN(value) ? '' : value.toFixed(2);
+}
+
+export function idleTable(
+  { name, title }: Case,
+  results: Readonly<Record<string, IdleResult>>,
+): string {
   const rows = Object.entries(results).map(([program, { connections, bytesEach }]) => [
     program,
     String(connections),
     (bytesEach / 1024).toFixed(1),
   ]);
   const head = ['program', 'connections', 'KiB of resident memory each'];
-  return [`### ${IDLE_TITLE}`, '', table(head, rows)].join('\n');
+  return [`### ${name}: ${title}`, '', table(head, rows)].join('\n');
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -6,7 +6,7 @@ import type { Program, Setup } from './program.ts';
 export const haproxy: Program = {
   name: 'haproxy',
   hasWorkers: true,
-  speaks: ['http1', 'h2', 'grpc'],
+  speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket'],
   speaksTls: true,
   find: () =>
     findTool({
@@ -31,23 +31,29 @@ function configuration(setup: Setup): string {
   const { port, statsPort, endpoints, workers, accessLog, connections, protocol, certificate } =
     setup;
   const isLogged = accessLog !== '';
+  const isHttp2 = protocol === 'h2' || protocol === 'grpc';
+  const isTcp = protocol === 'tcp';
   return `global
   maxconn ${connections}
   nbthread ${workers}
 ${isLogged ? '  log stdout len 4096 format raw local0' : ''}
 defaults
-  mode http
+  mode ${isTcp ? 'tcp' : 'http'}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  http-reuse always
+${isTcp ? '' : '  timeout tunnel 1h\n  http-reuse always'}
 ${isLogged ? '  log global\n  option httplog' : ''}
 frontend f
-  bind 127.0.0.1:${port}${protocol === 'http1' ? '' : ' proto h2'}${certificate === '' ? '' : ` ssl crt ${certificate} alpn http/1.1`}
-  option forwardfor
+  bind 127.0.0.1:${port}${isHttp2 ? ' proto h2' : ''}${certificate === '' ? '' : ` ssl crt ${certificate} alpn http/1.1`}
+${
+  isTcp
+    ? ''
+    : `  option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Port %[dst_port]
-  http-request set-header X-Forwarded-Host %[req.hdr(Host)]
+  http-request set-header X-Forwarded-Host %[req.hdr(Host)]`
+}
   default_backend b
 backend b
   balance leastconn

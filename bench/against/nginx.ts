@@ -23,6 +23,8 @@ export function ownPlaces(folder: string): { main: string; http: string } {
 export const nginx: Program = {
   name: 'nginx',
   hasWorkers: true,
+  speaks: ['http1', 'h2', 'grpc', 'websocket'],
+  speaksTls: true,
   find: findNginx,
   prepare(tool, setup) {
     const path = join(setup.folder, 'nginx.conf');
@@ -33,7 +35,9 @@ export const nginx: Program = {
 };
 
 function configuration(setup: Setup): string {
-  const { port, endpoints, workers, accessLog, connections, folder } = setup;
+  const { port, endpoints, workers, accessLog, connections, folder, protocol, certificate } = setup;
+  const isTls = certificate !== '';
+  const isHttp2 = protocol === 'h2' || protocol === 'grpc';
   const places = ownPlaces(folder);
   const servers = endpoints.map((one) => `server 127.0.0.1:${one};`).join(' ');
   // One worker needs no master; more do.
@@ -46,10 +50,16 @@ http {
   ${places.http}
   access_log ${log}; keepalive_requests 100000000;
   upstream b { ${workers === 1 ? '' : 'zone b 4m; '}least_conn; ${servers} keepalive 256; keepalive_requests 100000000; }
+  ${isTls ? `ssl_certificate ${certificate}; ssl_certificate_key ${certificate};` : ''}
   server {
-    listen 127.0.0.1:${port} backlog=4096${workers === 1 ? '' : ' reuseport'};
+    listen 127.0.0.1:${port} backlog=4096${workers === 1 ? '' : ' reuseport'}${isTls ? ' ssl' : ''}${isHttp2 ? ' http2' : ''};
     location / {
-      proxy_pass http://b; proxy_http_version 1.1; proxy_set_header Connection "";
+      ${protocol === 'grpc' ? 'grpc_pass grpc://b;' : 'proxy_pass http://b;'} proxy_http_version 1.1;
+      ${
+        protocol === 'websocket'
+          ? 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection Upgrade;'
+          : 'proxy_set_header Connection "";'
+      }
       proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto http; proxy_set_header X-Forwarded-Port $server_port;
       proxy_set_header X-Forwarded-Host $http_host;

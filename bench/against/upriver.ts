@@ -7,7 +7,7 @@ import type { Program } from './program.ts';
 export const upriverIn = (root: string, name: string): Program => ({
   name,
   hasWorkers: true,
-  speaks: ['http1', 'h2', 'grpc'],
+  speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket'],
   speaksTls: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
@@ -21,8 +21,10 @@ export const upriverIn = (root: string, name: string): Program => ({
     const { certificate } = setup;
     const isTls = certificate !== '';
     const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
-    const http2 = protocol === 'http1' ? '' : ',http2=true';
-    const more = protocol === 'grpc' ? `${http2},upstream.protocol=h2c` : http2;
+    const more = {
+      ...{ http1: '', websocket: '', tcp: ',protocol=tcp' },
+      ...{ h2: ',http2=true', grpc: ',http2=true,upstream.protocol=h2c' },
+    }[protocol];
     const args = [
       ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
       ...[

@@ -93,7 +93,7 @@ export class LiveListener {
   }
 
   private listen(accept: (wire: Wire, listener: LiveListener) => Drainable): Promise<WireServer> {
-    const { address, protocol } = this.snapshot;
+    const { address } = this.snapshot;
     const take = (wire: Wire): void => {
       // The connection may have ended itself at once: a limit was reached.
       const connection = accept(wire, this);
@@ -103,7 +103,7 @@ export class LiveListener {
     return this.context.network.listen({
       address,
       reusePort: true,
-      readBuffer: protocol === 'tcp' ? 'own' : 'shared',
+      readBuffer: 'shared',
       tls: () => this.tlsNow(),
       proxy: () => this.proxyAccept,
       onWire: (wire) => {

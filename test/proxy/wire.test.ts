@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/log.ts';
-import type { Wire, WireHandler, WireServer } from '../../src/proxy/network.ts';
+import type { ConnectHandler, Wire, WireHandler, WireServer } from '../../src/proxy/network.ts';
 import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
-import { probeAccept } from '../../src/proxy/wire/probe.ts';
+import { probeHandles } from '../../src/proxy/wire/probe.ts';
 import { HEADROOM, ReadBuffers, TAILROOM } from '../../src/proxy/wire/read-buffers.ts';
 import { closePeers, dial, listenEndpoint, Peer } from '../support/peer.ts';
 import { loopback } from '../support/service.ts';
@@ -26,15 +26,21 @@ afterEach(() => {
 });
 
 /** A handler that writes down what happens. */
-class Recorder implements WireHandler {
-  readonly wire: Wire;
+class Recorder implements ConnectHandler {
+  /** Given to the constructor, or set as soon as there is one. */
+  wire!: Wire;
   bytes = '';
   readonly events: string[] = [];
   private wake: (() => void) | null = null;
 
-  constructor(wire: Wire) {
+  constructor(wire?: Wire) {
+    if (wire === undefined) return;
     this.wire = wire;
     wire.handler = this;
+  }
+
+  onConnect(): void {
+    this.note('connect');
   }
 
   onBytes(base: Buffer, start: number, end: number): void {
@@ -139,7 +145,7 @@ class Relay implements WireHandler {
 }
 
 it('the fast way works on this Node, and a thread that stands still does not lose it', async () => {
-  const probing = probeAccept();
+  const probing = probeHandles();
   // Longer than any one step of the probe is waited for.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
   expect(await probing).toBe('works');
@@ -283,10 +289,17 @@ describe.each([
       onDrain() {},
       onClose() {},
     };
-    for (const piece of ['a', 'b', 'c.', 'd', 'e.', 'f.']) {
-      client.send(piece);
-      expect(await upstream.take(piece.length)).toBe(piece);
-    }
+    const relay = async (pieces: readonly string[]) => {
+      for (const piece of pieces) {
+        client.send(piece);
+        expect(await upstream.take(piece.length)).toBe(piece);
+      }
+    };
+    const large = 'L'.repeat(48 * 1024);
+    await relay(['a', 'b', 'c.', 'd']);
+    // Small ones are copied out of the shared one.
+    expect(bases.size).toBe(1);
+    await relay([large, 'b', 'c.', large, 'e.', 'f.']);
     // The shared one, and the one that was taken, given back and taken again.
     expect(bases.size).toBe(2);
     there.destroy();
@@ -322,17 +335,108 @@ function slowDigest(socket: Peer['socket']): Promise<string> {
   });
 }
 
-describe('connecting', () => {
-  it('tells of a refusal', async () => {
+describe.each([
+  ["the system's handles", true],
+  ['sockets of Node', false],
+])('wires that connect by %s', (_, isFast) => {
+  const connectTo = (port: number, address = '127.0.0.1'): Recorder => {
+    const options = { buffer: buffers.shared, buffers, introduction: null, isFast };
+    const recorder = new Recorder();
+    recorder.wire = connectWire({ address, port }, recorder, options);
+    return recorder;
+  };
+
+  it('tell of a refusal', async () => {
     const endpoint = await listenEndpoint();
     endpoint.close();
-    const handler = new Idle();
-    const code = await new Promise((resolve) => {
-      handler.onClose = ((error: NodeJS.ErrnoException | null) =>
-        resolve(error?.code)) as () => void;
-      connectWire({ address: '127.0.0.1', port: endpoint.port }, handler, ownBuffer());
-    });
-    expect(code).toBe('ECONNREFUSED');
+    const seen = connectTo(endpoint.port);
+    await seen.until(() => seen.events.length > 0);
+    expect(seen.events).toEqual(['close ECONNREFUSED']);
+  });
+
+  it('end each side by itself', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    const peer = await endpoint.accept();
+    await seen.until(() => seen.events.length > 0);
+    expect(seen.wire.write(Buffer.from('ask'))).toBe(true);
+    seen.wire.end();
+    expect(await peer.take(3)).toBe('ask');
+    expect(await peer.ended()).toBe('end');
+    peer.send('answer');
+    await seen.until(() => seen.bytes === 'answer');
+    peer.end();
+    await seen.until(() => seen.events.length > 2);
+    expect(seen.events).toEqual(['connect', 'end', 'close']);
+  });
+
+  it('close when they end after their peer', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    const peer = await endpoint.accept();
+    peer.end();
+    await seen.until(() => seen.events.includes('end'));
+    seen.wire.write(Buffer.from('last'));
+    seen.wire.end();
+    expect(await peer.take(4)).toBe('last');
+    expect(await peer.ended()).toBe('end');
+    await seen.until(() => seen.events.length > 2);
+    expect(seen.events).toEqual(['connect', 'end', 'close']);
+  });
+
+  it('send their end behind what the kernel did not take yet', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    const peer = await endpoint.accept();
+    peer.socket.pause();
+    peer.end();
+    await seen.until(() => seen.events.includes('end'));
+    const size = 32 * 1024 * 1024;
+    expect(seen.wire.write(Buffer.alloc(size, 'x'))).toBe(false);
+    seen.wire.end();
+    peer.socket.resume();
+    expect((await peer.take(size)).length).toBe(size);
+    expect(await peer.ended()).toBe('end');
+    await seen.until(() => seen.events.includes('close'));
+  });
+
+  it('read nothing when they were paused before they were open', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    seen.wire.pause();
+    const peer = await endpoint.accept();
+    peer.send('early');
+    await seen.until(() => seen.events.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen.bytes).toBe('');
+    seen.wire.resume();
+    await seen.until(() => seen.bytes === 'early');
+  });
+
+  it('say nothing more when they are destroyed while they connect', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    seen.wire.destroy();
+    await seen.until(() => seen.events.length > 0);
+    expect(seen.events).toEqual(['close']);
+    expect(seen.wire.descriptor).toBeLessThan(0);
+  });
+
+  it('tell of a reset, and reset', async () => {
+    const endpoint = await listenEndpoint();
+    const seen = connectTo(endpoint.port);
+    const peer = await endpoint.accept();
+    await seen.until(() => seen.events.length > 0);
+    peer.reset();
+    await seen.until(() => seen.events.length > 1);
+    expect(seen.events).toEqual(['connect', 'close ECONNRESET']);
+    const other = connectTo(endpoint.port);
+    const second = await endpoint.accept();
+    await other.until(() => other.events.length > 0);
+    other.wire.reset();
+    expect(await second.ended()).toBe('reset');
+    await other.until(() => other.events.length > 1);
+    expect(other.events).toEqual(['connect', 'close']);
   });
 });
 

@@ -1,14 +1,14 @@
 // How an accepted handle, or socket, becomes a wire with TLS.
 import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import { contextFor } from '../../model/tls-contexts.ts';
 import type { ServerTls } from '../network.ts';
 import type { Accepting } from './accept.ts';
+import { type CipherOptions, CipherSocket } from './cipher-socket.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
-import { type TlsSocketOptions, WiredTlsSocket } from './tls-socket.ts';
+import { systemHandles, type TcpHandle } from './system-handles.ts';
+import { HTTP_REQUEST, type TlsSocketOptions, WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
-
-/** OpenSSL's name for a request line in the place of a ClientHello. */
-const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
 
 /** What the connection came in as: the system's handle, or a socket of Node's. */
 export type Accepted = { readonly handle: unknown } | { readonly socket: Socket };
@@ -23,6 +23,14 @@ export function acceptTls(
   if (options === null) return null;
   const { buffers, readBuffer, port } = accepting;
   const buffer = buffers.of(readBuffer);
+  if (isBare(accepted, tls)) {
+    const cipher = cipherOptionsFor(tls, options.secureContext!);
+    const socket = new CipherSocket(systemHandles!, accepted.handle, buffer.view, cipher);
+    const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
+    socket.wire = wire;
+    socket.start();
+    return wire;
+  }
   setFirstView(buffer.view);
   const socket =
     'handle' in accepted
@@ -35,6 +43,39 @@ export function acceptTls(
   socket.on('_tlsError', onTlsError);
   if (tls.plainReply.length > 0) socket.plainReply = tls.plainReply;
   return wire;
+}
+
+type BareAccepted = { readonly handle: TcpHandle };
+
+/** Whether Node's TLSSocket is not needed: it knows more of certificates of clients. */
+function isBare(accepted: Accepted, { material }: ServerTls): accepted is BareAccepted {
+  if (systemHandles === null || !('handle' in accepted) || material.clientAuth !== 'off')
+    return false;
+  return accepted.handle instanceof systemHandles.TCP;
+}
+
+const madeBare = new WeakMap<ServerTls, CipherOptions>();
+
+function cipherOptionsFor(tls: ServerTls, context: SecureContext): CipherOptions {
+  let options = madeBare.get(tls);
+  if (options === undefined) {
+    const { material, protocols, plainReply } = tls;
+    const isOne = material.certificates.length < 2;
+    options = {
+      ...{ context, plainReply, protocols: protocolList(protocols) },
+      choose: isOne ? null : (name) => contextFor(material, name) ?? context,
+    };
+    madeBare.set(tls, options);
+  }
+  return options;
+}
+
+/** RFC 7301 section 3.1: each name behind its length; null for none. */
+function protocolList(protocols: readonly string[]): Buffer | null {
+  if (protocols.length === 0) return null;
+  return Buffer.concat(
+    protocols.map((one) => Buffer.from(`${String.fromCharCode(one.length)}${one}`)),
+  );
 }
 
 const made = new WeakMap<ServerTls, TlsSocketOptions>();

@@ -1,13 +1,14 @@
 // How a server's connections become wires, in two ways. The fast way: Node's server hands the
-// accepted handle to a function that we put in its place, and the socket is made with `onread`,
-// which net.connect has in public and a server has not. probeAccept (probe.ts) tries it; where
-// Node has changed, the public way is taken.
+// accepted handle to a function that we put in its place. A TCP connection is then a HandleSocket; for
+// another one a socket is made with `onread`, which net.connect has in public and a server has not.
+// probeHandles (probe.ts) tries it; where Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
 import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
 import type { ProxiedPeer } from '../proxy-header.ts';
 import { readIntroduction } from './accept-proxied.ts';
 import { acceptTls } from './accept-tls.ts';
-import type { ReadBuffers } from './read-buffers.ts';
+import { HandleSocket } from './handle-socket.ts';
+import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
 import {
   acceptedOnread,
   attach,
@@ -16,6 +17,7 @@ import {
   type WiredSocket,
 } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
+import { systemHandles } from './system-handles.ts';
 
 export interface Accepting {
   /** The port that is listened on; 0 for a unix socket. */
@@ -96,6 +98,10 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
       return;
     }
     const buffer = buffers.of(readBuffer);
+    if (systemHandles !== null && handle instanceof systemHandles.TCP) {
+      onWire(wireOf(new HandleSocket(systemHandles, handle, buffer.view), buffer, accepting));
+      return;
+    }
     setFirstView(buffer.view);
     const options = { handle, allowHalfOpen: true, onread: acceptedOnread };
     // The option `handle` is undocumented, see above.
@@ -105,6 +111,14 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
     attach(socket, wire);
     onWire(wire);
   };
+}
+
+/** Reads begin when this turn of the loop is over: `onWire` has set a handler by then. */
+function wireOf(socket: HandleSocket, buffer: ReadBuffer, { buffers, port }: Accepting): Wire {
+  const wire = new SocketWire(socket, buffers, buffer, port);
+  socket.wire = wire;
+  socket.start();
+  return wire;
 }
 
 function peerAddress({ remoteAddress = '' }: Socket): string {

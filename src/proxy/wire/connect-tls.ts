@@ -38,6 +38,8 @@ export interface Connecting {
   readonly buffers: ReadBuffers;
   /** What the connection begins with, in plain; null: nothing. */
   readonly introduction: Buffer | null;
+  /** False uses Node's public sockets alone. */
+  readonly isFast?: boolean;
 }
 
 /** As connectWire; onConnect follows the handshake. */

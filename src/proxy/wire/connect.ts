@@ -1,8 +1,10 @@
-import { connect as netConnect } from 'node:net';
+import { isIP, connect as netConnect } from 'node:net';
 import type { ConnectHandler, Wire, WireTarget } from '../network.ts';
 import { type Connecting, connectTls } from './connect-tls.ts';
+import { HandleSocket, newHandle } from './handle-socket.ts';
 import { attach, onread, setFirstView, type WiredSocket } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
+import { provenHandles, type SystemHandles } from './system-handles.ts';
 
 /** Opens a connection; `handler` gets onConnect, or onClose with the error. */
 export function connectWire(
@@ -13,6 +15,12 @@ export function connectWire(
   const { address, port, tls } = target;
   const { buffer, buffers, introduction } = connecting;
   if (tls) return connectTls({ address, port, tls }, handler, connecting);
+  const system = connecting.isFast === false ? null : provenHandles();
+  if (system !== null && introduction === null && isIP(address) !== 0) {
+    const wire = connectHandle(system, target, connecting);
+    wire.handler = handler;
+    return wire;
+  }
   setFirstView(buffer.view);
   const socket: WiredSocket = netConnect({
     host: address,
@@ -32,6 +40,19 @@ export function connectWire(
       wire.connected();
     });
   }
+  return wire;
+}
+
+/** As connectWire, over the system's handle. What it comes to is told later, when there is a handler. */
+export function connectHandle(
+  system: SystemHandles,
+  { address, port }: WireTarget,
+  { buffer, buffers }: Pick<Connecting, 'buffer' | 'buffers'>,
+): SocketWire {
+  const socket = new HandleSocket(system, newHandle(system), buffer.view);
+  const wire = new SocketWire(socket, buffers, buffer, 0);
+  socket.wire = wire;
+  socket.connect(address, port);
   return wire;
 }
 

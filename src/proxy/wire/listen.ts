@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import type { ListenOptions, Wire, WireServer } from '../network.ts';
 import { acceptHandles, acceptSockets } from './accept.ts';
-import { probeAccept } from './probe.ts';
+import { probeHandles } from './probe.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 
 /** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
@@ -55,7 +55,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
 }
 
 async function canAcceptFast(log: Logger): Promise<boolean> {
-  const result = await probeAccept();
+  const result = await probeHandles();
   if (result !== 'works') {
     const what =
       "connections are accepted by Node's public events, which costs more per connection";

@@ -37,6 +37,8 @@ export interface SocketDoor {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** Reads that are smaller are copied: that is cheaper than a buffer of their own, and takes no memory. */
+const STREAMED_BYTES = 16 * 1024;
 
 export class SocketWire implements Wire {
   /** Who gets the events; replaced when the connection changes hands. */
@@ -142,8 +144,8 @@ export class SocketWire implements Wire {
     const bytes = base.subarray(start, end);
     if (base !== this.buffer.base) return other.write(Buffer.from(bytes));
     if (this.buffer === this.buffers.shared) {
-      // More may follow: the reads to come land in a buffer of its own.
-      this.nextBuffer ??= this.buffers.take();
+      // More may follow so much: the reads to come land in a buffer of its own, and are not copied.
+      if (end - start >= STREAMED_BYTES) this.nextBuffer ??= this.buffers.take();
       return other.write(Buffer.from(bytes));
     }
     const isTaken = other.write(bytes);

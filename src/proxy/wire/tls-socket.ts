@@ -28,7 +28,11 @@ interface CipherHandle {
   close(done?: () => void): void;
 }
 
-const EALREADY = [...getSystemErrorMap()].find(([, [name]]) => name === 'EALREADY')?.[0] ?? 0;
+export const EALREADY =
+  [...getSystemErrorMap()].find(([, [name]]) => name === 'EALREADY')?.[0] ?? 0;
+
+/** OpenSSL's name for a request line in the place of a ClientHello. */
+export const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
 
 /** How long a client that spoke plainly may take to read its answer, ms. */
 const PLAIN_REPLY_MS = 1000;
@@ -186,7 +190,8 @@ interface WithWrapHandle {
   _wrapHandle(wrap: unknown, handle: unknown, hasWrites: boolean): unknown;
 }
 
-function sendPlain(handle: SystemHandle, reply: Buffer, done: () => void): void {
+/** Answers a peer that spoke no TLS, over its handle, and closes that; then `done`. */
+export function sendPlain(handle: unknown, reply: Buffer, done: () => void): void {
   // The option `handle` is undocumented, as in accept.ts.
   const known = { handle } as unknown as ConstructorParameters<typeof Socket>[0];
   const socket = new Socket(known);

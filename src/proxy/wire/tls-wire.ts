@@ -5,11 +5,11 @@
 // - An orderly close says close_notify first. An end without it is no end: somebody may have cut the
 //   connection, so it is told as an error.
 // States: handshake -> open -> gone. In `gone` the handler hears of onClose alone.
+import type { X509Certificate } from 'node:crypto';
 import type { PeerCertificate, TlsFacts } from '../network.ts';
 import { HEADROOM, type ReadBuffer, type ReadBuffers, TAILROOM } from './read-buffers.ts';
-import { SocketWire } from './socket-wire.ts';
+import { type SocketDoor, SocketWire } from './socket-wire.ts';
 import { subjectText } from './subject-text.ts';
-import type { WiredTlsSocket } from './tls-socket.ts';
 
 /** More at a time goes to the system in several steps. */
 const ONE_STEP_BYTES = 64 * 1024;
@@ -17,6 +17,33 @@ const ONE_STEP_BYTES = 64 * 1024;
 /** Codes of errors that we make, beside those of OpenSSL (`ERR_SSL_...`) and the system. */
 export const TRUNCATED = 'ERR_TLS_TRUNCATED';
 export const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
+
+/** What a wire with TLS needs of its socket beside what any does. */
+export interface TlsDoor extends SocketDoor {
+  /** A client is asked for its certificate; it has one; why that is not to be trusted, or null. */
+  readonly asksPeer: boolean;
+  readonly hasPeerCertificate: boolean;
+  readonly peerProblem: NodeJS.ErrnoException | null;
+  /** The peer's end came by close_notify: nobody has cut what it sent. */
+  readonly isEndAuthentic: boolean;
+  /** Whether the system has taken everything that was encrypted. */
+  readonly isWritten: boolean;
+  /** After the handshake; '', false or null where there is none. */
+  readonly servername?: string | false | null;
+  readonly alpnProtocol: string | false | null;
+  /** `reported` is called, never from within, when Node has encrypted the bytes. */
+  write(bytes: Buffer, reported: () => void): boolean;
+  /** From now on errors are errors of the connection. */
+  secured(): void;
+  isSessionReused(): boolean;
+  getProtocol(): string | null;
+  getCipher(): { readonly name: string } | undefined;
+  getPeerX509Certificate(): X509Certificate | undefined;
+  /** Says close_notify, and closes then. */
+  destroySoon(): void;
+  /** Closes with RST; a unix socket has none. */
+  cutOff(): void;
+}
 
 export interface TlsWireOptions {
   readonly buffer: ReadBuffer;
@@ -26,7 +53,7 @@ export interface TlsWireOptions {
 }
 
 export class TlsWire extends SocketWire {
-  private readonly secure: WiredTlsSocket;
+  private readonly secure: TlsDoor;
   /** On the client's side: what is wrong with the peer, as `CODE: text`, or ''. */
   private readonly judge: (() => string) | null;
   private state: 'handshake' | 'open' | 'gone' = 'handshake';
@@ -41,11 +68,7 @@ export class TlsWire extends SocketWire {
   private hasKeptEnd = false;
   private fault: NodeJS.ErrnoException | null = null;
 
-  constructor(
-    socket: WiredTlsSocket,
-    buffers: ReadBuffers,
-    { buffer, localPort, judge }: TlsWireOptions,
-  ) {
+  constructor(socket: TlsDoor, buffers: ReadBuffers, { buffer, localPort, judge }: TlsWireOptions) {
     super(socket, buffers, buffer, localPort);
     this.secure = socket;
     this.judge = judge ?? null;
@@ -213,14 +236,11 @@ class SocketFacts implements TlsFacts {
   readonly protocol: string;
   readonly isResumed: boolean;
   readonly version: string;
-  private readonly socket: WiredTlsSocket;
+  private readonly socket: TlsDoor;
   private known: PeerCertificate | null | undefined;
 
-  constructor(socket: WiredTlsSocket) {
-    const { servername, alpnProtocol } = socket as {
-      servername?: string | false | null;
-      alpnProtocol: string | false | null;
-    };
+  constructor(socket: TlsDoor) {
+    const { servername, alpnProtocol } = socket;
     this.socket = socket;
     this.serverName = servername ? servername.toLowerCase() : '';
     this.protocol = alpnProtocol || '';

@@ -1,0 +1,204 @@
+// A client's connection with TLS over the system's handle: Node's encryption without its TLSSocket,
+// whose making costs as much as a third of a handshake. It does what most listeners want; one that asks
+// clients for certificates gets a TLSSocket (accept-tls.ts).
+import type { SecureContext } from 'node:tls';
+import { HandleSocket, onWriteDone } from './handle-socket.ts';
+import type { CipherHandle, SystemHandles, TcpHandle } from './system-handles.ts';
+import { EALREADY, HTTP_REQUEST, sendPlain } from './tls-socket.ts';
+import type { TlsDoor, TlsWire } from './tls-wire.ts';
+
+/** The same for all connections of a listener. */
+export interface CipherOptions {
+  readonly context: SecureContext;
+  /** As ALPN has it on the wire; null for none. */
+  readonly protocols: Uint8Array | null;
+  /** By the name that the client asks for; null where there is one certificate. */
+  readonly choose: ((serverName: string) => SecureContext | null) | null;
+  readonly plainReply: Buffer;
+}
+
+export class CipherSocket extends HandleSocket implements TlsDoor {
+  readonly asksPeer = false;
+  readonly hasPeerCertificate = false;
+  readonly peerProblem = null;
+  isEndAuthentic = false;
+  private readonly cipher: CipherHandle;
+  private readonly options: CipherOptions;
+  /** Node takes one write at a time: what follows, and how many wait for it or are under way. */
+  private queue: Buffer[] = [];
+  private isWriting = false;
+  private reports = 0;
+  private reported: (() => void) | null = null;
+  /** Closes when the end was said. */
+  private isLeaving = false;
+  /** It spoke HTTP without TLS, and gets an answer. */
+  private isPlain = false;
+
+  constructor(system: SystemHandles, handle: TcpHandle, view: Buffer, options: CipherOptions) {
+    const { context, protocols, choose } = options;
+    const cipher = system.wrap(handle, context.context, true, false);
+    super(system, handle, view, cipher);
+    this.cipher = cipher;
+    this.options = options;
+    cipher._parent = handle;
+    cipher.onhandshakedone = onHandshakeDone;
+    cipher.onerror = onError;
+    if (protocols !== null) cipher.setALPNProtocols(protocols);
+    if (choose !== null) {
+      cipher.oncertcb = onHello;
+      cipher.enableCertCb();
+    }
+  }
+
+  get servername(): string | false {
+    return this.cipher.getServername();
+  }
+
+  get alpnProtocol(): string | false {
+    return this.cipher.getALPNNegotiatedProtocol();
+  }
+
+  isSessionReused(): boolean {
+    return this.cipher.isSessionReused();
+  }
+
+  getProtocol(): string | null {
+    return this.cipher.getProtocol();
+  }
+
+  getCipher() {
+    return this.destroyed ? undefined : this.cipher.getCipher();
+  }
+
+  getPeerX509Certificate(): undefined {
+    return undefined;
+  }
+
+  get isWritten(): boolean {
+    return this._handle.writeQueueSize === 0;
+  }
+
+  secured(): void {
+    // Errors are told to this one from the beginning.
+  }
+
+  override get writableLength(): number {
+    return this.isWriting ? Math.max(1, this._handle.writeQueueSize) : 0;
+  }
+
+  override write(bytes: Buffer, reported?: () => void): boolean {
+    if (this.destroyed) return false;
+    if (reported !== undefined) this.reported = reported;
+    if (this.isWriting) this.queue.push(bytes);
+    else this.send(bytes, 1);
+    return false;
+  }
+
+  private send(bytes: Buffer, reports: number): void {
+    const request = new this.system.WriteWrap();
+    request.owner = this;
+    request.bytes = bytes;
+    request.oncomplete = onWriteDone;
+    this.isWriting = true;
+    this.reports = reports;
+    const problem = this.stream.writeBuffer(request, bytes);
+    if (problem !== 0) this.fail(problem, 'write');
+  }
+
+  override wrote(status: number): void {
+    const { reports, queue } = this;
+    this.isWriting = false;
+    if (status < 0) this.fail(status, 'write');
+    if (this.destroyed) return;
+    if (queue.length > 0) {
+      this.queue = [];
+      this.send(Buffer.concat(queue), queue.length);
+    } else if (this.isEnding) this.shutdown();
+    for (let i = 0; i < reports; i += 1) this.reported?.();
+  }
+
+  override end(): void {
+    if (this.isEnding || this.destroyed) return;
+    this.isEnding = true;
+    if (!this.isWriting) this.shutdown();
+  }
+
+  override shut(): void {
+    if (this.isLeaving) this.destroy();
+    else super.shut();
+  }
+
+  destroySoon(): void {
+    this.isLeaving = true;
+    if (this.isShut) this.destroy();
+    else this.end();
+  }
+
+  cutOff(): void {
+    this.resetAndDestroy();
+  }
+
+  /**
+   * Node reports the end alike when the peer has said close_notify and when somebody has sent a FIN in
+   * its place. After a FIN the system's handle is no longer being read.
+   */
+  protected override ended(): void {
+    const isRead = this._handle.readStart() === EALREADY;
+    // What we don't read can't have ended.
+    this.isEndAuthentic = isRead || (this.wire as TlsWire).isHeldBack;
+    this.hasEnded = true;
+    this.wire!.ended();
+    if (this.isShut && !this.destroyed) this.destroy();
+  }
+
+  /** For the handle: the client has said the name that it wants. */
+  hello(serverName: string): void {
+    const chosen = this.options.choose!(serverName);
+    if (chosen !== null) this.cipher.sni_context = chosen.context;
+    this.cipher.certCbDone();
+  }
+
+  /** For the handle: the handshake is done. */
+  handshaken(): void {
+    if (!this.destroyed) (this.wire as TlsWire).secured();
+  }
+
+  /** For the handle: OpenSSL says what is wrong. */
+  broken(error: NodeJS.ErrnoException): void {
+    if (this.destroyed) return;
+    this.error = error;
+    this.isPlain = error.code === HTTP_REQUEST && this.options.plainReply.length > 0;
+    this.destroy();
+  }
+
+  protected override close(): void {
+    if (!this.isPlain) return super.close();
+    // OpenSSL is still within the call that tells of the error.
+    setImmediate(() => {
+      this.cipher.destroySSL();
+      // A socket of Node's begins to read by itself.
+      this._handle.readStop();
+      sendPlain(this._handle, this.options.plainReply, () => super.closed());
+    });
+  }
+
+  override closed(): void {
+    // What it still holds refers to the handle.
+    this.cipher.destroySSL();
+    super.closed();
+  }
+}
+
+const ownerOf = (of: CipherHandle) => of.owner as CipherSocket;
+
+function onHandshakeDone(this: CipherHandle): void {
+  ownerOf(this).handshaken();
+}
+
+function onError(this: CipherHandle, error: NodeJS.ErrnoException): void {
+  ownerOf(this).broken(error);
+}
+
+function onHello(this: CipherHandle, { servername }: { readonly servername: string }): void {
+  ownerOf(this).hello(servername);
+}

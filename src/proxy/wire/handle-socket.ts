@@ -1,0 +1,297 @@
+// A connection over the system's handle, without a socket of Node's: that one is a stream with two
+// buffers of its own, listeners and ticks, which cost a new connection more than the kernel does.
+// States: connecting -> open -> destroyed. It closes by itself when both sides have said their end.
+import { isIPv6 } from 'node:net';
+import { getSystemErrorMap } from 'node:util';
+import type { SocketDoor, SocketWire } from './socket-wire.ts';
+import {
+  CONNECTION,
+  type HandleRequest,
+  type PeerName,
+  type StreamHandle,
+  type SystemHandles,
+  systemHandles,
+  type TcpHandle,
+  type WriteRequest,
+} from './system-handles.ts';
+
+const errorNames = getSystemErrorMap();
+const numberOf = (code: string) => [...errorNames].find(([, [name]]) => name === code)?.[0] ?? 0;
+const EOF = numberOf('EOF');
+const ENOTCONN = numberOf('ENOTCONN');
+/** `shutdown` had nothing to wait for. */
+const DONE = 1;
+const NOBODY: PeerName = {};
+
+export class HandleSocket implements SocketDoor {
+  /** Who gets the events; set before the first. */
+  wire: SocketWire | null = null;
+  connecting = false;
+  destroyed = false;
+  /** As Node's sockets name it. */
+  readonly _handle: TcpHandle;
+  /** What bytes go through: the same, or what encrypts them. */
+  protected readonly stream: StreamHandle;
+  protected readonly system: SystemHandles;
+  protected error: NodeJS.ErrnoException | null = null;
+  /** The wire wants to be read to, and does not hold its peer back. */
+  private wantsBytes = true;
+  /** The peer has said its end. */
+  protected hasEnded = false;
+  /** Ours is to be said; it was said. */
+  protected isEnding = false;
+  protected isShut = false;
+  /** Writes that the system did not take whole. */
+  protected unfinished = 0;
+  private flushed: (() => void) | null = null;
+  private peer: PeerName | null = null;
+  private own: PeerName | null = null;
+
+  /** Over a connection that was accepted, or is going to be made; `view`: where its first read lands. */
+  constructor(
+    system: SystemHandles,
+    handle: TcpHandle,
+    view: Buffer,
+    stream: StreamHandle = handle,
+  ) {
+    this.system = system;
+    this._handle = handle;
+    this.stream = stream;
+    handle.owner = this;
+    stream.owner = this;
+    stream.onread = onRead;
+    stream.useUserBuffer(view);
+  }
+
+  /** To an address of IPv4 or IPv6. */
+  connect(address: string, port: number): void {
+    const request = new this.system.TCPConnectWrap();
+    request.owner = this;
+    request.oncomplete = onConnectDone;
+    this.connecting = true;
+    const { _handle: handle } = this;
+    const problem = isIPv6(address)
+      ? handle.connect6(request, address, port)
+      : handle.connect(request, address, port);
+    if (problem !== 0) this.fail(problem, 'connect');
+  }
+
+  /** Begins to read, unless the wire holds its peer back. */
+  start(): void {
+    if (!this.wantsBytes || this.destroyed) return;
+    const problem = this.stream.readStart();
+    if (problem !== 0) this.fail(problem, 'read');
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.remote.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.remote.port;
+  }
+
+  get localAddress(): string | undefined {
+    return this.local.address;
+  }
+
+  get localPort(): number | undefined {
+    return this.local.port;
+  }
+
+  private get remote(): PeerName {
+    if (this.peer === null && (this.destroyed || this.connecting)) return NOBODY;
+    if (this.peer === null) {
+      this.peer = {};
+      this._handle.getpeername(this.peer);
+    }
+    return this.peer;
+  }
+
+  private get local(): PeerName {
+    if (this.own === null && this.destroyed) return NOBODY;
+    if (this.own === null) {
+      this.own = {};
+      this._handle.getsockname(this.own);
+    }
+    return this.own;
+  }
+
+  get writableLength(): number {
+    return this.unfinished === 0 ? 0 : Math.max(1, this._handle.writeQueueSize);
+  }
+
+  write(bytes: Buffer, flushed?: () => void): boolean {
+    if (flushed !== undefined) this.callWhenFlushed(flushed);
+    if (bytes.length === 0 || this.destroyed) return this.unfinished === 0;
+    const { state, wasAsync } = this.system;
+    const request = spareRequest(this.system);
+    const problem = this.stream.writeBuffer(request, bytes);
+    if (problem !== 0) {
+      this.fail(problem, 'write');
+      return false;
+    }
+    if (state[wasAsync] === 0) return this.unfinished === 0;
+    spare = null;
+    request.owner = this;
+    request.bytes = bytes;
+    this.unfinished += 1;
+    return false;
+  }
+
+  private callWhenFlushed(flushed: () => void): void {
+    if (this.unfinished === 0) queueMicrotask(flushed);
+    else this.flushed = flushed;
+  }
+
+  setKeepAlive(isOn: boolean, idleMs: number, intervalMs: number, count: number): void {
+    const [idleS, intervalS] = [Math.trunc(idleMs / 1000), Math.trunc(intervalMs / 1000)];
+    if (!this.destroyed) this._handle.setKeepAlive(isOn, idleS, intervalS, count);
+  }
+
+  pause(): void {
+    this.wantsBytes = false;
+    if (!this.destroyed && !this.connecting) this.stream.readStop();
+  }
+
+  resume(): void {
+    this.wantsBytes = true;
+    if (!this.connecting && !this.hasEnded) this.start();
+  }
+
+  end(): void {
+    if (this.isEnding || this.destroyed) return;
+    this.isEnding = true;
+    // The peer waits for nothing but our end, and closing says that as well.
+    if (this.hasEnded && this.unfinished === 0) this.destroy();
+    else if (!this.connecting) this.shutdown();
+  }
+
+  protected shutdown(): void {
+    const request = new this.system.ShutdownWrap();
+    request.owner = this;
+    request.oncomplete = onShutdownDone;
+    const result = this.stream.shutdown(request);
+    if (result === DONE || result === ENOTCONN) this.shut();
+    else if (result !== 0) this.fail(result, 'shutdown');
+  }
+
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.connecting = false;
+    this.close();
+  }
+
+  /** `closed` follows. */
+  protected close(): void {
+    this._handle.close(onClosed);
+  }
+
+  resetAndDestroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    if (this._handle.reset(onClosed) !== 0) this._handle.close(onClosed);
+  }
+
+  protected fail(errno: number, syscall: string): void {
+    if (this.destroyed) return;
+    const code = errorNames.get(errno)?.[0] ?? String(errno);
+    this.error = Object.assign(new Error(`${syscall} ${code}`), { code, errno, syscall });
+    this.destroy();
+  }
+
+  /** For the handle: it has connected, or not. */
+  connected(status: number): void {
+    if (this.destroyed) return;
+    this.connecting = false;
+    if (status !== 0) {
+      this.fail(status, 'connect');
+      return;
+    }
+    this._handle.setNoDelay(true);
+    this.wire!.connected();
+    this.start();
+    if (this.isEnding && !this.destroyed) this.shutdown();
+  }
+
+  /** For the handle: something came. Returns where the next read shall land, where that is elsewhere. */
+  read(count: number): Buffer | undefined {
+    if (this.destroyed || count === 0) return undefined;
+    if (count > 0) {
+      this.wire!.deliver(count);
+      return this.wire!.changeView() ?? undefined;
+    }
+    if (count === EOF) this.ended();
+    else this.fail(count, 'read');
+    return undefined;
+  }
+
+  protected ended(): void {
+    this.hasEnded = true;
+    this.stream.readStop();
+    this.wire!.ended();
+    if (this.isShut) this.destroy();
+  }
+
+  /** For the handle: a write that had to wait was taken, or never will be. */
+  wrote(status: number): void {
+    this.unfinished -= 1;
+    if (status < 0) this.fail(status, 'write');
+    if (this.unfinished > 0) return;
+    const { flushed } = this;
+    this.flushed = null;
+    flushed?.();
+  }
+
+  /** For the handle: our end was sent. */
+  shut(): void {
+    this.isShut = true;
+    if (this.hasEnded) this.destroy();
+  }
+
+  /** For the handle: it is closed. */
+  closed(): void {
+    this.wire!.closed(this.error);
+  }
+}
+
+/** Used by one write after the other, until one has to wait. */
+let spare: WriteRequest | null = null;
+
+function spareRequest({ WriteWrap }: SystemHandles): WriteRequest {
+  if (spare === null) {
+    spare = new WriteWrap();
+    spare.oncomplete = onWriteDone;
+  }
+  return spare;
+}
+
+// Called by the system with the handle or the request as `this`: no connection has functions of its own.
+
+const ownerOf = (of: { owner?: unknown }) => of.owner as HandleSocket;
+
+function onRead(this: StreamHandle): Buffer | undefined {
+  const { state, readCount } = systemHandles!;
+  return ownerOf(this).read(state[readCount]!);
+}
+
+function onConnectDone(this: HandleRequest, status: number): void {
+  ownerOf(this).connected(status);
+}
+
+export function onWriteDone(this: WriteRequest, status: number): void {
+  this.bytes = null;
+  ownerOf(this).wrote(status);
+}
+
+function onShutdownDone(this: HandleRequest): void {
+  ownerOf(this).shut();
+}
+
+function onClosed(this: TcpHandle): void {
+  ownerOf(this).closed();
+}
+
+/** A handle of a connection that is going to be made; it takes no descriptor yet. */
+export const newHandle = ({ TCP }: SystemHandles): TcpHandle => new TCP(CONNECTION);
