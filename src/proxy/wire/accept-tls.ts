@@ -10,8 +10,13 @@ import { TlsWire } from './tls-wire.ts';
 /** OpenSSL's name for a request line in the place of a ClientHello. */
 const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
 
-/** What the connection came in as: the system's handle, or a socket of Node's. */
-export type Accepted = { readonly handle: unknown } | { readonly socket: Socket };
+/**
+ * What the connection came in as: the system's handle, with what was read of it already (`first`), or a
+ * socket of Node's.
+ */
+export type Accepted =
+  | { readonly handle: unknown; readonly first?: Buffer }
+  | { readonly socket: Socket };
 
 /** A wire whose handshake begins with the client's first bytes; null where it has no certificate. */
 export function acceptTls(
@@ -31,10 +36,15 @@ export function acceptTls(
   const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
   attach(socket, wire);
   if ('socket' in accepted) socket.on('data', onSocketData);
+  else if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
   socket.on('secure', onSecure);
   socket.on('_tlsError', onTlsError);
   if (tls.plainReply.length > 0) socket.plainReply = tls.plainReply;
   return wire;
+}
+
+function feed(socket: WiredTlsSocket, first: Buffer): void {
+  socket.feed(first);
 }
 
 const made = new WeakMap<ServerTls, TlsSocketOptions>();

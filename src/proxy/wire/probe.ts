@@ -2,6 +2,7 @@
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import type { Wire } from '../network.ts';
 import { acceptHandles } from './accept.ts';
+import { Lobby } from './lobby.ts';
 import { ReadBuffers } from './read-buffers.ts';
 
 /**
@@ -50,7 +51,8 @@ function tryFastAccept(): Promise<ProbeResult> {
       // A server that listens on a port has an address with one.
       const { port } = server.address() as AddressInfo;
       const onWire = (wire: Wire): void => record(wire, seen, client, onClose);
-      acceptHandles(server, { port, readBuffer: 'shared', buffers: new ReadBuffers(), onWire });
+      const buffers = new ReadBuffers();
+      acceptHandles(server, { port, readBuffer: 'shared', buffers, lobby: new Lobby(), onWire });
       client.connect(port, '127.0.0.1', () => client.write('ping'));
     });
   });
