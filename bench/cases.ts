@@ -6,7 +6,9 @@ export interface Case {
   readonly title: string;
   readonly path: string;
   /** What the clients speak; with `grpc` the endpoints speak HTTP/2 too. */
-  readonly protocol: 'http1' | 'h2' | 'grpc';
+  readonly protocol: 'http1' | 'h2' | 'grpc' | 'udp';
+  /** Answers to each datagram, or `any`; of UDP. */
+  readonly responses: 'any' | 0 | 1;
   /** Requests at a time on each connection; of HTTP/2. */
   readonly streams: number;
   /** Connections of the load generator. */
@@ -30,6 +32,7 @@ const plain: Omit<Case, 'name' | 'title'> = {
   path: '/',
   protocol: 'http1',
   streams: 1,
+  responses: 1,
   connections: 64,
   endpoints: 3,
   postBytes: 0,
@@ -90,6 +93,18 @@ export const cases: readonly Case[] = [
       title: 'gRPC: unary, 105 bytes each way, 16 connections of 8 streams',
     },
     ...{ protocol: 'grpc', path: '/answer', connections: 16, streams: 8 },
+  },
+  {
+    ...{ ...plain, name: 'udp', title: 'UDP: a session for each question, 64 sources' },
+    protocol: 'udp',
+  },
+  {
+    ...{ ...plain, name: 'udp-kept', title: 'UDP: questions in 64 sessions that last' },
+    ...{ protocol: 'udp', responses: 'any' },
+  },
+  {
+    ...{ ...plain, name: 'udp-one-way', title: 'UDP: datagrams without an answer, 64 sources' },
+    ...{ protocol: 'udp', responses: 0 },
   },
 ];
 

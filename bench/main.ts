@@ -28,7 +28,7 @@ import { upriver, upriverIn } from './against/upriver.ts';
 import { type Case, cases, IDLE, IDLE_TITLE } from './cases.ts';
 import { startGrpcOrigin } from './grpc-origin.ts';
 import { idleConnections, measureIdle } from './idle.ts';
-import { findH2load, findWrk, type LoadOptions, runH2load, runLoad } from './load.ts';
+import { findH2load, findWrk, type LoadOptions, runH2load, runLoad, runUdpLoad } from './load.ts';
 import { cpuUs, peakMemoryMib } from './measure.ts';
 import { startOrigin } from './origin.ts';
 import { BOTH_CORES, PROXY_CORE, type Running, startPinned } from './pinned.ts';
@@ -63,6 +63,8 @@ interface Started {
   readonly running: Running;
   readonly metricsUrl: string;
   readonly folder: string;
+  /** Ports of the endpoints. */
+  readonly endpoints: readonly number[];
 }
 
 const plan = readFlags();
@@ -201,24 +203,26 @@ async function runCase(one: Case): Promise<Measured> {
 async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
   const seconds = Math.min(plan.seconds, WARM_UP_SECONDS_MAX);
   let base = 0;
-  for (const { name, port, folder: own } of started) {
-    const result = await load(one, { port, seconds, folder: own, perSecond: 0 });
+  for (const { name, port, folder: own, endpoints } of started) {
+    const result = await load(one, { port, seconds, folder: own, perSecond: 0 }, endpoints);
     if (name === BASE) base = result.requestsPerSecond;
   }
   return one.loadShare === 1 ? 0 : base * one.loadShare;
 }
 
 async function runRound(one: Case, program: Started, perSecond: number): Promise<Round> {
-  const { port, running, metricsUrl, folder: own } = program;
+  const { port, running, metricsUrl, folder: own, endpoints } = program;
   const scraping = one.isLogged && metricsUrl !== '' ? scrape(metricsUrl) : null;
   const beforeUs = cpuUs(running.pid);
-  const result = await load(one, { port, seconds: plan.seconds, folder: own, perSecond });
+  const options = { port, seconds: plan.seconds, folder: own, perSecond };
+  const result = await load(one, options, endpoints);
   const usedUs = cpuUs(running.pid) - beforeUs;
   clearInterval(scraping ?? undefined);
   return { ...result, cpuUs: usedUs / result.requests, peakMib: peakMemoryMib(running.pid) };
 }
 
-function load(one: Case, options: LoadOptions) {
+function load(one: Case, options: LoadOptions, endpoints: readonly number[]) {
+  if (one.protocol === 'udp') return runUdpLoad(one, options, endpoints);
   if (one.protocol === 'http1') return runLoad(wrk, one, options);
   return runH2load(findH2load(), one, options);
 }
@@ -252,9 +256,12 @@ async function withAll<T>(
   const endpoints = ports.splice(0, one.endpoints);
   const stops: (() => Promise<void>)[] = [];
   try {
-    const begin = one.protocol === 'grpc' ? startGrpcOrigin : startOrigin;
-    const origin = await begin(endpoints, join(folder, 'origin'));
-    stops.push(() => origin.stop());
+    // Of UDP the load is the endpoints as well.
+    if (one.protocol !== 'udp') {
+      const begin = one.protocol === 'grpc' ? startGrpcOrigin : startOrigin;
+      const origin = await begin(endpoints, join(folder, 'origin'));
+      stops.push(() => origin.stop());
+    }
     const started: Started[] = [];
     for (const contender of able) {
       const [port = 0, statsPort = 0] = ports.splice(0, 2);
@@ -290,12 +297,15 @@ async function start(
   const { port } = places;
   const setup: Setup = {
     ...{ ...places, workers: one.workers, folder: own, protocol: one.protocol },
+    responses: one.responses,
     accessLog: one.isLogged ? join(own, 'access.log') : '',
     certificate: one.isTls ? makeCertificate(own) : '',
     connections: Math.max(CONNECTIONS, one.connections + 300),
   };
   const { metricsUrl, ...command } = program.prepare(tool, setup);
   const cores = one.workers === 1 ? PROXY_CORE : BOTH_CORES;
-  const running = await startPinned({ cores, ...command, port });
-  return { name: program.name, port, running, metricsUrl, folder: own };
+  const isUdp = one.protocol === 'udp';
+  const running = await startPinned({ cores, ...command, port, isUdp });
+  const { endpoints } = places;
+  return { name: program.name, port, running, metricsUrl, folder: own, endpoints };
 }

@@ -1,13 +1,13 @@
 // This program, with its defaults and fixed endpoints.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Program } from './program.ts';
+import type { Program, Setup } from './program.ts';
 
 /** The program as it lies in a checkout of its own, which has its dependencies installed. */
 export const upriverIn = (root: string, name: string): Program => ({
   name,
   hasWorkers: true,
-  speaks: ['http1', 'h2', 'grpc'],
+  speaks: ['http1', 'h2', 'grpc', 'udp'],
   speaksTls: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
@@ -17,12 +17,11 @@ export const upriverIn = (root: string, name: string): Program => ({
     return { path, env: {}, version: `${version} (node ${process.versions.node})` };
   },
   prepare({ path }, setup) {
-    const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
+    const { port, statsPort, endpoints, workers, accessLog, connections } = setup;
     const { certificate } = setup;
     const isTls = certificate !== '';
     const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
-    const http2 = protocol === 'http1' ? '' : ',http2=true';
-    const more = protocol === 'grpc' ? `${http2},upstream.protocol=h2c` : http2;
+    const more = moreOf(setup);
     const args = [
       ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
       ...[
@@ -36,5 +35,12 @@ export const upriverIn = (root: string, name: string): Program => ({
     return { file: path, args, metricsUrl: `http://127.0.0.1:${statsPort}/metrics` };
   },
 });
+
+/** Settings of its service beyond the plain ones. */
+function moreOf({ protocol, responses }: Setup): string {
+  if (protocol === 'udp') return `,protocol=udp,udp.responses=${responses}`;
+  if (protocol === 'grpc') return ',http2=true,upstream.protocol=h2c';
+  return protocol === 'h2' ? ',http2=true' : '';
+}
 
 export const upriver: Program = upriverIn(join(import.meta.dirname, '..', '..'), 'upriver');

@@ -28,8 +28,6 @@ export class UdpListener implements DatagramReceiver {
   private readonly context: WorkerContext;
   private server: DatagramServer | null = null;
   private oneWay: OneWay | null = null;
-  /** Numbers of the ports that the same source may send to. */
-  private readonly ports = new Map<DatagramPort, number>();
   private readonly loggedMs = new Map<Reason, number>();
   private closing: Promise<void> | null = null;
 
@@ -73,10 +71,10 @@ export class UdpListener implements DatagramReceiver {
       this.oneWay.send(service, bytes, address);
       return;
     }
-    const key = `${this.numberOf(via)} ${address} ${port}`;
+    const key = `${via.name} ${address} ${port}`;
     let session = this.table.get(key);
     if (session === undefined) {
-      session = new UdpSession({ key, address, port, via }, this, service, this.context);
+      session = new UdpSession({ key, address, port }, this, service, this.context);
       const refused = session.begin();
       if (refused !== null) {
         this.refuse(service, refused, address);
@@ -85,19 +83,10 @@ export class UdpListener implements DatagramReceiver {
       this.table.add(session);
     }
     try {
-      session.onDatagram(bytes);
+      session.onDatagram(bytes, via);
     } catch (error) {
       session.onBug(error);
     }
-  }
-
-  private numberOf(via: DatagramPort): number {
-    let number = this.ports.get(via);
-    if (number === undefined) {
-      number = this.ports.size;
-      this.ports.set(via, number);
-    }
-    return number;
   }
 
   /** A datagram was lost. Anyone may send any number of them, so not each is logged. */

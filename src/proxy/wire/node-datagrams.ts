@@ -12,14 +12,15 @@ import type {
   DatagramSocket,
   Datagrams,
 } from '../datagrams.ts';
+import { ADDRESSES_MAX, localAddresses, watchAddresses } from './local-addresses.ts';
 
 /** Datagrams that the kernel holds for a listener, bytes; it takes net.core.rmem_max of that. */
 const RECEIVE_BYTES = 4 * 1024 * 1024;
 
-/** The door to datagrams; one per thread. */
-export function makeNodeDatagrams(): Datagrams {
+/** The door to datagrams; one per thread. `addresses` are those of this machine, looked at `everyMs`. */
+export function makeNodeDatagrams(addresses = localAddresses, everyMs?: number): Datagrams {
   return {
-    listen: listenDatagrams,
+    listen: (options) => listenDatagrams(options, addresses, everyMs),
     connect: (address, port, handler) => new ConnectedSocket(address, port, handler),
   };
 }
@@ -33,33 +34,100 @@ const asItIs: Lookup = (address, options, callback) => {
 };
 
 class BoundSocket implements DatagramPort {
+  readonly name: string;
   private readonly socket: Socket;
+  private isOpen = true;
 
-  constructor(socket: Socket) {
+  constructor(name: string, socket: Socket) {
+    this.name = name;
     this.socket = socket;
   }
 
+  get port(): number {
+    return this.socket.address().port;
+  }
+
   reply(bytes: Buffer, address: string, port: number): void {
-    this.socket.send(bytes, 0, bytes.length, port, address);
+    if (this.isOpen) this.socket.send(bytes, 0, bytes.length, port, address);
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.socket.close();
   }
 }
 
-/** For every address there are two sockets: answers of one for both families would need other names. */
-async function listenDatagrams(options: DatagramListenOptions): Promise<DatagramServer> {
-  const { host, port } = options;
-  if (host !== '') {
-    const socket = await bind(await addressOf(host), port, options);
-    return serverOf([socket]);
+async function listenDatagrams(
+  options: DatagramListenOptions,
+  addresses: () => readonly string[],
+  everyMs?: number,
+): Promise<DatagramServer> {
+  const { host } = options;
+  if (host === '') return new EveryAddress(options, addresses, everyMs);
+  const socket = bind(await addressOf(host), options);
+  return { port: socket.port, close: () => socket.close() };
+}
+
+/**
+ * A port on every address. An answer leaves from the address that a socket is bound to, and from one that
+ * the kernel chooses where that is none. So each address of this machine has a socket of its own, which
+ * the kernel prefers, and the two without an address get what comes to any other.
+ */
+class EveryAddress implements DatagramServer {
+  readonly port: number;
+  private readonly options: DatagramListenOptions;
+  private readonly addresses: () => readonly string[];
+  private readonly unnamed: BoundSocket[];
+  private readonly byAddress = new Map<string, BoundSocket>();
+  private readonly unwatch: () => void;
+
+  /** Throws the system's error. */
+  constructor(
+    options: DatagramListenOptions,
+    addresses: () => readonly string[],
+    everyMs: number | undefined,
+  ) {
+    this.addresses = addresses;
+    const first = bind('0.0.0.0', options);
+    this.port = first.port;
+    this.options = { ...options, port: this.port };
+    this.unnamed = [first];
+    try {
+      this.unnamed.push(bind('::', this.options));
+    } catch (error) {
+      // A machine without IPv6.
+      const code = codeOf(error);
+      if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') {
+        first.close();
+        throw error;
+      }
+    }
+    this.review();
+    this.unwatch = watchAddresses(addresses, () => this.review(), everyMs);
   }
-  const first = await bind('0.0.0.0', port, options);
-  try {
-    return serverOf([first, await bind('::', first.address().port, options)]);
-  } catch (error) {
-    // A machine without IPv6.
-    if (codeOf(error) === 'EAFNOSUPPORT' || codeOf(error) === 'EADDRNOTAVAIL')
-      return serverOf([first]);
-    first.close();
-    throw error;
+
+  private review(): void {
+    const all = this.addresses();
+    const wanted = new Set(all.length > ADDRESSES_MAX ? [] : all);
+    for (const [address, socket] of this.byAddress) {
+      if (wanted.has(address)) continue;
+      socket.close();
+      this.byAddress.delete(address);
+    }
+    for (const address of wanted) {
+      if (this.byAddress.has(address)) continue;
+      try {
+        this.byAddress.set(address, bind(address, this.options));
+      } catch {
+        // Not yet, or another process has it: the socket without an address serves it.
+      }
+    }
+  }
+
+  close(): void {
+    this.unwatch();
+    for (const socket of [...this.unnamed, ...this.byAddress.values()]) socket.close();
   }
 }
 
@@ -69,20 +137,8 @@ async function addressOf(host: string): Promise<string> {
   return (await lookup(host)).address;
 }
 
-function serverOf(sockets: readonly Socket[]): DatagramServer {
-  return {
-    port: sockets[0]!.address().port,
-    close: () => {
-      for (const socket of sockets) socket.close();
-    },
-  };
-}
-
-async function bind(
-  address: string,
-  port: number,
-  { receiver }: DatagramListenOptions,
-): Promise<Socket> {
+/** Throws the system's error. */
+function bind(address: string, { port, receiver }: DatagramListenOptions): BoundSocket {
   const isV6 = isIP(address) === 6;
   const socket = createSocket({
     type: isV6 ? 'udp6' : 'udp4',
@@ -90,7 +146,7 @@ async function bind(
     lookup: asItIs,
     ...(isV6 ? { ipv6Only: true } : {}),
   });
-  const via = new BoundSocket(socket);
+  const via = new BoundSocket(address, socket);
   // What can't be received or sent concerns one datagram, not the listener.
   socket.on('error', () => {});
   socket.on('message', (bytes: Buffer, { address: source, port: from }: RemoteInfo) => {
@@ -103,7 +159,7 @@ async function bind(
     throw error;
   }
   roomy(socket);
-  return socket;
+  return via;
 }
 
 /** A burst waits in the kernel while the thread is busy; where it may not, it does with less. */
