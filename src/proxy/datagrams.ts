@@ -32,6 +32,8 @@ export interface DatagramHandler {
    * or the system's reason why it could not be sent.
    */
   onUnsent(code: string): void;
+  /** One of these has thrown. */
+  onBug(error: unknown): void;
 }
 
 export interface DatagramSocket {

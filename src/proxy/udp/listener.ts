@@ -12,6 +12,7 @@ import { OneWay } from './one-way.ts';
 import { UdpSession } from './session.ts';
 import { SessionTable } from './session-table.ts';
 
+const BUG = reason('bug');
 const NO_SERVICE = reason('no-service');
 
 /** How often datagrams that are lost are logged, for each reason. */
@@ -61,6 +62,20 @@ export class UdpListener implements DatagramReceiver {
   }
 
   onDatagram(bytes: Buffer, address: string, port: number, via: DatagramPort): void {
+    try {
+      this.take(bytes, address, port, via);
+    } catch (error) {
+      this.onBug(error);
+    }
+  }
+
+  /** A rule of ours was broken, for one datagram. */
+  onBug(error: unknown): void {
+    const err = error instanceof Error ? error.stack : String(error);
+    this.context.log.error({ err, reason: BUG.code }, BUG.text);
+  }
+
+  private take(bytes: Buffer, address: string, port: number, via: DatagramPort): void {
     const { service } = this;
     if (service === null) {
       this.log(NO_SERVICE, '', this.snapshot.key);

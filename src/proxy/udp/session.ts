@@ -169,7 +169,7 @@ export class UdpSession implements Owner {
     }
     const again = kept.recent(context.wheel.nowMs);
     this.owed = again.length * (this.live.service.udp.responses ?? 0);
-    for (const bytes of again) {
+    for (const { bytes } of again) {
       // One of them may have shown already that nobody is there.
       if (this.state === 'open') this.send(bytes);
     }

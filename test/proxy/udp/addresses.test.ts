@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
+import { silentLogger } from '../../../src/base/log.ts';
 import type { DatagramReceiver } from '../../../src/proxy/datagrams.ts';
 import { localAddresses } from '../../../src/proxy/wire/local-addresses.ts';
 import { makeNodeDatagrams } from '../../../src/proxy/wire/node-datagrams.ts';
@@ -17,7 +18,7 @@ const naming: DatagramReceiver = {
 };
 
 async function serve(addresses: () => readonly string[]): Promise<number> {
-  const datagrams = makeNodeDatagrams(addresses, 10);
+  const datagrams = makeNodeDatagrams(silentLogger, { addresses, everyMs: 10 });
   const server = await datagrams.listen({ host: '', port: 0, receiver: naming });
   ends.push(() => server.close());
   return server.port;
