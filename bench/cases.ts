@@ -14,7 +14,9 @@ export interface Case {
    * What the clients speak. With `grpc` the endpoints speak HTTP/2 too; with `tcp` the proxy relays
    * bytes, which are HTTP/1.1 that it does not look at.
    */
-  readonly protocol: 'http1' | 'h2' | 'grpc' | 'tcp' | 'websocket';
+  readonly protocol: 'http1' | 'h2' | 'grpc' | 'tcp' | 'websocket' | 'udp';
+  /** Answers to each datagram, or `any`; of UDP. */
+  readonly responses: 'any' | 0 | 1;
   /** Requests at a time on each connection; of HTTP/2. */
   readonly streams: number;
   /** Connections of the load generator. */
@@ -41,6 +43,7 @@ const plain: Omit<Case, 'name' | 'title'> = {
   path: '/',
   protocol: 'http1',
   streams: 1,
+  responses: 1,
   connections: 64,
   endpoints: 3,
   postBytes: 0,
@@ -112,6 +115,33 @@ export const cases: readonly Case[] = [
   {
     ...{ ...plain, name: 'websocket', group: 'websocket', protocol: 'websocket' },
     title: 'WebSocket: echo of 100 bytes, 64 connections',
+  },
+  {
+    ...{
+      ...plain,
+      group: 'udp',
+      name: 'udp',
+      title: 'UDP: a session for each question, 64 sources',
+    },
+    protocol: 'udp',
+  },
+  {
+    ...{
+      ...plain,
+      group: 'udp',
+      name: 'udp-kept',
+      title: 'UDP: questions in 64 sessions that last',
+    },
+    ...{ protocol: 'udp', responses: 'any' },
+  },
+  {
+    ...{
+      ...plain,
+      group: 'udp',
+      name: 'udp-one-way',
+      title: 'UDP: datagrams without an answer, 64 sources',
+    },
+    ...{ protocol: 'udp', responses: 0 },
   },
 ];
 

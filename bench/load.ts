@@ -44,6 +44,30 @@ export function findH2load(): Tool {
   });
 }
 
+/** As runLoad, for cases of UDP; `endpoints` are the ports of those that it is. */
+export async function runUdpLoad(
+  one: Case,
+  { port, seconds }: LoadOptions,
+  endpoints: readonly number[],
+): Promise<LoadResult> {
+  const script = join(import.meta.dirname, 'udp-load.ts');
+  const kind = one.responses === 0 ? 'one-way' : 'answered';
+  const { stdout } = await run('taskset', [
+    ...['-c', LOAD_CORE, process.execPath, script, kind, `${port}`, `${seconds}`],
+    ...[`${one.connections}`, endpoints.join(',')],
+  ]);
+  // Our own line.
+  const told = JSON.parse(stdout) as Record<
+    'requests' | 'us' | 'errors' | 'p50' | 'p99' | 'p999',
+    number
+  >;
+  return {
+    ...{ requests: told.requests, errors: told.errors },
+    requestsPerSecond: told.requests / (told.us / 1e6),
+    ...{ p50Ms: told.p50, p99Ms: told.p99, p999Ms: told.p999 },
+  };
+}
+
 /** As runLoad, for cases of HTTP/2. */
 export async function runH2load(tool: Tool, one: Case, options: LoadOptions): Promise<LoadResult> {
   const { port, seconds, folder } = options;

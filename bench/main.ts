@@ -17,7 +17,7 @@ import { makeCertificate } from './certificate.ts';
 import { startGrpcOrigin } from './grpc-origin.ts';
 import { runHandshakes } from './handshakes.ts';
 import { idleConnections, measureIdle } from './idle.ts';
-import { findH2load, findWrk, type LoadOptions, runH2load, runLoad } from './load.ts';
+import { findH2load, findWrk, type LoadOptions, runH2load, runLoad, runUdpLoad } from './load.ts';
 import { cpuUs, peakMemoryMib } from './measure.ts';
 import { startOrigin } from './origin.ts';
 import { BOTH_CORES, PROXY_CORE, type Running, startPinned } from './pinned.ts';
@@ -55,6 +55,8 @@ interface Started {
   readonly running: Running;
   readonly metricsUrl: string;
   readonly folder: string;
+  /** Ports of the endpoints. */
+  readonly endpoints: readonly number[];
 }
 
 const plan = readPlan(PROGRAMS);
@@ -151,24 +153,26 @@ async function runCase(one: Case): Promise<Measured> {
 async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
   const seconds = WARM_UP_SECONDS;
   let base = 0;
-  for (const { name, port, folder: own } of started) {
-    const result = await load(one, { port, seconds, folder: own, perSecond: 0 });
+  for (const { name, port, folder: own, endpoints } of started) {
+    const result = await load(one, { port, seconds, folder: own, perSecond: 0 }, endpoints);
     if (name === BASE) base = result.requestsPerSecond;
   }
   return one.loadShare === 1 ? 0 : base * one.loadShare;
 }
 
 async function runRound(one: Case, program: Started, perSecond: number): Promise<Round> {
-  const { port, running, metricsUrl, folder: own } = program;
+  const { port, running, metricsUrl, folder: own, endpoints } = program;
   const scraping = one.isLogged && metricsUrl !== '' ? scrape(metricsUrl) : null;
   const beforeUs = cpuUs(running.pid);
-  const result = await load(one, { port, seconds: plan.seconds, folder: own, perSecond });
+  const options = { port, seconds: plan.seconds, folder: own, perSecond };
+  const result = await load(one, options, endpoints);
   const usedUs = cpuUs(running.pid) - beforeUs;
   clearInterval(scraping ?? undefined);
   return { ...result, cpuUs: usedUs / result.requests, peakMib: peakMemoryMib(running.pid) };
 }
 
-function load(one: Case, options: LoadOptions) {
+function load(one: Case, options: LoadOptions, endpoints: readonly number[]) {
+  if (one.protocol === 'udp') return runUdpLoad(one, options, endpoints);
   if (one.protocol === 'websocket') return runWebSockets(one, options);
   if (one.isTls && one.isFresh) return runHandshakes(one, options);
   if (one.protocol === 'h2' || one.protocol === 'grpc') {
@@ -208,8 +212,11 @@ async function withAll<T>(one: Case, run: (started: readonly Started[]) => Promi
   const endpoints = ports.splice(0, one.endpoints);
   const stops: (() => Promise<void>)[] = [];
   try {
-    const origin = await startEndpoints(one, endpoints);
-    stops.push(() => origin.stop());
+    // Of UDP the load is the endpoints as well.
+    if (one.protocol !== 'udp') {
+      const origin = await startEndpoints(one, endpoints);
+      stops.push(() => origin.stop());
+    }
     const started: Started[] = [];
     for (const contender of able) {
       const [port = 0, statsPort = 0] = ports.splice(0, 2);
@@ -233,12 +240,15 @@ async function start(
   const { port } = places;
   const setup: Setup = {
     ...{ ...places, workers: one.workers, folder: own, protocol: one.protocol },
+    responses: one.responses,
     accessLog: one.isLogged ? join(own, 'access.log') : '',
     certificate: one.isTls ? makeCertificate(own) : '',
     connections: Math.max(CONNECTIONS, one.connections + 300),
   };
   const { metricsUrl, ...command } = program.prepare(tool, setup);
   const cores = one.workers === 1 ? PROXY_CORE : BOTH_CORES;
-  const running = await startPinned({ cores, ...command, port });
-  return { name: program.name, port, running, metricsUrl, folder: own };
+  const isUdp = one.protocol === 'udp';
+  const running = await startPinned({ cores, ...command, port, isUdp });
+  const { endpoints } = places;
+  return { name: program.name, port, running, metricsUrl, folder: own, endpoints };
 }

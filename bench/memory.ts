@@ -39,6 +39,7 @@ try {
   const { metricsUrl: _, ...command } = upriver.prepare(upriver.find(), {
     ...{ port, statsPort, endpoints, workers: 1, folder, accessLog: '', connections: 2000 },
     protocol: 'http1',
+    responses: 1,
     certificate: '',
   });
   const running = await startPinned({ cores: PROXY_CORE, ...command, port });

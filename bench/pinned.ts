@@ -1,7 +1,7 @@
 // Starts a program on given cores, waits until it answers, and ends it by its process id.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
 export const PROXY_CORE = '0';
@@ -21,6 +21,8 @@ export interface Launch {
   readonly env?: Readonly<Record<string, string>>;
   /** Opened when it is ready. */
   readonly port: number;
+  /** It is a port of UDP. */
+  readonly isUdp?: boolean;
 }
 
 export interface Running {
@@ -38,6 +40,7 @@ process.on('exit', () => {
 /** Throws with what it said when it does not open its port. */
 export async function startPinned(launch: Launch): Promise<Running> {
   const { cores, file, args, env = {}, port } = launch;
+  const isOpen = launch.isUdp === true ? isBound : isListening;
   if (await isOpen(port)) throw new Error(`port ${port} is in use`);
   // A group of its own, so that a master ends with its workers.
   const child = spawn('taskset', ['-c', cores, file, ...args], {
@@ -90,7 +93,13 @@ function kill(child: ChildProcess): void {
   }
 }
 
-function isOpen(port: number): Promise<boolean> {
+/** Whether the kernel's table has a socket of UDP on the port. */
+function isBound(port: number): boolean {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  return readFileSync('/proc/net/udp', 'utf8').includes(suffix);
+}
+
+function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy();

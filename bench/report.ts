@@ -1,4 +1,4 @@
-// Results as Markdown: medians of the rounds, and ratios to HAProxy.
+// Results as Markdown: medians of the rounds, and ratios to HAProxy, or to nginx where HAProxy is not there.
 import type { Case } from './cases.ts';
 import type { LoadResult } from './load.ts';
 import { formatRatio, median, ratioOf } from './statistics.ts';
@@ -34,8 +34,10 @@ function row(program: string, measured: Measured): string[] {
   const rounds = measured[program] ?? [];
   const of = (read: (round: Round) => number) => median(rounds.map(read));
   const ratio = (read: (round: Round) => number): string => {
-    const base = measured[BASE];
-    if (program === BASE) return '1';
+    // HAProxy has no UDP.
+    const name = BASE in measured ? BASE : 'nginx';
+    const base = measured[name];
+    if (program === name) return '1';
     return base === undefined ? '' : formatRatio(ratioOf(rounds.map(read), base.map(read)));
   };
   return [

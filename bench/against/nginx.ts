@@ -1,13 +1,24 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findTool, type Tool } from '../tools.ts';
+import { findTool, type Tool, type ToolSource } from '../tools.ts';
 import type { Program, Setup } from './program.ts';
 
+const SOURCE: ToolSource = {
+  ...{ name: 'nginx', versionArgs: ['-v'], file: '/usr/sbin/nginx' },
+  packages: ['nginx', 'libpcre2-8-0', 'libssl3', 'zlib1g', 'libnginx-mod-stream'],
+};
+
 export function findNginx(): Tool {
-  return findTool({
-    ...{ name: 'nginx', versionArgs: ['-v'], file: '/usr/sbin/nginx' },
-    packages: ['nginx', 'libpcre2-8-0', 'libssl3', 'zlib1g'],
-  });
+  return findTool(SOURCE);
+}
+
+const STREAM = 'usr/lib/nginx/modules/ngx_stream_module.so';
+
+/** The module of datagrams: a package of its own, beside the program's or fetched as that is. */
+function streamModule({ path }: Tool): string {
+  const root = path.endsWith('/usr/sbin/nginx') ? path.slice(0, -'usr/sbin/nginx'.length) : '/';
+  if (existsSync(join(root, STREAM))) return join(root, STREAM);
+  return findTool({ ...SOURCE, name: 'ngx_stream_module.so', file: `/${STREAM}` }).path;
 }
 
 /** Where it may write: none of the places that a package would have made. */
@@ -23,12 +34,13 @@ export function ownPlaces(folder: string): { main: string; http: string } {
 export const nginx: Program = {
   name: 'nginx',
   hasWorkers: true,
-  speaks: ['http1', 'h2', 'grpc', 'websocket'],
+  speaks: ['http1', 'h2', 'grpc', 'websocket', 'udp'],
   speaksTls: true,
   find: findNginx,
   prepare(tool, setup) {
     const path = join(setup.folder, 'nginx.conf');
-    writeFileSync(path, configuration(setup));
+    const isUdp = setup.protocol === 'udp';
+    writeFileSync(path, isUdp ? datagrams(setup, streamModule(tool)) : configuration(setup));
     const args = ['-e', join(setup.folder, 'error.log'), '-c', path];
     return { file: tool.path, args, env: tool.env, metricsUrl: '' };
   },
@@ -65,6 +77,21 @@ http {
       proxy_set_header X-Forwarded-Host $http_host;
     }
   }
+}
+`;
+}
+
+/** As `configuration`, for datagrams: sessions are counted, and end, as ours do. */
+function datagrams(setup: Setup, module: string): string {
+  const { port, endpoints, connections, folder, responses } = setup;
+  const servers = endpoints.map((one) => `server 127.0.0.1:${one};`).join(' ');
+  const expected = responses === 'any' ? '' : `proxy_responses ${responses};`;
+  return `load_module ${module}; ${ownPlaces(folder).main} master_process off;
+worker_processes 1; worker_rlimit_nofile ${connections * 2};
+events { worker_connections ${connections * 2}; }
+stream {
+  upstream b { least_conn; ${servers} }
+  server { listen 127.0.0.1:${port} udp; proxy_pass b; proxy_timeout 30s; ${expected} }
 }
 `;
 }

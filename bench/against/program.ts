@@ -15,6 +15,7 @@ export interface Setup {
   /** Client connections it must be able to hold. */
   readonly connections: number;
   readonly protocol: Case['protocol'];
+  readonly responses: Case['responses'];
   /** Certificate and key (PEM) for TLS from clients; '' for none. */
   readonly certificate: string;
   /** A folder of its own, which exists. */

@@ -1,13 +1,13 @@
 // This program, with its defaults and fixed endpoints.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Program } from './program.ts';
+import type { Program, Setup } from './program.ts';
 
 /** The program as it lies in a checkout of its own, which has its dependencies installed. */
 export const upriverIn = (root: string, name: string): Program => ({
   name,
   hasWorkers: true,
-  speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket'],
+  speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket', 'udp'],
   speaksTls: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
@@ -17,14 +17,11 @@ export const upriverIn = (root: string, name: string): Program => ({
     return { path, env: {}, version: `${version} (node ${process.versions.node})` };
   },
   prepare({ path }, setup) {
-    const { port, statsPort, endpoints, workers, accessLog, connections, protocol } = setup;
+    const { port, statsPort, endpoints, workers, accessLog, connections } = setup;
     const { certificate } = setup;
     const isTls = certificate !== '';
     const list = endpoints.map((one) => `127.0.0.1:${one}`).join(',');
-    const more = {
-      ...{ http1: '', websocket: '', tcp: ',protocol=tcp' },
-      ...{ h2: ',http2=true', grpc: ',http2=true,upstream.protocol=h2c' },
-    }[protocol];
+    const more = moreOf(setup);
     const args = [
       ...[join(root, 'bin', 'upriver.mjs'), 'run', '--static', `web=${list}`],
       ...[
@@ -38,5 +35,14 @@ export const upriverIn = (root: string, name: string): Program => ({
     return { file: path, args, metricsUrl: `http://127.0.0.1:${statsPort}/metrics` };
   },
 });
+
+/** Settings of its service beyond the plain ones. */
+function moreOf({ protocol, responses }: Setup): string {
+  return {
+    ...{ http1: '', websocket: '', tcp: ',protocol=tcp' },
+    ...{ h2: ',http2=true', grpc: ',http2=true,upstream.protocol=h2c' },
+    udp: `,protocol=udp,udp.responses=${responses}`,
+  }[protocol];
+}
 
 export const upriver: Program = upriverIn(join(import.meta.dirname, '..', '..'), 'upriver');

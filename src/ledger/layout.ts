@@ -20,7 +20,7 @@ export const endpointRows = [
   {
     key: 'attempts',
     metric: 'upriver_endpoint_attempts_total',
-    help: 'Requests sent to the endpoint, retries included; TCP and UDP sessions for protocol tcp and udp.',
+    help: 'Requests sent to the endpoint, retries included; sessions for protocols tcp and udp.',
   },
   {
     key: 'connects',

@@ -17,7 +17,7 @@ export interface Column {
   readonly group: string;
   readonly label: string;
   readonly title: string;
-  /** Of no use to services with protocol tcp. */
+  /** Of no use to services that are not of HTTP. */
   readonly isHttp?: true;
 }
 
@@ -80,6 +80,12 @@ export function endpointCells(one: EndpointFigures): Cells {
   };
 }
 
+/** Sessions of TCP count from their beginning; datagrams that are balanced one by one have none. */
+function requestsOf({ protocol, requests, connections_total: total }: ServiceFigures): number {
+  if (protocol === 'http') return requests;
+  return protocol === 'tcp' ? total : Math.max(requests, total);
+}
+
 /** The row of the service as its clients see it (HAProxy's FRONTEND). */
 export function clientCells(service: ServiceFigures): Cells {
   const totals = totalsOf(service);
@@ -89,7 +95,7 @@ export function clientCells(service: ServiceFigures): Cells {
     reason: nothing,
     active: counted(service.connections),
     activeMax: counted(service.connections_max),
-    requests: counted(service.protocol === 'http' ? service.requests : service.connections_total),
+    requests: counted(requestsOf(service)),
     rate: [text.rate(service.rate)],
     rateMax: [text.rate(service.rate_max)],
     p50: timed(service.latency_ms.p50),
@@ -97,7 +103,7 @@ export function clientCells(service: ServiceFigures): Cells {
     in: sized(service.bytes.in),
     out: sized(service.bytes.out),
     connect: nothing,
-    response: counted(totals.ownReplies - totals.clientFaults),
+    response: counted(service.datagrams?.dropped ?? totals.ownReplies - totals.clientFaults),
     retries: counted(Object.values(service.retries).reduce((sum, one) => sum + one, 0)),
     '4xx': counted(totals.codes[4] ?? 0),
     '5xx': counted(totals.codes[5] ?? 0),

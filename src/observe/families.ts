@@ -248,7 +248,7 @@ const endpointFamilies: readonly Family[] = [
     {
       name: 'upriver_endpoint_active',
       type: 'gauge',
-      help: 'Requests in flight; TCP sessions for protocol tcp.',
+      help: 'Requests in flight; sessions for protocols tcp and udp.',
     },
     ({ slot }, ledger) => ledger.inFlight(slot),
   ),

@@ -75,6 +75,13 @@ export interface EndpointFigures {
   readonly stays: string;
 }
 
+/** From clients, to clients, and those of both that were not relayed. */
+export interface DatagramFigures {
+  readonly in: number;
+  readonly out: number;
+  readonly dropped: number;
+}
+
 export interface ServiceFigures {
   readonly name: string;
   readonly listen: readonly string[];
@@ -98,6 +105,8 @@ export interface ServiceFigures {
   readonly active_max: number;
   readonly upgrades: number;
   readonly bytes: { readonly in: number; readonly out: number };
+  /** Of protocol udp; null for others. */
+  readonly datagrams: DatagramFigures | null;
   /** Whole exchanges, over the last 30 to 60 s; zeros where there was none. */
   readonly latency_ms: Quantiles;
   /** Exchanges by status code; `0` for those without a response, TCP sessions among them. */
@@ -152,6 +161,7 @@ export function* figuresInSteps(view: ServiceView, sources: FigureSources): Step
     requests: total(ServiceColumn.requests),
     upgrades: total(ServiceColumn.upgrades),
     bytes: { in: total(ServiceColumn.bytesIn), out: total(ServiceColumn.bytesOut) },
+    datagrams: service.protocol === 'udp' ? datagramsOf(total) : null,
     latency_ms: track.latency.quantiles(ledger.serviceBuckets(slot)),
     codes: statusCodes(ledger, slot),
     reasons: counted(({ index }) => ledger.reasonTotal(slot, index)),
@@ -282,4 +292,9 @@ function counted(read: (reason: Reason) => number): Record<string, number> {
 
 function round(value: number): number {
   return Math.round(value * 1000) / 1000;
+}
+
+function datagramsOf(total: (column: number) => number): DatagramFigures {
+  const { datagramsIn, datagramsOut, datagramsDropped } = ServiceColumn;
+  return { in: total(datagramsIn), out: total(datagramsOut), dropped: total(datagramsDropped) };
 }

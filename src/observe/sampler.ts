@@ -93,7 +93,7 @@ export class ServiceTrack {
   readonly slot: number;
   /** Client connections. */
   readonly connections = new Meter();
-  /** Exchanges, or sessions for protocol tcp. */
+  /** Exchanges, or sessions for protocols tcp and udp. */
   readonly requests = new Meter();
   readonly latency = new RecentLatency();
   readonly endpoints = new Map<string, EndpointTrack>();

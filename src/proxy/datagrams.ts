@@ -3,8 +3,10 @@
 // and nothing else, and tells when its host refuses a datagram.
 // `wire/node-datagrams.ts` is the one implementation over Node's sockets.
 
-/** One port on one address of ours. */
+/** One port on one address of ours, or on those that have no socket of their own. */
 export interface DatagramPort {
+  /** The address; the same again when it comes back. */
+  readonly name: string;
   /** Sends to a source from the address that it had sent to. What the kernel can't take is lost. */
   reply(bytes: Buffer, address: string, port: number): void;
 }
@@ -30,6 +32,8 @@ export interface DatagramHandler {
    * or the system's reason why it could not be sent.
    */
   onUnsent(code: string): void;
+  /** One of these has thrown. */
+  onBug(error: unknown): void;
 }
 
 export interface DatagramSocket {

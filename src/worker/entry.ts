@@ -48,7 +48,7 @@ const context: WorkerContext = {
   ledger: new WorkerLedger(init.ledger),
   clock,
   network: makeNodeNetwork(log),
-  datagrams: makeNodeDatagrams(),
+  datagrams: makeNodeDatagrams(log),
   wheel,
   services,
   tls: new Map(),

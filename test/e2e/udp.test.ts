@@ -93,6 +93,7 @@ interface Figures {
   }[];
   readonly retries: Readonly<Record<string, number>>;
   readonly reasons: Readonly<Record<string, number>>;
+  readonly datagrams: { readonly in: number; readonly out: number; readonly dropped: number };
 }
 
 async function figures(upriver: UpriverProcess, name: string): Promise<Figures> {
@@ -127,9 +128,10 @@ describe('DNS', () => {
     await questions.next(50);
     await questions.stop();
     expect(questions.failures).toEqual([]);
-    const { retries } = await figures(upriver, 'dns');
+    const { retries, datagrams } = await figures(upriver, 'dns');
     expect(retries['connect-refused']).toBeGreaterThan(0);
     expect(retries['response-timeout']).toBeGreaterThan(0);
+    expect(datagrams).toMatchObject({ in: datagrams.out, dropped: 0 });
     const metrics = await (await fetch(`${upriver.statsUrl}/metrics`)).text();
     expect(metrics).toMatch(/upriver_datagrams_total\{service="dns",direction="out"\} \d{2,}/);
     expect(await (await fetch(`${upriver.statsUrl}/stats`)).text()).toContain(

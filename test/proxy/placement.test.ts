@@ -43,7 +43,7 @@ beforeEach(() => {
     ledger: new WorkerLedger(ledger.buffersFor(0)),
     clock: systemClock,
     network: makeNodeNetwork(silentLogger),
-    datagrams: makeNodeDatagrams(),
+    datagrams: makeNodeDatagrams(silentLogger),
     wheel,
     services: new Map(),
     tls: new Map(),

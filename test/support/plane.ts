@@ -95,7 +95,7 @@ export class Plane {
       ledger: new WorkerLedger(this.ledger.buffersFor(0)),
       clock: systemClock,
       network: makeNodeNetwork(log),
-      datagrams: makeNodeDatagrams(),
+      datagrams: makeNodeDatagrams(log),
       wheel: this.wheel,
       services,
       tls: new Map(),

@@ -74,7 +74,7 @@ export class TcpStage {
       ledger: new WorkerLedger(ledger.buffersFor(0)),
       clock: systemClock,
       network: makeNodeNetwork(silentLogger),
-      datagrams: makeNodeDatagrams(),
+      datagrams: makeNodeDatagrams(silentLogger),
       wheel,
       services,
       tls: new Map(),

@@ -122,6 +122,7 @@ export class UdpStage {
     ports: readonly number[],
     parts: Partial<Service> = {},
     weights: readonly number[] = [],
+    isFast = true,
   ): Promise<LiveService> {
     const { wheel, messages, memory, ledger } = this;
     const service = makeService({ protocol: 'udp', ...parts });
@@ -137,7 +138,7 @@ export class UdpStage {
       ledger: new WorkerLedger(ledger.buffersFor(0)),
       clock: systemClock,
       network: makeNodeNetwork(silentLogger),
-      datagrams: makeNodeDatagrams(),
+      datagrams: makeNodeDatagrams(log, { isFast }),
       wheel,
       services,
       tls: new Map(),

@@ -9,10 +9,14 @@ const BYTES_MAX = 16 * 1024;
 /** What is older has arrived, or its source has given up, ms. */
 const AGE_MS_MAX = 2000;
 
-interface Kept {
+/** One datagram, and the slots of the endpoints that it was sent to before. */
+export interface Kept {
   readonly bytes: Buffer;
   readonly atMs: number;
+  readonly tried: readonly number[];
 }
+
+const NONE: readonly number[] = [];
 
 export class KeptDatagrams {
   private list: Kept[] = [];
@@ -28,8 +32,8 @@ export class KeptDatagrams {
   }
 
   /** Keeps one; returns how many others were let go for it. */
-  keep(bytes: Buffer, atMs: number): number {
-    this.list.push({ bytes, atMs });
+  keep(bytes: Buffer, atMs: number, tried = NONE): number {
+    this.list.push({ bytes, atMs, tried });
     this.bytes += bytes.length;
     let dropped = 0;
     while (this.list.length > COUNT_MAX || (this.bytes > BYTES_MAX && this.list.length > 1)) {
@@ -40,8 +44,8 @@ export class KeptDatagrams {
   }
 
   /** Those that are worth sending again, in their order. */
-  recent(nowMs: number): readonly Buffer[] {
-    return this.list.filter(({ atMs }) => nowMs - atMs <= this.ageMsMax).map(({ bytes }) => bytes);
+  recent(nowMs: number): readonly Kept[] {
+    return this.list.filter(({ atMs }) => nowMs - atMs <= this.ageMsMax);
   }
 
   clear(): void {

@@ -12,6 +12,7 @@ import { OneWay } from './one-way.ts';
 import { UdpSession } from './session.ts';
 import { SessionTable } from './session-table.ts';
 
+const BUG = reason('bug');
 const NO_SERVICE = reason('no-service');
 
 /** How often datagrams that are lost are logged, for each reason. */
@@ -28,8 +29,6 @@ export class UdpListener implements DatagramReceiver {
   private readonly context: WorkerContext;
   private server: DatagramServer | null = null;
   private oneWay: OneWay | null = null;
-  /** Numbers of the ports that the same source may send to. */
-  private readonly ports = new Map<DatagramPort, number>();
   private readonly loggedMs = new Map<Reason, number>();
   private closing: Promise<void> | null = null;
 
@@ -63,6 +62,20 @@ export class UdpListener implements DatagramReceiver {
   }
 
   onDatagram(bytes: Buffer, address: string, port: number, via: DatagramPort): void {
+    try {
+      this.take(bytes, address, port, via);
+    } catch (error) {
+      this.onBug(error);
+    }
+  }
+
+  /** A rule of ours was broken, for one datagram. */
+  onBug(error: unknown): void {
+    const err = error instanceof Error ? error.stack : String(error);
+    this.context.log.error({ err, reason: BUG.code }, BUG.text);
+  }
+
+  private take(bytes: Buffer, address: string, port: number, via: DatagramPort): void {
     const { service } = this;
     if (service === null) {
       this.log(NO_SERVICE, '', this.snapshot.key);
@@ -73,10 +86,10 @@ export class UdpListener implements DatagramReceiver {
       this.oneWay.send(service, bytes, address);
       return;
     }
-    const key = `${this.numberOf(via)} ${address} ${port}`;
+    const key = `${via.name} ${address} ${port}`;
     let session = this.table.get(key);
     if (session === undefined) {
-      session = new UdpSession({ key, address, port, via }, this, service, this.context);
+      session = new UdpSession({ key, address, port }, this, service, this.context);
       const refused = session.begin();
       if (refused !== null) {
         this.refuse(service, refused, address);
@@ -85,19 +98,10 @@ export class UdpListener implements DatagramReceiver {
       this.table.add(session);
     }
     try {
-      session.onDatagram(bytes);
+      session.onDatagram(bytes, via);
     } catch (error) {
       session.onBug(error);
     }
-  }
-
-  private numberOf(via: DatagramPort): number {
-    let number = this.ports.get(via);
-    if (number === undefined) {
-      number = this.ports.size;
-      this.ports.set(via, number);
-    }
-    return number;
   }
 
   /** A datagram was lost. Anyone may send any number of them, so not each is logged. */

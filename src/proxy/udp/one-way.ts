@@ -22,6 +22,8 @@ const CREDIT_MS = 1000;
 export interface OneWayOwner {
   /** A datagram was lost, human-readable. */
   refuse(live: LiveService, why: Reason, detail: string): void;
+  /** A rule of ours was broken. */
+  onBug(error: unknown): void;
 }
 
 /** The socket to one endpoint, and what was sent on it a moment ago. */
@@ -31,11 +33,20 @@ class Way implements DatagramHandler {
   socket: DatagramSocket | null = null;
   creditedMs: number;
   private readonly onRefused: (way: Way, code: string) => void;
+  private readonly onThrown: (error: unknown) => void;
 
-  constructor(endpoint: LiveEndpoint, nowMs: number, onRefused: (way: Way, code: string) => void) {
+  constructor(
+    endpoint: LiveEndpoint,
+    nowMs: number,
+    {
+      onRefused,
+      onBug,
+    }: { onRefused: (way: Way, code: string) => void; onBug: (error: unknown) => void },
+  ) {
     this.endpoint = endpoint;
     this.creditedMs = nowMs;
     this.onRefused = onRefused;
+    this.onThrown = onBug;
   }
 
   /** Nobody asked for it. */
@@ -43,6 +54,11 @@ class Way implements DatagramHandler {
 
   onUnsent(code: string): void {
     this.onRefused(this, code);
+  }
+
+  /** It is of no session; the listener tells of it. */
+  onBug(error: unknown): void {
+    this.onThrown(error);
   }
 
   close(): void {
@@ -88,6 +104,7 @@ export class OneWay {
     this.ways.clear();
   }
 
+  /** `tried`: slots of the endpoints that did not take it, which is as often as it may be sent. */
   private place(bytes: Buffer, hash: number, tried: number[]): void {
     const { live } = this;
     for (;;) {
@@ -96,7 +113,7 @@ export class OneWay {
         this.lose(NO_ENDPOINT, live.whyNoEndpoint());
         return;
       }
-      const problem = this.sendTo(endpoint, bytes);
+      const problem = this.sendTo(endpoint, bytes, [...tried]);
       if (problem === '') return;
       if (isStarved(problem)) {
         this.lose(OUT_OF_DESCRIPTORS, problem);
@@ -113,11 +130,13 @@ export class OneWay {
   }
 
   /** Returns '', or the system's code where there is no way to it. */
-  private sendTo(endpoint: LiveEndpoint, bytes: Buffer): string {
+  private sendTo(endpoint: LiveEndpoint, bytes: Buffer, tried: readonly number[]): string {
     const { ledger, wheel, datagrams } = this.context;
     let way = this.ways.get(endpoint);
     if (way === undefined) {
-      way = new Way(endpoint, wheel.nowMs, this.onRefused);
+      const { onRefused } = this;
+      const onBug = (error: unknown) => this.owner.onBug(error);
+      way = new Way(endpoint, wheel.nowMs, { onRefused, onBug });
       try {
         way.socket = datagrams.connect(endpoint.address, endpoint.port, way);
       } catch (error) {
@@ -129,7 +148,7 @@ export class OneWay {
     ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.bytesIn, bytes.length);
     ledger.addExchange(this.live.slot, 0, 0);
-    way.kept.keep(bytes, wheel.nowMs);
+    way.kept.keep(bytes, wheel.nowMs, tried);
     if (wheel.nowMs - way.creditedMs > CREDIT_MS) {
       way.creditedMs = wheel.nowMs;
       this.live.outcomes.notRefused(endpoint);
@@ -152,13 +171,14 @@ export class OneWay {
     const again = way.kept.recent(wheel.nowMs);
     this.remove(way);
     this.live.outcomes.failed(endpoint, why);
-    if (!this.mayRepeat(1)) {
-      for (const _ of again) this.lose(why, `${endpoint.address}:${endpoint.port} ${code}`);
-      return;
-    }
-    for (const bytes of again) {
+    for (const { bytes, tried } of again) {
+      const all = [...tried, endpoint.slot];
+      if (!this.mayRepeat(all.length)) {
+        this.lose(why, `${endpoint.address}:${endpoint.port} ${code}`);
+        continue;
+      }
       this.live.outcomes.retried(endpoint, why);
-      this.place(bytes, 0, [endpoint.slot]);
+      this.place(bytes, 0, all);
     }
   };
 

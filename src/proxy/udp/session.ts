@@ -41,8 +41,6 @@ export interface Source {
   readonly key: string;
   readonly address: string;
   readonly port: number;
-  /** Where it sends to, and gets its answers from. */
-  readonly via: DatagramPort;
 }
 
 export class UdpSession implements Owner {
@@ -64,6 +62,8 @@ export class UdpSession implements Owner {
   private state: 'placing' | 'open' | 'leaving' | 'closed' = 'placing';
   /** Valid while open or leaving. */
   private socket: DatagramSocket | null = null;
+  /** Where it has sent to last, and gets its answers from. */
+  private via: DatagramPort | null = null;
   private attempts = 0;
   /** Of the wheel's clock: since when an answer is due; -1: none is. */
   private dueSinceMs = -1;
@@ -109,7 +109,8 @@ export class UdpSession implements Owner {
 
   // The source's side
 
-  onDatagram(bytes: Buffer): void {
+  onDatagram(bytes: Buffer, via: DatagramPort): void {
+    this.via = via;
     const { context, kept, live } = this;
     const { ledger, wheel } = context;
     const isNew = this.bytesIn === 0 && this.kept.count === 0 && this.attempts === 0;
@@ -168,7 +169,7 @@ export class UdpSession implements Owner {
     }
     const again = kept.recent(context.wheel.nowMs);
     this.owed = again.length * (this.live.service.udp.responses ?? 0);
-    for (const bytes of again) {
+    for (const { bytes } of again) {
       // One of them may have shown already that nobody is there.
       if (this.state === 'open') this.send(bytes);
     }
@@ -214,7 +215,7 @@ export class UdpSession implements Owner {
     ledger.addService(live.slot, ServiceColumn.datagramsOut, 1);
     ledger.addEndpoint(endpoint.slot, EndpointColumn.bytesOut, bytes.length);
     this.listener.table.touch(this);
-    source.via.reply(bytes, source.address, source.port);
+    this.via!.reply(bytes, source.address, source.port);
     if (this.isComplete) this.end(null);
     else if (this.state === 'open') this.setTimer();
   }

@@ -3,6 +3,8 @@
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { UdpSession } from '../../../src/proxy/udp/session.ts';
+import { probeHandles } from '../../../src/proxy/wire/udp-handles.ts';
 import { freePorts } from '../../support/ports.ts';
 import { makeService, makeUdp } from '../../support/service.ts';
 import { turn, UdpStage } from '../../support/udp-stage.ts';
@@ -443,6 +445,70 @@ describe('datagrams without answers', () => {
     for (let i = 0; i < 5; i += 1) client.send(`${i}`);
     await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(5);
     expect(stage.reasons('no-endpoint')).toBe(5);
+  });
+});
+
+describe('sockets as Node documents them', () => {
+  const serve = (ports: readonly number[], parts = {}) =>
+    stage.serve(ports, parts, [1, 0.001], false);
+
+  it('are what is used where Node has changed: they do the same', async () => {
+    const a = stage.endpoint('a');
+    await serve([a.port, stage.endpoint('b').port]);
+    const client = stage.client();
+    expect(await client.ask('1')).toBe('a:1');
+    expect(await client.ask('')).toBe('a:');
+    a.socket.close();
+    await once(a.socket, 'close');
+    expect(await client.ask('2')).toBe('b:2');
+    expect(stage.retries('connect-refused')).toBe(1);
+  });
+
+  it('take answers of the endpoint alone, and close', async () => {
+    const seen: RemoteInfo[] = [];
+    const endpoint = mute(seen);
+    await serve([endpoint.port], timeouts({ idleUdpMs: 1000 }));
+    const client = stage.client();
+    client.send('?');
+    await expect.poll(() => seen.length).toBe(1);
+    stage.endpoint('stranger').socket.send('forged', seen[0]!.port, '127.0.0.1');
+    endpoint.socket.send('true', seen[0]!.port, '127.0.0.1');
+    expect(await client.next()).toBe('true');
+    stage.advance(2000);
+    await stage.quiet();
+  });
+
+  it('are not used now: this Node has what is relied on', async () => {
+    expect(await probeHandles()).not.toBeNull();
+    await stage.serve([mute().port]);
+  });
+});
+
+describe('a rule of ours that is broken', () => {
+  it('ends its session, and no other', async () => {
+    const bad = stage.endpoint('bad');
+    await stage.serve([bad.port]);
+    const [one, other] = [stage.client(), stage.client()];
+    expect(await other.ask('1')).toBe('bad:1');
+    const errors: unknown[] = [];
+    Object.assign(stage.context.log, { error: (fields: unknown) => errors.push(fields) });
+    const session = await new Promise<UdpSession>((resolve) => {
+      one.send('x');
+      const timer = setInterval(() => {
+        const [, mine] = stage.listener.table.sessions();
+        if (mine === undefined) return;
+        clearInterval(timer);
+        resolve(mine);
+      }, 1);
+    });
+    session.onAnswer = () => {
+      throw new Error('planted');
+    };
+    one.send('y');
+    await expect.poll(() => stage.reasons('bug')).toBe(1);
+    expect(String(JSON.stringify(errors))).toContain('planted');
+    expect(await other.ask('2')).toBe('bad:2');
+    expect(stage.listener.sessionCount).toBe(1);
   });
 });
 
