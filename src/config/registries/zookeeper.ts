@@ -1,13 +1,14 @@
 // `registries.zookeeper`.
 import { z } from 'zod';
-import { isZnodeName, type ZookeeperSettings } from '../../model/registries/zookeeper.ts';
+import type { ZookeeperSettings } from '../../model/registries/zookeeper.ts';
 import { ENSEMBLE, ENSEMBLE_MEMBER } from '../forms.ts';
 import type { Tree } from '../tree.ts';
 import { duration, ensembleMember, flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 
-const PATH = 'expected a path of znodes, /services';
+// biome-ignore lint/suspicious/noControlCharactersInRegex: znodes have none in their names
+const PATH = /^\/(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))[^\0-\x1f\x7f-\x9f]*$/;
 
 export const zookeeperSchema = z.strictObject({
   address: z
@@ -24,7 +25,7 @@ export const zookeeperSchema = z.strictObject({
     }),
   path: z
     .string()
-    .refine((text) => text.startsWith('/') && partsOf(text).every(isZnodeName), PATH)
+    .regex(PATH, 'expected a path of znodes, /services')
     .default('/services')
     .meta({ description: 'The znode below which services are registered.' }),
   username: z.string().default('').meta({
