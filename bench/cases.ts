@@ -1,6 +1,6 @@
 // What is measured, one row each. A case is run for all programs in alternating rounds.
 
-export const groups = ['http', 'tcp', 'tls', 'h2', 'grpc', 'websocket'] as const;
+export const groups = ['http', 'tcp', 'tls', 'h2', 'grpc', 'websocket', 'udp'] as const;
 export type Group = (typeof groups)[number];
 
 export interface Case {

@@ -86,6 +86,8 @@ export class Upriver {
   /** As the port was opened: what is loaded later is for the next start. */
   private readonly statsSettings: StatsSettings;
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
+  /** It is about to drain, and takes traffic still. */
+  private isLeaving = false;
   private appliedVersion = 0;
   private firstErrors: readonly ListenError[] = [];
   private reloading: Promise<void> = Promise.resolve();
@@ -327,11 +329,27 @@ export class Upriver {
 
   /** Whether traffic should come here. Once ready it stays so until it drains. */
   readiness(): { ready: boolean; reason: string } {
-    if (this.state === 'ready') return { ready: true, reason: this.keeper.reason };
-    if (this.state !== 'starting') return { ready: false, reason: 'draining' };
+    if (this.state === 'ready' && !this.isLeaving) {
+      return { ready: true, reason: this.keeper.reason };
+    }
+    if (this.state !== 'starting' || this.isLeaving) return { ready: false, reason: 'draining' };
     const { unsynced } = this.providers.set;
     const reason = unsynced === '' ? 'starting' : `waiting for the first answer of ${unsynced}`;
     return { ready: false, reason };
+  }
+
+  /** What others are told of this process where they look for it. */
+  exposure(): { readonly services: readonly string[]; readonly port: number } {
+    const { services, routers } = this.settings;
+    const listeners = this.controller.full().listeners ?? [];
+    const names = listeners.flatMap(({ service, routes, sniRoutes = [] }) =>
+      service === '' ? [...routes, ...sniRoutes].map((route) => route.service) : service,
+    );
+    const configured = [...services, ...routers].flatMap(({ listen }) => listen);
+    const ports = [...configured, ...listeners].flatMap(({ address }) =>
+      address.kind === 'tcp' ? address.port : [],
+    );
+    return { services: [...new Set(names)].filter((name) => name !== ''), port: ports[0] ?? 0 };
   }
 
   private watchAddresses(): void {
@@ -410,6 +428,11 @@ export class Upriver {
   }
 
   // Ends
+
+  /** Traffic should go elsewhere from now on; what comes is served until it drains. */
+  leave(): void {
+    this.isLeaving = true;
+  }
 
   /**
    * Not ready any more, accepts no more, and finishes what is in flight up to the grace. Resolves

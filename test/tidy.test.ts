@@ -77,6 +77,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/registering.ts': [
     ...['src/base', 'src/model', 'src/doors.ts', 'src/registrar', 'src/discovery/http-pools.ts'],
+    ...['src/version.ts', 'src/discovery/secret.ts'],
   ],
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],

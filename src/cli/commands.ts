@@ -24,6 +24,13 @@ const CONFIG_FLAGS: readonly Flag[] = [
     help: 'register the containers as well, in the registry that is followed or at a URI',
   },
   {
+    name: 'register-self',
+    value: 'NAME',
+    isOptional: true,
+    environment: 'UPRIVER_REGISTER_SELF',
+    help: 'register this process in Consul, as upriver or by this name, with a tag for each service',
+  },
+  {
     name: 'static',
     value: 'NAME=HOST:PORT,...',
     environment: '',

@@ -12,7 +12,13 @@ import { ConfigSource } from '../config/source.ts';
 import { Upriver } from '../main.ts';
 import type { RegisterSettings } from '../model/register.ts';
 import type { LogSettings, Settings } from '../model/settings.ts';
-import { nodeRegistrar, type RunningRegistrar } from '../registering.ts';
+import {
+  nodeRegistrar,
+  nodeSelfRegistration,
+  type RunningRegistrar,
+  type SelfFacts,
+  type SelfRegistration,
+} from '../registering.ts';
 import { type LogOutput, openLog } from './log.ts';
 import { liveUntilSignal } from './process-life.ts';
 
@@ -96,11 +102,13 @@ interface LiveParts {
 async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
   const { config, output, settings, onStarted } = parts;
   const registrar = new BesideRegistrar(output.log);
+  const self = new OwnRegistration(upriver, settings, output.log);
   const ended = liveUntilSignal({
     log: output.log,
     // What is registered leaves first, where it is to, while listeners are open.
     drain: async () => {
-      await registrar.stop();
+      upriver.leave();
+      await Promise.all([registrar.stop(), self.leave()]);
       await upriver.drain();
     },
     reload: () => config.reload('SIGHUP'),
@@ -120,7 +128,43 @@ async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
   config.watch();
   onStarted?.(settings);
   if (settings.register !== undefined) registrar.start(settings.register);
+  self.start();
   return ended;
+}
+
+/** This process in the catalog, where that is wanted. */
+class OwnRegistration {
+  private readonly upriver: Upriver;
+  private readonly settings: Settings;
+  private readonly log: Logger;
+  private starting: Promise<SelfRegistration | null> = Promise.resolve(null);
+
+  constructor(upriver: Upriver, settings: Settings, log: Logger) {
+    this.upriver = upriver;
+    this.settings = settings;
+    this.log = log;
+  }
+
+  start(): void {
+    const { consul } = this.settings.registries;
+    this.starting = nodeSelfRegistration(consul, () => this.facts(), this.log);
+  }
+
+  async leave(): Promise<void> {
+    const registration = await this.starting;
+    await registration?.leave();
+    await registration?.close();
+  }
+
+  private facts(): SelfFacts {
+    const { listen, tls } = this.settings.stats;
+    const isPort = listen?.kind === 'tcp';
+    return {
+      ...this.upriver.exposure(),
+      isReady: this.upriver.readiness().ready,
+      stats: isPort ? { host: listen.host, port: listen.port, isTls: tls !== null } : null,
+    };
+  }
 }
 
 /** The registrar of a process that balances: it never ends it. */

@@ -22,6 +22,8 @@ import { tlsContradictions } from './tls-consistency.ts';
 import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
 import { orList } from './values.ts';
 
+const OWN_FLEET =
+  'is the name under which this process registers itself (registries.consul.register_self.service), which leads in a circle: expected another service';
 const ZNODE_NAME = 'is no path of znodes: expected names with slashes between them';
 const DNS_NAME =
   'is no name of DNS: expected a name of SRV records, or name:port for its addresses';
@@ -71,6 +73,10 @@ function misfits(service: DraftService, draft: Draft): Contradiction[] {
   for (const source of service.sources) {
     const problem = registryProblem(source, draft);
     if (problem !== '') tell([...source.path, 'registry'], problem);
+    const isFleet = draft.fleet !== '' && (source.source ?? name) === draft.fleet;
+    if (isFleet && source.registry === 'consul' && !hasPath(source.tree, ['query'])) {
+      tell([...source.path, 'service'], OWN_FLEET);
+    }
     if (source.registry === 'dns' && dnsQuestionOf(source.source ?? name) === null) {
       tell([...source.path, 'service'], DNS_NAME);
     }

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import type { ListenAddress } from '../model/listener.ts';
 import type { FollowedRegistry, RegistryName } from '../model/registries/table.ts';
 import type { Protocol } from '../model/service.ts';
+import { selfSchema } from './registries/consul-self.ts';
 import { isSelfDescribed } from './registries/schemas.ts';
 import { FOLLOWED_NAMES } from './registries/table.ts';
 import { addressFor, type ListenInput, type TlsInput, tlsMapping } from './schema/listen.ts';
@@ -63,6 +64,8 @@ export interface Draft {
   readonly followed: readonly FollowedRegistry[];
   /** Services may come that no layer names. */
   readonly isSelfDescribed: boolean;
+  /** The name under which this process registers itself in Consul; '' where it does not. */
+  readonly fleet: string;
 }
 
 export function draftOf(tree: Tree): Draft {
@@ -81,7 +84,13 @@ export function draftOf(tree: Tree): Draft {
     hasToken: [stats.read_token, stats.admin_token].some((one) => one !== undefined && one !== ''),
     followed: FOLLOWED_NAMES.filter((name) => Object.hasOwn(registries, name)),
     isSelfDescribed: isSelfDescribed(registries),
+    fleet: fleetOf(treeOf(registries.consul)),
   };
+}
+
+function fleetOf({ register_self }: Tree): string {
+  const { data } = selfSchema.safeParse(treeOf(register_self));
+  return data?.enabled === true ? data.service : '';
 }
 
 /** A listener that somebody wants. */

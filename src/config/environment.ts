@@ -22,6 +22,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   UPRIVER_STATE_FILE: 'state.file',
   UPRIVER_MEMORY_MAX: 'memory.max',
   UPRIVER_SHUTDOWN_GRACE: 'shutdown.grace',
+  UPRIVER_REGISTER_SELF: 'registries.consul.register_self.enabled',
   ...Object.fromEntries(
     FOLLOWED_NAMES.flatMap((name) =>
       Object.entries(FOLLOWED[name].variables).map(([variable, key]) => [

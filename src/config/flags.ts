@@ -12,6 +12,7 @@ type RegistryFlags = { readonly [N in FollowedRegistry]?: readonly string[] | un
 /** Values of the flags of `run`, as node:util parseArgs gives them. */
 export interface RunFlags extends RegistryFlags {
   readonly register?: string | undefined;
+  readonly 'register-self'?: string | undefined;
   readonly static?: readonly string[] | undefined;
   readonly service?: readonly string[] | undefined;
   readonly stats?: string | undefined;
@@ -34,6 +35,8 @@ const SINGLE = {
   'state-file': 'state.file',
   'memory-max': 'memory.max',
 } as const;
+
+const SELF = 'registries.consul.register_self';
 
 export function fromFlags(flags: RunFlags): {
   readonly tree: Tree;
@@ -63,6 +66,9 @@ export function fromFlags(flags: RunFlags): {
   // Without a URI it registers where services are followed.
   if (flags.register === '') put('register', {}, '--register');
   else if (flags.register !== undefined) put('register.to', flags.register, '--register');
+  const fleet = flags['register-self'];
+  if (fleet !== undefined) put(`${SELF}.enabled`, true, '--register-self');
+  if (fleet) put(`${SELF}.service`, fleet, '--register-self');
   for (const text of flags.static ?? []) {
     const at = text.indexOf('=');
     if (at < 1 || at === text.length - 1) {

@@ -59,7 +59,7 @@ const BRACKETED = '\\[[0-9a-fA-F:.]+\\]';
 export const LISTEN = `/[\\s\\S]*|(?:(?:${BRACKETED}|[0-9A-Za-z.-]*):)?${PORT}`;
 export const HOST_PORT = `(?:${BRACKETED}|[^\\s:[\\]]+):${PORT}`;
 /** A member of ZooKeeper, with the path that may end a connect string. */
-export const ENSEMBLE_MEMBER = `(?:${BRACKETED}|[^\\s:[\\]/,]+)(?::${PORT})?(?:/[^\\s,]*)?`;
+export const ENSEMBLE_MEMBER = `(?:${BRACKETED}|[^\\s:[\\]/,]+)(?::${PORT})?(?:/(?!\\.{1,2}(?:[/,\\s]|$))[^\\s,/\\u0000-\\u001f\\u007f-\\u009f]*)*`;
 
 const STATUS_RANGE = '[1-5]\\d\\d(?:-[1-5]\\d\\d)?';
 export const STATUS_RANGES = `\\s*${STATUS_RANGE}\\s*(?:,\\s*${STATUS_RANGE}\\s*)*`;

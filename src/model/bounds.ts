@@ -393,6 +393,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'the name counts as one without records',
   },
+  selfTags: {
+    input: 'registration of this process in Consul',
+    what: 'tags',
+    max: 1000,
+    unit: 'items',
+    beyond: 'the others are left out, and that is logged',
+  },
   zookeeperAnswer: {
     input: 'answer of ZooKeeper',
     what: 'size (as of jute.maxbuffer)',

@@ -84,5 +84,8 @@ const AT_THE_START = ['workers', 'stats', 'register', 'state', 'log'] as const;
 
 /** The keys whose change takes effect at the next start alone. */
 export function needRestart(before: Settings, after: Settings): string[] {
-  return AT_THE_START.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
+  const isOther = (was: unknown, is: unknown) => JSON.stringify(was) !== JSON.stringify(is);
+  const keys: string[] = AT_THE_START.filter((key) => isOther(before[key], after[key]));
+  const selves = [before, after].map(({ registries }) => registries.consul?.registerSelf);
+  return isOther(selves[0], selves[1]) ? [...keys, 'registries.consul.register_self'] : keys;
 }

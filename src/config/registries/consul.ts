@@ -4,6 +4,7 @@ import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
 import { agentAddress, duration, flag, listOf } from '../values.ts';
+import { buildSelf, selfSchema } from './consul-self.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 
@@ -50,6 +51,9 @@ export const consulSchema = z.strictObject({
     .regex(/^(?![\s\S]*(?:^|\/)\.{1,2}(?:\/|$))/, 'expected a key without segments . and ..')
     .default('upriver/config')
     .meta({ description: 'KV key with configuration laid over this file; empty turns it off.' }),
+  register_self: selfSchema
+    .prefault({})
+    .meta({ description: 'This process in the catalog (docs/scaling.md).' }),
 });
 
 export function buildConsul(input: z.output<typeof consulSchema>): ConsulSettings {
@@ -74,6 +78,7 @@ export function buildConsul(input: z.output<typeof consulSchema>): ConsulSetting
     listenAllow: input.listen_allow,
     endpointDeny: input.endpoint_deny,
     kvKey: input.kv_key,
+    registerSelf: buildSelf(input.register_self),
   };
 }
 

@@ -71,16 +71,16 @@ export const timeoutsSchema = z.strictObject({
 export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
     .prefault(10_000)
-    .meta({ description: 'Client connections of the service; UDP sessions.' }),
+    .meta({ description: 'Client connections of the service, UDP sessions; per process.' }),
   connections_per_client: count(0, 10_000_000)
     .prefault(0)
     .meta({ description: 'Of them those of one client address; 0 is no limit.' }),
-  per_endpoint: count(0, 1_000_000)
-    .prefault(0)
-    .meta({ description: 'Requests in flight, or sessions, per endpoint; 0 is no limit.' }),
+  per_endpoint: count(0, 1_000_000).prefault(0).meta({
+    description: 'Requests in flight, or sessions, per endpoint and process; 0 is no limit.',
+  }),
   queue: count(0, 1_000_000)
     .prefault(1000)
-    .meta({ description: 'Requests that may wait for a place.' }),
+    .meta({ description: 'Requests that may wait for a place, per process.' }),
   queue_timeout: duration().prefault('5s').meta({ description: 'How long one may wait.' }),
   park: duration().prefault('0s').meta({
     description:
@@ -88,10 +88,11 @@ export const limitsSchema = z.strictObject({
   }),
   requests: count(0, 1_000_000).prefault(0).meta({
     description:
-      'Requests in flight of the service, over all workers; more wait in the queue. 0 is no limit.',
+      'Requests in flight of the service, over all workers of the process; more wait in the queue. 0 is no limit.',
   }),
   adaptive: flag.prefault(false).meta({
-    description: 'Find such a limit from response times, and answer 503 early above it.',
+    description:
+      'Find such a limit from response times, each process its own, and answer 503 early above it.',
   }),
   ...listenerLimits,
   body: size.prefault('0').meta({ description: 'Size of a request body; 0 is no limit.' }),

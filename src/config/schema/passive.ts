@@ -66,9 +66,10 @@ export const passiveSchema = z.strictObject({
   ejection: duration(1).prefault('10s').meta({
     description: 'How long the first ejection lasts; each further one in a row is longer.',
   }),
-  max_ejected: share
-    .prefault('50%')
-    .meta({ description: 'Share of the endpoints that may be ejected at once.' }),
+  max_ejected: share.prefault('50%').meta({
+    description:
+      'Share of the endpoints that may be ejected at once; each process ejects by its own evidence.',
+  }),
 });
 
 export const panicSchema = z.strictObject({

@@ -46,10 +46,12 @@ export const retrySchema = z.strictObject({
     description:
       'Failures that are tried again: connect, reset, timeout, bad-response, and statuses. Only what is safe to repeat is repeated.',
   }),
-  budget: share.prefault('20%').meta({ description: 'Share of the requests that may be retries.' }),
+  budget: share
+    .prefault('20%')
+    .meta({ description: 'Share of the requests of this process that may be retries.' }),
   budget_min: count(0, 100_000)
     .prefault(10)
-    .meta({ description: 'Retries per second that are always allowed.' }),
+    .meta({ description: 'Retries per second that are always allowed, per process.' }),
   body: size
     .prefault('64KiB')
     .meta({ description: 'Largest request body that is kept for another attempt.' }),

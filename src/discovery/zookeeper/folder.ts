@@ -5,7 +5,7 @@
 // that a service whose instances are all replaced is never seen without any.
 import type { Clock, Timer } from '../../base/clock.ts';
 import { ZookeeperError } from './error.ts';
-import { ERRORS, type Stat } from './messages.ts';
+import { ERRORS, errorName, type Stat } from './messages.ts';
 import { readZnode, type ZnodeReading } from './record.ts';
 
 /** Whoever may not read it may be allowed to, which no watch tells. */
@@ -126,7 +126,7 @@ export class Folder {
     } catch (error) {
       // Where all services are, nothing is known of any.
       if (!isRefused(error) || service === '') throw error;
-      this.problem = `znode ${path}: may not be read: NoAuth`;
+      this.problem = unreadable(path, error);
       this.retry?.cancel();
       this.retry = this.reader.clock.setTimer(REFUSED_RETRY_MS, () => void this.look());
       return null;
@@ -225,7 +225,7 @@ export class Item {
       return { reading: readZnode(this.name, data, stat.isEphemeral), stat };
     } catch (error) {
       if (!isRefused(error)) throw error;
-      const text = `znode ${this.path}: may not be read: NoAuth`;
+      const text = unreadable(this.path, error);
       const stat = { created: 0, modified: 0, isEphemeral: true };
       return { reading: { kind: 'problem', text }, stat };
     }
@@ -248,6 +248,13 @@ export class Item {
   }
 }
 
-function isRefused(error: unknown): boolean {
-  return error instanceof ZookeeperError && error.answered === ERRORS.noAuth;
+/** It is about this path alone: no right to it, or no path that the member takes. */
+function isRefused(error: unknown): error is ZookeeperError {
+  return error instanceof ZookeeperError && REFUSALS.includes(error.answered);
+}
+
+const REFUSALS: readonly number[] = [ERRORS.noAuth, ERRORS.badArguments];
+
+function unreadable(path: string, { answered }: ZookeeperError): string {
+  return `znode ${path}: can't be read: ${errorName(answered)}`;
 }

@@ -12,7 +12,7 @@ export const XIDS = { event: -1, ping: -2, auth: -4 } as const;
 
 export const EVENTS = { created: 1, deleted: 2, dataChanged: 3, childrenChanged: 4 } as const;
 
-export const ERRORS = { noNode: -101, noAuth: -102, authFailed: -115 } as const;
+export const ERRORS = { badArguments: -8, noNode: -101, noAuth: -102, authFailed: -115 } as const;
 
 /** Names of errors that a reader can meet. */
 const ERROR_NAMES: Readonly<Record<number, string>> = {
@@ -23,7 +23,7 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
   [-5]: 'MarshallingError',
   [-6]: 'Unimplemented',
   [-7]: 'OperationTimeout',
-  [-8]: 'BadArguments',
+  [ERRORS.badArguments]: 'BadArguments',
   [ERRORS.noNode]: 'NoNode',
   [ERRORS.noAuth]: 'NoAuth',
   [-112]: 'SessionExpired',

@@ -1,5 +1,6 @@
 // How Consul is followed.
 import type { ListenRule } from '../listener.ts';
+import type { SelfSettings } from './consul-self.ts';
 import type { TlsSettings } from './tls.ts';
 
 export interface ConsulSettings {
@@ -34,4 +35,6 @@ export interface ConsulSettings {
   readonly endpointDeny: readonly string[];
   /** KV key of the configuration overlay; '' turns it off. */
   readonly kvKey: string;
+  /** Null where this process does not register itself. */
+  readonly registerSelf?: SelfSettings | null;
 }

@@ -33,14 +33,14 @@ export interface ZookeeperSettings {
   readonly endpointDeny: readonly string[];
 }
 
-/** Whether this may stand in a path, between slashes: ZooKeeper's own rules for names of znodes. */
+/** Whether this may stand in a path, between slashes. */
 export function isZnodeName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !FORBIDDEN.test(name);
 }
 
-/** Control characters, halves of surrogate pairs, private use, what is no character. */
+/** What else a member refuses, it says. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const FORBIDDEN = /[\0-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff/]/;
+const FORBIDDEN = /[\0-\x1f\x7f-\x9f/]/;
 
 /** The parts of a service's name in its path; null where it can't be one. Slashes around it don't count. */
 export function znodeNamesOf(service: string): readonly string[] | null {

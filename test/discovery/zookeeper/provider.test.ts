@@ -230,7 +230,7 @@ describe('a change', () => {
     await turn();
     expect(ids(started)).toBe('10.0.0.1:1');
     expect(started.receiver.last('web')?.service.problems).toEqual([
-      'znode /services/web: may not be read: NoAuth',
+      "znode /services/web: can't be read: NoAuth (-102)",
     ]);
     for (let i = 0; i < 11; i += 1) {
       started.clock.advance(1000);
