@@ -39,7 +39,6 @@ type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
 const NO_ENDPOINT = reason('no-endpoint');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const OUT_OF_MEMORY = reason('out-of-memory');
-const CONNECT_FAILED = reason('connect-failed');
 const REQUEST_TIMEOUT = reason('request-timeout');
 const STALE = reason('stale-connection');
 const RESPONSE_TIMEOUT = reason('response-timeout');
@@ -329,11 +328,11 @@ export class Exchange implements Roles {
     this.placement.find();
   }
 
+  /**
+   * It is placed again. That comes to an end whatever the endpoint chooses each time: a connection of HTTP/2
+   * that was opened for HTTP/1.1 has room for the request that opened it.
+   */
   onOtherProtocol(attempt: EndpointSide): void {
-    if (!this.attempts.mayChangeProtocol()) {
-      this.onFailed(attempt, CONNECT_FAILED, 'another protocol each time');
-      return;
-    }
     this.attempts.drop(attempt);
     if (attempt !== this.attempt) return;
     this.placement.forgetAttempt();
