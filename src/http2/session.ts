@@ -184,7 +184,10 @@ export class Session {
     if (stream === undefined) return table.charge(Cost.unknown);
     if (!table.guard.spendReset())
       return table.fail(ErrorCode.enhanceYourCalm, 'a flood of resets');
-    table.drop(stream, code, code === ErrorCode.refusedStream);
+    // Section 8.1: a response that is whole stands, also where it waits to be read.
+    const isAnswered = !table.options.isServer && stream.inbox?.isEnded === true;
+    if (isAnswered && code === ErrorCode.noError) table.stop(stream);
+    else table.drop(stream, code, code === ErrorCode.refusedStream);
   }
 
   private takeSettings(): void {

@@ -81,6 +81,8 @@ export class Stream {
   /** The peer has sent END_STREAM, and we have. */
   isRemoteDone = false;
   isLocalDone = false;
+  /** The peer has sent its whole message, and then reset the stream: nothing more is sent to it. */
+  isStopped = false;
   /** It is in no table any more. */
   isClosed = false;
   /** The message's head has come: what follows is trailers. */

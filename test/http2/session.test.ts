@@ -401,7 +401,7 @@ const message = fc.record({
   hasTrailers: fc.boolean(),
 });
 
-describe('beside Node', () => {
+describe('beside Node', { timeout: 60_000 }, () => {
   it('our server says what Node asked for, whatever its bytes are split into', async () => {
     await fc.assert(
       fc.asyncProperty(

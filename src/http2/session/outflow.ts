@@ -48,7 +48,7 @@ export class Outflow {
   }
 
   send(stream: Stream, base: Buffer, from: number, to: number): boolean {
-    if (stream.isClosed) return true;
+    if (stream.isClosed || stream.isStopped) return true;
     assert(!stream.isEnding && !stream.isLocalDone, 'what has ended sends nothing more');
     const sent = stream.isWaiting ? from : this.sendNow(stream, base, from, to);
     if (sent === to) return true;
@@ -73,7 +73,7 @@ export class Outflow {
       const isSent = bytes === 0 || this.send(stream, base, from, to);
       return this.end(stream, trailers) && isSent;
     }
-    if (stream.isClosed) return true;
+    if (stream.isClosed || stream.isStopped) return true;
     stream.isEnding = true;
     stream.isLocalDone = true;
     this.put(stream, base, from, to, true);

@@ -83,6 +83,14 @@ export class StreamTable {
     user?.onReset(stream, code, isUnprocessed);
   }
 
+  /** The peer has said everything, and wants nothing more: what is still sent is thrown away. */
+  stop(stream: Stream): void {
+    stream.isStopped = true;
+    stream.isLocalDone = true;
+    stream.clearQueue();
+    this.waiting.delete(stream);
+  }
+
   /** Ends the stream with RST_STREAM; its user is not told. */
   reset(stream: Stream, code: number): void {
     if (stream.isClosed) return;

@@ -16,8 +16,6 @@ import { asksWebSocket } from './upgrade.ts';
 
 /** Kept connections that lay idle for longer are not used for what can't be repeated. */
 const FRESH_MS = 1000;
-/** An endpoint that changes its protocol more often while one request waits is of no use. */
-const CHANGES_MAX = 4;
 
 /** The exchange, whose request all tries are of. */
 export interface AttemptsOwner extends EndpointEvents, AlarmOwner, Tried {
@@ -41,8 +39,6 @@ export class Attempts {
   private spare: EndpointSide | null = null;
   /** Those of the other protocol, which are not in use. */
   private readonly parked: EndpointSide[] = [];
-  /** How often an endpoint has turned out to speak another protocol. */
-  private changes = 0;
   private hedgeDue: Alarm | null = null;
 
   constructor(owner: AttemptsOwner, plane: HttpPlane, placement: Placement, copy: RequestCopy) {
@@ -56,7 +52,6 @@ export class Attempts {
 
   begin(): void {
     this.needsFresh = false;
-    this.changes = 0;
   }
 
   private make(speaks: HttpVersion): EndpointSide {
@@ -73,12 +68,6 @@ export class Attempts {
     const found = at < 0 ? this.make(speaks) : parked.splice(at, 1)[0]!;
     if (side !== null) parked.push(side);
     return found;
-  }
-
-  /** Counts one more change of an endpoint's protocol; false: there were enough of them. */
-  mayChangeProtocol(): boolean {
-    this.changes += 1;
-    return this.changes <= CHANGES_MAX;
   }
 
   /** Begins the try that counts; false: the endpoint has no place any more. */

@@ -13,7 +13,6 @@ import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
-import type { Route } from '../../model/route.ts';
 import type { Service } from '../../model/service.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
@@ -24,15 +23,15 @@ import { Alarm } from './alarm.ts';
 import { Attempts, type AttemptsOwner } from './attempts.ts';
 import type { BodyPiece } from './body-piece.ts';
 import type { BodySource } from './body-source.ts';
-import type { ClientFacts } from './client-facts.ts';
 import type { ClientEvents, ClientSide } from './client-side.ts';
 import type { EndpointSide } from './endpoint-side.ts';
 import { hashOf } from './hash-key.ts';
-import type { HeaderPolicy } from './header-policy.ts';
 import type { HttpPlane } from './plane.ts';
+import type { Request } from './request.ts';
 import { RequestCopy } from './request-copy.ts';
 import { writeRequestHead } from './request-head.ts';
-import { isIdempotent, retryVerdict } from './retry.ts';
+import { Retries, type RetriesOwner } from './retries.ts';
+import { isIdempotent } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
 
 type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
@@ -40,7 +39,6 @@ type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
 const NO_ENDPOINT = reason('no-endpoint');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const OUT_OF_MEMORY = reason('out-of-memory');
-const CONNECT_FAILED = reason('connect-failed');
 const REQUEST_TIMEOUT = reason('request-timeout');
 const STALE = reason('stale-connection');
 const RESPONSE_TIMEOUT = reason('response-timeout');
@@ -53,26 +51,12 @@ const BODY_TOO_LARGE = reason('body-too-large');
 const CLIENT_CLOSED = reason('client-closed');
 const BUG = reason('bug');
 
-/** What an exchange is begun with, beside the head. */
-export interface Request {
-  readonly live: LiveService;
-  readonly route: Route | null;
-  readonly client: ClientFacts;
-  readonly policy: HeaderPolicy;
-  /** What it goes by in heads and logs; '' where that is off. */
-  readonly requestId: string;
-  /** The upgrade that it asks for and that is passed on; ''. */
-  readonly upgrade: string;
-  /** It has a body, of `announced` bytes where that is known (0: it is not). */
-  readonly hasBody: boolean;
-  readonly announced: number;
-  /** The time that the client gives it, ms; 0: as much as the service does. */
-  readonly withinMs: number;
-  /** A WebSocket of HTTP/2: the key that its client has none of; '' otherwise. */
-  readonly websocketKey: string;
-}
-
-type Roles = ClientEvents & AttemptsOwner & PlacementOwner & TunnelOwner & Accountable;
+type Roles = ClientEvents &
+  RetriesOwner &
+  AttemptsOwner &
+  PlacementOwner &
+  TunnelOwner &
+  Accountable;
 
 export class Exchange implements Roles {
   /** Its place among the plane's active exchanges; -1 while it is free. */
@@ -95,6 +79,7 @@ export class Exchange implements Roles {
   private announced = 0;
 
   private readonly attempts: Attempts;
+  private readonly retries: Retries;
   /** An endpoint is found in the same moment in which the head was complete. */
   private isAtOnce = false;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
@@ -106,7 +91,10 @@ export class Exchange implements Roles {
     this.client = client;
     this.plane = plane;
     this.placement = new Placement(this, plane.context);
-    this.attempts = new Attempts(this, plane, this.placement, this.copy);
+    const { copy, placement } = this;
+    const attempts = new Attempts(this, plane, placement, copy);
+    this.attempts = attempts;
+    this.retries = new Retries(this, plane, { attempts, placement, copy });
   }
 
   get clientWire(): Wire {
@@ -279,29 +267,11 @@ export class Exchange implements Roles {
   }
 
   private attemptFailed(why: Reason, detail = ''): void {
-    const { attempt, live } = this;
-    const endpoint = attempt.endpoint!;
-    // A stale connection says nothing of the endpoint: it may be asked again, on a fresh one.
-    if (why === STALE) this.attempts.needsFresh = true;
-    else this.placement.noteTried(endpoint);
-    // All that is counted on the endpoint is counted before the try is no longer in flight on it.
-    if (why.blamesEndpoint)
-      live.outcomes.failed(endpoint, why, why === RETRY_STATUS ? Number(detail) : 0);
     if (why === RESPONSE_TIMEOUT) this.answerUs = this.service.timeouts.responseMs * 1000;
-    const isLeftToSpare = this.attempts.hasSpare;
-    const mayGoAgain = !isLeftToSpare && this.mayGoAgain(why);
-    if (mayGoAgain) live.outcomes.retried(endpoint, why);
-    this.attempts.drop(attempt, this.isUnopened);
-    this.copy.rescue();
-    if (isLeftToSpare) this.goOnWithSpare();
-    else if (mayGoAgain) this.goAgain(why);
+    const next = this.retries.failed(why, detail);
+    if (next === 'spare') this.goOnWithSpare();
+    else if (next === 'again') this.goAgain(why);
     else this.failWithReply(why, detail);
-  }
-
-  private mayGoAgain(why: Reason): boolean {
-    const verdict = this.verdictOn(why);
-    if (verdict !== 'charged') return verdict === 'free';
-    return this.live.retryBudget.spend(this.plane.context.wheel.nowMs);
   }
 
   private goAgain(why: Reason): void {
@@ -315,24 +285,13 @@ export class Exchange implements Roles {
    * A tunnel was asked for and did not begin. What the client sent into it was not passed on: to the
    * endpoint, which may see it begun, it must not look complete.
    */
-  private get isUnopened(): boolean {
+  get isUnopened(): boolean {
     return this.isUpgrade && this.tunnel === null;
   }
 
   private goOnWithSpare(): void {
     this.attempts.promoteSpare();
     this.account.endpointId = this.attempt.endpoint!.id;
-  }
-
-  private verdictOn(why: Reason) {
-    return retryVerdict(why, this.service.retry, {
-      isIdempotent: this.isRepeatable,
-      isUnsent: this.attempt.sentMs === 0,
-      hasResponseBegun: this.client.hasBegun,
-      isReplayable: this.copy.isWhole,
-      attempts: this.attemptCount,
-      hasUntried: this.placement.mayTryOther,
-    });
   }
 
   /**
@@ -342,7 +301,7 @@ export class Exchange implements Roles {
   onEndpointDown(endpoint: LiveEndpoint): void {
     const { attempt } = this;
     if (this.state !== 'trying' || attempt.endpoint !== endpoint) return;
-    if (this.verdictOn(ENDPOINT_DOWN) !== 'no') this.attemptFailed(ENDPOINT_DOWN);
+    if (this.retries.verdictOn(ENDPOINT_DOWN) !== 'no') this.attemptFailed(ENDPOINT_DOWN);
   }
 
   /**
@@ -369,11 +328,11 @@ export class Exchange implements Roles {
     this.placement.find();
   }
 
+  /**
+   * It is placed again. That comes to an end whatever the endpoint chooses each time: a connection of HTTP/2
+   * that was opened for HTTP/1.1 has room for the request that opened it.
+   */
   onOtherProtocol(attempt: EndpointSide): void {
-    if (!this.attempts.mayChangeProtocol()) {
-      this.onFailed(attempt, CONNECT_FAILED, 'another protocol each time');
-      return;
-    }
     this.attempts.drop(attempt);
     if (attempt !== this.attempt) return;
     this.placement.forgetAttempt();
@@ -415,7 +374,11 @@ export class Exchange implements Roles {
     const { onStatus } = this.service.retry;
     const { status } = head;
     const us = this.observe(attempt, status);
-    if (onStatus.size > 0 && onStatus.has(status) && this.mayRetryStatus(attempt.endpoint!)) {
+    if (
+      onStatus.size > 0 &&
+      onStatus.has(status) &&
+      this.retries.mayRetryStatus(attempt.endpoint!)
+    ) {
       this.attemptFailed(RETRY_STATUS, String(status));
       return;
     }
@@ -445,18 +408,6 @@ export class Exchange implements Roles {
     this.plane.context.ledger.addResponse(attempt.endpoint!.slot, status, us);
     this.answerUs = us;
     return us;
-  }
-
-  private mayRetryStatus(endpoint: LiveEndpoint): boolean {
-    this.placement.noteTried(endpoint);
-    return (
-      this.isRepeatable &&
-      this.copy.isWhole &&
-      this.attemptCount < this.service.retry.attempts &&
-      this.placement.mayTryOther &&
-      // Out of budget, the endpoint's own answer says more than one of ours.
-      this.live.retryBudget.has(this.plane.context.wheel.nowMs)
-    );
   }
 
   private endResponse(): void {

@@ -210,28 +210,32 @@ describe('an endpoint that changes its mind', () => {
     await plane.quiet();
   });
 
-  it('with each connection costs no request', async () => {
-    let count = 0;
-    const server = createSecureServer({
-      ...{ cert, key, allowHTTP1: true },
-      ALPNCallback: () => {
-        count += 1;
-        return count % 2 === 0 ? 'h2' : 'http/1.1';
-      },
-    });
-    server.on('sessionError', () => {});
-    server.on('request', (asked, response) => {
-      asked.resume();
-      // No connection is used twice.
-      if (asked.httpVersionMajor === 1) response.setHeader('connection', 'close');
-      response.setHeader('content-length', 9);
-      response.end('by chance');
-      if (asked.httpVersionMajor === 2) asked.stream.session?.close();
-    });
-    const plane = await open([await listening(server as unknown as TlsServer)]);
-    for (let i = 0; i < 10; i += 1) expect(await ask(plane, 3)).toEqual(all(3, 'by chance'));
-    await plane.quiet();
-  });
+  it.each([100, 0])(
+    'with each connection costs no request: %i idle ones are kept',
+    async (idleUpstream) => {
+      let count = 0;
+      const server = createSecureServer({
+        ...{ cert, key, allowHTTP1: true },
+        ALPNCallback: () => {
+          count += 1;
+          return count % 2 === 0 ? 'h2' : 'http/1.1';
+        },
+      });
+      server.on('sessionError', () => {});
+      server.on('request', (asked, response) => {
+        asked.resume();
+        // No connection is used twice.
+        if (asked.httpVersionMajor === 1) response.setHeader('connection', 'close');
+        response.setHeader('content-length', 9);
+        response.end('by chance');
+        if (asked.httpVersionMajor === 2) asked.stream.session?.close();
+      });
+      const ports = [await listening(server as unknown as TlsServer)];
+      const plane = await open(ports, { limits: { idleUpstream } });
+      for (let i = 0; i < 10; i += 1) expect(await ask(plane, 3)).toEqual(all(3, 'by chance'));
+      await plane.quiet();
+    },
+  );
 
   it('by a reload of ours is asked by what holds then', async () => {
     const endpoint = await serve('both');

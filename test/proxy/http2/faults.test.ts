@@ -270,6 +270,8 @@ describe('is answered', () => {
     ['a host that is none', 400, { ...GET, ':authority': 'a@b' }],
     ['a length that is none', 400, { ...GET, 'content-length': 'x' }],
     ['content that is announced and does not come', 400, { ...GET, 'content-length': '3' }],
+    ['CONNECT', 405, { ':method': 'CONNECT', ':authority': 'a:443' }],
+    ['TRACE', 405, { ...GET, ':method': 'TRACE' }],
     ['another expectation', 417, { ...GET, expect: 'x' }],
     ['too large a head', 431, { ...GET, 'x-large': 'x'.repeat(15_000), 'x-more': 'y'.repeat(900) }],
     ['too long a target', 414, { ...GET, ':path': `/${'x'.repeat(9000)}` }],

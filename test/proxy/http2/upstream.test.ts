@@ -8,7 +8,9 @@ import {
   block,
   closeHttp2,
   connectHttp2,
+  FramePeer,
   frame,
+  SETTINGS,
   uint32,
 } from '../../support/http2.ts';
 import {
@@ -310,6 +312,13 @@ describe('a connection that ends', () => {
 
   it.each<[string, string[]]>([
     ['a first frame that is no SETTINGS', [frame(FrameType.ping, 0, 0, '12345678')]],
+    ['PUSH_PROMISE', [SETTINGS, frame(FrameType.pushPromise, endHeaders, 1, uint32(2))]],
+    [
+      'a stream that it opens',
+      [SETTINGS, frame(FrameType.headers, endHeaders, 2, block({ ':status': '200' }))],
+    ],
+    ['SETTINGS that offer push', [frame(FrameType.settings, 0, 0, `\0\x02${uint32(1)}`)]],
+    ['an extended CONNECT that is 2', [frame(FrameType.settings, 0, 0, `\0\x08${uint32(2)}`)]],
     ['what is no HTTP/2', ['HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n']],
   ])('with %s is a bad endpoint', async (_, frames) => {
     const endpoint = await FrameEndpoint.listen();
@@ -340,6 +349,61 @@ describe('a connection that ends', () => {
     await peer.until(FrameType.headers, 3);
     peer.send(frame(FrameType.headers, endHeaders | endStream, 3, block({ ':status': '204' })));
     expect((await good).status).toBe(204);
+  });
+});
+
+describe('a whole response that comes before the request has ended', () => {
+  // RFC 9113 section 8.1: RST_STREAM with NO_ERROR then asks for no more of the request, and the response
+  // is not to be thrown away. The client reads it slowly, so that it waits when the reset comes.
+  const early = async (body: string, method = 'POST') => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    // A client whose windows let nothing pass at first.
+    const settings = frame(FrameType.settings, 0, 0, `\0\x04${uint32(0)}`);
+    const client = await FramePeer.open(plane.port, settings);
+    const fields = { ':method': method, ':scheme': 'http', ':authority': 'a', ':path': '/' };
+    client.send(frame(FrameType.headers, endHeaders, 1, block(fields)));
+    client.send(frame(FrameType.data, 0, 1, 'begun'));
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.data, 1);
+    const head = frame(FrameType.headers, endHeaders, 1, block({ ':status': '200' }));
+    const half = body.length / 2;
+    peer.send(head, frame(FrameType.data, 0, 1, body.slice(0, half)));
+    await client.until(FrameType.headers, 1);
+    return { plane, client, peer, rest: body.slice(half) };
+  };
+  const take = async (client: FramePeer, bytes: number): Promise<string> => {
+    client.send(frame(FrameType.windowUpdate, 0, 1, uint32(bytes)));
+    let got = '';
+    for (;;) {
+      const { flags, payload } = await client.until(FrameType.data, 1);
+      got += payload;
+      if ((flags & endStream) !== 0) return got;
+    }
+  };
+
+  it('is delivered whole, whatever the client goes on to send', async () => {
+    const body = 'x'.repeat(20_000);
+    const { plane, client, peer, rest } = await early(body);
+    const reset = frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.noError));
+    peer.send(frame(FrameType.data, endStream, 1, rest) + reset);
+    // The connection has read what came before this.
+    peer.send(frame(FrameType.ping, 0, 0, '12345678'));
+    await peer.until(FrameType.ping);
+    client.send(frame(FrameType.data, 0, 1, 'more'));
+    expect(await take(client, body.length)).toBe(body);
+    await plane.quiet();
+    // Nothing of the rest went there.
+    peer.send(frame(FrameType.ping, 0, 0, '87654321'));
+    expect((await peer.next()).type).toBe(FrameType.ping);
+  });
+
+  it.each([ErrorCode.internalError, 0x99])('is cut by any other code: %i', async (code) => {
+    const { plane, client, peer, rest } = await early('x'.repeat(20_000));
+    const reset = frame(FrameType.rstStream, 0, 1, uint32(code));
+    peer.send(frame(FrameType.data, 0, 1, rest) + reset);
+    expect(await client.resetOf(1)).toBe(ErrorCode.internalError);
+    await plane.quiet();
   });
 });
 

@@ -27,25 +27,14 @@ import { type ClientFacts, clientFacts } from '../client-facts.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
 import { Http2ClientConnection } from '../http2/client-connection.ts';
 import { judge, type OwnAnswer } from '../judgement.ts';
-import { failureReply, type OwnReply, optionsReply, redirectReply } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
 import { hostOf, pathOf } from '../target.ts';
 import type { Tunnel } from '../tunnel.ts';
-import { recordRefusal, recordUnserved } from '../unserved.ts';
 import type { Http1Request } from './http1-request.ts';
-import { replyBytes } from './reply-bytes.ts';
+import { Replies, type RepliesOwner, type ReplyOptions } from './replies.ts';
 import { Stash } from './stash.ts';
 
 type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
-
-/** An answer of our own. */
-export interface ReplyOptions {
-  /** More for people after the reason's sentence; ''. */
-  readonly detail: string;
-  readonly mayKeepAlive: boolean;
-  /** '' for none. */
-  readonly requestId: string;
-}
 
 /** How long, and for how many bytes, a client that was answered may go on sending. */
 const LINGER_MS = 2000;
@@ -63,7 +52,9 @@ const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 const BUG = reason('bug');
 
-export class ClientConnection implements WireHandler, TimerOwner, Rested, Drainable {
+type Roles = WireHandler & TimerOwner & Rested & Drainable & RepliesOwner;
+
+export class ClientConnection implements Roles {
   readonly wire: Wire;
   /** The client will send no more. */
   hasEnded = false;
@@ -72,8 +63,9 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   group: Neighbours | null = null;
   older: Drainable | null = null;
   younger: Drainable | null = null;
-  private readonly listener: LiveListener;
+  readonly listener: LiveListener;
   private readonly plane: HttpPlane;
+  private readonly replies: Replies;
   private readonly timer = new TimerEntry(this);
   private state: State = 'head';
   private request: Http1Request | null = null;
@@ -92,17 +84,18 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   private lingered = 0;
   private isTaking = false;
   private isDraining = false;
-  private isOldClient = false;
+  isOldClient = false;
   /** It was evicted, and has asked for nothing since. */
   private isLeaving = false;
-  private isHead = false;
+  isHead = false;
   /** The client said that no request will follow. */
-  private isLast = false;
+  isLast = false;
 
   constructor(wire: Wire, listener: LiveListener, plane: HttpPlane) {
     this.wire = wire;
     this.listener = listener;
     this.plane = plane;
+    this.replies = new Replies(this, plane);
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
     this.place = new ConnectionPlace(plane.context.ledger);
@@ -320,51 +313,23 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
    * is for the log; where there is one, the client is told what it asked for.
    */
   private refuse(why: Reason, head: Head | null, detail = ''): null {
-    const told = recordRefusal(this.plane.context, this, { why, head, detail });
-    this.reply(why, { detail: told, mayKeepAlive: this.mayKeepAfter(head), requestId: '' });
+    this.reply(why, this.replies.refused(why, head, detail));
     return null;
   }
 
   private answer(head: Head, answer: OwnAnswer): null {
     if (answer.kind === 'refuse') return this.refuse(answer.why, head, answer.detail);
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
-    recordUnserved(this.plane.context, this, { status: reply.status, code: '', head });
-    this.send(reply, this.mayKeepAfter(head));
+    this.replies.answer(head, answer);
     return null;
   }
 
-  /** Whether the whole request is known to have been read, and the connection may go on. */
-  private mayKeepAfter(head: Head | null): boolean {
-    if (head === null || this.isLast || head.isChunked || head.contentLength > 0) return false;
-    return this.mayKeepAlive();
-  }
-
   /** Sends an answer of our own. It closes afterwards unless the whole request has been read. */
-  reply(why: Reason, { detail, mayKeepAlive, requestId }: ReplyOptions): void {
+  reply(why: Reason, options: ReplyOptions): void {
     if (this.state === 'closed') return;
     // Of a request that was not understood, or not read, more may come.
-    if (!mayKeepAlive) this.isLast = false;
-    if (why.status === 0) {
-      this.abort();
-      return;
-    }
-    const isKept = mayKeepAlive && this.mayKeepAlive();
-    this.send(failureReply(why, detail), isKept, requestId);
-  }
-
-  private send(reply: OwnReply, mayKeepAlive: boolean, requestId = ''): void {
-    const bytes = replyBytes(reply, {
-      requestId,
-      isHead: this.isHead,
-      mayKeepAlive,
-      isOldClient: this.isOldClient,
-      wallMs: this.plane.context.clock.wallMs(),
-      hstsLine: this.wire.tls === null ? '' : this.listener.hstsLine,
-      serverName: (this.listener.service ?? this.service)?.service.http.serverName ?? '',
-    });
-    this.wire.write(bytes);
-    this.afterAnswer(mayKeepAlive);
+    if (!options.mayKeepAlive) this.isLast = false;
+    if (why.status === 0) this.abort();
+    else this.replies.reply(why, options);
   }
 
   // What the exchange tells
@@ -395,7 +360,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   }
 
   /** What is not taken yet holds up the next request: a client must read what it asks for. */
-  private afterAnswer(isKept: boolean): void {
+  afterAnswer(isKept: boolean): void {
     if (!isKept) this.close();
     else if (this.wire.isFlushed) this.nextRequest();
     else {
