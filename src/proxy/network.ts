@@ -83,6 +83,8 @@ export interface Wire {
   readonly isFlushed: boolean;
   /** Whether both sides may still send. */
   readonly isOpen: boolean;
+  /** What is written does not stay referenced, whatever `write` returns: it is encrypted at once, or copied. */
+  readonly isCopying: boolean;
   /** Null where the connection is plain, and until the handshake is done. */
   readonly tls: TlsFacts | null;
   /** A TLS handshake is under way: nothing may be written before onSecure. */
@@ -95,7 +97,7 @@ export interface Wire {
   /**
    * Sends base[start,end), bytes that onBytes was called with, to another wire; returns as `write`.
    * Takes care of the buffer: bytes in a shared one are copied, an own one is lent until the other
-   * wire is flushed.
+   * wire is flushed; neither, where that wire copies by itself.
    */
   forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean;
   /** For `forwardTo`: an unfinished write of this wire refers to another wire's buffer. */

@@ -1,6 +1,7 @@
 // TLS at the level of wires: what a handler sees of a connection whose other end is a real TLS client,
 // and what the client sees of how it is closed. What it relies on of Node is undocumented, so each
 // part of it is looked for here.
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
@@ -43,6 +44,34 @@ afterEach(async () => {
   for (const wire of wires) wire.destroy();
   await server.close();
 });
+
+/** As the data plane relays: what is not taken holds its sender back. */
+function relayTo(from: Wire, to: Wire): void {
+  from.handler = {
+    ...from.handler,
+    onBytes: (base, start, end) => {
+      if (!from.forwardTo(to, base, start, end)) from.pause();
+    },
+  };
+  to.handler = { ...to.handler, onDrain: () => from.resume() };
+}
+
+/** Reads so many bytes, resting now and then. */
+function slowly(client: TLSSocket, size: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let count = 0;
+  return new Promise((resolve) => {
+    client.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      count += piece.length;
+      if (count === size) resolve(Buffer.concat(pieces));
+      else if (pieces.length % 16 === 0) {
+        client.pause();
+        setTimeout(() => client.resume(), 2);
+      }
+    });
+  });
+}
 
 /** A listener whose wires write down what happens to them. */
 async function serve(isFast = true): Promise<void> {
@@ -171,6 +200,23 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     expect(last).toBe('z');
     await until('secure', 'drain');
     expect(wire!.isFlushed).toBe(true);
+  });
+
+  it('is sent what lies in a buffer that all read into, and keeps none of it', async () => {
+    const size = 2_000_000;
+    const count = 4;
+    const ends: TLSSocket[] = [];
+    for (let i = 0; i < 2 * count; i += 1) ends.push(await dial());
+    await expect.poll(() => seen.length).toBe(2 * count);
+    for (let i = 0; i < count; i += 1) relayTo(wires[2 * i]!, wires[2 * i + 1]!);
+    const sent = ends.filter((_, i) => i % 2 === 0).map(() => randomBytes(size));
+    const got = ends.filter((_, i) => i % 2 === 1).map((client) => slowly(client, size));
+    sent.forEach((bytes, i) => {
+      ends[2 * i]!.write(bytes);
+    });
+    for (const [i, bytes] of (await Promise.all(got)).entries()) {
+      expect(bytes.equals(sent[i]!)).toBe(true);
+    }
   });
 
   it('chooses the certificate by name, and takes another as soon as there is one', async () => {

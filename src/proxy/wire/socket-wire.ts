@@ -124,6 +124,10 @@ export class SocketWire implements Wire {
     return !this.hasEnded && !this.isClosing;
   }
 
+  get isCopying(): boolean {
+    return false;
+  }
+
   /**
    * Sends bytes. True: the kernel took them whole, and the buffer is the caller's again. False:
    * they stay referenced until onDrain.
@@ -138,10 +142,11 @@ export class SocketWire implements Wire {
   /**
    * Sends base[start,end), bytes that onBytes was called with, to another wire; returns as `write`.
    * Takes care of the buffer: bytes in a shared one are copied, an own one is lent until the other
-   * wire is flushed.
+   * wire is flushed; neither, where that wire copies by itself.
    */
   forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
     const bytes = base.subarray(start, end);
+    if (other.isCopying) return other.write(bytes);
     if (base !== this.buffer.base) return other.write(Buffer.from(bytes));
     if (this.buffer === this.buffers.shared) {
       // More may follow so much: the reads to come land in a buffer of its own, and are not copied.
