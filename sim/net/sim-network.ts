@@ -5,7 +5,6 @@ import type {
   ConnectHandler,
   ListenOptions,
   Network,
-  ReadBufferKind,
   Wire,
   WireServer,
   WireTarget,
@@ -63,11 +62,11 @@ export class SimNetwork implements Network {
 
   // The product's side
 
-  connect(target: WireTarget, handler: ConnectHandler, readBuffer: ReadBufferKind): Wire {
+  connect(target: WireTarget, handler: ConnectHandler): Wire {
     const { connects, descriptors, kernel } = this;
     connects.set(target.port, (connects.get(target.port) ?? 0) + 1);
     const socket = new SimSocket(kernel, descriptors, target, true);
-    const wire = this.makeWire(socket, readBuffer, 0);
+    const wire = this.makeWire(socket, 0);
     socket.wire = wire;
     wire.handler = handler;
     // Node opens the socket in the next tick.
@@ -108,7 +107,7 @@ export class SimNetwork implements Network {
   }
 
   private accept(
-    { readBuffer, onWire }: ListenOptions,
+    { onWire }: ListenOptions,
     port: number,
     end: TcpEnd,
     from: SocketAddress | null,
@@ -119,18 +118,18 @@ export class SimNetwork implements Network {
     if (descriptor < 0) return end.close();
     const socket = new SimSocket(kernel, descriptors, from, false);
     socket.open(descriptor);
-    const wire = this.makeWire(socket, readBuffer, port);
+    const wire = this.makeWire(socket, port);
     socket.wire = wire;
     socket.attach(end);
     onWire(wire);
   }
 
-  private makeWire(socket: SimSocket, readBuffer: ReadBufferKind, port: number): SocketWire {
+  private makeWire(socket: SimSocket, port: number): SocketWire {
     const { buffers } = this;
     const forfeit = (): void => {
       this.forfeited += 1;
     };
-    return new WatchedWire(socket, buffers, { buffer: buffers.of(readBuffer), port, forfeit });
+    return new WatchedWire(socket, buffers, { port, forfeit });
   }
 
   removeStaleSocket(): Promise<boolean> {
@@ -227,7 +226,6 @@ export class SimNetwork implements Network {
 }
 
 interface WatchedWireOptions {
-  readonly buffer: ReadBuffer;
   readonly port: number;
   readonly forfeit: () => void;
 }
@@ -238,7 +236,7 @@ class WatchedWire extends SocketWire {
   private hasBorrowed = false;
 
   constructor(socket: SimSocket, buffers: ReadBuffers, options: WatchedWireOptions) {
-    super(socket, buffers, options.buffer, options.port);
+    super(socket, buffers, options.port);
     this.forfeit = options.forfeit;
   }
 

@@ -103,7 +103,6 @@ export class LiveListener {
     return this.context.network.listen({
       address,
       reusePort: true,
-      readBuffer: 'shared',
       tls: () => this.tlsNow(),
       proxy: () => this.proxyAccept,
       onWire: (wire) => {

@@ -136,9 +136,6 @@ export interface WireTarget {
   readonly tls?: ClientTls | null;
 }
 
-/** Where reads land: relays want buffers of their own, message heads share one. */
-export type ReadBufferKind = 'own' | 'shared';
-
 /** What becomes of connections that begin with a PROXY protocol header. */
 export interface ProxyAccept {
   /** Whether this peer's connections do; '' is the peer of a unix socket. */
@@ -153,7 +150,6 @@ export interface ListenOptions {
   readonly address: ListenAddress;
   /** Several threads and processes may listen on the port; the kernel spreads connections. */
   readonly reusePort: boolean;
-  readonly readBuffer: ReadBufferKind;
   /**
    * Asked for each connection: the TLS that it is to speak, null for none, `refuse` where there is no
    * certificate for it. Without this, none.
@@ -176,12 +172,7 @@ export interface Network {
    * Opens a connection; `handler` gets onConnect, or onClose with the error. `introduction` is sent
    * before anything else, in plain, also where TLS follows.
    */
-  connect(
-    target: WireTarget,
-    handler: ConnectHandler,
-    readBuffer: ReadBufferKind,
-    introduction?: Buffer | null,
-  ): Wire;
+  connect(target: WireTarget, handler: ConnectHandler, introduction?: Buffer | null): Wire;
   /** Opens a listener. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
   listen(options: ListenOptions): Promise<WireServer>;
   /** Removes the file of a unix socket on which no process listens; true when it was removed. */

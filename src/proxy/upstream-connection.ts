@@ -87,7 +87,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
     } else {
       const { address, port } = endpoint;
       const target = tls === endpoint.tls ? endpoint : { address, port, tls };
-      this.wire = network.connect(target, this, 'shared', introduction);
+      this.wire = network.connect(target, this, introduction);
     }
   }
 

@@ -76,7 +76,7 @@ function slowly(client: TLSSocket, size: number): Promise<Buffer> {
 /** A listener whose wires write down what happens to them. */
 async function serve(isFast = true): Promise<void> {
   server = await listenWires({
-    ...{ address: loopback(), reusePort: false, readBuffer: 'shared', isFast },
+    ...{ address: loopback(), reusePort: false, isFast },
     ...{ buffers: new ReadBuffers(), log: silentLogger },
     tls: () => tls,
     onWire: (wire) => {

@@ -18,7 +18,7 @@ import { loopback } from '../support/service.ts';
 
 const servers: WireServer[] = [];
 const buffers = new ReadBuffers();
-const ownBuffer = () => ({ buffer: buffers.of('own'), buffers, introduction: null });
+const connecting = { buffers, introduction: null };
 
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
@@ -83,18 +83,13 @@ interface Listening {
   next(): Promise<Wire>;
 }
 
-async function listen(
-  isFast: boolean,
-  readBuffer: 'own' | 'shared',
-  serve: (wire: Wire) => void = () => {},
-): Promise<Listening> {
+async function listen(isFast: boolean, serve: (wire: Wire) => void = () => {}): Promise<Listening> {
   const wires: Wire[] = [];
   let taken = 0;
   let wake: (() => void) | null = null;
   const server = await listenWires({
     address: loopback(),
     reusePort: true,
-    readBuffer,
     buffers,
     log: silentLogger,
     isFast,
@@ -155,8 +150,8 @@ describe.each([
   ['our buffers', true],
   ['data events', false],
 ])('wires accepted by %s', (_, isFast) => {
-  it.each(['own', 'shared'] as const)('tell of bytes, end and close (%s buffer)', async (kind) => {
-    const { server, next } = await listen(isFast, kind, (wire) => new Recorder(wire));
+  it('tell of bytes, end and close', async () => {
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
     const seen = wire.handler as Recorder;
@@ -175,7 +170,7 @@ describe.each([
   });
 
   it('know their peer', async () => {
-    const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
     expect(wire.remoteAddress).toBe('127.0.0.1');
@@ -184,7 +179,7 @@ describe.each([
   });
 
   it('say when a write is not taken, and when it is', async () => {
-    const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const client = await dial(server.port);
     client.socket.pause();
     const wire = await next();
@@ -200,7 +195,7 @@ describe.each([
   });
 
   it('read nothing while they are paused', async () => {
-    const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
     const seen = wire.handler as Recorder;
@@ -215,7 +210,7 @@ describe.each([
   });
 
   it('end with RST where that is asked for, and tell of one', async () => {
-    const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const first = await dial(server.port);
     (await next()).reset();
     expect(await first.ended()).toBe('reset');
@@ -227,53 +222,49 @@ describe.each([
     expect(seen.events).toEqual(['close ECONNRESET']);
   });
 
-  it.each(['own', 'shared'] as const)(
-    'relay every byte, to slow readers too (%s buffer)',
-    { timeout: 30_000 },
-    async (kind) => {
-      const endpoint = await listenEndpoint();
-      const { server } = await listen(isFast, kind, (wire) => {
-        const here = new Relay(wire);
-        const there = new Relay(
-          connectWire({ address: '127.0.0.1', port: endpoint.port }, here, ownBuffer()),
-        );
-        here.other = there;
-        there.other = here;
-      });
-      const [ups, downs, gotUps, gotDowns] = Array.from({ length: 4 }, () => new Set<string>());
-      const count = 8;
-      const size = 3 * 1024 * 1024;
-      await Promise.all(
-        Array.from({ length: count }, async () => {
-          const client = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
-          const up = randomBytes(size);
-          const down = randomBytes(size);
-          const upstream = endpoint.accept();
-          client.end(up);
-          const peer = (await upstream).socket;
-          peer.end(down);
-          const digests = await Promise.all([slowDigest(peer), slowDigest(client)]);
-          // Connections may be accepted in another order than they were made.
-          ups!.add(digest(up));
-          downs!.add(digest(down));
-          gotUps!.add(digests[0]);
-          gotDowns!.add(digests[1]);
-        }),
+  it('relay every byte, to slow readers too', { timeout: 30_000 }, async () => {
+    const endpoint = await listenEndpoint();
+    const { server } = await listen(isFast, (wire) => {
+      const here = new Relay(wire);
+      const there = new Relay(
+        connectWire({ address: '127.0.0.1', port: endpoint.port }, here, connecting),
       );
-      expect(gotUps).toEqual(ups);
-      expect(gotDowns).toEqual(downs);
-    },
-  );
+      here.other = there;
+      there.other = here;
+    });
+    const [ups, downs, gotUps, gotDowns] = Array.from({ length: 4 }, () => new Set<string>());
+    const count = 8;
+    const size = 3 * 1024 * 1024;
+    await Promise.all(
+      Array.from({ length: count }, async () => {
+        const client = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+        const up = randomBytes(size);
+        const down = randomBytes(size);
+        const upstream = endpoint.accept();
+        client.end(up);
+        const peer = (await upstream).socket;
+        peer.end(down);
+        const digests = await Promise.all([slowDigest(peer), slowDigest(client)]);
+        // Connections may be accepted in another order than they were made.
+        ups!.add(digest(up));
+        downs!.add(digest(down));
+        gotUps!.add(digests[0]);
+        gotDowns!.add(digests[1]);
+      }),
+    );
+    expect(gotUps).toEqual(ups);
+    expect(gotDowns).toEqual(downs);
+  });
 
   it('go back to the shared buffer after a body of their own', async () => {
     const endpoint = await listenEndpoint();
-    const { server, next } = await listen(isFast, 'shared', (wire) => new Recorder(wire));
+    const { server, next } = await listen(isFast, (wire) => new Recorder(wire));
     const client = await dial(server.port);
     const wire = await next();
     const there = connectWire(
       { address: '127.0.0.1', port: endpoint.port },
       new Idle(),
-      ownBuffer(),
+      connecting,
     );
     const upstream = await endpoint.accept();
     const bases = new Set<Buffer>();
@@ -340,7 +331,7 @@ describe.each([
   ['sockets of Node', false],
 ])('wires that connect by %s', (_, isFast) => {
   const connectTo = (port: number, address = '127.0.0.1'): Recorder => {
-    const options = { buffer: buffers.shared, buffers, introduction: null, isFast };
+    const options = { ...connecting, isFast };
     const recorder = new Recorder();
     recorder.wire = connectWire({ address, port }, recorder, options);
     return recorder;
@@ -442,11 +433,10 @@ describe.each([
 
 describe('listening', () => {
   it('rejects with the error of the system', async () => {
-    const { server } = await listen(true, 'shared');
+    const { server } = await listen(true);
     const again = listenWires({
       address: loopback(server.port),
       reusePort: false,
-      readBuffer: 'shared',
       buffers,
       log: silentLogger,
       onWire() {},
@@ -460,7 +450,6 @@ describe('listening', () => {
     const server = await listenWires({
       address: { kind: 'unix', path },
       reusePort: true,
-      readBuffer: 'shared',
       buffers,
       log: silentLogger,
       isFast,

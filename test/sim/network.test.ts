@@ -16,7 +16,7 @@ class Dialled implements ConnectHandler {
   onOpened: () => void = () => {};
 
   constructor(network: SimNetwork) {
-    this.wire = network.connect({ address: '127.0.0.1', port: PORT }, this, 'own');
+    this.wire = network.connect({ address: '127.0.0.1', port: PORT }, this);
   }
 
   onConnect(): void {

@@ -28,7 +28,7 @@ export class Upstream implements ConnectHandler {
     introduction: Buffer | null,
   ) {
     this.owner = owner;
-    this.wire = network.connect(target, this, 'shared', introduction);
+    this.wire = network.connect(target, this, introduction);
   }
 
   /** Closes the connection, if it is open still, without a word to the session. */

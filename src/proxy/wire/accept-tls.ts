@@ -26,22 +26,21 @@ export function acceptTls(
 ): TlsWire | null {
   const options = optionsFor(tls);
   if (options === null) return null;
-  const { buffers, readBuffer, port } = accepting;
-  const buffer = buffers.of(readBuffer);
+  const { buffers, port } = accepting;
   if (isBare(accepted, tls)) {
     const cipher = cipherOptionsFor(tls, options.secureContext!);
-    const socket = new CipherSocket(systemHandles!, accepted.handle, buffer.view, cipher);
-    const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
+    const socket = new CipherSocket(systemHandles!, accepted.handle, buffers.shared.view, cipher);
+    const wire = new TlsWire(socket, buffers, { localPort: port });
     socket.wire = wire;
     socket.start();
     return wire;
   }
-  setFirstView(buffer.view);
+  setFirstView(buffers.shared.view);
   const socket =
     'handle' in accepted
       ? new WiredTlsSocket(undefined, { ...options, handle: accepted.handle })
       : new WiredTlsSocket(accepted.socket, options);
-  const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
+  const wire = new TlsWire(socket, buffers, { localPort: port });
   attach(socket, wire);
   if ('socket' in accepted) socket.on('data', onSocketData);
   else if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);

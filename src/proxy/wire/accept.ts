@@ -3,13 +3,13 @@
 // another one a socket is made with `onread`, which net.connect has in public and a server has not.
 // probeHandles (probe.ts) tries it; where Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
-import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
+import type { ListenOptions, Wire } from '../network.ts';
 import type { ProxiedPeer } from '../proxy-header.ts';
 import { readIntroduction } from './accept-proxied.ts';
 import { type Accepted, acceptTls } from './accept-tls.ts';
 import { HandleSocket } from './handle-socket.ts';
 import type { Lobby } from './lobby.ts';
-import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import {
   acceptedOnread,
   attach,
@@ -23,7 +23,6 @@ import { systemHandles } from './system-handles.ts';
 export interface Accepting {
   /** The port that is listened on; 0 for a unix socket. */
   readonly port: number;
-  readonly readBuffer: ReadBufferKind;
   readonly buffers: ReadBuffers;
   readonly lobby: Lobby;
   readonly onWire: (wire: Wire) => void;
@@ -50,7 +49,7 @@ function isIntroduced(socket: Socket, accepting: Accepting): boolean {
 }
 
 function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
-  const { port, readBuffer, buffers, onWire, lobby } = accepting;
+  const { port, buffers, onWire, lobby } = accepting;
   const tls = accepting.tls?.() ?? null;
   if (tls === 'refuse') {
     socket.destroy();
@@ -64,7 +63,7 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
     }
     return;
   }
-  const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
+  const wire = new SocketWire(socket, buffers, port);
   if (introduction !== null) wire.introduce(introduction.peer);
   attach(socket, wire);
   socket.on('data', onSocketData);
@@ -101,7 +100,7 @@ interface AcceptingHandle {
 
 /** The fast way. */
 export function acceptHandles(server: Server, accepting: Accepting): void {
-  const { port, readBuffer, buffers, onWire } = accepting;
+  const { port, buffers, onWire } = accepting;
   if (accepting.proxy !== undefined) acceptSockets(server, accepting);
   // Undocumented, see above.
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
@@ -122,25 +121,24 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
       takeSocket(socketOf(handle), accepting, null);
       return;
     }
-    const buffer = buffers.of(readBuffer);
     if (systemHandles !== null && handle instanceof systemHandles.TCP) {
-      onWire(wireOf(new HandleSocket(systemHandles, handle, buffer.view), buffer, accepting));
+      onWire(wireOf(new HandleSocket(systemHandles, handle, buffers.shared.view), accepting));
       return;
     }
-    setFirstView(buffer.view);
+    setFirstView(buffers.shared.view);
     const options = { handle, allowHalfOpen: true, onread: acceptedOnread };
     // The option `handle` is undocumented, see above.
     const known = options as unknown as ConstructorParameters<typeof Socket>[0];
     const socket: WiredSocket = new Socket(known);
-    const wire = new SocketWire(socket, buffers, buffer, port);
+    const wire = new SocketWire(socket, buffers, port);
     attach(socket, wire);
     onWire(wire);
   };
 }
 
 /** Reads begin when this turn of the loop is over: `onWire` has set a handler by then. */
-function wireOf(socket: HandleSocket, buffer: ReadBuffer, { buffers, port }: Accepting): Wire {
-  const wire = new SocketWire(socket, buffers, buffer, port);
+function wireOf(socket: HandleSocket, { buffers, port }: Accepting): Wire {
+  const wire = new SocketWire(socket, buffers, port);
   socket.wire = wire;
   socket.start();
   return wire;

@@ -5,7 +5,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
 import type { UpstreamMaterial } from '../../model/tls.ts';
 import type { ClientTls, ConnectHandler, Wire, WireTarget } from '../network.ts';
-import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
 import { WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
@@ -33,8 +33,6 @@ function contextOf(material: UpstreamMaterial): SecureContext {
 }
 
 export interface Connecting {
-  /** One of `buffers`, in which the first read lands. */
-  readonly buffer: ReadBuffer;
   readonly buffers: ReadBuffers;
   /** What the connection begins with, in plain; null: nothing. */
   readonly introduction: Buffer | null;
@@ -46,9 +44,9 @@ export interface Connecting {
 export function connectTls(
   { address, port, tls }: TlsTarget,
   handler: ConnectHandler,
-  { buffer, buffers, introduction }: Connecting,
+  { buffers, introduction }: Connecting,
 ): Wire {
-  setFirstView(buffer.view);
+  setFirstView(buffers.shared.view);
   const raw = introduction === null ? undefined : connectIntroduced(address, port, introduction);
   const socket = new WiredTlsSocket(raw, {
     isServer: false,
@@ -58,7 +56,7 @@ export function connectTls(
     ...(tls.session === null ? {} : { session: tls.session }),
   });
   const judge = (): string => problemOf(socket, tls);
-  const wire = new TlsWire(socket, buffers, { buffer, localPort: 0, judge });
+  const wire = new TlsWire(socket, buffers, { localPort: 0, judge });
   wire.handler = handler;
   attach(socket, wire);
   socket.on('secure', onSecure);

@@ -2,6 +2,7 @@ import { isIP, connect as netConnect } from 'node:net';
 import type { ConnectHandler, Wire, WireTarget } from '../network.ts';
 import { type Connecting, connectTls } from './connect-tls.ts';
 import { HandleSocket, newHandle } from './handle-socket.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import { attach, onread, setFirstView, type WiredSocket } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
 import { provenHandles, type SystemHandles } from './system-handles.ts';
@@ -13,15 +14,15 @@ export function connectWire(
   connecting: Connecting,
 ): Wire {
   const { address, port, tls } = target;
-  const { buffer, buffers, introduction } = connecting;
+  const { buffers, introduction } = connecting;
   if (tls) return connectTls({ address, port, tls }, handler, connecting);
   const system = connecting.isFast === false ? null : provenHandles();
   if (system !== null && introduction === null && isIP(address) !== 0) {
-    const wire = connectHandle(system, target, connecting);
+    const wire = connectHandle(system, target, buffers);
     wire.handler = handler;
     return wire;
   }
-  setFirstView(buffer.view);
+  setFirstView(buffers.shared.view);
   const socket: WiredSocket = netConnect({
     host: address,
     port,
@@ -30,7 +31,7 @@ export function connectWire(
     autoSelectFamily: false,
     onread,
   });
-  const wire = new SocketWire(socket, buffers, buffer, 0);
+  const wire = new SocketWire(socket, buffers, 0);
   wire.handler = handler;
   attach(socket, wire);
   if (introduction === null) socket.once('connect', onSocketConnect);
@@ -47,10 +48,10 @@ export function connectWire(
 export function connectHandle(
   system: SystemHandles,
   { address, port }: WireTarget,
-  { buffer, buffers }: Pick<Connecting, 'buffer' | 'buffers'>,
+  buffers: ReadBuffers,
 ): SocketWire {
-  const socket = new HandleSocket(system, newHandle(system), buffer.view);
-  const wire = new SocketWire(socket, buffers, buffer, 0);
+  const socket = new HandleSocket(system, newHandle(system), buffers.shared.view);
+  const wire = new SocketWire(socket, buffers, 0);
   socket.wire = wire;
   socket.connect(address, port);
   return wire;

@@ -41,10 +41,9 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { readBuffer, buffers, tls, proxy, lobby = new Lobby() } = options;
+      const { buffers, tls, proxy, lobby = new Lobby() } = options;
       const accepting = {
         port,
-        readBuffer,
         buffers,
         lobby,
         onWire,

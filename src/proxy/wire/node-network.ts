@@ -12,8 +12,8 @@ export function makeNodeNetwork(log: Logger): Network {
   const buffers = new ReadBuffers();
   const lobby = new Lobby();
   return {
-    connect: (target, handler, readBuffer, introduction = null) =>
-      connectWire(target, handler, { buffer: buffers.of(readBuffer), buffers, introduction }),
+    connect: (target, handler, introduction = null) =>
+      connectWire(target, handler, { buffers, introduction }),
     listen: (options) => listenWires({ ...options, buffers, lobby, log }),
     removeStaleSocket,
     isFromReserve,

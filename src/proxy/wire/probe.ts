@@ -69,9 +69,8 @@ function tryHandles(): Promise<ProbeResult> {
         wires.push(wire);
         wire.handler = player('server', wire, note);
       };
-      acceptHandles(server, { port, readBuffer: 'shared', buffers, lobby: new Lobby(), onWire });
-      const connecting = { buffer: buffers.shared, buffers };
-      const client = connectHandle(systemHandles!, { address: '127.0.0.1', port }, connecting);
+      acceptHandles(server, { port, buffers, lobby: new Lobby(), onWire });
+      const client = connectHandle(systemHandles!, { address: '127.0.0.1', port }, buffers);
       wires.push(client);
       client.handler = player('client', client, note);
     });

@@ -39,8 +39,4 @@ export class ReadBuffers {
     if (buffer === this.shared || this.spares.length >= SPARE_BUFFERS_MAX) return;
     this.spares.push(buffer);
   }
-
-  of(kind: 'own' | 'shared'): ReadBuffer {
-    return kind === 'own' ? this.take() : this.shared;
-  }
 }

@@ -65,11 +65,11 @@ export class SocketWire implements Wire {
   private isAwaitingFlush = false;
   private flushed: (() => void) | null = null;
 
-  /** `buffer` is one of `buffers`, in which the first read lands. */
-  constructor(socket: SocketDoor, buffers: ReadBuffers, buffer: ReadBuffer, localPort: number) {
+  /** The first read lands in the shared one of `buffers`. */
+  constructor(socket: SocketDoor, buffers: ReadBuffers, localPort: number) {
     this.socket = socket;
     this.buffers = buffers;
-    this.buffer = buffer;
+    this.buffer = buffers.shared;
     this.handler = noHandler;
     this.localPort = localPort;
   }

@@ -7,7 +7,7 @@
 // States: handshake -> open -> gone. In `gone` the handler hears of onClose alone.
 import type { X509Certificate } from 'node:crypto';
 import type { PeerCertificate, TlsFacts } from '../network.ts';
-import { HEADROOM, type ReadBuffer, type ReadBuffers, TAILROOM } from './read-buffers.ts';
+import { HEADROOM, type ReadBuffers, TAILROOM } from './read-buffers.ts';
 import { type SocketDoor, SocketWire } from './socket-wire.ts';
 import { subjectText } from './subject-text.ts';
 
@@ -47,7 +47,6 @@ export interface TlsDoor extends SocketDoor {
 }
 
 export interface TlsWireOptions {
-  readonly buffer: ReadBuffer;
   readonly localPort: number;
   /** As TlsWire.judge; without, the wire is a server's. */
   readonly judge?: () => string;
@@ -71,8 +70,8 @@ export class TlsWire extends SocketWire {
   /** Called once, when the handshake is done or the connection is gone. */
   onSettled: (() => void) | null = null;
 
-  constructor(socket: TlsDoor, buffers: ReadBuffers, { buffer, localPort, judge }: TlsWireOptions) {
-    super(socket, buffers, buffer, localPort);
+  constructor(socket: TlsDoor, buffers: ReadBuffers, { localPort, judge }: TlsWireOptions) {
+    super(socket, buffers, localPort);
     this.secure = socket;
     this.judge = judge ?? null;
   }

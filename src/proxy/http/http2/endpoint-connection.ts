@@ -76,7 +76,7 @@ export class Http2EndpointConnection implements Roles {
     this.openedMs = context.wheel.nowMs;
     this.idleSinceMs = this.openedMs;
     this.heardMs = this.openedMs;
-    this.wire = wire ?? context.network.connect(endpoint, this, 'shared');
+    this.wire = wire ?? context.network.connect(endpoint, this);
     this.link = new Link(this.wire, this, plane.turns);
     this.session = new Session(
       this,
