@@ -34,7 +34,7 @@ async function serve(isFast = true): Promise<void> {
   wires = new Set();
   most = 0;
   server = await listenWires({
-    ...{ address: loopback(), reusePort: false, readBuffer: 'shared', isFast },
+    ...{ address: loopback(), reusePort: false, isFast },
     ...{ buffers: new ReadBuffers(), lobby: new Lobby(), log: silentLogger },
     tls: () => tls,
     onWire: (wire) => {

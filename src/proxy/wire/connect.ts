@@ -17,8 +17,9 @@ export function connectWire(
   const { buffers, introduction } = connecting;
   if (tls) return connectTls({ address, port, tls }, handler, connecting);
   const system = connecting.isFast === false ? null : provenHandles();
-  if (system !== null && introduction === null && isIP(address) !== 0) {
-    const wire = connectHandle(system, target, buffers);
+  const family = isIP(address);
+  if (system !== null && introduction === null && family !== 0) {
+    const wire = connectHandle(system, { address, port, family }, buffers);
     wire.handler = handler;
     return wire;
   }
@@ -44,16 +45,21 @@ export function connectWire(
   return wire;
 }
 
+interface IpTarget extends WireTarget {
+  /** 4 or 6. */
+  readonly family: number;
+}
+
 /** As connectWire, over the system's handle. What it comes to is told later, when there is a handler. */
 export function connectHandle(
   system: SystemHandles,
-  { address, port }: WireTarget,
+  { address, port, family }: IpTarget,
   buffers: ReadBuffers,
 ): SocketWire {
   const socket = new HandleSocket(system, newHandle(system), buffers.shared.view);
   const wire = new SocketWire(socket, buffers, 0);
   socket.wire = wire;
-  socket.connect(address, port);
+  socket.connect(address, port, family);
   return wire;
 }
 

@@ -1,7 +1,6 @@
 // A connection over the system's handle, without a socket of Node's: that one is a stream with two
 // buffers of its own, listeners and ticks, which cost a new connection more than the kernel does.
 // States: connecting -> open -> destroyed. It closes by itself when both sides have said their end.
-import { isIPv6 } from 'node:net';
 import { getSystemErrorMap } from 'node:util';
 import type { SocketDoor, SocketWire } from './socket-wire.ts';
 import {
@@ -63,16 +62,17 @@ export class HandleSocket implements SocketDoor {
     stream.useUserBuffer(view);
   }
 
-  /** To an address of IPv4 or IPv6. */
-  connect(address: string, port: number): void {
+  /** `family`: 4 or 6, of the address. */
+  connect(address: string, port: number, family: number): void {
     const request = new this.system.TCPConnectWrap();
     request.owner = this;
     request.oncomplete = onConnectDone;
     this.connecting = true;
     const { _handle: handle } = this;
-    const problem = isIPv6(address)
-      ? handle.connect6(request, address, port)
-      : handle.connect(request, address, port);
+    const problem =
+      family === 6
+        ? handle.connect6(request, address, port)
+        : handle.connect(request, address, port);
     if (problem !== 0) this.fail(problem, 'connect');
   }
 

@@ -70,7 +70,11 @@ function tryHandles(): Promise<ProbeResult> {
         wire.handler = player('server', wire, note);
       };
       acceptHandles(server, { port, buffers, lobby: new Lobby(), onWire });
-      const client = connectHandle(systemHandles!, { address: '127.0.0.1', port }, buffers);
+      const client = connectHandle(
+        systemHandles!,
+        { address: '127.0.0.1', port, family: 4 },
+        buffers,
+      );
       wires.push(client);
       client.handler = player('client', client, note);
     });
