@@ -8,6 +8,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/log.ts';
 import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
+import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
 import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
@@ -156,6 +157,44 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     wires[1]!.reset();
     const [error] = (await failed) as [NodeJS.ErrnoException];
     expect(error.code).toBe('ECONNRESET');
+  });
+
+  it('says close_notify behind what is still being written', async () => {
+    const ends: string[] = [];
+    let bytes = '';
+    const tlsToServer = {
+      material: { key: 'a', ca: authority.ca, cert: '', privateKey: '' },
+      ...{ serverName: 'localhost', verify: true, protocols: [], session: null },
+    };
+    const target = { address: '127.0.0.1', port: server.port, tls: tlsToServer };
+    // Node's own client takes a FIN for an end as well; a wire does not.
+    const client = connectWire(
+      target,
+      {
+        onConnect: () => {},
+        onBytes: (base, start, end) => {
+          bytes += base.toString('latin1', start, end);
+        },
+        onEnd: () => ends.push('end'),
+        onDrain: () => {},
+        onClose: (error) => ends.push(`close ${error?.code ?? ''}`.trim()),
+      },
+      { buffers: new ReadBuffers(), introduction: null },
+    );
+    await until('secure');
+    const [wire] = wires;
+    // From within a read, as answers are sent: Node reports the write when that is over.
+    wire!.handler = {
+      ...wire!.handler,
+      onBytes: () => {
+        wire!.write(Buffer.from('whole'));
+        wire!.destroy();
+      },
+    };
+    client.write(Buffer.from('ask'));
+    await expect.poll(() => ends).toEqual(['end']);
+    expect(bytes).toBe('whole');
+    client.destroy();
   });
 
   it('keeps what comes after a pause, and its end, until it is resumed', async () => {

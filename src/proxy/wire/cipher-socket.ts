@@ -2,9 +2,9 @@
 // whose making costs as much as a third of a handshake. It does what most listeners want; one that asks
 // clients for certificates gets a TLSSocket (accept-tls.ts).
 import type { SecureContext } from 'node:tls';
-import { HandleSocket, onWriteDone } from './handle-socket.ts';
+import { EALREADY, HandleSocket, onWriteDone } from './handle-socket.ts';
 import type { CipherHandle, SystemHandles, TcpHandle } from './system-handles.ts';
-import { EALREADY, HTTP_REQUEST, sendPlain } from './tls-socket.ts';
+import { HTTP_REQUEST, sendPlain } from './tls-socket.ts';
 import type { TlsDoor, TlsWire } from './tls-wire.ts';
 
 /** The same for all connections of a listener. */

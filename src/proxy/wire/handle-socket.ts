@@ -18,6 +18,8 @@ const errorNames = getSystemErrorMap();
 const numberOf = (code: string) => [...errorNames].find(([, [name]]) => name === code)?.[0] ?? 0;
 const EOF = numberOf('EOF');
 const ENOTCONN = numberOf('ENOTCONN');
+/** It is read already. */
+export const EALREADY = numberOf('EALREADY');
 /** `shutdown` had nothing to wait for. */
 const DONE = 1;
 const NOBODY: PeerName = {};
@@ -80,7 +82,7 @@ export class HandleSocket implements SocketDoor {
   start(): void {
     if (!this.wantsBytes || this.destroyed) return;
     const problem = this.stream.readStart();
-    if (problem !== 0) this.fail(problem, 'read');
+    if (problem !== 0 && problem !== EALREADY) this.fail(problem, 'read');
   }
 
   get remoteAddress(): string | undefined {

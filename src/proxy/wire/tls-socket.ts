@@ -4,7 +4,7 @@
 // shipped.
 import { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
-import { getSystemErrorMap } from 'node:util';
+import { EALREADY } from './handle-socket.ts';
 import { acceptedOnread } from './socket-events.ts';
 import type { TlsWire } from './tls-wire.ts';
 
@@ -29,9 +29,6 @@ interface CipherHandle {
   hasPeerCertificate(): boolean;
   close(done?: () => void): void;
 }
-
-export const EALREADY =
-  [...getSystemErrorMap()].find(([, [name]]) => name === 'EALREADY')?.[0] ?? 0;
 
 /** OpenSSL's name for a request line in the place of a ClientHello. */
 export const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
