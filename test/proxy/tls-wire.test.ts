@@ -270,6 +270,13 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     expect(await subject('localhost')).toBe('*.example.com');
   });
 
+  it('has a certificate for a client that asks for no name', async () => {
+    const client = await dial({ servername: '', checkServerIdentity: () => undefined });
+    await until('secure');
+    expect(wires[0]!.tls!.serverName).toBe('');
+    expect(client.getPeerCertificate().subjectaltname).toBe('DNS:localhost');
+  });
+
   it('resumes sessions by tickets, those of another thread with the same key included', async () => {
     const first = await dial();
     first.resume();

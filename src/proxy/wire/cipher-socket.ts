@@ -153,9 +153,15 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
 
   /** For the handle: the client has said the name that it wants. */
   hello(serverName: string): void {
-    const chosen = this.options.choose!(serverName);
-    if (chosen !== null) this.cipher.sni_context = chosen.context;
-    this.cipher.certCbDone();
+    if (this.destroyed) return;
+    try {
+      const chosen = this.options.choose!(serverName);
+      if (chosen !== null) this.cipher.sni_context = chosen.context;
+      this.cipher.certCbDone();
+    } catch (error) {
+      // Thrown by OpenSSL: what lies behind the name does not serve.
+      this.broken(error as NodeJS.ErrnoException);
+    }
   }
 
   /** For the handle: the handshake is done. */
