@@ -32,6 +32,7 @@ export function acceptTls(
     const socket = new CipherSocket(systemHandles!, accepted.handle, buffers.shared.view, cipher);
     const wire = new TlsWire(socket, buffers, { localPort: port });
     socket.wire = wire;
+    if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
     socket.start();
     return wire;
   }
@@ -50,13 +51,12 @@ export function acceptTls(
   return wire;
 }
 
-type BareAccepted = { readonly handle: TcpHandle };
+type BareAccepted = { readonly handle: TcpHandle; readonly first?: Buffer };
 
 /** Whether Node's TLSSocket is not needed: it knows more of certificates of clients. */
 function isBare(accepted: Accepted, { material }: ServerTls): accepted is BareAccepted {
   if (systemHandles === null || material.clientAuth !== 'off') return false;
-  // What was read already, a TLSSocket takes in.
-  if (!('handle' in accepted) || accepted.first !== undefined) return false;
+  if (!('handle' in accepted)) return false;
   return accepted.handle instanceof systemHandles.TCP;
 }
 
@@ -84,7 +84,7 @@ function protocolList(protocols: readonly string[]): Buffer | null {
   );
 }
 
-function feed(socket: WiredTlsSocket, first: Buffer): void {
+function feed(socket: WiredTlsSocket | CipherSocket, first: Buffer): void {
   socket.feed(first);
 }
 
