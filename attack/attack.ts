@@ -13,6 +13,11 @@ export interface Target {
   readonly hostilePort: number;
   /** A service of which no endpoint listens. */
   readonly deadServicePort: number;
+  /** The other service, and the victim's, over TLS. */
+  readonly tlsPort: number;
+  readonly victimTlsPort: number;
+  /** Targets of a service of the registry `file`. */
+  readonly targetsFile: string;
   /** Client connections that the victim's service may have (`limits.connections`). */
   readonly connectionsMax: number;
 }
@@ -34,8 +39,8 @@ export interface Victim {
 
 export interface Row {
   readonly name: string;
-  /** Who attacks: a client, an endpoint, or a reader of the stats port. */
-  readonly principal: 'client' | 'endpoint' | 'reader';
+  /** Who attacks: a client, an endpoint, a reader of the stats port, or whoever may register a service. */
+  readonly principal: 'client' | 'endpoint' | 'reader' | 'registrant';
   readonly what: string;
   readonly victim: Victim;
   /** Open: measured, and not held yet; a row that holds for good is said to be built. */

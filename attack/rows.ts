@@ -3,6 +3,7 @@ import { CHECKS, FRESH_REQUESTS, REQUESTS, type Row } from './attack.ts';
 import { connectionChurn } from './attacks/connection-churn.ts';
 import { deadEndpoints } from './attacks/dead-endpoints.ts';
 import { endlessInformational } from './attacks/endless-informational.ts';
+import { flappingTargets } from './attacks/flapping-targets.ts';
 import { halfHeads } from './attacks/half-heads.ts';
 import { http2Attack } from './attacks/http2.ts';
 import { idleConnections } from './attacks/idle-connections.ts';
@@ -10,7 +11,14 @@ import { statsIdle } from './attacks/stats-idle.ts';
 import { statsPipelining } from './attacks/stats-pipelining.ts';
 import { statsScraping } from './attacks/stats-scraping.ts';
 import { statsSilentReaders } from './attacks/stats-silent-readers.ts';
+import { statsStreams } from './attacks/stats-streams.ts';
 import { tinyChunks } from './attacks/tiny-chunks.ts';
+import {
+  tlsHalfHandshakes,
+  tlsHandshakes,
+  tlsRenegotiation,
+  tlsSilentHandshakes,
+} from './attacks/tls.ts';
 
 export const rows: readonly Row[] = [
   {
@@ -54,6 +62,14 @@ export const rows: readonly Row[] = [
     start: statsScraping,
   },
   {
+    name: 'stats-streams',
+    principal: 'reader',
+    what: '80 dashboards and streams of changes, read, and opened again after 4 MiB',
+    victim: CHECKS,
+    defence: 'built',
+    start: statsStreams,
+  },
+  {
     name: 'idle-connections',
     principal: 'client',
     what: 'more idle connections of one address than the service may have',
@@ -85,6 +101,38 @@ export const rows: readonly Row[] = [
     defence: 'built',
     start: tinyChunks,
   },
+  {
+    name: 'tls-silent-handshakes',
+    principal: 'client',
+    what: 'more half ClientHellos of one address than the service may have connections',
+    victim: FRESH_REQUESTS,
+    defence: 'built',
+    start: tlsSilentHandshakes,
+  },
+  {
+    name: 'tls-half-handshakes',
+    principal: 'client',
+    what: '1000 ClientHellos a second to another service, left as soon as they are answered',
+    victim: REQUESTS,
+    defence: 'built',
+    start: tlsHalfHandshakes,
+  },
+  {
+    name: 'tls-handshakes',
+    principal: 'client',
+    what: 'TLS handshakes with another service, 64 at a time without a pause',
+    victim: REQUESTS,
+    defence: 'built',
+    start: tlsHandshakes,
+  },
+  {
+    name: 'tls-renegotiation',
+    principal: 'client',
+    what: 'TLS 1.2 with another service, renegotiated, 64 at a time without a pause',
+    victim: REQUESTS,
+    defence: 'built',
+    start: tlsRenegotiation,
+  },
   ...(
     [
       ['rapid-reset', 'HTTP/2 streams that are reset as soon as they are opened'],
@@ -92,6 +140,11 @@ export const rows: readonly Row[] = [
       ['control', 'HTTP/2 PINGs and SETTINGS without an end'],
       ['header-bomb', 'HTTP/2 header blocks in which a byte stands for 4,000'],
       ['tiny-data', 'HTTP/2 DATA of one byte, without an end'],
+      [
+        'slow-streams',
+        'HTTP/2 streams that are opened and never ended, and whose answers are not read',
+      ],
+      ['window-updates', 'HTTP/2 windows that are opened a byte at a time'],
     ] as const
   ).map(
     ([name, what]): Row => ({
@@ -101,6 +154,14 @@ export const rows: readonly Row[] = [
       start: http2Attack(name),
     }),
   ),
+  {
+    name: 'flapping-targets',
+    principal: 'registrant',
+    what: '5000 endpoints that are replaced by others seven times a second',
+    victim: CHECKS,
+    defence: 'built',
+    start: flappingTargets,
+  },
   {
     name: 'endless-informational',
     principal: 'endpoint',

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Authority } from '../test/support/certificates.ts';
 import { startEndpoint } from '../test/support/endpoint.ts';
 import { freePorts } from '../test/support/ports.ts';
 import { startUpriver } from '../test/support/upriver.ts';
@@ -25,26 +26,37 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'upriver-attack-'));
   const endpoints = [await startEndpoint('victim'), await startEndpoint('other')];
   const [statsPort = 0, victimPort = 0, otherPort = 0, hostileServicePort = 0, ...more] =
-    await freePorts(6);
-  const [hostilePort = 0, deadServicePort = 0] = more;
+    await freePorts(8);
+  const [hostilePort = 0, deadServicePort = 0, tlsPort = 0, victimTlsPort = 0] = more;
+  const authority = new Authority();
+  const { certFile, keyFile } = authority.issue(['site.test']);
+  const targetsFile = join(folder, 'targets.json');
+  writeFileSync(targetsFile, '[]');
   const list = (ports: readonly number[]) => JSON.stringify(ports.map((one) => `127.0.0.1:${one}`));
-  const service = (port: number) =>
-    `{ listen: { address: "127.0.0.1:${port}", http2: true }, from: { registry: static }, limits: { connections: ${connectionsMax} } }`;
+  const service = (port: number, securePort = 0) => {
+    const plain = `{ address: "127.0.0.1:${port}", http2: true }`;
+    const secure = `{ address: "127.0.0.1:${securePort}", http2: true, tls: true }`;
+    const listen = securePort === 0 ? plain : `[${plain}, ${secure}]`;
+    return `{ listen: ${listen}, from: { registry: static }, limits: { connections: ${connectionsMax} } }`;
+  };
   const config = join(folder, 'upriver.yaml');
   writeFileSync(
     config,
     `workers: 1
 log: { level: error }
+tls: { certificates: [{ cert_file: "${certFile}", key_file: "${keyFile}" }] }
+registries: { file: { path: "${targetsFile}" } }
 static:
   victim: ${list([endpoints[0]!.port])}
   other: ${list([endpoints[1]!.port])}
   hostile: ${list([hostilePort])}
   dead: ${JSON.stringify(deadAddresses(options.deadEndpoints))}
 services:
-  victim: ${service(victimPort)}
-  other: ${service(otherPort)}
+  victim: ${service(victimPort, victimTlsPort)}
+  other: ${service(otherPort, tlsPort)}
   hostile: ${service(hostileServicePort)}
   dead: ${service(deadServicePort)}
+  flapping: { from: { registry: file } }
 `,
   );
   const upriver = await startUpriver({ args: ['--config', config], statsPort });
@@ -52,11 +64,12 @@ services:
     pid: upriver.pid,
     target: {
       ...{ statsPort, victimPort, otherPort, hostileServicePort, hostilePort },
-      ...{ deadServicePort, connectionsMax },
+      ...{ deadServicePort, tlsPort, victimTlsPort, targetsFile, connectionsMax },
     },
     stop: async () => {
       await upriver.stop();
       for (const endpoint of endpoints) await endpoint.kill();
+      authority.remove();
       rmSync(folder, { recursive: true });
     },
   };

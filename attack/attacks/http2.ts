@@ -56,6 +56,18 @@ const scripts = {
     yield frame(1, END_HEADERS, 1, block(POST));
     for (;;) yield frame(0, 0, 1, 'x').repeat(500);
   },
+  'slow-streams': function* () {
+    // No answer has room; half of the requests have a body that does not end.
+    yield frame(4, 0, 0, `\0\x04${uint32(0)}`);
+    for (let id = 1; ; id += 4) {
+      yield get(id) + frame(1, END_HEADERS, id + 2, block(POST)) + frame(0, 0, id + 2, 'x');
+      if (id > 2 ** 30) return;
+    }
+  },
+  'window-updates': function* () {
+    yield frame(4, 0, 0, `\0\x04${uint32(1)}`) + get(1);
+    for (;;) yield (frame(8, 0, 0, uint32(1)) + frame(8, 0, 1, uint32(1))).repeat(200);
+  },
 } satisfies Record<string, Script>;
 
 export type Http2Attack = keyof typeof scripts;

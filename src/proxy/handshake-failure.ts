@@ -21,7 +21,7 @@ const MALFORMED = failure('malformed', 'tlsMalformed');
 /** Each code, or what it contains; the first that fits. */
 const rules: readonly (readonly [RegExp, HandshakeFailure])[] = [
   [/^$|^ECONNRESET$|^EPIPE$|^ERR_TLS_TRUNCATED$|SOCKET_CLOSED/, CLOSED],
-  [/^ETIMEDOUT$/, TIMEOUT],
+  [/^ETIMEDOUT$|^ERR_TLS_CROWDED_OUT$/, TIMEOUT],
   [/HTTP_REQUEST|HTTPS_PROXY_REQUEST/, PLAIN],
   [/UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|PROTOCOL_VERSION|UNKNOWN_PROTOCOL/, VERSION],
   [/NO_SHARED_CIPHER|NO_SUITABLE|NO_SHARED_GROUP|NO_APPLICATION_PROTOCOL/, CIPHER],

@@ -124,9 +124,11 @@ export class LiveListener {
     const isHttp = protocol === 'http';
     const protocols = isHttp ? (http2 ? HTTP2_PROTOCOLS : HTTP_PROTOCOLS) : NO_PROTOCOLS;
     const known = this.serverTls;
-    if (known?.material === material && known.protocols === protocols) return known;
+    const helloMs = this.timeouts.clientHeaderMs;
+    const isSame = known?.material === material && known.protocols === protocols;
+    if (isSame && known.helloMs === helloMs) return known;
     const plainReply = isHttp ? PLAIN_REPLY : NOTHING;
-    this.serverTls = { material, protocols, plainReply };
+    this.serverTls = { material, protocols, plainReply, helloMs };
     return this.serverTls;
   }
 

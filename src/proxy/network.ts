@@ -55,6 +55,8 @@ export interface ServerTls {
   readonly protocols: readonly string[];
   /** Sent in plain to a client that speaks HTTP without TLS; empty: it is closed. */
   readonly plainReply: Buffer;
+  /** How long the ClientHello may take where it is read before the handshake begins, ms. */
+  readonly helloMs: number;
 }
 
 export interface ConnectHandler extends WireHandler {

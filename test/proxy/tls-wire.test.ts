@@ -22,6 +22,7 @@ const tlsOf = (parts: Partial<ServerTls> = {}): ServerTls => ({
   material: materialOf([localhost, other]),
   protocols: [],
   plainReply: Buffer.alloc(0),
+  helloMs: 5000,
   ...parts,
 });
 

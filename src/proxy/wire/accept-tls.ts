@@ -10,8 +10,13 @@ import { systemHandles, type TcpHandle } from './system-handles.ts';
 import { HTTP_REQUEST, type TlsSocketOptions, WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
 
-/** What the connection came in as: the system's handle, or a socket of Node's. */
-export type Accepted = { readonly handle: unknown } | { readonly socket: Socket };
+/**
+ * What the connection came in as: the system's handle, with what was read of it already (`first`), or a
+ * socket of Node's.
+ */
+export type Accepted =
+  | { readonly handle: unknown; readonly first?: Buffer }
+  | { readonly socket: Socket };
 
 /** A wire whose handshake begins with the client's first bytes; null where it has no certificate. */
 export function acceptTls(
@@ -28,6 +33,7 @@ export function acceptTls(
     const socket = new CipherSocket(systemHandles!, accepted.handle, buffer.view, cipher);
     const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
     socket.wire = wire;
+    if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
     socket.start();
     return wire;
   }
@@ -39,13 +45,14 @@ export function acceptTls(
   const wire = new TlsWire(socket, buffers, { buffer, localPort: port });
   attach(socket, wire);
   if ('socket' in accepted) socket.on('data', onSocketData);
+  else if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
   socket.on('secure', onSecure);
   socket.on('_tlsError', onTlsError);
   if (tls.plainReply.length > 0) socket.plainReply = tls.plainReply;
   return wire;
 }
 
-type BareAccepted = { readonly handle: TcpHandle };
+type BareAccepted = { readonly handle: TcpHandle; readonly first?: Buffer };
 
 /** Whether Node's TLSSocket is not needed: it knows more of certificates of clients. */
 function isBare(accepted: Accepted, { material }: ServerTls): accepted is BareAccepted {
@@ -76,6 +83,10 @@ function protocolList(protocols: readonly string[]): Buffer | null {
   return Buffer.concat(
     protocols.map((one) => Buffer.from(`${String.fromCharCode(one.length)}${one}`)),
   );
+}
+
+function feed(socket: WiredTlsSocket | CipherSocket, first: Buffer): void {
+  socket.feed(first);
 }
 
 const made = new WeakMap<ServerTls, TlsSocketOptions>();

@@ -6,8 +6,9 @@ import { type Server, Socket } from 'node:net';
 import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
 import type { ProxiedPeer } from '../proxy-header.ts';
 import { readIntroduction } from './accept-proxied.ts';
-import { acceptTls } from './accept-tls.ts';
+import { type Accepted, acceptTls } from './accept-tls.ts';
 import { HandleSocket } from './handle-socket.ts';
+import type { Lobby } from './lobby.ts';
 import type { ReadBuffer, ReadBuffers } from './read-buffers.ts';
 import {
   acceptedOnread,
@@ -24,6 +25,7 @@ export interface Accepting {
   readonly port: number;
   readonly readBuffer: ReadBufferKind;
   readonly buffers: ReadBuffers;
+  readonly lobby: Lobby;
   readonly onWire: (wire: Wire) => void;
   readonly tls?: ListenOptions['tls'];
   readonly proxy?: ListenOptions['proxy'];
@@ -48,13 +50,18 @@ function isIntroduced(socket: Socket, accepting: Accepting): boolean {
 }
 
 function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
-  const { port, readBuffer, buffers, onWire } = accepting;
+  const { port, readBuffer, buffers, onWire, lobby } = accepting;
   const tls = accepting.tls?.() ?? null;
+  if (tls === 'refuse') {
+    socket.destroy();
+    return;
+  }
   if (tls !== null) {
-    const wire = tls === 'refuse' ? null : acceptTls({ socket }, tls, accepting);
-    if (introduction !== null) wire?.introduce(introduction.peer);
-    if (wire === null) socket.destroy();
-    else onWire(wire);
+    if (lobby.hasRoom) beginTls({ socket }, accepting, introduction);
+    else {
+      lobby.enter(socket, tls.helloMs, (known) => secure(known, accepting, introduction));
+      socket.resume();
+    }
     return;
   }
   const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
@@ -64,6 +71,23 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
   // It was paused after the header; before the wire is anybody's, who may pause it.
   if (introduction !== null) socket.resume();
   onWire(wire);
+}
+
+/** Speaks TLS at once; false where there is no certificate any more. */
+function beginTls(accepted: Accepted, accepting: Accepting, introduction: Introduction): boolean {
+  const wire = secure(accepted, accepting, introduction);
+  if (wire !== null) accepting.lobby.begun(wire, wire.remoteAddress);
+  else if ('socket' in accepted) accepted.socket.destroy();
+  return wire !== null;
+}
+
+function secure(accepted: Accepted, accepting: Accepting, introduction: Introduction) {
+  // It may have waited: it gets what is in force now.
+  const tls = accepting.tls?.() ?? null;
+  const wire = tls === null || tls === 'refuse' ? null : acceptTls(accepted, tls, accepting);
+  if (introduction !== null) wire?.introduce(introduction.peer);
+  if (wire !== null) accepting.onWire(wire);
+  return wire;
 }
 
 interface AcceptedHandle {
@@ -86,15 +110,16 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
     if (accepting.proxy?.() != null) {
-      const plain = { handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0];
-      server.emit('connection', new Socket(plain));
+      server.emit('connection', socketOf(handle));
       return;
     }
     const tls = accepting.tls?.() ?? null;
+    if (tls !== null && accepting.lobby.hasRoom) {
+      if (!beginTls({ handle }, accepting, null)) handle.close();
+      return;
+    }
     if (tls !== null) {
-      const wire = tls === 'refuse' ? null : acceptTls({ handle }, tls, accepting);
-      if (wire === null) handle.close();
-      else onWire(wire);
+      takeSocket(socketOf(handle), accepting, null);
       return;
     }
     const buffer = buffers.of(readBuffer);
@@ -119,6 +144,11 @@ function wireOf(socket: HandleSocket, buffer: ReadBuffer, { buffers, port }: Acc
   socket.wire = wire;
   socket.start();
   return wire;
+}
+
+/** A socket of Node's, which reads as usual. */
+function socketOf(handle: AcceptedHandle): Socket {
+  return new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0]);
 }
 
 function peerAddress({ remoteAddress = '' }: Socket): string {

@@ -50,6 +50,11 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
     }
   }
 
+  /** What the client has sent already, to be read before everything else. */
+  feed(bytes: Buffer): void {
+    if (!this.destroyed) this.cipher.receive(bytes);
+  }
+
   get servername(): string | false {
     return this.cipher.getServername();
   }

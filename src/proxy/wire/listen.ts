@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import type { ListenOptions, Wire, WireServer } from '../network.ts';
 import { acceptHandles, acceptSockets } from './accept.ts';
+import { Lobby } from './lobby.ts';
 import { probeHandles } from './probe.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 
@@ -16,6 +17,8 @@ const QUIET_TURNS = 2;
 
 export interface NodeListenOptions extends ListenOptions {
   readonly buffers: ReadBuffers;
+  /** The thread's; without, the listener has one of its own. */
+  readonly lobby?: Lobby;
   /** False uses Node's public events alone, for when its internals have changed. */
   readonly isFast?: boolean;
   /** Told once where the public events have to do, though the fast way was to be taken. */
@@ -38,11 +41,12 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { readBuffer, buffers, tls, proxy } = options;
+      const { readBuffer, buffers, tls, proxy, lobby = new Lobby() } = options;
       const accepting = {
         port,
         readBuffer,
         buffers,
+        lobby,
         onWire,
         ...(tls === undefined ? {} : { tls }),
         ...(proxy === undefined ? {} : { proxy }),

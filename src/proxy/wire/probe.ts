@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import type { ConnectHandler, Wire } from '../network.ts';
 import { acceptHandles } from './accept.ts';
 import { connectHandle } from './connect.ts';
+import { Lobby } from './lobby.ts';
 import { ReadBuffers } from './read-buffers.ts';
 import { prove, systemHandles } from './system-handles.ts';
 
@@ -68,7 +69,8 @@ function tryHandles(): Promise<ProbeResult> {
         wires.push(wire);
         wire.handler = player('server', wire, note);
       };
-      acceptHandles(server, { port, readBuffer: 'shared', buffers, onWire });
+      const lobby = new Lobby();
+      acceptHandles(server, { port, readBuffer: 'shared', buffers, lobby, onWire });
       const connecting = { buffer: buffers.shared, buffers };
       const client = connectHandle(systemHandles!, { address: '127.0.0.1', port }, connecting);
       wires.push(client);

@@ -52,6 +52,8 @@ export interface CipherHandle extends StreamHandle {
   isSessionReused(): boolean;
   getProtocol(): string | null;
   getCipher(): CipherNameAndProtocol | undefined;
+  /** Bytes of the peer that were read before. */
+  receive(bytes: Buffer): void;
   destroySSL(): void;
 }
 

@@ -23,6 +23,8 @@ interface CipherHandle {
   onnewsession: (id: Buffer, session: Buffer) => void;
   enableSessionCallbacks(): void;
   destroySSL(): void;
+  /** Bytes of the peer that were read before; Node gives it those of a socket that it wraps. */
+  receive(bytes: Buffer): void;
   verifyError(): Error | null;
   hasPeerCertificate(): boolean;
   close(done?: () => void): void;
@@ -125,6 +127,11 @@ export class WiredTlsSocket extends TLSSocket {
     this.isBelieved = true;
     if (this.unproven !== null && this.sessions !== null) this.sessions.session = this.unproven;
     this.unproven = null;
+  }
+
+  /** What the peer has sent already, to be read before everything else. */
+  feed(bytes: Buffer): void {
+    this.cipher?.receive(bytes);
   }
 
   get hasPeerCertificate(): boolean {

@@ -17,6 +17,7 @@ const ONE_STEP_BYTES = 64 * 1024;
 /** Codes of errors that we make, beside those of OpenSSL (`ERR_SSL_...`) and the system. */
 export const TRUNCATED = 'ERR_TLS_TRUNCATED';
 export const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
+const CROWDED_OUT = 'ERR_TLS_CROWDED_OUT';
 
 /** What a wire with TLS needs of its socket beside what any does. */
 export interface TlsDoor extends SocketDoor {
@@ -67,6 +68,8 @@ export class TlsWire extends SocketWire {
   private isGivingKept = false;
   private hasKeptEnd = false;
   private fault: NodeJS.ErrnoException | null = null;
+  /** Called once, when the handshake is done or the connection is gone. */
+  onSettled: (() => void) | null = null;
 
   constructor(socket: TlsDoor, buffers: ReadBuffers, { buffer, localPort, judge }: TlsWireOptions) {
     super(socket, buffers, buffer, localPort);
@@ -94,6 +97,7 @@ export class TlsWire extends SocketWire {
   /** For the socket's side: the handshake is done. */
   secured(): void {
     if (this.state !== 'handshake') return;
+    this.settle();
     const problem = this.judge === null ? this.clientProblem() : this.judge();
     if (problem !== '') {
       const [code = '', text = ''] = this.judge === null ? [] : problem.split(': ', 2);
@@ -120,6 +124,17 @@ export class TlsWire extends SocketWire {
     if (!secure.asksPeer || !secure.hasPeerCertificate) return '';
     const { peerProblem } = secure;
     return peerProblem === null ? '' : (peerProblem.code ?? peerProblem.message);
+  }
+
+  private settle(): void {
+    const { onSettled } = this;
+    this.onSettled = null;
+    onSettled?.();
+  }
+
+  /** Its handshake gets nowhere, and others wait. */
+  crowdedOut(): void {
+    this.fail(CROWDED_OUT, 'the handshake took too long while others waited');
   }
 
   private fail(code: string, why: string): void {
@@ -226,6 +241,7 @@ export class TlsWire extends SocketWire {
 
   override closed(error: NodeJS.ErrnoException | null): void {
     this.state = 'gone';
+    this.settle();
     super.closed(this.fault ?? error);
   }
 }

@@ -1,0 +1,118 @@
+// Work that strangers may cause at will, and that costs the thread much at a time: a few pieces of it are
+// begun in a turn, so many are under way, and whoever waits is taken address by address. What is under
+// way and gets nowhere gives its place to those who wait.
+// Invariant: an applicant waits, or is under way, or is unknown here.
+import { ByAddress } from './by-address.ts';
+import type { Clock } from './clock.ts';
+
+/** So often it is looked for what gets nowhere, while others wait for a place. */
+const LOOK_MS = 100;
+
+export interface Applicant {
+  readonly address: string;
+  /** It has a place from now on, until it leaves. */
+  begin(): void;
+  /** It has lost its place, or waits in vain: it is to end, and to leave. */
+  cut(): void;
+}
+
+export interface FairTurnsOptions {
+  readonly clock: Clock;
+  /** As many begin at once, without a turn, where nobody waits. */
+  readonly straightMax: number;
+  readonly beginsATurn: number;
+  readonly underWayMax: number;
+  /** While others wait, one that has been under way for so long may lose its place, ms. */
+  readonly staleMs: number;
+  readonly waitingMax: number;
+}
+
+export class FairTurns {
+  private readonly options: FairTurnsOptions;
+  private readonly waiting = new ByAddress<Applicant>();
+  /** Since when; ms. */
+  private readonly underWay = new Map<Applicant, number>();
+  private isScheduled = false;
+  private isLooking = false;
+
+  constructor(options: FairTurnsOptions) {
+    this.options = options;
+  }
+
+  /** Whether one more may begin at once; it says so by `begun`. */
+  get hasRoom(): boolean {
+    return this.waiting.size === 0 && this.underWay.size < this.options.straightMax;
+  }
+
+  get size(): number {
+    return this.underWay.size;
+  }
+
+  begun(applicant: Applicant): void {
+    this.underWay.set(applicant, this.options.clock.nowMs());
+  }
+
+  /** It begins in its turn. */
+  wait(applicant: Applicant): void {
+    this.waiting.add(applicant);
+    if (this.waiting.size > this.options.waitingMax) this.waiting.heaviest()?.cut();
+    this.schedule();
+  }
+
+  /** It is over, or has given up. */
+  leave(applicant: Applicant): void {
+    if (!this.waiting.remove(applicant)) this.underWay.delete(applicant);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.waiting.size === 0) return;
+    if (this.underWay.size >= this.options.underWayMax) {
+      this.lookLater();
+      return;
+    }
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    this.options.clock.nextTurn(() => {
+      this.isScheduled = false;
+      this.turn();
+      this.schedule();
+    });
+  }
+
+  private turn(): void {
+    const { beginsATurn, underWayMax } = this.options;
+    for (let i = 0; i < beginsATurn && this.underWay.size < underWayMax; i += 1) {
+      const next = this.waiting.next();
+      if (next === null) return;
+      this.waiting.remove(next);
+      this.begun(next);
+      next.begin();
+    }
+  }
+
+  private lookLater(): void {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    this.options.clock.setTimer(LOOK_MS, () => {
+      this.isLooking = false;
+      if (this.waiting.size > 0 && this.underWay.size >= this.options.underWayMax) this.cutStale();
+      this.schedule();
+    });
+  }
+
+  /** Of the address that has the most under way, the oldest: as many as begin in ten turns at most. */
+  private cutStale(): void {
+    const { clock, staleMs, beginsATurn } = this.options;
+    const lateMs = clock.nowMs() - staleMs;
+    const counts = new Map<string, number>();
+    for (const { address } of this.underWay.keys()) {
+      counts.set(address, (counts.get(address) ?? 0) + 1);
+    }
+    const most = Math.max(0, ...counts.values());
+    const stale = [...this.underWay].filter(
+      ([{ address }, sinceMs]) => sinceMs <= lateMs && counts.get(address) === most,
+    );
+    for (const [applicant] of stale.slice(0, 10 * beginsATurn)) applicant.cut();
+  }
+}

@@ -1,0 +1,155 @@
+// TLS handshakes that strangers cause: few at a time, and no cheap way to have more.
+import { once } from 'node:events';
+import { connect as connectPlain, createServer, type Socket } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterAll, afterEach, expect, it } from 'vitest';
+import { silentLogger } from '../../src/base/log.ts';
+import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
+import { listenWires } from '../../src/proxy/wire/listen.ts';
+import { Lobby } from '../../src/proxy/wire/lobby.ts';
+import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
+import { loopback } from '../support/service.ts';
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+const tls: ServerTls = {
+  material: materialOf([certificateOf(['localhost'], authority.issue(['localhost']))]),
+  protocols: [],
+  plainReply: Buffer.alloc(0),
+  helloMs: 5000,
+};
+
+const sockets: Socket[] = [];
+let server: WireServer;
+let wires: Set<Wire>;
+let most: number;
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await server.close();
+});
+
+/** Echoes; counts handshakes under way. */
+async function serve(isFast = true): Promise<void> {
+  wires = new Set();
+  most = 0;
+  server = await listenWires({
+    ...{ address: loopback(), reusePort: false, readBuffer: 'shared', isFast },
+    ...{ buffers: new ReadBuffers(), lobby: new Lobby(), log: silentLogger },
+    tls: () => tls,
+    onWire: (wire) => {
+      wires.add(wire);
+      most = Math.max(most, wires.size);
+      wire.handler = {
+        onSecure: () => wires.delete(wire),
+        onBytes: (base, start, end) => void wire.write(Buffer.from(base.subarray(start, end))),
+        onEnd: () => wire.end(),
+        onDrain() {},
+        onClose: () => wires.delete(wire),
+      };
+    },
+  });
+}
+
+function dial(localAddress: string, bytes?: Buffer): Socket {
+  const socket = connectPlain({ port: server.port, host: '127.0.0.1', localAddress });
+  sockets.push(socket);
+  socket.on('error', () => {});
+  if (bytes !== undefined) socket.write(bytes);
+  return socket;
+}
+
+function dialTls(localAddress = '127.0.0.1'): TLSSocket {
+  const options = { port: server.port, host: '127.0.0.1', localAddress, ca: authority.ca };
+  const socket = connect({ ...options, servername: 'localhost' });
+  sockets.push(socket);
+  socket.on('error', () => {});
+  return socket;
+}
+
+async function echoes(socket: TLSSocket, text: string): Promise<void> {
+  socket.write(text);
+  let heard = '';
+  for await (const piece of socket) {
+    heard += String(piece);
+    if (heard.length >= text.length) break;
+  }
+  expect(heard).toBe(text);
+}
+
+/** What a client says first, recorded. */
+async function helloBytes(): Promise<Buffer> {
+  const listening = createServer().listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  const { port } = listening.address() as { port: number };
+  const client = connect({ port, host: '127.0.0.1' }).on('error', () => {});
+  const [socket] = (await once(listening, 'connection')) as [Socket];
+  const [bytes] = (await once(socket, 'data')) as [Buffer];
+  client.destroy();
+  socket.destroy();
+  listening.close();
+  return bytes;
+}
+
+const opened = (all: readonly Socket[]) =>
+  Promise.all(all.map((one) => (one.connecting ? once(one, 'connect') : null)));
+
+it.each([true, false])(
+  'serves all of a crowd, each with all that it sends (fast: %s)',
+  async (isFast) => {
+    await serve(isFast);
+    const clients = Array.from({ length: 100 }, () => dialTls());
+    await Promise.all(clients.map((one, i) => echoes(one, `${i} `.repeat(20_000))));
+    expect(most).toBeLessThanOrEqual(128);
+  },
+);
+
+it('keeps half a ClientHello out, however many there are, and others in', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  const crowd = Array.from({ length: 300 }, () => dial('127.0.0.2', half));
+  await opened(crowd);
+  await echoes(dialTls('127.0.0.3'), 'served');
+  // Those that came while little was going on.
+  expect(wires.size).toBeLessThanOrEqual(16);
+});
+
+it('closes the oldest of the address that has the most, where too many are half', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  const patient = dial('127.0.0.3', half);
+  await opened([patient]);
+  const crowd: Socket[] = [];
+  for (let i = 0; i < 1100; i += 1) {
+    crowd.push(dial('127.0.0.2', half));
+    if (i % 50 === 49) await opened(crowd.slice(-50));
+  }
+  const isClosed = (one: Socket) => one.destroyed || one.readableEnded;
+  for (const one of crowd) one.resume();
+  await expect.poll(() => crowd.filter(isClosed).length).toBeGreaterThanOrEqual(40);
+  expect(isClosed(patient)).toBe(false);
+  await echoes(dialTls('127.0.0.4'), 'served');
+}, 30_000);
+
+it('gives the places of handshakes that get nowhere to who waits', async () => {
+  await serve();
+  const hello = await helloBytes();
+  // They read nothing, and say nothing more.
+  const crowd = Array.from({ length: 200 }, () => dial('127.0.0.2', hello));
+  await opened(crowd);
+  await expect.poll(() => wires.size).toBe(128);
+  await echoes(dialTls('127.0.0.3'), 'served');
+  expect(most).toBeLessThanOrEqual(128);
+}, 30_000);
+
+it('judges what is no ClientHello as it does without a crowd', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  await opened(Array.from({ length: 20 }, () => dial('127.0.0.2', half)));
+  for (const text of ['GET / HTTP/1.1\r\n\r\n', '\x16\x03\x01\x00\x05hello', '\x80'.repeat(40)]) {
+    const odd = dial('127.0.0.3', Buffer.from(text, 'latin1'));
+    odd.resume();
+    await once(odd, 'close');
+  }
+  await echoes(dialTls('127.0.0.3'), 'served');
+});
