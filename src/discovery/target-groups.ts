@@ -13,6 +13,8 @@ import type { ServiceList } from './listed-services.ts';
 const NAMES = ['service', 'job'];
 const WEIGHT_MAX = 1_000_000;
 const SHOWN_CHARS = 100;
+/** Problems of a service that are kept; of a list of megabytes each line may be wrong. */
+const PROBLEMS_MAX = 20;
 
 export interface TargetRules {
   /** The service of groups that name none; '' where there is no such service. */
@@ -31,6 +33,7 @@ interface Draft {
   /** By id: whoever is named twice is there once. */
   readonly instances: Map<string, Instance>;
   readonly problems: string[];
+  /** Without names that every object has. */
   readonly settings: Record<string, string>;
 }
 
@@ -59,7 +62,7 @@ function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft
     if (drafts.size >= BOUNDS.listedServices.max) {
       return `more than ${BOUNDS.listedServices.max} services: the others are left out`;
     }
-    draft = { instances: new Map(), problems: [], settings: {} };
+    draft = { instances: new Map(), problems: [], settings: Object.create(null) };
     drafts.set(name, draft);
   }
   readSettings(labels, rules, draft);
@@ -68,10 +71,11 @@ function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft
   return '';
 }
 
-function readTarget(target: unknown, weight: number, { instances, problems }: Draft): void {
+function readTarget(target: unknown, weight: number, draft: Draft): void {
+  const { instances } = draft;
   const read = typeof target === 'string' ? readHostPort(target.trim()) : null;
   if (read === null) {
-    problems.push(`target ${shown(target)}: expected IP:PORT, [IPv6]:PORT or HOST:PORT`);
+    note(draft, 'target', target, 'expected IP:PORT, [IPv6]:PORT or HOST:PORT');
     return;
   }
   const { host, port } = read;
@@ -79,11 +83,16 @@ function readTarget(target: unknown, weight: number, { instances, problems }: Dr
   if (!instances.has(id)) instances.set(id, { id, host, port, weight });
 }
 
-function weightOf(label: unknown, { problems }: Draft): number {
+/** What is not kept is not written either. */
+function note({ problems }: Draft, what: string, value: unknown, text: string): void {
+  if (problems.length < PROBLEMS_MAX) problems.push(`${what} ${shown(value)}: ${text}`);
+}
+
+function weightOf(label: unknown, draft: Draft): number {
   if (label === undefined) return 1;
   const weight = typeof label === 'string' && label.trim() !== '' ? Number(label) : label;
   if (typeof weight === 'number' && weight >= 0 && weight <= WEIGHT_MAX) return weight;
-  problems.push(`label weight ${shown(label)}: expected a number from 0 to ${WEIGHT_MAX}`);
+  note(draft, 'label weight', label, `expected a number from 0 to ${WEIGHT_MAX}`);
   return 1;
 }
 
@@ -91,18 +100,17 @@ function weightOf(label: unknown, { problems }: Draft): number {
 function readSettings(
   labels: Readonly<Record<string, unknown>>,
   { tagPrefix }: TargetRules,
-  { settings, problems }: Draft,
+  draft: Draft,
 ): void {
+  const { settings } = draft;
   for (const [label, value] of Object.entries(labels)) {
     const key = settingOf(label, tagPrefix);
     if (key === '') continue;
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
-      problems.push(`label ${shown(label)}: expected a text`);
+      note(draft, 'label', label, 'expected a text');
     } else if (settings[key] === undefined) settings[key] = String(value);
     else if (settings[key] !== String(value)) {
-      problems.push(
-        `label ${shown(label)}: other groups say ${shown(settings[key])}, which counts`,
-      );
+      note(draft, 'label', label, `other groups say ${shown(settings[key])}, which counts`);
     }
   }
 }

@@ -85,6 +85,18 @@ describe('target groups', () => {
     expect(readTargets(null, rules)).toBeNull();
   });
 
+  it('keep few of the problems that a list of megabytes may have', () => {
+    const groups = [{ targets: Array(10_000).fill('wrong'), labels: { service: 'web' } }];
+    expect(read(groups).services.web!.problems).toHaveLength(20);
+  });
+
+  it('take the name of a setting for what it is, whatever every object has', () => {
+    const labels = { service: 'web', upriver_listen: '80', upriver_constructor: 'x' };
+    const { web } = read([{ targets: ['10.0.0.1:80'], labels }]).services;
+    expect(web!.problems).toEqual([]);
+    expect({ ...web!.settings }).toEqual({ listen: '80', constructor: 'x' });
+  });
+
   it('never throw, and hold no instance that is none', () => {
     fc.assert(
       fc.property(fc.array(fc.anything()), fc.string(), (groups, service) => {

@@ -44,7 +44,7 @@ const SEEDS = [[usual], [good, usual], []].map((one) => JSON.stringify(one));
 const MORSELS = ['{', '}', '[', ']', ',', ':', '"', '\\u0000', '\\', 'null', '"ID":', '"Checks":'];
 
 /** What the body comes to; null where it is refused, by an error that was meant. */
-async function read<T>(path: string, input: string, decode: (body: unknown) => T) {
+export async function readAnswer<T>(path: string, input: string, decode: (body: unknown) => T) {
   const clock = new ManualClock();
   const bytes = Buffer.from(input);
   const at = bytes.length >> 1;
@@ -129,7 +129,7 @@ const service: FuzzTarget = {
   morsels: MORSELS,
   check: async (input) => {
     const path = '/v1/health/service/web';
-    const entries = await read(path, input, (body) => listOf<Entry>(body));
+    const entries = await readAnswer(path, input, (body) => listOf<Entry>(body));
     if (entries === null) return;
     const provided = follow([[good], entries]);
     if (provided !== null) checkEndpoints(provided);
@@ -153,10 +153,12 @@ const catalog: FuzzTarget = {
   ],
   morsels: MORSELS,
   check: async (input) => {
-    const listing = await read('/v1/catalog/services', input, listingOf);
+    const listing = await readAnswer('/v1/catalog/services', input, listingOf);
     for (const [name, tags] of listing ?? []) ok(typeof name + typeof tags === 'stringstring');
-    await read('/v1/health/state/critical', input, signaturesOf);
-    await read('/v1/catalog/node/node-1', input, (body) => itemsOf(body, 'upriver-', new Set()));
+    await readAnswer('/v1/health/state/critical', input, signaturesOf);
+    await readAnswer('/v1/catalog/node/node-1', input, (body) =>
+      itemsOf(body, 'upriver-', new Set()),
+    );
   },
 };
 

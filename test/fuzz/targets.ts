@@ -7,6 +7,7 @@ import { containerTargets } from './containers.ts';
 import { dnsTarget } from './dns.ts';
 import { http2Target } from './http2.ts';
 import { openingTargets } from './openings.ts';
+import { registryTargets } from './registries.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
 import { zookeeperTargets } from './zookeeper.ts';
 
@@ -19,6 +20,7 @@ export const targets: readonly FuzzTarget[] = [
   ...containerTargets,
   ...openingTargets,
   ...zookeeperTargets,
+  ...registryTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */
