@@ -159,7 +159,7 @@ export const rows: readonly Row[] = [
     principal: 'registrant',
     what: '5000 endpoints that are replaced by others seven times a second',
     victim: CHECKS,
-    defence: 'built',
+    defence: 'open',
     start: flappingTargets,
   },
   {
