@@ -118,8 +118,8 @@ export class Upriver {
       },
     });
     this.tls = new AllTls({
-      clock,
-      log,
+      ...{ clock, random, log },
+      answer: (challenges) => this.supervisor.setChallenges(challenges),
       onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
     });
     this.tenure = new Tenure({
@@ -433,9 +433,8 @@ export class Upriver {
     this.state = 'stopped';
     // A disk that hangs does not keep the process.
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
-    await Promise.race([this.keeper.close(), late]);
+    await Promise.race([Promise.all([this.keeper.close(), this.tls.close()]), late]);
     this.memory.stop();
-    this.tls.close();
     this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();

@@ -3,8 +3,9 @@
 // another one a socket is made with `onread`, which net.connect has in public and a server has not.
 // probeHandles (probe.ts) tries it; where Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
-import type { ListenOptions, ReadBufferKind, Wire } from '../network.ts';
+import type { ListenOptions, ReadBufferKind, ServerTls, Wire } from '../network.ts';
 import type { ProxiedPeer } from '../proxy-header.ts';
+import { peekHello } from './accept-peeked.ts';
 import { readIntroduction } from './accept-proxied.ts';
 import { acceptTls } from './accept-tls.ts';
 import { HandleSocket } from './handle-socket.ts';
@@ -27,6 +28,7 @@ export interface Accepting {
   readonly onWire: (wire: Wire) => void;
   readonly tls?: ListenOptions['tls'];
   readonly proxy?: ListenOptions['proxy'];
+  readonly peek?: ListenOptions['peek'];
 }
 
 /** The public way: data events, each with a buffer of Node's. */
@@ -51,10 +53,17 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
   const { port, readBuffer, buffers, onWire } = accepting;
   const tls = accepting.tls?.() ?? null;
   if (tls !== null) {
-    const wire = tls === 'refuse' ? null : acceptTls({ socket }, tls, accepting);
-    if (introduction !== null) wire?.introduce(introduction.peer);
-    if (wire === null) socket.destroy();
-    else onWire(wire);
+    const take = (known: WiredSocket, chosen: ServerTls | 'refuse'): void => {
+      const wire = chosen === 'refuse' ? null : acceptTls({ socket: known }, chosen, accepting);
+      if (introduction !== null) wire?.introduce(introduction.peer);
+      if (wire === null) known.destroy();
+      else onWire(wire);
+    };
+    const peek = accepting.peek?.() ?? null;
+    if (peek === null || !peek.begin()) return take(socket, tls);
+    peekHello(socket, peek, (known, chosen) => take(known, chosen ?? tls));
+    // It is paused where a PROXY header was read before.
+    socket.resume();
     return;
   }
   const wire = new SocketWire(socket, buffers, buffers.of(readBuffer), port);
@@ -78,19 +87,20 @@ interface AcceptingHandle {
 /** The fast way. */
 export function acceptHandles(server: Server, accepting: Accepting): void {
   const { port, readBuffer, buffers, onWire } = accepting;
-  if (accepting.proxy !== undefined) acceptSockets(server, accepting);
+  if (accepting.proxy !== undefined || accepting.peek !== undefined)
+    acceptSockets(server, accepting);
   // Undocumented, see above.
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
   // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
   listening.setNoDelay?.(true);
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
-    if (accepting.proxy?.() != null) {
+    const tls = accepting.tls?.() ?? null;
+    if (accepting.proxy?.() != null || (tls !== null && accepting.peek?.() != null)) {
       const plain = { handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0];
       server.emit('connection', new Socket(plain));
       return;
     }
-    const tls = accepting.tls?.() ?? null;
     if (tls !== null) {
       const wire = tls === 'refuse' ? null : acceptTls({ handle }, tls, accepting);
       if (wire === null) handle.close();

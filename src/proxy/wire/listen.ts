@@ -38,7 +38,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { readBuffer, buffers, tls, proxy } = options;
+      const { readBuffer, buffers, tls, proxy, peek } = options;
       const accepting = {
         port,
         readBuffer,
@@ -46,6 +46,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         onWire,
         ...(tls === undefined ? {} : { tls }),
         ...(proxy === undefined ? {} : { proxy }),
+        ...(peek === undefined ? {} : { peek }),
       };
       if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);

@@ -27,7 +27,7 @@ import { type ClientFacts, clientFacts } from '../client-facts.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
 import { Http2ClientConnection } from '../http2/client-connection.ts';
 import { judge, type OwnAnswer } from '../judgement.ts';
-import { failureReply, type OwnReply, optionsReply, redirectReply } from '../own-reply.ts';
+import { failureReply, type OwnReply, replyOf } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
 import { hostOf, pathOf } from '../target.ts';
 import type { Tunnel } from '../tunnel.ts';
@@ -303,7 +303,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
   /** The service that answers for this head; null when the request was answered here. */
   private serviceFor(head: Head, route: Route | null): LiveService | null {
     const { listener, place } = this;
-    const judged = judge(head, route, listener, this.plane.context.services);
+    const judged = judge(head, route, listener, this.plane.context);
     const isOwn = 'kind' in judged;
     const live = isOwn ? judged.live : judged;
     if (live !== null && place.service === null) {
@@ -327,8 +327,7 @@ export class ClientConnection implements WireHandler, TimerOwner, Rested, Draina
 
   private answer(head: Head, answer: OwnAnswer): null {
     if (answer.kind === 'refuse') return this.refuse(answer.why, head, answer.detail);
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    const reply = replyOf(answer);
     recordUnserved(this.plane.context, this, { status: reply.status, code: '', head });
     this.send(reply, this.mayKeepAfter(head));
     return null;

@@ -13,8 +13,7 @@ import type { OwnAnswer } from '../judgement.ts';
 import {
   failureReply,
   type OwnReply,
-  optionsReply,
-  redirectReply,
+  replyOf,
   replyLines,
 } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
@@ -57,8 +56,7 @@ export class StreamReplies {
   /** As `refuse`, with what `judge` has answered. */
   answer(stream: Stream, head: Head, answer: OwnAnswer): void {
     if (answer.kind === 'refuse') return this.refuse(stream, answer.why, head, answer.detail);
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    const reply = replyOf(answer);
     recordUnserved(this.plane.context, this.owner, { status: reply.status, code: '', head });
     this.send(stream, reply, { requestId: '', isHead: head.method === 'HEAD' });
   }

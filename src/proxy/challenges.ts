@@ -1,0 +1,92 @@
+// The challenges of ACME that are outstanding, as a worker answers them: by HTTP before anything is
+// routed, by TLS before a certificate is chosen. None is answered but for its own name, so neither a
+// route nor a client learns or decides anything here.
+import { CHALLENGE_PATH, CHALLENGE_PROTOCOL, type Challenge } from '../model/acme.ts';
+import { TICKET_KEY_BYTES } from '../model/tls.ts';
+import type { HelloPeek, ServerTls } from './network.ts';
+import { hostName } from './router.ts';
+import { CLIENT_HELLO_BYTES_MAX, readClientHello } from './tcp/client-hello.ts';
+
+/** Connections whose ClientHello is awaited, per worker; further ones get the usual certificate. */
+const PEEKING_MAX = 1024;
+
+export class Challenges {
+  /** By token. */
+  private readonly http = new Map<string, { readonly domain: string; readonly answer: string }>();
+  /** By server name. */
+  private readonly tls = new Map<string, ServerTls>();
+  private peeking = 0;
+
+  /** These and no others from now on. */
+  set(challenges: readonly Challenge[]): void {
+    this.http.clear();
+    this.tls.clear();
+    for (const one of challenges) {
+      if (one.type === 'http-01') this.http.set(one.token, one);
+      else this.tls.set(one.domain, serverTlsOf(one));
+    }
+  }
+
+  /** Whether any is answered by HTTP: asked for each request. */
+  get hasHttp(): boolean {
+    return this.http.size > 0;
+  }
+
+  /** Whether any is answered by TLS: asked for each connection. */
+  get hasTls(): boolean {
+    return this.tls.size > 0;
+  }
+
+  /** The answer to a GET of `path` at `host` (with its port); null where it is no challenge of ours. */
+  answerTo(host: string, path: string): string | null {
+    if (!path.startsWith(CHALLENGE_PATH)) return null;
+    const known = this.http.get(path.slice(CHALLENGE_PATH.length));
+    return known !== undefined && known.domain === hostName(host) ? known.answer : null;
+  }
+
+  /** The TLS for a client that offers exactly `acme-tls/1` for this name; null: the usual one. */
+  private tlsFor(serverName: string, protocols: readonly string[]): ServerTls | null {
+    if (protocols.length !== 1 || protocols[0] !== CHALLENGE_PROTOCOL) return null;
+    return this.tls.get(serverName) ?? null;
+  }
+
+  /** How connections are looked into while challenges are answered by TLS. */
+  peek(timeoutMs: number): HelloPeek {
+    return {
+      timeoutMs,
+      begin: () => {
+        if (this.peeking >= PEEKING_MAX) return false;
+        this.peeking += 1;
+        return true;
+      },
+      choose: (bytes) => {
+        const hello = readClientHello(bytes);
+        // What is no ClientHello is TLS's to refuse.
+        if (hello.kind === 'hello') return this.tlsFor(hello.serverName, hello.protocols);
+        return hello.kind === 'partial' && bytes.length <= CLIENT_HELLO_BYTES_MAX ? 'more' : null;
+      },
+      done: () => {
+        this.peeking -= 1;
+      },
+    };
+  }
+}
+
+function serverTlsOf({
+  domain,
+  chain,
+  privateKey,
+}: Extract<Challenge, { type: 'tls-alpn-01' }>): ServerTls {
+  const certificates = [{ names: [domain], chain, privateKey }];
+  // Nobody resumes such a session: it carries nothing.
+  const ticketKey = new Uint8Array(TICKET_KEY_BYTES);
+  crypto.getRandomValues(ticketKey);
+  return {
+    material: {
+      ...{ key: `acme ${domain}`, certificates, minVersion: '1.2', clientAuth: 'off' },
+      ...{ clientCa: '', ticketKey },
+    },
+    protocols: [CHALLENGE_PROTOCOL],
+    plainReply: Buffer.alloc(0),
+  };
+}
