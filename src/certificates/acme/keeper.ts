@@ -14,7 +14,7 @@ import { AcmeFolder, type Attempts } from './folder.ts';
 import { FolderLock } from './lock.ts';
 import { caFolderOf, certificateFileOf } from './place.ts';
 import type { AcmeError } from './problem.ts';
-import { failureWaitMs, NEXT_MS_MAX, renewalMs } from './schedule.ts';
+import { failureWaitMs, NEXT_MS_MAX, pauseMs, renewalMs } from './schedule.ts';
 
 const LOOK_MS = 1000;
 /** When it is looked again, where another process orders. */
@@ -42,6 +42,8 @@ interface Job {
   signature: string;
   /** When the certificate in the file is to be renewed; 0: there is none of use. */
   renewMs: number;
+  /** When it expires; 0 likewise. */
+  untilMs: number;
   /** Nothing is tried before. */
   heldMs: number;
   attempts: Attempts | null;
@@ -127,7 +129,14 @@ export class AcmeKeeper {
     const name = acme.domains[0]!;
     return {
       ...{ acme, file, name, place, ending: new AbortController(), state: 'valid' as const },
-      ...{ signature: 'never', renewMs: 0, heldMs: -1, attempts: null, renewedMs: null },
+      ...{
+        signature: 'never',
+        renewMs: 0,
+        untilMs: 0,
+        heldMs: -1,
+        attempts: null,
+        renewedMs: null,
+      },
       ...{ renewals: 0, failures: 0, error: '' },
     };
   }
@@ -197,6 +206,9 @@ export class AcmeKeeper {
       job.acme.domains.every((name) => found.pair.certificate.names.includes(name));
     const { fromMs, untilMs } = isWhole ? found.pair : { fromMs: 0, untilMs: 0 };
     job.renewMs = isWhole ? renewalMs(fromMs, untilMs, this.options.random) : 0;
+    job.untilMs = untilMs;
+    // Whoever removes it wants another one.
+    if (signature.startsWith('ENOENT') && job.error === '') job.heldMs = 0;
     // It may have come from another process.
     if (job.renewMs > this.wallMs && job.state !== 'ordering') this.settle(job);
   }
@@ -277,7 +289,7 @@ export class AcmeKeeper {
       const obtain = await this.options.loadObtain();
       const text = await obtain({
         ...{ acme, folder: place.folder, clock, log, signal, types: this.typesFor(job) },
-        order: job.attempts?.order ?? null,
+        order: openOrderOf(job),
         keepOrder: (order) => this.keep(job, { order }),
         show: (challenges) => {
           this.own = challenges;
@@ -304,11 +316,13 @@ export class AcmeKeeper {
     job.renewedMs = this.wallMs;
     this.settle(job);
     this.refresh(job);
-    const { acme, file, renewMs } = job;
+    // Where a clock is wrong, or a CA issues what is nearly over, it is not asked all the time.
+    job.heldMs = this.wallMs + pauseMs(job.untilMs - this.wallMs);
+    const { acme, file, renewMs, heldMs } = job;
     const fields = { domains: acme.domains, certificate: file, renewal: renewMs };
     this.options.log.info(fields, 'certificate received');
     // It is there: what is wrong with the notes about it is for the next attempt.
-    await this.keep(job, { failures: 0, nextMs: 0, error: '', order: null });
+    await this.keep(job, { failures: 0, nextMs: heldMs, error: '', order: null });
   }
 
   private async fail(job: Job, error: unknown): Promise<void> {
@@ -336,4 +350,13 @@ export class AcmeKeeper {
     job.attempts = { ...none, ...job.attempts, ...part };
     await job.place.folder.writeAttempts(job.name, job.attempts);
   }
+}
+
+/** The order that an attempt goes on with; null where it has led to the certificate in the file. */
+function openOrderOf({ attempts, file }: Job): Attempts['order'] {
+  const order = attempts?.order ?? null;
+  if (order === null) return null;
+  const found = readFiles({ certFile: file, keyFile: file });
+  const isDone = 'pair' in found && found.pair.certificate.privateKey.includes(order.key.trim());
+  return isDone ? null : order;
 }

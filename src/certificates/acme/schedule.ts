@@ -26,6 +26,11 @@ export function renewalMs(fromMs: number, untilMs: number, random: Random): numb
   return Math.floor(untilMs - life * (LEFT + LEFT_JITTER * random()));
 }
 
+/** How long nothing is ordered after a success, by what is left of the new certificate's life, ms. */
+export function pauseMs(leftMs: number): number {
+  return Math.max(5000, leftMs / 4);
+}
+
 export interface Failure {
   /** The CA was not reached, or could not do it now: nothing was tried that it counts. */
   readonly isUnreached: boolean;

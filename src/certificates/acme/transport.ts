@@ -112,7 +112,8 @@ async function textOf({ body }: PoolResponse): Promise<string> {
 }
 
 function jsonOf({ headers }: PoolResponse, text: string): unknown {
-  if (!/[/+]json\b/.test(String(headers['content-type'] ?? ''))) return text;
+  const isJson = /[/+]json\b/.test(String(headers['content-type'] ?? ''));
+  if (!isJson || text === '') return text;
   try {
     return JSON.parse(text);
   } catch {
