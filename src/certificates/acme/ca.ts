@@ -106,8 +106,9 @@ export class Ca {
     }
     const answer = await this.client.getChallengeKeyAuthorization(asked);
     if (type === 'http-01') return { type, domain, token, answer };
-    const key = await crypto.createPrivateEcdsaKey();
-    const [, chain] = await crypto.createAlpnCertificate(authorization, answer, key);
+    // With the key usage that the library gives it, OpenSSL takes an EC key for TLS 1.3 alone.
+    const rsaKey = await crypto.createPrivateRsaKey();
+    const [key, chain] = await crypto.createAlpnCertificate(authorization, answer, rsaKey);
     return { type, domain, chain: chain.toString(), privateKey: key.toString() };
   }
 

@@ -207,8 +207,7 @@ export class AcmeKeeper {
     const { fromMs, untilMs } = isWhole ? found.pair : { fromMs: 0, untilMs: 0 };
     job.renewMs = isWhole ? renewalMs(fromMs, untilMs, this.options.random) : 0;
     job.untilMs = untilMs;
-    // Whoever removes it wants another one.
-    if (signature.startsWith('ENOENT') && job.error === '') job.heldMs = 0;
+    if (isWanted(job, job.error)) job.heldMs = 0;
     // It may have come from another process.
     if (job.renewMs > this.wallMs && job.state !== 'ordering') this.settle(job);
   }
@@ -233,7 +232,8 @@ export class AcmeKeeper {
     }
     const { nextMs = 0, error = '' } = job.attempts ?? {};
     // A clock that was wrong must not hold it for ever.
-    job.heldMs = nextMs > this.wallMs + NEXT_MS_MAX ? 0 : Math.max(0, nextMs);
+    const isWrong = nextMs > this.wallMs + NEXT_MS_MAX;
+    job.heldMs = isWrong || isWanted(job, error) ? 0 : Math.max(0, nextMs);
     job.error = error;
     if (error !== '') job.state = 'waiting';
   }
@@ -350,6 +350,11 @@ export class AcmeKeeper {
     job.attempts = { ...none, ...job.attempts, ...part };
     await job.place.folder.writeAttempts(job.name, job.attempts);
   }
+}
+
+/** Whoever removes the file of a certificate wants another one; after a failure that changes nothing. */
+function isWanted({ file }: Job, error: string): boolean {
+  return error === '' && signatureOf({ certFile: file, keyFile: file }).startsWith('ENOENT');
 }
 
 /** The order that an attempt goes on with; null where it has led to the certificate in the file. */

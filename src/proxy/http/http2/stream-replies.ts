@@ -10,12 +10,7 @@ import type { LiveService } from '../../live-service.ts';
 import type { Wire } from '../../network.ts';
 import { grpcLines } from '../grpc.ts';
 import type { OwnAnswer } from '../judgement.ts';
-import {
-  failureReply,
-  type OwnReply,
-  replyOf,
-  replyLines,
-} from '../own-reply.ts';
+import { failureReply, type OwnReply, replyLines, replyOf } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
 import { recordRefusal, recordUnserved } from '../unserved.ts';
 
