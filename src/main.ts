@@ -119,7 +119,7 @@ export class Upriver {
     });
     this.tls = new AllTls({
       ...{ clock, random, log },
-      answer: (challenges) => this.supervisor.setChallenges(challenges),
+      answer: (table) => this.supervisor.setChallenges(table),
       onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
     });
     this.tenure = new Tenure({

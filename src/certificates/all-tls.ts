@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
-import type { Challenge } from '../model/acme.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import type { ListenTls } from '../model/listener.ts';
 import type { Settings } from '../model/settings.ts';
 import {
@@ -29,7 +29,7 @@ export interface AllTlsOptions {
     upstream: readonly UpstreamMaterial[],
   ) => void;
   /** Resolves when listeners answer these challenges, and no others. */
-  readonly answer: (challenges: readonly Challenge[]) => Promise<void>;
+  readonly answer: (table: ChallengeTable) => Promise<void>;
 }
 
 const NOT_YET = 'there is no certificate yet: it is being ordered';

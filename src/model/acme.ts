@@ -39,6 +39,13 @@ export type Challenge =
       readonly privateKey: string;
     };
 
+/** What listeners are to know of the names whose certificates are ordered. */
+export interface ChallengeTable {
+  /** Nobody else answers HTTP-01 for these. */
+  readonly domains: readonly string[];
+  readonly challenges: readonly Challenge[];
+}
+
 /** Before the token in the path of an HTTP-01 challenge (RFC 8555 section 8.3). */
 export const CHALLENGE_PATH = '/.well-known/acme-challenge/';
 /** The protocol that a TLS-ALPN-01 challenge is made by (RFC 8737 section 6.2). */

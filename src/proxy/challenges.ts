@@ -1,7 +1,13 @@
 // The challenges of ACME that are outstanding, as a worker answers them: by HTTP before anything is
-// routed, by TLS before a certificate is chosen. None is answered but for its own name, so neither a
-// route nor a client learns or decides anything here.
-import { CHALLENGE_PATH, CHALLENGE_PROTOCOL, type Challenge } from '../model/acme.ts';
+// routed, by TLS before a certificate is chosen. None is answered but for its own name. For a name whose
+// certificate we order nothing below the path of challenges is routed: who gets a share of the listener
+// from a registry can't order one in its place.
+import {
+  CHALLENGE_PATH,
+  CHALLENGE_PROTOCOL,
+  type Challenge,
+  type ChallengeTable,
+} from '../model/acme.ts';
 import { TICKET_KEY_BYTES } from '../model/tls.ts';
 import type { HelloPeek, ServerTls } from './network.ts';
 import { hostName } from './router.ts';
@@ -15,10 +21,12 @@ export class Challenges {
   private readonly http = new Map<string, { readonly domain: string; readonly answer: string }>();
   /** By server name. */
   private readonly tls = new Map<string, ServerTls>();
+  private domains: ReadonlySet<string> = new Set();
   private peeking = 0;
 
   /** These and no others from now on. */
-  set(challenges: readonly Challenge[]): void {
+  set({ domains, challenges }: ChallengeTable): void {
+    this.domains = new Set(domains);
     this.http.clear();
     this.tls.clear();
     for (const one of challenges) {
@@ -27,7 +35,12 @@ export class Challenges {
     }
   }
 
-  /** Whether any is answered by HTTP: asked for each request. */
+  /** Whether certificates are ordered at all: asked for each request. */
+  get isKept(): boolean {
+    return this.domains.size > 0;
+  }
+
+  /** Whether any challenge is answered by HTTP. */
   get hasHttp(): boolean {
     return this.http.size > 0;
   }
@@ -37,11 +50,16 @@ export class Challenges {
     return this.tls.size > 0;
   }
 
-  /** The answer to a GET of `path` at `host` (with its port); null where it is no challenge of ours. */
+  /**
+   * The answer to a GET of `path` at `host` (with its port): '' where the name is ours and the challenge
+   * is not outstanding; null where the request is to be routed.
+   */
   answerTo(host: string, path: string): string | null {
     if (!path.startsWith(CHALLENGE_PATH)) return null;
+    const name = hostName(host);
+    if (!this.domains.has(name)) return null;
     const known = this.http.get(path.slice(CHALLENGE_PATH.length));
-    return known !== undefined && known.domain === hostName(host) ? known.answer : null;
+    return known?.domain === name ? known.answer : '';
   }
 
   /** The TLS for a client that offers exactly `acme-tls/1` for this name; null: the usual one. */

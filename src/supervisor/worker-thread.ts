@@ -3,7 +3,7 @@
 // Invariant: `applying` holds exactly the deltas that were sent and not yet acknowledged, in order;
 // the worker applies them one after the other, so acknowledgements come in the same order.
 import { assert } from '../base/assert.ts';
-import type { Challenge } from '../model/acme.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
@@ -77,13 +77,13 @@ export class WorkerThread {
   }
 
   /** Resolves when it answers these challenges and no others, or when the thread has ended. */
-  setChallenges(challenges: readonly Challenge[]): Promise<void> {
+  setChallenges(table: ChallengeTable): Promise<void> {
     // One that starts gets them when it is ready.
     if (this.state !== 'live') return Promise.resolve();
     return new Promise((done) => {
       this.challengeId += 1;
       this.challenging.set(this.challengeId, done);
-      this.post({ type: 'challenges', id: this.challengeId, challenges });
+      this.post({ type: 'challenges', id: this.challengeId, table });
     });
   }
 

@@ -98,7 +98,7 @@ port.on('message', (message: ToWorker) => {
       worker.setTls(message.materials, message.upstream);
       return;
     case 'challenges':
-      context.challenges.set(message.challenges);
+      context.challenges.set(message.table);
       report({ type: 'challenged', id: message.id });
       return;
     case 'ping':

@@ -2,7 +2,7 @@
 // messages are for what must not be missed.
 import type { LogFields, LogLevel } from '../base/log.ts';
 import type { LedgerBuffers } from '../ledger/ledger.ts';
-import type { Challenge } from '../model/acme.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import type { PackedDelta } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { EndpointReport } from '../model/streak.ts';
@@ -37,7 +37,7 @@ export type ToWorker =
   | {
       readonly type: 'challenges';
       readonly id: number;
-      readonly challenges: readonly Challenge[];
+      readonly table: ChallengeTable;
     }
   | { readonly type: 'ping'; readonly id: number }
   /** Exit now, whatever is in flight. */

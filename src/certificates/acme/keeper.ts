@@ -7,7 +7,13 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
-import type { AcmeSettings, AcmeStatus, Challenge, ChallengeType } from '../../model/acme.ts';
+import type {
+  AcmeSettings,
+  AcmeStatus,
+  Challenge,
+  ChallengeTable,
+  ChallengeType,
+} from '../../model/acme.ts';
 import { readFiles, signatureOf } from '../files.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { AcmeFolder, type Attempts } from './folder.ts';
@@ -17,6 +23,7 @@ import type { AcmeError } from './problem.ts';
 import { failureWaitMs, NEXT_MS_MAX, pauseMs, renewalMs } from './schedule.ts';
 
 const LOOK_MS = 1000;
+const NOTHING = JSON.stringify({ domains: [], challenges: [] });
 /** When it is looked again, where another process orders. */
 const ELSEWHERE_MS = 5000;
 
@@ -27,7 +34,7 @@ export interface AcmeKeeperOptions {
   /** Makes one attempt; given when it is first needed, with the library that speaks to CAs. */
   readonly loadObtain: () => Promise<(options: AttemptOptions) => Promise<string>>;
   /** Resolves when the listeners of this process answer these challenges, and no others. */
-  readonly answer: (challenges: readonly Challenge[]) => Promise<void>;
+  readonly answer: (table: ChallengeTable) => Promise<void>;
 }
 
 interface Job {
@@ -69,7 +76,7 @@ export class AcmeKeeper {
   private types: readonly ChallengeType[] = [];
   /** Challenges of the attempt that is being made. */
   private own: readonly Challenge[] = [];
-  private answered = '[]';
+  private answered = NOTHING;
   private timer: Timer | null = null;
   private isLooking = false;
   private running: Promise<void> = Promise.resolve();
@@ -94,6 +101,7 @@ export class AcmeKeeper {
       if (!this.jobs.has(file)) this.jobs.set(file, this.begin(acme, file));
     }
     if (this.jobs.size > 0 && !this.isClosed) this.timer ??= this.schedule();
+    void this.answer();
   }
 
   statuses(): ReadonlyMap<string, AcmeStatus> {
@@ -152,7 +160,7 @@ export class AcmeKeeper {
 
   private schedule(): Timer {
     return this.options.clock.setTimer(LOOK_MS, () => {
-      const isIdle = this.jobs.size === 0 && this.answered === '[]';
+      const isIdle = this.jobs.size === 0 && this.answered === NOTHING;
       this.timer = this.isClosed || isIdle ? null : this.schedule();
       void this.look();
     });
@@ -187,10 +195,12 @@ export class AcmeKeeper {
   private async answer(): Promise<void> {
     const all = [...this.own, ...[...this.places.values()].flatMap(({ challenges }) => challenges)];
     const unique = [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
-    const text = JSON.stringify(unique);
+    const domains = [...this.jobs.values()].flatMap(({ acme }) => acme.domains);
+    const table = { domains, challenges: unique };
+    const text = JSON.stringify(table);
     if (text === this.answered) return;
     this.answered = text;
-    await this.options.answer(unique);
+    await this.options.answer(table);
   }
 
   /** Reads the certificate's file where it is another one than before. */

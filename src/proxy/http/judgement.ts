@@ -1,6 +1,6 @@
 // What becomes of a request whose head is complete, before an exchange begins: the service that answers
 // for it, or an answer of our own.
-import { type Head, HeadFlag } from '../../http1/head.ts';
+import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Redirect, Route } from '../../model/route.ts';
 import type { WorkerContext } from '../context.ts';
@@ -44,8 +44,9 @@ export function judge(
   { services, challenges }: Pick<WorkerContext, 'services' | 'challenges'>,
 ): LiveService | OwnAnswer {
   const { method } = head;
-  if (challenges.hasHttp && (method === 'GET' || method === 'HEAD')) {
+  if (challenges.isKept && mayBeChallenge(head)) {
     const text = challenges.answerTo(hostOf(head), pathOf(head));
+    if (text === '') return refuse(NO_SERVICE, null, 'no such challenge is outstanding');
     if (text !== null) return { kind: 'challenge', text, live: null };
   }
   if (method === 'CONNECT' || method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
@@ -65,6 +66,14 @@ export function judge(
   const hops = hopsOf(head);
   if (hops > 0) return live;
   return hops < 0 ? refuse(BAD_HEADER, live) : { kind: 'options', live };
+}
+
+const DOT = 46;
+
+/** Two looks at bytes, for each request where certificates are ordered: its path begins with `/.`. */
+function mayBeChallenge({ bytes, target, authorityEnd, targetStart, method }: Head): boolean {
+  const start = target === Target.absolute ? authorityEnd : targetStart;
+  return bytes[start + 1] === DOT && (method === 'GET' || method === 'HEAD');
 }
 
 /**

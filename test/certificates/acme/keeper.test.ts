@@ -21,7 +21,7 @@ import { obtain } from '../../../src/certificates/acme/attempt.ts';
 import { AcmeKeeper } from '../../../src/certificates/acme/keeper.ts';
 import { caFolderOf, certificateFileOf } from '../../../src/certificates/acme/place.ts';
 import { readFiles } from '../../../src/certificates/files.ts';
-import type { AcmeSettings, Challenge, ChallengeType } from '../../../src/model/acme.ts';
+import type { AcmeSettings, ChallengeTable, ChallengeType } from '../../../src/model/acme.ts';
 import { Challenges } from '../../../src/proxy/challenges.ts';
 import { Refusal } from '../../support/acme-jws.ts';
 import { AcmeServer } from '../../support/acme-server.ts';
@@ -89,14 +89,12 @@ function settings(parts: Partial<AcmeSettings> = {}): AcmeSettings {
 
 interface KeepOptions {
   readonly types?: readonly ChallengeType[];
-  readonly answer?: (list: readonly Challenge[]) => Promise<void>;
+  readonly answer?: (table: ChallengeTable) => Promise<void>;
 }
 
 function keep(acme: AcmeSettings = settings(), options: KeepOptions = {}): AcmeKeeper {
-  const {
-    types = ['http-01'],
-    answer = async (list: readonly Challenge[]) => challenges.set(list),
-  } = options;
+  const { types = ['http-01'], answer = async (table: ChallengeTable) => challenges.set(table) } =
+    options;
   const loadObtain = async () => obtain;
   const keeper = new AcmeKeeper({ clock, random: () => 0.5, log: logger, loadObtain, answer });
   keepers.push(keeper);
@@ -487,15 +485,15 @@ describe('two processes on one folder', () => {
     const other = new Challenges();
     const first = keep();
     // The CA reaches the other one alone.
-    const second = keep(settings(), { answer: async (list) => other.set(list) });
+    const second = keep(settings(), { answer: async (table) => other.set(table) });
     web.removeAllListeners('request');
     let answered = 0;
     web.on('request', (request, response) => {
       const both = [challenges, other].map((one) =>
         one.answerTo(request.headers.host ?? '', request.url ?? ''),
       );
-      answered = both.filter((text) => text !== null).length;
-      response.end(both[0] ?? both[1] ?? '');
+      answered = both.filter((text) => text !== null && text !== '').length;
+      response.end(both[0] || both[1]);
     });
     await pass(() => isValid(first)() && isValid(second)());
     expect(answered).toBe(2);

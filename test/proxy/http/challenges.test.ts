@@ -54,29 +54,46 @@ describe('HTTP-01', () => {
   it('is answered for the outstanding token and its name alone', async () => {
     const plane = await serve({});
     expect(await validateHttp(asked(plane))).not.toBe('');
-    plane.context.challenges.set([HTTP]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [HTTP] });
     expect(await validateHttp(asked(plane))).toBe('');
     expect((await plane.ask(get(`${DOMAIN.toUpperCase()}:80`, PATH))).body).toBe(EXPECTED);
-    // Another name, another token, another method: that is the service's.
+    // Another name, another path, another method: that is the service's.
     expect((await plane.ask(get('b.example', PATH))).body).toBe('routed');
-    expect((await plane.ask(get(DOMAIN, `${PATH}x`))).body).toBe('routed');
-    expect((await plane.ask(get(DOMAIN, PATH.toLowerCase()))).body).toBe('routed');
+    expect((await plane.ask(get(`${DOMAIN}.`, '/.well-known/other'))).body).toBe('routed');
     expect((await plane.ask(get(DOMAIN, PATH, 'POST'))).body).toBe('routed');
-    plane.context.challenges.set([]);
+    plane.context.challenges.set({ domains: [], challenges: [] });
     expect((await plane.ask(get(DOMAIN, PATH))).body).toBe('routed');
     await plane.quiet();
   });
 
+  it('is answered by nobody else for a name that is ours', async () => {
+    const plane = await serve({});
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [HTTP] });
+    for (const path of [
+      `${PATH}x`,
+      PATH.toLowerCase(),
+      `${PATH}/`,
+      '/.well-known/acme-challenge/',
+    ]) {
+      const { head, body } = await plane.ask(get(DOMAIN, path));
+      expect(head).toMatch(/^HTTP\/1.1 404/);
+      expect(body).not.toContain(EXPECTED);
+    }
+    const absolute = `GET http://${DOMAIN}${PATH}x HTTP/1.1\r\nHost: b.example\r\n\r\n`;
+    expect((await plane.ask(absolute)).head).toMatch(/^HTTP\/1.1 404/);
+    expect((await plane.ask(get('b.example', `${PATH}x`))).body).toBe('routed');
+  });
+
   it('is answered before a redirect to https', async () => {
     const plane = await serve({ redirectHttps: 443 });
-    plane.context.challenges.set([HTTP]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [HTTP] });
     expect(await validateHttp(asked(plane))).toBe('');
     expect((await plane.ask(get(DOMAIN, '/'))).head).toContain(`Location: https://${DOMAIN}/`);
   });
 
   it('keeps the connection, and is there where no endpoint is', async () => {
     const plane = await serve({});
-    plane.context.challenges.set([HTTP]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [HTTP] });
     const client = await plane.client();
     for (const path of [PATH, '/other', PATH]) {
       client.send(get(DOMAIN, path));
@@ -89,7 +106,7 @@ describe('HTTP-01', () => {
 
   it('is answered in HTTP/2 as well', async () => {
     const plane = await serve({ http2: true });
-    plane.context.challenges.set([HTTP]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [HTTP] });
     const session = connectHttp2(`http://127.0.0.1:${plane.port}`);
     const stream = session.request({ ':path': PATH, ':authority': DOMAIN });
     let text = '';
@@ -122,20 +139,20 @@ describe('TLS-ALPN-01', () => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('is answered by %s', async (version) => {
     const plane = await serve({ tls: TLS });
     expect(await validateTls(asked(plane), version)).not.toBe('');
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     expect(await validateTls(asked(plane), version)).toBe('');
     // For this name alone, and only what the CA wants to see.
     const other = await validateTls(asked(plane, { domain: 'localhost' }), version);
     expect(other).not.toBe('');
     expect(await validateTls(asked(plane, { expected: 'x.y' }), version)).toContain('is wrong');
-    plane.context.challenges.set([]);
+    plane.context.challenges.set({ domains: [], challenges: [] });
     expect(await validateTls(asked(plane), version)).not.toBe('');
     await plane.quiet();
   });
 
   it('closes after the handshake: nothing is ever said over it', async () => {
     const plane = await serve({ tls: TLS });
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     const socket = await handshake(plane, DOMAIN, ['acme-tls/1']);
     expect(socket.alpnProtocol).toBe('acme-tls/1');
     socket.on('error', () => {});
@@ -151,7 +168,7 @@ describe('TLS-ALPN-01', () => {
   it('is answered where there is no certificate yet, and nobody else is', async () => {
     const plane = await serve({ tls: TLS });
     plane.worker.setTls([]);
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     expect(await validateTls(asked(plane), 'TLSv1.3')).toBe('');
     const socket = await handshake(plane, DOMAIN, ['http/1.1']);
     expect(socket.authorized || socket.getProtocol() !== null).toBe(false);
@@ -159,7 +176,7 @@ describe('TLS-ALPN-01', () => {
 
   it('leaves everyone else what they had: certificate, protocol, session, request', async () => {
     const plane = await serve({ tls: TLS, http2: true });
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     for (const name of ['localhost', DOMAIN]) {
       for (const protocols of [['http/1.1'], ['h2', 'http/1.1'], ['acme-tls/1', 'http/1.1'], []]) {
         const socket = await handshake(plane, name, protocols);
@@ -180,7 +197,7 @@ describe('TLS-ALPN-01', () => {
 
   it('reads a ClientHello in pieces, and tells who speaks plainly', async () => {
     const plane = await serve({ tls: TLS });
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     const plain = await plane.client();
     plain.send(get('localhost', '/'));
     expect((await plain.message()).head).toContain('X-Upriver-Reason: plain-http');
@@ -189,7 +206,7 @@ describe('TLS-ALPN-01', () => {
 
   it('bounds how long a ClientHello may take', async () => {
     const plane = await serve({ tls: TLS }, { timeouts: { clientHeaderMs: 100 } });
-    plane.context.challenges.set([await tlsChallenge()]);
+    plane.context.challenges.set({ domains: [DOMAIN], challenges: [await tlsChallenge()] });
     const client = await plane.client();
     client.send('\u0016');
     expect(await client.ended()).toBeTruthy();
