@@ -34,7 +34,7 @@ export interface AllTlsOptions {
 
 const NOT_YET = 'there is no certificate yet: it is being ordered';
 
-// With the library that speaks to CAs, which nobody needs who orders nothing: 3 MiB.
+// With the library that speaks to CAs, for the time when a certificate is due: 30 MiB.
 const loadObtain = async () => (await import('./acme/attempt.ts')).obtain;
 
 export class AllTls {
