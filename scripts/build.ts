@@ -49,7 +49,12 @@ const bundle = await rolldown({
     'worker/entry': join(src, 'worker/entry.ts'),
   },
   plugins: [places, builtins],
-  resolve: { alias: { undici$: join(root, 'scripts/undici-parts.cjs') } },
+  resolve: {
+    alias: {
+      undici$: join(root, 'scripts/undici-parts.cjs'),
+      'acme-client$': join(root, 'scripts/acme-client-parts.cjs'),
+    },
+  },
 });
 const { output } = await bundle.write({
   dir: dist,

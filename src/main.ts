@@ -120,8 +120,8 @@ export class Upriver {
       },
     });
     this.tls = new AllTls({
-      clock,
-      log,
+      ...{ clock, random, log },
+      answer: (table) => this.supervisor.setChallenges(table),
       onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
     });
     this.tenure = new Tenure({
@@ -456,9 +456,8 @@ export class Upriver {
     this.state = 'stopped';
     // A disk that hangs does not keep the process.
     const late = new Promise<void>((resolve) => this.clock.setTimer(STATE_MS_MAX, resolve));
-    await Promise.race([this.keeper.close(), late]);
+    await Promise.race([Promise.all([this.keeper.close(), this.tls.close()]), late]);
     this.memory.stop();
-    this.tls.close();
     this.awaiting?.cancel();
     this.looking?.cancel();
     this.updates.close();

@@ -82,7 +82,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
-  'src/certificates': ['src/base', 'src/model'],
+  'src/certificates': ['src/base', 'src/model', 'src/discovery/http-pools.ts'],
   'src/state': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/supervisor': ['src/base', 'src/model', 'src/ledger', 'src/worker/messages.ts'],
   'src/observe': [
@@ -182,6 +182,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   zod: ['src/config'],
   undici: ['src/discovery', 'src/health', 'src/containers/door.ts'],
   'prom-client': ['src/observe'],
+  'acme-client': ['src/certificates/acme'],
   pino: ['src/cli'],
 };
 
@@ -204,6 +205,7 @@ const behindDoors = [
   // Tokens and certificates are read from files; none are in a simulation.
   ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
   'src/certificates/files.ts',
+  ...['src/certificates/acme/folder.ts', 'src/certificates/acme/lock.ts'],
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],

@@ -1,7 +1,9 @@
 // One worker of the product over a simulated network and clock: what src/worker/entry.ts is in a
 // thread.
+
 import type { Logger } from '../../src/base/log.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
+import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
@@ -50,6 +52,7 @@ export class WorkerHost {
       wheel,
       services,
       tls: new Map(),
+      challenges: new Challenges(),
       upstreamTls: new Map(),
       random: () => draws.next(),
       log,

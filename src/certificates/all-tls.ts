@@ -2,6 +2,8 @@
 // shown to endpoints.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import type { Random } from '../base/prng.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import type { ListenTls } from '../model/listener.ts';
 import type { Settings } from '../model/settings.ts';
 import {
@@ -10,37 +12,50 @@ import {
   type TlsMaterial,
   type UpstreamMaterial,
 } from '../model/tls.ts';
-
+import { challengeTypesOf } from './acme/challenge-types.ts';
+import { AcmeKeeper } from './acme/keeper.ts';
+import { acmeOf } from './acme/vet.ts';
 import { CertificateStore } from './store.ts';
 import { UpstreamStore, upstreamTlsOf } from './upstream-store.ts';
 import { type CertificateProblem, certificateProblems, tlsOf } from './vet.ts';
 
 export interface AllTlsOptions {
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
   /** What workers are to have from now on. */
   readonly onChange: (
     materials: readonly TlsMaterial[],
     upstream: readonly UpstreamMaterial[],
   ) => void;
+  /** Resolves when listeners answer these challenges, and no others. */
+  readonly answer: (table: ChallengeTable) => Promise<void>;
 }
+
+const NOT_YET = 'there is no certificate yet: it is being ordered';
+
+// With the library that speaks to CAs, for the time when a certificate is due: 30 MiB.
+const loadObtain = async () => (await import('./acme/attempt.ts')).obtain;
 
 export class AllTls {
   private readonly clock: Clock;
   private readonly listeners: CertificateStore;
   private readonly upstream: UpstreamStore;
+  private readonly ordered: AcmeKeeper;
 
-  constructor({ clock, log, onChange }: AllTlsOptions) {
+  constructor({ clock, random, log, onChange, answer }: AllTlsOptions) {
     this.clock = clock;
     const tell = () => onChange(this.listeners.materials, this.upstream.materials);
     this.listeners = new CertificateStore({ clock, log, onChange: tell });
     this.upstream = new UpstreamStore({ clock, log, onChange: tell });
+    this.ordered = new AcmeKeeper({ clock, random, log, answer, loadObtain });
   }
 
   /** These settings name what is wanted from now on. */
   follow(settings: Settings): void {
     this.listeners.follow(tlsOf(settings));
     this.upstream.follow(upstreamTlsOf(settings));
+    this.ordered.follow(acmeOf(settings), challengeTypesOf(settings));
   }
 
   /** What is in use for `tls`; null where there is nothing. */
@@ -58,18 +73,32 @@ export class AllTls {
     const list = this.listeners.statuses();
     const used = new Set(list.flatMap(({ file, untilMs }) => (untilMs === null ? [] : [file])));
     return certificateProblems(settings, this.clock.wallMs()).filter(
-      ({ kind, where }) => kind !== 'unused' && !used.has(where),
+      ({ kind, where }) => (kind === 'broken' || kind === 'untimely') && !used.has(where),
     );
   }
 
   /** Certificates of listeners, and what is wrong on either side, or will be soon. */
   status(): { readonly list: readonly CertificateStatus[]; readonly problems: readonly string[] } {
-    const problems = [...this.listeners.problems(), ...this.upstream.problems()];
-    return { list: this.listeners.statuses(), problems };
+    const ordered = this.ordered.statuses();
+    const list = this.listeners.statuses().map((one): CertificateStatus => {
+      const acme = ordered.get(one.file);
+      if (acme === undefined) return one;
+      // Until it is there, what became of its order is what is wrong with it.
+      const isAwaited = one.untilMs === null && one.problem === '';
+      return { ...one, problem: isAwaited ? acme.error || NOT_YET : one.problem, acme };
+    });
+    const problems = [
+      ...this.listeners.problems(),
+      ...this.upstream.problems(),
+      ...this.ordered.problems(),
+    ];
+    return { list, problems };
   }
 
-  close(): void {
+  /** Resolves when an order that was under way is given up. */
+  async close(): Promise<void> {
     this.listeners.close();
     this.upstream.close();
+    await this.ordered.close();
   }
 }

@@ -5,12 +5,15 @@ import { codeOf, messageOf } from '../base/coded-error.ts';
 import { readRegularFile } from '../base/regular-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { CertificateSource } from '../model/listener.ts';
+import { certificateFileOf } from './acme/place.ts';
 import { type Pair, readPair } from './pair.ts';
 
 /** Files of one certificate; the same one twice where it holds both. */
 export interface PairFiles {
   readonly certFile: string;
   readonly keyFile: string;
+  /** It is ordered: that it is not there yet is no fault of the file. */
+  readonly isOrdered?: true;
 }
 
 /** What was found: a certificate, or why there is none. */
@@ -19,6 +22,10 @@ export type Found = PairFiles & ({ readonly pair: Pair } | { readonly problem: s
 /** The pairs of a source, in order. Throws where a folder can't be read, or holds too many. */
 export function pairsOf(source: CertificateSource): PairFiles[] {
   if (source.kind === 'pair') return [source];
+  if (source.kind === 'acme') {
+    const file = certificateFileOf(source.acme);
+    return [{ certFile: file, keyFile: file, isOrdered: true }];
+  }
   const { dir } = source;
   const names = new Set(readdirSync(dir).filter((name) => !name.startsWith('.')));
   const pairs = [...names].sort().flatMap((name) => {
@@ -30,6 +37,12 @@ export function pairsOf(source: CertificateSource): PairFiles[] {
   const { max } = BOUNDS.certificates;
   if (pairs.length > max) throw new Error(`${dir} holds more than ${max} certificates`);
   return pairs;
+}
+
+/** What people call it by. */
+export function placeOf(source: CertificateSource): string {
+  if (source.kind === 'acme') return certificateFileOf(source.acme);
+  return source.kind === 'pair' ? source.certFile : source.dir;
 }
 
 /** What would change with the content; '' where there is no such file. */

@@ -13,7 +13,14 @@ import {
   TICKET_KEY_BYTES,
   type TlsMaterial,
 } from '../model/tls.ts';
-import { type PairFiles, pairsOf, readAuthorities, readFiles, signatureOf } from './files.ts';
+import {
+  type PairFiles,
+  pairsOf,
+  placeOf,
+  readAuthorities,
+  readFiles,
+  signatureOf,
+} from './files.ts';
 import { type Pair, untimely } from './pair.ts';
 
 const LOOK_MS = 1000;
@@ -185,7 +192,9 @@ export class CertificateStore {
     const { log, clock } = this.options;
     const found = readFiles(files);
     const late = 'pair' in found ? untimely(found.pair, clock.wallMs()) : '';
-    const problem = 'problem' in found ? found.problem : late;
+    // That what is ordered is not there yet, the order tells.
+    const isAwaited = files.isOrdered === true && signature.startsWith('ENOENT');
+    const problem = isAwaited ? '' : 'problem' in found ? found.problem : late;
     const old = before?.pair ?? null;
     // One that is not good at this time is better than none.
     const isUsed = 'pair' in found && (late === '' || old === null);
@@ -264,8 +273,4 @@ export class CertificateStore {
 
 function nameOf({ certFile, keyFile }: PairFiles): string {
   return `${certFile}\n${keyFile}`;
-}
-
-function placeOf(source: CertificateSource): string {
-  return source.kind === 'pair' ? source.certFile : source.dir;
 }

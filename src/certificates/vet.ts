@@ -3,7 +3,9 @@ import { messageOf } from '../base/coded-error.ts';
 import type { CertificateSource, ListenTls } from '../model/listener.ts';
 import type { UpstreamTls } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
-import { type Found, pairsOf, readAuthorities, readFiles } from './files.ts';
+import { acmeProblems } from './acme/vet.ts';
+import { type Found, pairsOf, placeOf, readAuthorities, readFiles } from './files.ts';
+import { doMeet } from './host-names.ts';
 import { untimely } from './pair.ts';
 import { upstreamProblem, upstreamTlsOf } from './upstream-store.ts';
 
@@ -12,8 +14,11 @@ export interface CertificateProblem {
   readonly where: string;
   readonly key: '';
   readonly message: string;
-  /** `broken`: it can't be used; `untimely`: expired, or not valid yet; `unused`: no route needs it. */
-  readonly kind: 'broken' | 'untimely' | 'unused';
+  /**
+   * `broken`: it can't be used; `untimely`: expired, or not valid yet; `unused`: no route needs it;
+   * `unanswered`: it is ordered, and the CA will hardly be convinced.
+   */
+  readonly kind: 'broken' | 'untimely' | 'unused' | 'unanswered';
 }
 
 /** Every ListenTls of a configuration, each once. */
@@ -40,11 +45,14 @@ export function certificateProblems(settings: Settings, nowMs: number): Certific
     ...[...authorities].flatMap(authorityProblem),
     ...upstreamTlsOf(settings).flatMap(upstreamProblems),
     ...unused(settings, found),
+    ...acmeProblems(settings),
   ];
 }
 
 function look(source: CertificateSource): Found[] {
-  const where = source.kind === 'pair' ? source.certFile : source.dir;
+  const where = placeOf(source);
+  // What is ordered may be missing, or of no use any more: it is ordered again.
+  if (source.kind === 'acme') return [];
   const nothing = (problem: string) => [{ certFile: where, keyFile: where, problem }];
   try {
     const pairs = pairsOf(source).map(readFiles);
@@ -99,14 +107,4 @@ function unused(
       return [{ where: one.certFile, key: '', message, kind: 'unused' }];
     });
   });
-}
-
-/** Whether a name that the certificate is for could be routed by this host. */
-function doMeet(name: string, host: string): boolean {
-  if (name === host) return true;
-  const within = (wide: string, narrow: string): boolean =>
-    wide.startsWith('*.') && narrow.replace(/^\*/, 'x').endsWith(wide.slice(1));
-  // A wildcard of a route stands for several labels, that of a certificate for one.
-  const isOneLabel = name.startsWith('*.') && host.split('.').length === name.split('.').length;
-  return within(host, name) || (isOneLabel && within(name, host));
 }

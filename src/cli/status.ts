@@ -42,6 +42,7 @@ export interface StatusAnswer {
     readonly names: readonly string[];
     /** ms since the epoch. */
     readonly expires: number | null;
+    readonly acme?: { readonly state: string; readonly next: number };
   }[];
   readonly takeover?: {
     readonly successor: { readonly pid: number; readonly ready: boolean } | null;
@@ -90,10 +91,23 @@ function fail(problem: string): number {
 }
 
 function expiries({ certificates = [] }: StatusAnswer): string[] {
-  return certificates.map(({ file, names, expires }) => {
+  return certificates.map(({ file, names, expires, acme }) => {
     const until = expires === null ? 'not in use' : `until ${new Date(expires).toISOString()}`;
-    return `certificate ${file} (${names.join(', ')}): ${until}`;
+    const order = acme === undefined ? '' : `; ACME: ${acmeText(acme)}`;
+    return `certificate ${file} (${names.join(', ')}): ${until}${order}`;
   });
+}
+
+const ACME_STATES: Readonly<Record<string, string>> = {
+  valid: 'renewal at',
+  ordering: 'ordering now',
+  waiting: 'failed, next attempt at',
+  elsewhere: 'another process is ordering',
+};
+
+function acmeText({ state, next }: { readonly state: string; readonly next: number }): string {
+  const text = ACME_STATES[state] ?? state;
+  return text.endsWith(' at') ? `${text} ${new Date(next).toISOString()}` : text;
 }
 
 function remarks(about: StatusAnswer): string[] {

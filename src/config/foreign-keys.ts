@@ -65,7 +65,9 @@ const KEYS: Readonly<Record<string, string>> = {
   workerprocesses: 'workers',
   // Traefik
   api: 'stats',
-  certificatesresolvers: '',
+  certificatesresolvers: 'tls.certificates[].acme',
+  certresolver: 'tls.certificates[].acme',
+  acme: 'tls.certificates[].acme',
   circuitbreaker: 'passive',
   consulcatalog: 'registries.consul',
   entrypoint: 'listen',

@@ -2,6 +2,7 @@
 // that mean nothing there.
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { Protocol } from '../model/service.ts';
+import { acmeContradictions } from './acme-consistency.ts';
 import type { Contradiction } from './consistency.ts';
 import { type Claim, claimsOf, type Draft } from './draft.ts';
 import {
@@ -18,6 +19,7 @@ export function* tlsContradictions(draft: Draft): Generator<Contradiction, void>
     const message = certificateProblem(one);
     if (message !== '') yield { path: ['tls', 'certificates', i], message };
   }
+  yield* acmeContradictions(draft);
   if (shared !== undefined) yield* authorityProblem(shared, ['tls']);
   for (const { name, tree } of draft.services.values()) {
     for (const [key, message] of upstreamProblems(tree.upstream)) {
@@ -53,10 +55,15 @@ function upstreamProblems(value: unknown): [readonly string[], string][] {
   return found;
 }
 
-function certificateProblem({ cert_file, key_file, dir }: CertificateInput): string {
+function certificateProblem({ cert_file, key_file, dir, acme }: CertificateInput): string {
+  if (acme !== undefined) {
+    return cert_file + key_file + dir === '' ? '' : 'acme goes without cert_file, key_file and dir';
+  }
   const isPair = cert_file !== '' && key_file !== '';
   const isFolder = dir !== '' && cert_file === '' && key_file === '';
-  return (isPair && dir === '') || isFolder ? '' : 'expected cert_file and key_file, or dir alone';
+  return (isPair && dir === '') || isFolder
+    ? ''
+    : 'expected cert_file and key_file, or dir alone, or acme';
 }
 
 function authorityProblem(tls: TlsInput, path: readonly PropertyKey[]): Contradiction[] {

@@ -15,7 +15,7 @@ const STREAMS_MAX = 250;
 const CONNECT_MS_MAX = 5000;
 
 export interface PoolRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -1,4 +1,5 @@
 import { canonicalHost, Networks, parseIp } from '../base/ip-address.ts';
+import type { AcmeSettings } from './acme.ts';
 
 /** Where we listen: a TCP or UDP port on one or all addresses, or a unix socket. */
 export type ListenAddress =
@@ -9,7 +10,9 @@ export type ListenAddress =
 export type CertificateSource =
   | { readonly kind: 'pair'; readonly certFile: string; readonly keyFile: string }
   /** NAME.pem with certificate and key, or NAME.crt and NAME.key; followed. */
-  | { readonly kind: 'folder'; readonly dir: string };
+  | { readonly kind: 'folder'; readonly dir: string }
+  /** Ordered from a certificate authority, and renewed. */
+  | { readonly kind: 'acme'; readonly acme: AcmeSettings };
 
 /** TLS that a listener terminates. */
 export interface ListenTls {

@@ -1,5 +1,6 @@
 // Certificates and keys as workers use them. They go to workers by a message of their own, and stand
 // in no snapshot, state file, event or answer of the API.
+import type { AcmeStatus } from './acme.ts';
 import type { ListenTls } from './listener.ts';
 import type { UpstreamTls } from './service.ts';
 
@@ -37,6 +38,8 @@ export interface CertificateStatus {
   readonly fingerprint: string;
   /** Why what lies there now is not in use, or should not be; ''. */
   readonly problem: string;
+  /** Where it is ordered from a certificate authority. */
+  readonly acme?: AcmeStatus;
 }
 
 /** Files of UpstreamTls, read. */

@@ -15,6 +15,7 @@ import {
 import type { Ledger } from '../ledger/ledger.ts';
 import { type Reason, reasons } from '../model/reason.ts';
 import type { CertificateStatus } from '../model/tls.ts';
+import { certificateFamilies } from './certificate-families.ts';
 import { statusCodes } from './figures.ts';
 import { isUp } from './totals.ts';
 
@@ -387,28 +388,7 @@ const processFamilies: readonly Family[] = [
   ...rowFamilies(workerRows, [], function* (key, more, { ledger }) {
     yield { labels: more, value: ledger.workerTotal(WorkerColumn[key]) };
   }),
-  {
-    name: 'upriver_tls_certificate_expiry_seconds',
-    type: 'gauge',
-    help: 'When the certificate in use expires, seconds since the epoch.',
-    labels: ['file'],
-    *read({ certificates }) {
-      for (const { file, untilMs } of certificates) {
-        if (untilMs !== null) yield { labels: { file }, value: Math.floor(untilMs / 1000) };
-      }
-    },
-  },
-  {
-    name: 'upriver_tls_certificate_valid',
-    type: 'gauge',
-    help: '1 unless what lies in the file now is refused, has expired or is not valid yet.',
-    labels: ['file'],
-    read: ({ certificates }) =>
-      certificates.map(({ file, problem }) => ({
-        labels: { file },
-        value: problem === '' ? 1 : 0,
-      })),
-  },
+  ...certificateFamilies,
   single(
     {
       name: 'upriver_memory_short',

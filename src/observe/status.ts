@@ -1,4 +1,5 @@
 // The state of the process as a whole: what /api/v1/status answers and the dashboard shows on top.
+import type { AcmeStatus } from '../model/acme.ts';
 import type { StatsSources } from './sources.ts';
 import type { Sibling, Successor } from './succession.ts';
 
@@ -44,10 +45,23 @@ export interface Status {
     readonly expires: number | null;
     readonly fingerprint: string;
     readonly problem: string;
+    /** Where it is ordered from a certificate authority; times in ms since the epoch. */
+    readonly acme?: {
+      readonly directory: string;
+      readonly domains: readonly string[];
+      readonly state: AcmeStatus['state'];
+      readonly renewed: number | null;
+      readonly next: number;
+      readonly renewals: number;
+      readonly failures: number;
+      readonly error: string;
+    };
   }[];
   readonly problems: readonly string[];
   readonly registries: readonly RegistryStatus[];
 }
+
+type AcmePart = NonNullable<Status['certificates'][number]['acme']>;
 
 /** What the stats port knows of itself. */
 export interface PortFacts {
@@ -84,9 +98,10 @@ export function statusOf(sources: StatsSources, facts: PortFacts): Status {
     memory: { short: memory.isShort, resident: memory.resident, max: memory.max },
     shared_ports: sources.sharedPorts(),
     takeover: { from: takenFrom, successor },
-    certificates: certificates.list.map(({ untilMs, ...one }) => ({
+    certificates: certificates.list.map(({ untilMs, acme, ...one }) => ({
       ...one,
       expires: untilMs,
+      ...(acme === undefined ? {} : { acme: acmeOf(acme) }),
     })),
     problems: [...view.problems(), ...certificates.problems],
     registries: sources.providers().map((provider) => ({
@@ -102,4 +117,8 @@ export function statusOf(sources: StatsSources, facts: PortFacts): Status {
       watches: provider.watches,
     })),
   };
+}
+
+function acmeOf({ renewedMs, nextMs, ...acme }: AcmeStatus): AcmePart {
+  return { ...acme, renewed: renewedMs, next: nextMs };
 }

@@ -6,6 +6,7 @@ import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { AccessLog } from './access-log.ts';
+import type { Challenges } from './challenges.ts';
 import type { Datagrams } from './datagrams.ts';
 import type { LiveService } from './live-service.ts';
 import type { Memory } from './memory.ts';
@@ -29,6 +30,8 @@ export interface WorkerContext {
   readonly tls: Map<string, TlsMaterial>;
   /** The same for endpoints, by upstreamKey. */
   readonly upstreamTls: Map<string, UpstreamMaterial>;
+  /** What certificate authorities ask now. */
+  readonly challenges: Challenges;
   readonly random: Random;
   readonly log: Logger;
   /** Null when it is off. */

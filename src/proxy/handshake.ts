@@ -2,6 +2,7 @@
 // and service, and has as long as a request head may take. Then it is handed on, whole.
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { WorkerColumn } from '../ledger/layout.ts';
+import { CHALLENGE_PROTOCOL } from '../model/acme.ts';
 import { ConnectionPlace } from './connection-place.ts';
 import type { WorkerContext } from './context.ts';
 import { failureOf } from './handshake-failure.ts';
@@ -55,13 +56,23 @@ export class Handshake implements WireHandler, TimerOwner, Drainable {
   onSecure(): void {
     const { wire, context } = this;
     const { ledger, wheel } = context;
-    wheel.remove(this.timer);
     ledger.addWorker(WorkerColumn.tlsHandshakes, 1);
     if (wire.tls!.isResumed) ledger.addWorker(WorkerColumn.tlsResumed, 1);
+    if (wire.tls!.protocol === CHALLENGE_PROTOCOL) return this.endChallenge();
+    wheel.remove(this.timer);
     this.place.leave();
     // The next one is counted before this one is gone: a listener that drains waits for both.
     this.onDone(wire);
     this.listener.gone(this);
+  }
+
+  /** The certificate was the whole answer (RFC 8737 section 3); its timer ends who stays. */
+  private endChallenge(): void {
+    this.isRefused = true;
+    const { log } = this.context;
+    const { tls } = this.wire;
+    log.info({ client: this.address, domain: tls!.serverName }, 'TLS-ALPN-01 challenge answered');
+    this.wire.end();
   }
 
   onBytes(): void {

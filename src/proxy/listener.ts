@@ -10,7 +10,7 @@ import type { WorkerContext } from './context.ts';
 import { Crowd, type Group, type Member } from './crowd.ts';
 import { Handshake } from './handshake.ts';
 import type { LiveService } from './live-service.ts';
-import type { ProxyAccept, ServerTls, Wire, WireServer } from './network.ts';
+import type { HelloPeek, ProxyAccept, ServerTls, Wire, WireServer } from './network.ts';
 import { proxyAcceptOf } from './proxy-accept.ts';
 import { Router } from './router.ts';
 
@@ -52,6 +52,8 @@ export class LiveListener {
   private serverTls: ServerTls | null = null;
   /** Null where no connection begins with a PROXY protocol header. */
   private proxyAccept: ProxyAccept | null = null;
+  /** Made when a challenge is first answered by TLS. */
+  private helloPeek: HelloPeek | null = null;
   private readonly connections: Crowd<Drainable>;
   private server: WireServer | null = null;
   private isDraining = false;
@@ -105,6 +107,7 @@ export class LiveListener {
       reusePort: true,
       tls: () => this.tlsNow(),
       proxy: () => this.proxyAccept,
+      peek: () => (this.context.challenges.hasTls ? this.peekNow() : null),
       onWire: (wire) => {
         if (!wire.isHandshaking) return take(wire);
         const handshake = new Handshake(wire, this, { context: this.context, onDone: take });
@@ -129,6 +132,14 @@ export class LiveListener {
     const plainReply = isHttp ? PLAIN_REPLY : NOTHING;
     this.serverTls = { material, protocols, plainReply, helloMs };
     return this.serverTls;
+  }
+
+  private peekNow(): HelloPeek {
+    const { clientHeaderMs } = this.timeouts;
+    if (this.helloPeek?.timeoutMs !== clientHeaderMs) {
+      this.helloPeek = this.context.challenges.peek(clientHeaderMs);
+    }
+    return this.helloPeek;
   }
 
   get isOpen(): boolean {

@@ -59,6 +59,18 @@ export interface ServerTls {
   readonly helloMs: number;
 }
 
+/** A look into what a client says before its TLS is chosen. */
+export interface HelloPeek {
+  /** Takes a place among those that are looked into; false: there is none, and `tls` decides. */
+  readonly begin: () => boolean;
+  /** How long the ClientHello may take, ms. */
+  readonly timeoutMs: number;
+  /** By the bytes that came so far: `more` are needed, null is the usual TLS. */
+  readonly choose: (bytes: Buffer) => ServerTls | 'more' | null;
+  /** Gives the place back. */
+  readonly done: () => void;
+}
+
 export interface ConnectHandler extends WireHandler {
   /** The connection is open; before any other event but onClose. */
   onConnect(): void;
@@ -157,6 +169,8 @@ export interface ListenOptions {
   readonly tls?: () => ServerTls | 'refuse' | null;
   /** Asked for each connection; null: none begins with a header. Without this, none does. */
   readonly proxy?: () => ProxyAccept | null;
+  /** Asked for each connection with TLS; null: `tls` decides alone. Without this, it always does. */
+  readonly peek?: () => HelloPeek | null;
   /** Must set `wire.handler` before it returns. */
   readonly onWire: (wire: Wire) => void;
 }

@@ -7,6 +7,7 @@ import { CodedError } from '../base/coded-error.ts';
 import type { Logger, LogLevel } from '../base/log.ts';
 import type { Random } from '../base/prng.ts';
 import type { Ledger, LedgerBuffers } from '../ledger/ledger.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
 import type { StreakReport } from '../model/streak.ts';
@@ -64,6 +65,7 @@ export class Supervisor implements ThreadOwner {
   private isStopping = false;
   private memoryMaxBytes: number;
   /** Every certificate with its key, for workers that start late. */
+  private challenges: ChallengeTable | null = null;
   private tls: { materials: readonly TlsMaterial[]; upstream: readonly UpstreamMaterial[] } | null =
     null;
   /** Set while `start` waits. */
@@ -105,6 +107,12 @@ export class Supervisor implements ThreadOwner {
   setTls(materials: readonly TlsMaterial[], upstream: readonly UpstreamMaterial[]): void {
     this.tls = { materials, upstream };
     for (const { thread } of this.seats) thread.setTls(this.tls);
+  }
+
+  /** What certificate authorities ask now; resolves when every worker answers that. */
+  async setChallenges(table: ChallengeTable): Promise<void> {
+    this.challenges = table;
+    await Promise.all(this.seats.map(({ thread }) => thread.setChallenges(table)));
   }
 
   /** What the process may take from now on, bytes: each worker sees for itself when that is near. */
@@ -163,6 +171,7 @@ export class Supervisor implements ThreadOwner {
   onReady(thread: WorkerThread): void {
     const full = this.options.full();
     if (this.tls !== null) thread.setTls(this.tls);
+    if (this.challenges !== null) void thread.setChallenges(this.challenges);
     if (full !== null) void thread.apply(full).then(() => this.tellListenErrors());
     // It may have changed while the thread started.
     thread.setMemoryMax(this.memoryMaxBytes);

@@ -3,6 +3,7 @@
 // Invariant: `applying` holds exactly the deltas that were sent and not yet acknowledged, in order;
 // the worker applies them one after the other, so acknowledgements come in the same order.
 import { assert } from '../base/assert.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import { DeltaPacker } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { SnapshotDelta } from '../model/snapshot.ts';
@@ -37,6 +38,9 @@ export class WorkerThread {
   private readonly owner: ThreadOwner;
   private readonly packer = new DeltaPacker();
   private applying: SentDelta[] = [];
+  private challengeId = 0;
+  /** Sent and not yet acknowledged. */
+  private readonly challenging = new Map<number, () => void>();
   private pingId = 0;
   private pongId = 0;
   private onDrained: ((cut: number) => void) | null = null;
@@ -70,6 +74,17 @@ export class WorkerThread {
 
   setTls(tls: Omit<Extract<ToWorker, { type: 'tls' }>, 'type'>): void {
     if (this.state === 'live') this.post({ type: 'tls', ...tls });
+  }
+
+  /** Resolves when it answers these challenges and no others, or when the thread has ended. */
+  setChallenges(table: ChallengeTable): Promise<void> {
+    // One that starts gets them when it is ready.
+    if (this.state !== 'live') return Promise.resolve();
+    return new Promise((done) => {
+      this.challengeId += 1;
+      this.challenging.set(this.challengeId, done);
+      this.post({ type: 'challenges', id: this.challengeId, table });
+    });
   }
 
   setMemoryMax(maxBytes: number): void {
@@ -123,6 +138,10 @@ export class WorkerThread {
         this.pongId = message.id;
         this.missedPings = 0;
         return;
+      case 'challenged':
+        this.challenging.get(message.id)?.();
+        this.challenging.delete(message.id);
+        return;
       case 'drained':
         this.onDrained?.(message.cut);
         this.onDrained = null;
@@ -149,6 +168,8 @@ export class WorkerThread {
     const { applying } = this;
     this.applying = [];
     for (const sent of applying) sent.done();
+    for (const done of this.challenging.values()) done();
+    this.challenging.clear();
     this.onDrained?.(0);
     this.onDrained = null;
     this.owner.onGone(this, { exitCode, error: this.error });

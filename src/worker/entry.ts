@@ -1,5 +1,6 @@
 // Where a worker thread starts: makes the parts of the data plane and wires them to the main
 // thread. Everything else about a worker is in worker.ts.
+
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock as clock } from '../base/clock.ts';
 import { isLogged, type LogFields, type Logger, type LogLevel } from '../base/log.ts';
@@ -9,6 +10,7 @@ import { TimerWheel } from '../base/timer-wheel.ts';
 import { WorkerLedger } from '../ledger/ledger.ts';
 import { DeltaUnpacker } from '../model/delta-packing.ts';
 import { AccessLog } from '../proxy/access-log.ts';
+import { Challenges } from '../proxy/challenges.ts';
 import type { WorkerContext } from '../proxy/context.ts';
 import { Memory } from '../proxy/memory.ts';
 import { Room } from '../proxy/room.ts';
@@ -52,6 +54,7 @@ const context: WorkerContext = {
   wheel,
   services,
   tls: new Map(),
+  challenges: new Challenges(),
   upstreamTls: new Map(),
   random: seededRandom(init.seed),
   log,
@@ -93,6 +96,10 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'tls':
       worker.setTls(message.materials, message.upstream);
+      return;
+    case 'challenges':
+      context.challenges.set(message.table);
+      report({ type: 'challenged', id: message.id });
       return;
     case 'ping':
       report({ type: 'pong', id: message.id });

@@ -2,6 +2,7 @@
 // messages are for what must not be missed.
 import type { LogFields, LogLevel } from '../base/log.ts';
 import type { LedgerBuffers } from '../ledger/ledger.ts';
+import type { ChallengeTable } from '../model/acme.ts';
 import type { PackedDelta } from '../model/delta-packing.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { EndpointReport } from '../model/streak.ts';
@@ -32,6 +33,12 @@ export type ToWorker =
       readonly materials: readonly TlsMaterial[];
       readonly upstream: readonly UpstreamMaterial[];
     }
+  /** What certificate authorities ask now; answered by `challenged` when requests see it. */
+  | {
+      readonly type: 'challenges';
+      readonly id: number;
+      readonly table: ChallengeTable;
+    }
   | { readonly type: 'ping'; readonly id: number }
   /** Exit now, whatever is in flight. */
   | { readonly type: 'stop' };
@@ -47,6 +54,7 @@ export type FromWorker =
   /** A listener that was refused could be opened after all, or another one was lost. */
   | { readonly type: 'listeners'; readonly listenErrors: readonly ListenError[] }
   | { readonly type: 'pong'; readonly id: number }
+  | { readonly type: 'challenged'; readonly id: number }
   | EndpointReport
   | {
       readonly type: 'log';

@@ -136,7 +136,7 @@ describe('a listener with TLS', () => {
     ['{ address: 443, tls: true }', 'tls needs a certificate: expected tls.certificates, or --tls'],
     [
       '{ address: 443, tls: { certificates: [ { cert_file: /a } ] } }',
-      'tls.certificates: expected cert_file and key_file, or dir alone',
+      'tls.certificates: expected cert_file and key_file, or dir alone, or acme',
     ],
     [
       `{ address: 443, tls: { certificates: [ ${pair} ], client_auth: request } }`,
@@ -160,7 +160,7 @@ describe('a listener with TLS', () => {
   it('has certificates that are named whole', () => {
     const problems = problemsOf({ file: 'tls: { certificates: [ { key_file: /a, dir: /b } ] }' });
     expect(problems).toEqual([
-      'upriver.yaml:1:24: tls.certificates.0: expected cert_file and key_file, or dir alone',
+      'upriver.yaml:1:24: tls.certificates.0: expected cert_file and key_file, or dir alone, or acme',
     ]);
     const asked = problemsOf({ file: 'tls: { client_auth: request }' });
     expect(asked.join()).toContain('tls.client_ca_file: is missing: client_auth needs the CA');

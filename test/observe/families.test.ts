@@ -193,7 +193,13 @@ describe('the families of metrics', () => {
           isReady: true,
           memory: sources.memory(),
           certificates: [
-            { file: 'a.pem', names: ['a'], untilMs: 1, fingerprint: 'f', problem: '' },
+            {
+              ...{ file: 'a.pem', names: ['a'], untilMs: 1, fingerprint: 'f', problem: '' },
+              acme: {
+                ...{ directory: 'd', domains: ['a'], state: 'valid', error: '' },
+                ...{ renewedMs: 1, nextMs: 2, renewals: 1, failures: 0 },
+              },
+            },
           ],
           config: sources.config(),
           workers: 2,

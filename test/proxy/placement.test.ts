@@ -1,5 +1,6 @@
 // One request seeking its place, on a clock that the test turns: waiting, its end, and what is given
 // back; and what a worker's service says of endpoints that change.
+
 import { beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
@@ -9,6 +10,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { EndpointState } from '../../src/model/endpoint.ts';
 import { reason } from '../../src/model/reason.ts';
 import type { ServiceSnapshot } from '../../src/model/snapshot.ts';
+import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Hold } from '../../src/proxy/hold.ts';
 import type { LiveEndpoint } from '../../src/proxy/live-endpoint.ts';
@@ -47,6 +49,7 @@ beforeEach(() => {
     wheel,
     services: new Map(),
     tls: new Map(),
+    challenges: new Challenges(),
     upstreamTls: new Map(),
     random: seededRandom(1),
     log: silentLogger,

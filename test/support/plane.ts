@@ -1,5 +1,6 @@
 // The data plane in this process: a worker with a table of given services, its listener on a free
 // port, and the ledger that it counts in.
+
 import { expect } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/log.ts';
@@ -19,6 +20,7 @@ import type {
 } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import { AccessLog } from '../../src/proxy/access-log.ts';
+import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
@@ -99,6 +101,7 @@ export class Plane {
       wheel: this.wheel,
       services,
       tls: new Map(),
+      challenges: new Challenges(),
       upstreamTls: new Map(),
       random: seededRandom(1),
       log,

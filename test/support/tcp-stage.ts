@@ -1,4 +1,5 @@
 // A TCP service over loopback in this thread: raw clients, the real session code, scripted endpoints.
+
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'vitest';
@@ -11,6 +12,7 @@ import { Ledger, WorkerLedger } from '../../src/ledger/ledger.ts';
 import type { ListenPolicy } from '../../src/model/listener.ts';
 import { type ReasonCode, reason } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
+import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { LiveListener } from '../../src/proxy/listener.ts';
 import { LiveService } from '../../src/proxy/live-service.ts';
@@ -78,6 +80,7 @@ export class TcpStage {
       wheel,
       services,
       tls: new Map(),
+      challenges: new Challenges(),
       upstreamTls: this.upstreamTls,
       random: seededRandom(1),
       log: silentLogger,

@@ -1,4 +1,5 @@
 // A UDP service over loopback in this thread: plain clients, the real session code, scripted endpoints.
+
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { expect } from 'vitest';
@@ -13,6 +14,7 @@ import type { EndpointState } from '../../src/model/endpoint.ts';
 import { type ReasonCode, reason } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { AccessRecord } from '../../src/proxy/access-log.ts';
+import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { LiveService } from '../../src/proxy/live-service.ts';
 import { Memory } from '../../src/proxy/memory.ts';
@@ -142,6 +144,7 @@ export class UdpStage {
       wheel,
       services,
       tls: new Map(),
+      challenges: new Challenges(),
       upstreamTls: new Map(),
       random: seededRandom(1),
       log,

@@ -1,11 +1,18 @@
 // Where a service or router listens, and what is spoken there: an address as text, a mapping, or a
 // list of both. All of them are read as a list of mappings.
 import { z } from 'zod';
-import type { Hsts, ListenAddress, ListenSpec, ListenTls } from '../../model/listener.ts';
+import type {
+  CertificateSource,
+  Hsts,
+  ListenAddress,
+  ListenSpec,
+  ListenTls,
+} from '../../model/listener.ts';
 import type { Protocol } from '../../model/service.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
 import { duration, flag, listenAddress, listOf, network } from '../values.ts';
+import { acmeMapping, buildAcme } from './acme.ts';
 
 const LISTENER =
   'a port, address:port, the path of a unix socket, or a mapping with address, or a list of them';
@@ -24,8 +31,11 @@ const certificate = z.strictObject(
       description:
         'A folder with certificates instead: NAME.pem with both, or NAME.crt and NAME.key; watched.',
     }),
+    acme: acmeMapping.optional().meta({
+      description: 'Ordered from a certificate authority by ACME instead, and renewed.',
+    }),
   },
-  { error: mappingExpected('a mapping with cert_file and key_file, or with dir') },
+  { error: mappingExpected('a mapping with cert_file and key_file, with dir, or with acme') },
 );
 
 const VERSIONS = ['1.2', '1.3'] as const;
@@ -213,15 +223,17 @@ function buildHsts(hsts: z.output<typeof hstsMapping>): Hsts {
 /** What a listener says of its own goes before what is said for all. */
 export function buildTls(own: TlsInput, shared: TlsInput = {}): ListenTls {
   return {
-    certificates: certificatesOf(own, shared).map((one) =>
-      one.dir === ''
-        ? { kind: 'pair', certFile: one.cert_file, keyFile: one.key_file }
-        : { kind: 'folder', dir: one.dir },
-    ),
+    certificates: certificatesOf(own, shared).map(buildSource),
     minVersion: own.min_version ?? shared.min_version ?? '1.2',
     clientAuth: own.client_auth ?? shared.client_auth ?? 'off',
     clientCaFile: own.client_ca_file ?? shared.client_ca_file ?? '',
   };
+}
+
+function buildSource({ cert_file, key_file, dir, acme }: CertificateInput): CertificateSource {
+  if (acme !== undefined) return { kind: 'acme', acme: buildAcme(acme) };
+  if (dir !== '') return { kind: 'folder', dir };
+  return { kind: 'pair', certFile: cert_file, keyFile: key_file };
 }
 
 export function certificatesOf(own: TlsInput, shared: TlsInput = {}): readonly CertificateInput[] {

@@ -1,13 +1,14 @@
 // What becomes of a request whose head is complete, before an exchange begins: the service that answers
 // for it, or an answer of our own.
-import { type Head, HeadFlag } from '../../http1/head.ts';
+import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Redirect, Route } from '../../model/route.ts';
+import type { WorkerContext } from '../context.ts';
 import type { LiveListener } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import { whyLoop, whyNoService } from './asked.ts';
 import { hopsOf } from './max-forwards.ts';
-import { hidesPrefix, locationOf, pathOf } from './target.ts';
+import { hidesPrefix, hostOf, locationOf, pathOf } from './target.ts';
 import { isLoop } from './via.ts';
 
 const NO_SERVICE = reason('no-service');
@@ -25,6 +26,8 @@ export type OwnAnswer = { readonly live: LiveService | null } & (
       readonly detail: string;
     }
   | { readonly kind: 'redirect'; readonly status: number; readonly location: string }
+  /** The key authorization that a certificate authority asked for (RFC 8555 section 8.3). */
+  | { readonly kind: 'challenge'; readonly text: string }
   /** OPTIONS without a hop left (RFC 9110 section 7.6.2). */
   | { readonly kind: 'options' }
 );
@@ -38,9 +41,14 @@ export function judge(
   head: Head,
   route: Route | null,
   listener: LiveListener,
-  services: ReadonlyMap<string, LiveService>,
+  { services, challenges }: Pick<WorkerContext, 'services' | 'challenges'>,
 ): LiveService | OwnAnswer {
   const { method } = head;
+  if (challenges.isKept && mayBeChallenge(head)) {
+    const text = challenges.answerTo(hostOf(head), pathOf(head));
+    if (text === '') return refuse(NO_SERVICE, null, 'no such challenge is outstanding');
+    if (text !== null) return { kind: 'challenge', text, live: null };
+  }
   if (method === 'CONNECT' || method === 'TRACE') return refuse(METHOD_NOT_ALLOWED);
   const { redirectHttps } = listener.snapshot.policy;
   if (redirectHttps > 0) return redirectToHttps(head, redirectHttps);
@@ -58,6 +66,14 @@ export function judge(
   const hops = hopsOf(head);
   if (hops > 0) return live;
   return hops < 0 ? refuse(BAD_HEADER, live) : { kind: 'options', live };
+}
+
+const DOT = 46;
+
+/** Two looks at bytes, for each request where certificates are ordered: its path begins with `/.`. */
+function mayBeChallenge({ bytes, target, authorityEnd, targetStart, method }: Head): boolean {
+  const start = target === Target.absolute ? authorityEnd : targetStart;
+  return bytes[start + 1] === DOT && (method === 'GET' || method === 'HEAD');
 }
 
 /**

@@ -1,6 +1,7 @@
 // Replies that we make ourselves: a status, the reason's code in X-Upriver-Reason, its sentence as
 // text. How they are written is each protocol's own.
 import type { Reason } from '../../model/reason.ts';
+import type { OwnAnswer } from './judgement.ts';
 
 export interface OwnReply {
   readonly status: number;
@@ -34,13 +35,21 @@ export function failureReply({ code, status, text }: Reason, detail: string): Ow
   return { status, lines: `X-Upriver-Reason: ${code}\r\n${more}`, body };
 }
 
+/** What we answer where nothing is wrong. */
+export function replyOf(answer: Exclude<OwnAnswer, { kind: 'refuse' }>): OwnReply {
+  if (answer.kind === 'redirect') return redirectReply(answer.status, answer.location);
+  return answer.kind === 'challenge'
+    ? { status: 200, lines: '', body: answer.text }
+    : optionsReply();
+}
+
 /** A redirect to `location`. */
-export function redirectReply(status: number, location: string): OwnReply {
+function redirectReply(status: number, location: string): OwnReply {
   return { status, lines: `Location: ${location}\r\n`, body: '' };
 }
 
 /** What OPTIONS with no hop left is told of us. */
-export function optionsReply(): OwnReply {
+function optionsReply(): OwnReply {
   return { status: 200, lines: ALLOW, body: '' };
 }
 

@@ -3,8 +3,9 @@
 // another one a socket is made with `onread`, which net.connect has in public and a server has not.
 // probeHandles (probe.ts) tries it; where Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
-import type { ListenOptions, Wire } from '../network.ts';
+import type { ListenOptions, ServerTls, Wire } from '../network.ts';
 import type { ProxiedPeer } from '../proxy-header.ts';
+import { peekHello } from './accept-peeked.ts';
 import { readIntroduction } from './accept-proxied.ts';
 import { type Accepted, acceptTls } from './accept-tls.ts';
 import { HandleSocket } from './handle-socket.ts';
@@ -28,6 +29,7 @@ export interface Accepting {
   readonly onWire: (wire: Wire) => void;
   readonly tls?: ListenOptions['tls'];
   readonly proxy?: ListenOptions['proxy'];
+  readonly peek?: ListenOptions['peek'];
 }
 
 /** The public way: data events, each with a buffer of Node's. */
@@ -49,18 +51,21 @@ function isIntroduced(socket: Socket, accepting: Accepting): boolean {
 }
 
 function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
-  const { port, buffers, onWire, lobby } = accepting;
+  const { port, buffers, onWire } = accepting;
   const tls = accepting.tls?.() ?? null;
   if (tls === 'refuse') {
     socket.destroy();
     return;
   }
   if (tls !== null) {
-    if (lobby.hasRoom) beginTls({ socket }, accepting, introduction);
-    else {
-      lobby.enter(socket, tls.helloMs, (known) => secure(known, accepting, introduction));
-      socket.resume();
-    }
+    const peek = accepting.peek?.() ?? null;
+    if (peek === null || !peek.begin()) return takeTls(socket, tls, accepting, introduction);
+    peekHello(socket, peek, (known, chosen) => {
+      if (chosen === null) takeTls(known, tls, accepting, introduction);
+      else answerChallenge(known, chosen, accepting, introduction);
+    });
+    // It is paused where a PROXY header was read before.
+    socket.resume();
     return;
   }
   const wire = new SocketWire(socket, buffers, port);
@@ -70,6 +75,34 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
   // It was paused after the header; before the wire is anybody's, who may pause it.
   if (introduction !== null) socket.resume();
   onWire(wire);
+}
+
+function takeTls(
+  socket: WiredSocket,
+  { helloMs }: ServerTls,
+  accepting: Accepting,
+  introduction: Introduction,
+): void {
+  const { lobby } = accepting;
+  if (lobby.hasRoom) {
+    beginTls({ socket }, accepting, introduction);
+    return;
+  }
+  lobby.enter(socket, helloMs, (known) => secure(known, accepting, introduction));
+  socket.resume();
+}
+
+/** Speaks TLS with the certificate that a challenge asks for; there is nothing behind it. */
+function answerChallenge(
+  socket: WiredSocket,
+  tls: ServerTls,
+  accepting: Accepting,
+  introduction: Introduction,
+): void {
+  const wire = acceptTls({ socket }, tls, accepting);
+  if (introduction !== null) wire?.introduce(introduction.peer);
+  if (wire === null) socket.destroy();
+  else accepting.onWire(wire);
 }
 
 /** Speaks TLS at once; false where there is no certificate any more. */
@@ -101,18 +134,19 @@ interface AcceptingHandle {
 /** The fast way. */
 export function acceptHandles(server: Server, accepting: Accepting): void {
   const { port, buffers, onWire } = accepting;
-  if (accepting.proxy !== undefined) acceptSockets(server, accepting);
+  if (accepting.proxy !== undefined || accepting.peek !== undefined)
+    acceptSockets(server, accepting);
   // Undocumented, see above.
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
   // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
   listening.setNoDelay?.(true);
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
-    if (accepting.proxy?.() != null) {
+    const tls = accepting.tls?.() ?? null;
+    if (accepting.proxy?.() != null || (tls !== null && accepting.peek?.() != null)) {
       server.emit('connection', socketOf(handle));
       return;
     }
-    const tls = accepting.tls?.() ?? null;
     if (tls !== null && accepting.lobby.hasRoom) {
       if (!beginTls({ handle }, accepting, null)) handle.close();
       return;

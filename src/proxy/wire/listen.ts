@@ -41,7 +41,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         accepted += 1;
         options.onWire(wire);
       };
-      const { buffers, tls, proxy, lobby = new Lobby() } = options;
+      const { buffers, tls, proxy, peek, lobby = new Lobby() } = options;
       const accepting = {
         port,
         buffers,
@@ -49,6 +49,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         onWire,
         ...(tls === undefined ? {} : { tls }),
         ...(proxy === undefined ? {} : { proxy }),
+        ...(peek === undefined ? {} : { peek }),
       };
       if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);

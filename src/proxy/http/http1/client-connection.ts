@@ -296,7 +296,7 @@ export class ClientConnection implements Roles {
   /** The service that answers for this head; null when the request was answered here. */
   private serviceFor(head: Head, route: Route | null): LiveService | null {
     const { listener, place } = this;
-    const judged = judge(head, route, listener, this.plane.context.services);
+    const judged = judge(head, route, listener, this.plane.context);
     const isOwn = 'kind' in judged;
     const live = isOwn ? judged.live : judged;
     if (live !== null && place.service === null) {

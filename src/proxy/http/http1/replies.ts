@@ -5,7 +5,7 @@ import type { LiveListener } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire } from '../../network.ts';
 import type { OwnAnswer } from '../judgement.ts';
-import { failureReply, type OwnReply, optionsReply, redirectReply } from '../own-reply.ts';
+import { failureReply, type OwnReply, replyOf } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
 import { recordRefusal, recordUnserved } from '../unserved.ts';
 import { replyBytes } from './reply-bytes.ts';
@@ -53,8 +53,7 @@ export class Replies {
 
   /** Redirects, or answers OPTIONS, as `judge` has said. */
   answer(head: Head, answer: Exclude<OwnAnswer, { kind: 'refuse' }>): void {
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    const reply = replyOf(answer);
     recordUnserved(this.plane.context, this.owner, { status: reply.status, code: '', head });
     this.send(reply, this.mayKeepAfter(head), '');
   }

@@ -10,13 +10,7 @@ import type { LiveService } from '../../live-service.ts';
 import type { Wire } from '../../network.ts';
 import { grpcLines } from '../grpc.ts';
 import type { OwnAnswer } from '../judgement.ts';
-import {
-  failureReply,
-  type OwnReply,
-  optionsReply,
-  redirectReply,
-  replyLines,
-} from '../own-reply.ts';
+import { failureReply, type OwnReply, replyLines, replyOf } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
 import { recordRefusal, recordUnserved } from '../unserved.ts';
 
@@ -57,8 +51,7 @@ export class StreamReplies {
   /** As `refuse`, with what `judge` has answered. */
   answer(stream: Stream, head: Head, answer: OwnAnswer): void {
     if (answer.kind === 'refuse') return this.refuse(stream, answer.why, head, answer.detail);
-    const isRedirect = answer.kind === 'redirect';
-    const reply = isRedirect ? redirectReply(answer.status, answer.location) : optionsReply();
+    const reply = replyOf(answer);
     recordUnserved(this.plane.context, this.owner, { status: reply.status, code: '', head });
     this.send(stream, reply, { requestId: '', isHead: head.method === 'HEAD' });
   }
