@@ -32,6 +32,8 @@ export interface Surroundings {
   readonly onError: (text: string) => void;
   /** It can't start, and that was to be expected. */
   readonly onFailed: () => void;
+  /** The process has this configuration from now on: one more. */
+  readonly onSettings: (process: SimProcess) => void;
 }
 
 export class SimProcess {
@@ -156,6 +158,7 @@ export class SimProcess {
   private apply(settings: Settings, why: string): void {
     if (this.isDead) return;
     this.settings = settings;
+    this.around.onSettings(this);
     void this.upriver.apply(settings, { kind: 'reload', text: why });
   }
 

@@ -122,6 +122,8 @@ export class ControlWorld {
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
       questionOf: (service) => this.questionOf(service),
+      isConfigured: (service) =>
+        this.process?.settings.services.some(({ name }) => name === service) === true,
       listen: (listeners) => this.ports.listen(listeners),
       afterwards: (run) => {
         const { process } = this;
@@ -190,6 +192,10 @@ export class ControlWorld {
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
         onFailed: () => this.failProcess(),
+        // Two may be read in one moment: each is applied.
+        onSettings: (process) => {
+          if (this.process === process) this.noteConfig();
+        },
       },
       this.processCount,
     );

@@ -192,6 +192,8 @@ export class Brake {
   private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
     const { body, doubt, index, receivedMs } = await this.options.askAgain();
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
+    // Without it an answer of a server that is behind could not be told from a later one.
+    if (index < 1n) throw new Error(`index ${index}`);
     this.leaderIndex = index;
     return { entries: listOf<Entry>(body), receivedMs };
   }

@@ -148,6 +148,24 @@ describe('the brake', () => {
     expect(asked()).toBe(0);
   });
 
+  it('is not sure by a second read without an index', async () => {
+    const { take, second, last, passed, clock, asked } = make('abcd');
+    take('abc', { doubt: 'no known leader', doubtKind: 'answer', index: 5n });
+    await second({ index: 0n, body: entries('abcd') });
+    expect(last()).toMatchObject({
+      ids: 'abc',
+      doubt: 'no known leader, and a second read fails: index 0',
+    });
+    clock.advance(5000);
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last()).toMatchObject({ ids: 'abcd', doubt: '', isConfirmed: true });
+    // What a server says that has seen less than the leader is asked again.
+    const count = passed.length;
+    take('ab', { index: 8n });
+    expect(passed).toHaveLength(count);
+    expect(asked()).toBe(1);
+  });
+
   it('believes lower indexes when the leader has them too', async () => {
     const { take, second, last, asked } = make('abcd');
     take('a', { index: 50n });
