@@ -17,6 +17,7 @@ import { SimConfig } from './sim-config.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimProcess } from './sim-process.ts';
+import type { SimThread } from './sim-thread.ts';
 import * as truth from './truth.ts';
 import { type Instance, keyOf, NODES } from './truth.ts';
 import * as universe from './universe.ts';
@@ -36,6 +37,8 @@ const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
 /** More than a run ever uses. */
 const SLOTS_LOOKED_AT = 200;
+/** A worker that has missed twenty pings, a second apart, is ended. */
+const HUNG_MS_MAX = 30_000;
 /** A process that could not start is started again after so long. */
 const START_AGAIN_MS = 1000;
 
@@ -527,7 +530,9 @@ export class ControlWorld {
       }
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
-        if (thread !== undefined) thread.hungUntilMs = untilMs;
+        if (thread === undefined) return;
+        thread.hungUntilMs = untilMs;
+        if (step.forMs > HUNG_MS_MAX) this.awaitEnd(thread);
         return;
       }
       case 'crash':
@@ -545,6 +550,18 @@ export class ControlWorld {
     // A process whose worker can't begin ends, and whoever runs it starts another.
     process.mayFail ||= !process.isStarted;
     thread.die(1, BUG);
+  }
+
+  /** Nobody waits for it for longer. */
+  private awaitEnd(thread: SimThread): void {
+    const { process, kernel } = this;
+    kernel.after(HUNG_MS_MAX, () => {
+      const isHung = thread.isAlive && thread.hungUntilMs > kernel.nowMs;
+      if (this.process !== process || !isHung) return;
+      this.judge.fault(
+        `worker ${thread.index} has not answered for ${HUNG_MS_MAX / 1000} s, and lives`,
+      );
+    });
   }
 
   private recover(server: Server, how: ServerTrouble): void {

@@ -117,7 +117,8 @@ function kindOf(fault: string): string {
   return fault
     .split('\n')[0]!
     .replace(/^[\d.]+ ms: /, '')
-    .replaceAll(/[cest]?\d+([-.@#][\w.]*)*|"[^"]*"/g, '')
+    // What is quoted are bytes, but for the way in which a request has ended.
+    .replaceAll(/[cest]?\d+([-.@#][\w.]*)*|(?<!to end as )"[^"]*"/g, '')
     .split(' ')
     .slice(0, 10)
     .join(' ');
