@@ -103,6 +103,11 @@ export class FollowedService {
     return this.isAnswered && this.names.isSettled;
   }
 
+  /** Its instances describe it, by the last answer about them. */
+  get isDescribed(): boolean {
+    return this.instances.length > 0 && this.described.settings !== null;
+  }
+
   /**
    * Takes an answer; true where it made an update that is worth asking on at once, or may when the
    * registry was asked again.
