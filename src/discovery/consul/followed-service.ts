@@ -190,7 +190,8 @@ export class FollowedService {
     // What a name that is not resolved leaves out must not be taken for gone.
     const unresolved = this.names.doubtAbout(this.instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
-    const isConfirmed = word.isConfirmed === true || (hadNoAddress && doubt === '');
+    // Before all names are resolved a second read knows instances, and no endpoints.
+    const isConfirmed = doubt === '' && (word.isConfirmed === true || hadNoAddress);
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
     const content = JSON.stringify([endpoints, settings, order, problems, [...kept]]);
     if (content === this.sent && !isForced) return false;
