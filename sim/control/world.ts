@@ -11,6 +11,7 @@ import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
 import { differences, type Expected, expectedTable, shownTable, type Word } from './expected.ts';
 import { Judge } from './judge.ts';
+import { operate } from './operator.ts';
 import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
 import { Ports, wrongListeners } from './ports.ts';
 import { SimConfig } from './sim-config.ts';
@@ -309,6 +310,7 @@ export class ControlWorld {
     if (process === null) return;
     this.process = null;
     this.expectedWarm = [];
+    process.stats.close();
     process.upriver.drain().then(
       () => {
         process.config.close();
@@ -644,11 +646,20 @@ export class ControlWorld {
     if (process?.isStarted !== true) return;
     const { service } = REGISTERED[which]!;
     const id = keyOf(REGISTERED[which]!);
-    const command = word === 'weight' ? { kind: word, weight: 7 } : { kind: word };
-    if (process.upriver.controller.operate(service, id, command) !== '') return;
-    const before = this.words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
-    const after: Word = word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
-    this.words.set(`${service} ${id}`, after);
+    operate(
+      process,
+      { service, id, word },
+      {
+        chance: this.kernel.chance(`operator ${this.kernel.nowMs}`),
+        fault: (text) => this.judge.fault(text),
+        onDone: () => {
+          const before = this.words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
+          const after: Word =
+            word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
+          this.words.set(`${service} ${id}`, after);
+        },
+      },
+    );
   }
 
   // What is behind the endpoints
