@@ -106,7 +106,7 @@ const rows: readonly Row[] = [
   [
     'a service that describes itself never leaves',
     `${consul}/provider.ts`,
-    '        this.described.delete(name);\n',
+    '      this.described.delete(name);\n',
     '',
   ],
   [
