@@ -280,7 +280,8 @@ export class Upriver {
     return [...sourcesOf(this.settings), ...this.keeper.followed];
   }
 
-  private statsSources(): StatsSources {
+  /** What the stats port reads, and by what it changes something. */
+  statsSources(): StatsSources {
     const { controller, ledger, clock, log } = this;
     return {
       view: controller,

@@ -4,7 +4,7 @@
 import type { TableView } from '../../src/control/view.ts';
 import type { CheckType, Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
-import { addressOf, type Instance, keyOf } from './truth.ts';
+import { addressOf, describes, type Instance, keyOf } from './truth.ts';
 
 export interface Word {
   state: 'ready' | 'drain' | 'maint';
@@ -32,9 +32,9 @@ export function expectedTable(facts: Facts): Expected {
   for (const service of facts.settings.services) {
     table.set(service.name, endpointsOf(facts, service.name, service));
   }
-  for (const { service: name, tags, meta } of facts.instances) {
-    const isDescribed = 'upriver-listen' in meta || tags.some((tag) => tag.startsWith('upriver.l'));
-    if (!isDescribed || table.has(name)) continue;
+  for (const one of facts.instances) {
+    const { service: name } = one;
+    if (!describes(one) || table.has(name)) continue;
     table.set(name, endpointsOf(facts, name, null));
   }
   return table;

@@ -4,7 +4,7 @@ import type { TableEvent } from '../../src/control/view.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
 import type { Delivered } from './sim-consul.ts';
 import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
-import type { Instance } from './truth.ts';
+import { describes, type Instance } from './truth.ts';
 
 /** Old answers may be so old: a server's lag and the way. Whoever changed within it is not judged. */
 const RECENT_MS = 25_000;
@@ -30,6 +30,8 @@ export interface Circumstances {
   readonly isShown: (service: string, id: string) => boolean;
   /** The question whose answers give the service its endpoints, as `tag|service`. */
   readonly questionOf: (service: string) => string;
+  /** The configuration in force names the service. */
+  readonly isConfigured: (service: string) => boolean;
   /** How long the server behind this endpoint has answered well, ms. */
   readonly wellMs: (service: string, id: string) => number;
 }
@@ -48,6 +50,8 @@ export class Judge implements ThreadWatcher {
   private readonly answered = new Set<string>();
   private questions: ReadonlySet<string> = new Set();
   private readonly streaks = new Map<string, number>();
+  /** What the last answer about a service listed. */
+  private readonly listed = new Map<string, Delivered['ids']>();
   /** Service -> endpoint -> state, by the events alone. */
   private told = new Map<string, Map<string, string>>();
   /** When it came into the table, by `service endpoint`. */
@@ -86,6 +90,7 @@ export class Judge implements ThreadWatcher {
 
   onDelivered({ path, tag, ids }: Delivered): void {
     const service = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
+    if (tag === '') this.listed.set(service, ids);
     for (const [key, one] of this.instances) {
       if (one.service !== service || (tag !== '' && !one.tags.includes(tag))) continue;
       const place = `${tag}|${key}`;
@@ -126,6 +131,7 @@ export class Judge implements ThreadWatcher {
     this.answered.clear();
     this.seen.clear();
     this.streaks.clear();
+    this.listed.clear();
   }
 
   // What the table does
@@ -190,6 +196,7 @@ export class Judge implements ThreadWatcher {
     const isSeen = to === '' && this.seen.has(`${this.around.questionOf(service)} ${key}`);
     if (!isSeen && now - sinceMs < RECENT_MS) return;
     if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
+    if (this.isUndescribed(service)) return;
     const leftOutMs = [...this.leftOutMs]
       .filter(([place]) => place.endsWith(`|${key}`))
       .reduce((first, [, ms]) => Math.min(first, ms), Number.POSITIVE_INFINITY);
@@ -204,6 +211,20 @@ export class Judge implements ThreadWatcher {
     this.fault(
       `${endpoint} of ${service} is lost (${to || 'gone'}; ${cause.kind}: ${cause.text}): ` +
         `it has been there for ${since} s, and ${was}`,
+    );
+  }
+
+  /**
+   * The last answer about a service that is there by its description alone had nobody who describes it:
+   * neither those who do so in truth, which change one after the other, nor, without the guard, anybody.
+   */
+  private isUndescribed(service: string): boolean {
+    const listed = this.listed.get(service);
+    if (listed === undefined || this.around.isConfigured(service)) return false;
+    if ([...listed.values()].some(({ isDescribing }) => isDescribing)) return false;
+    if (!this.around.isGuarded) return true;
+    return [...this.instances].every(
+      ([key, one]) => one.service !== service || !describes(one) || listed.has(key),
     );
   }
 

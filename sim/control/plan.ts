@@ -89,7 +89,7 @@ export function planOf(kernel: Kernel): Step[] {
     const port = ports.pick([...DESCRIBED_PORTS.values()]);
     return { atMs, kind: 'port', port, forMs: forMs(ports, 30_000) };
   });
-  const scenes = scenesOf(kernel.chance('scenes'), FAULTS_END_MS);
+  const scenes = scenesOf(kernel, FAULTS_END_MS);
   return [...steps, ...more, ...taken, ...scenes].sort((a, b) => a.atMs - b.atMs);
 }
 

@@ -1,19 +1,23 @@
 // Sequences of steps that belong together: what chance alone brings about too seldom. Their steps are
 // steps of the plan like all others, so that a failing run is made short in the same way.
 import type { Chance } from '../kernel/chance.ts';
+import type { Kernel } from '../kernel/kernel.ts';
 import type { Action, Step } from './plan.ts';
-import { REGISTERED, variantCount } from './universe.ts';
+import { DESCRIBED_PORTS, REGISTERED, variantCount } from './universe.ts';
 
 type Scene = (chance: Chance, atMs: number) => Step[];
 
-/** One or two scenes, in most of the runs. */
-export function scenesOf(chance: Chance, endMs: number): Step[] {
-  if (chance.happens(0.3)) return [];
-  const count = chance.int(1, 2);
-  return Array.from({ length: count }, () => {
-    const atMs = chance.int(5000, endMs - 30_000);
-    return chance.pick(SCENES)(chance, atMs);
-  }).flat();
+/** One or two scenes, in most of the runs; and one of those that came later, in some. */
+export function scenesOf(kernel: Kernel, endMs: number): Step[] {
+  const chance = kernel.chance('scenes');
+  const later = kernel.chance('later scenes');
+  const draw = (from: Chance, list: readonly Scene[]): Step[] => {
+    const atMs = from.int(5000, endMs - 30_000);
+    return from.pick(list)(from, atMs);
+  };
+  const count = chance.happens(0.3) ? 0 : chance.int(1, 2);
+  const steps = Array.from({ length: count }, () => draw(chance, SCENES)).flat();
+  return later.happens(0.4) ? [...steps, ...draw(later, LATER_SCENES)] : steps;
 }
 
 const which = (chance: Chance): number => chance.int(0, REGISTERED.length - 1);
@@ -153,7 +157,51 @@ const twice: Scene = (chance, atMs) => {
   ];
 };
 
+/** A service that describes itself ceases to, another program takes its port, and it does again. */
+const squat: Scene = (chance, atMs) => {
+  const [service, port] = chance.pick([...DESCRIBED_PORTS]);
+  const describe: Action = { kind: 'describe', which: firstOf(service) };
+  return [
+    at(atMs, describe),
+    at(atMs + chance.int(300, 2000), { kind: 'port', port, forMs: chance.int(8000, 20_000) }),
+    at(atMs + chance.int(5000, 7500), describe),
+  ];
+};
+
+/** Of a service one instance alone describes it, and then answers lack some. */
+const alone: Scene = (chance, atMs) => {
+  const [service] = chance.pick([...DESCRIBED_PORTS]);
+  const one = firstOf(service);
+  const agents = [0, 1].map((agent) => {
+    const trouble = chance.pick(['doubtful', 'partial'] as const);
+    const forMs = chance.int(5000, 20_000);
+    return at(atMs + 6000, { kind: 'agent', agent, trouble, forMs });
+  });
+  const cuts = [0, 1].map((agent) => at(atMs + 6100, { kind: 'cut', agent }));
+  const backMs = chance.int(4000, 13_000);
+  const anew = at(atMs + 6000, { kind: 'restart-empty', downMs: chance.int(300, 3000), backMs });
+  return [
+    at(atMs, { kind: 'register', which: one + 1, weight: 1 }),
+    at(atMs + 200, { kind: 'deregister', which: one }),
+    at(atMs + 700, { kind: 'describe', which: one }),
+    at(atMs + 2000, { kind: 'register', which: one, weight: 1 }),
+    ...(chance.happens(0.5) ? [...agents, ...cuts] : [anew]),
+  ];
+};
+
+/** A worker stops to read for good. */
+const stuck: Scene = (chance, atMs) => {
+  return [at(atMs, { kind: 'worker-hangs', worker: chance.int(0, 1), forMs: 600_000 })];
+};
+
+function firstOf(service: string): number {
+  return REGISTERED.findIndex((one) => one.service === service);
+}
+
 const SCENES: readonly Scene[] = [
   ...[behind, ambush, churn, words, away, overlay, reloads, deaths],
   ...[ambush, ambush, refill, refill, twice, words],
 ];
+
+/** Drawn apart: the runs of older seeds stay what they were, but for these. */
+const LATER_SCENES: readonly Scene[] = [squat, alone, stuck];

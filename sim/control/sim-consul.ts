@@ -11,7 +11,7 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { type Asked, AskJudge } from './asks.ts';
 import { type Answered, answerOf } from './consul-answers.ts';
-import { emptyState, type State } from './truth.ts';
+import { describes, emptyState, type State } from './truth.ts';
 
 /** What is wrong with an agent now. Times are of simulated ms; 0 and past ones mean: nothing. */
 export interface Trouble {
@@ -59,6 +59,8 @@ export interface Delivered {
 export interface Listed {
   readonly port: number;
   readonly isAccepted: boolean;
+  /** It says of its service that it is one of Upriver's. */
+  readonly isDescribing: boolean;
 }
 
 const LEADERLESS_MS = 7000;
@@ -436,7 +438,12 @@ class Question {
 /** As Consul writes it. */
 interface Entry {
   readonly Node?: { readonly Node?: string };
-  readonly Service?: { readonly ID?: string; readonly Port?: number };
+  readonly Service?: {
+    readonly ID?: string;
+    readonly Port?: number;
+    readonly Tags?: readonly string[];
+    readonly Meta?: Readonly<Record<string, string>>;
+  };
   readonly Checks?: readonly { readonly Status?: string }[];
 }
 
@@ -445,7 +452,9 @@ function idsOf(body: unknown): ReadonlyMap<string, Listed> {
   return new Map(
     body.map(({ Node, Service, Checks = [] }: Entry) => {
       const isAccepted = Checks.every(({ Status }) => Status !== 'critical');
-      return [`${Node?.Node}/${Service?.ID}`, { port: Service?.Port ?? 0, isAccepted }];
+      const isDescribing = describes({ tags: Service?.Tags ?? [], meta: Service?.Meta ?? {} });
+      const listed = { port: Service?.Port ?? 0, isAccepted, isDescribing };
+      return [`${Node?.Node}/${Service?.ID}`, listed];
     }),
   );
 }

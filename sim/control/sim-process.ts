@@ -17,6 +17,7 @@ import type { SimConfig } from './sim-config.ts';
 import type { SimConsul } from './sim-consul.ts';
 import type { SimDisk } from './sim-disk.ts';
 import { SimThread, type ThreadWatcher } from './sim-thread.ts';
+import { StatsClient } from './stats-client.ts';
 
 export interface Surroundings {
   readonly kernel: Kernel;
@@ -32,10 +33,13 @@ export interface Surroundings {
   readonly onError: (text: string) => void;
   /** It can't start, and that was to be expected. */
   readonly onFailed: () => void;
+  /** The process has this configuration from now on: one more. */
+  readonly onSettings: (process: SimProcess) => void;
 }
 
 export class SimProcess {
   readonly upriver: Upriver;
+  readonly stats: StatsClient;
   /** The last one started per place. */
   readonly threads: SimThread[] = [];
   /** Timers that are set and have not run: none may be left at the end. */
@@ -129,6 +133,8 @@ export class SimProcess {
       ledger: cleanLedger(2).ledger,
       consulDirectMax: around.directMax,
     });
+    const { stats } = this.settings;
+    this.stats = new StatsClient(this.upriver.statsSources(), stats, around.onError);
   }
 
   start(): void {
@@ -149,6 +155,7 @@ export class SimProcess {
   /** kill -9. */
   die(): void {
     this.isDead = true;
+    this.stats.close();
     for (const thread of this.threads) thread.vanish();
     for (const one of [...this.around.consul.open]) one.cut(new Error('gone'));
   }
@@ -156,6 +163,7 @@ export class SimProcess {
   private apply(settings: Settings, why: string): void {
     if (this.isDead) return;
     this.settings = settings;
+    this.around.onSettings(this);
     void this.upriver.apply(settings, { kind: 'reload', text: why });
   }
 

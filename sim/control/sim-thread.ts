@@ -2,6 +2,7 @@
 // in use in the ledger, failures to report) and serves nobody. Messages are copied, arrive in order,
 // and take their time.
 
+import type { Timer } from '../../src/base/clock.ts';
 import { WorkerLedger } from '../../src/ledger/ledger.ts';
 import { DeltaUnpacker } from '../../src/model/delta-packing.ts';
 import { takesWork } from '../../src/model/endpoint.ts';
@@ -46,6 +47,7 @@ export class SimThread implements Thread {
   private readonly unpacker = new DeltaUnpacker();
   private readonly inbox: ToWorker[] = [];
   private isReading = false;
+  private reading: Timer | null = null;
   private inboxMs = 0;
   private outboxMs = 0;
   private isDraining = false;
@@ -86,8 +88,7 @@ export class SimThread implements Thread {
   /** It ends, whatever it does; what it had in flight stays in the ledger until that is taken back. */
   die(exitCode: number, error: Error | null = null): void {
     if (!this.isAlive) return;
-    this.isAlive = false;
-    this.inFlight.clear();
+    this.vanish();
     this.kernel.after(this.chance.between(0.1, 5), () => {
       if (error !== null) this.events.onError(error);
       this.events.onExit(exitCode);
@@ -97,6 +98,7 @@ export class SimThread implements Thread {
   /** The process has died: nothing is told to anyone. */
   vanish(): void {
     this.isAlive = false;
+    this.reading?.cancel();
     this.inFlight.clear();
   }
 
@@ -106,7 +108,7 @@ export class SimThread implements Thread {
     const hangMs = Math.max(0, this.hungUntilMs - this.kernel.nowMs);
     const isSlow = this.slowUntilMs > this.kernel.nowMs;
     const readMs = isSlow ? this.chance.between(10, SLOW_MS) : this.chance.between(0.01, 0.5);
-    this.kernel.after(hangMs + readMs, () => {
+    this.reading = this.kernel.after(hangMs + readMs, () => {
       this.isReading = false;
       if (!this.isAlive) return;
       const message = this.inbox.shift();

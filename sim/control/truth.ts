@@ -45,6 +45,11 @@ export function addressOf(node: string): string {
   return `10.0.0.${NODES.indexOf(node) + 1}`;
 }
 
+/** Whether it says of its service that it is one of Upriver's. */
+export function describes({ tags, meta }: Pick<Instance, 'tags' | 'meta'>): boolean {
+  return 'upriver-listen' in meta || tags.some((tag) => tag.startsWith('upriver.l'));
+}
+
 export function keyOf({ node, id }: Pick<Instance, 'node' | 'id'>): string {
   return `${node}/${id}`;
 }

@@ -11,12 +11,14 @@ import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
 import { differences, type Expected, expectedTable, shownTable, type Word } from './expected.ts';
 import { Judge } from './judge.ts';
+import { operate } from './operator.ts';
 import { FAULTS_END_MS, planOf, type ServerTrouble, type Step, sentenceOf } from './plan.ts';
 import { Ports, wrongListeners } from './ports.ts';
 import { SimConfig } from './sim-config.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimProcess } from './sim-process.ts';
+import type { SimThread } from './sim-thread.ts';
 import * as truth from './truth.ts';
 import { type Instance, keyOf, NODES } from './truth.ts';
 import * as universe from './universe.ts';
@@ -36,6 +38,8 @@ const EVENTS_MAX = 300_000;
 const SETTLE_MS = 200_000;
 /** More than a run ever uses. */
 const SLOTS_LOOKED_AT = 200;
+/** A worker that has missed twenty pings, a second apart, is ended. */
+const HUNG_MS_MAX = 30_000;
 /** A process that could not start is started again after so long. */
 const START_AGAIN_MS = 1000;
 
@@ -122,6 +126,8 @@ export class ControlWorld {
       threads: () => this.process?.threads.filter(({ isAlive }) => isAlive) ?? [],
       wellMs: (service, id) => this.wellMs(service, id),
       questionOf: (service) => this.questionOf(service),
+      isConfigured: (service) =>
+        this.process?.settings.services.some(({ name }) => name === service) === true,
       listen: (listeners) => this.ports.listen(listeners),
       afterwards: (run) => {
         const { process } = this;
@@ -190,6 +196,10 @@ export class ControlWorld {
         directMax: this.directMax,
         onError: (text) => this.judge.fault(text),
         onFailed: () => this.failProcess(),
+        // Two may be read in one moment: each is applied.
+        onSettings: (process) => {
+          if (this.process === process) this.noteConfig();
+        },
       },
       this.processCount,
     );
@@ -300,6 +310,7 @@ export class ControlWorld {
     if (process === null) return;
     this.process = null;
     this.expectedWarm = [];
+    process.stats.close();
     process.upriver.drain().then(
       () => {
         process.config.close();
@@ -521,7 +532,9 @@ export class ControlWorld {
       }
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
-        if (thread !== undefined) thread.hungUntilMs = untilMs;
+        if (thread === undefined) return;
+        thread.hungUntilMs = untilMs;
+        if (step.forMs > HUNG_MS_MAX) this.awaitEnd(thread);
         return;
       }
       case 'crash':
@@ -539,6 +552,18 @@ export class ControlWorld {
     // A process whose worker can't begin ends, and whoever runs it starts another.
     process.mayFail ||= !process.isStarted;
     thread.die(1, BUG);
+  }
+
+  /** Nobody waits for it for longer. */
+  private awaitEnd(thread: SimThread): void {
+    const { process, kernel } = this;
+    kernel.after(HUNG_MS_MAX, () => {
+      const isHung = thread.isAlive && thread.hungUntilMs > kernel.nowMs;
+      if (this.process !== process || !isHung) return;
+      this.judge.fault(
+        `worker ${thread.index} has not answered for ${HUNG_MS_MAX / 1000} s, and lives`,
+      );
+    });
   }
 
   private recover(server: Server, how: ServerTrouble): void {
@@ -621,11 +646,20 @@ export class ControlWorld {
     if (process?.isStarted !== true) return;
     const { service } = REGISTERED[which]!;
     const id = keyOf(REGISTERED[which]!);
-    const command = word === 'weight' ? { kind: word, weight: 7 } : { kind: word };
-    if (process.upriver.controller.operate(service, id, command) !== '') return;
-    const before = this.words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
-    const after: Word = word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
-    this.words.set(`${service} ${id}`, after);
+    operate(
+      process,
+      { service, id, word },
+      {
+        chance: this.kernel.chance(`operator ${this.kernel.nowMs}`),
+        fault: (text) => this.judge.fault(text),
+        onDone: () => {
+          const before = this.words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
+          const after: Word =
+            word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
+          this.words.set(`${service} ${id}`, after);
+        },
+      },
+    );
   }
 
   // What is behind the endpoints

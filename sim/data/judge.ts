@@ -282,6 +282,8 @@ export class Judge {
     if (this.periods.overlaps('grace over', one.fromMs, one.toMs)) return 'grace';
     if (policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs))
       return 'request-timeout';
+    // An endpoint may answer before the whole body is there; how long that is in chunks shows later.
+    if (this.explainReason(one, 'body-too-large') !== '') return 'body-too-large';
     // Who takes too long to read is cut.
     if (policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs) && this.options.isNarrow)
       return 'slow';

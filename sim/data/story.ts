@@ -114,11 +114,14 @@ function changeSentence({ atMs, kind, forMs }: ChangePlan): string {
 
 /** Names, numbers and times are others in a smaller world. */
 function kindOf(fault: string): string {
-  return fault
-    .split('\n')[0]!
-    .replace(/^[\d.]+ ms: /, '')
-    .replaceAll(/[cest]?\d+([-.@#][\w.]*)*|"[^"]*"/g, '')
-    .split(' ')
-    .slice(0, 10)
-    .join(' ');
+  return (
+    fault
+      .split('\n')[0]!
+      .replace(/^[\d.]+ ms: /, '')
+      // What is quoted are bytes, but for the way in which a request has ended.
+      .replaceAll(/[cest]?\d+([-.@#][\w.]*)*|(?<!to end as )"[^"]*"/g, '')
+      .split(' ')
+      .slice(0, 10)
+      .join(' ')
+  );
 }

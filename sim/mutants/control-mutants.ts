@@ -106,7 +106,7 @@ const rows: readonly Row[] = [
   [
     'a service that describes itself never leaves',
     `${consul}/provider.ts`,
-    '        this.described.delete(name);\n',
+    '      this.described.delete(name);\n',
     '',
   ],
   [
@@ -239,8 +239,24 @@ const changeRows: readonly Row[] = [
   ],
 ];
 
-export const controlMutants: readonly Mutant[] = [...rows, ...doubtRows, ...changeRows].map(
-  ([name, file, find, replace]) => {
-    return { name, plane: 'control', file, find, replace };
-  },
-);
+/** Of the stats port. */
+const statsRows: readonly Row[] = [
+  [
+    'a page of another site may change something',
+    'src/observe/admin.ts',
+    "  return isCrossSite(request) ? 'cross-site requests are refused' : objection(request, access);",
+    '  return objection(request, access);',
+  ],
+  [
+    'the page before the change is shown',
+    'src/observe/renderer.ts',
+    '      this.next.delete(key);\n',
+    '',
+  ],
+];
+
+export const controlMutants: readonly Mutant[] = [
+  ...[...rows, ...doubtRows, ...changeRows, ...statsRows],
+].map(([name, file, find, replace]) => {
+  return { name, plane: 'control', file, find, replace };
+});

@@ -1,5 +1,5 @@
-// Runs of the simulated control plane: fixed seeds, among them those that once found a fault, and a
-// fresh one.
+// Runs of the simulated control plane: fixed seeds, among them those that once found a fault. Fresh ones:
+// fresh.test.ts.
 import { describe, expect, it } from 'vitest';
 import { planOf } from '../../sim/control/plan.ts';
 import { runControlWorld } from '../../sim/control/world.ts';
@@ -12,7 +12,8 @@ const FOUND = [
   1, 4, 38, 46, 47, 50, 56, 58, 61, 106, 133, 161, 171, 179, 214, 250, 255, 331, 395,
 ].concat([
   31_841_524, 550_424_614, 587_713_831, 780_856_957, 871_876_224, 1_198_270_867, 1_483_466_641,
-  1_646_339_467, 1_726_474_606, 1_872_102_156, 2_115_995_714,
+  1_646_339_467, 1_726_474_606, 1_872_102_156, 2_115_995_714, 37_032_482, 219_804_076, 359_419_829,
+  580_534_235, 2_062_498_556, 857_636_216, 2_073_528_208,
 ]);
 const FIXED = [2, 3, 5, 7, 11];
 const replay = (seed: number) => `npm run sim -- --plane control --seed ${seed}`;
@@ -26,12 +27,6 @@ describe('the control plane', () => {
       expect(faults, replay(seed)).toEqual([]);
     },
   );
-
-  it('keeps its promises in a fresh seed', { timeout: 60_000 }, async () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const { faults } = await runControlWorld(seed);
-    expect(faults, replay(seed)).toEqual([]);
-  });
 
   it('runs the same way each time', { timeout: 60_000 }, async () => {
     const traceOf = async (seed: number): Promise<string> => {

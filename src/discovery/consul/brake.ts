@@ -68,10 +68,11 @@ export class Brake {
   private isClosed = false;
   /** The last answer that came while the registry was being asked a second time. */
   private latest: Health | null = null;
+  private latestEpoch = '';
   /** The doubt that could not be cleared yet; '' where there is none. */
   private open = '';
   private timer: Timer | null = null;
-  /** The epoch of the answer that was taken last. */
+  /** The epoch of the answer that was judged last, as of its arrival. */
   private epoch = '';
   /** The answer that was passed on last was filtered, and nothing was in doubt. */
   private isFilteredAsEver = false;
@@ -87,11 +88,21 @@ export class Brake {
 
   /** Takes an answer; true where it changed something, or may. */
   take(given: Health): boolean {
-    this.epoch = this.currentEpoch;
-    if (this.isAsking) {
-      this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);
-      return true;
-    }
+    if (!this.isAsking) return this.consider(given, this.currentEpoch);
+    this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);
+    this.latestEpoch = this.currentEpoch;
+    return true;
+  }
+
+  /** The answer that came last while the registry was being asked; it may have broken since. */
+  private takeLatest(): void {
+    const { latest } = this;
+    this.latest = null;
+    if (latest !== null && !this.isClosed) this.consider(latest, this.latestEpoch);
+  }
+
+  private consider(given: Health, epoch: string): boolean {
+    this.epoch = epoch;
     const health = { ...given, doubt: this.withoutUsual(given.doubt) };
     const why = this.objection(health);
     if (why === '') {
@@ -148,9 +159,7 @@ export class Brake {
     } finally {
       this.isAsking = false;
     }
-    const { latest } = this;
-    this.latest = null;
-    if (latest !== null) this.take(latest);
+    this.takeLatest();
   }
 
   private judge(
@@ -192,6 +201,8 @@ export class Brake {
   private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
     const { body, doubt, index, receivedMs } = await this.options.askAgain();
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
+    // Without it an answer of a server that is behind could not be told from a later one.
+    if (index < 1n) throw new Error(`index ${index}`);
     this.leaderIndex = index;
     return { entries: listOf<Entry>(body), receivedMs };
   }
@@ -223,9 +234,7 @@ export class Brake {
       this.isAsking = false;
     }
     if (left !== null) this.lookAgain(left);
-    const { latest } = this;
-    this.latest = null;
-    if (latest !== null && !this.isClosed) this.take(latest);
+    this.takeLatest();
   }
 
   private passSure(second: Pick<Health, 'entries' | 'receivedMs'>, kind: DoubtKind): void {

@@ -103,6 +103,11 @@ export class FollowedService {
     return this.isAnswered && this.names.isSettled;
   }
 
+  /** Its instances describe it, by the last answer about them. */
+  get isDescribed(): boolean {
+    return this.instances.length > 0 && this.described.settings !== null;
+  }
+
   /**
    * Takes an answer; true where it made an update that is worth asking on at once, or may when the
    * registry was asked again.
@@ -185,7 +190,8 @@ export class FollowedService {
     // What a name that is not resolved leaves out must not be taken for gone.
     const unresolved = this.names.doubtAbout(this.instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
-    const isConfirmed = word.isConfirmed === true || (hadNoAddress && doubt === '');
+    // Before all names are resolved a second read knows instances, and no endpoints.
+    const isConfirmed = doubt === '' && (word.isConfirmed === true || hadNoAddress);
     const kept = new Map([...(word.kept ?? [])].flatMap(([id, why]) => withWhy(byId.get(id), why)));
     const content = JSON.stringify([endpoints, settings, order, problems, [...kept]]);
     if (content === this.sent && !isForced) return false;

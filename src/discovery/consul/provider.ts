@@ -57,7 +57,10 @@ export interface ConsulProviderOptions {
 }
 
 /** What is known of each that is followed. */
-type Followed = Pick<FollowedService, 'source' | 'label' | 'isSynced'>;
+type Followed = Pick<FollowedService, 'source' | 'label' | 'isSynced'> & {
+  /** Its instances describe it, by the last answer about them. */
+  readonly isDescribed?: boolean;
+};
 
 interface Following {
   readonly service: Followed;
@@ -353,14 +356,22 @@ export class ConsulProvider implements Provider {
       this.described.set(name, null);
     }
     for (const [name, absence] of this.described) {
-      if (now.has(name) || absence !== null) continue;
-      const timer = clock.setTimer(lingerMs, () => {
-        this.described.delete(name);
-        this.arrange();
-      });
-      this.described.set(name, timer);
+      if (!now.has(name) && absence === null) this.awaitEnd(name, lingerMs);
     }
     this.arrange();
+  }
+
+  /** Ends following what the catalog lacks, in a while; not as long as its own answers describe it. */
+  private awaitEnd(name: string, lingerMs: number): void {
+    const timer = this.options.clock.setTimer(lingerMs, () => {
+      if (this.following.get(sourceKey(this.sourceOf(name)))?.service.isDescribed === true) {
+        this.awaitEnd(name, LINGER_MS);
+        return;
+      }
+      this.described.delete(name);
+      this.arrange();
+    });
+    this.described.set(name, timer);
   }
 
   /** Where configuration follows the service by its plain name already, that serves both. */

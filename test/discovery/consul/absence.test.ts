@@ -182,14 +182,15 @@ describe('a provider in the place of another', () => {
 });
 
 describe('a service that describes itself by Meta', () => {
-  const service = { ID: 'a', Service: 'meta', Meta: { 'upriver-listen': '8000' } };
+  const service = { ID: 'a', Service: 'meta', Port: 80, Meta: { 'upriver-listen': '8000' } };
+  const node = { Node: 'n', Address: '10.0.0.1' };
   const isFollowed = () => receiver.about('meta').at(-1)?.update.kind === 'upsert';
 
   beforeEach(async () => {
     agent.bodies.set('/v1/catalog/services', { meta: [] });
     agent.bodies.set('/v1/catalog/nodes', [{ Node: 'n' }]);
     agent.bodies.set('/v1/catalog/node/n', { Services: { a: service } });
-    agent.bodies.set('/v1/health/service/meta', [{ Node: { Node: 'n' }, Service: service }]);
+    agent.bodies.set('/v1/health/service/meta', [{ Node: node, Service: service }]);
     start();
     await pass(1000);
     expect(isFollowed()).toBe(true);
@@ -205,6 +206,30 @@ describe('a service that describes itself by Meta', () => {
     agent.bodies.set('/v1/catalog/nodes', []);
     agent.bodies.set('/v1/health/service/meta', []);
   }
+
+  it('is followed on when it comes back and its own answers alone can tell', async () => {
+    const gone = { services: {}, health: [] as unknown[], node: { Services: {} } };
+    agent.bodies.set('/v1/catalog/services', gone.services);
+    agent.bodies.set('/v1/catalog/node/n', gone.node);
+    agent.bodies.set('/v1/health/service/meta', gone.health);
+    agent.change();
+    await pass(2000);
+    expect(receiver.ids('meta')).toEqual([]);
+    // It registers again while the lists of the nodes can't be had.
+    agent.bodies.set('/v1/catalog/services', { meta: [] });
+    agent.bodies.set('/v1/health/service/meta', [{ Node: node, Service: service }]);
+    agent.bodies.delete('/v1/catalog/nodes');
+    agent.change();
+    await pass(20_000);
+    expect(isFollowed()).toBe(true);
+    expect(receiver.ids('meta')).toEqual(['n/a']);
+    // And ceases to describe itself.
+    const { Meta: _, ...plain } = service;
+    agent.bodies.set('/v1/health/service/meta', [{ Node: node, Service: plain }]);
+    agent.change();
+    await pass(10_000);
+    expect(isFollowed()).toBe(false);
+  });
 
   it('is followed for two minutes when the registry began anew', async () => {
     await beginAnew();

@@ -148,6 +148,48 @@ describe('the brake', () => {
     expect(asked()).toBe(0);
   });
 
+  it('is not sure by a second read that came after a break, whatever came meanwhile', async () => {
+    let epoch = '1';
+    const { take, second, last, results } = make('abcd', guardSettings(), { epoch: () => epoch });
+    take('');
+    epoch = '2';
+    take('', { doubt: 'first answer after an outage', doubtKind: 'outage' });
+    await second({ body: [] });
+    expect(last()).toMatchObject({ isConfirmed: false, doubt: 'first answer after an outage' });
+    expect(results).toEqual(['unconfirmed']);
+  });
+
+  it('knows of an answer that had to wait that a connection has broken since', async () => {
+    let epoch = '1';
+    const { take, second, last, results } = make('abcd', guardSettings(), { epoch: () => epoch });
+    take('abc', { doubt: 'no known leader' });
+    take('');
+    epoch = '2';
+    await second({ body: entries('abcd') });
+    expect(last().ids).toBe('abcd');
+    await second({ body: [] });
+    expect(last()).toMatchObject({ isConfirmed: false, doubt: '4 of 4 at once' });
+    expect(results).toEqual(['contradicted', 'unconfirmed']);
+  });
+
+  it('is not sure by a second read without an index', async () => {
+    const { take, second, last, passed, clock, asked } = make('abcd');
+    take('abc', { doubt: 'no known leader', doubtKind: 'answer', index: 5n });
+    await second({ index: 0n, body: entries('abcd') });
+    expect(last()).toMatchObject({
+      ids: 'abc',
+      doubt: 'no known leader, and a second read fails: index 0',
+    });
+    clock.advance(5000);
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last()).toMatchObject({ ids: 'abcd', doubt: '', isConfirmed: true });
+    // What a server says that has seen less than the leader is asked again.
+    const count = passed.length;
+    take('ab', { index: 8n });
+    expect(passed).toHaveLength(count);
+    expect(asked()).toBe(1);
+  });
+
   it('believes lower indexes when the leader has them too', async () => {
     const { take, second, last, asked } = make('abcd');
     take('a', { index: 50n });

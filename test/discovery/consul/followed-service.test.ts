@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Verdict } from '../../../src/discovery/consul/brake.ts';
 import { FollowedService } from '../../../src/discovery/consul/followed-service.ts';
 import type { Entry } from '../../../src/discovery/consul/translate.ts';
 import type { Resolved } from '../../../src/discovery/host-names.ts';
@@ -248,6 +249,24 @@ describe('a host name', () => {
     await names.answer('db.example', ['10.0.0.1']);
     expect(receiver.ids('web')).toEqual(['n/db@10.0.0.1', 'n/ip']);
     expect(receiver.last('web')!.service).toMatchObject({ doubt: '', isConfirmed: true });
+  });
+
+  it('confirms nothing by a second read before it is resolved', async () => {
+    const { service, take, receiver, names } = make();
+    take([at('a', 'db.example')]);
+    await names.answer('db.example', ['10.0.0.1']);
+    take([], 'no known leader');
+    // With the instance its name was forgotten.
+    const sure: Verdict = {
+      ...{ entries: [at('a', 'db.example')], doubt: '', change: 'the registry is sure again' },
+      ...{ receivedMs: 9, isConfirmed: true, isForced: true },
+    };
+    service.take(sure);
+    const { doubt, isConfirmed } = receiver.last('web')!.service;
+    expect({ doubt, isConfirmed }).toEqual({ doubt: 'db.example is not resolved yet' });
+    await names.answer('db.example', ['10.0.0.1']);
+    expect(receiver.last('web')!.service).toMatchObject({ doubt: '', isConfirmed: true });
+    expect(receiver.ids('web')).toEqual(['n/a@10.0.0.1']);
   });
 
   it('that changes leaves the old endpoints until the new one is resolved', async () => {
