@@ -14,6 +14,7 @@ const sharedByProviders = [
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
   ...['src/discovery/declared-check.ts', 'src/discovery/doubts.ts'],
+  'src/discovery/following.ts',
 ];
 
 /** Folder -> folders it may import from (itself always). The longest matching prefix rules. */
@@ -38,6 +39,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/discovery/declared-check.ts': ['src/base', 'src/model'],
   'src/discovery/doubts.ts': ['src/base'],
+  'src/discovery/following.ts': ['src/model', 'src/discovery/provider.ts'],
   'src/discovery/self-description.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-port.ts': ['src/base'],
   'src/discovery/followed-instances.ts': [
@@ -48,6 +50,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/host-port.ts',
   ],
   'src/discovery/listed-services.ts': [
+    'src/discovery/following.ts',
     ...['src/base', 'src/model', 'src/discovery/provider.ts'],
     'src/discovery/followed-instances.ts',
   ],

@@ -1,13 +1,14 @@
 // The services of a registry that hands out its whole list at once: those that configuration names, and
 // those that say of themselves where they want to be served. Knows nothing of how the list is had.
 import { BOUNDS } from '../model/bounds.ts';
-import { plainSource, type ServiceSource, sourceKey } from '../model/source.ts';
+import { plainSource, type ServiceSource } from '../model/source.ts';
 import {
   FollowedInstances,
   type FollowedInstancesOptions,
   type Listed,
   type Word,
 } from './followed-instances.ts';
+import { arrange, removal } from './following.ts';
 import type { Update } from './provider.ts';
 
 /** What is listed, by the name of the service. */
@@ -100,21 +101,19 @@ export class ListedServices {
   private arrange(word: Word): void {
     const { provider } = this.options;
     const described = [...this.described].map((name) => plainSource(provider, name));
-    const sources = [...this.configured, ...described];
-    const wanted = new Map(sources.map((source) => [sourceKey(source), source]));
-    for (const [key, service] of [...this.following]) {
-      if (wanted.has(key)) continue;
-      this.following.delete(key);
-      service.close();
-      this.onUpdate?.(this.removal(service.source, word));
-    }
-    for (const [key, source] of wanted) {
-      if (this.following.has(key)) continue;
-      const onUpdate = (update: Update): void => this.onUpdate?.(update);
-      const service = new FollowedInstances({ ...this.options, source, onUpdate });
-      this.following.set(key, service);
-      this.tell(service, word);
-    }
+    arrange({
+      following: this.following,
+      wanted: [...this.configured, ...described],
+      begin: (source) => {
+        const onUpdate = (update: Update): void => this.onUpdate?.(update);
+        return new FollowedInstances({ ...this.options, source, onUpdate });
+      },
+      begun: (service) => this.tell(service, word),
+      end: (service) => {
+        service.close();
+        this.onUpdate?.(removal(provider, service.source, word));
+      },
+    });
   }
 
   private tell(service: FollowedInstances, word: Word): void {
@@ -126,11 +125,5 @@ export class ListedServices {
 
   private nameOf({ service }: ServiceSource): string {
     return this.options.nameOf?.(service) ?? service;
-  }
-
-  private removal(source: ServiceSource, { receivedMs, change }: Word): Update {
-    const { provider } = this.options;
-    const cause = { kind: 'registry', text: `${provider}: ${change}` } as const;
-    return { kind: 'remove', provider, source, cause, receivedMs };
   }
 }

@@ -8,6 +8,7 @@ import type { ConsulSettings } from '../../model/registries/consul.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
 import { Exchanges } from '../exchanges.ts';
+import { arrange, removal } from '../following.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { reportMissingRights } from './access.ts';
@@ -175,17 +176,16 @@ export class ConsulProvider implements Provider {
 
   /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
   private arrange(): void {
-    const wanted = new Map<string, ServiceSource>();
     const described = [...this.described.keys()].map((service) => this.sourceOf(service));
-    for (const source of [...this.configured, ...described]) wanted.set(sourceKey(source), source);
-    for (const [key, { service }] of [...this.following]) {
-      if (wanted.has(key)) continue;
-      this.unfollow(key);
-      this.emitRemove(service.source);
-    }
-    for (const [key, source] of wanted) {
-      if (!this.following.has(key)) this.following.set(key, this.followOne(source));
-    }
+    arrange({
+      following: this.following,
+      wanted: [...this.configured, ...described],
+      begin: (source) => this.followOne(source),
+      end: ({ service, stop }) => {
+        stop();
+        this.emitRemove(service.source);
+      },
+    });
   }
 
   private unfollow(key: string): void {
@@ -334,13 +334,9 @@ export class ConsulProvider implements Provider {
   }
 
   private emitRemove(source: ServiceSource): void {
-    this.onUpdate?.({
-      kind: 'remove',
-      provider: this.name,
-      source,
-      cause: { kind: 'registry', text: `consul: ${source.service} is not followed any more` },
-      receivedMs: this.options.clock.nowMs(),
-    });
+    const change = `${source.service} is not followed any more`;
+    const receivedMs = this.options.clock.nowMs();
+    this.onUpdate?.(removal(this.name, source, { change, receivedMs }));
   }
 
   /** Services that describe themselves are followed like configured ones. */

@@ -4,8 +4,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { type DnsSettings, dnsQuestionOf } from '../../model/registries/dns.ts';
-import { type ServiceSource, sourceKey } from '../../model/source.ts';
+import type { ServiceSource } from '../../model/source.ts';
 import { Exchanges } from '../exchanges.ts';
+import { arrange, removal } from '../following.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
 import { DnsClient } from './client.ts';
 import { FollowedName } from './followed-name.ts';
@@ -66,27 +67,29 @@ export class DnsProvider implements Provider {
 
   /** Starts to ask for what is wanted and isn't asked for, ends what is not wanted any more. */
   private arrange(onUpdate: (update: Update) => void): void {
-    const wanted = new Map(this.sources.map((source) => [sourceKey(source), source]));
-    for (const [key, name] of [...this.following]) {
-      if (wanted.has(key)) continue;
-      this.following.delete(key);
-      name.stop();
-      const { source } = name;
-      const cause = { kind: 'registry', text: 'dns: no longer followed' } as const;
-      const receivedMs = this.options.clock.nowMs();
-      onUpdate({ kind: 'remove', provider: this.name, source, cause, receivedMs });
-    }
-    for (const [key, source] of wanted) {
-      if (this.following.has(key)) continue;
-      const question = dnsQuestionOf(source.service);
-      // The configuration was checked for that.
-      if (question === null) continue;
-      const { clock, random, log } = this.options;
-      const { client, exchanges } = this;
-      const parts = { client, exchanges, clock, random, log, onUpdate };
-      const name = new FollowedName({ source, question, ...parts });
-      this.following.set(key, name);
-      name.start();
-    }
+    arrange({
+      following: this.following,
+      wanted: this.sources,
+      begin: (source) => this.followName(source, onUpdate),
+      begun: (name) => name.start(),
+      end: (name) => {
+        name.stop();
+        const receivedMs = this.options.clock.nowMs();
+        onUpdate(removal(this.name, name.source, { change: 'no longer followed', receivedMs }));
+      },
+    });
+  }
+
+  private followName(
+    source: ServiceSource,
+    onUpdate: (update: Update) => void,
+  ): FollowedName | null {
+    const question = dnsQuestionOf(source.service);
+    // The configuration was checked for that.
+    if (question === null) return null;
+    const { clock, random, log } = this.options;
+    const { client, exchanges } = this;
+    const parts = { client, exchanges, clock, random, log, onUpdate };
+    return new FollowedName({ source, question, ...parts });
   }
 }

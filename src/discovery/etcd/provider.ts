@@ -6,10 +6,11 @@ import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
-import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
+import { plainSource, type ServiceSource } from '../../model/source.ts';
 import { Doubts } from '../doubts.ts';
 import { Exchanges } from '../exchanges.ts';
 import type { Word } from '../followed-instances.ts';
+import { arrange, removal } from '../following.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
 import { Secret } from '../secret.ts';
@@ -270,21 +271,19 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   /** Starts to follow what is wanted and isn't followed, ends what is not wanted any more. */
   private arrange(word: Word): void {
-    const wanted = new Map<string, ServiceSource>();
     const described = [...this.described.keys()].map((service) => plainSource(this.name, service));
-    for (const source of [...this.configured, ...described]) wanted.set(sourceKey(source), source);
-    for (const [key, service] of [...this.following]) {
-      if (wanted.has(key)) continue;
-      this.following.delete(key);
-      service.close();
-      this.onUpdate?.(this.removal(service.source, word));
-    }
-    for (const [key, source] of wanted) {
-      if (this.following.has(key)) continue;
-      const service = this.followOne(source);
-      this.following.set(key, service);
-      if (this.apis.isListed) this.tell(service, word);
-    }
+    arrange({
+      following: this.following,
+      wanted: [...this.configured, ...described],
+      begin: (source) => this.followOne(source),
+      begun: (service) => {
+        if (this.apis.isListed) this.tell(service, word);
+      },
+      end: (service) => {
+        service.close();
+        this.onUpdate?.(removal(this.name, service.source, word));
+      },
+    });
   }
 
   private followOne(source: ServiceSource): FollowedService {
@@ -292,11 +291,6 @@ export class EtcdProvider implements Provider, WatchEvents {
     const onUpdate = (update: Update): void => this.onUpdate?.(update);
     const provider = this.name;
     return new FollowedService({ provider, clock, log, resolve, source, onUpdate });
-  }
-
-  private removal(source: ServiceSource, { receivedMs, change }: Word): Update {
-    const cause = { kind: 'registry', text: `etcd: ${change}` } as const;
-    return { kind: 'remove', provider: this.name, source, cause, receivedMs };
   }
 
   /** What is said of what is known already. */
