@@ -56,6 +56,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'further ones close after their response',
   },
+  introducedEndpoints: {
+    input: 'the same',
+    what: 'endpoints to which connections are kept for it',
+    max: 16,
+    unit: 'items',
+    beyond: 'those to the endpoint that it met first close',
+  },
   http2Frames: {
     input: 'HTTP/2 connection of a client',
     what: 'frames in one read of 64 KiB',

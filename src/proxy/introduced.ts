@@ -31,23 +31,27 @@ export class Introduced {
     for (const kept of all) {
       if (kept.endpoint === endpoint && kept.version === version) return kept.pool;
     }
-    this.forgetEmpty(all);
+    this.makeRoom(all);
     const pool = new Pool(BOUNDS.introducedConnections.max);
     all.push({ endpoint, version, pool });
     endpoint.ownPools.add(pool);
     return pool;
   }
 
-  /** Endpoints come and go while a client stays. */
-  private forgetEmpty(all: Kept[]): void {
+  /** Endpoints come and go while a client stays; and one of thousands need not be met again soon. */
+  private makeRoom(all: Kept[]): void {
     for (let at = all.length - 1; at >= 0; at -= 1) {
-      const { endpoint, pool } = all[at]!;
-      if (pool.size > 0) continue;
-      endpoint.ownPools.delete(pool);
-      // One that is in use closes when it is given back.
-      pool.close();
-      all.splice(at, 1);
+      if (!all[at]!.endpoint.takesWork) this.forget(all, at);
     }
+    if (all.length >= BOUNDS.introducedEndpoints.max) this.forget(all, 0);
+  }
+
+  /** What is idle closes now, and what is in use when it is given back. */
+  private forget(all: Kept[], at: number): void {
+    const { endpoint, pool } = all[at]!;
+    endpoint.ownPools.delete(pool);
+    pool.close();
+    all.splice(at, 1);
   }
 
   /** The client connection is closed: nobody else may use what it has. */
@@ -56,9 +60,6 @@ export class Introduced {
     const all = this.clients.get(client);
     if (all === undefined) return;
     this.clients.delete(client);
-    for (const { endpoint, pool } of all) {
-      endpoint.ownPools.delete(pool);
-      pool.close();
-    }
+    while (all.length > 0) this.forget(all, all.length - 1);
   }
 }

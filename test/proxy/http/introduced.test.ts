@@ -155,6 +155,22 @@ describe('an endpoint that gets PROXY headers', () => {
     for (const { clients: seen } of endpoints) expect(new Set(seen).size).toBe(seen.length);
   });
 
+  it('is one of more than a client connection keeps connections to', async () => {
+    const { max } = BOUNDS.introducedEndpoints;
+    const endpoints = await Promise.all(Array.from({ length: max + 2 }, () => serve()));
+    const plane = await openPlane(
+      endpoints.map(({ port }) => port),
+      V1,
+    );
+    const { client, port } = await dial(plane);
+    // In turn, as all are idle.
+    for (let i = 0; i < endpoints.length; i += 1) expect(await get(client)).toBe(port);
+    const ended = () => endpoints.reduce((sum, one) => sum + one.ended, 0);
+    await expect.poll(ended, { interval: 2 }).toBe(2);
+    client.end();
+    await expect.poll(ended, { interval: 2 }).toBe(max + 2);
+  });
+
   it('takes no work any more: what is idle closes, for every client', async () => {
     const endpoint = await serve();
     const plane = await openPlane([endpoint.port], V1);
@@ -189,6 +205,35 @@ describe('an endpoint that gets PROXY headers', () => {
 });
 
 describe('a client of HTTP/2', () => {
+  it('keeps those to several endpoints, also while others are in use', async () => {
+    const waiting: Peer[] = [];
+    const ports: number[] = [];
+    for (let i = 0; i < 2; i += 1) {
+      const endpoint = await listenEndpoint();
+      ports.push(endpoint.port);
+      endpoint.serve(async (peer) => {
+        await peer.until('\r\n');
+        onceEnded(peer, () => {});
+        for (;;) {
+          await peer.head();
+          waiting.push(peer);
+        }
+      });
+    }
+    const plane = await openPlane(ports, V1);
+    const session = connectHttp2(plane.port);
+    for (let round = 0; round < 3; round += 1) {
+      const asked = [ask(session, { ':path': '/' }), ask(session, { ':path': '/' })];
+      await expect.poll(() => waiting.length, { interval: 2 }).toBe(2);
+      for (const peer of waiting.splice(0)) peer.send(answer('ok'));
+      for (const { body } of await Promise.all(asked)) expect(body).toBe('ok');
+      await plane.quiet();
+    }
+    expect([plane.endpointCount(0, 'connects'), plane.endpointCount(1, 'connects')]).toEqual([
+      1, 1,
+    ]);
+  });
+
   it('has connections for its requests side by side, of which some are kept', async () => {
     const endpoint = await listenEndpoint();
     const plane = await openPlane([endpoint.port], V1);

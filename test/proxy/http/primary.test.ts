@@ -1,7 +1,10 @@
 // A service with `select: primary` when another endpoint becomes the primary: nothing goes on with the
 // old one, and what may be repeated goes to the new one.
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ErrorCode } from '../../../src/http2/protocol.ts';
 import { EndpointColumn } from '../../../src/ledger/layout.ts';
+import { answerOf, ask, closeHttp2, connectHttp2 } from '../../support/http2.ts';
 import { closeHttp2Endpoints, serveHttp2 } from '../../support/http2-endpoint.ts';
 import { type Endpoint, listenEndpoint } from '../../support/peer.ts';
 import {
@@ -16,6 +19,7 @@ import {
 import { makeSnapshot } from '../../support/service.ts';
 
 afterEach(async () => {
+  closeHttp2();
   await closePlanes();
   closeHttp2Endpoints();
 });
@@ -101,6 +105,39 @@ describe('a tunnel on an endpoint that is the primary no more', () => {
     const { head } = await plane.ask(GET);
     expect(head).toContain('HTTP/1.1 503 ');
     expect(reasonOf(head)).toBe('no-endpoint');
+  });
+});
+
+describe('a tunnel by HTTP/2 on an endpoint that is the primary no more', () => {
+  it('is cancelled on both sides, and its client goes on with the new one', async () => {
+    const codes: number[] = [];
+    const served = async (name: string) =>
+      serveHttp2(
+        (stream, headers) => {
+          stream.respond({ ':status': 200 });
+          if (headers[':method'] !== 'CONNECT') stream.end(name);
+          else stream.on('close', () => codes.push(stream.rstCode ?? -1));
+        },
+        { enableConnectProtocol: true },
+      );
+    const ports = [(await served('old')).port, (await served('new')).port];
+    const upstream = { protocol: 'h2c', sendProxy: 'off', tls: null, host: 'client' } as const;
+    const plane = await openPlane(ports, { upstream });
+    await plane.apply([led(ports, 0, { upstream })]);
+    const client = connectHttp2(plane.port);
+    await once(client, 'remoteSettings');
+    const tunnel = client.request(
+      { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws' },
+      { endStream: false },
+    );
+    const cut = answerOf(tunnel);
+    await once(tunnel, 'response');
+    await plane.apply([led(ports, 1, { upstream })]);
+    expect((await cut).code).toBe(ErrorCode.cancel);
+    await expect.poll(() => codes, { interval: 2 }).toEqual([ErrorCode.cancel]);
+    expect((await ask(client, { ':path': '/' })).body).toBe('new');
+    expect(plane.reasons('not-primary')).toBe(1);
+    await plane.quiet();
   });
 });
 
