@@ -6,7 +6,7 @@ export interface Row {
   readonly setUp: string;
   /** How it is started, as its own article or documentation has it. */
   readonly command: string;
-  /** What to run instead. */
+  /** What to run instead, or the service to put into the configuration: `redis: { listen: 6379 }`. */
   readonly instead: string;
 }
 
@@ -32,6 +32,11 @@ function codeOf(cell: string, line: string): string {
   const [, code = ''] = /`([^`]+)`/.exec(cell) ?? [];
   if (code === '') throw new Error(`expected a command in each cell: ${line}`);
   return code;
+}
+
+/** Whether a command is run, and not a service configured. */
+export function isCommand({ instead }: Row): boolean {
+  return instead.startsWith('docker run ');
 }
 
 /** The options that say what is balanced, published or mounted: `-e CONSUL=...`, `-p 80:80`, ... */
