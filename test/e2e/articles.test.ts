@@ -30,7 +30,7 @@ const walks: Readonly<Record<string, Walk>> = {
 let stage: ArticleStage;
 beforeAll(async () => {
   if (canRun) stage = await startArticleStage();
-}, 300_000);
+}, 480_000);
 afterEach(() => stage?.engine.removeAll());
 afterAll(() => stage?.stop());
 

@@ -69,7 +69,10 @@ function statesIn(text: string): string {
   // The API's own shape (docs/reference/admin-api.md).
   const { endpoints = [] } = JSON.parse(text) as { endpoints?: { id: string; state: string }[] };
   // Of an id, `node/host:container:port` or a container's, what an article names is the container.
-  const nameOf = (id: string): string => id.split('/').at(-1)!.split(':').at(-2) ?? id;
+  const nameOf = (id: string): string => {
+    const own = id.split('/').at(-1)!;
+    return own.split(':').at(-2) ?? own;
+  };
   return endpoints
     .map(({ id, state }) => `${nameOf(id)} ${state}`)
     .sort()

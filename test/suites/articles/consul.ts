@@ -45,7 +45,7 @@ export const drCon: Walk = async ({ stage, row, insteadOf }) => {
   await expect.poll(() => get(`http://${address}/`)).toMatch(/^[0-9a-f]{12}$/);
   const stats = `${await stage.ipOf('drcon')}:1936`;
   const states = expect.poll(() => stage.states(stats, 'simple'));
-  const load = startLoad({ url: `http://${address}/`, perSecond: 100, timeoutMs: 10_000 });
+  const load = startLoad({ url: `http://${address}/`, perSecond: 100, timeoutMs: 20_000 });
   await simple('s2', 8001);
   await states.toBe('s1 up, s2 up');
   await load.next(100);

@@ -55,7 +55,7 @@ export const dockerDiscover: Walk = async ({ stage, row, insteadOf }) => {
   const served = expect.poll(() => stage.states(`${address}:1936`, 'whoami'));
   const both = [first, second].sort().map((id) => `${id} up`);
   await served.toBe(both.join(', '));
-  const load = startLoad({ url, perSecond: 100, timeoutMs: 10_000, keepAlive: false });
+  const load = startLoad({ url, perSecond: 100, timeoutMs: 20_000, keepAlive: false });
   await load.next(50);
   await sh('docker stop whoami1');
   await served.toBe(`${second} up`);

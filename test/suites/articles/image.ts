@@ -56,6 +56,18 @@ export function describeImage(stageOf: () => ArticleStage): void {
       await expect(refused).rejects.toMatchObject({ stdout: expect.stringContaining('EACCES') });
     });
 
+    it('opens low ports with fewer rights too, as the README says', async () => {
+      const { sh, address, get } = stageOf();
+      await sh('docker run -d -p 8001:80 --hostname w1 python/server');
+      const args = 'run --static web=127.0.0.1:8001 --service web=80';
+      const bind = '--cap-drop ALL --cap-add NET_BIND_SERVICE';
+      for (const options of [bind, `${bind} --security-opt no-new-privileges --user 0`]) {
+        await sh(`docker run -d --name bound --net host ${options} upriver:low-ports ${args}`);
+        await expect.poll(() => get(`http://${address}/`)).toBe('w1');
+        await sh('docker rm -f bound');
+      }
+    });
+
     it('is there again after it was killed', async () => {
       const stage = stageOf();
       const { sh, address, get } = stage;
@@ -92,7 +104,7 @@ export function describeImage(stageOf: () => ArticleStage): void {
       await sh(`docker run -d --name upriver-1 --network host ${env} upriver:low-ports`);
       await expect.poll(() => get(`http://${address}/`)).toMatch(/^[0-9a-f]{12}$/);
       const load = startLoad({
-        ...{ url: `http://${address}/`, perSecond: 200, timeoutMs: 10_000, repeatsStale: true },
+        ...{ url: `http://${address}/`, perSecond: 200, timeoutMs: 20_000, repeatsStale: true },
       });
       await load.next(100);
       await sh(upgrade);

@@ -21,7 +21,7 @@ export const nginxProxy: Walk = async ({ stage, row }) => {
   const stats = `${await stage.ipOf('nginx-proxy')}:1936`;
   const states = expect.poll(() => stage.states(stats, 'foo.bar.com'));
   const headers = { host: 'foo.bar.com' };
-  const load = startLoad({ url, perSecond: 100, timeoutMs: 10_000, headers });
+  const load = startLoad({ url, perSecond: 100, timeoutMs: 20_000, headers });
   await web('web2', 'foo.bar.com');
   await states.toBe('web1 up, web2 up');
   await load.next(50);
