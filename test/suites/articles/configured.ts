@@ -14,7 +14,7 @@ export const configured: Walk = async ({ stage, row }) => {
   try {
     await chmod(folder, 0o755);
     await writeFile(join(folder, 'upriver.yaml'), `services:\n  ${row.instead}\n`);
-    await sh('docker run -d --net host progrium/consul -server -bootstrap -advertise $DOCKER_IP');
+    await sh('docker run -d -h node -p 8500:8500 progrium/consul -server -bootstrap');
     await expect.poll(() => get(`http://${address}:8500/v1/status/leader`)).toMatch(/:8300"$/);
     await sh('docker run -d -p 8001:80 --hostname w1 python/server');
     const service = JSON.stringify({ Name: name, ID: 'w1', Address: address, Port: 8001 });
