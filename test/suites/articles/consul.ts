@@ -75,7 +75,7 @@ export const registrator: Walk = async ({ stage, row }) => {
   const { sh, address, get } = stage;
   await sh('docker run -d -h node --name consul -p 8500:8500 progrium/consul -server -bootstrap');
   await expect.poll(() => get(`http://${address}:8500/v1/status/leader`)).toMatch(/:8300"$/);
-  await sh(named(row.instead, 'registrar'));
+  await sh(named(row.instead, 'registrar').replace('run', 'run --health-interval 1s'));
   const registered = async () => {
     const text = await get(`http://${address}:8500/v1/catalog/service/simple`);
     // Consul's own shape.
@@ -89,5 +89,6 @@ export const registrator: Walk = async ({ stage, row }) => {
   await expect.poll(registered).toEqual([`${address}:8001`]);
   await sh('docker start s1; docker stop s2');
   await expect.poll(registered).toEqual([`${address}:8000`]);
-  expect((await sh(`docker inspect -f '{{.State.Status}}' registrar`)).trim()).toBe('running');
+  const health = () => sh(`docker inspect -f '{{.State.Health.Status}}' registrar`);
+  await expect.poll(health).toBe('healthy\n');
 };
