@@ -10,12 +10,14 @@ import { dockerDiscover, dockerRegister } from '../suites/articles/etcd.ts';
 import { describeImage } from '../suites/articles/image.ts';
 import { nginxProxy } from '../suites/articles/nginx-proxy.ts';
 import { isCommand, rowsOf, type Walk, wishesOf } from '../suites/articles/walk.ts';
+import { synapse } from '../suites/articles/zookeeper.ts';
 import { type ArticleStage, startArticleStage } from '../support/article-stage.ts';
 import { hasConsul } from '../support/consul.ts';
 import { hasEngine } from '../support/engine.ts';
 import { etcd34 } from '../support/etcd.ts';
+import { zookeeper } from '../support/zookeeper.ts';
 
-const canRun = hasEngine && hasConsul && etcd34 !== '';
+const canRun = hasEngine && hasConsul && etcd34 !== '' && zookeeper !== null;
 const rows = rowsOf(readFileSync(join(import.meta.dirname, '../../docs/replaces.md'), 'utf8'));
 /** By the first cell of its row. */
 const walks: Readonly<Record<string, Walk>> = {
@@ -25,6 +27,7 @@ const walks: Readonly<Record<string, Walk>> = {
   "Registrator, on the host's network": registrator,
   'docker-register': dockerRegister,
   'nginx-proxy: docker-gen and nginx': nginxProxy,
+  'Synapse (SmartStack): ZooKeeper and HAProxy': synapse,
 };
 
 let stage: ArticleStage;

@@ -36,7 +36,7 @@ function codeOf(cell: string, line: string): string {
 
 /** Whether a command is run, and not a service configured. */
 export function isCommand({ instead }: Row): boolean {
-  return instead.startsWith('docker run ');
+  return /^(?:docker run|upriver) /.test(instead);
 }
 
 /** The options that say what is balanced, published or mounted: `-e CONSUL=...`, `-p 80:80`, ... */
