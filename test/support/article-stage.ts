@@ -68,10 +68,10 @@ function statesIn(text: string): string {
   if (!text.startsWith('{')) return text;
   // The API's own shape (docs/reference/admin-api.md).
   const { endpoints = [] } = JSON.parse(text) as { endpoints?: { id: string; state: string }[] };
-  // Of an id, `node/host:container:port` or a container's, what an article names is the container.
+  // Of an id, `node/host:container:port` or `container:port`, what an article names is the container.
   const nameOf = (id: string): string => {
     const own = id.split('/').at(-1)!;
-    return own.split(':').at(-2) ?? own;
+    return /^[\d.]+:\d+$/.test(own) ? own : (own.split(':').at(-2) ?? own);
   };
   return endpoints
     .map(({ id, state }) => `${nameOf(id)} ${state}`)

@@ -21,7 +21,7 @@ export const configured: Walk = async ({ stage, row }) => {
     const run = `docker run -d --net host -v ${folder}:/etc/upriver:ro upriver:low-ports run`;
     await sh(`${run} --config /etc/upriver/upriver.yaml`);
     await expect.poll(() => stage.states(`${address}:1936`, name)).toBe('i1 up');
-    expect(await get(`http://${address}:1936/readyz`)).not.toMatch(/^status/);
+    await expect.poll(() => get(`http://${address}:1936/readyz`)).toBe('ready');
     if (protocol === 'tcp') expect(await get(`http://${address}:${port}/`)).toBe('w1');
     if (protocol === 'udp') expect(await addressOf('node.node.consul', address)).not.toEqual([]);
   } finally {

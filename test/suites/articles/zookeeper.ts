@@ -7,7 +7,7 @@ import { openWriter } from '../../support/zookeeper-writer.ts';
 import type { Walk } from './walk.ts';
 
 export const synapse: Walk = async ({ stage, row }) => {
-  const { sh, address, get, engine } = stage;
+  const { sh, address, engine } = stage;
   const member = await startZookeeper();
   const relay = await relayed(engine.gateway, 2181, member.port);
   const nerve = await openWriter(member.port);
@@ -17,24 +17,23 @@ export const synapse: Walk = async ({ stage, row }) => {
       await sh(`docker run -d --name ${name} -p ${port}:80 python/server`);
       const data = JSON.stringify({ host: address, port, name });
       const how = { isEphemeral: true, isSequential: true };
-      return nerve.create(`/nerve/web/services/${name}_`, data, how);
+      return nerve.create(`/nerve/services/web/services/${name}_`, data, how);
     };
     await start('w1', 8001);
     const second = await start('w2', 8002);
     const run = `docker run -d --net host --add-host zk-1:${engine.gateway} upriver:low-ports`;
     await sh(row.instead.replace(/^upriver/, run));
-    const up = expect.poll(async () => {
-      const text = await get(`http://${address}:1936/api/v1/services/web`);
-      return [...text.matchAll(/"port":(\d+)[^}]*?"state":"up"/g)].map(([, port]) => port).sort();
-    });
-    await up.toEqual(['8001', '8002']);
+    const states = expect.poll(() => stage.states(`${address}:1936`, 'web'));
+    const up = (...ports: number[]) =>
+      states.toBe(ports.map((port) => `${address}:${port} up`).join(', '));
+    await up(8001, 8002);
     const load = startLoad({ url: `http://${address}/`, perSecond: 100, timeoutMs: 20_000 });
     await load.next(50);
     await sh('docker kill w2');
     await nerve.delete(second);
-    await up.toEqual(['8001']);
+    await up(8001);
     await start('w3', 8003);
-    await up.toEqual(['8001', '8003']);
+    await up(8001, 8003);
     await load.next(50);
     const { failures, ok } = await load.stop();
     expect(failures).toEqual([]);
