@@ -7,7 +7,7 @@ import { openWriter } from '../../support/zookeeper-writer.ts';
 import type { Walk } from './walk.ts';
 
 export const synapse: Walk = async ({ stage, row }) => {
-  const { sh, address, engine } = stage;
+  const { sh, address, get, engine } = stage;
   const member = await startZookeeper();
   const relay = await relayed(engine.gateway, 2181, member.port);
   const nerve = await openWriter(member.port);
@@ -27,6 +27,7 @@ export const synapse: Walk = async ({ stage, row }) => {
     const up = (...ports: number[]) =>
       states.toBe(ports.map((port) => `${address}:${port} up`).join(', '));
     await up(8001, 8002);
+    await expect.poll(() => get(`http://${address}/`)).toMatch(/^[0-9a-f]{12}$/);
     const load = startLoad({ url: `http://${address}/`, perSecond: 100, timeoutMs: 20_000 });
     await load.next(50);
     await sh('docker kill w2');
