@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Stages: one installs and builds; what is shipped holds the runtime, the built files and nothing else
 # (no shell, no package manager). `--target low-ports` makes the image that may open ports below 1024
 # on the host's network; the default one carries no capability.
@@ -16,8 +15,8 @@ COPY scripts/check-runtime.mjs scripts/
 RUN npm ci --no-audit --no-fund
 COPY . .
 RUN npm run build
-RUN mkdir -p /image/app /image/usr/local/bin /low-ports/usr/local/bin \
-  && cp /usr/local/bin/node /image/usr/local/bin/node \
+RUN mkdir -p /image/app /plain/usr/local/bin /low-ports/usr/local/bin \
+  && cp /usr/local/bin/node /plain/usr/local/bin/node \
   && cp /usr/local/bin/node /low-ports/usr/local/bin/node \
   && cp --parents /usr/lib/*-linux-gnu/libatomic.so.1* /image/ \
   && setcap cap_net_bind_service=+ep /low-ports/usr/local/bin/node \
@@ -27,6 +26,8 @@ FROM ${RUNTIME_IMAGE} AS runtime
 COPY --from=build /image/ /
 WORKDIR /app
 ENV NODE_ENV=production
+# The base image's user without rights; by number, so that orchestrators see that it is not root.
+USER 65532:65532
 EXPOSE 1936
 # The stats port answers /healthz; `healthcheck` asks it, so the image needs no curl.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
@@ -42,3 +43,4 @@ COPY --from=build /low-ports/ /
 
 # What `docker build` makes without --target.
 FROM runtime
+COPY --from=build /plain/ /

@@ -16,11 +16,18 @@ const { scripts, devDependencies } = JSON.parse(textOf('package.json')) as Recor
 
 interface Step {
   readonly uses?: string;
+  readonly with?: Readonly<Record<string, string>>;
   readonly run?: string;
 }
 interface Workflow {
   readonly permissions: Readonly<Record<string, string>>;
-  readonly jobs: Readonly<Record<string, { 'timeout-minutes': number; steps: readonly Step[] }>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+interface Job {
+  readonly 'timeout-minutes': number;
+  readonly steps: readonly Step[];
+  readonly needs?: string;
+  readonly container?: { readonly image: string; readonly options: string };
 }
 
 const folder = '.github/workflows';
@@ -39,6 +46,17 @@ describe.each(workflows)('%s', (_, { permissions, jobs }) => {
   it('runs scripts that exist', () => {
     const called = steps.flatMap(({ run = '' }) => [...run.matchAll(/npm run (\S+)/g)]);
     for (const [, name] of called) expect(Object.keys(scripts)).toContain(name);
+  });
+
+  it('tests as root on Debian, where all that the tests need can be fetched', () => {
+    const testing = Object.entries(jobs).filter(([, job]) =>
+      job.steps.some(({ run }) => run === 'npm test'),
+    );
+    expect(testing.map(([name]) => name)).toEqual(['test']);
+    for (const [, { container }] of testing) {
+      expect(container).toMatchObject({ image: 'node:20-bookworm', options: '--privileged' });
+    }
+    if (jobs.release !== undefined) expect(jobs.release.needs).toBe('test');
   });
 
   it('names each action with a version or a commit', () => {
@@ -96,7 +114,43 @@ describe('the image', () => {
     expect(capable).toHaveLength(1);
     expect(capable[0]).toContain(' /low-ports/');
     const last = dockerfile.lastIndexOf('\nFROM ');
-    expect(dockerfile.slice(last)).toMatch(/^\nFROM runtime\n$/);
+    expect(dockerfile.slice(last)).toBe('\nFROM runtime\nCOPY --from=build /plain/ /\n');
+  });
+
+  it('is released from the stages that the Dockerfile has', () => {
+    const stages = [...dockerfile.matchAll(/^FROM \S+ AS (\S+)/gm)].map(([, name]) => name!);
+    const { jobs } = parse(release) as Workflow;
+    const builds = Object.values(jobs)
+      .flatMap((job) => job.steps)
+      .filter(({ uses = '' }) => uses.startsWith('docker/build-push-action@'));
+    const targets = builds.map((step) => step.with?.target ?? '');
+    expect(targets).toEqual(['', 'low-ports']);
+    for (const target of targets) expect(['', ...stages]).toContain(target);
+  });
+
+  it('is made by the rules of container files', () => {
+    const instructions = instructionsOf(dockerfile);
+    const of = (name: string) => instructions.filter((one) => one.startsWith(`${name} `));
+    // Programs are started without a shell, of which there is none.
+    for (const one of [...of('ENTRYPOINT'), ...of('CMD')]) expect(one).toMatch(/^\w+ \[".*"\]$/);
+    expect(of('HEALTHCHECK')).toHaveLength(1);
+    expect(of('HEALTHCHECK')[0]).toMatch(/ CMD \[".*"\]$/);
+    // A number says that it is not root without looking into the image.
+    expect(of('USER')).toEqual(['USER 65532:65532']);
+    expect(of('ADD')).toEqual([]);
+    for (const one of of('WORKDIR')) expect(one).toMatch(/^WORKDIR \//);
+    for (const one of of('ARG')) expect(one).toMatch(/^ARG \w+_IMAGE=\S+:(?!latest)\S+$/);
+    for (const one of of('RUN')) {
+      expect(one).not.toMatch(/\bsudo\b|npm install|curl .*\|/);
+      if (!one.includes('apt-get install')) continue;
+      expect(one).toMatch(/apt-get update && apt-get install -y --no-install-recommends /);
+      expect(one).toContain('rm -rf /var/lib/apt/lists/*');
+    }
+    // Libraries are installed before the sources are copied: a change of these does not install anew.
+    const at = (text: string) => instructions.findIndex((one) => one.includes(text));
+    expect(at('npm ci')).toBeLessThan(at('COPY . .'));
+    // It is built wherever its base images are, without a front end from a registry.
+    expect(dockerfile).not.toMatch(/^#\s*syntax\s*=/m);
   });
 
   it('copies what exists', () => {
@@ -105,3 +159,13 @@ describe('the image', () => {
     }
   });
 });
+
+/** The instructions of a Dockerfile, each on one line, without comments. */
+function instructionsOf(text: string): string[] {
+  const lines = text.split('\n').filter((line) => !line.startsWith('#'));
+  return lines
+    .join('\n')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => line !== '');
+}

@@ -226,7 +226,7 @@ export const commands: readonly Command[] = [
   {
     name: 'healthcheck',
     words: '',
-    help: 'exit 0 when /healthz of the running instance answers',
+    help: 'exit 0 when /healthz of the running instance answers, or where process 1 is a registrar',
     flags: INSTANCE_FLAGS,
     run: async (given) => (await import('./healthcheck.ts')).healthcheck(given),
   },

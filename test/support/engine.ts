@@ -2,7 +2,7 @@
 // its own, so what containers publish is open at `address`, not on loopback. Needs root.
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Agent } from 'undici';
 
@@ -45,6 +45,15 @@ export interface Engine {
   readonly address: string;
   /** What runs a program where the engine is: its published ports are on loopback there. */
   readonly within: readonly string[];
+  /** The machine, as the engine and its containers reach it. */
+  readonly gateway: string;
+  /** Docker's command line. */
+  readonly cli: string;
+  /**
+   * Runs commands of bash where the engine is, with `docker` for this engine; resolves with what they
+   * print, throws with it where one fails.
+   */
+  shell(commands: string, env?: Readonly<Record<string, string>>): Promise<string>;
   /** Creates and starts a container; resolves with its id. */
   run(options: ContainerOptions): Promise<string>;
   /** POST /containers/NAME/ACTION: start, stop, kill?signal=TERM, pause, unpause, restart, ... */
@@ -82,10 +91,25 @@ export async function startEngine(kind: Kind = 'docker'): Promise<Engine> {
     // The engine's own shape.
     return (text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : null) as never;
   };
+  const address = kind === 'docker' ? read('address') : '127.0.0.1';
+  const cli = join(await treeOf(script), 'usr/bin/docker');
+  const within = ['nsenter', `--net=/run/netns/${read('engine/netns')}`];
   const engine: Engine = {
-    socket,
-    address: kind === 'docker' ? read('address') : '127.0.0.1',
-    within: ['nsenter', `--net=/run/netns/${read('engine/netns')}`],
+    ...{ socket, address, within, cli, gateway: address.replace(/2$/, '1') },
+    shell: async (commands, env = {}) => {
+      const PATH = `${dirname(cli)}:${process.env.PATH}`;
+      const given = { ...env, PATH, HOME: join(folder, 'engine'), DOCKER_HOST: `unix://${socket}` };
+      const [file = '', ...args] = [
+        ...within,
+        'bash',
+        '--norc',
+        '-euo',
+        'pipefail',
+        '-c',
+        commands,
+      ];
+      return (await run(file, args, { env: given, maxBuffer: 16 * 1024 ** 2 })).stdout;
+    },
     run: async (options) => {
       const path = `/containers/create?name=${encodeURIComponent(options.name)}`;
       const { Id } = (await ask('POST', path, creation(options))) as { Id: string };
@@ -128,6 +152,12 @@ export async function startEngine(kind: Kind = 'docker'): Promise<Engine> {
   };
   engines.set(folder, script);
   return engine;
+}
+
+/** The folder with the engine's programs. */
+async function treeOf(script: string): Promise<string> {
+  const bin = (await run(script, ['find'])).stdout.trim();
+  return bin.slice(0, bin.indexOf('/usr/'));
 }
 
 function creation(options: ContainerOptions): object {

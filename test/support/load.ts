@@ -8,6 +8,7 @@ export interface LoadOptions {
   readonly perSecond: number;
   readonly method?: string;
   readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   /** A request without an answer for so long has failed, ms. */
   readonly timeoutMs: number;
   /** False opens a connection per request. */
@@ -86,8 +87,8 @@ export function startLoad(options: LoadOptions): Load {
       if (!isOver) endOne(beganMs, why, sent.reusedSocket);
       isOver = true;
     };
-    const { url, timeoutMs, method = 'GET' } = options;
-    const sent = request(url, { agent: by, method, timeout: timeoutMs }, (response) => {
+    const { url, timeoutMs, method = 'GET', headers = {} } = options;
+    const sent = request(url, { agent: by, method, headers, timeout: timeoutMs }, (response) => {
       isAnswered = true;
       response.on('error', (error) => over(`in the body: ${error.message}`));
       response.on('end', () => {
