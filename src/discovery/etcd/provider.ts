@@ -49,6 +49,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   private readonly apis: ApiSet;
   private readonly following = new Map<string, FollowedService>();
   private configured: readonly ServiceSource[] = [];
+  private inherited: readonly ServiceSource[] = [];
   /** Services that say where they want to be served; with a timer once they do not any more. */
   private readonly described = new Map<string, Timer | null>();
   private readonly steps: TokenBucket;
@@ -84,7 +85,13 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   inherit(sources: readonly ServiceSource[]): void {
+    this.inherited = sources;
     this.doubtHeld(sources);
+  }
+
+  /** In doubt a service that described itself may be yet to be written again. */
+  hasNamedAll(): boolean {
+    return this.status().isSynced && this.doubts.now === '';
   }
 
   /** What is held of them, etcd may be yet to name again. */
@@ -129,7 +136,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     const wasEmpty = this.stock.isEmpty;
     const wasListed = this.apis.isListed;
     const changed = this.stock.reset(api, entries, dirs);
-    if (!wasListed) this.doubtHeld(this.configured);
+    if (!wasListed) this.doubtHeld([...this.configured, ...this.inherited]);
     if (doubt !== '') this.doubts.open(doubt);
     this.noteFilling(wasEmpty, false);
     this.apis.listed(api);
@@ -147,7 +154,8 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   onStep(api: Api, step: Step): void {
-    const { puts, removals, lostDirs, dirs, isMeant, change, receivedMs } = step;
+    const { puts, removals, lostDirs, dirs, isMeant, doubt, change, receivedMs } = step;
+    if (doubt !== '') this.doubts.open(doubt);
     const { stock } = this;
     const wasEmpty = stock.isEmpty;
     const paths = [...removals, ...lostDirs.flatMap((dir) => stock.clearDir(dir))];

@@ -32,6 +32,11 @@ export function clusterOf(headers: EtcdResponse['headers']): string {
   return textOf(headers['x-etcd-cluster-id']);
 }
 
+/** Which leader's time it is, counted by elections; '' where the member does not say. */
+export function termOf(headers: EtcdResponse['headers']): string {
+  return textOf(headers['x-raft-term']);
+}
+
 /** Everything in a recursive list of `prefix`. Throws EtcdError where that is too much. */
 export function readTree(body: unknown, prefix: string): Tree {
   const tree: Tree = { entries: new Map(), dirs: new Map() };

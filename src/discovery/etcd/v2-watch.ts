@@ -4,12 +4,22 @@
 // (error 401) lists anew. After a break the next member goes on from the same index, and soon lists
 // anew; it lists from time to time as well: a wait is answered by its member alone, also by one that
 // has lost the others or was restarted empty, and is silent then.
+// Without a leader no key can be renewed, and a wait says nothing of it; the next leader lets all expire
+// that is due. So before a key is taken for gone by itself it is looked whether that leader is a new one.
 
 import { BOUNDS } from '../../model/bounds.ts';
 import type { Asking, V2Answer } from './client.ts';
 import { EtcdError, HISTORY_LOST, NO_API } from './error.ts';
 import { Pace } from './pace.ts';
-import { clusterOf, indexOf, readEvent, readTree, tooMany, type V2Event } from './v2-messages.ts';
+import {
+  clusterOf,
+  indexOf,
+  readEvent,
+  readTree,
+  termOf,
+  tooMany,
+  type V2Event,
+} from './v2-messages.ts';
 import type { EtcdContext, EtcdWatch, Step, WatchEvents } from './watch.ts';
 
 /** "Raft Internal Error" takes a member without a quorum five to seven seconds to say. */
@@ -18,6 +28,9 @@ const ANSWER_MS_MAX = 5000;
 const ROUND_MS = 20_000;
 /** ... after a break: while members elect a leader no list is answered, but events may be. */
 const RESUME_MS = 1500;
+
+/** No leader is followed by another one sooner than that. */
+const TERM_MS = 1000;
 
 /** Failures of a connection or a member, after which another one may go on from the same index. */
 const isResumable = (error: unknown): boolean =>
@@ -36,6 +49,9 @@ export class V2Watch implements EtcdWatch {
   /** Ends what is being waited for; a new one for each round. */
   private step = new AbortController();
   private clusterId = '';
+  private term = '';
+  /** When the term was looked at last. */
+  private termMs = 0;
   /** Of the last event or list. */
   private index = 0;
   /** A wait broke: the next member is asked to go on before anything is listed. */
@@ -83,7 +99,7 @@ export class V2Watch implements EtcdWatch {
       if (answer === null || asking.signal.aborted) break;
       this.pace.answered(asking.address);
       this.pace.settled();
-      this.take(answer);
+      await this.take(answer, asking);
     }
     this.mayResume = false;
   }
@@ -96,7 +112,7 @@ export class V2Watch implements EtcdWatch {
     asking.signal.throwIfAborted();
     const tree = readTree(body, prefix);
     const [index, clusterId] = [indexOf(headers), clusterOf(headers)];
-    const doubt = this.doubtOf(index, clusterId);
+    const doubt = this.doubtOf(index, clusterId) || this.doubtOfTerm(headers);
     const change = this.index === 0 ? `index ${index}` : `index ${this.index} -> ${index}`;
     this.index = index;
     this.clusterId = clusterId;
@@ -108,6 +124,14 @@ export class V2Watch implements EtcdWatch {
     if (this.index === 0) return '';
     if (clusterId !== this.clusterId) return 'another cluster answers';
     return index < this.index ? `index ${this.index} -> ${index} went backwards` : '';
+  }
+
+  /** Why keys may have gone that are there all the same: they could not be renewed. '' for none. */
+  private doubtOfTerm(headers: V2Answer['headers']): string {
+    const { term } = this;
+    this.term = termOf(headers);
+    this.termMs = this.context.clock.nowMs();
+    return term === '' || this.term === '' || term === this.term ? '' : 'etcd has another leader';
   }
 
   /** The next event; null when there was none in time. */
@@ -128,16 +152,28 @@ export class V2Watch implements EtcdWatch {
     return client.get(`/v2/keys${path === '' ? '/' : path}?${query}`, asking);
   }
 
-  private take({ body, headers }: V2Answer): void {
+  private async take({ body, headers }: V2Answer, asking: Asking): Promise<void> {
     const { clock, prefix } = this.context;
     if (clusterOf(headers) !== this.clusterId) throw new EtcdError('cluster', 'another cluster');
     const { index, event } = readEvent(body, prefix);
     if (index <= this.index) throw new EtcdError('index', `answered event ${index} again`);
+    const receivedMs = clock.nowMs();
+    const doubt = event === null ? '' : await this.doubtOfEvent(event, asking);
+    asking.signal.throwIfAborted();
     const change = `index ${this.index} -> ${index}`;
     this.index = index;
     if (event === null) return;
     if (this.events.count('v2') >= BOUNDS.etcdKeys.max && event.kind === 'put') throw tooMany();
-    this.events.onStep('v2', { ...stepOf(event), change, receivedMs: clock.nowMs() });
+    this.events.onStep('v2', { ...stepOf(event), doubt, change, receivedMs });
+  }
+
+  /** The head of a wait came when the wait began: the term of its event is asked for. */
+  private async doubtOfEvent(event: V2Event, asking: Asking): Promise<string> {
+    const hasExpired = (event.kind === 'removed' || event.kind === 'removed-dir') && !event.isMeant;
+    const ageMs = this.context.clock.nowMs() - this.termMs;
+    if (!hasExpired || this.term === '' || ageMs < TERM_MS) return '';
+    const { headers } = await this.context.client.get('/v2/keys/?quorum=false', asking);
+    return this.doubtOfTerm(headers);
   }
 }
 
@@ -149,7 +185,7 @@ const NOTHING = {
   isMeant: null,
 } as const satisfies Partial<Step>;
 
-function stepOf(event: V2Event): Omit<Step, 'change' | 'receivedMs'> {
+function stepOf(event: V2Event): Omit<Step, 'change' | 'doubt' | 'receivedMs'> {
   switch (event.kind) {
     case 'put': {
       const at = event.path.lastIndexOf('/');

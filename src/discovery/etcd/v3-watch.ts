@@ -204,7 +204,8 @@ export class V3Watch implements EtcdWatch {
     }
     this.checkRoom(puts.size);
     const step = { puts, removals: [...removals], lostDirs: [], dirs: new Map(), isMeant: null };
-    this.events.onStep('v3', { ...step, change, receivedMs });
+    // A new leader of v3 gives every lease its whole time again.
+    this.events.onStep('v3', { ...step, doubt: '', change, receivedMs });
   }
 
   private checkRoom(more: number): void {

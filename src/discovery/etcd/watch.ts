@@ -36,6 +36,8 @@ export interface Step {
   readonly dirs: ReadonlyMap<string, number>;
   /** Whether what goes was taken out; null: as its entry says. */
   readonly isMeant: boolean | null;
+  /** Why what goes by itself may be there all the same, or ''. */
+  readonly doubt: string;
   readonly change: string;
   readonly receivedMs: number;
 }

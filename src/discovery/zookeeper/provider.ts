@@ -61,6 +61,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   private readonly client: ZookeeperClient;
   private readonly steps: TokenBucket;
   private configured: readonly ServiceSource[] = [];
+  private inherited: readonly ServiceSource[] = [];
   /** Of the session; its content counts once it was read whole. */
   private walk: Walk | null = null;
   private isWalked = false;
@@ -114,7 +115,13 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   }
 
   inherit(sources: readonly ServiceSource[]): void {
+    this.inherited = sources;
     this.doubtHeld(sources);
+  }
+
+  /** In doubt a service that described itself may be yet to register again. */
+  hasNamedAll(): boolean {
+    return this.status().isSynced && this.doubts.now === '';
   }
 
   /** What is held of them, ZooKeeper may be yet to name again. */
@@ -196,7 +203,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   private onListed(walk: Walk): void {
     const { clock } = this.options;
     const nowMs = clock.nowMs();
-    if (!this.hasListed) this.doubtHeld(this.configured);
+    if (!this.hasListed) this.doubtHeld([...this.configured, ...this.inherited]);
     if (this.lostMs !== null) this.doubts.recovered(nowMs - this.lostMs, this.lastError);
     if (walk.zxid < this.zxid) this.doubts.open('ZooKeeper answers with an older state');
     this.zxid = walk.zxid;

@@ -43,7 +43,7 @@ function start({ follow = [], isHeld = false, ...more }: Options = {}) {
       provider.onListing(api, { entries, dirs: new Map(), doubt, ...word() });
     },
     step: (puts: Keys, removals: readonly string[] = [], isMeant: boolean | null = null) => {
-      const none = { lostDirs: [], dirs: new Map(), isMeant };
+      const none = { lostDirs: [], dirs: new Map(), doubt: '', isMeant };
       provider.onStep('v3', { puts: entriesOf(puts), removals, ...none, ...word() });
     },
     outage: (ms: number) => {
@@ -290,6 +290,28 @@ describe('what goes', () => {
     list({ 'web/a': plain, 'web/port': { value: '8000', isMortal: false } });
     step({}, ['web/port', 'web/a']);
     expect(doubt('web')).toBe('');
+  });
+
+  it('that described itself may be yet to be written again where its endpoints are held', () => {
+    const { list, step, provider, clock } = start({ isHeld: true });
+    provider.inherit([etcdSource('shop')]);
+    // The first list comes late: what is held by then is as doubtful.
+    clock.advance(60_000);
+    list({});
+    expect(provider.hasNamedAll()).toBe(false);
+    step({ 'other/a': A });
+    clock.advance(29_999);
+    expect(provider.hasNamedAll()).toBe(false);
+    clock.advance(1);
+    expect(provider.hasNamedAll()).toBe(true);
+  });
+
+  it('are all named by the first list where nothing is held', () => {
+    const { list, provider } = start();
+    provider.inherit([etcdSource('shop')]);
+    expect(provider.hasNamedAll()).toBe(false);
+    list({ 'other/a': A });
+    expect(provider.hasNamedAll()).toBe(true);
   });
 
   it('is in doubt at first where endpoints are held', () => {

@@ -176,6 +176,49 @@ describe('the watch of v2', () => {
     expect(one.listings).toHaveLength(2);
   });
 
+  it('doubts what expires under a new leader: without one nobody could renew it', async () => {
+    let term = '2';
+    let isElected = false;
+    const expired = event('expire', { key: '/backends/web/a', createdIndex: 3 }, 11);
+    const one = await follow(({ query }) => {
+      const headers = { ...at(10), 'x-raft-term': term };
+      // The head of a wait is of the time when it began.
+      if (query.has('wait')) return isElected ? { ...expired, headers } : null;
+      return { ...list(10, 'web/a', 'web/b'), headers };
+    });
+    isElected = true;
+    await one.pass(25_000);
+    expect(one.steps.map(({ doubt }) => doubt)[0]).toBe('');
+    term = '3';
+    await one.pass(25_000);
+    const doubts = [...one.steps, ...one.listings].map(({ doubt }) => doubt);
+    expect(doubts).toContain('etcd has another leader');
+  });
+
+  it('asks for the term before a key is taken for gone by itself, and for no other event', async () => {
+    const headers = { ...at(10), 'x-raft-term': '2' };
+    const waits = [
+      event('set', node('web/c', 11), 11),
+      event('delete', { key: '/backends/web/c', createdIndex: 11 }, 12),
+      null,
+      event('expire', { key: '/backends/web/a', createdIndex: 3 }, 13),
+      event('expire', { key: '/backends/web/b', createdIndex: 3 }, 14),
+    ];
+    const one = await follow(({ path, query }) => {
+      if (path === '/v2/keys/') {
+        return { headers: { ...at(14), 'x-raft-term': '5' }, body: { action: 'get', node: {} } };
+      }
+      return query.has('wait')
+        ? (waits.shift() ?? null)
+        : { ...list(10, 'web/a', 'web/b'), headers };
+    });
+    await one.pass(31_000);
+    const looks = one.asked.filter(({ path }) => path === '/v2/keys/');
+    expect(looks).toHaveLength(1);
+    const doubts = one.steps.map(({ doubt }) => doubt);
+    expect(doubts).toEqual(['', '', 'etcd has another leader', '']);
+  });
+
   it.each([
     ['an index that fell', { ...list(4, 'web/a') }, 'index 10 -> 4 went backwards'],
     ['another cluster', { ...list(40, 'web/a'), headers: at(40, 'c2') }, 'another cluster answers'],
