@@ -1,7 +1,7 @@
 // `npm run sim`: runs the product's code on simulated time and a simulated network, seed by seed.
 //   --seed N      that seed alone; without it, fresh seeds, each printed when it fails
 //   --seconds S   how long fresh seeds are tried, of real time; 10 unless it is said
-//   --plane P     data, control, or both: seeds of either in turn
+//   --plane P     data, control, registries, or all: seeds of each in turn
 //   --trace       prints what happens, line by line
 //   --mutants     puts known faults into a copy of the sources and says how soon each is found
 // Exits 1 when an oracle found something.
@@ -12,6 +12,8 @@ import { shortStory } from './data/story.ts';
 import { runWorld } from './data/world.ts';
 import { Trace } from './kernel/trace.ts';
 import { runMutants } from './mutants/runner.ts';
+import { shortStory as registriesStory } from './registries/story.ts';
+import { runRegistriesWorld } from './registries/world.ts';
 
 const { values } = parseArgs({
   options: {
@@ -24,11 +26,9 @@ const { values } = parseArgs({
   },
 });
 
-process.exitCode = await main();
-
 async function main(): Promise<number> {
-  if (!['data', 'control', 'both'].includes(values.plane)) {
-    return refuse(`--plane ${values.plane}: expected data, control or both`);
+  if (planes().length === 0) {
+    return refuse(`--plane ${values.plane}: expected data, control, registries, both or all`);
   }
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse(`--seconds ${values.seconds}: expected a number above 0`);
@@ -41,10 +41,13 @@ async function main(): Promise<number> {
   return isGood ? 0 : 1;
 }
 
-type Plane = 'data' | 'control';
+const PLANES = ['data', 'control', 'registries'] as const;
+type Plane = (typeof PLANES)[number];
 
 function planes(): readonly Plane[] {
-  return values.plane === 'both' ? ['data', 'control'] : [values.plane as Plane];
+  if (values.plane === 'all') return PLANES;
+  if (values.plane === 'both') return ['data', 'control'];
+  return PLANES.filter((plane) => plane === values.plane);
 }
 
 function isSeed(seed: number): boolean {
@@ -65,16 +68,18 @@ async function runSeed(plane: Plane, seed: number): Promise<boolean> {
   for (const fault of faults) console.log(`  ${fault}`);
   if (faults.length > 0 && !values.trace) {
     console.log('in short:');
-    const story = plane === 'data' ? shortStory(seed) : controlStory(seed);
-    for (const line of (await story).lines) console.log(`  ${line}`);
+    for (const line of (await STORIES[plane](seed)).lines) console.log(`  ${line}`);
   }
   return faults.length === 0;
 }
 
+const STORIES = { data: shortStory, control: controlStory, registries: registriesStory } as const;
+
 /** Runs one seed; `done` says how much it was. */
 async function runPlane(plane: Plane, seed: number, trace?: Trace) {
-  if (plane === 'control') {
-    const result = await runControlWorld(seed, trace === undefined ? {} : { trace });
+  if (plane !== 'data') {
+    const run = plane === 'control' ? runControlWorld : runRegistriesWorld;
+    const result = await run(seed, trace === undefined ? {} : { trace });
     const { questions, settledMs, steps } = result;
     const done = `${steps} steps, ${questions} questions, settled in ${settledMs / 1000} s`;
     return { ...result, done, exchanges: 0 };
@@ -110,3 +115,6 @@ async function runFresh(seconds: number): Promise<number> {
   console.log(`${runs} seeds from ${first}: ${speed}no fault`);
   return 0;
 }
+
+// Last, when everything above is there.
+process.exitCode = await main();

@@ -4,9 +4,6 @@ import type { Clock, Timer } from '../../src/base/clock.ts';
 import type { Logger } from '../../src/base/log.ts';
 import { describeService, isGoodSetting } from '../../src/config/describe.ts';
 import { ConfigSource } from '../../src/config/source.ts';
-import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
-import { LockWatch } from '../../src/discovery/consul/lock-watch.ts';
-import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import type { Doors } from '../../src/doors.ts';
 import { Upriver } from '../../src/main.ts';
 import type { Settings } from '../../src/model/settings.ts';
@@ -14,14 +11,26 @@ import type { SystemTables } from '../../src/supervisor/shared-ports.ts';
 import { cleanLedger } from '../data/ledgers.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimConfig } from './sim-config.ts';
-import type { SimConsul } from './sim-consul.ts';
 import type { SimDisk } from './sim-disk.ts';
 import { SimThread, type ThreadWatcher } from './sim-thread.ts';
 import { StatsClient } from './stats-client.ts';
 
+type RegistryDoors = Pick<
+  Doors,
+  'loadConsul' | 'loadEtcd' | 'loadDocker' | 'loadFile' | 'loadHttp' | 'loadDns' | 'loadZookeeper'
+>;
+
+/** The registries of a run, as its processes reach them. */
+export interface SimRegistries {
+  /** Those that there are; a dead process hears nothing of them. */
+  readonly doors: (isDead: () => boolean) => Partial<RegistryDoors>;
+  /** A process has died: its questions end. */
+  readonly cut: () => void;
+}
+
 export interface Surroundings {
   readonly kernel: Kernel;
-  readonly consul: SimConsul;
+  readonly registries: SimRegistries;
   readonly disk: SimDisk;
   readonly config: SimConfig;
   readonly probe: Doors['probe'];
@@ -92,17 +101,11 @@ export class SimProcess {
       onSettings: (settings, why) => this.apply(settings, why),
     });
     this.settings = this.config.loadFirst().settings!;
-    const open = around.consul.opener(isDead);
     const doors: Doors = {
       clock,
       random: () => draws.next(),
-      loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, LockWatch, open }),
-      loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
-      loadFile: () => Promise.reject(new Error('there are no files in a simulation')),
-      loadHttp: () => Promise.reject(new Error('there are no URLs in a simulation')),
-      loadDns: () => Promise.reject(new Error('no DNS server is simulated')),
-      loadZookeeper: () => Promise.reject(new Error('no ZooKeeper is simulated')),
-      loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
+      ...NO_REGISTRIES,
+      ...around.registries.doors(isDead),
       resolve: around.resolve,
       // They are listened on by addresses, which nobody else has.
       resolveListens: () => Promise.resolve(new Map()),
@@ -157,7 +160,7 @@ export class SimProcess {
     this.isDead = true;
     this.stats.close();
     for (const thread of this.threads) thread.vanish();
-    for (const one of [...this.around.consul.open]) one.cut(new Error('gone'));
+    this.around.registries.cut();
   }
 
   private apply(settings: Settings, why: string): void {
@@ -185,6 +188,16 @@ export class SimProcess {
     return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
   }
 }
+
+const NO_REGISTRIES: RegistryDoors = {
+  loadConsul: () => Promise.reject(new Error('no Consul is simulated')),
+  loadEtcd: () => Promise.reject(new Error('no etcd is simulated')),
+  loadDocker: () => Promise.reject(new Error('there is no engine in a simulation')),
+  loadFile: () => Promise.reject(new Error('there are no files in a simulation')),
+  loadHttp: () => Promise.reject(new Error('there are no URLs in a simulation')),
+  loadDns: () => Promise.reject(new Error('no DNS server is simulated')),
+  loadZookeeper: () => Promise.reject(new Error('no ZooKeeper is simulated')),
+};
 
 const NO_SOCKETS: SystemTables = { table: () => '', socketsOf: () => [], pids: () => [] };
 

@@ -4,6 +4,9 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { loadSettings } from '../../src/config/load.ts';
+import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
+import { LockWatch } from '../../src/discovery/consul/lock-watch.ts';
+import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
 import type { Probe } from '../../src/health/checker.ts';
 import type { CheckType } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
@@ -17,7 +20,7 @@ import { Ports, wrongListeners } from './ports.ts';
 import { SimConfig } from './sim-config.ts';
 import { SimConsul, systemError } from './sim-consul.ts';
 import { SimDisk } from './sim-disk.ts';
-import { SimProcess } from './sim-process.ts';
+import { SimProcess, type SimRegistries } from './sim-process.ts';
 import type { SimThread } from './sim-thread.ts';
 import * as truth from './truth.ts';
 import { type Instance, keyOf, NODES } from './truth.ts';
@@ -176,6 +179,16 @@ export class ControlWorld {
 
   // Processes
 
+  private readonly registries: SimRegistries = {
+    doors: (isDead) => {
+      const open = this.consul.opener(isDead);
+      return { loadConsul: () => Promise.resolve({ ConsulProvider, KvWatch, LockWatch, open }) };
+    },
+    cut: () => {
+      for (const one of [...this.consul.open]) one.cut(new Error('gone'));
+    },
+  };
+
   private startProcess(): void {
     if (this.isOver) return;
     this.processCount += 1;
@@ -186,7 +199,7 @@ export class ControlWorld {
     const process = new SimProcess(
       {
         kernel: this.kernel,
-        consul: this.consul,
+        registries: this.registries,
         disk: this.disk,
         probe: this.probe,
         resolve: () => this.resolve(),

@@ -66,6 +66,19 @@ async function list({ last }: Started, names: readonly string[], zxid = 10): Pro
 
 const ids = ({ receiver }: Started) => receiver.ids('web').join();
 
+describe('a provider in the place of another', () => {
+  it('does not end services that described themselves while what is held is in doubt', async () => {
+    const started = await start({ isHeld: true });
+    const { provider, clock } = started;
+    provider.inherit([zookeeperSource('shop')]);
+    expect(provider.hasNamedAll()).toBe(false);
+    await list(started, ['1']);
+    expect(provider.hasNamedAll()).toBe(false);
+    clock.advance(30_001);
+    expect(provider.hasNamedAll()).toBe(true);
+  });
+});
+
 describe('a session', () => {
   it('catches up with the leader before anything is read', async () => {
     const started = await start();

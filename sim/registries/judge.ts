@@ -1,0 +1,128 @@
+// The oracles of a run of several registries. They know what each registry lists and since when, and
+// nothing of how the product comes to its table.
+import type { TableEvent } from '../../src/control/view.ts';
+import type { SnapshotDelta } from '../../src/model/snapshot.ts';
+import { type SimThread, type ThreadWatcher, whoOf } from '../control/sim-thread.ts';
+import { MEMBERS, type Member, placeOf } from './members.ts';
+
+/** Whoever is listed for less long may be unknown yet: servers lag, and connections stall. */
+const RECENT_MS = 45_000;
+
+interface Listing {
+  /** Since when the registry lists it without a break; null: it does not. */
+  listedMs: number | null;
+  /** Since when it does not list one that ought to be there; null: it does, or ought not. */
+  lackedMs: number | null;
+}
+
+export interface Circumstances {
+  readonly nowMs: () => number;
+  readonly holdMs: number;
+  /** Whether the registry has it, as it ought to be. */
+  readonly isListed: (which: number) => boolean;
+  /** How it ought to be registered; null: not at all. */
+  readonly wanted: (which: number) => Member | null;
+  /** The sources, as `registry|service`, that every configuration of late follows for a service. */
+  readonly followed: (service: string) => readonly string[];
+  /** Places that the table has for the service. */
+  readonly shown: (service: string) => ReadonlySet<string>;
+  /** The endpoint's place as the table had it last; null where it never had. */
+  readonly placeOf: (service: string, endpoint: string) => string | null;
+  readonly threads: () => readonly SimThread[];
+  /** Runs it once this event is over, unless the process has ended. */
+  readonly afterwards: (run: () => void) => void;
+  /** The registry may have denied it, in a way that must be believed. */
+  readonly wasDenied: (registry: string) => boolean;
+}
+
+export class RegistriesJudge implements ThreadWatcher {
+  readonly faults: string[] = [];
+  private readonly around: Circumstances;
+  private readonly listings: Listing[] = MEMBERS.map(() => ({ listedMs: null, lackedMs: null }));
+
+  constructor(around: Circumstances) {
+    this.around = around;
+  }
+
+  fault(text: string): void {
+    const seconds = (this.around.nowMs() / 1000).toFixed(3);
+    if (this.faults.length < 20) this.faults.push(`at ${seconds} s: ${text}`);
+  }
+
+  /** Something has changed in a registry. */
+  note(): void {
+    const { isListed, wanted, nowMs } = this.around;
+    for (const [which, listing] of this.listings.entries()) {
+      const isWanted = wanted(which) !== null;
+      const isThere = isWanted && isListed(which);
+      if (isThere) listing.listedMs ??= nowMs();
+      else listing.listedMs = null;
+      // An engine, or a zone, means what it does not list.
+      if (isWanted && !isThere && MEMBERS[which]!.registry === 'etcd') listing.lackedMs ??= nowMs();
+      else listing.lackedMs = null;
+    }
+  }
+
+  /** It is registered otherwise now: what was known of it counts no more. */
+  forget(which: number): void {
+    this.listings[which] = { listedMs: null, lackedMs: null };
+    this.note();
+  }
+
+  onEvent({ service, endpoint, from, to, cause }: TableEvent): void {
+    if (endpoint === '' || from === '' || to !== '') return;
+    const { afterwards, placeOf: placeNow, shown } = this.around;
+    const place = placeNow(service, endpoint);
+    if (place === null) return;
+    afterwards(() => {
+      if (!shown(service).has(place)) this.judgeLoss(service, place, cause.text);
+    });
+  }
+
+  private judgeLoss(service: string, place: string, cause: string): void {
+    const { followed, wanted, nowMs, holdMs, wasDenied } = this.around;
+    for (const [which, { listedMs, lackedMs }] of this.listings.entries()) {
+      const member = wanted(which);
+      if (member === null || placeOf(member) !== place) continue;
+      if (!followed(service).includes(`${member.registry}|${member.service}`)) continue;
+      if (wasDenied(member.registry)) continue;
+      const now = nowMs();
+      const isListedLong = listedMs !== null && now - listedMs >= RECENT_MS;
+      const isHeld = lackedMs !== null && now - lackedMs < holdMs - 10;
+      if (!isListedLong && !isHeld) continue;
+      const since = isListedLong
+        ? `listed for ${((now - listedMs) / 1000).toFixed(1)} s`
+        : `not listed for ${((now - lackedMs!) / 1000).toFixed(1)} s alone`;
+      this.fault(`${member.name} of ${service} is lost (${cause}): it has been ${since}`);
+    }
+  }
+
+  onFault(text: string): void {
+    this.fault(text);
+  }
+
+  onStreak(): void {}
+
+  /** Nobody else may have the slot: in a snapshot, or with requests in flight. */
+  onApplied(thread: SimThread, delta: SnapshotDelta): void {
+    for (const { service, endpoints } of delta.upsert) {
+      for (const one of endpoints) {
+        if (one !== undefined) this.judgeSlot(thread, one.slot, whoOf(service.name, one));
+      }
+    }
+  }
+
+  private judgeSlot(by: SimThread, slot: number, who: string): void {
+    for (const thread of this.around.threads()) {
+      const held = thread.inFlight.get(slot)?.who ?? who;
+      const others = [...thread.services.values()].flatMap(({ service, endpoints }) =>
+        endpoints.flatMap((one) => (one?.slot === slot ? whoOf(service.name, one) : [])),
+      );
+      const other = [held, ...others].find((one) => one !== who);
+      if (other === undefined) continue;
+      this.fault(
+        `slot ${slot} goes to ${who} in worker ${by.index}: worker ${thread.index} has it for ${other}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Who there may be in a run of several registries: services, who is registered where, and the
+// configurations that follow them.
+
+import { DNS_SERVERS } from './sim-dns.ts';
+import { ENGINE } from './sim-engine.ts';
+import type { EtcdApi } from './sim-etcd.ts';
+
+export type RegistryName = 'etcd' | 'docker' | 'dns';
+
+/** One that may be registered. */
+export interface Member {
+  readonly registry: RegistryName;
+  /** As the registry calls the service. */
+  readonly service: string;
+  /** Its name there. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export const ETCD_MEMBERS: readonly string[] = [
+  ...['http://e1:2379', 'http://e2:2379', 'http://e3:2379'],
+];
+export const STATE_FILE = '/state';
+export const SERVERS: Readonly<Record<RegistryName, readonly string[]>> = {
+  etcd: ETCD_MEMBERS,
+  docker: [ENGINE],
+  dns: DNS_SERVERS,
+};
+/** Where published ports of containers are reached. */
+const HOST = '10.3.0.1';
+/** The service that says itself where it wants to be served, and where. */
+export const SHOP = { key: '/backends/shop/port', port: 9500 };
+
+/** Everyone that may be registered; the index is the number in a plan. */
+export const MEMBERS: readonly Member[] = [
+  ...members('etcd', 'web', 3, '10.2.0', 8000),
+  ...members('docker', 'app', 3, '', 8100),
+  ...members('dns', 'db.example', 3, '10.4.0', 5432),
+  // The second of them is the same endpoint in both registries.
+  ...members('etcd', 'both', 1, '10.2.1', 8200),
+  { registry: 'etcd', service: 'both', name: 'both-shared', address: HOST, port: 8301 },
+  { registry: 'docker', service: 'both', name: 'both-shared', address: HOST, port: 8301 },
+  ...members('docker', 'both', 2, '', 8310),
+  ...members('etcd', 'fall', 2, '10.2.2', 8400),
+  ...members('dns', 'fall.example', 2, '10.4.2', 8400),
+  ...members('etcd', 'shop', 2, '10.2.3', 8500),
+];
+
+function members(
+  registry: RegistryName,
+  service: string,
+  count: number,
+  net: string,
+  port: number,
+): Member[] {
+  return Array.from({ length: count }, (_, i) => ({
+    ...{ registry, service, name: `${service.split('.')[0]!}-${registry}-${i + 1}` },
+    address: net === '' ? HOST : `${net}.${i + 1}`,
+    // Containers share the address of their host.
+    port: net === '' ? port + i : port,
+  }));
+}
+
+export function placeOf({ address, port }: Pick<Member, 'address' | 'port'>): string {
+  return `${address}:${port}`;
+}
+
+export interface Shape {
+  readonly api: EtcdApi;
+  readonly isAuto: boolean;
+  readonly holdS: number;
+}
+
+export const variantCount = 5;
+
+/** Which registries a service of the configuration follows, as `registry|service`. */
+export type Followed = ReadonlyMap<string, readonly string[]>;
+
+export function followedBy(variant: number): Followed {
+  const isShort = variant === 2;
+  return new Map([
+    ['e', ['etcd|web']],
+    ...(variant === 1 ? [] : [['d', ['docker|app']] as const]),
+    ['n', ['dns|db.example']],
+    ['both', isShort ? ['etcd|both'] : ['etcd|both', 'docker|both']],
+    ['fall', ['etcd|fall', 'dns|fall.example']],
+  ]);
+}
+
+/** The text of a configuration. Number 0 is the first one of each run. */
+export function configText(variant: number, { api, isAuto, holdS }: Shape): string {
+  const etcd = variant === 3 ? ETCD_MEMBERS.slice(1) : ETCD_MEMBERS;
+  const [first, second] = variant === 4 ? [2, 1] : [1, 2];
+  const services = [...followedBy(variant)].map(([name, sources], i) => {
+    const from = sources.map((source, at) => {
+      const [registry, service] = source.split('|');
+      const priority = name !== 'fall' ? '' : `, priority: ${at === 0 ? first : second}`;
+      return `{ registry: ${registry}, service: ${service}${priority} }`;
+    });
+    return `  ${name}: { listen: ${9100 + 10 * i}, from: [${from.join(', ')}] }`;
+  });
+  return `
+registries:
+  etcd: { address: [${etcd.join(', ')}], api: ${isAuto ? 'auto' : api} }
+  docker: { address: [${ENGINE}], host: ${HOST} }
+  dns: { address: [${DNS_SERVERS.join(', ')}] }
+services:
+${services.join('\n')}
+guard: { hold: ${holdS}s }
+state: { file: ${STATE_FILE} }
+stats: { listen: off }
+memory: { max: 1GiB }
+workers: 2
+`;
+}
