@@ -113,6 +113,7 @@ export class ApiSet {
       const { address } = client;
       try {
         const apis = await findApis(client, { address, deadlineMs: ANSWER_MS_MAX, signal });
+        if (!signal.aborted) pace.answered(address);
         for (const api of apis) if (!signal.aborted) this.begin(api);
         break;
       } catch (error) {

@@ -103,6 +103,15 @@ describe('api: auto', () => {
     expect(one.provider.status()).toMatchObject({ isSynced: true, lastError: '' });
   });
 
+  it('shows no error of the search any more where v2 alone was found in the end', async () => {
+    const one = await start({ version: '3.5.0', hasV2: false, hasV3: false });
+    expect(one.provider.status().lastError).toContain('keys by v3: ');
+    one.member.hasV2 = true;
+    await one.pass(10_000);
+    expect(one.provider.status()).toMatchObject({ isSynced: true, lastError: '' });
+    expect(one.lines.map(({ message }) => message)).toContain('the registry answers again');
+  });
+
   it('is not kept waiting by an API that is refused', async () => {
     const one = await start({ isRefused: true });
     expect(one.provider.status().isSynced).toBe(true);
