@@ -11,7 +11,7 @@ const RECENT_MS = 45_000;
 interface Listing {
   /** Since when the registry lists it without a break; null: it does not. */
   listedMs: number | null;
-  /** Since when it does not list one that ought to be there; null: it does, or ought not. */
+  /** Since when it does not list one any more that ought to be there; null: it does, or ought not. */
   lackedMs: number | null;
 }
 
@@ -54,12 +54,16 @@ export class RegistriesJudge implements ThreadWatcher {
     const { isListed, wanted, nowMs } = this.around;
     for (const [which, listing] of this.listings.entries()) {
       const isWanted = wanted(which) !== null;
-      const isThere = isWanted && isListed(which);
-      if (isThere) listing.listedMs ??= nowMs();
-      else listing.listedMs = null;
+      if (isWanted && isListed(which)) {
+        listing.listedMs ??= nowMs();
+        listing.lackedMs = null;
+        continue;
+      }
       // An engine, or a zone, means what it does not list.
-      if (isWanted && !isThere && MEMBERS[which]!.registry === 'etcd') listing.lackedMs ??= nowMs();
-      else listing.lackedMs = null;
+      const wasListed = listing.listedMs !== null && MEMBERS[which]!.registry === 'etcd';
+      if (!isWanted) listing.lackedMs = null;
+      else if (wasListed) listing.lackedMs ??= nowMs();
+      listing.listedMs = null;
     }
   }
 
