@@ -412,6 +412,7 @@ export class Upriver {
     this.controller.setSettings(settings, cause, names);
     this.providers.settle(settings);
     this.providers.set.follow(this.followed());
+    this.keeper.release(this.followed());
   }
 
   /** The addresses of the host names on which the configuration listens. */

@@ -185,6 +185,7 @@ class RegistriesWorld {
         config: this.config,
         watcher: this.judge,
         directMax: 0,
+        onSettings: () => {},
         onError: (text) => this.judge.fault(text),
         onFailed: () => {
           this.process?.die();
@@ -220,6 +221,7 @@ class RegistriesWorld {
   }
 
   private stopProcess(process: SimProcess, onStopped: () => void): void {
+    process.stats.close();
     process.upriver.drain().then(
       () => {
         process.config.close();

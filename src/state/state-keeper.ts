@@ -91,6 +91,11 @@ export class StateKeeper {
     return passed;
   }
 
+  /** These sources are followed from now on, and no others. */
+  release(followed: readonly ServiceSource[]): void {
+    this.table.release(followed);
+  }
+
   /** Services that described themselves, and that the registry doesn't know, are given up. */
   endFollowing(): void {
     this.followed = [];

@@ -81,6 +81,16 @@ export class WarmTable {
     return { ...update, service: withOrder(update.service, kept) };
   }
 
+  /** Nobody asks for other sources than these any more: what is served of others is no one's. */
+  release(wanted: readonly ServiceSource[]): void {
+    const keys = new Set(wanted.map(sourceKey));
+    for (const key of this.served) {
+      if (keys.has(key)) continue;
+      this.served.delete(key);
+      this.waiting.delete(key);
+    }
+  }
+
   /** What is left will not be spoken of: nobody asks for it any more. */
   forgetRest(): void {
     if (!this.isInUse) this.waiting.clear();

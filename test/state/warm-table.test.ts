@@ -36,3 +36,13 @@ it.each([
     expect(passed.kind === 'upsert' && passed.service.order).toBe(order);
   }
 });
+
+it('is out of use once nobody asks for what is served from it', () => {
+  const warm = table();
+  warm.serve([]);
+  warm.release([own]);
+  expect(warm.inUse).toEqual(['own']);
+  warm.release([source('other')]);
+  expect(warm.inUse).toEqual([]);
+  expect(warm.unspoken).toEqual([]);
+});
