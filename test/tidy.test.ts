@@ -197,6 +197,7 @@ const behindDoors = [
   ...[
     'src/health/http-check.ts',
     'src/health/tls-options.ts',
+    'src/health/own-connection.ts',
     'src/health/tcp-check.ts',
     'src/health/http2-check.ts',
     'src/health/either-check.ts',

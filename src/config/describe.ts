@@ -26,8 +26,9 @@ const NAME_CHARS_MAX = 200;
  */
 export function describeService(
   source: ServiceSource,
-  settings: Settings,
+  given: Settings,
 ): { readonly service: Service | null; readonly problems: readonly string[] } {
+  const settings = unaliased(given);
   const name = servedName(source);
   const unfit = unfitName(name);
   if (unfit !== '') return { service: null, problems: [unfit] };
@@ -54,6 +55,17 @@ export function describeService(
   };
 }
 
+/** As a route calls it, and other programs do. */
+const ALIASES: ReadonlyMap<string, string> = new Map([['rewrite_host', 'upstream.host']]);
+
+/** Every setting by its own name; where both are given, that one counts. */
+function unaliased(settings: Settings): Settings {
+  if (!Object.keys(settings).some((key) => ALIASES.has(key))) return settings;
+  const named = Object.entries(settings).map(([key, value]) => [ALIASES.get(key) ?? key, value]);
+  const known = Object.entries(settings).filter(([key]) => !ALIASES.has(key));
+  return Object.fromEntries([...named, ...known]);
+}
+
 /** Registries whose names of services are paths. */
 const TREES: readonly string[] = ['etcd', 'zookeeper'];
 
@@ -66,7 +78,7 @@ const NO_LISTEN = 'tag listen: is missing: expected a port to serve the service 
 
 /** Whether a service may give itself this setting, looked at alone. */
 export function isGoodSetting(key: string, value: string): boolean {
-  return problemOf(ANY_SOURCE, key, value) === '';
+  return problemOf(ANY_SOURCE, ALIASES.get(key) ?? key, value) === '';
 }
 
 const ANY_SOURCE = plainSource('consul', 'any');

@@ -101,9 +101,12 @@ const KEYS: Readonly<Record<string, string>> = {
   paths: 'path',
   port: 'listen',
   threads: 'workers',
-  // What there is not (yet).
-  http2: '',
-  h2: '',
+  // Protocols, and what there is not.
+  alpn: 'http2 of a listener, upstream.protocol of a service',
+  grpc: 'upstream.protocol: h2c, or h2 over TLS',
+  http2: 'http2 of a listener: listen: { address, http2: true }; to endpoints upstream.protocol',
+  h2: 'http2 of a listener: listen: { address, http2: true }; to endpoints upstream.protocol',
+  h2c: 'http2 of a listener; to endpoints upstream.protocol: h2c',
   http3: '',
   ssl: 'tls, and listen: { address, tls: true }',
   sni: 'tls.certificates, chosen by the name that clients ask for',

@@ -83,8 +83,9 @@ function healthOf({ service }: ServiceRecord, record: EndpointRecord | undefined
   const own = record?.merged.endpoint.check;
   if (service.health !== null || own === undefined) return service.health;
   // How endpoints are spoken to is the service's to say.
-  const { sendProxy } = service.upstream;
-  return own.sendProxy === sendProxy ? own : { ...own, sendProxy };
+  const { sendProxy, tls: known } = service.upstream;
+  const tls = own.tls === null ? null : (known ?? own.tls);
+  return own.sendProxy === sendProxy && own.tls === tls ? own : { ...own, sendProxy, tls };
 }
 
 function checkKey(service: ServiceRecord, endpointId: string): string {

@@ -5,7 +5,7 @@
 // Source of the rules: gliderlabs/registrator, consul/consul.go (buildCheck), and Consul's own
 // meaning of an HTTP check: 2xx is good, and 429 is a warning, which gets traffic.
 import { formatDuration, parseDuration } from '../base/duration.ts';
-import type { HealthCheck } from '../model/service.ts';
+import type { HealthCheck, UpstreamTls } from '../model/service.ts';
 
 export type Meta = Readonly<Record<string, unknown>>;
 
@@ -25,9 +25,13 @@ const TIMEOUT_MS = 10_000;
 const PATH = /^\/[\x21-\x7e]{0,1023}$/;
 const METHODS = ['GET', 'HEAD', 'OPTIONS'] as const;
 /** In the order in which the first one that is there counts. */
-const KINDS = { check_http: 'http', check_https: 'tls', check_tcp: 'tcp' } as const;
+const KINDS = { check_http: 'http', check_https: 'https', check_tcp: 'tcp' } as const;
 /** Kinds that only an agent beside the instance can run. */
 const FOREIGN = ['check_cmd', 'check_script', 'check_docker', 'check_grpc'] as const;
+/** Whether it is to be believed is for traffic to say: `upstream.tls` of the service goes before it. */
+const ANY_CERTIFICATE: UpstreamTls = {
+  ...{ caFile: '', certFile: '', keyFile: '', serverName: '', verify: false },
+};
 const PLAIN: HealthCheck = {
   ...{ type: 'tcp', isUdp: false, path: '/', host: '', method: 'GET', port: 0 },
   question: { name: '', type: 'NS' },
@@ -91,15 +95,19 @@ class Reading {
         this.refuse(key, 'a path that begins with a slash');
         continue;
       }
-      return { ...PLAIN, ...this.times(), type, ...(type === 'http' ? this.http(value) : {}) };
+      const times = this.times();
+      if (type === 'tcp') return { ...PLAIN, ...times };
+      const asked = { ...PLAIN, ...times, type: 'http' as const, ...this.http(key, value) };
+      return type === 'http' ? asked : { ...asked, tls: ANY_CERTIFICATE };
     }
     return null;
   }
 
-  private http(path: string): Partial<HealthCheck> {
-    const told = this.text('check_http_method').toUpperCase();
+  private http(key: string, path: string): Partial<HealthCheck> {
+    const name = `${key}_method`;
+    const told = this.text(name).toUpperCase();
     const method = METHODS.find((one) => one === told);
-    if (told !== '' && method === undefined) this.refuse('check_http_method', METHODS.join(' or '));
+    if (told !== '' && method === undefined) this.refuse(name, METHODS.join(' or '));
     return { path, method: method ?? 'GET' };
   }
 

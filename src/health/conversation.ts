@@ -3,12 +3,12 @@
 // The outcome is told as soon as it is known. Then the connection closes in order: our end, what the
 // endpoint still sends is dropped, and after the check's time it is cut. A server that finds a reset in
 // the place of an end writes a line into its log for each check.
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { formatDuration } from '../base/duration.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { CheckFailure, type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
-import { ownHeader } from './own-header.ts';
+import { openEvent, openOwn } from './own-connection.ts';
 
 const BYTES_MAX = BOUNDS.checkAnswer.max;
 const NOTHING = Buffer.alloc(0);
@@ -117,16 +117,19 @@ export function showBytes(bytes: Buffer): string {
 }
 
 /** Connects to the target and lets `speak` find out how it is. */
-export function converse(
+export async function converse(
   speak: Speak,
   check: HealthCheck,
-  { address, port }: CheckTarget,
+  target: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
   const within = `within ${formatDuration(check.timeoutMs)}`;
+  const socket = openOwn(check, target);
+  signal.addEventListener('abort', () => socket.destroy(new Error('given up')), {
+    once: true,
+  });
   return new Promise((resolve) => {
     let isConnected = false;
-    const socket = connect({ host: address, port, signal, noDelay: true });
     const conversation = new Conversation(socket);
     const timer = setTimeout(() => {
       resolve({ isGood: false, text: `no ${isConnected ? 'answer' : 'connection'} ${within}` });
@@ -134,10 +137,8 @@ export function converse(
     }, check.timeoutMs);
     socket.on('error', (error) => resolve(failed(error)));
     socket.on('close', () => clearTimeout(timer));
-    socket.on('connect', () => {
+    socket.on(openEvent(check), () => {
       isConnected = true;
-      const header = ownHeader(check);
-      if (header !== null) socket.write(header);
       speak(conversation, check)
         .catch((error: unknown) => failed(error))
         .then((outcome) => {

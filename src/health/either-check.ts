@@ -1,12 +1,12 @@
 // The HTTP check over TLS of endpoints that choose between HTTP/2 and HTTP/1.1 by ALPN: the handshake says
 // which check it is.
-import { connect, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { checkHttp } from './http-check.ts';
 import { checkHttp2 } from './http2-check.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
-import { checkTls } from './tls-options.ts';
+import { openOwn } from './own-connection.ts';
 
 /** As checkHttp; the handshake and the rest have the check's time together. */
 export async function checkEither(
@@ -25,14 +25,14 @@ export async function checkEither(
 
 /** An open connection, or why there is none. */
 function shakeHands(
-  { tls, timeoutMs }: HealthCheck,
-  { address, hostName, port }: CheckTarget,
+  check: HealthCheck,
+  target: CheckTarget,
   signal: AbortSignal,
 ): Promise<TLSSocket | CheckOutcome> {
-  const trust = checkTls(tls!, hostName ?? address, performance.now());
-  const ALPNProtocols = ['h2', 'http/1.1'];
+  const { timeoutMs } = check;
+  // The settings have TLS: without it there is nothing to choose by.
+  const socket = openOwn(check, target, ['h2', 'http/1.1']) as TLSSocket;
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port, ...trust, ALPNProtocols });
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     const end = (text: string): void => {
       resolve({ isGood: false, text });

@@ -3,14 +3,12 @@
 // that an endpoint's log shows no broken connection for each check.
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { request as requestTls } from 'node:https';
-import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
-import { ownHeader } from './own-header.ts';
-import { checkTls, connectBehind } from './tls-options.ts';
+import { openOwn } from './own-connection.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -56,11 +54,12 @@ export async function checkHttp(
 
 function send(
   check: HealthCheck,
-  { address, port, hostName }: CheckTarget,
+  target: CheckTarget,
   signal: AbortSignal,
   open: TLSSocket | null,
 ): ClientRequest {
-  const { method, path, host, headers: own, tls } = check;
+  const { method, path, host, headers: own } = check;
+  const { address, port, hostName } = target;
   const shown = hostName ?? (address.includes(':') ? `[${address}]` : address);
   const headers = {
     host: host === '' ? `${shown}:${port}` : host,
@@ -68,25 +67,16 @@ function send(
     ...own,
     connection: 'close',
   };
-  if (open !== null) {
-    return requestTls({ method, path, signal, headers, createConnection: () => open });
+  const isSecure = open !== null || check.tls !== null;
+  // Made here, so that what is wrong with files is thrown to the caller.
+  const socket = open ?? openOwn(check, target, isSecure ? ['http/1.1'] : []);
+  const ask = isSecure ? requestTls : request;
+  try {
+    return ask({ method, path, signal, headers, createConnection: () => socket });
+  } catch (error) {
+    socket.destroy();
+    throw error;
   }
-  const header = ownHeader(check);
-  if (tls !== null) {
-    const options = { host: address, port, method, path, signal, headers };
-    const trust = checkTls(tls, hostName ?? address, performance.now());
-    if (header === null) return requestTls({ ...options, ...trust, agent: false });
-    const createConnection = (): Socket => connectBehind(header, { host: address, port, trust });
-    return requestTls({ ...options, createConnection });
-  }
-  const createConnection = (): Socket => {
-    const socket = connect({ host: address, port });
-    if (header !== null) socket.write(header);
-    return socket;
-  };
-  const way =
-    header === null ? { host: address, port, agent: false as const } : { createConnection };
-  return request({ ...way, method, path, signal, headers });
 }
 
 interface Looking {

@@ -6,7 +6,7 @@ import { formatDuration } from '../base/duration.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
-import { checkTls } from './tls-options.ts';
+import { openOwn } from './own-connection.ts';
 
 /** A longer body is cut off. */
 const BODY_BYTES_MAX = 64 * 1024;
@@ -108,12 +108,12 @@ interface Question {
 }
 
 /** A connection to the target, as its service says that it is spoken to. */
-function open({ tls }: HealthCheck, target: CheckTarget, socket: TLSSocket | null) {
-  const { address, hostName, port } = target;
+function open(check: HealthCheck, target: CheckTarget, socket: TLSSocket | null) {
+  const { address, port } = target;
   const shown = `${address.includes(':') ? `[${address}]` : address}:${port}`;
-  if (socket !== null) return connect(`https://${shown}`, { createConnection: () => socket });
-  if (tls === null) return connect(`http://${shown}`);
-  return connect(`https://${shown}`, checkTls(tls, hostName ?? address, performance.now()));
+  const isSecure = socket !== null || check.tls !== null;
+  const way = socket ?? openOwn(check, target, isSecure ? ['h2'] : []);
+  return connect(`${isSecure ? 'https' : 'http'}://${shown}`, { createConnection: () => way });
 }
 
 /** The Host of a check that has none of its own. */

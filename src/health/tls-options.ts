@@ -1,12 +1,7 @@
 // What Node's client needs for a check over TLS. Files are read again when they may have changed: checks
 // are many, and read the same ones.
-import { connect, isIP } from 'node:net';
-import {
-  connect as connectTls,
-  createSecureContext,
-  type SecureContext,
-  type TLSSocket,
-} from 'node:tls';
+import { isIP } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { readRegularFile } from '../base/regular-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { UpstreamTls } from '../model/service.ts';
@@ -50,20 +45,4 @@ function contextOf({ caFile, certFile, keyFile }: UpstreamTls): SecureContext {
     ...(certFile === '' ? {} : { cert: read(certFile), key: read(keyFile) }),
     minVersion: 'TLSv1.2',
   });
-}
-
-interface BehindHeader {
-  /** An IP address. */
-  readonly host: string;
-  readonly port: number;
-  readonly trust: CheckTls;
-}
-
-/** A connection that says the header, and begins the TLS handshake after it. */
-export function connectBehind(header: Buffer, { host, port, trust }: BehindHeader): TLSSocket {
-  const raw = connect({ host, port });
-  raw.write(header);
-  const secure = connectTls({ socket: raw, host, ...trust });
-  raw.on('error', (error) => secure.destroy(error));
-  return secure;
 }

@@ -189,6 +189,25 @@ describe('a service that describes itself', () => {
     expect(service!.http.forwarded).toBe(false);
   });
 
+  it.each([
+    [{ rewrite_host: 'endpoint' }, 'endpoint'],
+    [{ rewrite_host: 'www.example.com' }, { name: 'www.example.com' }],
+    [{ 'upstream.host': 'client', rewrite_host: 'endpoint' }, 'client'],
+  ])('says by rewrite_host what endpoints get as Host: %o', (settings, host) => {
+    const { service, problems } = describeService(source, { listen: '80', ...settings });
+    expect(problems).toEqual([]);
+    expect(service!.upstream.host).toEqual(host);
+  });
+
+  it('is told where rewrite_host is no host', () => {
+    const { service, problems } = describeService(source, { listen: '80', rewrite_host: 'a b' });
+    expect(problems.join()).toContain('upstream.host');
+    expect(service!.upstream.host).toBe('client');
+    expect(isGoodSetting('rewrite_host', 'a b')).toBe(false);
+    expect(isGoodSetting('rewrite_host', 'endpoint')).toBe(true);
+    expect(isGoodSetting('constructor', 'x')).toBe(false);
+  });
+
   it('is told everything that is wrong with it', () => {
     const { problems } = describeService(source, { listen: 'x', balance: 'y', protocol: 'z' });
     expect(problems).toHaveLength(3);

@@ -9,7 +9,7 @@ describe('declared checks', () => {
   it.each([
     [
       { check_http: '/health' },
-      { type: 'http', path: '/health', method: 'GET', intervalMs: 10_000 },
+      { type: 'http', path: '/health', method: 'GET', intervalMs: 10_000, tls: null },
     ],
     [
       { check_http: '/h?x=1', check_http_method: 'head' },
@@ -17,7 +17,11 @@ describe('declared checks', () => {
     ],
     [
       { check_https: '/health', check_interval: '5s' },
-      { type: 'tls', intervalMs: 5000 },
+      { type: 'http', path: '/health', intervalMs: 5000, tls: { verify: false } },
+    ],
+    [
+      { check_https: '/ready', check_https_method: 'head', check_http_method: 'OPTIONS' },
+      { type: 'http', path: '/ready', method: 'HEAD' },
     ],
     [
       { check_tcp: 'true', check_interval: '15s', check_timeout: '3s' },

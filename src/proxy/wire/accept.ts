@@ -52,16 +52,12 @@ function isIntroduced(socket: Socket, accepting: Accepting): boolean {
 
 function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
   const { port, buffers, onWire } = accepting;
-  const tls = accepting.tls?.() ?? null;
-  if (tls === 'refuse') {
-    socket.destroy();
-    return;
-  }
-  if (tls !== null) {
+  if (accepting.tls?.() != null) {
+    // Also where there is no certificate yet: a challenge is how the first one is got.
     const peek = accepting.peek?.() ?? null;
-    if (peek === null || !peek.begin()) return takeTls(socket, tls, accepting, introduction);
+    if (peek === null || !peek.begin()) return takeTls(socket, accepting, introduction);
     peekHello(socket, peek, (known, chosen) => {
-      if (chosen === null) takeTls(known, tls, accepting, introduction);
+      if (chosen === null) takeTls(known, accepting, introduction);
       else answerChallenge(known, chosen, accepting, introduction);
     });
     // It is paused where a PROXY header was read before.
@@ -77,18 +73,19 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
   onWire(wire);
 }
 
-function takeTls(
-  socket: WiredSocket,
-  { helloMs }: ServerTls,
-  accepting: Accepting,
-  introduction: Introduction,
-): void {
+/** TLS with the certificates of the listener, as they are now; closed where there are none. */
+function takeTls(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
   const { lobby } = accepting;
+  const tls = accepting.tls?.() ?? null;
+  if (tls === null || tls === 'refuse') {
+    socket.destroy();
+    return;
+  }
   if (lobby.hasRoom) {
     beginTls({ socket }, accepting, introduction);
     return;
   }
-  lobby.enter(socket, helloMs, (known) => secure(known, accepting, introduction));
+  lobby.enter(socket, tls.helloMs, (known) => secure(known, accepting, introduction));
   socket.resume();
 }
 
