@@ -68,14 +68,18 @@ async function attack(row: Row, { pid, target }: Stage): Promise<Result> {
   }, LOOK_MS);
   const rounds: Round[] = [];
   let note = '';
-  for (let i = 0; i < plan.rounds; i += 1) {
-    const quiet = await suffer(victim, plan.seconds);
-    const attacker = await begin(row, target);
-    const attacked = await suffer(victim, plan.seconds);
-    note = await end(attacker);
-    rounds.push({ quiet, attacked });
+  try {
+    for (let i = 0; i < plan.rounds; i += 1) {
+      const quiet = await suffer(victim, plan.seconds);
+      const attacker = await begin(row, target);
+      const attacked = await suffer(victim, plan.seconds);
+      note = await end(attacker);
+      rounds.push({ quiet, attacked });
+    }
+  } finally {
+    // What is wrong is what is thrown, and not that the process is gone then.
+    clearInterval(looking);
   }
-  clearInterval(looking);
   const memoryMib = (peakBytes - baseBytes) / 2 ** 20;
   return judge(row, rounds, { memoryMib, note, noiseMs: Number(values.noise) });
 }

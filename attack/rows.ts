@@ -66,7 +66,7 @@ export const rows: readonly Row[] = [
     principal: 'reader',
     what: '80 dashboards and streams of changes, read, and opened again after 4 MiB',
     victim: CHECKS,
-    defence: 'built',
+    defence: 'open',
     start: statsStreams,
   },
   {
@@ -106,7 +106,7 @@ export const rows: readonly Row[] = [
     principal: 'client',
     what: 'more half ClientHellos of one address than the service may have connections',
     victim: FRESH_REQUESTS,
-    defence: 'built',
+    defence: 'open',
     start: tlsSilentHandshakes,
   },
   {

@@ -57,11 +57,20 @@ export function safeLabel(text: string): string {
   return safeLine(text);
 }
 
-/** Asterisks for the user and password of every URL in the text. */
-export function hideUserinfo(text: string): string {
-  return text.includes('@')
-    ? text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"']*@/gi, '$1***@')
-    : text;
+/** A longer scheme is found by its end: the work does not grow with the square of a text. */
+const USERINFO = /([a-z][a-z0-9+.-]{0,15}:\/\/)[^\s/?#"']*@/gi;
+/** A parameter whose name says that its value is secret. */
+const SECRET_PARAMETER =
+  /([?&][^\s?&=#"']{0,64}(?:token|secret|passw|auth|credential|signature|key)[^\s?&=#"']{0,64}=)[^\s&#"'\\]+/gi;
+
+/**
+ * Asterisks for the user and password of every URL in the text, and where there is a URL for what its
+ * query calls a token, a key or the like.
+ */
+export function hideCredentials(text: string): string {
+  if (!text.includes('://')) return text;
+  const hidden = text.includes('@') ? text.replace(USERINFO, '$1***@') : text;
+  return hidden.includes('?') ? hidden.replace(SECRET_PARAMETER, '$1***') : hidden;
 }
 
 /** All texts of JSON data as `safeLine` has them, also the names. */

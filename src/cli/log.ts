@@ -4,7 +4,7 @@ import { mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type LogFn, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import type { LogFields, Logger } from '../base/log.ts';
-import { hideUserinfo, safeJson, safeLine, safeLines } from '../base/safe-text.ts';
+import { hideCredentials, safeJson, safeLine, safeLines } from '../base/safe-text.ts';
 import type { LogSettings } from '../model/settings.ts';
 import { LineFile } from './line-file.ts';
 
@@ -88,13 +88,13 @@ function boundMessage(this: PinoLogger, args: Parameters<LogFn>, method: LogFn):
 
 /** A record as JSON that shows no password of an address and does nothing where it is looked at. */
 function safeRecord(line: string): string {
-  return safeJson(hideUserinfo(line));
+  return safeJson(hideCredentials(line));
 }
 
 /** One JSON record as a line for people: time, level, message, and the rest as key=value. */
 export function formatLine(line: string): string {
   // Our own pino wrote it.
-  const record = JSON.parse(hideUserinfo(line)) as Record<string, unknown>;
+  const record = JSON.parse(hideCredentials(line)) as Record<string, unknown>;
   const { time, level, msg, pid, ...rest } = record;
   const fields = Object.entries(rest)
     .filter(([, value]) => value !== '')

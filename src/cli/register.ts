@@ -1,6 +1,7 @@
 // `upriver register`: registers the containers of an engine, in Registrator's place. Exit codes: 0
 // ended by a signal, 1 the registry can't be reached, 2 bad usage.
 import { messageOf } from '../base/coded-error.ts';
+import { hideCredentials } from '../base/safe-text.ts';
 import type { Environment } from '../config/environment.ts';
 import { readRegister } from '../config/register.ts';
 import { logSchema } from '../config/schema/process.ts';
@@ -98,7 +99,7 @@ function inUnit(value: ParsedArguments['flags'][string], unit: string): unknown 
 }
 
 function misuse(problems: readonly string[]): number {
-  for (const problem of problems) console.error(`upriver: ${problem}`);
+  for (const problem of problems) console.error(`upriver: ${hideCredentials(problem)}`);
   console.error("Run 'upriver register --help' for the flags.");
   return 2;
 }

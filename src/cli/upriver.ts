@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { closest } from '../base/closest.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
+import { hideCredentials } from '../base/safe-text.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
 import { commands } from './commands.ts';
 
@@ -86,7 +87,7 @@ function whatIsWrong(message: string, command: Command): string {
 }
 
 function misuse(message: string): number {
-  console.error(`upriver: ${message}`);
+  console.error(`upriver: ${hideCredentials(message)}`);
   console.error("Run 'upriver --help' for the commands and flags.");
   return 2;
 }

@@ -2,7 +2,7 @@
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { hideUserinfo } from '../base/safe-text.ts';
+import { hideCredentials } from '../base/safe-text.ts';
 import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import { formatListen, mayListen } from '../model/listener.ts';
 import type { FollowedRegistry } from '../model/registries/table.ts';
@@ -48,7 +48,7 @@ export function loadSettings(input: LoadInput): LoadResult {
   const result = loadUnhidden(input);
   const problems = result.problems.map((problem) => ({
     ...problem,
-    message: hideUserinfo(hideVariables(problem.message, input.env)),
+    message: hideCredentials(hideVariables(problem.message, input.env)),
   }));
   return { ...result, problems };
 }

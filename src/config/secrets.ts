@@ -1,5 +1,5 @@
 // Keeps tokens and passwords out of what is printed: problems, and the effective configuration.
-import { hideUserinfo } from '../base/safe-text.ts';
+import { hideCredentials } from '../base/safe-text.ts';
 import type { Environment } from './environment.ts';
 
 const SECRET_KEY = /(^|_)(token|http_auth|password)$/;
@@ -21,7 +21,7 @@ export function showValue(path: readonly PropertyKey[], value: unknown): string 
 /** The same data with asterisks for what is secret: values of secret keys, users in addresses. */
 export function redact(value: unknown, key = ''): unknown {
   if (SECRET_KEY.test(key) && value !== '') return '***';
-  if (typeof value === 'string') return hideUserinfo(value);
+  if (typeof value === 'string') return hideCredentials(value);
   if (Array.isArray(value)) return value.map((item) => redact(item, key));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

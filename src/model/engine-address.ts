@@ -1,6 +1,7 @@
 // Where a container engine is reached: what DOCKER_HOST and `registries.docker.address` may say.
 // Pure. Docker's own command line reads unix://, tcp:// and the variables of TLS in the same way.
 import { CodedError } from '../base/coded-error.ts';
+import { hideCredentials } from '../base/safe-text.ts';
 
 export interface EngineAddress {
   /** unix:///run/docker.sock, http://host:port or https://host:port: for people, and as a key. */
@@ -66,5 +67,5 @@ function tcpAddress(text: string, rest: string, scheme: 'http' | 'https'): Engin
 }
 
 function bad(text: string): CodedError {
-  return new CodedError('bad-address', `'${text}': expected ${EXPECTED}`);
+  return new CodedError('bad-address', `'${hideCredentials(text)}': expected ${EXPECTED}`);
 }

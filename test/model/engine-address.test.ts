@@ -32,3 +32,9 @@ it.each([
 ])('%s is refused, with what was expected', (text) => {
   expect(() => parseEngineAddress(text)).toThrow(/expected/);
 });
+
+it('names what it refuses without user and password', () => {
+  const told = () => parseEngineAddress('tcp://user:s3cr3t@127.0.0.1:1');
+  expect(told).toThrow('tcp://***@127.0.0.1:1');
+  expect(told).not.toThrow('s3cr3t');
+});

@@ -3,6 +3,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
+import { hideCredentials } from '../../base/safe-text.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
 import type { TlsSettings } from '../../model/registries/tls.ts';
 import type { ServiceSource } from '../../model/source.ts';
@@ -54,18 +55,19 @@ export class HttpProvider implements Provider {
       key: 'token_file',
     });
     const { transport, exchanges } = this;
-    this.polls = settings.urls.map(
-      (url) =>
-        new UrlPoll({
-          ...{ url, settings, clock, random, transport, exchanges },
-          token: () => secret.read(),
-          onTargets: ({ list, problem, doubt }) => {
-            this.origins.set(url, list);
-            exchanges.tellExcess(url, problem);
-            this.tell(url, doubt);
-          },
-        }),
-    );
+    const shownOf = namesOf(settings.urls);
+    this.polls = settings.urls.map((url, i) => {
+      const shown = shownOf[i]!;
+      return new UrlPoll({
+        ...{ url, shown, settings, clock, random, transport, exchanges },
+        token: () => secret.read(),
+        onTargets: ({ list, problem, doubt }) => {
+          this.origins.set(url, list);
+          exchanges.tellExcess(shown, problem);
+          this.tell(shown, doubt);
+        },
+      });
+    });
   }
 
   follow(sources: readonly ServiceSource[]): void {
@@ -83,7 +85,7 @@ export class HttpProvider implements Provider {
       name: this.name,
       isSynced: this.isWhole && this.services.isSynced,
       ...{ lastSyncMs, errors, lastError },
-      address: this.settings.urls.join(', '),
+      address: this.settings.urls.map(hideCredentials).join(', '),
       watches: this.polls.length,
     };
   }
@@ -99,9 +101,15 @@ export class HttpProvider implements Provider {
     return this.settings.urls.every((url) => this.origins.has(url));
   }
 
-  private tell(url: string, doubt: string): void {
+  private tell(shown: string, doubt: string): void {
     if (!this.isWhole) return;
-    const word = { doubt, change: `${url} answers`, receivedMs: this.clock.nowMs() };
+    const word = { doubt, change: `${shown} answers`, receivedMs: this.clock.nowMs() };
     this.services.take(this.origins.merged(), word);
   }
+}
+
+/** Without what is secret in them; those that are alike then are numbered. */
+function namesOf(urls: readonly string[]): readonly string[] {
+  const hidden = urls.map(hideCredentials);
+  return hidden.map((url, i) => (hidden.indexOf(url) === i ? url : `${url} (${i + 1})`));
 }

@@ -25,6 +25,8 @@ const ANSWER: BodyLimit = {
 
 export interface UrlPollOptions {
   readonly url: string;
+  /** The URL for people, without what is secret; no other poll has the same. */
+  readonly shown: string;
   readonly settings: HttpSettings;
   readonly clock: Clock;
   readonly random: Random;
@@ -66,16 +68,16 @@ export class UrlPoll {
   }
 
   private async poll(): Promise<void> {
-    const { exchanges, url, clock, random, settings } = this.options;
+    const { exchanges, shown, clock, random, settings } = this.options;
     try {
       await this.ask();
       if (this.isStopped) return;
-      exchanges.answered(url, this.origin);
+      exchanges.answered(shown, this.origin);
       this.hasFailed = false;
     } catch (error) {
       if (this.isStopped) return;
       this.hasFailed = true;
-      exchanges.failed(url, failureOf(error), this.origin);
+      exchanges.failed(shown, failureOf(error), this.origin);
     }
     const waitMs = settings.intervalMs * (1 + JITTER * (2 * random() - 1));
     this.timer = clock.setTimer(waitMs, () => void this.poll());

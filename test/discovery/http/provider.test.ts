@@ -25,7 +25,10 @@ const status =
   (_, response) =>
     void response.writeHead(code).end('sorry');
 
-async function start(first: Answer, more: { token?: string; service?: string } = {}) {
+async function start(
+  first: Answer,
+  more: { token?: string; service?: string; query?: string } = {},
+) {
   const world = { answer: first, requests: [] as IncomingMessage[] };
   const server = createServer((request, response) => {
     world.requests.push(request);
@@ -38,9 +41,10 @@ async function start(first: Answer, more: { token?: string; service?: string } =
   });
   const { log, lines } = keepingLogger();
   const { clock, random, resolve } = nodeDoors;
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sd?env=test`;
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sd?env=test${more.query ?? ''}`;
+  const { query: _, ...own } = more;
   const settings = {
-    ...{ urls: [url], intervalMs: 20, service: 'web', token: '', tokenFile: '', ...more },
+    ...{ urls: [url], intervalMs: 20, service: 'web', token: '', tokenFile: '', ...own },
     ...{ tagPrefix: 'upriver', listenAllow: [], endpointDeny: [] },
     tls: { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true },
   };
@@ -83,6 +87,20 @@ describe('a URL with target groups', () => {
     world.answer = json(group('10.0.0.1:80', '10.0.0.2:80'));
     await receiver.until(() => ids() === '10.0.0.1:80,10.0.0.2:80', 'another answer');
     expect(receiver.last('web')!.service.doubt).toBe('');
+  });
+
+  it('is shown without what its query calls a token', async () => {
+    const { world, provider, receiver, ids, failing, lines } = await start(
+      json(group('10.0.0.1:80')),
+      { query: '&token=s3cr3t' },
+    );
+    await receiver.until(() => ids() === '10.0.0.1:80', 'the first answer');
+    expect(world.requests[0]!.url).toBe('/sd?env=test&token=s3cr3t');
+    world.answer = status(500);
+    await failing('answered 500');
+    const said = JSON.stringify([provider.status(), lines, receiver.all]);
+    expect(said).toContain('/sd?env=test&token=***');
+    expect(said).not.toContain('s3cr3t');
   });
 
   it('is told its ETag, and 304 changes nothing', async () => {
