@@ -450,7 +450,7 @@ describe('datagrams without answers', () => {
 
 describe('sockets as Node documents them', () => {
   const serve = (ports: readonly number[], parts = {}) =>
-    stage.serve(ports, parts, [1, 0.001], false);
+    stage.serve(ports, parts, [1, 0.001], { isFast: false });
 
   it('are what is used where Node has changed: they do the same', async () => {
     const a = stage.endpoint('a');
