@@ -282,6 +282,43 @@ describe('an endpoint that is silent', () => {
   });
 });
 
+describe('a session that moves', () => {
+  it('takes along what may have no answer yet, and gets all of it', async () => {
+    const half = stage.endpoint('half', (bytes, from, socket) => {
+      if (String(bytes) === '1') socket.send('half:1', from.port, from.address);
+    });
+    const udp = makeUdp({ responses: 1 });
+    const live = await stage.serve([half.port, stage.endpoint('b').port], { udp }, [1, 0.001]);
+    const client = stage.client();
+    client.send('1');
+    client.send('2');
+    await expect.poll(() => half.got.length).toBe(2);
+    await expect.poll(() => client.got).toEqual(['half:1']);
+    turn(live, 0, 'down');
+    await expect.poll(() => client.got).toEqual(['half:1', 'b:1', 'b:2']);
+    await stage.quiet();
+  });
+
+  it('may do so again, as often as endpoints serve it', async () => {
+    const retry = { ...plain.retry, attempts: 2, connectAttempts: 2 };
+    let [a, b] = [stage.endpoint('a'), stage.endpoint('b')];
+    await stage.serve([a.port, b.port], { retry, passive: { ...plain.passive } });
+    const client = stage.client();
+    const first = (await client.ask('1')).slice(0, 1);
+    for (let i = 0; i < 3; i += 1) {
+      const isOnA = i % 2 === (first === 'a' ? 0 : 1);
+      const dying = isOnA ? a : b;
+      dying.socket.close();
+      await once(dying.socket, 'close');
+      expect(await client.ask(`${i}`)).toBe(`${isOnA ? 'b' : 'a'}:${i}`);
+      if (isOnA) a = stage.endpoint('a', undefined, a.port);
+      else b = stage.endpoint('b', undefined, b.port);
+    }
+    expect(stage.serviceCount('connections')).toBe(1);
+    expect(stage.retries('connect-refused')).toBe(3);
+  });
+});
+
 describe('when an endpoint goes', () => {
   it('down, what it has not answered goes to another', async () => {
     const silent = mute();
@@ -365,6 +402,33 @@ describe('limits', () => {
     await expect.poll(() => stage.listener.sessionCount).toBe(2);
     stage.advance(1100);
     await expect.poll(() => stage.reasons('queue-timeout')).toBe(1);
+  });
+
+  it('of datagrams that wait for an endpoint: the oldest are let go, which is counted', async () => {
+    const a = stage.endpoint('a');
+    await stage.serve([a.port], {
+      ...limits({ perEndpoint: 1 }),
+      ...timeouts({ idleUdpMs: 1000 }),
+    });
+    await stage.client().ask('x');
+    const waiting = stage.client();
+    for (let i = 0; i < 10; i += 1) waiting.send(`${i}`);
+    await expect.poll(() => stage.serviceCount('datagramsIn')).toBe(11);
+    expect(stage.serviceCount('datagramsDropped')).toBe(2);
+    stage.advance(1100);
+    await expect.poll(() => a.got).toEqual(['x', '2', '3', '4', '5', '6', '7', '8', '9']);
+  });
+
+  it('of the service: who waits in the queue and gives way, leaves the queue', async () => {
+    const live = await stage.serve([mute().port], limits({ perEndpoint: 1, connections: 2 }));
+    stage.client().send('x');
+    await expect.poll(() => stage.inFlight()).toBe(1);
+    for (let i = 0; i < 3; i += 1) {
+      stage.client().send(`${i}`);
+      await expect.poll(() => stage.serviceCount('connections')).toBe(i + 2);
+    }
+    expect(stage.listener.sessionCount).toBe(2);
+    expect(live.waitingCount + stage.inFlight()).toBe(2);
   });
 
   it('of one address refuse it more sessions, and nobody else', async () => {
