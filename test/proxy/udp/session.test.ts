@@ -167,6 +167,85 @@ describe('answers', () => {
   });
 });
 
+describe('an answer that is too much for its source', () => {
+  it('is an answer all the same: the endpoint is not blamed, and the session ends', async () => {
+    const loud = stage.endpoint('loud', (_, from, socket) => {
+      socket.send('x'.repeat(100), from.port, from.address);
+    });
+    const udp = makeUdp({ responses: 1, amplificationMax: 3 });
+    const other = stage.endpoint('b');
+    await stage.serve(
+      [loud.port, other.port],
+      { udp, ...timeouts({ responseMs: 1000 }) },
+      [1, 0.001],
+    );
+    stage.client().send('small');
+    await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(1);
+    await stage.quiet();
+    stage.advance(1100);
+    expect(stage.endpointCount(0, 'failures')).toBe(0);
+    expect(other.got).toEqual([]);
+  });
+});
+
+describe('when no socket can be had', () => {
+  /** The next `count` sockets can't be opened. */
+  function starve(count: number): void {
+    const { datagrams } = stage.context;
+    let left = count;
+    Object.assign(stage.context, {
+      datagrams: {
+        ...datagrams,
+        connect: (...args: Parameters<typeof datagrams.connect>) => {
+          if (left === 0) return datagrams.connect(...args);
+          left -= 1;
+          throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+        },
+      },
+    });
+  }
+
+  it('the session that was silent for longest makes room', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    await stage.client().ask('1');
+    starve(1);
+    expect(await stage.client().ask('2')).toBe('a:2');
+    expect(stage.reasons('too-many-connections')).toBe(1);
+    expect(stage.listener.sessionCount).toBe(1);
+  });
+
+  it('but the last that are kept back, each new session takes the place of another', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    await stage.client().ask('1');
+    Object.assign(stage.context.network, { isFromReserve: () => true });
+    expect(await stage.client().ask('2')).toBe('a:2');
+    expect(await stage.client().ask('3')).toBe('a:3');
+    expect(stage.listener.sessionCount).toBe(1);
+    expect(stage.reasons('too-many-connections')).toBe(2);
+    stage.listener.abort();
+  });
+
+  it('but the last, and nobody gives way, the datagram is lost', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    Object.assign(stage.context.network, { isFromReserve: () => true });
+    stage.client().send('1');
+    await expect.poll(() => stage.reasons('out-of-descriptors')).toBe(1);
+    expect(stage.serviceCount('datagramsDropped')).toBe(1);
+  });
+
+  it('a session does not make room for itself: its datagrams are lost, and the endpoint is not blamed', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    starve(1);
+    const client = stage.client();
+    client.send('1');
+    await expect.poll(() => stage.reasons('out-of-descriptors')).toBe(1);
+    await stage.quiet();
+    expect(stage.reasons('too-many-connections')).toBe(0);
+    expect(stage.endpointCount(0, 'failures')).toBe(0);
+    expect(await client.ask('2')).toBe('a:2');
+  });
+});
+
 describe('an endpoint that is not there', () => {
   it('is refused by its host, and another gets the datagram', async () => {
     const [dead] = (await freePorts(1)) as [number];
@@ -398,10 +477,13 @@ describe('limits', () => {
     await stage.serve([mute().port], limits({ perEndpoint: 1, queueTimeoutMs: 1000 }));
     stage.client().send('x');
     await expect.poll(() => stage.inFlight()).toBe(1);
-    stage.client().send('y');
-    await expect.poll(() => stage.listener.sessionCount).toBe(2);
+    const waiting = stage.client();
+    waiting.send('y');
+    waiting.send('z');
+    await expect.poll(() => stage.serviceCount('datagramsIn')).toBe(3);
     stage.advance(1100);
     await expect.poll(() => stage.reasons('queue-timeout')).toBe(1);
+    expect(stage.serviceCount('datagramsDropped')).toBe(2);
   });
 
   it('of datagrams that wait for an endpoint: the oldest are let go, which is counted', async () => {
