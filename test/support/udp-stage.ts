@@ -124,7 +124,7 @@ export class UdpStage {
     ports: readonly number[],
     parts: Partial<Service> = {},
     weights: readonly number[] = [],
-    isFast = true,
+    { isFast = true, port = 0 } = {},
   ): Promise<LiveService> {
     const { wheel, messages, memory, ledger } = this;
     const service = makeService({ protocol: 'udp', ...parts });
@@ -155,7 +155,7 @@ export class UdpStage {
     };
     const live = new LiveService(makeSnapshot(service, ports, weights), this.context);
     services.set(service.name, live);
-    const snapshot = makeListener(service, { kind: 'udp', host: '127.0.0.1', port: 0 });
+    const snapshot = makeListener(service, { kind: 'udp', host: '127.0.0.1', port });
     this.listener = new UdpListener(snapshot, this.context);
     this.listener.apply(snapshot, services);
     await this.listener.open();

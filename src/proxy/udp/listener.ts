@@ -104,9 +104,9 @@ export class UdpListener implements DatagramReceiver {
     }
   }
 
-  /** A datagram was lost. Anyone may send any number of them, so not each is logged. */
-  refuse(live: LiveService, why: Reason, detail: string): void {
-    this.context.ledger.addService(live.slot, ServiceColumn.datagramsDropped, 1);
+  /** Datagrams were lost. Anyone may send any number of them, so not each is logged. */
+  refuse(live: LiveService, why: Reason, detail: string, count = 1): void {
+    this.context.ledger.addService(live.slot, ServiceColumn.datagramsDropped, count);
     this.log(why, live.name, detail);
   }
 
@@ -122,6 +122,11 @@ export class UdpListener implements DatagramReceiver {
     const { victim } = this.table;
     victim?.evict();
     return victim !== null;
+  }
+
+  /** The same for one that has its place, and finds no socket: it does not give way to itself. */
+  makeRoomFor(session: UdpSession): boolean {
+    return this.table.victim !== session && this.makeRoom(null);
   }
 
   /** A session has ended. */

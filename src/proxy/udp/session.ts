@@ -163,7 +163,9 @@ export class UdpSession implements Owner {
     this.endpointId = endpoint.id;
     endpoint.sessions.add(this);
     context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
-    if (context.network.isFromReserve(this.socket.descriptor)) {
+    const isScarce = context.network.isFromReserve(this.socket.descriptor);
+    if (isScarce && !this.listener.makeRoomFor(this)) {
+      this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, '', kept.count);
       this.end(OUT_OF_DESCRIPTORS);
       return;
     }
@@ -177,7 +179,7 @@ export class UdpSession implements Owner {
   }
 
   onNoPlace(why: Reason, detail: string): void {
-    this.listener.refuse(this.live, why, detail);
+    this.listener.refuse(this.live, why, detail, this.kept.count);
     this.end(why);
   }
 
@@ -188,13 +190,13 @@ export class UdpSession implements Owner {
       return;
     }
     this.hold.leave();
-    const hasRoom = this.listener.makeRoom(this.live) || this.placement.makeRoom(code);
-    if (hasRoom && !this.hasMadeRoom) {
+    const mayAgain = !this.hasMadeRoom && this.state !== 'closed';
+    if (mayAgain && (this.listener.makeRoomFor(this) || this.placement.makeRoom(code))) {
       this.hasMadeRoom = true;
       this.placement.find();
       return;
     }
-    this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, code);
+    this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, code, this.kept.count);
     this.end(OUT_OF_DESCRIPTORS);
   }
 
@@ -203,19 +205,19 @@ export class UdpSession implements Owner {
   onAnswer(bytes: Buffer): void {
     const { context, live, source } = this;
     const { ledger } = context;
+    const endpoint = this.hold.endpoint!;
+    this.isAnswered(endpoint);
+    ledger.addEndpoint(endpoint.slot, EndpointColumn.bytesOut, bytes.length);
     if (this.mayNotGet(bytes)) {
       ledger.addService(live.slot, ServiceColumn.datagramsDropped, 1);
-      return;
+    } else {
+      this.answered += 1;
+      this.bytesOut += bytes.length;
+      ledger.addService(live.slot, ServiceColumn.bytesOut, bytes.length);
+      ledger.addService(live.slot, ServiceColumn.datagramsOut, 1);
+      this.listener.table.touch(this);
+      this.via!.reply(bytes, source.address, source.port);
     }
-    const endpoint = this.hold.endpoint!;
-    this.answered += 1;
-    this.bytesOut += bytes.length;
-    this.isAnswered(endpoint);
-    ledger.addService(live.slot, ServiceColumn.bytesOut, bytes.length);
-    ledger.addService(live.slot, ServiceColumn.datagramsOut, 1);
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.bytesOut, bytes.length);
-    this.listener.table.touch(this);
-    this.via!.reply(bytes, source.address, source.port);
     if (this.isComplete) this.end(null);
     else if (this.state === 'open') this.setTimer();
   }
@@ -291,7 +293,8 @@ export class UdpSession implements Owner {
       placement.find();
       return;
     }
-    this.listener.refuse(live, why, `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd());
+    const where = `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd();
+    this.listener.refuse(live, why, where, this.kept.count);
     this.end(why);
   }
 

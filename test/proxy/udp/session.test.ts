@@ -167,6 +167,85 @@ describe('answers', () => {
   });
 });
 
+describe('an answer that is too much for its source', () => {
+  it('is an answer all the same: the endpoint is not blamed, and the session ends', async () => {
+    const loud = stage.endpoint('loud', (_, from, socket) => {
+      socket.send('x'.repeat(100), from.port, from.address);
+    });
+    const udp = makeUdp({ responses: 1, amplificationMax: 3 });
+    const other = stage.endpoint('b');
+    await stage.serve(
+      [loud.port, other.port],
+      { udp, ...timeouts({ responseMs: 1000 }) },
+      [1, 0.001],
+    );
+    stage.client().send('small');
+    await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(1);
+    await stage.quiet();
+    stage.advance(1100);
+    expect(stage.endpointCount(0, 'failures')).toBe(0);
+    expect(other.got).toEqual([]);
+  });
+});
+
+describe('when no socket can be had', () => {
+  /** The next `count` sockets can't be opened. */
+  function starve(count: number): void {
+    const { datagrams } = stage.context;
+    let left = count;
+    Object.assign(stage.context, {
+      datagrams: {
+        ...datagrams,
+        connect: (...args: Parameters<typeof datagrams.connect>) => {
+          if (left === 0) return datagrams.connect(...args);
+          left -= 1;
+          throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+        },
+      },
+    });
+  }
+
+  it('the session that was silent for longest makes room', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    await stage.client().ask('1');
+    starve(1);
+    expect(await stage.client().ask('2')).toBe('a:2');
+    expect(stage.reasons('too-many-connections')).toBe(1);
+    expect(stage.listener.sessionCount).toBe(1);
+  });
+
+  it('but the last that are kept back, each new session takes the place of another', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    await stage.client().ask('1');
+    Object.assign(stage.context.network, { isFromReserve: () => true });
+    expect(await stage.client().ask('2')).toBe('a:2');
+    expect(await stage.client().ask('3')).toBe('a:3');
+    expect(stage.listener.sessionCount).toBe(1);
+    expect(stage.reasons('too-many-connections')).toBe(2);
+    stage.listener.abort();
+  });
+
+  it('but the last, and nobody gives way, the datagram is lost', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    Object.assign(stage.context.network, { isFromReserve: () => true });
+    stage.client().send('1');
+    await expect.poll(() => stage.reasons('out-of-descriptors')).toBe(1);
+    expect(stage.serviceCount('datagramsDropped')).toBe(1);
+  });
+
+  it('a session does not make room for itself: its datagrams are lost, and the endpoint is not blamed', async () => {
+    await stage.serve([stage.endpoint('a').port]);
+    starve(1);
+    const client = stage.client();
+    client.send('1');
+    await expect.poll(() => stage.reasons('out-of-descriptors')).toBe(1);
+    await stage.quiet();
+    expect(stage.reasons('too-many-connections')).toBe(0);
+    expect(stage.endpointCount(0, 'failures')).toBe(0);
+    expect(await client.ask('2')).toBe('a:2');
+  });
+});
+
 describe('an endpoint that is not there', () => {
   it('is refused by its host, and another gets the datagram', async () => {
     const [dead] = (await freePorts(1)) as [number];
@@ -282,6 +361,43 @@ describe('an endpoint that is silent', () => {
   });
 });
 
+describe('a session that moves', () => {
+  it('takes along what may have no answer yet, and gets all of it', async () => {
+    const half = stage.endpoint('half', (bytes, from, socket) => {
+      if (String(bytes) === '1') socket.send('half:1', from.port, from.address);
+    });
+    const udp = makeUdp({ responses: 1 });
+    const live = await stage.serve([half.port, stage.endpoint('b').port], { udp }, [1, 0.001]);
+    const client = stage.client();
+    client.send('1');
+    client.send('2');
+    await expect.poll(() => half.got.length).toBe(2);
+    await expect.poll(() => client.got).toEqual(['half:1']);
+    turn(live, 0, 'down');
+    await expect.poll(() => client.got).toEqual(['half:1', 'b:1', 'b:2']);
+    await stage.quiet();
+  });
+
+  it('may do so again, as often as endpoints serve it', async () => {
+    const retry = { ...plain.retry, attempts: 2, connectAttempts: 2 };
+    let [a, b] = [stage.endpoint('a'), stage.endpoint('b')];
+    await stage.serve([a.port, b.port], { retry, passive: { ...plain.passive } });
+    const client = stage.client();
+    const first = (await client.ask('1')).slice(0, 1);
+    for (let i = 0; i < 3; i += 1) {
+      const isOnA = i % 2 === (first === 'a' ? 0 : 1);
+      const dying = isOnA ? a : b;
+      dying.socket.close();
+      await once(dying.socket, 'close');
+      expect(await client.ask(`${i}`)).toBe(`${isOnA ? 'b' : 'a'}:${i}`);
+      if (isOnA) a = stage.endpoint('a', undefined, a.port);
+      else b = stage.endpoint('b', undefined, b.port);
+    }
+    expect(stage.serviceCount('connections')).toBe(1);
+    expect(stage.retries('connect-refused')).toBe(3);
+  });
+});
+
 describe('when an endpoint goes', () => {
   it('down, what it has not answered goes to another', async () => {
     const silent = mute();
@@ -361,10 +477,40 @@ describe('limits', () => {
     await stage.serve([mute().port], limits({ perEndpoint: 1, queueTimeoutMs: 1000 }));
     stage.client().send('x');
     await expect.poll(() => stage.inFlight()).toBe(1);
-    stage.client().send('y');
-    await expect.poll(() => stage.listener.sessionCount).toBe(2);
+    const waiting = stage.client();
+    waiting.send('y');
+    waiting.send('z');
+    await expect.poll(() => stage.serviceCount('datagramsIn')).toBe(3);
     stage.advance(1100);
     await expect.poll(() => stage.reasons('queue-timeout')).toBe(1);
+    expect(stage.serviceCount('datagramsDropped')).toBe(2);
+  });
+
+  it('of datagrams that wait for an endpoint: the oldest are let go, which is counted', async () => {
+    const a = stage.endpoint('a');
+    await stage.serve([a.port], {
+      ...limits({ perEndpoint: 1 }),
+      ...timeouts({ idleUdpMs: 1000 }),
+    });
+    await stage.client().ask('x');
+    const waiting = stage.client();
+    for (let i = 0; i < 10; i += 1) waiting.send(`${i}`);
+    await expect.poll(() => stage.serviceCount('datagramsIn')).toBe(11);
+    expect(stage.serviceCount('datagramsDropped')).toBe(2);
+    stage.advance(1100);
+    await expect.poll(() => a.got).toEqual(['x', '2', '3', '4', '5', '6', '7', '8', '9']);
+  });
+
+  it('of the service: who waits in the queue and gives way, leaves the queue', async () => {
+    const live = await stage.serve([mute().port], limits({ perEndpoint: 1, connections: 2 }));
+    stage.client().send('x');
+    await expect.poll(() => stage.inFlight()).toBe(1);
+    for (let i = 0; i < 3; i += 1) {
+      stage.client().send(`${i}`);
+      await expect.poll(() => stage.serviceCount('connections')).toBe(i + 2);
+    }
+    expect(stage.listener.sessionCount).toBe(2);
+    expect(live.waitingCount + stage.inFlight()).toBe(2);
   });
 
   it('of one address refuse it more sessions, and nobody else', async () => {
@@ -450,7 +596,7 @@ describe('datagrams without answers', () => {
 
 describe('sockets as Node documents them', () => {
   const serve = (ports: readonly number[], parts = {}) =>
-    stage.serve(ports, parts, [1, 0.001], false);
+    stage.serve(ports, parts, [1, 0.001], { isFast: false });
 
   it('are what is used where Node has changed: they do the same', async () => {
     const a = stage.endpoint('a');
