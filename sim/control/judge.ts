@@ -218,7 +218,7 @@ export class Judge implements ThreadWatcher {
    * The last answer about a service that is there by its description alone had nobody who describes it:
    * neither those who do so in truth, which change one after the other, nor, without the guard, anybody.
    */
-  private isUndescribed(service: string): boolean {
+  isUndescribed(service: string): boolean {
     const listed = this.listed.get(service);
     if (listed === undefined || this.around.isConfigured(service)) return false;
     if ([...listed.values()].some(({ isDescribing }) => isDescribing)) return false;
