@@ -241,7 +241,8 @@ export class ControlWorld {
       const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
       const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
       if (isThere || !isSure || !this.isWanted(service, key)) continue;
-      if (this.judge.isUndescribed(service)) continue;
+      // Nor is there a service without the one who describes it: first answers are believed.
+      if (this.judge.lacksDescription(service)) continue;
       this.judge.fault(`${key} of ${service} is not there after a start with a state file`);
     }
     this.expectedWarm = [];
