@@ -219,13 +219,19 @@ export class Judge implements ThreadWatcher {
    * neither those who do so in truth, which change one after the other, nor, without the guard, anybody.
    */
   private isUndescribed(service: string): boolean {
+    if (!this.lacksDescription(service)) return false;
     const listed = this.listed.get(service);
-    if (listed === undefined || this.around.isConfigured(service)) return false;
-    if ([...listed.values()].some(({ isDescribing }) => isDescribing)) return false;
     if (!this.around.isGuarded) return true;
     return [...this.instances].every(
-      ([key, one]) => one.service !== service || !describes(one) || listed.has(key),
+      ([key, one]) => one.service !== service || !describes(one) || listed?.has(key) === true,
     );
+  }
+
+  /** The service is there by its description alone, and the last answer about it had nobody's. */
+  lacksDescription(service: string): boolean {
+    const listed = this.listed.get(service);
+    if (listed === undefined || this.around.isConfigured(service)) return false;
+    return ![...listed.values()].some(({ isDescribing }) => isDescribing);
   }
 
   /** The workers know it at another port than it has now: what is lost is another endpoint. */

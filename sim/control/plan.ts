@@ -23,6 +23,8 @@ export type Action =
       readonly agent: number;
       readonly trouble: AgentTrouble;
       readonly forMs: number;
+      /** How far a server is behind; drawn where it is not said. */
+      readonly lagMs?: number;
     }
   | { readonly kind: 'cut'; readonly agent: number }
   | { readonly kind: 'leaderless'; readonly forMs: number }

@@ -17,7 +17,7 @@ export function scenesOf(kernel: Kernel, endMs: number): Step[] {
   };
   const count = chance.happens(0.3) ? 0 : chance.int(1, 2);
   const steps = Array.from({ length: count }, () => draw(chance, SCENES)).flat();
-  return later.happens(0.4) ? [...steps, ...draw(later, LATER_SCENES)] : steps;
+  return later.happens(0.6) ? [...steps, ...draw(later, LATER_SCENES)] : steps;
 }
 
 const which = (chance: Chance): number => chance.int(0, REGISTERED.length - 1);
@@ -194,6 +194,28 @@ const stuck: Scene = (chance, atMs) => {
   return [at(atMs, { kind: 'worker-hangs', worker: chance.int(0, 1), forMs: 600_000 })];
 };
 
+/**
+ * One has left and comes back, and only then do the servers behind the leader say that it has left; the
+ * leader was asked in between, since they lacked another one after a break.
+ */
+const late: Scene = (chance, atMs) => {
+  const one = firstOf(chance.pick(['web', 'api', 'mq']));
+  const lagMs = chance.int(8600, 9300);
+  const agents = [0, 1].flatMap((agent) => [
+    at(atMs + 13_500, { kind: 'agent', agent, trouble: 'lag', forMs: 18_000, lagMs }),
+    at(atMs + 14_000, { kind: 'cut', agent }),
+  ]);
+  return [
+    at(atMs, { kind: 'register', which: one, weight: 1 }),
+    at(atMs, { kind: 'register', which: one + 2, weight: 1 }),
+    at(atMs + 100, { kind: 'deregister', which: one + 1 }),
+    at(atMs + 12_000, { kind: 'register', which: one + 1, weight: 1 }),
+    ...agents,
+    at(atMs + 15_200, { kind: 'deregister', which: one }),
+    at(atMs + 18_500, { kind: 'register', which: one, weight: 1 }),
+  ];
+};
+
 function firstOf(service: string): number {
   return REGISTERED.findIndex((one) => one.service === service);
 }
@@ -204,4 +226,4 @@ const SCENES: readonly Scene[] = [
 ];
 
 /** Drawn apart: the runs of older seeds stay what they were, but for these. */
-const LATER_SCENES: readonly Scene[] = [squat, alone, stuck];
+const LATER_SCENES: readonly Scene[] = [squat, alone, stuck, late, late];

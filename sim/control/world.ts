@@ -254,6 +254,8 @@ export class ControlWorld {
       const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
       const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
       if (isThere || !isSure || !this.isWanted(service, key)) continue;
+      // Nor is there a service without the one who describes it: first answers are believed.
+      if (this.judge.lacksDescription(service)) continue;
       this.judge.fault(`${key} of ${service} is not there after a start with a state file`);
     }
     this.expectedWarm = [];
@@ -610,8 +612,10 @@ export class ControlWorld {
         return consul.begin(agent, { indexlessUntilMs: untilMs });
       case 'slow':
         return consul.begin(agent, { slowUntilMs: untilMs, slowMs: chance.int(10, 4000) });
-      case 'lag':
-        return consul.begin(agent, { lagUntilMs: untilMs, lagMs: chance.int(100, 15_000) });
+      case 'lag': {
+        const { lagMs = chance.int(100, 15_000) } = step;
+        return consul.begin(agent, { lagUntilMs: untilMs, lagMs });
+      }
     }
   }
 

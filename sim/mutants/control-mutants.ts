@@ -136,8 +136,8 @@ const rows: readonly Row[] = [
   [
     'a timer is forgotten at the stop',
     'src/main.ts',
-    '    this.memory.stop();\n    this.tls.close();\n',
-    '    this.tls.close();\n',
+    '    this.memory.stop();\n    this.awaiting?.cancel();\n',
+    '    this.awaiting?.cancel();\n',
   ],
   [
     'the sync age is renewed by failures',

@@ -1,24 +1,23 @@
-// A minute of fresh seeds, half of it for each plane. The first seed is printed, and a failing one says how
+// A minute of fresh seeds, most of it for the data plane. The first seed is printed, and a failing one says how
 // it is replayed. How many there are depends on the machine.
 import { expect, it } from 'vitest';
 import { runControlWorld } from '../../sim/control/world.ts';
 import { runWorld } from '../../sim/data/world.ts';
 
-const PLANE_MS = 30_000;
 /** A world that has begun is run to its end. */
-const TIMEOUT_MS = PLANE_MS + 60_000;
+const TIMEOUT_MS = 120_000;
 
 it.each([
-  ['data', runWorld],
-  ['control', runControlWorld],
+  ['data', runWorld, 50_000],
+  ['control', runControlWorld, 10_000],
 ] as const)(
   'fresh seeds of the %s plane find nothing',
   { timeout: TIMEOUT_MS },
-  async (plane, run) => {
+  async (plane, run, forMs) => {
     const first = Math.floor(Math.random() * 2 ** 31);
     const replay = (seed: number): string => `npm run sim -- --plane ${plane} --seed ${seed}`;
     console.log(`the first fresh seed: ${replay(first)}`);
-    const untilMs = performance.now() + PLANE_MS;
+    const untilMs = performance.now() + forMs;
     let seed = first;
     for (; performance.now() < untilMs; seed += 1) {
       const { faults } = await run(seed);
