@@ -62,7 +62,11 @@ export class Attempts {
   /** What speaks to this endpoint as it is to be spoken to, in the place of `side`. */
   private fit(side: EndpointSide | null, endpoint: LiveEndpoint): EndpointSide {
     const speaks = versionFor(this.owner, endpoint);
-    if (side !== null && side.speaks === speaks) return side;
+    return side !== null && side.speaks === speaks ? side : this.swap(side, speaks);
+  }
+
+  /** Apart, for it makes a closure. */
+  private swap(side: EndpointSide | null, speaks: HttpVersion): EndpointSide {
     const { parked } = this;
     const at = parked.findIndex((one) => one.speaks === speaks);
     const found = at < 0 ? this.make(speaks) : parked.splice(at, 1)[0]!;
