@@ -37,6 +37,7 @@ export class ConsulClient {
   private readonly closed = new AbortController();
   /** How many exchanges with an agent have broken, by address. */
   private readonly breaks = new Map<string, number>();
+  private lastBreakMs: number | null = null;
   private current = 0;
   private returning: Timer | null = null;
   private tokenLook: Timer | null = null;
@@ -86,6 +87,11 @@ export class ConsulClient {
    */
   breaksOf(address: string): number {
     return this.breaks.get(address) ?? 0;
+  }
+
+  /** Clock.nowMs() when a connection to any agent broke last; null: none has. */
+  get brokenMs(): number | null {
+    return this.lastBreakMs;
   }
 
   /** GET at the current agent. Throws ConsulError. */
@@ -141,7 +147,10 @@ export class ConsulClient {
     } catch (error) {
       // A file of ours that can't be read breaks no connection.
       const isOwn = error instanceof CodedError;
-      if (!question.signal.aborted && !isOwn) this.breaks.set(address, this.breaksOf(address) + 1);
+      if (!question.signal.aborted && !isOwn) {
+        this.breaks.set(address, this.breaksOf(address) + 1);
+        this.lastBreakMs = this.clock.nowMs();
+      }
       if (!isLate) throw new ConsulError(codeOf(error) || 'failed', whyOf(error));
       channel?.recycle();
       throw new ConsulError('timeout', `no answer within ${Math.round(question.deadlineMs)} ms`);

@@ -258,7 +258,12 @@ export class ConsulProvider implements Provider {
 
   /** While services may be yet to register again, the first answer about one may lack instances. */
   private doubted({ endpoints, isHeld }: Known): Known {
-    return { endpoints, isHeld: isHeld || this.options.clock.nowMs() < this.doubtfulUntilMs };
+    const nowMs = this.options.clock.nowMs();
+    const { brokenMs } = this.client;
+    // The agent may have begun anew before it was asked about this service, which is served.
+    const mayLose = endpoints.length > 0 && brokenMs !== null;
+    const hasBroken = mayLose && nowMs - brokenMs < DOUBTFUL_LINGER_MS;
+    return { endpoints, isHeld: isHeld || hasBroken || nowMs < this.doubtfulUntilMs };
   }
 
   /** A service of this name can't be asked for; what follows it learns so once this turn is over. */

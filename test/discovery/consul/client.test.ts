@@ -295,6 +295,29 @@ describe('updates', () => {
     expect(isConfirmed).toBeUndefined();
   });
 
+  it('end nothing that is served where a connection broke before them: the agent may be new', async () => {
+    let hasBroken = false;
+    const agent = await startScriptedAgent(({ path, query }) => {
+      if (!path.startsWith('/v1/health')) return { status: 404 };
+      if (path.endsWith('/other')) {
+        hasBroken = true;
+        return { index: 7, body: instance('x'), isCut: true };
+      }
+      return query.has('index') ? null : { index: 7, body: [] };
+    });
+    ends.push(() => agent.stop());
+    const served = [{ id: 'n/a', address: '10.0.0.1' }] as unknown as Endpoint[];
+    const known = () => ({ endpoints: served, isHeld: false });
+    const run = start(consulSettings(agent.url), { factor: 1, known, sources: [source('other')] });
+    await untilTrue(
+      () => hasBroken && run.provider.status().errors > 0,
+      () => 'a broken connection',
+    );
+    run.provider.follow([source('other'), source('web')]);
+    await run.receiver.until(() => run.receiver.about('web').length > 0, 'first update');
+    expect(run.receiver.last('web')!.service.doubt).not.toBe('');
+  });
+
   it('stop when the provider stops, and a source that is not wanted ends with a remove', async () => {
     const agent = await agentWith((_, n) => ({ index: n + 1, body: instance(`i${n}`) }));
     const run = start(consulSettings(agent.url));
