@@ -78,7 +78,8 @@ describe('the packed package', () => {
     expect(readFileSync(join(place, 'dist', 'THIRD-PARTY-LICENSES'), 'utf8')).toContain('undici ');
     expect(existsSync(join(place, 'src'))).toBe(false);
     const size = await exec('du', ['-sb', join(installed, 'node_modules')]);
-    expect(Number.parseInt(size.stdout, 10)).toBeLessThan(4 * MIB);
+    // 3.9 MiB, of which the library that speaks to ACME CAs is 1.2: loaded where an order is due alone.
+    expect(Number.parseInt(size.stdout, 10)).toBeLessThan(5 * MIB);
   });
 });
 
