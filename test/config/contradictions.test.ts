@@ -337,7 +337,8 @@ describe('a key or value that another program knows', () => {
     [service('maxconn: 100'), 'unknown key; its counterpart is limits.connections'],
     [service('bind: ":80"'), 'unknown key; its counterpart is listen'],
     [service('leastconn: true'), 'unknown key; its counterpart is balance: least-conn'],
-    [service('http2: true'), 'unknown key; this version has nothing of the kind'],
+    [service('http2: true'), 'unknown key; its counterpart is http2 of a listener'],
+    [service('gzip: true'), 'unknown key; this version has nothing of the kind'],
     [service('server: [a:1]'), 'unknown key; its counterpart is static: { NAME: [host:port] }'],
     [service('mode: tcp'), 'unknown key; its counterpart is protocol'],
     [
