@@ -8,6 +8,8 @@ import { DESCRIBED_PORTS } from './universe.ts';
 
 /** A port that is taken is looked at every second; who took it just before may be overlooked. */
 const LOOKED_MS = 2500;
+/** One that hangs is replaced by then. */
+const LATE_MS_MAX = 30_000;
 
 interface Taken {
   fromMs: number;
@@ -19,9 +21,15 @@ export class Ports {
   private readonly taken = new Map<number, Taken>();
   /** Those of services that describe themselves on which the process listens. */
   private readonly open = new Set<number>();
+  private lateUntilMs = 0;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
+  }
+
+  /** A worker is late from now on: what it is told to listen on was looked at long before. */
+  workerIsLate(forMs: number): void {
+    this.lateUntilMs = Math.max(this.lateUntilMs, this.kernel.nowMs + Math.min(forMs, LATE_MS_MAX));
   }
 
   /** Another process: it listens nowhere yet. */
@@ -61,7 +69,7 @@ export class Ports {
       if (!isNew) continue;
       this.open.add(port);
       const { fromMs = nowMs } = this.taken.get(port) ?? {};
-      if (this.isTaken(port) && nowMs - fromMs > LOOKED_MS) {
+      if (this.isTaken(port) && nowMs - fromMs > LOOKED_MS && nowMs > this.lateUntilMs) {
         wrong = `port ${port} is listened on, and another program has it`;
       }
     }

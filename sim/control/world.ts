@@ -543,12 +543,14 @@ export class ControlWorld {
       case 'worker-slow': {
         const thread = this.process?.threads[step.worker];
         if (thread !== undefined) thread.slowUntilMs = untilMs;
+        this.ports.workerIsLate(step.forMs);
         return;
       }
       case 'worker-hangs': {
         const thread = this.process?.threads[step.worker];
         if (thread === undefined) return;
         thread.hungUntilMs = untilMs;
+        this.ports.workerIsLate(step.forMs);
         if (step.forMs > HUNG_MS_MAX) this.awaitEnd(thread);
         return;
       }
