@@ -84,22 +84,23 @@ describe.skipIf(etcd34 === '')('by v2', () => {
 
   it('doubts what expired while etcd was away', async () => {
     const { v2 } = etcd;
-    const write = async (ids: readonly string[]) => {
-      for (const id of ids) await v2.set(`/backends/web/${id}`, '10.0.0.1:8001', { ttl: '2' });
+    const write = async (ids: readonly string[], ttl: string) => {
+      for (const id of ids) await v2.set(`/backends/web/${id}`, '10.0.0.1:8001', { ttl });
     };
-    await write(['a', 'b', 'c']);
+    await write(['a', 'b', 'c'], '2');
     started = await startProvider(etcd.url, { api: 'v2', follow: ['web'] });
     const { receiver } = started;
     await etcd.kill();
     // Longer than the time to live: no registrar can renew its keys.
     await new Promise((resolve) => setTimeout(resolve, 3500));
     await etcd.restart();
-    await write(['a']);
+    // Until the next try of the provider, however late.
+    await write(['a'], '60');
     await receiver.until(() => receiver.ids('web').join() === 'a', 'the one that is back');
     expect(receiver.last('web')!.service.doubt).toMatch(
       /after an outage|every key is gone|written again/,
     );
-    await write(['b']);
+    await write(['b'], '60');
     await receiver.until(() => receiver.ids('web').join() === 'a,b', 'the next');
   });
 
