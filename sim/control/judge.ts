@@ -88,7 +88,7 @@ export class Judge implements ThreadWatcher {
     if (this.sinceMs.get(key) !== before) this.forgetSeen(key);
   }
 
-  onDelivered({ path, tag, ids }: Delivered): void {
+  onDelivered({ path, tag, ids, asOfMs }: Delivered): void {
     const service = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
     if (tag === '') this.listed.set(service, ids);
     for (const [key, one] of this.instances) {
@@ -96,7 +96,9 @@ export class Judge implements ThreadWatcher {
       const place = `${tag}|${key}`;
       const listed = ids.get(key);
       const isTrue = listed?.isAccepted === true && listed.port === one.port;
-      if (isTrue && this.sinceMs.has(key)) this.seen.add(`${tag}|${service} ${key}`);
+      // What a server that is behind says may be of a registration before this one.
+      const sinceMs = this.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
+      if (isTrue && sinceMs <= asOfMs) this.seen.add(`${tag}|${service} ${key}`);
       if (listed !== undefined) this.leftOutMs.delete(place);
       else if (!this.leftOutMs.has(place)) {
         // The first answer of all is believed: there is nothing to doubt it by.

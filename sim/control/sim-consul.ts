@@ -54,6 +54,8 @@ export interface Delivered {
   readonly tag: string;
   /** Ids `node/id` that it has, with the port and whether no check is critical. */
   readonly ids: ReadonlyMap<string, Listed>;
+  /** It says what was so at this time, or later. */
+  readonly asOfMs: number;
 }
 
 export interface Listed {
@@ -397,8 +399,9 @@ class Question {
     const slowMs = trouble.slowUntilMs > now ? draws.between(0, trouble.slowMs) : 0;
     const { status } = answered;
     const breaks = isCut && draws.happens(0.5);
+    const asOfMs = this.isStale ? now - consul.lagOf(agent) : now;
     this.timer = consul.after(draws.between(0.1, 2) + slowMs, () => {
-      const onWhole = (): void => this.deliver(status, { index, ids, isCut, isPartial });
+      const onWhole = (): void => this.deliver(status, { index, ids, isCut, isPartial, asOfMs });
       this.answer({ status, headers: fields, body: pieces(kept, { breaks, onWhole }) });
     });
   }
@@ -410,17 +413,18 @@ class Question {
       ids: ReadonlyMap<string, Listed>;
       isCut: boolean;
       isPartial: boolean;
+      asOfMs: number;
     },
   ): void {
     const { consul } = this;
-    const { index, ids, isCut, isPartial } = answer;
+    const { index, ids, isCut, isPartial, asOfMs } = answer;
     const isMissing = status === 404 && this.path.startsWith('/v1/kv/');
     if ((status !== 200 && !isMissing) || index === null || isCut) return;
     this.onWhole(index);
     consul.lastGoodMs = consul.now;
     if (!this.path.startsWith('/v1/health/service/')) return;
     const tag = this.search.get('tag') ?? '';
-    consul.onDelivered({ path: this.path, tag, ids });
+    consul.onDelivered({ path: this.path, tag, ids, asOfMs });
     if (!isPartial || consul.ambush === null) return;
     // A moment later, so that what is asked about it is on its way.
     consul.after(AMBUSH_MS, consul.ambush);
