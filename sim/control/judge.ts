@@ -77,7 +77,8 @@ export class Judge implements ThreadWatcher {
       known !== undefined &&
       instance !== null &&
       known.port === instance.port &&
-      known.tags.join() === instance.tags.join();
+      known.tags.join() === instance.tags.join() &&
+      JSON.stringify(known.meta) === JSON.stringify(instance.meta);
     if (instance === null) this.instances.delete(key);
     else this.instances.set(key, instance);
     if (instance === null || !isAccepted) this.sinceMs.delete(key);
