@@ -5,6 +5,7 @@ import type { ListenerSnapshot, SnapshotDelta } from '../../src/model/snapshot.t
 import type { Delivered } from './sim-consul.ts';
 import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
 import { describes, type Instance } from './truth.ts';
+import { DESCRIBED_PORTS } from './universe.ts';
 
 /** Old answers may be so old: a server's lag and the way. Whoever changed within it is not judged. */
 const RECENT_MS = 25_000;
@@ -44,6 +45,8 @@ export class Judge implements ThreadWatcher {
   /** When an answer first left out who is there, by tag and key; until one has it again. */
   private readonly leftOutMs = new Map<string, number>();
   private readonly instances = new Map<string, Instance>();
+  /** When an instance of a service last became another one, came or went. */
+  private readonly changedMs = new Map<string, number>();
   /** Who this process has been told of as it is in truth, by `tag|service` and `node/id`. */
   private readonly seen = new Set<string>();
   /** Questions that this process has had answered, as `tag|service`. */
@@ -87,6 +90,8 @@ export class Judge implements ThreadWatcher {
       this.sinceMs.set(key, now === 0 ? Number.NEGATIVE_INFINITY : now);
     }
     if (this.sinceMs.get(key) !== before) this.forgetSeen(key);
+    const service = instance?.service ?? known?.service ?? '';
+    if (!isSame) this.changedMs.set(service, this.around.nowMs());
   }
 
   onDelivered({ path, tag, ids, asOfMs }: Delivered): void {
@@ -199,6 +204,9 @@ export class Judge implements ThreadWatcher {
     const isSeen = to === '' && this.seen.has(`${this.around.questionOf(service)} ${key}`);
     if (!isSeen && now - sinceMs < RECENT_MS) return;
     if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
+    // What describes itself is there for as long as one of its instances says so.
+    const changedMs = this.changedMs.get(service) ?? Number.NEGATIVE_INFINITY;
+    if (DESCRIBED_PORTS.has(service) && now - changedMs < RECENT_MS) return;
     if (this.isUndescribed(service)) return;
     const leftOutMs = [...this.leftOutMs]
       .filter(([place]) => place.endsWith(`|${key}`))
