@@ -125,6 +125,11 @@ export class Judge implements ThreadWatcher {
     for (const one of this.answered) if (!questions.has(one)) this.answered.delete(one);
   }
 
+  /** Consul is asked by somebody new, who has been told nothing, and maybe at a server behind. */
+  startOver(): void {
+    this.seen.clear();
+  }
+
   /** Whether some answer since left the instance out. */
   wasLeftOut(key: string): boolean {
     return [...this.leftOutMs.keys()].some((place) => place.endsWith(`|${key}`));

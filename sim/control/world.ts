@@ -350,14 +350,17 @@ export class ControlWorld {
     const { process, kernel } = this;
     if (process === null) return;
     const { settings } = process;
-    if (settings !== this.configs.at(-1)?.settings) this.judge.follow(questionsOf(settings));
+    const last = this.configs.at(-1)?.settings;
+    if (settings !== last) this.judge.follow(questionsOf(settings));
+    const isOther = last !== undefined && !isDeepStrictEqual(settings.registries, last.registries);
+    if (isOther) this.judge.startOver();
     for (const one of this.configs) {
       if (one.settings === settings) one.untilMs = Number.POSITIVE_INFINITY;
       else one.untilMs = Math.min(one.untilMs, kernel.nowMs + RELOAD_MS);
     }
     this.configs = this.configs.filter(({ untilMs }) => untilMs > kernel.nowMs);
-    const last = this.configs.findIndex((one) => one.settings === settings);
-    const [known] = last < 0 ? [] : this.configs.splice(last, 1);
+    const at = this.configs.findIndex((one) => one.settings === settings);
+    const [known] = at < 0 ? [] : this.configs.splice(at, 1);
     this.configs.push(known ?? { settings, untilMs: Number.POSITIVE_INFINITY });
   }
 
