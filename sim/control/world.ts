@@ -251,6 +251,8 @@ export class ControlWorld {
     for (const { key, service, question } of this.expectedWarm) {
       // With another source it is another service.
       if (this.questionOf(service) !== question) continue;
+      // Without the guard nothing is held while a name is looked up.
+      if (service === 'names' && !this.shape.isGuarded) continue;
       const isThere = [...(shown.get(service)?.keys() ?? [])].some((id) => id.startsWith(key));
       const isSure = this.judge.sinceMs.has(key) && !this.judge.wasLeftOut(key);
       if (isThere || !isSure || !this.isWanted(service, key)) continue;
