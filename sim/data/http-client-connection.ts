@@ -356,7 +356,11 @@ export class HttpClientConnection implements MessageSink {
       const isExpected = end === 'gone' && this.isClosing;
       this.ended(first.request, isExpected ? 'unanswered' : end);
     }
-    for (const { request } of others) this.ended(request, 'unanswered');
+    for (const { request } of others) {
+      // Its turn never came.
+      request.turnMs = this.client.setting.kernel.nowMs;
+      this.ended(request, 'unanswered');
+    }
     this.open.length = 0;
     this.client.left(isFailure);
   }
