@@ -4,10 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { checkBinding, type Jwk, Refusal, readJws, type Signed, thumbprintOf } from './acme-jws.ts';
 import { validateHttp, validateTls } from './acme-validation.ts';
 import { Authority, type Issued } from './certificates.ts';
+import { freePorts } from './ports.ts';
 
 type ChallengeType = 'http-01' | 'tls-alpn-01';
 
@@ -99,12 +99,12 @@ export class AcmeServer {
   }
 
   /** `tls`: its own certificate; null: it speaks plain HTTP. */
-  static async start(tls: Issued | null = null, port = 0): Promise<AcmeServer> {
+  static async start(tls: Issued | null = null): Promise<AcmeServer> {
     const server = new AcmeServer(tls);
+    const [port = 0] = await freePorts(1);
     server.server.listen(port, '127.0.0.1');
     await once(server.server, 'listening');
-    const { port: own } = server.server.address() as AddressInfo;
-    server.base = `${tls === null ? 'http' : 'https'}://127.0.0.1:${own}`;
+    server.base = `${tls === null ? 'http' : 'https'}://127.0.0.1:${port}`;
     return server;
   }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Behaviour } from './behaviour.ts';
+import { freePorts } from './ports.ts';
 
 /** A real endpoint process. Ended by pid; a frozen one is ended too. */
 export interface EndpointProcess {
@@ -29,14 +30,15 @@ export interface Whereabouts {
 /** On loopback. */
 export const HERE: Whereabouts = { address: '127.0.0.1', within: [] };
 
-/** Starts an endpoint on `port` (0: any) and resolves when it listens. */
+/** Starts an endpoint on `port` (0: any that is free, and stays so) and resolves when it listens. */
 export async function startEndpoint(
   id: string,
   port = 0,
   { address, within }: Whereabouts = HERE,
 ): Promise<EndpointProcess> {
   const main = join(import.meta.dirname, 'endpoint-main.ts');
-  const [file = '', ...args] = [...within, process.execPath, main, id, String(port), address];
+  const own = port === 0 ? (await freePorts(1))[0] : port;
+  const [file = '', ...args] = [...within, process.execPath, main, id, String(own), address];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   const [line] = (await Promise.race([
     once(createInterface({ input: child.stdout! }), 'line'),

@@ -1,5 +1,6 @@
 // A relay to a port of this machine that can be cut, and that can hold back what is answered.
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePorts } from './ports.ts';
 
 export interface Gate {
   /** Of the relay, with the scheme of the other. */
@@ -29,8 +30,8 @@ export async function startGate(to: string): Promise<Gate> {
     };
     for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
   };
-  let server = await listen(accept, 0);
-  const { port } = server.address() as AddressInfo;
+  const [port = 0] = await freePorts(1);
+  let server = await listen(accept, port);
   const close = async (): Promise<void> => {
     const closed = new Promise((resolve) => server.close(resolve));
     for (const client of open.keys()) client.destroy();

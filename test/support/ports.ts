@@ -1,23 +1,56 @@
+// Ports below those that the kernel gives to outgoing connections and to port 0: between the moment when
+// one is found to be free and the moment when it is used, nobody else is given it.
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-/**
- * Ports that were free a moment ago, for programs that can't listen on port 0. All are held open
- * until every one is known, so that no two are the same.
- */
+/** The kernel's own begin at 32768 (net.ipv4.ip_local_port_range). */
+const FIRST = 10_000;
+const LAST = 32_000;
+/** Each process of Vitest that runs at the same time has so many to itself. */
+const SHARE = 2000;
+const SHARES = (LAST - FIRST) / SHARE;
+
+const first = FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % SHARES) * SHARE;
+/** Files that follow each other in a share begin at different places: an old one's connections may linger. */
+let next = Math.floor(Math.random() * SHARE);
+
+/** Ports that nobody listens on, by TCP or UDP, none of them given out twice. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, listen));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const found: number[] = [];
+  for (let tried = 0; tried < SHARE && found.length < count; tried += 1) {
+    const port = freeUdpPort();
+    if (await isFree(port)) found.push(port);
+  }
+  if (found.length === count) return found;
+  throw new Error(`no ${count} free ports between ${first} and ${first + SHARE - 1}`);
 }
 
-function listen(): Promise<ReturnType<typeof createServer>> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => resolve(server));
+/** The same, where a test can't wait: TCP is not looked at. */
+export function freeUdpPort(): number {
+  for (let tried = 0; tried < SHARE; tried += 1) {
+    const port = first + (next % SHARE);
+    next += 1;
+    if (isFreeUdp(port)) return port;
+  }
+  throw new Error(`no free port for UDP between ${first} and ${first + SHARE - 1}`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)));
   });
+}
+
+function isFreeUdp(port: number): boolean {
+  const socket = createSocket('udp4');
+  try {
+    socket.bindSync({ address: '0.0.0.0', port });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.close();
+  }
 }

@@ -23,6 +23,7 @@ import { UdpListener } from '../../src/proxy/udp/listener.ts';
 import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
+import { freeUdpPort } from './ports.ts';
 import { makeListener, makeService, makeSnapshot } from './service.ts';
 
 /** What an endpoint has got, and how it answers. */
@@ -101,11 +102,14 @@ export class UdpStage {
     this.wheel.tick();
   }
 
-  /** An endpoint; without an answer of its own it says its name and what it got. */
+  /**
+   * An endpoint; without an answer of its own it says its name and what it got. Its port stays free when
+   * it closes: the sessions' own sockets have others.
+   */
   endpoint(
     name: string,
     answer?: Answer,
-    port = 0,
+    port = freeUdpPort(),
   ): { port: number; socket: Socket; got: string[] } {
     const socket = createSocket('udp4');
     const got: string[] = [];

@@ -5,6 +5,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { afterEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/base/prng.ts';
+import { freeUdpPort } from '../../support/ports.ts';
 import { makeService, makeUdp } from '../../support/service.ts';
 import { type Answer, turn, UdpStage } from '../../support/udp-stage.ts';
 
@@ -18,7 +19,7 @@ const MODES = ['once', 'twice', 'silent', 'late', 'forged'] as const;
 
 class Peer {
   mode: (typeof MODES)[number] = 'once';
-  port = 0;
+  readonly port = freeUdpPort();
   private socket: Socket | null = null;
   private readonly late: [Buffer, RemoteInfo][] = [];
   private readonly stage: UdpStage;
@@ -31,9 +32,7 @@ class Peer {
   }
 
   open(): void {
-    const made = this.stage.endpoint('', this.onDatagram, this.port);
-    this.port = made.port;
-    this.socket = made.socket;
+    this.socket = this.stage.endpoint('', this.onDatagram, this.port).socket;
   }
 
   close(): void {
