@@ -23,6 +23,7 @@ describe.skipIf(!hasConsul)('the overlay', () => {
   let upriver: UpriverProcess;
   let url: string;
   let port: number;
+  let routerPort: number;
 
   beforeAll(async () => {
     consul = await startConsul();
@@ -31,7 +32,7 @@ describe.skipIf(!hasConsul)('the overlay', () => {
   beforeEach(async () => {
     attacker = await startScriptedAgent(() => ({ index: 1, body: [] }));
     folder = mkdtempSync(join(tmpdir(), 'upriver-overlay-'));
-    [port = 0] = await freePorts(1);
+    [port = 0, routerPort = 0] = await freePorts(2);
     url = `http://127.0.0.1:${port}/`;
     const file = join(folder, 'upriver.yaml');
     writeFileSync(join(folder, 'secret'), SECRETS.file);
@@ -134,13 +135,13 @@ workers: 1
   it('that is good is undone when its key is deleted', async () => {
     const before = await settingsOf();
     await write(
-      `${overlayOf('X-From', 'overlay')}\nrouters: [ { listen: ${port + 1}, routes: [ { service: web } ] } ]`,
+      `${overlayOf('X-From', 'overlay')}\nrouters: [ { listen: ${routerPort}, routes: [ { service: web } ] } ]`,
     );
     await expect.poll(() => header('x-from')).toBe('overlay');
-    await expect.poll(() => statusOf(`http://127.0.0.1:${port + 1}/`)).toBe(200);
+    await expect.poll(() => statusOf(`http://127.0.0.1:${routerPort}/`)).toBe(200);
     await write(null);
     await expect.poll(() => header('x-from')).toBeNull();
-    await expect.poll(() => statusOf(`http://127.0.0.1:${port + 1}/`)).toBe(0);
+    await expect.poll(() => statusOf(`http://127.0.0.1:${routerPort}/`)).toBe(0);
     expect(await settingsOf()).toEqual(before);
     expect(await configError()).toBe('');
   });
