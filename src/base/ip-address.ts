@@ -46,7 +46,7 @@ function groupsOf(text: string): number[] | null {
 }
 
 /** Whether it is IPv4, in either spelling. */
-export function isFour(ip: IpBytes): boolean {
+function isFour(ip: IpBytes): boolean {
   return MAPPED.every((byte, i) => ip[i] === byte);
 }
 

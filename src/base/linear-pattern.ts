@@ -40,7 +40,7 @@ export class LinearPattern {
 }
 
 /** One search over bytes that come in pieces. */
-export class PatternSearch {
+class PatternSearch {
   /** Whether the pattern was found in what was given so far. */
   isFound = false;
   private readonly steps: readonly Step[];

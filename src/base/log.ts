@@ -25,13 +25,3 @@ export const silentLogger: Logger = {
   warn() {},
   error() {},
 };
-
-/** A logger whose records all carry `fields` as well. */
-export function withFields(logger: Logger, fields: LogFields): Logger {
-  return {
-    debug: (more, message) => logger.debug({ ...fields, ...more }, message),
-    info: (more, message) => logger.info({ ...fields, ...more }, message),
-    warn: (more, message) => logger.warn({ ...fields, ...more }, message),
-    error: (more, message) => logger.error({ ...fields, ...more }, message),
-  };
-}

@@ -49,12 +49,4 @@ export class Turns {
   }
 }
 
-/** Does all of it in one piece. */
-export function finish<T>(work: Steps<T>): T {
-  for (;;) {
-    const { done, value } = work.next();
-    if (done === true) return value;
-  }
-}
-
 function ignore(): void {}

@@ -23,7 +23,7 @@ const EXPECTED =
   'a text in which \\r, \\n, \\t, \\0, \\xHH and \\\\ are escapes, or hex: and pairs of digits';
 
 /** The bytes of a text, one character each; null where it is malformed or too long. */
-export function parseBytesText(text: string): string | null {
+function parseBytesText(text: string): string | null {
   const isHex = text.startsWith('hex:');
   if (!new RegExp(`^(?:${isHex ? HEX : TEXT})$`).test(text)) return null;
   const bytes = isHex

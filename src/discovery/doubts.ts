@@ -9,7 +9,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 
 /** Registrars write again so often: docker-register each 10 s, with a time to live of 15. */
-export const WINDOW_MS = 30_000;
+const WINDOW_MS = 30_000;
 /** Shorter outages let nothing expire that would have been renewed. */
 const OUTAGE_MS_MIN = 3000;
 

@@ -231,7 +231,7 @@ function outcomesSince(track: Track, index: number): Outcomes {
 }
 
 /** `20 of 20 requests failed within 0.4 s, 0 of 58 of its 3 peers' (evidence 10^12)`. */
-export function comparedText(compared: Compared): string {
+function comparedText(compared: Compared): string {
   const { own, peers, peerCount, spanMs } = compared;
   const whose = peerCount === 1 ? "of its peer's" : `of its ${peerCount} peers'`;
   return (

@@ -21,7 +21,7 @@ export const Cost = {
 } as const;
 
 /** What a piece of DATA with this many bytes, or a message that has ended, is worth. */
-export const Worth = { bytes: 1024, data: 2, little: 1, message: 8 } as const;
+const Worth = { bytes: 1024, data: 2, little: 1, message: 8 } as const;
 
 export class FloodGuard {
   private readonly nowMs: () => number;

@@ -19,7 +19,7 @@ import type { Stream, StreamUser } from './stream.ts';
 const UNTAKEN_BYTES_MAX = 256 * 1024;
 const PING = Buffer.from('upriver.');
 /** A header block, compressed. What it decodes to is bounded by HeadBounds. */
-export const BLOCK_BYTES_MAX = 128 * 1024;
+const BLOCK_BYTES_MAX = 128 * 1024;
 
 export class Session {
   readonly out: FrameWriter;

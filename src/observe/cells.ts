@@ -21,7 +21,7 @@ export interface Column {
   readonly isHttp?: true;
 }
 
-export const columns: readonly Column[] = [
+const columns: readonly Column[] = [
   { key: 'endpoint', group: '', label: 'Endpoint', title: '' },
   { key: 'state', group: '', label: 'State', title: 'and why' },
   { key: 'since', group: '', label: 'For', title: 'how long it has been in this state' },

@@ -26,7 +26,7 @@ const HEADER =
   'h1_open_streams,h1_total_connections,h1_total_streams,h1_bytes_in,h1_bytes_out,' +
   'h1_spliced_bytes_in,h1_spliced_bytes_out';
 
-export const CSV_COLUMNS: readonly string[] = HEADER.split(',');
+const CSV_COLUMNS: readonly string[] = HEADER.split(',');
 
 type Row = Readonly<Record<string, string | number>>;
 

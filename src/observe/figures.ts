@@ -1,7 +1,7 @@
 // The figures of a service and its endpoints as the dashboard, the API and the CSV show them: the
 // ledger's counters, the table's states and what the sampler has seen, together. Names are those of
 // the JSON API (docs/reference/admin-api.md).
-import { finish, type Steps } from '../base/turns.ts';
+import type { Steps } from '../base/turns.ts';
 import type { Compared, EndpointView, ServiceView } from '../control/view.ts';
 import { EndpointColumn, type EndpointCounter, ServiceColumn } from '../ledger/layout.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -125,11 +125,6 @@ export interface FigureSources {
   readonly sampler: Sampler;
   /** Wall clock, ms since the epoch. */
   readonly nowMs: number;
-}
-
-/** All at once; for few endpoints. */
-export function serviceFigures(view: ServiceView, sources: FigureSources): ServiceFigures {
-  return finish(figuresInSteps(view, sources));
 }
 
 /** A step per endpoint. */

@@ -20,7 +20,7 @@ export interface Quantiles {
 }
 
 /** A counter and a level, followed. */
-export class Meter {
+class Meter {
   /** Per second, over the last sample. */
   rate = 0;
   rateMax = 0;
@@ -42,7 +42,7 @@ export class Meter {
 }
 
 /** Quantiles of what was added to a histogram of late. */
-export class RecentLatency {
+class RecentLatency {
   private older: Uint32Array | null = null;
   private newer: Uint32Array | null = null;
 
@@ -61,7 +61,7 @@ export class RecentLatency {
 }
 
 /** What is known of one endpoint beyond its counters. */
-export class EndpointTrack {
+class EndpointTrack {
   readonly slot: number;
   readonly meter = new Meter();
   readonly latency = new RecentLatency();

@@ -124,7 +124,7 @@ function endpointRow(service: string, one: EndpointFigures, shown: Shown): strin
 }
 
 /** The sources that name it: `static web + consul web`. */
-export function provenance({ sources }: EndpointFigures): string {
+function provenance({ sources }: EndpointFigures): string {
   return sources.map(({ source }) => source).join(' + ');
 }
 

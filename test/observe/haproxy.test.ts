@@ -4,12 +4,12 @@ import { describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../src/control/view.ts';
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
 import { csvSteps } from '../../src/observe/csv.ts';
-import { serviceFigures } from '../../src/observe/figures.ts';
+import { figuresInSteps } from '../../src/observe/figures.ts';
 import { Sampler } from '../../src/observe/sampler.ts';
 import { makeCheck } from '../support/check.ts';
 import { makeService } from '../support/service.ts';
 import { type FakeStats, makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
-import { textOf } from '../support/steps.ts';
+import { finish, textOf } from '../support/steps.ts';
 
 /** What HAProxy 2.6.12 itself answered on /stats;csv. */
 const haproxy = readFileSync(join(import.meta.dirname, 'haproxy-2.6.csv'), 'utf8').split('\n');
@@ -21,7 +21,7 @@ function linesOf(stats: FakeStats): string[] {
   const nowMs = Date.now();
   const services = stats.table.services().map((view) => ({
     view,
-    figures: serviceFigures(view, { ledger: stats.ledger, sampler, nowMs }),
+    figures: finish(figuresInSteps(view, { ledger: stats.ledger, sampler, nowMs })),
   }));
   sampler.close();
   return textOf(csvSteps(services, nowMs)).split('\n');

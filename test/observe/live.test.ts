@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Steps } from '../../src/base/turns.ts';
 import { EndpointColumn } from '../../src/ledger/layout.ts';
-import { serviceFigures } from '../../src/observe/figures.ts';
+import { figuresInSteps } from '../../src/observe/figures.ts';
 import { Live } from '../../src/observe/live.ts';
 import type { PageModel } from '../../src/observe/page-model.ts';
 import { partsOf } from '../../src/observe/parts.ts';
@@ -12,7 +12,7 @@ import { Sampler } from '../../src/observe/sampler.ts';
 import { statusOf } from '../../src/observe/status.ts';
 import { ManualClock } from '../support/clock.ts';
 import { makeEndpoint, makeServiceView, makeSources } from '../support/stats.ts';
-import { textOf } from '../support/steps.ts';
+import { finish, textOf } from '../support/steps.ts';
 
 interface Message {
   readonly event: string;
@@ -57,7 +57,7 @@ describe('the live stream of the dashboard', () => {
     return {
       status: statusOf(sources, { startedMs: 0, takenFrom: null, successor: null }),
       services: table.services().map((service) => ({
-        figures: serviceFigures(service, { ledger, sampler, nowMs }),
+        figures: finish(figuresInSteps(service, { ledger, sampler, nowMs })),
         trend: [],
       })),
       events: [],

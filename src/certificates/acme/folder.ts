@@ -173,7 +173,7 @@ export function readableProblem(path: string): string {
 }
 
 /** The file has this text from now on, or stays as it was: also when the power fails. */
-export async function replaceFile(path: string, text: string): Promise<void> {
+async function replaceFile(path: string, text: string): Promise<void> {
   const other = `${path}.${randomBytes(6).toString('hex')}.new`;
   try {
     const file = await open(other, 'wx', FILE_MODE);

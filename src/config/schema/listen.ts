@@ -51,7 +51,7 @@ const tlsVersion = z
   .meta({ form: { enum: [...VERSIONS, ...VERSIONS.map(Number)] } });
 
 /** The keys of `tls`, of a listener or for all of them. */
-export const listenTlsShape = {
+const listenTlsShape = {
   certificates: z.array(certificate).optional().meta({
     description: 'Chosen by the name that the client asks for; the first is the default.',
   }),

@@ -65,7 +65,7 @@ const sourceMapping = z.strictObject({
 });
 
 /** Sources of one service. */
-export const SOURCES_MAX = 16;
+const SOURCES_MAX = 16;
 
 const SOURCES = `a mapping with registry and service, or a list of at most ${SOURCES_MAX}`;
 const error = `expected ${SOURCES}`;

@@ -14,7 +14,7 @@ const RETRY_MS = 10_000;
  * What the token lacks, for people; '' when it lacks nothing that can be seen, null when nobody
  * answered.
  */
-export async function findMissingRights(
+async function findMissingRights(
   client: ConsulClient,
   signal: AbortSignal,
 ): Promise<string | null> {

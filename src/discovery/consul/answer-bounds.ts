@@ -114,7 +114,7 @@ const CHECK_TEXTS = [
 ] as const;
 
 /** A check with texts that are some. A long output is cut: its beginning tells what is wrong. */
-export function boundedCheck(item: unknown): Check {
+function boundedCheck(item: unknown): Check {
   const check = fieldsOf(item);
   const { max } = BOUNDS.consulOutput;
   const texts = textsOf(check, CHECK_TEXTS);

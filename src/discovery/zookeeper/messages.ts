@@ -3,7 +3,7 @@
 import { JuteReader, JuteWriter } from './jute.ts';
 
 /** The kinds of questions. */
-export const OPS = {
+const OPS = {
   ...{ exists: 3, getData: 4, sync: 9, ping: 11, getChildren2: 12, auth: 100, close: -11 },
 } as const;
 

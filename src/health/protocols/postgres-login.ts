@@ -73,7 +73,7 @@ async function answerScram(
 }
 
 /** Our last message, and what the server must answer. Throws CheckFailure for an odd challenge. */
-export async function scramProof(given: {
+async function scramProof(given: {
   readonly password: string;
   readonly nonce: string;
   readonly clientFirst: string;
