@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../base/coded-error.ts';
 import { textOf } from '../base/foreign.ts';
+import { formatHostPort } from '../base/host-text.ts';
 import { safeLine, safeLines } from '../base/safe-text.ts';
 import { isTree, type Tree } from '../config/tree.ts';
 import { parseListen } from '../model/listener.ts';
@@ -87,10 +88,9 @@ function instanceAt({
   }
   // Every address of the machine: this one among them.
   const host = listen.host === '' || listen.host === '::' ? '127.0.0.1' : listen.host;
-  const shown = host.includes(':') ? `[${host}]` : host;
   const hasTls = isTls || text.startsWith('https://');
   const tls = !hasTls ? 'off' : LOOPBACK.test(host) ? 'unverified' : 'verified';
-  const name = `${hasTls ? 'https' : 'http'}://${shown}:${listen.port}`;
+  const name = `${hasTls ? 'https' : 'http'}://${formatHostPort(host, listen.port)}`;
   return { place: { host, port: listen.port }, name, tls, ...tokens };
 }
 

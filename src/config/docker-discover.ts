@@ -1,6 +1,7 @@
 // The environment of the docker-discover container: ETCD_HOST=host[:port], of etcd's v2 API, with
 // its default port. It opened each port that a service named, and so may we: `listen_allow` is all
 // ports where no configuration says otherwise.
+import { formatHostPort } from '../base/host-text.ts';
 import type { Tree } from './tree.ts';
 
 const PORT = 4001;
@@ -28,5 +29,5 @@ function withPort(host: string, port: number): string {
   if (host === '' || /^[a-z]+:\/\//.test(host)) return host;
   const isBare = !/:\d+$/.test(host) || (/^[^[].*:.*:/.test(host) && !host.startsWith('['));
   if (!isBare) return host;
-  return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
+  return host.startsWith('[') ? `${host}:${port}` : formatHostPort(host, port);
 }

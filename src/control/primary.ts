@@ -1,6 +1,7 @@
 // Which endpoint of a service is the primary (`select: primary`): pure. It is the one that says so
 // itself when its check asks, that carries the tag, or that holds the lock. Where that is none or
 // more than one, none gets traffic: a write to the wrong one is worse than one that is refused.
+import { formatHostPort } from '../base/host-text.ts';
 import type { CheckState } from '../health/rise-fall.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { PrimaryPolicy } from '../model/service.ts';
@@ -75,8 +76,7 @@ function byLock({ candidates, policy, holder }: PrimaryQuestion): PrimaryChoice 
 
 /** What the holder of a lock may call an endpoint: its node, its id, its address. */
 function namesOf({ id, address, port }: Endpoint): readonly string[] {
-  const shown = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-  return [id, ...id.split('/'), address, shown];
+  return [id, ...id.split('/'), address, formatHostPort(address, port)];
 }
 
 function oneOf(candidates: readonly Candidate[], ifNone: string): PrimaryChoice {

@@ -1,6 +1,7 @@
 // Fixed endpoints from the configuration: always passing, changed by a reload, or when a host name
 // among them resolves differently.
 import type { Clock } from '../base/clock.ts';
+import { formatHostPort } from '../base/host-text.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -114,7 +115,7 @@ export class StaticProvider implements Provider {
 
   /** One endpoint per address of the host; none while its name has not been resolved. */
   private resolved({ address: host, port, weight }: StaticEndpoint): Endpoint[] {
-    const id = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const id = formatHostPort(host, port);
     const fixed = { port, weight, status: 'passing' as const, statusText: '' };
     return (this.names.addressesOf(host) ?? []).map((address) => ({
       id: address === host ? id : `${id}@${address}`,

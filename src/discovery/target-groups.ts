@@ -3,6 +3,7 @@
 // https://prometheus.io/docs/prometheus/latest/http_sd/#http_sd-format
 // A target or a label that is wrong spoils itself alone, and says so.
 import { isFields } from '../base/foreign.ts';
+import { formatHostPort } from '../base/host-text.ts';
 import { safeLine } from '../base/safe-text.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Instance, Listed } from './followed-instances.ts';
@@ -79,7 +80,7 @@ function readTarget(target: unknown, weight: number, draft: Draft): void {
     return;
   }
   const { host, port } = read;
-  const id = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const id = formatHostPort(host, port);
   if (!instances.has(id)) instances.set(id, { id, host, port, weight });
 }
 

@@ -5,6 +5,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
+import { formatHost } from '../base/host-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
@@ -60,7 +61,7 @@ function send(
 ): ClientRequest {
   const { method, path, host, headers: own } = check;
   const { address, port, hostName } = target;
-  const shown = hostName ?? (address.includes(':') ? `[${address}]` : address);
+  const shown = hostName ?? formatHost(address);
   const headers = {
     host: host === '' ? `${shown}:${port}` : host,
     'user-agent': 'upriver-health-check',

@@ -3,6 +3,7 @@
 import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
+import { formatHost, formatHostPort } from '../base/host-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
@@ -110,7 +111,7 @@ interface Question {
 /** A connection to the target, as its service says that it is spoken to. */
 function open(check: HealthCheck, target: CheckTarget, socket: TLSSocket | null) {
   const { address, port } = target;
-  const shown = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  const shown = formatHostPort(address, port);
   const isSecure = socket !== null || check.tls !== null;
   const way = socket ?? openOwn(check, target, isSecure ? ['h2'] : []);
   return connect(`${isSecure ? 'https' : 'http'}://${shown}`, { createConnection: () => way });
@@ -118,7 +119,7 @@ function open(check: HealthCheck, target: CheckTarget, socket: TLSSocket | null)
 
 /** The Host of a check that has none of its own. */
 function shownHost({ address, hostName, port }: CheckTarget): string {
-  return `${hostName ?? (address.includes(':') ? `[${address}]` : address)}:${port}`;
+  return `${hostName ?? formatHost(address)}:${port}`;
 }
 
 function ask(

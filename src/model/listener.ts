@@ -1,3 +1,4 @@
+import { formatHostPort } from '../base/host-text.ts';
 import { canonicalHost, Networks, parseIp } from '../base/ip-address.ts';
 import type { AcmeSettings } from './acme.ts';
 
@@ -65,8 +66,8 @@ export const PLAIN_LISTEN: ListenPolicy = {
  */
 export function formatListen(address: ListenAddress): string {
   if (address.kind === 'unix') return address.path;
-  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return `${host}:${address.port}${address.kind === 'udp' ? '/udp' : ''}`;
+  const { host, port, kind } = address;
+  return `${formatHostPort(host, port)}${kind === 'udp' ? '/udp' : ''}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 // HAProxy 2.6's statistics in its CSV layout (management guide, section 9.1), so that what scrapes
 // HAProxy can scrape this: for each service a FRONTEND row, a row per endpoint and a BACKEND row.
 // Columns that we have no figure for stay empty, as HAProxy leaves those that don't apply.
+import { formatHostPort } from '../base/host-text.ts';
 import { safeCell } from '../base/safe-text.ts';
 import type { Steps } from '../base/turns.ts';
 import type { ServiceView } from '../control/view.ts';
@@ -147,9 +148,7 @@ function endpointRow(endpoint: EndpointFigures, service: Service, nowMs: number)
     req_tot: endpoint.requests,
     lastsess: secondsSince(endpoint.last_request, nowMs),
     rtime: Math.round(endpoint.latency_ms.p50),
-    addr: endpoint.address.includes(':')
-      ? `[${endpoint.address}]:${endpoint.port}`
-      : `${endpoint.address}:${endpoint.port}`,
+    addr: formatHostPort(endpoint.address, endpoint.port),
     connect: endpoint.connects,
     reuse: Math.max(0, endpoint.requests - endpoint.connects - endpoint.connect_failures),
     used_conn_cur: endpoint.active,

@@ -1,4 +1,5 @@
 // One service in the dashboard: a table with a row for its clients, one per endpoint and the sum.
+import { formatHostPort } from '../base/host-text.ts';
 import { safeHtml } from '../base/safe-text.ts';
 import type { Steps } from '../base/turns.ts';
 import {
@@ -108,8 +109,7 @@ function emptyRow({ columns, mayOperate }: Shown): string {
 }
 
 function endpointRow(service: string, one: EndpointFigures, shown: Shown): string {
-  const host = one.address.includes(':') ? `[${one.address}]` : one.address;
-  const address = `${host}:${one.port}`;
+  const address = formatHostPort(one.address, one.port);
   return row(
     {
       key: rowKey.endpoint(service, one.id),

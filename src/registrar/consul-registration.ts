@@ -1,5 +1,6 @@
 // A service as Consul's agent takes it (PUT /v1/agent/service/register), field by field as Registrator
 // sends it: its check from SERVICE_CHECK_*, everything else that SERVICE_* says as Meta. Pure.
+import { formatHostPort } from '../base/host-text.ts';
 import type { Registration } from './registry.ts';
 
 export interface ConsulCheck {
@@ -79,15 +80,15 @@ function checkOf(service: Registration): ConsulCheck | null {
 
 /** What is asked; the first that is said counts. */
 function askOf({ attributes: say, ip, port, containerId, exposedPort }: Registration) {
-  const host = ip.includes(':') ? `[${ip}]` : ip;
+  const place = formatHostPort(ip, port);
   const timeout = say.check_timeout ? { Timeout: say.check_timeout } : {};
   const method = (text: string | undefined) => (text ? { Method: text } : {});
   if (say.check_http) {
-    const HTTP = `http://${host}:${port}${say.check_http}`;
+    const HTTP = `http://${place}${say.check_http}`;
     return { HTTP, ...timeout, ...method(say.check_http_method) };
   }
   if (say.check_https) {
-    const HTTP = `https://${host}:${port}${say.check_https}`;
+    const HTTP = `https://${place}${say.check_https}`;
     return { HTTP, ...timeout, ...method(say.check_https_method) };
   }
   if (say.check_cmd) {
@@ -101,12 +102,12 @@ function askOf({ attributes: say, ip, port, containerId, exposedPort }: Registra
     return { Args: [script] };
   }
   if (say.check_ttl) return { TTL: say.check_ttl };
-  if (say.check_tcp) return { TCP: `${host}:${port}`, ...timeout };
+  if (say.check_tcp) return { TCP: place, ...timeout };
   if (say.check_grpc) {
     const tls = say.check_grpc_use_tls
       ? { GRPCUseTLS: true, ...(say.check_tls_skip_verify ? { TLSSkipVerify: true } : {}) }
       : {};
-    return { GRPC: `${host}:${port}`, ...timeout, ...tls };
+    return { GRPC: place, ...timeout, ...tls };
   }
   return null;
 }

@@ -2,6 +2,7 @@
 //   registrator      PREFIX/SERVICE/ID = ip:port
 //   docker-register  the same, and PREFIX/SERVICE/port = the port within the container
 //   skydns           /skydns/DOMAIN REVERSED/SERVICE/ID = {"host":"ip","port":n}
+import { formatHostPort } from '../base/host-text.ts';
 import type { KeyLayout } from '../model/register.ts';
 import type { Registered, Registration } from './registry.ts';
 
@@ -18,9 +19,8 @@ export function keyOf(prefix: string, { name, id }: Pick<Registration, 'name' | 
 /** Its own key first, then those that it shares with others of its name. */
 export function entriesOf(layout: KeyLayout, prefix: string, service: Registration): KeyEntry[] {
   const { ip, port, name, exposedPort } = service;
-  const host = ip.includes(':') ? `[${ip}]` : ip;
   const isSky = layout === 'skydns';
-  const value = isSky ? JSON.stringify({ host: ip, port }) : `${host}:${port}`;
+  const value = isSky ? JSON.stringify({ host: ip, port }) : formatHostPort(ip, port);
   const own = { key: keyOf(prefix, service), value };
   if (layout !== 'docker-register') return [own];
   return [own, { key: `${prefix}/${name}/${PORT}`, value: String(exposedPort) }];

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import { formatDuration } from '../base/duration.ts';
 import { fieldsOf, listOf, textOf } from '../base/foreign.ts';
+import { formatHostPort } from '../base/host-text.ts';
 import type { Logger } from '../base/log.ts';
 import { pause } from '../base/pause.ts';
 import type { Random } from '../base/prng.ts';
@@ -211,9 +212,8 @@ function checkOf(settings: SelfSettings, stats: StatsPlace | null) {
   const interval = formatDuration(settings.checkIntervalMs);
   if (settings.check === 'ttl' || stats === null) return { TTL: interval };
   const host = stats.host || settings.address || '127.0.0.1';
-  const shown = host.includes(':') ? `[${host}]` : host;
   return {
-    HTTP: `${stats.isTls ? 'https' : 'http'}://${shown}:${stats.port}/readyz`,
+    HTTP: `${stats.isTls ? 'https' : 'http'}://${formatHostPort(host, stats.port)}/readyz`,
     ...(stats.isTls ? { TLSSkipVerify: true } : {}),
     ...{ Interval: interval, Timeout: '2s' },
   };

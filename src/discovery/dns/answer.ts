@@ -1,6 +1,6 @@
 // What an answer says of the name that was asked for: pure. Aliases are followed within the answer,
 // as a server that resolves for others gives them.
-
+import { formatHostPort } from '../../base/host-text.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { Instance } from '../followed-instances.ts';
 import { isHost } from '../host-port.ts';
@@ -58,7 +58,7 @@ export function servicesIn(message: DnsMessage, name: string): Said {
 export function instancesOf(addresses: readonly string[], port: number): readonly Instance[] {
   return sorted(
     addresses.map((host) => {
-      const id = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+      const id = formatHostPort(host, port);
       return { id, host, port, weight: 1 };
     }),
   );

@@ -1,5 +1,6 @@
 // Asks DNS servers, the next one where one fails. What answers is asked again next time.
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import { formatHostPort } from '../../base/host-text.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DnsServer, DnsSettings } from '../../model/registries/dns.ts';
 import type { Resolved } from '../host-names.ts';
@@ -46,7 +47,8 @@ export class DnsClient {
 
   /** Where it asks now. */
   get address(): string {
-    return formatServer(this.options.settings.servers[this.current]!);
+    const { address, port } = this.options.settings.servers[this.current]!;
+    return formatHostPort(address, port);
   }
 
   /** Throws CodedError, or the system's error, of the last server where none answers. */
@@ -140,12 +142,7 @@ function fits(bytes: Buffer, question: Question): boolean {
   }
 }
 
-/** `127.0.0.1:8600`, the way it is configured. */
-export function formatServer({ address, port }: DnsServer): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function named(error: unknown, server: DnsServer): CodedError {
-  const message = `${formatServer(server)}: ${messageOf(error)}`;
+function named(error: unknown, { address, port }: DnsServer): CodedError {
+  const message = `${formatHostPort(address, port)}: ${messageOf(error)}`;
   return new CodedError(codeOf(error) || 'failed', message, { cause: error });
 }

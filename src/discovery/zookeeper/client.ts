@@ -3,8 +3,9 @@
 // tried, then ever more slowly, with jitter.
 import { Backoff } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { formatHostPort } from '../../base/host-text.ts';
 import type { Random } from '../../base/prng.ts';
-import type { ZookeeperServer, ZookeeperSettings } from '../../model/registries/zookeeper.ts';
+import type { ZookeeperSettings } from '../../model/registries/zookeeper.ts';
 import { type ZookeeperError, zookeeperError } from './error.ts';
 import type { WatchEvent } from './messages.ts';
 import { Session } from './session.ts';
@@ -53,7 +54,8 @@ export class ZookeeperClient {
 
   /** `host:port` of the member that is asked now. */
   get address(): string {
-    return formatServer(this.options.settings.servers[this.current]!);
+    const { address, port } = this.options.settings.servers[this.current]!;
+    return formatHostPort(address, port);
   }
 
   start(): void {
@@ -115,8 +117,4 @@ export class ZookeeperClient {
     this.timer = clock.setTimer(waitMs, () => this.start());
     events.onLost(why, address);
   }
-}
-
-function formatServer({ address, port }: ZookeeperServer): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,4 +1,5 @@
 // What the znodes of a service come to: pure.
+import { formatHostPort } from '../../base/host-text.ts';
 import type { Instance, Listed } from '../followed-instances.ts';
 import { describeEntries, type Entry, ownWeight, type Reading } from '../self-description.ts';
 import type { Content } from './walk.ts';
@@ -21,7 +22,7 @@ export function listedOf({ znodes, problem }: Content, reading: Reading): Listed
     if (said.kind === 'problem') problems.push(said.text);
     if (said.kind !== 'instance') continue;
     const { host, port } = said;
-    const id = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const id = formatHostPort(host, port);
     const { created, modified } = stat;
     if ((found.get(id)?.created ?? -1) > created) continue;
     const tags = said.tags;
