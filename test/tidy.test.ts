@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..');
 /** What providers have in common. */
 const sharedByProviders = [
   ...['src/discovery/exchanges.ts', 'src/discovery/host-names.ts'],
-  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
+  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts', 'src/discovery/tls-files.ts'],
   ...['src/discovery/self-description.ts', 'src/discovery/host-port.ts'],
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
@@ -28,7 +28,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-names.ts': ['src/base'],
   'src/discovery/listen-names.ts': ['src/base'],
-  'src/discovery/http-pools.ts': ['src/base', 'src/model'],
+  'src/discovery/http-pools.ts': ['src/base', 'src/model', 'src/discovery/tls-files.ts'],
+  'src/discovery/tls-files.ts': ['src/base', 'src/model'],
   'src/discovery/secret.ts': ['src/base', 'src/model'],
   'src/discovery/exchanges.ts': ['src/base'],
   'src/discovery/static.ts': [
@@ -72,7 +73,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
       ],
     ]),
   ),
-  'src/containers': ['src/base', 'src/model'],
+  // Engines are reached by TLS as registries are.
+  'src/containers': ['src/base', 'src/model', 'src/discovery/tls-files.ts'],
   'src/registrar': [
     ...['src/base', 'src/model', 'src/containers', 'src/discovery/http-pools.ts'],
     // It writes by the client that reads.

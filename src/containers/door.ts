@@ -2,9 +2,7 @@
 // events for as long as the engine lives.
 import { statSync } from 'node:fs';
 import { Agent, buildConnector } from 'undici';
-import { CodedError, messageOf } from '../base/coded-error.ts';
-import { readRegularFile } from '../base/regular-file.ts';
-import { BOUNDS } from '../model/bounds.ts';
+import { tlsOptions } from '../discovery/tls-files.ts';
 import type { EngineAddress } from '../model/engine-address.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 import type { EngineTransport } from './transport.ts';
@@ -19,7 +17,7 @@ export function openEngine(address: EngineAddress, tls: TlsSettings): EngineTran
   const connect = buildConnector({
     timeout: CONNECT_MS_MAX,
     ...(socketPath === '' ? {} : { socketPath }),
-    ...(isTls ? certificates(tls) : {}),
+    ...(isTls ? tlsOptions(tls) : {}),
   });
   const agent = new Agent({ connect, connections: CONNECTIONS_MAX, allowH2: false });
   return {
@@ -41,22 +39,4 @@ export function openEngine(address: EngineAddress, tls: TlsSettings): EngineTran
 
 export function hasSocket(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
-}
-
-function certificates({ caFile, certFile, keyFile, serverName, verify }: TlsSettings) {
-  return {
-    rejectUnauthorized: verify,
-    ...(caFile === '' ? {} : { ca: read(caFile) }),
-    ...(certFile === '' ? {} : { cert: read(certFile) }),
-    ...(keyFile === '' ? {} : { key: read(keyFile) }),
-    ...(serverName === '' ? {} : { servername: serverName }),
-  };
-}
-
-function read(file: string): Buffer {
-  try {
-    return readRegularFile(file, BOUNDS.tlsFile.max);
-  } catch (error) {
-    throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
-  }
 }

@@ -3,10 +3,8 @@
 import { statSync } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
-import { CodedError, messageOf } from '../base/coded-error.ts';
-import { readRegularFile } from '../base/regular-file.ts';
-import { BOUNDS } from '../model/bounds.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
+import { tlsOptions } from './tls-files.ts';
 
 /** Below an agent's default limit of 200 per client, which other programs of the host share. */
 const CONNECTIONS_MAX = 128;
@@ -93,15 +91,10 @@ export class HttpPools {
   }
 
   private makeTls(address: string): Agent {
-    const { caFile, certFile, keyFile, serverName, verify } = this.tls;
     const connect = buildConnector({
+      ...tlsOptions(this.tls),
       timeout: CONNECT_MS_MAX,
       allowH2: true,
-      rejectUnauthorized: verify,
-      ...(caFile === '' ? {} : { ca: read(caFile) }),
-      ...(certFile === '' ? {} : { cert: read(certFile) }),
-      ...(keyFile === '' ? {} : { key: read(keyFile) }),
-      ...(serverName === '' ? {} : { servername: serverName }),
     });
     return new Agent({
       allowH2: true,
@@ -151,14 +144,6 @@ function makePlain(address: string): Agent {
 /** unix:///run/consul.sock and unix://run/consul.sock are both taken for the path they show. */
 function socketPathOf(address: string): string {
   return address.slice('unix:'.length).replace(/^\/+/, '/');
-}
-
-function read(file: string): Buffer {
-  try {
-    return readRegularFile(file, BOUNDS.tlsFile.max);
-  } catch (error) {
-    throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
-  }
 }
 
 /** Tells two contents of a file apart; one that is away for the moment counts as its own. */

@@ -1,17 +1,16 @@
 // The door to members of ZooKeeper: one TCP or TLS connection.
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import { CodedError, messageOf } from '../../base/coded-error.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
-import { BOUNDS } from '../../model/bounds.ts';
+import { CodedError } from '../../base/coded-error.ts';
 import type { TlsSettings } from '../../model/registries/tls.ts';
+import { tlsOptions } from '../tls-files.ts';
 import type { Channel, ChannelEvents, OpenZookeeper } from './wire.ts';
 
 export const openZookeeper: OpenZookeeper = ({ server, tls }, events) => {
   const { address: host, port } = server;
   try {
     if (tls === null) return join(connectTcp({ host, port, noDelay: true }), 'connect', events);
-    const socket = connectTls({ host, port, ...tlsOptions(tls, host) });
+    const socket = connectTls({ host, port, ...optionsFor(tls, host) });
     socket.setNoDelay(true);
     return join(socket, 'secureConnect', events);
   } catch (error) {
@@ -50,24 +49,9 @@ function join(socket: Socket, opened: 'connect' | 'secureConnect', events: Chann
   };
 }
 
-/** The files are read for each connection, so that those that were replaced count. */
-function tlsOptions(tls: TlsSettings, host: string): ConnectionOptions {
-  const { caFile, certFile, keyFile, serverName, verify } = tls;
-  const name = serverName || host;
-  return {
-    rejectUnauthorized: verify,
-    minVersion: 'TLSv1.2',
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-    ...(caFile === '' ? {} : { ca: read(caFile) }),
-    ...(certFile === '' ? {} : { cert: read(certFile) }),
-    ...(keyFile === '' ? {} : { key: read(keyFile) }),
-  };
-}
-
-function read(file: string): Buffer {
-  try {
-    return readRegularFile(file, BOUNDS.tlsFile.max);
-  } catch (error) {
-    throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
-  }
+/** An IP address is no server name (RFC 6066 section 3). */
+function optionsFor(tls: TlsSettings, host: string): ConnectionOptions {
+  const name = tls.serverName || host;
+  const serverName = isIP(name) === 0 ? name : '';
+  return { ...tlsOptions({ ...tls, serverName }), minVersion: 'TLSv1.2' };
 }
