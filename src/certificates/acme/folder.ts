@@ -6,6 +6,7 @@ import { accessSync, constants } from 'node:fs';
 import { access, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import { fieldsOf } from '../../base/foreign.ts';
 import { readRegularFile } from '../../base/regular-file.ts';
 import { type Challenge, TOKEN_PATTERN } from '../../model/acme.ts';
 import { BOUNDS } from '../../model/bounds.ts';
@@ -203,10 +204,7 @@ function challengeName(challenge: Challenge): string {
 
 /** The challenge that a file holds; null where it holds none. */
 function asChallenge(value: unknown): Challenge | null {
-  const { type, domain, token, answer, chain, privateKey } = (value ?? {}) as Record<
-    string,
-    unknown
-  >;
+  const { type, domain, token, answer, chain, privateKey } = fieldsOf(value);
   if (!isText(domain)) return null;
   if (type === 'http-01' && isText(token) && isText(answer) && TOKEN_PATTERN.test(token)) {
     return { type, domain, token, answer };

@@ -8,6 +8,7 @@ import { link, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
+import { type Fields, fieldsOf } from '../../base/foreign.ts';
 
 const TOUCH_MS = 10_000;
 const STALE_MS = 60_000;
@@ -156,10 +157,9 @@ async function mtimeOf(path: string): Promise<number> {
   }
 }
 
-function parse(text: string): { readonly host?: unknown; readonly pid?: unknown } {
+function parse(text: string): Fields {
   try {
-    const read: unknown = JSON.parse(text);
-    return typeof read === 'object' && read !== null ? read : {};
+    return fieldsOf(JSON.parse(text));
   } catch {
     return {};
   }

@@ -3,6 +3,7 @@
 // proxy unasked, and what the CA says of a failure and of patience (Retry-After) is not lost.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { axios } from 'acme-client';
+import { type BodyLimit, readWhole } from '../../base/body.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import { HttpPools, type PoolRequest, type PoolResponse } from '../../discovery/http-pools.ts';
@@ -14,6 +15,10 @@ type Adapter = Extract<NonNullable<typeof axios.defaults.adapter>, (config: neve
 type Answer = Awaited<ReturnType<Adapter>>;
 
 const METHODS: readonly PoolRequest['method'][] = ['GET', 'HEAD', 'POST'];
+const LIMIT: BodyLimit = {
+  max: BOUNDS.acmeAnswer.max,
+  excess: () => new AcmeError(`the CA's answer is larger than ${BOUNDS.acmeAnswer.max} bytes`),
+};
 
 /** Exchanges with one CA. */
 export class Transport {
@@ -61,7 +66,8 @@ export class Transport {
         ...{ path: `${place.pathname}${place.search}`, signal },
       });
       this.retryAfterMs = retryAfterOf(response, this.clock.wallMs());
-      return { response, text: await textOf(response) };
+      const text = (await readWhole(response.body, LIMIT)).toString();
+      return { response, text };
     } catch (error) {
       if (error instanceof AcmeError) throw error;
       const why = causeOf(error);
@@ -97,19 +103,6 @@ const byTransport: Adapter = async (config): Promise<Answer> => {
   const fields = response.headers as Answer['headers'];
   return { data, status, statusText: '', headers: fields, config };
 };
-
-async function textOf({ body }: PoolResponse): Promise<string> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of body) {
-    bytes += piece.length;
-    if (bytes > BOUNDS.acmeAnswer.max) {
-      throw new AcmeError(`the CA's answer is larger than ${BOUNDS.acmeAnswer.max} bytes`);
-    }
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString();
-}
 
 function jsonOf({ headers }: PoolResponse, text: string): unknown {
   const isJson = /[/+]json\b/.test(String(headers['content-type'] ?? ''));

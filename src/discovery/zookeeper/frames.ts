@@ -1,5 +1,5 @@
 // Puts the bytes of a connection together to messages: each has its length before it. Pure.
-import { type Bound, formatBound } from '../../model/bounds.ts';
+import { type Bound, excessOf } from '../../model/bounds.ts';
 import { ZookeeperError } from './error.ts';
 import { badMessage } from './jute.ts';
 
@@ -36,8 +36,7 @@ export class Frames {
     const { bound } = this;
     if (length < 0) throw badMessage('has a negative length');
     if (length <= bound.max) return length;
-    const message = `answered more than is taken: ${bound.what} is at most ${formatBound(bound)}`;
-    throw new ZookeeperError('too-large', message, { isRefusal: true });
+    throw new ZookeeperError('too-large', excessOf(bound), { isRefusal: true });
   }
 
   /** The first bytes, put together only when all of them are there. */
