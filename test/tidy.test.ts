@@ -39,7 +39,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/provider.ts',
   ],
   'src/discovery/declared-check.ts': ['src/base', 'src/model'],
-  'src/discovery/doubts.ts': ['src/base'],
+  'src/discovery/doubts.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/following.ts': ['src/model', 'src/discovery/provider.ts'],
   'src/discovery/self-description.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-port.ts': ['src/base'],

@@ -7,6 +7,8 @@
 // A cluster that is another one, or an older state of the same (restored, or restarted empty), has
 // yet to be filled again as well.
 import type { Clock, Timer } from '../base/clock.ts';
+import type { ServiceSource } from '../model/source.ts';
+import type { Known } from './provider.ts';
 
 /** Registrars write again so often: docker-register each 10 s, with a time to live of 15. */
 const WINDOW_MS = 30_000;
@@ -19,6 +21,8 @@ export interface DoubtsOptions {
   readonly what: string;
   /** A doubt that nothing followed has ended. */
   readonly onEnd: () => void;
+  /** What is served of a source before its provider has said anything of it. */
+  readonly known?: ((source: ServiceSource) => Known) | undefined;
 }
 
 export class Doubts {
@@ -28,6 +32,7 @@ export class Doubts {
   private why = '';
   private isBare = false;
   private end: Timer | null = null;
+  private inherited: readonly ServiceSource[] = [];
 
   constructor(options: DoubtsOptions) {
     this.options = options;
@@ -45,6 +50,17 @@ export class Doubts {
     this.why = why;
     this.untilMs = this.options.clock.nowMs() + WINDOW_MS;
     this.awaitEnd();
+  }
+
+  /** These were another provider's: what is held of them, the registry may be yet to name again. */
+  inherit(sources: readonly ServiceSource[]): void {
+    this.inherited = sources;
+    this.openIfHeld(sources);
+  }
+
+  /** The first whole answer is here; `configured` is what configuration names. */
+  listedFirst(configured: readonly ServiceSource[]): void {
+    this.openIfHeld([...configured, ...this.inherited]);
   }
 
   /** The registry answers again after `outageMs`. */
@@ -66,6 +82,12 @@ export class Doubts {
 
   close(): void {
     this.end?.cancel();
+  }
+
+  private openIfHeld(sources: readonly ServiceSource[]): void {
+    const { known } = this.options;
+    const isHeld = sources.some((source) => known?.(source).isHeld === true);
+    if (isHeld) this.open('first answer while endpoints are held');
   }
 
   private awaitEnd(): void {

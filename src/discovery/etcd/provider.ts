@@ -49,7 +49,6 @@ export class EtcdProvider implements Provider, WatchEvents {
   private readonly apis: ApiSet;
   private readonly following = new Map<string, FollowedService>();
   private configured: readonly ServiceSource[] = [];
-  private inherited: readonly ServiceSource[] = [];
   /** Services that say where they want to be served; with a timer once they do not any more. */
   private readonly described = new Map<string, Timer | null>();
   private readonly steps: TokenBucket;
@@ -61,7 +60,7 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   constructor(options: EtcdProviderOptions) {
     this.options = options;
-    const { settings, clock, random, log, open } = options;
+    const { settings, clock, random, log, open, known } = options;
     const { layout, tagPrefix, password: text, passwordFile: file } = settings;
     const secret = new Secret({ text, file, key: 'password_file' });
     this.client = new EtcdClient({ settings, clock, open, password: () => secret.read() });
@@ -69,7 +68,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.steps = new TokenBucket({ ...STEPS, nowMs: clock.nowMs() });
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
     this.doubts = new Doubts({
-      ...{ clock, what: 'key' },
+      ...{ clock, what: 'key', known },
       onEnd: () => {
         const nowMs = clock.nowMs();
         for (const service of this.following.values()) service.endDoubt(nowMs);
@@ -85,20 +84,12 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   inherit(sources: readonly ServiceSource[]): void {
-    this.inherited = sources;
-    this.doubtHeld(sources);
+    this.doubts.inherit(sources);
   }
 
   /** In doubt a service that described itself may be yet to be written again. */
   hasNamedAll(): boolean {
     return this.status().isSynced && this.doubts.now === '';
-  }
-
-  /** What is held of them, etcd may be yet to name again. */
-  private doubtHeld(sources: readonly ServiceSource[]): void {
-    const { known } = this.options;
-    const isHeld = sources.some((source) => known?.(source).isHeld === true);
-    if (isHeld) this.doubts.open('first answer while endpoints are held');
   }
 
   start(onUpdate: (update: Update) => void): void {
@@ -136,7 +127,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     const wasEmpty = this.stock.isEmpty;
     const wasListed = this.apis.isListed;
     const changed = this.stock.reset(api, entries, dirs);
-    if (!wasListed) this.doubtHeld([...this.configured, ...this.inherited]);
+    if (!wasListed) this.doubts.listedFirst(this.configured);
     if (doubt !== '') this.doubts.open(doubt);
     this.noteFilling(wasEmpty, false);
     this.apis.listed(api);

@@ -61,7 +61,6 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   private readonly client: ZookeeperClient;
   private readonly steps: TokenBucket;
   private configured: readonly ServiceSource[] = [];
-  private inherited: readonly ServiceSource[] = [];
   /** Of the session; its content counts once it was read whole. */
   private walk: Walk | null = null;
   private isWalked = false;
@@ -84,7 +83,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
 
   constructor(options: ZookeeperProviderOptions) {
     this.options = options;
-    const { settings, clock, random, log, open, resolve } = options;
+    const { settings, clock, random, log, open, resolve, known } = options;
     const { password: text, passwordFile: file, selfDescribed } = settings;
     this.services = new ListedServices({
       ...{ provider: this.name, clock, log, resolve },
@@ -93,7 +92,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     });
     this.exchanges = new Exchanges({ registry: this.name, clock, log });
     this.doubts = new Doubts({
-      ...{ clock, what: 'znode' },
+      ...{ clock, what: 'znode', known },
       onEnd: () => this.services.endDoubt(clock.nowMs()),
     });
     const secret = new Secret({ text, file, key: 'password_file' });
@@ -115,20 +114,12 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   }
 
   inherit(sources: readonly ServiceSource[]): void {
-    this.inherited = sources;
-    this.doubtHeld(sources);
+    this.doubts.inherit(sources);
   }
 
   /** In doubt a service that described itself may be yet to register again. */
   hasNamedAll(): boolean {
     return this.status().isSynced && this.doubts.now === '';
-  }
-
-  /** What is held of them, ZooKeeper may be yet to name again. */
-  private doubtHeld(sources: readonly ServiceSource[]): void {
-    const { known } = this.options;
-    const isHeld = sources.some((source) => known?.(source).isHeld === true);
-    if (isHeld) this.doubts.open('first answer while endpoints are held');
   }
 
   start(onUpdate: (update: Update) => void): void {
@@ -203,7 +194,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   private onListed(walk: Walk): void {
     const { clock } = this.options;
     const nowMs = clock.nowMs();
-    if (!this.hasListed) this.doubtHeld([...this.configured, ...this.inherited]);
+    if (!this.hasListed) this.doubts.listedFirst(this.configured);
     if (this.lostMs !== null) this.doubts.recovered(nowMs - this.lostMs, this.lastError);
     if (walk.zxid < this.zxid) this.doubts.open('ZooKeeper answers with an older state');
     this.zxid = walk.zxid;
