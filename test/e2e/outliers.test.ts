@@ -156,7 +156,9 @@ describe('an endpoint that answers 500 to everything while its check is green', 
     );
     await pace.next(250);
     expect(bad.failed).toBe(failed);
-    expect(await pace.stop()).toBe(failed);
+    // The one request that was under way when it was put out may have been served by another.
+    const seen = await pace.stop();
+    expect([failed - 1, failed]).toContain(seen);
     expect(await explain()).toContain(`state     ejected (${String(reason)})`);
   });
 
