@@ -4,6 +4,7 @@ import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'nod
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
+import { hostOf } from '../model/upstream-host.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { openOwn } from './own-connection.ts';
@@ -116,11 +117,6 @@ function open(check: HealthCheck, target: CheckTarget, socket: TLSSocket | null)
   return connect(`${isSecure ? 'https' : 'http'}://${shown}`, { createConnection: () => way });
 }
 
-/** The Host of a check that has none of its own. */
-function shownHost({ address, hostName, port }: CheckTarget): string {
-  return `${hostName ?? (address.includes(':') ? `[${address}]` : address)}:${port}`;
-}
-
 function ask(
   check: HealthCheck,
   target: CheckTarget,
@@ -141,7 +137,8 @@ function ask(
     signal.addEventListener('abort', () => end({ isGood: false, text: 'ended' }), { once: true });
     session.on('error', (error) => end(failed(error)));
     session.on('close', () => end({ isGood: false, text: 'connection closed without an answer' }));
-    const authority = host === '' ? shownHost(target) : host;
+    const isSecure = socket !== null || check.tls !== null;
+    const authority = host === '' ? hostOf(target, isSecure) : host;
     const stream = session.request(
       { 'user-agent': AGENT, ...headers, ':authority': authority },
       { endStream: body === null },
