@@ -4,6 +4,7 @@ import type { CheckState } from '../health/rise-fall.ts';
 import { takesWork } from '../model/endpoint.ts';
 import type { KeptChecks } from '../model/kept.ts';
 import type { HealthCheck } from '../model/service.ts';
+import { givenHost, givenServerName } from '../model/upstream-host.ts';
 import { type EndpointRecord, idOf, type Place, type ServiceRecord } from './service-record.ts';
 
 /** What is asked of the health checks; keys are ours. */
@@ -83,9 +84,12 @@ function healthOf({ service }: ServiceRecord, record: EndpointRecord | undefined
   const own = record?.merged.endpoint.check;
   if (service.health !== null || own === undefined) return service.health;
   // How endpoints are spoken to is the service's to say.
-  const { sendProxy, tls: known } = service.upstream;
-  const tls = own.tls === null ? null : (known ?? own.tls);
-  return own.sendProxy === sendProxy && own.tls === tls ? own : { ...own, sendProxy, tls };
+  const { upstream } = service;
+  const { sendProxy } = upstream;
+  const serverName = givenServerName(upstream);
+  const tls = own.tls === null ? null : { ...(upstream.tls ?? own.tls), serverName };
+  const host = own.type === 'http' ? givenHost(upstream.host) : '';
+  return { ...own, sendProxy, tls, host };
 }
 
 function checkKey(service: ServiceRecord, endpointId: string): string {

@@ -54,7 +54,7 @@ export interface CheckRun extends CheckTarget {
 interface Watch {
   readonly key: string;
   check: HealthCheck;
-  readonly target: CheckTarget;
+  target: CheckTarget;
   readonly sinceMs: number;
   state: CheckState;
   /** It has been up at some time. */
@@ -66,6 +66,10 @@ interface Watch {
   running: AbortController | null;
   /** It became suspect while a check was running. */
   isSuspect: boolean;
+}
+
+function targetOf({ address, port, hostName }: CheckTarget): CheckTarget {
+  return { address, port, ...(hostName === undefined ? {} : { hostName }) };
 }
 
 export class Checker {
@@ -93,8 +97,10 @@ export class Checker {
     const known = this.watches.get(key);
     const { address, port, hostName } = run;
     if (known !== undefined && known.target.address === address && known.target.port === port) {
-      if (isDeepStrictEqual(known.check, check)) return;
+      const isSameName = known.target.hostName === hostName;
+      if (isSameName && isDeepStrictEqual(known.check, check)) return;
       known.check = check;
+      known.target = targetOf(run);
       this.hurry(key);
       return;
     }
@@ -103,7 +109,7 @@ export class Checker {
     const watch: Watch = {
       key,
       check,
-      target: { address, port, ...(hostName === undefined ? {} : { hostName }) },
+      target: targetOf(run),
       sinceMs,
       state: initialState(run.isUp ? 'up' : run.wasDown === true ? 'down' : check.initial),
       wasUp: false,

@@ -5,8 +5,8 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
-import { formatHost } from '../base/host-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
+import { hostOf } from '../model/upstream-host.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
 import { openOwn } from './own-connection.ts';
@@ -60,15 +60,13 @@ function send(
   open: TLSSocket | null,
 ): ClientRequest {
   const { method, path, host, headers: own } = check;
-  const { address, port, hostName } = target;
-  const shown = hostName ?? formatHost(address);
+  const isSecure = open !== null || check.tls !== null;
   const headers = {
-    host: host === '' ? `${shown}:${port}` : host,
+    host: host === '' ? hostOf(target, isSecure) : host,
     'user-agent': 'upriver-health-check',
     ...own,
     connection: 'close',
   };
-  const isSecure = open !== null || check.tls !== null;
   // Made here, so that what is wrong with files is thrown to the caller.
   const socket = open ?? openOwn(check, target, isSecure ? ['http/1.1'] : []);
   const ask = isSecure ? requestTls : request;

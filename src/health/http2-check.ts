@@ -3,8 +3,9 @@
 import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
-import { formatHost, formatHostPort } from '../base/host-text.ts';
+import { formatHostPort } from '../base/host-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
+import { hostOf } from '../model/upstream-host.ts';
 import { searchFor, shownExpectation } from './expectation.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { openOwn } from './own-connection.ts';
@@ -117,11 +118,6 @@ function open(check: HealthCheck, target: CheckTarget, socket: TLSSocket | null)
   return connect(`${isSecure ? 'https' : 'http'}://${shown}`, { createConnection: () => way });
 }
 
-/** The Host of a check that has none of its own. */
-function shownHost({ address, hostName, port }: CheckTarget): string {
-  return `${hostName ?? formatHost(address)}:${port}`;
-}
-
 function ask(
   check: HealthCheck,
   target: CheckTarget,
@@ -142,7 +138,8 @@ function ask(
     signal.addEventListener('abort', () => end({ isGood: false, text: 'ended' }), { once: true });
     session.on('error', (error) => end(failed(error)));
     session.on('close', () => end({ isGood: false, text: 'connection closed without an answer' }));
-    const authority = host === '' ? shownHost(target) : host;
+    const isSecure = socket !== null || check.tls !== null;
+    const authority = host === '' ? hostOf(target, isSecure) : host;
     const stream = session.request(
       { 'user-agent': AGENT, ...headers, ':authority': authority },
       { endStream: body === null },

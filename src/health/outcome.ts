@@ -26,7 +26,9 @@ export class CheckFailure extends Error {}
 export function failed(error: unknown): CheckOutcome {
   // Node's own errors carry a code; what it says of them is for programmers.
   const { code, message } = error as NodeJS.ErrnoException;
-  const text = TEXTS[code ?? ''] ?? code ?? message;
+  // This one names the names that the certificate is for.
+  const known = code === 'ERR_TLS_CERT_ALTNAME_INVALID' ? message : TEXTS[code ?? ''];
+  const text = known ?? code ?? message;
   return { isGood: false, text };
 }
 

@@ -9,7 +9,7 @@ export interface Route {
   readonly stripPrefix: string;
   /** Prefix put before the path; '' for none. */
   readonly addPrefix: string;
-  /** Host sent to the endpoint; '' keeps the client's. */
+  /** Host sent to the endpoint: a name, `endpoint` or `client`, as `upstream.host`; '' leaves it to that. */
   readonly rewriteHost: string;
   /** When set, the request is answered with this redirect instead. */
   readonly redirect: Redirect | null;

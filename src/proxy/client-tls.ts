@@ -2,6 +2,7 @@
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
 import type { SendProxy, UpstreamPolicy } from '../model/service.ts';
 import { type UpstreamMaterial, upstreamKey } from '../model/tls.ts';
+import { givenServerName } from '../model/upstream-host.ts';
 import type { ClientTls } from './network.ts';
 
 const HTTP1: readonly string[] = ['http/1.1'];
@@ -15,16 +16,16 @@ const UNREAD: UpstreamMaterial = { key: '', ca: '', cert: '', privateKey: '' };
 
 /** Null where endpoints are spoken to in plain. */
 export function clientTls(
-  { tls, host, protocol, sendProxy }: UpstreamPolicy,
+  upstream: UpstreamPolicy,
   { address, hostName = '' }: EffectiveEndpoint,
   materials: ReadonlyMap<string, UpstreamMaterial>,
 ): ClientTls | null {
+  const { tls, protocol, sendProxy } = upstream;
   if (tls === null) return null;
   const hasFiles = tls.caFile !== '' || tls.certFile !== '';
-  const given = typeof host === 'string' ? '' : host.name.replace(/:\d+$/, '');
   return {
     material: materials.get(upstreamKey(tls)) ?? (hasFiles ? UNREAD : PUBLIC),
-    serverName: tls.serverName || given || hostName || address,
+    serverName: givenServerName(upstream) || hostName || address,
     verify: tls.verify,
     protocols: offered(protocol, sendProxy),
     session: null,
@@ -53,11 +54,4 @@ export function isSameTls(a: ClientTls | null, b: ClientTls | null): boolean {
     a.verify === b.verify &&
     a.protocols.join() === b.protocols.join()
   );
-}
-
-/** The Host of an endpoint: its name, or its address, with a port that is not the usual one. */
-export function hostOf({ address, hostName, port }: EffectiveEndpoint, isTls: boolean): string {
-  const plain = address.includes(':') ? `[${address}]` : address;
-  const usual = isTls ? 443 : 80;
-  return `${hostName ?? plain}${port === usual ? '' : `:${port}`}`;
 }

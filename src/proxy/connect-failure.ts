@@ -1,4 +1,5 @@
 // Why an endpoint could not be connected to, by the code of the error that closed the connection.
+import { safeLine } from '../base/safe-text.ts';
 import { type Reason, reason } from '../model/reason.ts';
 
 const CONNECT_REFUSED = reason('connect-refused');
@@ -16,4 +17,13 @@ export function connectFailure(code: string): Reason {
   // What OpenSSL says of bytes that are no TLS at all.
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return TLS_PLAIN;
   return TLS_REFUSED;
+}
+
+const DETAIL_MAX = 300;
+
+/** For the log: the code, and why a certificate is not believed. Names in a certificate are foreign text. */
+export function connectDetail(error: NodeJS.ErrnoException | null): string {
+  const code = error?.code ?? '';
+  const isJudged = code === 'ERR_TLS_UNTRUSTED' || code === 'ERR_TLS_WRONG_NAME';
+  return isJudged ? safeLine(error?.message ?? code, DETAIL_MAX) : code;
 }

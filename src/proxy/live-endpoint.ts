@@ -15,7 +15,7 @@ export class LiveEndpoint implements Choice {
   readonly address: string;
   readonly port: number;
   priority: number;
-  /** The Host that it gets in place of the request's; ''. */
+  /** Its own Host, for requests that are to bring it. */
   host = '';
   /** Null: it is spoken to in plain. */
   tls: ClientTls | null = null;

@@ -10,8 +10,9 @@ import { type EffectiveEndpoint, takesWork } from '../model/endpoint.ts';
 import { reason } from '../model/reason.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
+import { hostOf } from '../model/upstream-host.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
-import { clientTls, hostOf, http1Alone, isSameTls } from './client-tls.ts';
+import { clientTls, http1Alone, isSameTls } from './client-tls.ts';
 import type { WorkerContext } from './context.ts';
 import type { Fate } from './endpoint-sessions.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
@@ -308,7 +309,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   /** How the endpoint is spoken to. Idle connections that were begun otherwise are closed. */
   private setUpstream(live: LiveEndpoint, endpoint: EffectiveEndpoint): void {
     const { protocol, upstream } = this.service;
-    live.host = upstream.host === 'endpoint' ? hostOf(endpoint, upstream.tls !== null) : '';
+    live.host = hostOf(endpoint, upstream.tls !== null);
     const tls = clientTls(upstream, endpoint, this.context.upstreamTls);
     // A TCP service agrees on no protocol.
     const next = tls === null || protocol === 'http' ? tls : { ...tls, protocols: [] };

@@ -229,6 +229,17 @@ describe('an endpoint', () => {
     expect(runs.at(-1)!.check.path).toBe('/other');
   });
 
+  it('is asked by its new name at once where it is registered by another', async () => {
+    checker.watch('a', check, { ...place, hostName: 'one.test' });
+    untilNext();
+    await answer(good);
+    clock.advance(500);
+    checker.watch('a', check, { ...place, hostName: 'two.test' });
+    expect(checker.state('a')!.isUp).toBe(true);
+    expect(untilNext()).toBeLessThanOrEqual(1);
+    expect(runs.map(({ target }) => target.hostName)).toEqual(['one.test', 'two.test']);
+  });
+
   it('whose check can not even be made is down, and says why', async () => {
     checker.watch('a', check, place);
     untilNext();

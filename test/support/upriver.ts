@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly descriptors?: number;
   /** A file that its stdout goes to, instead of `log` and `output`. */
   readonly stdout?: string;
+  /** What runs it, and becomes it: see withHosts. */
+  readonly within?: readonly string[];
 }
 
 const READY_MS_MAX = 15_000;
@@ -61,19 +63,22 @@ export async function startUpriver(options: StartOptions = {}): Promise<UpriverP
   return upriver;
 }
 
-type SpawnOptions = Pick<StartOptions, 'descriptors' | 'stdout'> & { readonly statsUrl?: string };
+type SpawnOptions = Pick<StartOptions, 'descriptors' | 'stdout' | 'within'> & {
+  readonly statsUrl?: string;
+};
 
 /** Starts the program with exactly these arguments. */
 export function spawnUpriver(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  { statsUrl = '', descriptors = 0, stdout = '' }: SpawnOptions = {},
+  { statsUrl = '', descriptors = 0, stdout = '', within = [] }: SpawnOptions = {},
 ): UpriverProcess {
   const limit = descriptors === 0 ? '' : `ulimit -n ${descriptors};`;
   const redirection = stdout === '' ? '' : `>'${stdout}'`;
   const shell = ['sh', '-c', `${limit} exec "$0" "$@" ${redirection}`];
   const command = [process.execPath, launcher, ...args];
-  const [file = '', ...rest] = limit + redirection === '' ? command : [...shell, ...command];
+  const whole = limit + redirection === '' ? command : [...shell, ...command];
+  const [file = '', ...rest] = [...within, ...whole];
   const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },

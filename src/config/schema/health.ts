@@ -6,8 +6,10 @@ import {
   type DnsType,
   type HealthCheck,
   type Protocol,
+  type UpstreamPolicy,
   type UpstreamTls,
 } from '../../model/service.ts';
+import { givenHost, givenServerName } from '../../model/upstream-host.ts';
 import { checkExpect, checkSend, checkText, dnsName } from '../check-values.ts';
 import { absolutePath, count, duration, fieldName, fieldValue, statusRanges } from '../values.ts';
 import { buildUpstream, type UpstreamInput } from './upstream.ts';
@@ -23,7 +25,7 @@ export const healthSchema = z.strictObject({
   }),
   host: z.string().default('').meta({
     description:
-      'Host field of an HTTP check, address:port by default; name in a TLS handshake; name in EHLO.',
+      'Host field of an HTTP check, by default the name that upstream.host gives, or the name or address of the endpoint; name in a TLS handshake; name in EHLO.',
   }),
   query: dnsName.default('').meta({
     description:
@@ -91,6 +93,8 @@ export function buildHealth(
   const isConversation = send !== '' || (expect !== null && plain !== 'http');
   const asked = health.query !== '' ? 'dns' : isConversation ? 'send_expect' : plain;
   const type = health.type ?? asked;
+  const policy = buildUpstream(upstream);
+  const { host } = policy;
   return {
     type,
     isUdp: type === 'udp' || (protocol === 'udp' && (type === 'dns' || type === 'send_expect')),
@@ -102,12 +106,13 @@ export function buildHealth(
     path: health.path,
     version: versionOf(upstream),
     grpcService: health.grpc_service,
-    host: health.host,
+    // As for requests; the names of other protocols are their own.
+    host: health.host || (isHttpCheck(type) ? givenHost(host) : ''),
     method: health.method,
     headers: Object.fromEntries(
       Object.entries(health.headers).map(([name, value]) => [name.toLowerCase(), value]),
     ),
-    tls: checkTlsOf(upstream),
+    tls: checkTlsOf(policy),
     port: health.port,
     intervalMs: health.interval,
     timeoutMs: health.timeout,
@@ -135,8 +140,10 @@ function versionOf({ protocol, tls, send_proxy }: UpstreamInput): HealthCheck['v
 }
 
 /** A check asks as requests do: by TLS where they do, for the same name. */
-function checkTlsOf(upstream: UpstreamInput): UpstreamTls | null {
-  const { tls, host } = buildUpstream(upstream);
-  if (tls === null || tls.serverName !== '' || typeof host === 'string') return tls;
-  return { ...tls, serverName: host.name.replace(/:\d+$/, '') };
+function checkTlsOf(policy: UpstreamPolicy): UpstreamTls | null {
+  return policy.tls === null ? null : { ...policy.tls, serverName: givenServerName(policy) };
+}
+
+function isHttpCheck(type: HealthCheck['type']): boolean {
+  return type === 'http' || type === 'grpc';
 }

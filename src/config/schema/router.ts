@@ -31,7 +31,10 @@ export const routeSchema = z.strictObject({
   service: z.string().default('').meta({ description: 'The service that answers.' }),
   strip: pathPrefix.prefault('').meta({ description: 'Prefix taken off the path.' }),
   prefix: pathPrefix.prefault('').meta({ description: 'Prefix put before the path.' }),
-  rewrite_host: hostName.prefault('').meta({ description: 'Host sent to the endpoint.' }),
+  rewrite_host: hostName.prefault('').meta({
+    description:
+      "Host sent to the endpoint, in place of upstream.host of its service: client for the request's own, endpoint for the name or address of each, or a name.",
+  }),
   redirect: z
     .strictObject({
       status: oneOf([301, 302, 303, 307, 308])

@@ -14,6 +14,7 @@ import type { Head } from '../../http1/head.ts';
 import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
+import { givenHost } from '../../model/upstream-host.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
@@ -29,7 +30,7 @@ import { hashOf } from './hash-key.ts';
 import type { HttpPlane } from './plane.ts';
 import type { Request } from './request.ts';
 import { RequestCopy } from './request-copy.ts';
-import { writeRequestHead } from './request-head.ts';
+import { wantsOwnHost, writeRequestHead } from './request-head.ts';
 import { Retries, type RetriesOwner } from './retries.ts';
 import { isIdempotent } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
@@ -130,15 +131,13 @@ export class Exchange implements Roles {
       this.deadline.set(requestMs);
     }
     const { copy } = this;
-    copy.reset();
-    const { host } = service.upstream;
-    const upstreamHost = typeof host === 'string' ? '' : host.name;
+    copy.reset(wantsOwnHost(route, service.upstream));
     writeRequestHead(copy.writer, {
       head,
       client,
       policy,
       route,
-      upstreamHost,
+      upstreamHost: givenHost(service.upstream.host),
       isUpgrade: upgrade !== '',
       requestId,
       websocketKey,

@@ -21,12 +21,15 @@ export class RequestCopy {
   isChunked = false;
   /** As in BodyPiece, when the body is done. */
   trailers = '';
+  /** Each endpoint gets its own name as Host, in the place of the one in the head. */
+  wantsOwnHost = false;
   private headBytes = 0;
   private isLent = false;
 
   /** As new. Then the head is written, and `headWritten` called. */
-  reset(): void {
+  reset(wantsOwnHost: boolean): void {
     assert(!this.isLent, 'the bytes of an unfinished write are not written over');
+    this.wantsOwnHost = wantsOwnHost;
     this.writer.reset();
     this.isWhole = true;
     this.trailers = '';

@@ -5,6 +5,7 @@ import { FIELD_IDS, FieldId, LOOKALIKE } from '../../http1/fields.ts';
 import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
+import type { UpstreamPolicy } from '../../model/service.ts';
 import type { ClientFacts } from './client-facts.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
@@ -60,6 +61,12 @@ export interface RequestHeadOptions {
   readonly requestId: string;
   /** In place of the client's own; ''. */
   readonly websocketKey: string;
+}
+
+/** Whether each endpoint gets its own Host. */
+export function wantsOwnHost(route: Route | null, { host }: UpstreamPolicy): boolean {
+  const rewriteHost = route === null ? '' : route.rewriteHost;
+  return (rewriteHost === '' ? host : rewriteHost) === 'endpoint';
 }
 
 /** Writes the whole head, empty line included. */
@@ -139,9 +146,11 @@ function stripped(head: Head, start: number, prefix: string): number {
 
 // RFC 9112 section 3.2.2: the authority of an absolute target wins over Host.
 function writeHost(out: HeadWriter, { head, route, upstreamHost }: RequestHeadOptions): void {
-  if (route !== null && route.rewriteHost !== '') out.text(route.rewriteHost);
-  else if (upstreamHost !== '') out.text(upstreamHost);
-  else writeClientHost(out, head);
+  const rewriteHost = route === null ? '' : route.rewriteHost;
+  const given = rewriteHost === '' ? upstreamHost : rewriteHost;
+  // Each endpoint's own is put in the place of the client's when it is known.
+  if (given === '' || given === 'client' || given === 'endpoint') writeClientHost(out, head);
+  else out.text(given);
 }
 
 function writeClientHost(out: HeadWriter, head: Head): void {

@@ -11,7 +11,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
-import { connectFailure } from '../connect-failure.ts';
+import { connectDetail, connectFailure } from '../connect-failure.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import type { EndpointSession } from '../endpoint-sessions.ts';
@@ -367,7 +367,7 @@ export class TcpSession implements Owner {
     const detail = error?.code ?? '';
     if (this.state === 'connecting') {
       if (isStarved(detail)) this.makeRoom(detail);
-      else this.connectFailed(connectFailure(detail), detail);
+      else this.connectFailed(connectFailure(detail), connectDetail(error));
       return;
     }
     if (this.isClientGone) return this.finish(error === null);

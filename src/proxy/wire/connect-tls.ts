@@ -85,6 +85,11 @@ function connectIntroduced(host: string, port: number, introduction: Buffer): So
   return raw;
 }
 
+/** What checkServerIdentity gives back: `message` says the same behind a sentence of its own. */
+interface CertificateMismatch extends Error {
+  readonly reason?: string;
+}
+
 /** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */
 function problemOf(socket: WiredTlsSocket, tls: ClientTls): string {
   const { protocols } = tls;
@@ -92,11 +97,15 @@ function problemOf(socket: WiredTlsSocket, tls: ClientTls): string {
   if (isH2Alone && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';
   if (!tls.verify) return '';
   const untrusted = socket.peerProblem;
-  if (untrusted !== null) return `ERR_TLS_UNTRUSTED: ${untrusted.code ?? untrusted.message}`;
+  if (untrusted !== null) {
+    return `ERR_TLS_UNTRUSTED: ${untrusted.message} (${untrusted.code ?? 'no code'})`;
+  }
   // As Node's own client: the session was begun with the right one.
   if (socket.isSessionReused()) return '';
   const other = checkServerIdentity(tls.serverName, socket.getPeerCertificate(true));
-  return other === undefined ? '' : `ERR_TLS_WRONG_NAME: ${other.message}`;
+  return other === undefined
+    ? ''
+    : `ERR_TLS_WRONG_NAME: ${(other as CertificateMismatch).reason || other.message}`;
 }
 
 function onSecure(this: WiredTlsSocket): void {

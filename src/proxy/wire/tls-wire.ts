@@ -103,8 +103,8 @@ export class TlsWire extends SocketWire {
     this.settle();
     const problem = this.judge === null ? this.clientProblem() : this.judge();
     if (problem !== '') {
-      const [code = '', text = ''] = this.judge === null ? [] : problem.split(': ', 2);
-      this.fail(code || PEER_REFUSED, text || problem);
+      const at = this.judge === null ? -1 : problem.indexOf(': ');
+      this.fail(at < 0 ? PEER_REFUSED : problem.slice(0, at), problem.slice(at < 0 ? 0 : at + 2));
       return;
     }
     this.state = 'open';

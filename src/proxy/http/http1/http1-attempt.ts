@@ -8,7 +8,7 @@ import type { Head } from '../../../http1/head.ts';
 import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
 import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
-import { connectFailure } from '../../connect-failure.ts';
+import { connectDetail, connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
 import { introductionOf } from '../../introduction.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
@@ -133,10 +133,10 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     this.state = 'awaiting';
     this.sentMs = nowMs;
     this.request.begin(copy.isChunked);
-    const { host } = this.hold.endpoint!;
-    const head = host === '' ? copy.head : copy.headFor(host);
+    const { wantsOwnHost } = copy;
+    const head = wantsOwnHost ? copy.headFor(this.hold.endpoint!.host) : copy.head;
     if (copy.isChunked) return this.sendChunks(wire, head, copy);
-    if (host !== '') return wire.write(Buffer.concat([head, copy.content]));
+    if (wantsOwnHost) return wire.write(Buffer.concat([head, copy.content]));
     const isTaken = wire.write(copy.view);
     if (!isTaken) copy.lend();
     return isTaken;
@@ -324,7 +324,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     switch (this.state) {
       case 'connecting':
         if (isStarved(code)) this.owner.onStarved(this, code);
-        else this.fail(connectFailure(code), code);
+        else this.fail(connectFailure(code), connectDetail(error));
         return;
       case 'awaiting':
         this.fail(this.lossReason(), code);

@@ -12,7 +12,7 @@ import { BOUNDS } from '../../../model/bounds.ts';
 import type { Limits } from '../../../model/service.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { ClientTls, ConnectHandler, Wire } from '../../network.ts';
-import { isStarved, UpstreamConnection } from '../../upstream-connection.ts';
+import { UpstreamConnection } from '../../upstream-connection.ts';
 import { TAILROOM } from '../../wire/read-buffers.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { Http2Attempt } from './http2-attempt.ts';
@@ -310,10 +310,8 @@ export class Http2EndpointConnection implements Roles {
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
     this.pool.remove(this);
-    const code = error?.code ?? '';
-    const starved = isStarved(code);
     for (let next = this.nextWaiter(); next !== undefined; next = this.nextWaiter()) {
-      next.onConnectFailed(code, starved);
+      next.onConnectFailed(error);
     }
     this.session.over(ErrorCode.cancel);
   }

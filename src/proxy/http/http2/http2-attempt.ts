@@ -12,11 +12,12 @@ import { ErrorCode, errorName } from '../../../http2/protocol.ts';
 import type { Content, Stream, StreamUser } from '../../../http2/stream.ts';
 import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
-import { connectFailure } from '../../connect-failure.ts';
+import { connectDetail, connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
 import type { UpstreamUser } from '../../upstream-connection.ts';
+import { isStarved } from '../../upstream-connection.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
 import {
@@ -149,10 +150,11 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.owner.onOtherProtocol(this);
   }
 
-  onConnectFailed(code: string, isStarved: boolean): void {
+  onConnectFailed(error: NodeJS.ErrnoException | null): void {
+    const code = error?.code ?? '';
     this.shared = null;
-    if (isStarved) this.owner.onStarved(this, code);
-    else this.fail(connectFailure(code), code);
+    if (isStarved(code)) this.owner.onStarved(this, code);
+    else this.fail(connectFailure(code), connectDetail(error));
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
@@ -160,7 +162,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     const { host, tls } = this.hold.endpoint!;
     const { headLength, trailers, view } = copy;
     const isEmpty = view.length === headLength;
-    const named = host === '' ? null : copy.headFor(host);
+    const named = copy.wantsOwnHost ? copy.headFor(host) : null;
     this.state = 'awaiting';
     this.sentMs = nowMs;
     if (this.isTunnel) return this.sendConnect(named ?? copy.head);
