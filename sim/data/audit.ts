@@ -4,6 +4,7 @@
 import { EndpointColumn, ServiceColumn } from '../../src/ledger/layout.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { reasons } from '../../src/model/reason.ts';
+import type { Service } from '../../src/model/service.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Attempt, Book, Request } from './book.ts';
 import { type EndpointPlan, ROUTER_PORT, type WorldPlan } from './plan.ts';
@@ -111,7 +112,7 @@ export class Audit {
   }
 
   private checkReasons(
-    { plan: { slot, name } }: ServiceEntry,
+    { plan: { slot, name }, policies }: ServiceEntry,
     { requests, unknown }: Seen,
     nobodys: number,
   ): void {
@@ -120,7 +121,9 @@ export class Audit {
     for (const { reason } of requests) {
       if (reason !== '') counts.set(reason, (counts.get(reason) ?? 0) + 1);
     }
-    const cut = requests.filter(({ end }) => end === 'cut').length;
+    const wereCut = requests.filter(({ end }) => end === 'cut');
+    // The answer may have begun when the body turns out to be too large: then it is cut.
+    const cutOver = wereCut.filter(({ body }) => isTooLarge(body, policies)).length;
     for (const { code, index, status } of reasons) {
       const count = counts.get(code) ?? 0;
       const told = ledger.reasonTotal(slot, index);
@@ -128,7 +131,8 @@ export class Audit {
       // A connection that is refused before its first request counts as well.
       const isEarly = EARLY.includes(code);
       const mayCut = status === 0 || code === 'request-timeout';
-      const most = count + unknown + (mayCut ? cut : 0);
+      const cut = mayCut ? wereCut.length : code === 'body-too-large' ? cutOver : 0;
+      const most = count + unknown + cut;
       this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
     }
   }
@@ -283,6 +287,10 @@ function isUnknown({ end, status, isOrderly }: Request): boolean {
   return (
     (status === 0 && end !== 'answered') || (!isOrderly && end !== 'own' && end !== 'answered')
   );
+}
+
+function isTooLarge({ length }: Buffer, policies: readonly Service[]): boolean {
+  return policies.some(({ limits: { bodyBytes } }) => bodyBytes > 0 && length > bodyBytes);
 }
 
 function indexOf(code: string): number {

@@ -104,6 +104,8 @@ export class Book {
   readonly dials = new Map<number, number>();
   /** Endpoints that were out of order for a time. */
   readonly unsteady = new Set<string>();
+  /** Told of each attempt that an endpoint has seen. */
+  onSeen: (attempt: Attempt) => void = () => {};
   /** Services whose messages were read in another protocol for a time: nothing is said of those. */
   private readonly forgiven = new Set<string>();
   private readonly kernel: Kernel;
@@ -145,5 +147,6 @@ export class Book {
     this.attempts.push(attempt);
     if (attempt.request === null) this.sessions.set(attempt.tag, attempt);
     else attempt.request.attempts.push(attempt);
+    this.onSeen(attempt);
   }
 }

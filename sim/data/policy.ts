@@ -89,7 +89,7 @@ function drawLimits(chance: Chance, isPlain: boolean): Limits {
   const sometimes = (share: number, least: number, most: number, otherwise: number): number =>
     !isPlain && chance.happens(share) ? chance.int(least, most) : otherwise;
   return {
-    connections: sometimes(0.1, 3, 20, 10_000),
+    connections: sometimes(0.15, 2, 16, 10_000),
     connectionsPerClient: sometimes(0.1, 3, 20, 0),
     perEndpoint: sometimes(0.3, 1, 4, 0),
     queue: sometimes(0.3, 0, 8, 1000),

@@ -111,6 +111,7 @@ export class Table {
 
   /** Tells every worker everything; resolves when all have applied it. */
   async start(): Promise<string[]> {
+    for (const name of this.services.keys()) this.notePlaces(name);
     const all = await Promise.all(this.publish([...this.services.keys()], []));
     return all.flat();
   }

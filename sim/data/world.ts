@@ -6,6 +6,7 @@ import { SimNetwork } from '../net/sim-network.ts';
 import { Audit } from './audit.ts';
 import { Book } from './book.ts';
 import { play } from './changes.ts';
+import { ConnectionOracle } from './connection-oracle.ts';
 import { WorkerHost } from './host.ts';
 import { HttpClient } from './http-client.ts';
 import { HttpEndpointConnection } from './http-endpoint.ts';
@@ -75,6 +76,8 @@ class World {
       waitingAt: (worker, name) =>
         plan.workers > 1 ? 0 : (this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0),
     });
+    const connections = new ConnectionOracle(this.book, this.table);
+    this.book.onSeen = (attempt) => connections.onSeen(attempt);
     for (let index = 0; index < plan.workers; index += 1) {
       const setting = { shared, index, watch: this.oracles };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));

@@ -158,8 +158,8 @@ const doubtRows: readonly Row[] = [
   [
     'what is left out takes its settings along',
     'src/control/sources.ts',
-    '    const settings = said ?? (isSilent ? (known?.settings ?? null) : null);',
-    '    const settings = isSilent ? said : said;',
+    '    const settings = said ?? (isSilent || isHeld ? (known?.settings ?? null) : null);',
+    '    const settings = isSilent || isHeld ? said : said;',
   ],
   [
     'a server behind the leader is believed',

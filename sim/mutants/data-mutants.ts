@@ -212,6 +212,18 @@ const rows: readonly Row[] = [
     '    this.bytesOut += piece.to - piece.from;\n',
     '    this.bytesOut += 2 * (piece.to - piece.from);\n',
   ],
+  [
+    'a connection gives way to its own request',
+    `${http}/http1/client-connection.ts`,
+    "    if (this.isTaking) return 'busy';\n",
+    '',
+  ],
+  [
+    'one connection more than the limit is served',
+    'src/proxy/connection-place.ts',
+    'count <= connections ||',
+    'count <= connections + 1 ||',
+  ],
 ];
 
 export const dataMutants: readonly Mutant[] = rows.map(([name, file, find, replace]) => ({

@@ -1,7 +1,8 @@
 // What the registries last said of each source, after the guard has looked at it, and the timers
 // that let go what the guard held long enough. Knows no service and no traffic.
 // Who is left out of an answer takes no settings of the source along: neither instances that are
-// held, nor the last one. Where that listened, it is missed with a 503.
+// held, nor the last one. Where that listened, it is missed with a 503. An answer in doubt that names
+// the instances and not the settings may lack those as well: they are held as instances are.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts';
 import type { KeptSource } from '../model/kept.ts';
@@ -9,11 +10,15 @@ import type { GuardSettings } from '../model/settings.ts';
 import { type ServiceSource, sourceKey } from '../model/source.ts';
 import { type Admitted, Guard, type Moment } from './guard.ts';
 
+const NEVER_MS = Number.POSITIVE_INFINITY;
+
 interface Source {
   readonly source: ServiceSource;
   /** What it says of itself now, and what it said before its instances were left out. */
   readonly said: ServiceSettings | null;
   settings: ServiceSettings | null;
+  /** Until then settings are held that an answer in doubt has left out; Infinity: none are. */
+  readonly lapseMs: number;
   readonly problems: readonly string[];
   readonly guard: Guard;
   admitted: Admitted;
@@ -59,11 +64,21 @@ export class Sources {
     const admitted = guard.answer(service, this.moment(key));
     known?.timer?.cancel();
     const isSilent = endpoints.length === 0 || guard.isHolding;
-    const settings = said ?? (isSilent ? (known?.settings ?? null) : null);
-    const taken = { source, said, settings, problems, guard, admitted, timer: null };
+    const lapseMs = isSilent || said !== null ? NEVER_MS : this.lapseMs(service, known);
+    const isHeld = lapseMs > this.options.clock.nowMs() && lapseMs < NEVER_MS;
+    const settings = said ?? (isSilent || isHeld ? (known?.settings ?? null) : null);
+    const taken = { source, said, settings, lapseMs, problems, guard, admitted, timer: null };
     this.sources.set(key, taken);
     this.setWrong(source, key, problems.length > 0);
     this.awaitRelease(key, taken);
+  }
+
+  /** When settings go that this answer does not have; NEVER_MS where none are held. */
+  private lapseMs({ doubt }: ProvidedService, known: Source | undefined): number {
+    const { clock, guard } = this.options;
+    const { enabled, holdMs } = guard();
+    if (!enabled || doubt === '' || (known?.settings ?? null) === null) return NEVER_MS;
+    return known!.lapseMs < NEVER_MS ? known!.lapseMs : clock.nowMs() + holdMs;
   }
 
   /** What its instances say that is wrong. */
@@ -109,12 +124,14 @@ export class Sources {
 
   private awaitRelease(key: string, source: Source): void {
     const { clock, onRelease } = this.options;
-    const { nextMs } = source.admitted;
-    if (nextMs === Number.POSITIVE_INFINITY) return;
+    const lapseMs = source.settings === source.said ? NEVER_MS : source.lapseMs;
+    const nextMs = Math.min(source.admitted.nextMs, lapseMs);
+    if (nextMs === NEVER_MS) return;
     source.timer = clock.setTimer(Math.max(0, nextMs - clock.nowMs()), () => {
       source.admitted = source.guard.admitted(this.moment(key));
       const isEmpty = source.admitted.endpoints.length === 0;
-      if (!source.guard.isHolding && !isEmpty) source.settings = source.said;
+      const hasLapsed = clock.nowMs() >= source.lapseMs || source.lapseMs === NEVER_MS;
+      if (hasLapsed && !source.guard.isHolding && !isEmpty) source.settings = source.said;
       this.awaitRelease(key, source);
       onRelease(source.source);
     });

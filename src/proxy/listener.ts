@@ -78,6 +78,11 @@ export class LiveListener {
     this.service = services.get(snapshot.service) ?? null;
   }
 
+  /** Services came or went. One that has closed leads where it did until its service is back. */
+  refind(services: ReadonlyMap<string, LiveService>): void {
+    this.service = services.get(this.snapshot.service) ?? this.service;
+  }
+
   /**
    * Opens the address. `accept` makes a connection of each wire. Rejects with the system's error
    * (EADDRINUSE, EACCES, EADDRNOTAVAIL).

@@ -53,6 +53,7 @@ export class Worker {
 
   private async applyNow(delta: SnapshotDelta): Promise<void> {
     const hasOthers = this.applyServices(delta);
+    if (hasOthers) for (const one of this.retired) one.refind(this.context.services);
     if (delta.listeners !== null) await this.setListeners(delta.listeners);
     else if (hasOthers) {
       for (const listener of this.listeners.values()) {

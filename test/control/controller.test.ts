@@ -477,6 +477,31 @@ describe('Controller', () => {
     expect(controller.events.since(0).filter(({ to }) => to === '')).toEqual([]);
   });
 
+  it('keeps one whose description alone a doubtful answer leaves out, for as long as it holds', () => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    provide(self, ['a', 'b'], { doubt: 'the registry was away' });
+    clock.advance(20_000);
+    provide(self, ['a', 'b', 'c'], { doubt: 'the registry was away' });
+    expect(states('self')).toEqual({ a: 'up', b: 'up', c: 'up' });
+    clock.advance(9999);
+    expect(states('self')).toEqual({ a: 'up', b: 'up', c: 'up' });
+    clock.advance(1);
+    expect(controller.service('self')).toBeNull();
+  });
+
+  it('lets one go whose description an answer without doubt leaves out', () => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    provide(self, ['a', 'b'], { doubt: 'the registry was away' });
+    expect(states('self')).toEqual({ a: 'up', b: 'up' });
+    provide(self, ['a', 'b']);
+    expect(controller.service('self')).toBeNull();
+    expect(clock.waiting).toBe(TICKING);
+  });
+
   it('lets a service go when the instance that describes it was held long enough', () => {
     const self = makeService({ name: 'self' });
     configure();

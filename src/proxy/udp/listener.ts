@@ -44,6 +44,12 @@ export class UdpListener implements DatagramReceiver {
     this.oneWay?.review();
   }
 
+  /** Services came or went. One that closes leads where it did until its service is back. */
+  refind(services: ReadonlyMap<string, LiveService>): void {
+    this.service = services.get(this.snapshot.service) ?? this.service;
+    this.oneWay?.review();
+  }
+
   /** Opens the port. Rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   async open(): Promise<void> {
     const { address } = this.snapshot;

@@ -2,9 +2,23 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WorkerLedger } from '../../../src/ledger/ledger.ts';
 import { LiveService } from '../../../src/proxy/live-service.ts';
-import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
+import { ask, closeHttp2, connectHttp2 } from '../../support/http2.ts';
+import { listenEndpoint } from '../../support/peer.ts';
+import {
+  answer,
+  closePlanes,
+  openPair,
+  openRouter,
+  request,
+  serviceOf,
+} from '../../support/plane.ts';
+import { makeRoute } from '../../support/route.ts';
+import { makeSnapshot } from '../../support/service.ts';
 
-afterEach(closePlanes);
+afterEach(async () => {
+  closeHttp2();
+  await closePlanes();
+});
 
 const GET = request('GET /');
 
@@ -119,7 +133,58 @@ describe('the limit of connections', () => {
     await first.ended();
     await plane.quiet();
   });
+
+  it('holds behind a router, where the one that asks gives way to nobody', async () => {
+    const { plane, endpoint } = await openLimited();
+    const first = await plane.client();
+    first.send(GET);
+    const busy = await endpoint.accept();
+    const second = await plane.client();
+    second.send(GET);
+    expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    second.end();
+    await busy.head();
+    busy.send(answer('served'));
+    expect((await first.message()).body).toBe('served');
+    first.end();
+    await plane.quiet();
+  });
+
+  it('holds behind a router for each request by HTTP/2', async () => {
+    const { plane, endpoint } = await openLimited();
+    const first = await plane.client();
+    first.send(GET);
+    const busy = await endpoint.accept();
+    const second = connectHttp2(plane.port);
+    for (let i = 0; i < 2; i += 1) {
+      const { headers } = await ask(second, { ':path': '/' });
+      expect(headers['x-upriver-reason']).toBe('too-many-connections');
+      expect(plane.ledger.connections(0)).toBe(1);
+    }
+    await busy.head();
+    busy.send(answer('served'));
+    expect((await first.message()).body).toBe('served');
+    first.end();
+    await first.ended();
+    await expect.poll(() => plane.ledger.connections(0)).toBe(0);
+    const asked = ask(second, { ':path': '/' });
+    await busy.head();
+    busy.send(answer('again'));
+    expect((await asked).body).toBe('again');
+    await plane.quiet();
+  });
 });
+
+/** A router and a service behind it that may have one connection. */
+async function openLimited() {
+  const endpoint = await listenEndpoint();
+  const plane = await openRouter([makeRoute({})], { web: endpoint.port });
+  const listener = { ...plane.listener!, policy: { ...plane.listener!.policy, http2: true } };
+  const service = serviceOf({ limits: { connections: 1 } });
+  const upsert = [makeSnapshot(service, [endpoint.port])];
+  await plane.worker.apply({ version: 2, upsert, remove: [], listeners: [listener] });
+  return { plane, endpoint };
+}
 
 describe('a drain', () => {
   it('lets what is in flight finish, with Connection: close', async () => {

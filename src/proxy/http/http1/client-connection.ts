@@ -110,6 +110,8 @@ export class ClientConnection implements Roles {
 
   get leisure(): 'idle' | 'partial' | 'busy' {
     if (this.state !== 'head' || this.isLeaving || !this.stash.isEmpty) return 'busy';
+    // Of what is being taken a request may come that asks for room: not for its own.
+    if (this.isTaking) return 'busy';
     return this.parser === null ? 'idle' : 'partial';
   }
 

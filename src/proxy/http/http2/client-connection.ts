@@ -291,6 +291,8 @@ export class Http2ClientConnection implements Roles {
       const refused = place.take(live, listener, this.address);
       if (refused !== null) {
         this.replies.refuse(stream, refused, head);
+        // The next request asks anew: this one has no place.
+        place.leave();
         return null;
       }
     }
