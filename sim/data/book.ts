@@ -59,6 +59,8 @@ export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' |
 export interface Request {
   readonly id: string;
   readonly client: string;
+  /** Where the client connects from; '' where that is nothing that counts. */
+  readonly address: string;
   /** The port that it was sent to. */
   readonly port: number;
   /** The service that it is for. */

@@ -116,14 +116,19 @@ function changeService(
   { chance, service }: Cast,
 ): (() => void) | null {
   const { table, kernel, book } = stage;
-  const { name, port, protocol, isPlain } = service.plan;
+  const { name, port, protocol, isPlain, follows } = service.plan;
   const told = (removed: string[] = []): void => table.changed([name], removed);
   const during = (key: string): void =>
     table.periods.add(key, kernel.nowMs, kernel.nowMs + change.forMs + SETTLE_MS);
   book.note(`control: ${change.kind} of ${name} changes`);
   switch (change.kind) {
     case 'policy':
-      service.policy = drawPolicy(chance, { name, protocol: service.protocol, isPlain });
+      service.policy = drawPolicy(chance, {
+        name,
+        protocol: service.protocol,
+        isPlain,
+        follows,
+      });
       service.policies.push(service.policy);
       told();
       return null;

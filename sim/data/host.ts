@@ -47,7 +47,7 @@ export class WorkerHost {
       index,
       ledger: new WatchedLedger(shared.buffers[index]!, index, watch),
       clock,
-      network,
+      network: network.of(index),
       datagrams: noDatagrams,
       wheel,
       services,

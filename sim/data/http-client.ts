@@ -89,6 +89,7 @@ export class HttpClient {
     const request: Request = {
       id,
       client: name,
+      address: '',
       port,
       service,
       idleSinceMs,

@@ -8,6 +8,7 @@ import type { AnswerFault, Attempt, Book, Request } from './book.ts';
 import type { Periods } from './periods.ts';
 import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
+import { SessionJudge } from './session-judge.ts';
 import { type EndpointEntry, SETTLE_MS, type ServiceEntry, type Table } from './table.ts';
 
 /** Timers are late by two ticks at most. */
@@ -50,9 +51,11 @@ interface Case {
 export class Judge {
   private readonly options: JudgeOptions;
   private readonly periods: Periods;
+  private readonly sessions: SessionJudge;
 
   constructor(options: JudgeOptions) {
     this.options = options;
+    this.sessions = new SessionJudge(options.plan, options.table);
     this.periods = options.table.periods;
   }
 
@@ -72,7 +75,7 @@ export class Judge {
       toMs: toMs + SETTLE_MS,
     };
     this.judgeTime(one);
-    const why = request.method === 'TCP' ? this.explainSession(one) : this.explain(one);
+    const why = request.method === 'TCP' ? this.sessions.explain(one) : this.explain(one);
     if (why === '') this.fault(request, `has no reason to end as "${endText(request)}"`);
     else if (why === 'saved') this.fault(request, `could have been saved: ${endText(request)}`);
   };
@@ -294,33 +297,6 @@ export class Judge {
   private resetsIdle(endpoint: string): boolean {
     const { habits } = this.options.table.endpoints.get(endpoint)!.plan;
     return habits.faultShare > 0 && habits.faults.includes('resets-idle');
-  }
-
-  private explainSession(one: Case): string {
-    const { request, policies, entry } = one;
-    const { name } = entry.plan;
-    if (request.end === 'answered' || request.end === 'quit') return request.end;
-    for (const key of [`none ${name}`, `refuse ${name}`, `mute ${name}`, `gone ${name}`]) {
-      if (this.during(one, key)) return key;
-    }
-    const lasted = request.endMs - request.startMs;
-    if (this.during(one, `listener ${entry.plan.port}`) || this.during(one, 'memory'))
-      return 'change';
-    if (this.during(one, 'drain') || this.during(one, 'grace over')) return 'drain';
-    // Of a session that was cut early, neither side may know whose it was.
-    const isKnown = request.end === 'cut' && request.attempts.length > 0;
-    if (isKnown ? request.attempts.some(({ fault }) => fault !== '') : this.isUnreliable(one))
-      return 'endpoint';
-    if (policies.some(({ timeouts }) => lasted >= timeouts.idleTcpMs)) return 'idle';
-    const isLimited = policies.some(
-      ({ limits }) =>
-        limits.connectionsPerClient > 0 ||
-        limits.connections < 10_000 ||
-        limits.perEndpoint > 0 ||
-        limits.requests > 0 ||
-        limits.adaptive,
-    );
-    return isLimited || this.options.plan.descriptors < 65_536 ? 'limit' : '';
   }
 
   /** Ended within the sum of its timeouts. */

@@ -7,11 +7,17 @@ import { drawWeather, fairWeather, type Weather } from '../net/weather.ts';
 import type { EndpointHabits } from './answer-script.ts';
 import type { AnswerFault } from './book.ts';
 import type { HttpClientPlan } from './http-client.ts';
+import {
+  drawSessionChanges,
+  followsPrimary,
+  type SessionChangePlan,
+  sourceOfClient,
+} from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
 
 export const ROUTER_PORT = 8080;
 const FIRST_SERVICE_PORT = 8001;
-const FIRST_ENDPOINT_PORT = 9000;
+export const FIRST_ENDPOINT_PORT = 9000;
 /** Of one client: the world around it costs as much as fifty exchanges. */
 const REQUESTS_MAX = 150;
 
@@ -21,6 +27,8 @@ export interface ServicePlan {
   readonly port: number;
   readonly slot: number;
   readonly isPlain: boolean;
+  /** It sends to its primary alone. */
+  readonly follows: boolean;
 }
 
 export interface EndpointPlan {
@@ -71,6 +79,7 @@ export interface WorldPlan {
   readonly httpClients: readonly HttpClientPlan[];
   readonly tcpClients: readonly TcpClientPlan[];
   readonly changes: readonly ChangePlan[];
+  readonly sessionChanges: readonly SessionChangePlan[];
 }
 
 const FAULTS: readonly AnswerFault[] = [
@@ -138,6 +147,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
   const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
     list.filter(({ name }) => !without.has(name));
   const services = drawServices(seed, mood);
+  const tcpServices = services.filter(({ protocol }) => protocol === 'tcp');
   const endpoints = services.flatMap((service, i) =>
     drawEndpoints(seed, service, { mood, i, without }),
   );
@@ -154,6 +164,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without })),
     tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without })),
     changes: kept(drawChanges(seed, mood.changes, spanMs)),
+    sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
   };
 }
 
@@ -171,13 +182,12 @@ function drawWide(chance: Chance): Weather {
 function drawServices(seed: number, { isPlain }: Mood): ServicePlan[] {
   const chance = new Chance(seed, 'services');
   const count = chance.int(1, 3);
-  return Array.from({ length: count }, (_, i) => ({
-    name: `s${i + 1}`,
-    protocol: i > 0 && chance.happens(0.4) ? ('tcp' as const) : ('http' as const),
-    port: FIRST_SERVICE_PORT + i,
-    slot: i,
-    isPlain,
-  }));
+  return Array.from({ length: count }, (_, i) => {
+    const name = `s${i + 1}`;
+    const protocol = i > 0 && chance.happens(0.4) ? ('tcp' as const) : ('http' as const);
+    const follows = protocol === 'tcp' && followsPrimary(seed, name);
+    return { name, protocol, port: FIRST_SERVICE_PORT + i, slot: i, isPlain, follows };
+  });
 }
 
 function drawEndpoints(
@@ -270,6 +280,7 @@ function drawTcpClients(
     const { port, name: service } = chance.pick(targets);
     return {
       name,
+      address: sourceOfClient(i),
       port,
       service,
       startMs: chance.between(20, spanMs),

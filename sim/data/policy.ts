@@ -11,6 +11,7 @@ import type {
 } from '../../src/model/service.ts';
 import { makePassive, makeService } from '../../test/support/service.ts';
 import type { Chance } from '../kernel/chance.ts';
+import { withSessionRules } from './session-rules.ts';
 
 /** Retries that nothing but their number bounds. */
 export const GENEROUS_PER_SECOND = 100_000;
@@ -29,12 +30,12 @@ const BALANCES: readonly BalancePolicy[] = [
 /** `isPlain`: no limit that could refuse a request. */
 export function drawPolicy(
   chance: Chance,
-  options: { name: string; protocol: Protocol; isPlain: boolean },
+  options: { name: string; protocol: Protocol; isPlain: boolean; follows: boolean },
 ): Service {
-  const { name, protocol, isPlain } = options;
+  const { name, protocol, isPlain, follows } = options;
   const policy = chance.pick(BALANCES);
   const hash = { on: 'source' as const, name: '' };
-  return makeService({
+  const service = makeService({
     name,
     protocol,
     balance: { policy, hash: policy === 'hash' ? hash : null },
@@ -50,9 +51,10 @@ export function drawPolicy(
       onDrainMs: null,
       keepAlive: null,
     },
-    primary: null,
+    primary: follows ? { by: 'tag', tag: 'primary', lock: '' } : null,
     slowStartMs: chance.pick([0, 0, 1000]),
   });
+  return protocol === 'tcp' ? withSessionRules(chance, service, isPlain) : service;
 }
 
 function drawRetry(chance: Chance): RetryPolicy {

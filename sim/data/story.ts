@@ -4,6 +4,7 @@ import { shrink } from '../kernel/shrink.ts';
 import { Trace } from '../kernel/trace.ts';
 import type { HttpClientPlan } from './http-client.ts';
 import { type ChangePlan, drawPlan, type EndpointPlan, type WorldPlan } from './plan.ts';
+import type { SessionChangePlan } from './session-rules.ts';
 import { runWorld } from './world.ts';
 
 const RUNS_MAX = 200;
@@ -39,7 +40,9 @@ function partsOf(plan: WorldPlan): string[] {
     ...[...plan.httpClients, ...plan.tcpClients].filter(({ faultShare }) => faultShare > 0),
   ];
   return [
-    ...[...plan.httpClients, ...plan.tcpClients, ...plan.changes].map(({ name }) => name),
+    ...[...plan.httpClients, ...plan.tcpClients, ...plan.changes, ...plan.sessionChanges].map(
+      ({ name }) => name,
+    ),
     ...faulty.map(({ name }) => `faults of ${name}`),
     ...plan.endpoints.map(({ name }) => name),
     'second worker',
@@ -83,7 +86,7 @@ async function tell(seed: number, without: ReadonlySet<string>): Promise<string[
       ({ name, sessions, port }) =>
         `Client ${name} opens ${sessions} TCP sessions to port ${port}.`,
     ),
-    ...plan.changes.map(changeSentence),
+    ...[...plan.changes, ...plan.sessionChanges].map(changeSentence),
     'What happens, up to the fault:',
     ...told,
     'Found:',
@@ -108,7 +111,7 @@ function clientSentence({ name, requests, port, startMs, faultShare }: HttpClien
   return `Client ${name} sends ${requests} requests to port ${port} from ${startMs.toFixed(1)} ms on, ${manner}.`;
 }
 
-function changeSentence({ atMs, kind, forMs }: ChangePlan): string {
+function changeSentence({ atMs, kind, forMs }: ChangePlan | SessionChangePlan): string {
   return `At ${atMs.toFixed(1)} ms, for ${forMs} ms: ${kind}.`;
 }
 

@@ -10,8 +10,15 @@ import { loopback, makeListener, makeService } from '../../test/support/service.
 import type { Kernel } from '../kernel/kernel.ts';
 import type { WorkerHost } from './host.ts';
 import type { Periods } from './periods.ts';
-import { type EndpointPlan, ROUTER_PORT, type ServicePlan, type WorldPlan } from './plan.ts';
+import {
+  type EndpointPlan,
+  FIRST_ENDPOINT_PORT,
+  ROUTER_PORT,
+  type ServicePlan,
+  type WorldPlan,
+} from './plan.ts';
 import { drawPolicy } from './policy.ts';
+import type { Out } from './session-oracles.ts';
 
 /** After so long every worker has applied a change, and what it did to a request has shown, ms. */
 export const SETTLE_MS = 100;
@@ -33,6 +40,8 @@ export interface ServiceEntry {
   isThere: boolean;
   isListening: boolean;
   isPanicking: boolean;
+  /** The name of the primary; '' is none. Of a service that follows it. */
+  primary: string;
 }
 
 export interface EndpointEntry {
@@ -46,7 +55,13 @@ export interface EndpointEntry {
 /** What one worker may be working with: the deltas that it has, and those it is applying. */
 interface View {
   lastMs: number;
-  readonly usable: Set<number>[];
+  readonly told: Told[];
+}
+
+/** What a delta says of the endpoints, by slot. */
+interface Told {
+  readonly usable: ReadonlySet<number>;
+  readonly outs: ReadonlyMap<number, Out>;
 }
 
 export class Table {
@@ -55,11 +70,14 @@ export class Table {
   readonly bySlot = new Map<number, EndpointEntry>();
   private readonly byService = new Map<string, EndpointEntry[]>();
   readonly periods: Periods;
+  /** A worker has this table, and no other is on its way to it. */
+  onApplied: ((worker: number, outs: ReadonlyMap<number, Out>) => void) | null = null;
   private readonly kernel: Kernel;
   private readonly hosts: readonly WorkerHost[];
   private readonly views: View[];
   private version = 0;
   private readonly without = new Map<string, { toMs: number }>();
+  private readonly ending = new Map<string, { fromMs: number; toMs: number }>();
   /** Until when workers may differ. */
   private unsettledMs = 0;
 
@@ -73,13 +91,15 @@ export class Table {
     this.kernel = kernel;
     this.hosts = hosts;
     this.periods = periods;
-    this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, usable: [] }));
+    this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
-      const { name, protocol, isPlain } = service;
+      const { name, protocol, isPlain, follows } = service;
       this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
-      const policy = drawPolicy(chance, { name, protocol, isPlain: isPlain || plain });
-      const flags = { isThere: true, isListening: true, isPanicking: false };
+      const policy = drawPolicy(chance, { name, protocol, isPlain: isPlain || plain, follows });
+      const first = plan.endpoints.find((one) => one.service === name);
+      const primary = service.follows ? (first?.name ?? '') : '';
+      const flags = { isThere: true, isListening: true, isPanicking: false, primary };
       this.services.set(name, { plan: service, protocol, policy, policies: [policy], ...flags });
     }
     for (const endpoint of plan.endpoints) {
@@ -106,7 +126,19 @@ export class Table {
 
   /** Whether worker `index` may give new work to this endpoint. */
   mayUse(index: number, slot: number): boolean {
-    return this.views[index]!.usable.some((set) => set.has(slot));
+    return this.views[index]!.told.some(({ usable }) => usable.has(slot));
+  }
+
+  /** Whether worker `index` knows that this endpoint is not the primary. */
+  isBarred(index: number, slot: number): boolean {
+    const { told } = this.views[index]!;
+    return told.length > 0 && told.every(({ outs }) => outs.get(slot)?.isStandby === true);
+  }
+
+  /** Of the endpoint that listens there; -1: none. */
+  slotOfPort(port: number): number {
+    const slot = port - FIRST_ENDPOINT_PORT;
+    return this.bySlot.has(slot) ? slot : -1;
   }
 
   /** Tells every worker everything; resolves when all have applied it. */
@@ -122,6 +154,7 @@ export class Table {
     for (const name of names) {
       this.periods.add(`table ${name}`, kernel.nowMs, kernel.nowMs + SETTLE_MS);
       this.notePlaces(name);
+      this.noteEnds(name);
     }
     void Promise.all(this.publish(names, removed));
   }
@@ -140,6 +173,23 @@ export class Table {
     }
   }
 
+  /** Notes from when on sessions may end because of their endpoint. */
+  private noteEnds(name: string): void {
+    const { nowMs } = this.kernel;
+    const service = this.services.get(name)!;
+    for (const entry of this.endpointsOf(name)) {
+      const key = `ends ${entry.plan.name}`;
+      const fateMs = outOf(entry, service)?.fateMs ?? null;
+      const open = this.ending.get(key);
+      if (isUsed(entry, service)) {
+        if (open !== undefined) open.toMs = nowMs + SETTLE_MS;
+        this.ending.delete(key);
+      } else if (fateMs !== null && nowMs + fateMs < (open?.fromMs ?? Number.POSITIVE_INFINITY)) {
+        this.ending.set(key, this.periods.begin(key, nowMs + fateMs));
+      }
+    }
+  }
+
   private publish(names: readonly string[], removed: readonly string[]): Promise<string[]>[] {
     const { kernel } = this;
     this.version += 1;
@@ -152,26 +202,33 @@ export class Table {
       listeners: this.listeners(),
     };
     const usable = new Set<number>();
+    const outs = new Map<number, Out>();
     for (const entry of this.endpoints.values()) {
-      if (isUsed(entry, this.services.get(entry.plan.service)!)) usable.add(entry.plan.slot);
+      const service = this.services.get(entry.plan.service)!;
+      const out = outOf(entry, service);
+      if (out === null) usable.add(entry.plan.slot);
+      else outs.set(entry.plan.slot, out);
     }
     this.unsettledMs = kernel.nowMs + SETTLE_MS;
-    return this.hosts.map((host, i) => this.tell(host, this.views[i]!, { delta, usable }));
+    return this.hosts.map((host, i) =>
+      this.tell(host, this.views[i]!, { delta, told: { usable, outs } }),
+    );
   }
 
   private tell(
     host: WorkerHost,
     view: View,
-    { delta, usable }: { delta: SnapshotDelta; usable: Set<number> },
+    { delta, told }: { delta: SnapshotDelta; told: Told },
   ): Promise<string[]> {
     const { kernel } = this;
     const chance = kernel.chance(`message ${delta.version} to ${host.context.index}`);
     view.lastMs = Math.max(view.lastMs, kernel.nowMs + chance.between(0, MESSAGE_MS_MAX));
     return new Promise((resolve) => {
       kernel.at(view.lastMs, () => {
-        view.usable.push(usable);
+        view.told.push(told);
         void host.worker.apply(delta).then((errors) => {
-          view.usable.splice(0, view.usable.indexOf(usable));
+          view.told.splice(0, view.told.indexOf(told));
+          if (view.told.length === 1) this.onApplied?.(host.context.index, told.outs);
           resolve(errors.map(({ message }) => message));
         });
       });
@@ -182,7 +239,7 @@ export class Table {
     const entry = this.services.get(name)!;
     const endpoints = this.endpointsOf(name)
       .filter(({ isThere }) => isThere)
-      .map((one) => effective(one));
+      .map((one) => effective(one, entry));
     const { plan, policy, isPanicking } = entry;
     return { service: policy, slot: plan.slot, isPanicking, priority: 1, endpoints };
   }
@@ -205,8 +262,30 @@ export class Table {
 /** Whether the endpoint may get new work. */
 export function isUsed(entry: EndpointEntry, service: ServiceEntry): boolean {
   if (!entry.isThere || entry.weight === 0 || !service.isThere) return false;
+  if (isStandby(entry, service)) return false;
   if (entry.state === 'up' || entry.state === 'slow-start') return true;
   return service.isPanicking && isOut(stateOf(entry));
+}
+
+/** Another endpoint is the primary, or none is. */
+function isStandby({ plan }: EndpointEntry, service: ServiceEntry): boolean {
+  return service.plan.follows && service.primary !== plan.name;
+}
+
+/** Why the endpoint gets no new work, and what becomes of its sessions; null where it gets some. */
+function outOf(entry: EndpointEntry, service: ServiceEntry): Out | null {
+  if (isUsed(entry, service)) return null;
+  const { policy } = service;
+  const isHere = entry.isThere && service.isThere;
+  // Who has left is the primary no more.
+  if (service.plan.follows && (!isHere || isStandby(entry, service)))
+    return { policy, isStandby: true, fateMs: 0 };
+  const { onDownMs, onDrainMs } = policy.tcp;
+  return {
+    policy,
+    isStandby: false,
+    fateMs: isHere && isOut(stateOf(entry)) ? onDownMs : onDrainMs,
+  };
 }
 
 /** As reconcile decides: without a weight it drains, whatever its health. */
@@ -218,9 +297,10 @@ function isOut(state: EndpointState): boolean {
   return state === 'down' || state === 'ejected';
 }
 
-function effective(entry: EndpointEntry): EffectiveEndpoint {
+function effective(entry: EndpointEntry, service: ServiceEntry): EffectiveEndpoint {
   const { plan, weight, slowStartFromMs } = entry;
-  const state = stateOf(entry);
+  const standby = isStandby(entry, service);
+  const state = standby ? 'down' : stateOf(entry);
   return {
     id: plan.name,
     address: '127.0.0.1',
@@ -230,7 +310,8 @@ function effective(entry: EndpointEntry): EffectiveEndpoint {
     reason: '',
     sinceMs: 0,
     slot: plan.slot,
-    isSpare: isOut(state),
+    isSpare: isOut(state) && !standby,
+    ...(standby ? { isStandby: true } : {}),
     slowStartFromMs: state === 'slow-start' ? slowStartFromMs : 0,
     priority: 1,
   };

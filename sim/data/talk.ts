@@ -15,6 +15,8 @@ export interface TalkOptions {
   readonly onWrong: (text: string) => void;
   /** The other side may end before it has sent everything: it is not an orderly one. */
   readonly mayBeShort: () => boolean;
+  /** How long it rests between its first bytes and the others, ms; 0: not at all. */
+  readonly restMs?: number;
   /** This direction has ended. */
   readonly onEnded?: () => void;
   /** When the other side ended its direction, as far as that is to be held against the product; -1. */
@@ -51,12 +53,16 @@ export class Talk {
   }
 
   private sendSome(): void {
-    const { kernel, end, chance, out } = this.options;
+    const { kernel, end, chance, out, restMs = 0 } = this.options;
     if (end.isClosed || this.hasEnded) return;
     const left = out.length - this.at;
     const count = chance.happens(0.5) ? left : Math.min(left, chance.size(1, 20_000));
     if (count > 0) end.write(out.subarray(this.at, this.at + count));
     this.at += count;
+    if (count === this.at && count > 0 && restMs > 0) {
+      kernel.after(restMs, () => this.sendSome());
+      return;
+    }
     if (this.at < out.length) {
       kernel.after(chance.happens(0.7) ? 0 : chance.between(0, 30), () => this.sendSome());
       return;

@@ -6,10 +6,13 @@ import type { Attempt, Request, RequestEnd } from './book.ts';
 import type { ClientSetting } from './http-client.ts';
 import type { EndpointSetting } from './http-endpoint.ts';
 import { drawSize, marked } from './request-script.ts';
+import { drawRest } from './session-rules.ts';
 import { Talk } from './talk.ts';
 
 export interface TcpClientPlan {
   readonly name: string;
+  /** Where it connects from. */
+  readonly address: string;
   readonly port: number;
   readonly service: string;
   readonly startMs: number;
@@ -72,20 +75,21 @@ class TcpClientSession {
     const body = marked(drawSize(chance, plan.bodyMax), `>${id}.`);
     this.request = makeSession(id, plan, { body, isOrderly, nowMs: kernel.nowMs });
     book.open(this.request);
-    this.end = network.dial(plan.name, plan.port, {
+    const handler = {
       onOpen: () => {
         book.dials.set(plan.port, (book.dials.get(plan.port) ?? 0) + 1);
         this.opened(chance);
       },
-      onRefused: (code) => this.over('gone', code),
-      onBytes: (bytes) => this.take(bytes),
+      onRefused: (code: string) => this.over('gone', code),
+      onBytes: (bytes: Buffer) => this.take(bytes),
       onEnd: () => {
         if (this.attempt === null && this.head.length > 0)
           this.fault(`session ${id} ends in order within the endpoint's name`);
         this.talk?.onEnd();
       },
       onReset: () => this.over(this.head.length > 0 ? 'cut' : 'gone', 'reset'),
-    });
+    };
+    this.end = network.dial(plan.name, plan.port, handler, plan.address);
   }
 
   private opened(chance: Chance): void {
@@ -98,6 +102,7 @@ class TcpClientSession {
       chance,
       out: Buffer.concat([named(`${id}\n`, ID_BYTES), body]),
       expected: () => this.attempt?.body ?? null,
+      restMs: drawRest(kernel.chance(`rest in ${id}`)),
       onEnded: () => {
         this.request.endedMs = kernel.nowMs;
       },
@@ -163,6 +168,7 @@ function makeSession(
   return {
     id,
     client: plan.name,
+    address: plan.address,
     port: plan.port,
     service: plan.service,
     idleSinceMs: nowMs,

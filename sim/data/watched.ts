@@ -11,6 +11,19 @@ export interface LedgerWatch {
   onRelease(worker: number, slot: number): void;
 }
 
+export function watchBoth(one: LedgerWatch, other: LedgerWatch): LedgerWatch {
+  return {
+    onAcquire(worker, slot, count) {
+      one.onAcquire(worker, slot, count);
+      other.onAcquire(worker, slot, count);
+    },
+    onRelease(worker, slot) {
+      one.onRelease(worker, slot);
+      other.onRelease(worker, slot);
+    },
+  };
+}
+
 export class WatchedLedger extends WorkerLedger {
   private readonly worker: number;
   private readonly watch: LedgerWatch;

@@ -16,9 +16,11 @@ import { leftOver } from './left-over.ts';
 import { InstantOracles } from './oracles.ts';
 import { Periods } from './periods.ts';
 import { drawPlan, type EndpointPlan, type WorldPlan } from './plan.ts';
+import { playSessions } from './session-changes.ts';
+import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
-import { WatchedBuffers } from './watched.ts';
+import { WatchedBuffers, watchBoth } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
 const HANG_MS = 1_200_000;
@@ -78,8 +80,12 @@ class World {
     });
     const connections = new ConnectionOracle(this.book, this.table);
     this.book.onSeen = (attempt) => connections.onSeen(attempt);
+    const sessions = new SessionOracles(kernel, { book: this.book, table: this.table });
+    this.network.watch = sessions;
+    this.table.onApplied = (worker, outs) => sessions.applied(worker, outs);
+    const watch = watchBoth(this.oracles, sessions);
     for (let index = 0; index < plan.workers; index += 1) {
-      const setting = { shared, index, watch: this.oracles };
+      const setting = { shared, index, watch };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
     }
     for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
@@ -167,6 +173,7 @@ class World {
       this.setListening(endpoint, is);
     const stage = { kernel, network, book, hosts, table, setListening, drained };
     for (const change of this.plan.changes) play(stage, change);
+    for (const change of this.plan.sessionChanges) playSessions(stage, change);
     return drained;
   }
 

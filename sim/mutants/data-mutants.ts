@@ -1,12 +1,10 @@
 // Faults of the data plane that the simulator must find. Each is a small change that could have been
 // made by mistake; some were.
-import type { Mutant } from './mutant.ts';
+import { type MutantRow, mutantsOf } from './mutant.ts';
 
 const http = 'src/proxy/http';
 
-type Row = readonly [name: string, file: string, find: string, replace: string];
-
-const rows: readonly Row[] = [
+const rows: readonly MutantRow[] = [
   [
     'an exchange is given back while its connection still holds it',
     `${http}/http1/http1-request.ts`,
@@ -226,10 +224,4 @@ const rows: readonly Row[] = [
   ],
 ];
 
-export const dataMutants: readonly Mutant[] = rows.map(([name, file, find, replace]) => ({
-  name,
-  plane: 'data',
-  file,
-  find,
-  replace,
-}));
+export const dataMutants = mutantsOf('data', rows);

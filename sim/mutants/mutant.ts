@@ -8,3 +8,10 @@ export interface Mutant {
   readonly find: string;
   readonly replace: string;
 }
+
+export type MutantRow = readonly [name: string, file: string, find: string, replace: string];
+
+/** Rows of a list as faults of one plane. */
+export function mutantsOf(plane: Mutant['plane'], rows: readonly MutantRow[]): readonly Mutant[] {
+  return rows.map(([name, file, find, replace]) => ({ name, plane, file, find, replace }));
+}

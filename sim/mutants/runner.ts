@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { controlMutants } from './control-mutants.ts';
 import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
+import { sessionMutants } from './session-mutants.ts';
 
 const SECONDS_MAX = 60;
 /** No world takes so long, on a busy machine either, ms. */
@@ -36,7 +37,7 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = [...dataMutants, ...controlMutants].filter(
+  const mutants = [...dataMutants, ...sessionMutants, ...controlMutants].filter(
     (one) => (plane === 'both' || plane === one.plane) && one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);

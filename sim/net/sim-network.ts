@@ -24,6 +24,14 @@ import { drawWeather, type Weather } from './weather.ts';
 const SYN_TIMEOUT_MS = 127_000;
 const FIRST_FREE_PORT = 20_000;
 
+/** What is told of the product's connections as they come and of what they send. */
+export interface NetworkWatch {
+  /** A worker has handed bytes to the system, for a port of 127.0.0.1. */
+  onSent(worker: number, port: number, count: number): void;
+  /** A connection has come in by `port`, and the product has looked at it; returns what its end is told to. */
+  onAccepted(port: number, address: string, isOpen: () => boolean): () => void;
+}
+
 /** What accepts the connections of an address: gets its end, and who connects. */
 type Accept = (end: TcpEnd, from: SocketAddress) => void;
 
@@ -42,6 +50,7 @@ export class SimNetwork implements Network {
   readonly connects = new Map<number, number>();
   /** Read buffers that a wire could not remember to give back: the garbage collector has them. */
   forfeited = 0;
+  watch: NetworkWatch | null = null;
   private readonly kernel: Kernel;
   private readonly weatherOf: (chance: Chance) => Weather;
   private readonly buffers: ReadBuffers;
@@ -62,7 +71,22 @@ export class SimNetwork implements Network {
 
   // The product's side
 
-  connect(target: WireTarget, handler: ConnectHandler): Wire {
+  /** The network as one worker has it: what that sends is told with its number. */
+  of(worker: number): Network {
+    return {
+      connect: (target, handler) => this.connect(target, handler, null, worker),
+      listen: (options) => this.listen(options),
+      removeStaleSocket: () => this.removeStaleSocket(),
+      isFromReserve: (descriptor) => this.isFromReserve(descriptor),
+    };
+  }
+
+  connect(
+    target: WireTarget,
+    handler: ConnectHandler,
+    _introduction: Buffer | null = null,
+    worker = 0,
+  ): Wire {
     const { connects, descriptors, kernel } = this;
     connects.set(target.port, (connects.get(target.port) ?? 0) + 1);
     const socket = new SimSocket(kernel, descriptors, target, true);
@@ -78,7 +102,10 @@ export class SimNetwork implements Network {
         socket.open(descriptor);
         this.reach(`product>${target.address}:${target.port}`, target, {
           isWanted: () => socket.connecting,
-          opened: (end) => socket.connected(end),
+          opened: (end) => {
+            end.onSent = (count) => this.watch?.onSent(worker, target.port, count);
+            socket.connected(end);
+          },
           refused: (code) => socket.fail(code),
         });
       }
@@ -122,6 +149,8 @@ export class SimNetwork implements Network {
     socket.wire = wire;
     socket.attach(end);
     onWire(wire);
+    if (from === null || this.watch === null) return;
+    socket.onClosed = this.watch.onAccepted(port, from.address, () => !socket.destroyed);
   }
 
   private makeWire(socket: SimSocket, port: number): SocketWire {
@@ -158,13 +187,14 @@ export class SimNetwork implements Network {
     else this.silent.delete(`127.0.0.1:${port}`);
   }
 
-  /** An actor connects to a port of 127.0.0.1; it may write after onOpen. `name` is the actor's. */
-  dial(name: string, port: number, handler: ActorHandler): ActorEnd {
+  /** An actor connects to a port of 127.0.0.1 from `address`; it may write after onOpen. `name` is the actor's. */
+  dial(name: string, port: number, handler: ActorHandler, address = '127.0.0.1'): ActorEnd {
     const target = { address: '127.0.0.1', port };
     const tcp = this.makeEnd(`${name}>${port}`);
     const end = new ActorEnd(this.kernel, tcp, handler);
     this.reach(`${name}>${port}`, target, {
       tcp,
+      address,
       isWanted: () => !end.isClosed,
       opened: () => handler.onOpen?.(),
       refused: (code) => end.refused(code),
@@ -192,7 +222,7 @@ export class SimNetwork implements Network {
       }
       const server = this.makeEnd(`${name}/server`);
       TcpEnd.join(client, server, openMs);
-      const from = { address: '127.0.0.1', port: this.freePort() };
+      const from = { address: dialling.address ?? '127.0.0.1', port: this.freePort() };
       this.kernel.at(openMs, () => {
         if (dialling.isWanted()) dialling.opened(client);
         else client.close();
@@ -251,6 +281,8 @@ class WatchedWire extends SocketWire {
 interface Dialling {
   /** The client's end, where it is made already. */
   readonly tcp?: TcpEnd;
+  /** Who connects; 127.0.0.1 unless it is said. */
+  readonly address?: string;
   /** False once who connects has given up. */
   readonly isWanted: () => boolean;
   readonly opened: (end: TcpEnd) => void;

@@ -31,6 +31,8 @@ export class SimSocket implements SocketDoor, TcpOwner {
   /** As Node's: null once it is closed. */
   _handle: { readonly fd: number } | null = null;
   wire!: SocketWire;
+  /** For the network: called when the product closes it. */
+  onClosed: (() => void) | null = null;
   private readonly kernel: Kernel;
   private readonly descriptors: Descriptors;
   private end_: TcpEnd | null = null;
@@ -240,6 +242,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
     if (this.destroyed) return;
     this.destroyed = true;
     this.connecting = false;
+    this.onClosed?.();
     if (this.end_ !== null) leave(this.end_);
     if (this._handle !== null) this.descriptors.give(this._handle.fd);
     this._handle = null;

@@ -25,6 +25,8 @@ export class TcpEnd {
   hasFin = false;
   isReset = false;
   isClosed = false;
+  /** Told of what the system takes. */
+  onSent: ((count: number) => void) | null = null;
   /** Null until the two ends are joined. */
   private peer: TcpEnd | null = null;
   private readonly kernel: Kernel;
@@ -165,6 +167,7 @@ export class TcpEnd {
   }
 
   private dispatch(bytes: Buffer): void {
+    this.onSent?.(bytes.length);
     this.unread += bytes.length;
     const isSplit = bytes.length > 1 && this.chance.happens(this.weather.splitShare);
     if (!isSplit) return this.sendPiece(bytes);

@@ -1,7 +1,7 @@
 // The sessions on one endpoint, and what becomes of them when it takes no more work: they go on, or
 // end after a time (`tcp.on_down`, `tcp.on_drain`). Requests are no sessions: they end by themselves.
-// Invariant: an end that is near is not put off by another that comes later, unless the endpoint
-// takes work again.
+// Invariant: an end that is near is not put off by what comes later, unless the endpoint takes work
+// again, or the policy itself is another.
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
 import type { Reason } from '../model/reason.ts';
 
@@ -40,13 +40,15 @@ export class EndpointSessions implements TimerOwner {
     this.sessions.delete(session);
   }
 
-  /** What becomes of them from now on; null: they go on. */
+  /** The endpoint takes work: its sessions go on. */
+  goOn(): void {
+    this.dueMs = Number.POSITIVE_INFINITY;
+    this.wheel.remove(this.timer);
+  }
+
+  /** What becomes of them while the endpoint takes no work; null: nothing new. */
   decide(fate: Fate | null): void {
-    if (fate === null) {
-      this.dueMs = Number.POSITIVE_INFINITY;
-      this.wheel.remove(this.timer);
-      return;
-    }
+    if (fate === null) return;
     const dueMs = this.wheel.nowMs + fate.inMs;
     if (dueMs >= this.dueMs) return;
     this.dueMs = dueMs;

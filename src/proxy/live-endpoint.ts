@@ -51,8 +51,13 @@ export class LiveEndpoint implements Choice {
   /** Monotonic ms until which the worker passes it over; 0: not. */
   avoidUntilMs = 0;
 
-  constructor(endpoint: EffectiveEndpoint, wheel: TimerWheel) {
-    this.sessions = new EndpointSessions(wheel);
+  /** `sessions`: those that it still has from before it left the table; null: none. */
+  constructor(
+    endpoint: EffectiveEndpoint,
+    wheel: TimerWheel,
+    sessions: EndpointSessions | null = null,
+  ) {
+    this.sessions = sessions ?? new EndpointSessions(wheel);
     this.id = endpoint.id;
     this.slot = endpoint.slot;
     this.address = endpoint.address;

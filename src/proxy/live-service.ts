@@ -14,6 +14,7 @@ import { hostOf } from '../model/upstream-host.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import { clientTls, http1Alone, isSameTls } from './client-tls.ts';
 import type { WorkerContext } from './context.ts';
+import { DepartedSessions } from './departed-sessions.ts';
 import type { Fate } from './endpoint-sessions.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
 import { Outcomes, type OutcomesOwner } from './outcomes.ts';
@@ -21,6 +22,8 @@ import { RetryBudget } from './retry-budget.ts';
 
 const NOT_PRIMARY = reason('not-primary');
 const ENDPOINT_LEFT = reason('endpoint-left');
+/** Of who is the primary no more. */
+const OUSTED: Fate = { inMs: 0, why: NOT_PRIMARY };
 
 /** How often weights in slow start are raised. */
 const RAMP_STEP_MS = 250;
@@ -55,10 +58,18 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   /** Null where the limit is not to be found from response times. */
   adaptive: AdaptiveLimit | null = null;
   readonly outcomes: Outcomes;
+  /** Of endpoints that have left. */
+  readonly departed: DepartedSessions;
   private readonly timer = new TimerEntry(this);
 
-  constructor(snapshot: ServiceSnapshot, context: WorkerContext) {
+  /** `departed`: of a service of this name that was closed before. */
+  constructor(
+    snapshot: ServiceSnapshot,
+    context: WorkerContext,
+    departed: DepartedSessions = new DepartedSessions(),
+  ) {
     this.snapshot = snapshot;
+    this.departed = departed;
     this.name = snapshot.service.name;
     this.slot = snapshot.slot;
     this.context = context;
@@ -67,6 +78,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     this.balancer = this.makeBalancer(snapshot.service.balance.policy);
     this.applyOptions();
     this.applyEndpoints();
+    this.settleSessions([]);
   }
 
   get service(): Service {
@@ -93,6 +105,9 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const wereIn = [...this.endpoints.values()].filter((one) => !one.isOut);
     const mayHaveBeen = [...this.endpoints.values()].filter((one) => !one.isStandby);
     const left = this.applyEndpoints();
+    if (!hasSameFates(snapshot.service, before)) {
+      for (const { sessions } of this.endpoints.values()) sessions.goOn();
+    }
     this.settleSessions(left);
     if (onNotPrimary !== null) {
       for (const one of mayHaveBeen) if (one.isStandby) onNotPrimary(one);
@@ -237,12 +252,13 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     this.scheduleStep();
   }
 
-  /** The service is gone: idle connections close; exchanges in flight finish by themselves. */
-  close(): void {
+  /**
+   * The service is gone: idle connections close; exchanges in flight finish by themselves, but those on
+   * a primary: nothing says any more who that is.
+   */
+  close(onNotPrimary: ((endpoint: LiveEndpoint) => void) | null = null): void {
     this.context.wheel.remove(this.timer);
-    this.snapshot = { ...this.snapshot, endpoints: [] };
-    this.settleSessions(this.applyEndpoints());
-    this.wake();
+    this.apply({ ...this.snapshot, endpoints: [] }, onNotPrimary);
   }
 
   private applyOptions(): void {
@@ -266,13 +282,12 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   private applyEndpoints(): LiveEndpoint[] {
     const before = this.endpoints;
     this.endpoints = new Map();
+    const left = this.takeLeave(before);
     for (const endpoint of this.snapshot.endpoints) {
       const known = before.get(endpoint.slot);
-      const isSame =
-        known?.id === endpoint.id &&
-        known.address === endpoint.address &&
-        known.port === endpoint.port;
-      const live = isSame ? known : new LiveEndpoint(endpoint, this.context.wheel);
+      const live = isSamePlace(known, endpoint)
+        ? known!
+        : new LiveEndpoint(endpoint, this.context.wheel, this.departed.take(endpoint));
       this.setUpstream(live, endpoint);
       live.priority = endpoint.priority;
       live.isFallback = endpoint.priority !== this.snapshot.priority;
@@ -284,11 +299,6 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       if (!live.takesWork) live.retire();
       this.endpoints.set(endpoint.slot, live);
     }
-    const left = [...before.values()].filter((one) => this.endpoints.get(one.slot) !== one);
-    for (const endpoint of left) {
-      endpoint.takesWork = false;
-      endpoint.retire();
-    }
     const all = [...this.endpoints.values()].filter(({ takesWork }) => takesWork);
     this.isHelped =
       this.snapshot.isPanicking &&
@@ -296,6 +306,20 @@ export class LiveService implements TimerOwner, OutcomesOwner {
       all.some(({ isFallback, isSpare }) => !isFallback && !isSpare);
     this.offerChoices();
     this.scheduleStep();
+    return left;
+  }
+
+  /** Returns those of these that are in the snapshot no more. */
+  private takeLeave(before: ReadonlyMap<number, LiveEndpoint>): LiveEndpoint[] {
+    const bySlot = new Map(this.snapshot.endpoints.map((one) => [one.slot, one]));
+    const left = [...before.values()].filter((one) => !isSamePlace(one, bySlot.get(one.slot)));
+    for (const endpoint of left) {
+      endpoint.takesWork = false;
+      // It is the primary no more, whoever is next.
+      endpoint.isStandby = this.service.primary !== null;
+      this.departed.keep(endpoint);
+      endpoint.retire();
+    }
     return left;
   }
 
@@ -321,16 +345,13 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   private settleSessions(left: readonly LiveEndpoint[]): void {
     const { protocol, tcp, udp } = this.service;
     const { onDownMs, onDrainMs } = protocol === 'udp' ? udp : tcp;
-    const gone = fate(onDrainMs);
-    for (const endpoint of left) endpoint.sessions.decide(gone);
+    for (const endpoint of left)
+      endpoint.sessions.decide(endpoint.isStandby ? OUSTED : fate(onDrainMs));
     for (const { slot, state, isStandby } of this.snapshot.endpoints) {
-      const live = this.endpoints.get(slot)!;
-      if (isStandby === true) {
-        live.sessions.decide({ inMs: 0, why: NOT_PRIMARY });
-        continue;
-      }
+      const { takesWork, sessions } = this.endpoints.get(slot)!;
       const isOut = state === 'down' || state === 'ejected';
-      live.sessions.decide(live.takesWork ? null : fate(isOut ? onDownMs : onDrainMs));
+      if (takesWork) sessions.goOn();
+      else sessions.decide(isStandby === true ? OUSTED : fate(isOut ? onDownMs : onDrainMs));
     }
   }
 
@@ -402,6 +423,28 @@ export class LiveService implements TimerOwner, OutcomesOwner {
 /** `inMs`: null where sessions go on. */
 function fate(inMs: number | null): Fate | null {
   return inMs === null ? null : { inMs, why: ENDPOINT_LEFT };
+}
+
+function isSamePlace(
+  known: LiveEndpoint | undefined,
+  endpoint: EffectiveEndpoint | undefined,
+): boolean {
+  return (
+    known !== undefined &&
+    known.id === endpoint?.id &&
+    known.address === endpoint.address &&
+    known.port === endpoint.port
+  );
+}
+
+/** Whether sessions of both end in the same way when their endpoint goes. */
+function hasSameFates({ tcp, udp }: Service, other: Service): boolean {
+  return (
+    tcp.onDownMs === other.tcp.onDownMs &&
+    tcp.onDrainMs === other.tcp.onDrainMs &&
+    udp.onDownMs === other.udp.onDownMs &&
+    udp.onDrainMs === other.udp.onDrainMs
+  );
 }
 
 /** Those of the lowest priority among them. */

@@ -6,6 +6,7 @@ import { formatListen, type ListenAddress, type ListenError } from '../model/lis
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { WorkerContext } from '../proxy/context.ts';
+import type { DepartedSessions } from '../proxy/departed-sessions.ts';
 import { ClientConnection } from '../proxy/http/http1/client-connection.ts';
 import { Http2ClientConnection } from '../proxy/http/http2/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
@@ -26,6 +27,8 @@ export class Worker {
   private readonly onReopened: (refused: readonly ListenError[]) => void;
   private readonly plane: HttpPlane;
   private readonly listeners = new Map<string, AnyListener>();
+  /** Sessions of services that are gone, by their names. */
+  private readonly departed = new Map<string, DepartedSessions>();
   /** Listeners that accept no more and still have connections. */
   private readonly retired = new Set<AnyListener>();
   /** Listeners that are wanted and could not be opened. */
@@ -74,15 +77,26 @@ export class Worker {
           this.plane.endpointWentDown(endpoint);
         continue;
       }
-      live?.close();
-      services.set(name, new LiveService(snapshot, this.context));
+      if (live !== undefined) this.closeService(live);
+      const departed = this.departed.get(name);
+      this.departed.delete(name);
+      services.set(name, new LiveService(snapshot, this.context, departed));
       hasOthers = true;
     }
     for (const name of delta.remove) {
-      services.get(name)?.close();
+      const live = services.get(name);
+      if (live !== undefined) this.closeService(live);
       services.delete(name);
     }
     return hasOthers;
+  }
+
+  /** Its sessions may go on; a service of its name finds them. */
+  private closeService(live: LiveService): void {
+    const { departed } = this;
+    live.close(this.plane.endpointLostRole);
+    for (const [name, { isEmpty }] of departed) if (isEmpty) departed.delete(name);
+    if (!live.departed.isEmpty) departed.set(live.name, live.departed);
   }
 
   private async setListeners(wanted: readonly ListenerSnapshot[]): Promise<void> {

@@ -6,6 +6,7 @@ import { Trace } from '../../sim/kernel/trace.ts';
 import { controlMutants } from '../../sim/mutants/control-mutants.ts';
 import { dataMutants } from '../../sim/mutants/data-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
+import { sessionMutants } from '../../sim/mutants/session-mutants.ts';
 
 const FIXED_SEEDS = 150;
 const FIXED_MS = 40_000;
@@ -34,7 +35,7 @@ describe('a world of the data plane', () => {
   });
 });
 
-it.each([...dataMutants, ...controlMutants])(
+it.each([...dataMutants, ...sessionMutants, ...controlMutants])(
   'the fault "$name" can be put into the sources',
   (mutant) => {
     expect(mutated(mutant)).toContain(mutant.replace);

@@ -34,7 +34,10 @@ import { loopback, makeListener, makeService, makeSnapshot } from './service.ts'
 
 /** What a test says of its service; the rest is as in makeService. */
 export interface Policy
-  extends Pick<Partial<Service>, 'name' | 'upstream' | 'balance' | 'passive' | 'panic'> {
+  extends Pick<
+    Partial<Service>,
+    'name' | 'upstream' | 'balance' | 'passive' | 'panic' | 'primary'
+  > {
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;
   readonly limits?: Partial<Limits>;

@@ -22,6 +22,7 @@ import { TcpSession } from '../../src/proxy/tcp/session.ts';
 import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
+import { Worker } from '../../src/worker/worker.ts';
 import { loopback, makeListener, makeService, makeSnapshot } from './service.ts';
 
 export class TcpStage {
@@ -33,6 +34,7 @@ export class TcpStage {
   /** What services with TLS to their endpoints find. */
   readonly upstreamTls: WorkerContext['upstreamTls'] = new Map();
   listener!: LiveListener;
+  context!: WorkerContext;
   private readonly sockets = new Set<Socket>();
 
   constructor() {
@@ -93,10 +95,18 @@ export class TcpStage {
     context.services.set(service.name, live);
     const plain = makeListener(service, loopback());
     const snapshot = { ...plain, policy: { ...plain.policy, ...policy } };
+    this.context = context;
     this.listener = new LiveListener(snapshot, context);
     this.listener.apply(snapshot, context.services);
     await this.listener.open((wire, from) => new TcpSession(wire, from, context));
     return live;
+  }
+
+  /** What applies deltas to the service that is served. */
+  worker(live: LiveService): Worker {
+    const { services } = this.context;
+    expect(services.get(live.name)).toBe(live);
+    return new Worker(this.context, () => {});
   }
 
   /** A client that may close one direction; it has connected, and may have been reset already. */

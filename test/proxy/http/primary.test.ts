@@ -66,6 +66,22 @@ async function openLed(policy: Policy = {}): Promise<Cast> {
 const reasonOf = (head: string) => /X-Upriver-Reason: (\S+)/.exec(head)?.[1] ?? '';
 
 describe('a tunnel on an endpoint that is the primary no more', () => {
+  it('is reset where the old one leaves the table', async () => {
+    const primary = { by: 'tag' as const, tag: 'primary', lock: '' };
+    const { plane, old, next } = await openLed({ primary });
+    const client = await plane.client();
+    client.send(UPGRADE);
+    const upstream = await old.accept();
+    await upstream.head();
+    upstream.send(`${SWITCHING}hi`);
+    await client.head();
+    const service = serviceOf({ primary });
+    const [, other] = makeSnapshot(service, [old.port, next.port]).endpoints;
+    await plane.apply([{ ...makeSnapshot(service, []), endpoints: [other!] }]);
+    expect(await client.ended()).toBe('reset');
+    expect(await upstream.ended()).toBe('reset');
+  });
+
   it('is reset on both sides, and the next one leads to the new one', async () => {
     const { plane, old, elect } = await openLed();
     const client = await plane.client();

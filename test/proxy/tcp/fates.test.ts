@@ -132,6 +132,73 @@ describe('sessions of an endpoint that takes no more work', () => {
     expect(await ask(client, 'spare')).toBe('one:spare');
   });
 
+  it.each([
+    ['drains', (live: LiveService) => turn(live, 0, 'drain')],
+    ['leaves', (live: LiveService) => turn(live, 0, 'gone')],
+  ])('are cut after the time of a check where it then %s, and they may stay', async (_, next) => {
+    const live = await serveTwo({ onDownMs: 200 });
+    const client = await session();
+    const end = ending(client);
+    turn(live, 0, 'down');
+    next(live);
+    expect(await end).toBe('ECONNRESET');
+  });
+
+  it('may stay from then on where a reload says so', async () => {
+    const live = await serveTwo({ onDownMs: 100 });
+    const client = await session();
+    turn(live, 0, 'down');
+    const { snapshot } = live;
+    live.apply({ ...snapshot, service: { ...snapshot.service, tcp: makeTcp() } });
+    await new Promise((resolve) => stage.wheel.schedule(entry(resolve), 200));
+    expect(await ask(client, 'still')).toBe('one:still');
+  });
+
+  it('are its sessions again where it has left and is back', async () => {
+    const live = await serveTwo({ onDrainMs: 100, onDownMs: 0 });
+    const { snapshot } = live;
+    const client = await session();
+    turn(live, 0, 'gone');
+    live.apply(snapshot);
+    await new Promise((resolve) => stage.wheel.schedule(entry(resolve), 200));
+    expect(await ask(client, 'back')).toBe('one:back');
+    const end = ending(client);
+    turn(live, 0, 'down');
+    expect(await end).toBe('ECONNRESET');
+  });
+
+  it('are cut where the service is gone and back, and its endpoint is then down', async () => {
+    const live = await serveTwo({ onDownMs: 0 });
+    const { snapshot } = live;
+    const client = await session();
+    const worker = stage.worker(live);
+    const { name } = live;
+    await worker.apply({ version: 1, upsert: [], remove: [name], listeners: null });
+    await worker.apply({ version: 2, upsert: [snapshot], remove: [], listeners: null });
+    expect(await ask(client, 'still')).toBe('one:still');
+    const [first, second] = snapshot.endpoints;
+    const endpoints = [{ ...first!, state: 'down' as const }, second!];
+    const end = ending(client);
+    await worker.apply({
+      version: 3,
+      upsert: [{ ...snapshot, endpoints }],
+      remove: [],
+      listeners: null,
+    });
+    expect(await end).toBe('ECONNRESET');
+  });
+
+  it('are cut at once where who leaves was the primary', async () => {
+    const ports = [await named('one'), await named('other')];
+    const primary = { by: 'tag' as const, tag: 'primary', lock: '' };
+    const live = await stage.serve(ports, { primary }, [1, 0.001]);
+    const client = await session();
+    const end = ending(client);
+    turn(live, 0, 'gone');
+    expect(await end).toBe('ECONNRESET');
+    await stage.ended('not-primary').toBe(1);
+  });
+
   it('do not begin a second time elsewhere: what was sent is not repeated', async () => {
     const seen: string[] = [];
     const silent = await stage.listenPeer((socket) => socket.resume());
