@@ -317,6 +317,18 @@ describe('imports', () => {
   });
 });
 
+describe('exports', () => {
+  it('are imported somewhere', () => {
+    const users = ['src', 'test', 'sim', 'attack', 'bench', 'scripts'].flatMap(filesBelow);
+    const wanted = new Set(users.filter((file) => file.endsWith('.ts')).flatMap(namesImportedBy));
+    const unused = sources
+      .filter((file) => !wanted.has(`${file} *`))
+      .flatMap((file) => namesExportedBy(file).map((name) => `${file} ${name}`))
+      .filter((one) => !wanted.has(one));
+    expect(unused).toEqual([]);
+  });
+});
+
 describe('words', () => {
   it.each(bans.map((ban) => [ban.word.source, ban] as const))(
     '%s stands only where it may',
@@ -377,6 +389,24 @@ function readImports(file: string, text: string): Omit<Imports, 'values'> {
     else found.packages.push(target.split('/')[0]!);
   }
   return found;
+}
+
+/** Functions, classes and constants; types may be exported for those who read them. */
+function namesExportedBy(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const pattern = /^export (?:async )?(?:abstract )?(?:function\*?|class|const) ([\w$]+)/gm;
+  return [...text.matchAll(pattern)].map((match) => match[1]!);
+}
+
+/** `FILE NAME` for each name that is imported; `FILE *` where it may be any. */
+function namesImportedBy(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const pattern = /(?:\{([^{}]*)\}|\* as \w+) from '(\.[^']+)'|import\('(\.[^']+)'\)/g;
+  return [...text.matchAll(pattern)].flatMap(([, names = '*', target, later = '']) => {
+    const from = relative(root, join(root, dirname(file), target ?? later));
+    const words = names.split(',').map((name) => name.replace(/^\s*type | as .*$/gs, '').trim());
+    return words.map((word) => `${from} ${word}`);
+  });
 }
 
 function allowedFor(file: string): readonly string[] {

@@ -44,7 +44,7 @@ export interface ServiceQuery {
 }
 
 /** Reads a consul-template service query; returns what is wrong as text. */
-export function parseServiceQuery(text: string): ServiceQuery | string {
+function parseServiceQuery(text: string): ServiceQuery | string {
   const pattern =
     /^(?:([\w:=.-]+)\.)?([\w-]+)(?:\?([\w&=.-]+))?(?:@([\w.-]+))?(?:~([\w.-]+))?(?:\|([\w,]+))?$/;
   const match = pattern.exec(text);

@@ -5,20 +5,20 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Known, Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
-import { ENDPOINT_SLOTS, type Ledger, SERVICE_SLOTS } from '../ledger/ledger.ts';
-import { BOUNDS } from '../model/bounds.ts';
+import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
 import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
-import { formatSource, PRIORITY_DEFAULT, type ServiceSource, sourceKey } from '../model/source.ts';
+import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { StreakReport } from '../model/streak.ts';
 import { Comparisons } from './comparisons.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
+import { keptChecks, keptSources } from './keeping.ts';
 import { Listening, type Wanting } from './listening.ts';
 import { type Merged, merge } from './merge.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
@@ -26,12 +26,15 @@ import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
 import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
-import { type EndpointRecord, ServiceRecord } from './service-record.ts';
+import { ServiceProblems } from './service-problems.ts';
+import { ServiceRecord } from './service-record.ts';
+import { ServiceRows } from './service-rows.ts';
+import { ServiceViews } from './service-views.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
 import { type Describe, Table, type TableChange } from './table.ts';
 import { Transports } from './transports.ts';
-import type { Convergence, EndpointView, ServiceView, TableView } from './view.ts';
+import type { Convergence, ServiceView, TableView } from './view.ts';
 
 export interface ControllerOptions {
   readonly clock: Clock;
@@ -48,11 +51,6 @@ export interface ControllerOptions {
   readonly localAddresses?: () => readonly string[];
 }
 
-/** Rows of the ledger that only configured services get. */
-const RESERVED_SERVICES = SERVICE_SLOTS / 8;
-/** Endpoints of a service that are refused: so many are named. */
-const REFUSALS_MAX = 10;
-
 export class Controller implements TableView {
   readonly events = new EventLog();
   private readonly options: ControllerOptions;
@@ -63,16 +61,14 @@ export class Controller implements TableView {
   private readonly policy: EndpointPolicy;
   private readonly listening: Listening;
   private readonly problemLog: ProblemLog;
+  private readonly serviceProblems: ServiceProblems;
+  private readonly views: ServiceViews;
   private readonly operator = new OperatorWords();
   private readonly publisher: Publisher;
   private readonly checker: Checker;
   private readonly endpointSlots: Slots;
-  private readonly serviceSlots: Slots;
+  private readonly rows: ServiceRows;
   private readonly records = new Map<string, ServiceRecord>();
-  /** Services for which there was no row in the ledger. */
-  private readonly leftOut = new Set<string>();
-  /** Of them those that are configured. */
-  private readonly ownLeftOut = new Set<string>();
   private readonly transports = new Transports();
   /** Names of who holds a lock, by its key. */
   private readonly locks = new Map<string, readonly string[]>();
@@ -110,16 +106,19 @@ export class Controller implements TableView {
       isIdle: (slot) => ledger.inFlight(slot) === 0,
       clear: (slot) => ledger.clearEndpoint(slot),
     });
-    this.serviceSlots = new Slots({
-      capacity: SERVICE_SLOTS,
-      isIdle: (slot) => ledger.connections(slot) === 0,
-      clear: (slot) => ledger.clearService(slot),
-    });
+    this.rows = new ServiceRows({ ledger, log });
     this.endpoints = this.makeEndpoints();
     this.comparisons = new Comparisons({
       clock,
       ledger,
       onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
+    });
+    this.serviceProblems = new ServiceProblems(this.table, this.sources, this.transports);
+    this.views = new ServiceViews({
+      checks: this.endpoints.checks,
+      comparisons: this.comparisons,
+      problems: this.serviceProblems,
+      listenProblems: (name) => this.listening.problemsOf(name),
     });
   }
 
@@ -267,20 +266,9 @@ export class Controller implements TableView {
     for (const name of changed) if (!this.isConfigured(name)) this.setService(name, cause);
     if (changed.length === 0 && removed.length === 0) return false;
     // What was left out for want of a row in the ledger may have one now.
-    this.retryLeftOut(cause);
+    this.rows.retry((name) => this.setService(name, cause));
     this.publisher.changeListeners();
     return true;
-  }
-
-  /** There may be thousands: where one gets no row, those behind it get none either. */
-  private retryLeftOut(cause: Cause): void {
-    // Some rows are for configured services alone.
-    for (const names of [this.ownLeftOut, this.leftOut]) {
-      for (const name of names) {
-        this.setService(name, cause);
-        if (names.has(name)) break;
-      }
-    }
   }
 
   private setService(name: string, cause: Cause): void {
@@ -305,19 +293,8 @@ export class Controller implements TableView {
 
   private addService(service: Service): ServiceRecord | null {
     const { name } = service;
-    // Services that describe themselves leave room for those that are configured.
-    const isGreedy = !this.isConfigured(name) && this.serviceSlots.room <= RESERVED_SERVICES;
-    const slot = isGreedy ? null : this.serviceSlots.take();
-    if (slot === null) {
-      if (!this.leftOut.has(name) && this.leftOut.size <= BOUNDS.problems.max) {
-        this.options.log.error({ service: name }, 'too many services: this one is left out');
-      }
-      this.leftOut.add(name);
-      if (this.isConfigured(name)) this.ownLeftOut.add(name);
-      return null;
-    }
-    this.leftOut.delete(name);
-    this.ownLeftOut.delete(name);
+    const slot = this.rows.take(name, this.isConfigured(name));
+    if (slot === null) return null;
     const record = new ServiceRecord(service, slot);
     this.records.set(name, record);
     this.comparisons.follow(record);
@@ -325,8 +302,7 @@ export class Controller implements TableView {
   }
 
   private removeService(name: string, cause: Cause): void {
-    this.leftOut.delete(name);
-    this.ownLeftOut.delete(name);
+    this.rows.forget(name);
     const record = this.records.get(name);
     if (record === undefined) return;
     this.endpoints.removeAll(record, cause);
@@ -334,7 +310,7 @@ export class Controller implements TableView {
     this.problemLog.forget(name);
     this.comparisons.forget(record);
     this.publisher.change(name);
-    this.serviceSlots.leave(record.slot, this.publisher.nextVersion);
+    this.rows.leave(record.slot, this.publisher.nextVersion);
     this.tell(name, { from: 'served', to: '', cause });
   }
 
@@ -406,23 +382,8 @@ export class Controller implements TableView {
 
   private logProblems(name: string): void {
     const record = this.records.get(name);
-    const own = record === undefined ? [] : this.ownProblems(record);
-    this.problemLog.review(name, [...own, ...this.unservedOf(name)]);
-  }
-
-  /** What is wrong with what it says of itself, and with its endpoints. */
-  private ownProblems({ name, service, refusals, primary }: ServiceRecord): string[] {
-    const refused = [...refusals].map(([id, why]) => `endpoint ${id}: ${why}`);
-    const isHeadless = service.primary !== null && primary.id === '';
-    return [
-      ...(isHeadless ? [`no primary: ${primary.why}`] : []),
-      ...(this.table.get(name)?.problems ?? []),
-      ...service.from.flatMap(({ source }) => this.sources.problemsOf(sourceKey(source))),
-      ...service.from.flatMap(({ source }) => {
-        return this.transports.problems(source, service, this.sources.admitted(sourceKey(source)));
-      }),
-      ...shortened(refused, REFUSALS_MAX),
-    ];
+    const own = record === undefined ? [] : this.serviceProblems.of(record);
+    this.problemLog.review(name, [...own, ...this.serviceProblems.unservedOf(name)]);
   }
 
   /** An event about a service as a whole. */
@@ -433,7 +394,7 @@ export class Controller implements TableView {
 
   private onApplied(version: number, errors: readonly ListenError[]): void {
     this.endpointSlots.applied(version);
-    this.serviceSlots.applied(version);
+    this.rows.applied(version);
     this.onListenErrors(errors);
   }
 
@@ -459,33 +420,15 @@ export class Controller implements TableView {
 
   services(): readonly ServiceView[] {
     const names = [...this.records.keys()].sort();
-    return names.map((name) => this.viewOf(this.records.get(name)!));
+    return names.map((name) => this.views.of(this.records.get(name)!));
   }
 
   /** What is to be kept over a restart. */
   kept(): Kept {
-    const checks = [...this.records.values()].map((record): KeptChecks => {
-      const up: string[] = [];
-      const down: string[] = [];
-      for (const [id, { merged }] of record.endpoints) {
-        const check = this.endpoints.checks.stateOf(record, id);
-        if (check?.isKnown !== true) continue;
-        // After the restart it may have the id that another of its sources gives it.
-        const names = new Set([id, ...merged.namings.map((naming) => naming.id)]);
-        (check.isUp ? up : down).push(...names);
-      }
-      return { service: record.name, up, down };
-    });
-    const isChecked = ({ up, down }: KeptChecks) => up.length + down.length > 0;
-    // What is configured is no registry's word.
-    const sources = this.sources
-      .kept()
-      .filter(({ source }) => source.registry !== 'static')
-      .map((kept) => {
-        const order = this.table.orderOfSource(sourceKey(kept.source));
-        return order === null ? kept : { ...kept, order };
-      });
-    return { sources, checks: checks.filter(isChecked) };
+    return {
+      sources: keptSources(this.sources, this.table),
+      checks: keptChecks(this.records.values(), this.endpoints.checks),
+    };
   }
 
   /** What is served of a source, as a registry or the state file gave it. */
@@ -496,22 +439,11 @@ export class Controller implements TableView {
 
   service(name: string): ServiceView | null {
     const record = this.records.get(name);
-    return record === undefined ? null : this.viewOf(record);
+    return record === undefined ? null : this.views.of(record);
   }
 
   unserved(): ReadonlyMap<string, readonly string[]> {
-    const names = new Set([...this.table.describedNames, ...this.sources.wrongNames]);
-    const problems = [...names].map((name) => [name, this.unservedOf(name)] as const);
-    return new Map(problems.filter(([, list]) => list.length > 0));
-  }
-
-  /** What is wrong with descriptions of this name that are not in use. */
-  private unservedOf(name: string): readonly string[] {
-    const isServed = (key: string) => [...this.table.servedBy(key)].length > 0;
-    const own = this.sources
-      .wrongOf(name)
-      .flatMap((key) => (isServed(key) ? [] : this.sources.problemsOf(key)));
-    return [...this.table.unservedOf(name), ...own];
+    return this.serviceProblems.unserved();
   }
 
   problems(): readonly string[] {
@@ -520,53 +452,8 @@ export class Controller implements TableView {
     );
     return [
       ...firstProblems(unserved),
-      ...firstProblems(this.leftOut, (name) => `service ${name}: too many services`),
+      ...firstProblems(this.rows.leftOut, (name) => `service ${name}: too many services`),
       ...this.listening.problems(),
     ];
   }
-
-  /** The same object while nothing has changed: all of them are looked at every second. */
-  private viewOfEndpoint(service: ServiceRecord, record: EndpointRecord): EndpointView | null {
-    const { effective, ejections, stay, view = null } = record;
-    if (effective === null) return null;
-    const check = this.endpoints.checks.stateOf(service, effective.id)?.last ?? null;
-    const { namings } = record.merged;
-    const isSame = view?.check === check && view.ejections === ejections && view.stay === stay;
-    if (isSame && view.namings === namings && record.viewed === effective) return view;
-    record.viewed = effective;
-    const compared = () => this.comparisons.compared(service, effective.slot);
-    record.view = { ...effective, namings, check, ejections, stay, compared };
-    return record.view;
-  }
-
-  private viewOf(record: ServiceRecord): ServiceView {
-    const { name, service, slot, leftOut } = record;
-    const endpoints: EndpointView[] = [];
-    for (const one of record.endpoints.values()) {
-      const view = this.viewOfEndpoint(record, one);
-      if (view !== null) endpoints.push(view);
-    }
-    const problems = [
-      ...this.ownProblems(record),
-      ...fallbackProblem(record),
-      ...this.listening.problemsOf(name),
-      ...firstProblems(leftOut, (id) => `endpoint ${id}: too many endpoints`),
-    ];
-    const { isPanicking, ejections, priority } = record;
-    const shown = { service, slot, endpoints, isPanicking, ejections, problems };
-    return { ...shown, priority: priority ?? PRIORITY_DEFAULT };
-  }
-}
-
-/** That the best of its sources have nothing that works. */
-function fallbackProblem({ service, priority }: ServiceRecord): string[] {
-  const best = Math.min(...service.from.map((used) => used.priority));
-  if (priority === null || priority <= best) return [];
-  const failed = service.from.filter((used) => used.priority < priority);
-  const names = failed.map(({ source }) => formatSource(source)).join(', ');
-  return [`failover: sources of priority ${priority} are in use instead of ${names}`];
-}
-
-function shortened(texts: readonly string[], max: number): readonly string[] {
-  return texts.length <= max ? texts : [...texts.slice(0, max), `and ${texts.length - max} more`];
 }

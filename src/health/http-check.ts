@@ -6,16 +6,14 @@ import { request as requestTls } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
-import { hostOf } from '../model/upstream-host.ts';
-import { searchFor, shownExpectation } from './expectation.ts';
-import { type CheckOutcome, type CheckTarget, failed, type Role } from './outcome.ts';
+import { searchFor } from './expectation.ts';
+import { BODY_BYTES_MAX, hostToAsk, lacking, outcomeOf, USER_AGENT } from './http-outcome.ts';
+import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { openOwn } from './own-connection.ts';
 
-/** A longer body is cut off. */
-const BODY_BYTES_MAX = 64 * 1024;
-
 /**
- * `socket`: a connection that is open already; the check's from now on. Throws where the request can't be made of the settings (an odd character in the path).
+ * `socket`: a connection that is open already; the check's from now on. Throws where the request can't
+ * be made of the settings (an odd character in the path).
  */
 export async function checkHttp(
   check: HealthCheck,
@@ -23,7 +21,7 @@ export async function checkHttp(
   signal: AbortSignal,
   socket: TLSSocket | null = null,
 ): Promise<CheckOutcome> {
-  const { method, path, timeoutMs, expectStatus } = check;
+  const { timeoutMs, expect } = check;
   const sent = send(check, target, signal, socket);
   return new Promise((resolve) => {
     // Bounds the body as well.
@@ -37,13 +35,8 @@ export async function checkHttp(
     });
     sent.on('error', (error) => resolve(failed(error)));
     sent.on('response', (response) => {
-      const status = response.statusCode ?? 0;
-      const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
-      const text = `${method} ${path} answered ${status}`;
-      // As Patroni's /primary has it: who is not the primary answers otherwise.
-      const role: Role = isGood ? 'primary' : 'replica';
-      const outcome: CheckOutcome = check.wantsRole ? { isGood, text, role } : { isGood, text };
-      if (isGood && check.expect !== null) lookInto(response, check.expect, { outcome, resolve });
+      const outcome = outcomeOf(check, response.statusCode ?? 0);
+      if (outcome.isGood && expect !== null) lookInto(response, expect, { outcome, resolve });
       else {
         resolve(outcome);
         discard(response);
@@ -59,11 +52,11 @@ function send(
   signal: AbortSignal,
   open: TLSSocket | null,
 ): ClientRequest {
-  const { method, path, host, headers: own } = check;
+  const { method, path, headers: own } = check;
   const isSecure = open !== null || check.tls !== null;
   const headers = {
-    host: host === '' ? hostOf(target, isSecure) : host,
-    'user-agent': 'upriver-health-check',
+    host: hostToAsk(check, target, isSecure),
+    'user-agent': USER_AGENT,
     ...own,
     connection: 'close',
   };
@@ -92,8 +85,7 @@ function lookInto(
   let bytes = 0;
   const search = searchFor(expect);
   const give = (isFound: boolean): void => {
-    const text = `${outcome.text}, without ${shownExpectation(expect)}`;
-    resolve(isFound ? outcome : { isGood: false, text });
+    resolve(isFound ? outcome : lacking(outcome, expect));
   };
   response.on('data', (piece: Buffer) => {
     bytes += piece.length;

@@ -5,14 +5,11 @@ import type { TLSSocket } from 'node:tls';
 import { formatDuration } from '../base/duration.ts';
 import { formatHostPort } from '../base/host-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
-import { hostOf } from '../model/upstream-host.ts';
-import { searchFor, shownExpectation } from './expectation.ts';
+import { searchFor } from './expectation.ts';
+import { BODY_BYTES_MAX, hostToAsk, lacking, outcomeOf, USER_AGENT } from './http-outcome.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { openOwn } from './own-connection.ts';
 
-/** A longer body is cut off. */
-const BODY_BYTES_MAX = 64 * 1024;
-const AGENT = 'upriver-health-check';
 /** What the service answers in field 1, an enumeration (grpc/health/v1/health.proto). */
 const SERVING_STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const SERVING = 1;
@@ -32,19 +29,15 @@ export async function checkHttp2(
   signal: AbortSignal,
   socket: TLSSocket | null = null,
 ): Promise<CheckOutcome> {
-  const { method, path, expect, expectStatus, headers } = check;
+  const { method, path, expect, headers } = check;
   return ask(check, target, signal, {
     headers: { ...headers, ':method': method, ':path': path },
     body: null,
     socket,
     judge: ({ status, body }) => {
-      const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
-      const text = `${method} ${path} answered ${status}`;
-      if (isGood && expect !== null && !holds(body, expect)) {
-        return { isGood: false, text: `${text}, without ${shownExpectation(expect)}` };
-      }
-      const role = isGood ? 'primary' : 'replica';
-      return check.wantsRole ? { isGood, text, role } : { isGood, text };
+      const outcome = outcomeOf(check, status);
+      const isLacking = outcome.isGood && expect !== null && !holds(body, expect);
+      return isLacking ? lacking(outcome, expect) : outcome;
     },
   });
 }
@@ -124,7 +117,7 @@ function ask(
   signal: AbortSignal,
   { headers, body, socket, judge }: Question,
 ): Promise<CheckOutcome> {
-  const { host, timeoutMs } = check;
+  const { timeoutMs } = check;
   return new Promise((resolve) => {
     const session = open(check, target, socket);
     const end = (outcome: CheckOutcome): void => {
@@ -139,9 +132,9 @@ function ask(
     session.on('error', (error) => end(failed(error)));
     session.on('close', () => end({ isGood: false, text: 'connection closed without an answer' }));
     const isSecure = socket !== null || check.tls !== null;
-    const authority = host === '' ? hostOf(target, isSecure) : host;
+    const authority = hostToAsk(check, target, isSecure);
     const stream = session.request(
-      { 'user-agent': AGENT, ...headers, ':authority': authority },
+      { 'user-agent': USER_AGENT, ...headers, ':authority': authority },
       { endStream: body === null },
     );
     if (body !== null) stream.end(body);

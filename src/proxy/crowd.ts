@@ -4,11 +4,12 @@
 // it; it never makes room for itself at the cost of an address that has fewer.
 // Invariant: a connection is a member of one group, from `add` to `remove`; no group is empty.
 import type { TimerWheel } from '../base/timer-wheel.ts';
+import { type Aged, type AgeList, append, unlink } from './age-list.ts';
 import { Departures } from './departures.ts';
 import type { LiveService } from './live-service.ts';
 
-/** A connection as it may be judged. The crowd alone writes the last three fields. */
-export interface Member<M> {
+/** A connection as it may be judged. The crowd alone writes its group and its links. */
+export interface Member<M> extends Aged<M> {
   /** The service that counts it; null: none. */
   readonly service: LiveService | null;
   readonly address: string;
@@ -20,16 +21,12 @@ export interface Member<M> {
   depart(): boolean;
   /** The connections of its address; null: it is in no crowd. */
   group: Group<M> | null;
-  older: M | null;
-  younger: M | null;
 }
 
 /** The connections of one address. */
-export interface Group<M> {
+export interface Group<M> extends AgeList<M> {
   readonly address: string;
   count: number;
-  oldest: M | null;
-  youngest: M | null;
   /** Members in a row that were busy, or that were not idle, when they were looked at. */
   busy: number;
   notIdle: number;
@@ -177,21 +174,4 @@ function newGroup<M>(address: string): Group<M> {
   const counts = { count: 0, busy: 0, notIdle: 0 };
   const none = { oldest: null, youngest: null, barrenUntilMs: never, noIdleUntilMs: never };
   return { address, ...counts, ...none };
-}
-
-function append<M extends Member<M>>(group: Group<M>, member: M): void {
-  member.older = group.youngest;
-  if (group.youngest === null) group.oldest = member;
-  else group.youngest.younger = member;
-  group.youngest = member;
-}
-
-function unlink<M extends Member<M>>(group: Group<M>, member: M): void {
-  const { older, younger } = member;
-  if (older === null) group.oldest = younger;
-  else older.younger = younger;
-  if (younger === null) group.youngest = older;
-  else younger.older = older;
-  member.older = null;
-  member.younger = null;
 }

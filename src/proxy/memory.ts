@@ -41,7 +41,7 @@ class CountedPlace implements Place, TimerOwner {
   }
 }
 
-export class Places {
+class Places {
   readonly wheel: TimerWheel;
   /** How long a place is held at most, ms; 0: until it is given back. */
   readonly heldMs: number;

@@ -9,7 +9,7 @@ const V1_BEGIN = Buffer.from('PROXY ', 'latin1');
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const V2_HEAD_BYTES = 16;
 /** Bytes after the first 16 that are taken: addresses, and TLVs, which may hold a certificate. */
-export const V2_REST_BYTES_MAX = 4096;
+const V2_REST_BYTES_MAX = 4096;
 /** The longest header that is read. */
 export const HEADER_BYTES_MAX = V2_HEAD_BYTES + V2_REST_BYTES_MAX;
 

@@ -1,21 +1,17 @@
 // Real Consul agents for tests: a dev agent, three servers with a client agent, and an agent with
 // ACLs and TLS. Everything listens on loopback, on ports that were free a moment ago; agents are
 // ended by pid with SIGKILL, since an orderly leave takes seconds.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { HERE, type Whereabouts } from './endpoint.ts';
+import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
 import { makeCertificates } from './registry-certificates.ts';
 
-const UP_MS_MAX = 20_000;
-const POLL_MS = 20;
-
 /** Path of the binary, or '' where there is none. */
-export const consulBin = findConsul();
+export const consulBin = findInstalled('Consul', 'install-consul');
 /** For describe.skipIf(!hasConsul). In CI its absence is an error instead. */
 export const hasConsul = consulBin !== '';
 
@@ -208,35 +204,14 @@ async function launch(
 ): Promise<ConsulAgent> {
   const { token = '', isUp = hasLeader, where = HERE } = options;
   const url = `http://${where.address}:${port}`;
-  let output = '';
-  let child: ChildProcess;
-  const start = (): void => {
-    const command = [...where.within, consulBin, 'agent', ...args, ...(options.args ?? [])];
-    child = spawn(command[0]!, command.slice(1), {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH ?? '', HOME: tmpdir() },
-    });
-    const take = (text: Buffer): void => {
-      output = (output + text).slice(-4000);
-    };
-    child.stdout!.on('data', take);
-    child.stderr!.on('data', take);
-    children.add(child);
-  };
-  const kill = async (): Promise<void> => {
-    children.delete(child);
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
-  };
+  const command = () => [...where.within, consulBin, 'agent', ...args, ...(options.args ?? [])];
   const put = (path: string, body?: unknown) => ask(url, token, 'PUT', path, body);
   const agent: ConsulAgent = {
     port,
     url,
     node,
     get pid() {
-      return child.pid!;
+      return member.pid;
     },
     get: (path) => ask(url, token, 'GET', path),
     put,
@@ -253,28 +228,17 @@ async function launch(
     },
     setCheck: async (id, status, output = '') =>
       void (await put(`/v1/agent/check/update/${id}`, { Status: status, Output: output })),
-    freeze: () => void child.kill('SIGSTOP'),
-    thaw: () => void child.kill('SIGCONT'),
-    kill,
-    restart: async () => {
-      await kill();
-      start();
-      await untilUp();
-    },
-    stop: kill,
+    freeze: () => member.freeze(),
+    thaw: () => member.thaw(),
+    kill: () => member.kill(),
+    restart: () => member.restart(),
+    stop: () => member.kill(),
   };
-  const untilUp = async (): Promise<void> => {
-    const deadline = performance.now() + UP_MS_MAX;
-    while (performance.now() < deadline) {
-      if (child.exitCode !== null) break;
-      if (await isUp(agent)) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-    await kill();
-    throw new Error(`consul on port ${port} did not come up:\n${output}`);
-  };
-  start();
-  await untilUp();
+  const member = new MemberProcess({
+    ...{ name: `Consul on port ${port}`, command, isUp: () => isUp(agent) },
+    env: { PATH: process.env.PATH ?? '', HOME: tmpdir() },
+  });
+  await member.untilUp();
   return agent;
 }
 
@@ -310,22 +274,3 @@ async function ask(
   }
   return text === '' ? null : JSON.parse(text);
 }
-
-/** CONSUL_BIN, or what scripts/install-consul finds; says so loudly where there is none. */
-function findConsul(): string {
-  const script = join(import.meta.dirname, '..', '..', 'scripts', 'install-consul');
-  try {
-    return execFileSync(script, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    if (process.env.CI !== undefined) throw new Error(`no Consul to test with: ${why}`);
-    console.error(`\n*** Consul is not here; its tests are SKIPPED ***\n${why}\n`);
-    return '';
-  }
-}
-
-// A test run that is ended early must not leave agents behind.
-const children = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});

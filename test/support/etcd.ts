@@ -1,16 +1,12 @@
 // Real members of etcd for tests: one, three in a cluster, with TLS. Everything listens on loopback, on
 // ports that were free a moment ago; members are ended by pid with SIGKILL.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, type Dispatcher, request } from 'undici';
+import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
 import { makeCertificates } from './registry-certificates.ts';
-
-const UP_MS_MAX = 20_000;
-const POLL_MS = 20;
 
 /** Paths of the binaries, or '' where there are none. */
 export const etcd34 = findEtcd('bookworm', 'ETCD_BIN');
@@ -142,64 +138,36 @@ async function launch(place: Place, options: MemberOptions): Promise<EtcdMember>
   const folder = mkdtempSync(join(tmpdir(), 'upriver-etcd-'));
   const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${place.client}`;
   const peerUrl = `http://127.0.0.1:${place.peer}`;
-  let output = '';
-  let child: ChildProcess;
   let data = 0;
-  const start = (): void => {
-    const command = [
-      ...['--name', place.name, '--data-dir', join(folder, `data${data}`)],
-      ...['--listen-client-urls', url, '--advertise-client-urls', url],
-      ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
-      ...['--initial-cluster', place.peers.join(), '--enable-v2=true', '--logger', 'zap'],
-      ...['--log-level', 'warn', '--unsafe-no-fsync'],
-      ...['--heartbeat-interval', '50', '--election-timeout', '500', ...args],
-    ];
-    child = spawn(bin, command, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const take = (text: Buffer): void => {
-      output = (output + text).slice(-4000);
-    };
-    child.stdout!.on('data', take);
-    child.stderr!.on('data', take);
-    children.add(child);
-  };
-  const kill = async (): Promise<void> => {
-    children.delete(child);
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
-  };
+  const command = (): string[] => [
+    ...[bin, '--name', place.name, '--data-dir', join(folder, `data${data}`)],
+    ...['--listen-client-urls', url, '--advertise-client-urls', url],
+    ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
+    ...['--initial-cluster', place.peers.join(), '--enable-v2=true', '--logger', 'zap'],
+    ...['--log-level', 'warn', '--unsafe-no-fsync'],
+    ...['--heartbeat-interval', '50', '--election-timeout', '500', ...args],
+  ];
   const ask = askerOf(url, options);
-  const untilUp = async (): Promise<void> => {
-    const deadline = performance.now() + UP_MS_MAX;
-    while (performance.now() < deadline) {
-      if (child.exitCode !== null) break;
-      if (await ask('GET', '/health').then(isHealthy, () => false)) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-    await kill();
-    throw new Error(`etcd at ${url} did not come up:\n${output}`);
-  };
-  start();
-  await untilUp();
+  const isUp = () => ask('GET', '/health').then(isHealthy, () => false);
+  const member = new MemberProcess({ name: `etcd at ${url}`, command, isUp });
+  await member.untilUp();
   return {
     url,
     get pid() {
-      return child.pid!;
+      return member.pid;
     },
     v2: v2Of(ask),
     v3: v3Of(ask, options),
-    freeze: () => void child.kill('SIGSTOP'),
-    thaw: () => void child.kill('SIGCONT'),
-    kill,
+    freeze: () => member.freeze(),
+    thaw: () => member.thaw(),
+    kill: () => member.kill(),
     restart: async (isEmpty = false) => {
-      await kill();
+      await member.kill();
       if (isEmpty) data += 1;
-      start();
-      await untilUp();
+      await member.restart();
     },
     stop: async () => {
-      await kill();
+      await member.kill();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -287,24 +255,5 @@ function v3Of(ask: Ask, { auth }: MemberOptions): V3 {
 /** What the variable says, or what scripts/install-etcd finds; says so loudly where there is none. */
 function findEtcd(suite: string, variable: string): string {
   const given = process.env[variable] ?? '';
-  if (given !== '') return given;
-  const script = join(import.meta.dirname, '..', '..', 'scripts', 'install-etcd');
-  try {
-    const found = execFileSync(script, [suite], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    return found.trim();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    if (process.env.CI !== undefined) throw new Error(`no etcd to test with: ${why}`);
-    console.error(`\n*** etcd (${suite}) is not here; its tests are SKIPPED ***\n${why}\n`);
-    return '';
-  }
+  return given === '' ? findInstalled(`etcd (${suite})`, 'install-etcd', suite) : given;
 }
-
-// A test run that is ended early must not leave members behind.
-const children = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});

@@ -1,15 +1,12 @@
 // Real members of ZooKeeper for tests: one, or three in an ensemble. Everything listens on loopback, on ports
 // that were free a moment ago; members are ended by pid with SIGKILL.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
 
-const UP_MS_MAX = 30_000;
-const POLL_MS = 20;
 /** The least session timeout is twice as long. */
 const TICK_MS = 250;
 
@@ -69,10 +66,8 @@ export async function startEnsemble(): Promise<{
 
 function launch(port: number, id: number, servers: readonly string[]): ZookeeperMember {
   const folder = mkdtempSync(join(tmpdir(), 'upriver-zookeeper-'));
-  let output = '';
-  let child: ChildProcess;
   let data = 0;
-  const start = (): void => {
+  const command = (): string[] => {
     const dataDir = join(folder, `data${data}`);
     mkdirSync(dataDir, { recursive: true });
     if (id > 0) writeFileSync(join(dataDir, 'myid'), String(id));
@@ -88,52 +83,29 @@ function launch(port: number, id: number, servers: readonly string[]): Zookeeper
       ...['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dzookeeper.forceSync=no'],
       ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', classPath],
     ];
-    const main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain';
-    child = spawn(java, [...flags, main, config], { stdio: ['ignore', 'pipe', 'pipe'] });
-    const take = (text: Buffer): void => {
-      output = (output + text).slice(-4000);
-    };
-    child.stdout!.on('data', take);
-    child.stderr!.on('data', take);
-    children.add(child);
-  };
-  const kill = async (): Promise<void> => {
-    children.delete(child);
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
+    return [java, ...flags, 'org.apache.zookeeper.server.quorum.QuorumPeerMain', config];
   };
   const mode = async (): Promise<string> =>
     /^Mode: (\w+)$/m.exec(await fourLetters(port, 'srvr').catch(() => ''))?.[1] ?? '';
-  const untilUp = async (): Promise<void> => {
-    const deadline = performance.now() + UP_MS_MAX;
-    while (performance.now() < deadline && child.exitCode === null) {
-      if ((await mode()) !== '') return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-    await kill();
-    throw new Error(`ZooKeeper at port ${port} did not come up:\n${output}`);
-  };
-  start();
+  const isUp = async () => (await mode()) !== '';
+  const member = new MemberProcess({ name: `ZooKeeper at port ${port}`, command, isUp });
   return {
     port,
     get pid() {
-      return child.pid!;
+      return member.pid;
     },
-    freeze: () => void child.kill('SIGSTOP'),
-    thaw: () => void child.kill('SIGCONT'),
-    kill,
+    freeze: () => member.freeze(),
+    thaw: () => member.thaw(),
+    kill: () => member.kill(),
     restart: async (isEmpty = false) => {
-      await kill();
+      await member.kill();
       if (isEmpty) data += 1;
-      start();
-      await untilUp();
+      await member.restart();
     },
-    untilUp,
+    untilUp: () => member.untilUp(),
     mode,
     stop: async () => {
-      await kill();
+      await member.kill();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -153,23 +125,7 @@ function fourLetters(port: number, word: string): Promise<string> {
   });
 }
 
-/** What scripts/install-zookeeper finds; says so loudly where there is none. */
 function findZookeeper(): { readonly java: string; readonly classPath: string } | null {
-  const script = join(import.meta.dirname, '..', '..', 'scripts', 'install-zookeeper');
-  try {
-    const found = execFileSync(script, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    const [java = '', classPath = ''] = found.trim().split('\n');
-    return { java, classPath };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    if (process.env.CI !== undefined) throw new Error(`no ZooKeeper to test with: ${why}`);
-    console.error(`\n*** ZooKeeper is not here; its tests are SKIPPED ***\n${why}\n`);
-    return null;
-  }
+  const [java = '', classPath = ''] = findInstalled('ZooKeeper', 'install-zookeeper').split('\n');
+  return java === '' ? null : { java, classPath };
 }
-
-// A test run that is ended early must not leave members behind.
-const children = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});

@@ -5,7 +5,7 @@ import { UNRULED_FIELDS } from '../../model/field-rules.ts';
 import type { HeaderRules, HttpPolicy, RequestIdPolicy } from '../../model/service.ts';
 import { type TrustedProxies, trustedProxies } from './trusted-proxies.ts';
 
-export class HeaderRuleSet {
+class HeaderRuleSet {
   /** Lower-case names of the fields that are replaced or removed. */
   readonly names: readonly string[];
   /** The lines that are put in, each with its CRLF. */

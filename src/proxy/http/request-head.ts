@@ -205,7 +205,7 @@ function writeForwardedHost(out: HeadWriter, head: Head): void {
 }
 
 /** The client of a unix socket has no address. */
-export function addressOf(client: Pick<ClientFacts, 'address'>): string {
+function addressOf(client: Pick<ClientFacts, 'address'>): string {
   return client.address === '' ? 'unknown' : client.address;
 }
 

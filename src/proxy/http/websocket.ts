@@ -20,7 +20,7 @@ export function makeKey(random: () => number): string {
 }
 
 /** Sec-WebSocket-Accept for a key (RFC 6455 section 4.2.2). */
-export function acceptOf(key: string): string {
+function acceptOf(key: string): string {
   return createHash('sha1').update(`${key}${GUID}`).digest('base64');
 }
 

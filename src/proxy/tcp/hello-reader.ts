@@ -6,6 +6,7 @@
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { matchSni, plainRoute, type SniRoute } from '../../model/sni-route.ts';
+import { logBug } from '../bug.ts';
 import { CLIENT_HELLO_BYTES_MAX, type ClientHello, readClientHello } from '../client-hello.ts';
 import type { WorkerContext } from '../context.ts';
 import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
@@ -23,7 +24,6 @@ const CLIENT_CLOSED = reason('client-closed');
 const NO_SERVICE = reason('no-service');
 const DRAINING = reason('draining');
 const TOO_MANY_CONNECTIONS = reason('too-many-connections');
-const BUG = reason('bug');
 
 export class HelloReader implements WireHandler, TimerOwner, Drainable {
   group: Neighbours | null = null;
@@ -147,8 +147,7 @@ export class HelloReader implements WireHandler, TimerOwner, Drainable {
   }
 
   onBug(error: unknown): void {
-    const err = error instanceof Error ? error.stack : String(error);
-    this.context.log.error({ err, reason: BUG.code }, BUG.text);
+    logBug(this.context.log, error);
     this.abort();
   }
 

@@ -11,6 +11,7 @@ import { hashText } from '../../balance/hash.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
+import { BUG, logBug } from '../bug.ts';
 import { connectDetail, connectFailure } from '../connect-failure.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
@@ -23,12 +24,12 @@ import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { HeaderWatch } from '../proxy-header.ts';
+import { accountSession, type EndedSession } from '../session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
-const BUG = reason('bug');
 const CONNECT_TIMEOUT = reason('connect-timeout');
 const SESSION_REFUSED = reason('session-refused');
 const CLIENT_CLOSED = reason('client-closed');
@@ -49,7 +50,8 @@ type Owner = WireHandler &
   PlacementOwner &
   Drainable &
   TimerOwner &
-  EndpointSession;
+  EndpointSession &
+  EndedSession;
 
 /** What is known of a connection that was looked at before. */
 export interface Opening {
@@ -63,12 +65,18 @@ export class TcpSession implements Owner {
   group: Neighbours | null = null;
   older: Drainable | null = null;
   younger: Drainable | null = null;
+  // What is left of it.
+  readonly live: LiveService;
+  readonly startMs: number;
+  endpointId = '';
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Why it ended otherwise than in order; the first reason counts. */
+  why: Reason | null = null;
   private readonly client: Wire;
   private readonly listener: LiveListener;
-  private readonly live: LiveService;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
-  private readonly startMs: number;
   private readonly clientAddress: string;
   private readonly placement: Placement;
   private readonly hold: Hold;
@@ -90,12 +98,6 @@ export class TcpSession implements Owner {
   /** Its connection has closed in order; what it sent is still on its way to the endpoint. */
   private isClientGone = false;
   private hasUpstreamEnded = false;
-  /** Why it ended otherwise than in order; the first reason counts. */
-  private why: Reason | null = null;
-  /** The last endpoint, for the access log. */
-  private endpointId = '';
-  private bytesIn = 0;
-  private bytesOut = 0;
 
   /** Takes the wire over, which it closes, and begins to connect. */
   constructor(
@@ -329,7 +331,8 @@ export class TcpSession implements Owner {
     this.creditServed();
     this.leaveEndpoint();
     this.placement.end(0);
-    this.account();
+    this.place.leave();
+    accountSession(this.context, this, this.listener.snapshot.key);
     this.listener.gone(this);
   }
 
@@ -403,8 +406,7 @@ export class TcpSession implements Owner {
 
   /** A rule of ours was broken in this session: it ends, the others live. */
   onBug(error: unknown): void {
-    const err = error instanceof Error ? error.stack : String(error);
-    this.context.log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    logBug(this.context.log, error, { state: this.state });
     if (this.state !== 'closed') this.cut(BUG);
   }
 
@@ -451,6 +453,10 @@ export class TcpSession implements Owner {
 
   get address(): string {
     return this.clientAddress;
+  }
+
+  get attempts(): number {
+    return this.placement.attempts;
   }
 
   /**
@@ -509,31 +515,6 @@ export class TcpSession implements Owner {
     upstream?.leave();
     this.hold.endpoint?.sessions.delete(this);
     this.hold.leave();
-  }
-
-  private account(): void {
-    const { clock, ledger, accessLog } = this.context;
-    const { slot, name } = this.live;
-    const totalMs = clock.nowMs() - this.startMs;
-    this.place.leave();
-    ledger.addExchange(slot, 0, totalMs * 1000);
-    if (this.why !== null) ledger.addReason(slot, this.why.index);
-    accessLog?.add({
-      client: this.clientAddress,
-      listener: this.listener.snapshot.key,
-      service: name,
-      endpoint: this.endpointId,
-      method: '',
-      target: '',
-      host: '',
-      requestId: '',
-      status: 0,
-      reason: this.why?.code ?? '',
-      attempts: this.placement.attempts,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      totalMs,
-    });
   }
 }
 

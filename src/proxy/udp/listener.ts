@@ -1,10 +1,9 @@
 // A UDP port that is listened on, and the sessions of those who send to it. What it leads to is replaced
 // by each snapshot; a session looks it up when it begins.
-
 import { ServiceColumn } from '../../ledger/layout.ts';
-import type { Reason } from '../../model/reason.ts';
-import { reason } from '../../model/reason.ts';
+import { type Reason, reason } from '../../model/reason.ts';
 import type { ListenerSnapshot } from '../../model/snapshot.ts';
+import { logBug } from '../bug.ts';
 import type { WorkerContext } from '../context.ts';
 import type { DatagramPort, DatagramReceiver, DatagramServer } from '../datagrams.ts';
 import type { LiveService } from '../live-service.ts';
@@ -12,7 +11,6 @@ import { OneWay } from './one-way.ts';
 import { UdpSession } from './session.ts';
 import { SessionTable } from './session-table.ts';
 
-const BUG = reason('bug');
 const NO_SERVICE = reason('no-service');
 
 /** How often datagrams that are lost are logged, for each reason. */
@@ -77,8 +75,7 @@ export class UdpListener implements DatagramReceiver {
 
   /** A rule of ours was broken, for one datagram. */
   onBug(error: unknown): void {
-    const err = error instanceof Error ? error.stack : String(error);
-    this.context.log.error({ err, reason: BUG.code }, BUG.text);
+    logBug(this.context.log, error);
   }
 
   private take(bytes: Buffer, address: string, port: number, via: DatagramPort): void {

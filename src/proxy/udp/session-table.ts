@@ -3,21 +3,19 @@
 // may have made its address up. So a session of the second kind gives way, the one that was silent for
 // longest; one of the first kind never does.
 // Invariant: a session is in `bySource` from `add` to `remove` or `retire`, in `all` until `remove`, and in
-// the ring exactly while it is in `all` and not proven.
+// `unproven` exactly while it is in `all` and not proven.
+import { type Aged, type AgeList, append, unlink } from '../age-list.ts';
 
 /** What the table keeps in each session, and nobody else writes. */
-export interface TableEntry {
+export interface TableEntry<S> extends Aged<S> {
   readonly key: string;
-  older: TableEntry | null;
-  younger: TableEntry | null;
   isProven: boolean;
 }
 
-export class SessionTable<S extends TableEntry> {
+export class SessionTable<S extends TableEntry<S>> {
   private readonly bySource = new Map<string, S>();
   private readonly all = new Set<S>();
-  private oldest: TableEntry | null = null;
-  private youngest: TableEntry | null = null;
+  private readonly unproven: AgeList<S> = { oldest: null, youngest: null };
 
   get size(): number {
     return this.all.size;
@@ -30,20 +28,21 @@ export class SessionTable<S extends TableEntry> {
   add(session: S): void {
     this.bySource.set(session.key, session);
     this.all.add(session);
-    this.append(session);
+    append(this.unproven, session);
   }
 
   /** Its source has sent, or got, something. */
   touch(session: S): void {
-    if (session.isProven || session === this.youngest || !this.all.has(session)) return;
-    this.unlink(session);
-    this.append(session);
+    const { unproven } = this;
+    if (session.isProven || session === unproven.youngest || !this.all.has(session)) return;
+    unlink(unproven, session);
+    append(unproven, session);
   }
 
   /** Its source has answered an answer. */
   prove(session: S): void {
     if (session.isProven || !this.all.has(session)) return;
-    this.unlink(session);
+    unlink(this.unproven, session);
     session.isProven = true;
   }
 
@@ -55,35 +54,16 @@ export class SessionTable<S extends TableEntry> {
   remove(session: S): void {
     this.retire(session);
     if (!this.all.delete(session)) return;
-    if (!session.isProven) this.unlink(session);
+    if (!session.isProven) unlink(this.unproven, session);
   }
 
   /** Who gives way to a new one; null where none does. */
   get victim(): S | null {
-    // The ring has sessions alone.
-    return this.oldest as S | null;
+    return this.unproven.oldest;
   }
 
   /** All sessions, as they are now. */
   sessions(): S[] {
     return [...this.all];
-  }
-
-  private append(session: TableEntry): void {
-    session.older = this.youngest;
-    session.younger = null;
-    if (this.youngest === null) this.oldest = session;
-    else this.youngest.younger = session;
-    this.youngest = session;
-  }
-
-  private unlink(session: TableEntry): void {
-    const { older, younger } = session;
-    if (older === null) this.oldest = younger;
-    else older.younger = younger;
-    if (younger === null) this.youngest = older;
-    else younger.older = older;
-    session.older = null;
-    session.younger = null;
   }
 }

@@ -11,6 +11,7 @@ import { codeOf } from '../../base/coded-error.ts';
 import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
+import { BUG, logBug } from '../bug.ts';
 import { connectFailure } from '../connect-failure.ts';
 import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
@@ -20,12 +21,12 @@ import { Hold } from '../hold.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
+import { accountSession, type EndedSession } from '../session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { KeptDatagrams } from './kept-datagrams.ts';
 import type { UdpListener } from './listener.ts';
 import type { TableEntry } from './session-table.ts';
 
-const BUG = reason('bug');
 const DRAINING = reason('draining');
 const ENDPOINT_LEFT = reason('endpoint-left');
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
@@ -35,7 +36,12 @@ const TOO_MANY_CONNECTIONS = reason('too-many-connections');
 /** How long an endpoint that gets nothing more of a session may take for what it still answers. */
 const LEAVING_MS = 5000;
 
-type Owner = DatagramHandler & PlacementOwner & TimerOwner & EndpointSession & TableEntry;
+type Owner = DatagramHandler &
+  PlacementOwner &
+  TimerOwner &
+  EndpointSession &
+  TableEntry<UdpSession> &
+  EndedSession;
 
 export interface Source {
   readonly key: string;
@@ -46,15 +52,21 @@ export interface Source {
 export class UdpSession implements Owner {
   readonly key: string;
   // Fields of the table.
-  older: TableEntry | null = null;
-  younger: TableEntry | null = null;
+  older: UdpSession | null = null;
+  younger: UdpSession | null = null;
   isProven = false;
+  // What is left of it.
+  readonly live: LiveService;
+  readonly startMs: number;
+  endpointId = '';
+  attempts = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  why: Reason | null = null;
   private readonly source: Source;
   private readonly listener: UdpListener;
-  private readonly live: LiveService;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
-  private readonly startMs: number;
   private readonly placement: Placement;
   private readonly hold: Hold;
   private readonly place: ConnectionPlace;
@@ -64,7 +76,6 @@ export class UdpSession implements Owner {
   private socket: DatagramSocket | null = null;
   /** Where it has sent to last, and gets its answers from. */
   private via: DatagramPort | null = null;
-  private attempts = 0;
   /** Of the wheel's clock: since when an answer is due; -1: none is. */
   private dueSinceMs = -1;
   /** Of the clock: when the first datagram without an answer was sent. */
@@ -77,10 +88,6 @@ export class UdpSession implements Owner {
   private hasMadeRoom = false;
   /** The endpoint that it has now has answered. */
   private isCredited = false;
-  private why: Reason | null = null;
-  private endpointId = '';
-  private bytesIn = 0;
-  private bytesOut = 0;
 
   constructor(source: Source, listener: UdpListener, live: LiveService, context: WorkerContext) {
     this.key = source.key;
@@ -101,6 +108,10 @@ export class UdpSession implements Owner {
     const refused = place.take(live, listener, this.source.address) ?? placement.admit(true);
     if (refused !== null) this.end(refused);
     return refused;
+  }
+
+  get address(): string {
+    return this.source.address;
   }
 
   private get hash(): number {
@@ -375,8 +386,7 @@ export class UdpSession implements Owner {
   }
 
   onBug(error: unknown): void {
-    const err = error instanceof Error ? error.stack : String(error);
-    this.context.log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    logBug(this.context.log, error, { state: this.state });
     this.end(BUG);
   }
 
@@ -393,7 +403,7 @@ export class UdpSession implements Owner {
     this.leaveEndpoint();
     this.placement.end(0);
     this.place.leave();
-    this.account();
+    accountSession(context, this, this.listener.snapshot.key);
     this.listener.gone(this);
   }
 
@@ -402,30 +412,6 @@ export class UdpSession implements Owner {
     this.socket = null;
     this.hold.endpoint?.sessions.delete(this);
     this.hold.leave();
-  }
-
-  private account(): void {
-    const { clock, ledger, accessLog } = this.context;
-    const { slot, name } = this.live;
-    const totalMs = clock.nowMs() - this.startMs;
-    ledger.addExchange(slot, 0, totalMs * 1000);
-    if (this.why !== null) ledger.addReason(slot, this.why.index);
-    accessLog?.add({
-      client: this.source.address,
-      listener: this.listener.snapshot.key,
-      service: name,
-      endpoint: this.endpointId,
-      method: '',
-      target: '',
-      host: '',
-      requestId: '',
-      status: 0,
-      reason: this.why?.code ?? '',
-      attempts: this.attempts,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      totalMs,
-    });
   }
 }
 

@@ -15,8 +15,8 @@ import { subjectText } from './subject-text.ts';
 const ONE_STEP_BYTES = 128 * 1024;
 
 /** Codes of errors that we make, beside those of OpenSSL (`ERR_SSL_...`) and the system. */
-export const TRUNCATED = 'ERR_TLS_TRUNCATED';
-export const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
+const TRUNCATED = 'ERR_TLS_TRUNCATED';
+const PEER_REFUSED = 'ERR_TLS_PEER_CERTIFICATE';
 const CROWDED_OUT = 'ERR_TLS_CROWDED_OUT';
 
 /** What a wire with TLS needs of its socket beside what any does. */

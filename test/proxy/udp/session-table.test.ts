@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { SessionTable, type TableEntry } from '../../../src/proxy/udp/session-table.ts';
 
-interface Session extends TableEntry {
+interface Session extends TableEntry<Session> {
   readonly id: number;
 }
 

@@ -18,6 +18,7 @@ import { type HeadParser, HeadState } from '../../../http1/head-parser.ts';
 import { PREFACE_LINE_BYTES } from '../../../http2/protocol.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
+import { logBug } from '../../bug.ts';
 import { ConnectionPlace } from '../../connection-place.ts';
 import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
@@ -50,7 +51,6 @@ const DRAIN_IDLE_MS = 1000;
 const HEADS_MAX = 16;
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
-const BUG = reason('bug');
 
 type Roles = WireHandler & TimerOwner & Rested & Drainable & RepliesOwner;
 
@@ -525,9 +525,7 @@ export class ClientConnection implements Roles {
 
   /** A rule of ours was broken on this connection: it ends, the others live. */
   onBug(error: unknown): void {
-    const { log } = this.plane.context;
-    const err = error instanceof Error ? error.stack : String(error);
-    log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    logBug(this.plane.context.log, error, { state: this.state });
     const { request } = this;
     this.state = 'closed';
     this.wire.destroy();

@@ -15,6 +15,7 @@ import type { Stream } from '../../../http2/stream.ts';
 import { BOUNDS } from '../../../model/bounds.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
+import { logBug } from '../../bug.ts';
 import { ConnectionPlace } from '../../connection-place.ts';
 import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
@@ -48,7 +49,6 @@ const HEADER_TOO_LARGE = reason('header-too-large');
 const HTTP2_ERROR = reason('http2-error');
 const HTTP2_FLOOD = reason('http2-flood');
 const UNSUPPORTED_PROTOCOL = reason('unsupported-protocol');
-const BUG = reason('bug');
 
 type Roles = WireHandler &
   TimerOwner &
@@ -455,8 +455,7 @@ export class Http2ClientConnection implements Roles {
   }
 
   private logBug(error: unknown): void {
-    const err = error instanceof Error ? error.stack : String(error);
-    this.plane.context.log.error({ err, state: this.state, reason: BUG.code }, BUG.text);
+    logBug(this.plane.context.log, error, { state: this.state });
   }
 
   /** 0: no limit. */
