@@ -11,7 +11,12 @@ import { type EndpointPlan, ROUTER_PORT, type WorldPlan } from './plan.ts';
 import type { ServiceEntry, Table } from './table.ts';
 
 /** What a connection may be told before its first request. */
-const EARLY = ['too-many-connections', 'client-header-timeout', 'client-connections'];
+const EARLY = [
+  'too-many-connections',
+  'client-header-timeout',
+  'client-connections',
+  'bad-proxy-header',
+];
 
 export interface AuditOptions {
   readonly ledger: Ledger;

@@ -59,8 +59,9 @@ export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' |
 export interface Request {
   readonly id: string;
   readonly client: string;
-  /** Where the client connects from; '' where that is nothing that counts. */
+  /** Who the product must take the client for. */
   readonly address: string;
+  readonly sourcePort: number;
   /** The port that it was sent to. */
   readonly port: number;
   /** The service that it is for. */

@@ -3,6 +3,7 @@
 
 import type { Logger } from '../../src/base/log.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
+import type { AccessRecord } from '../../src/proxy/access-log.ts';
 import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import { Memory } from '../../src/proxy/memory.ts';
@@ -13,10 +14,19 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { noDatagrams } from '../net/no-datagrams.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { SharedLedger } from './ledgers.ts';
-import { type LedgerWatch, WatchedLedger, WatchedWheel } from './watched.ts';
+import { type LedgerWatch, WatchedAccessLog, WatchedLedger, WatchedWheel } from './watched.ts';
 
 /** An error of the system's, which some worlds mean to cause. */
 const NO_ROOM = 'no descriptor or port is left';
+
+export interface HostSetting {
+  /** Of the process: workers share it. */
+  readonly shared: SharedLedger;
+  readonly index: number;
+  readonly watch: LedgerWatch;
+  /** Gets what the access log would; without it there is none. */
+  readonly onAccess?: (record: AccessRecord) => void;
+}
 
 export class WorkerHost {
   readonly worker: Worker;
@@ -33,7 +43,7 @@ export class WorkerHost {
   constructor(
     kernel: Kernel,
     network: SimNetwork,
-    { shared, index, watch }: { shared: SharedLedger; index: number; watch: LedgerWatch },
+    { shared, index, watch, onAccess }: HostSetting,
   ) {
     const { clock } = kernel;
     const draws = kernel.chance(`worker ${index}`);
@@ -56,7 +66,7 @@ export class WorkerHost {
       upstreamTls: new Map(),
       random: () => draws.next(),
       log,
-      accessLog: null,
+      accessLog: onAccess === undefined ? null : new WatchedAccessLog(wheel, onAccess),
       room: new Room(services, wheel, log),
       report: (message) => this.reports.push(message),
       memory: new Memory(wheel),

@@ -1,11 +1,12 @@
 // One connection of an HTTP client: sends requests, reads answers, and compares them with what the
 // endpoints sent.
-import type { ActorEnd } from '../net/actor-end.ts';
+import type { ActorEnd, ActorHandler } from '../net/actor-end.ts';
 import { SURPLUS } from './answer-script.ts';
 import { type Attempt, mayBeWhole, type Request, type RequestEnd } from './book.ts';
 import type { HttpClient } from './http-client.ts';
 import { tunnelBytes } from './http-endpoint.ts';
 import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
+import { dialIntroduced, drawIntroduction, type Introduction } from './introductions.ts';
 import type { RequestScript } from './request-script.ts';
 import { Talk } from './talk.ts';
 
@@ -17,6 +18,7 @@ const STALLED_MS = 30_000;
 export class HttpClientConnection implements MessageSink {
   private readonly client: HttpClient;
   private readonly end: ActorEnd;
+  private readonly introduction: Introduction;
   private readonly reader = new HttpReader(this);
   /** Sent and not answered, oldest first. */
   private readonly open: { request: Request; script: RequestScript }[] = [];
@@ -42,8 +44,12 @@ export class HttpClientConnection implements MessageSink {
 
   constructor(client: HttpClient) {
     this.client = client;
-    const { name, port } = client.plan;
-    this.end = client.setting.network.dial(name, port, {
+    const { name, port, address, isIntroduced } = client.plan;
+    const { kernel, network } = client.setting;
+    const chance = kernel.chance(`introduction ${client.connections} of ${name}`);
+    this.introduction = drawIntroduction(chance, { address, accepts: isIntroduced, port });
+    const { introduction } = this;
+    const handler: ActorHandler = {
       onOpen: () => {
         const { dials } = client.setting.book;
         dials.set(port, (dials.get(port) ?? 0) + 1);
@@ -54,7 +60,8 @@ export class HttpClientConnection implements MessageSink {
       onBytes: (bytes) => this.take(bytes),
       onEnd: () => this.peerEnded(),
       onReset: () => this.over('cut', 'reset', true),
-    });
+    };
+    this.end = dialIntroduced({ kernel, network, chance, name, port, introduction }, handler);
   }
 
   // Sending
@@ -63,7 +70,7 @@ export class HttpClientConnection implements MessageSink {
     const { client } = this;
     if (this.isOver || this.isLast || this.isSending || this.talk !== null) return;
     if (!client.hasMore || this.open.length >= client.manner.depth) return;
-    const { request, script } = client.next(this.idleSinceMs);
+    const { request, script } = client.next(this.idleSinceMs, this.introduction.client);
     this.open.push({ request, script });
     this.note(
       `asks ${request.method} ${request.id}${script.fault === '' ? '' : `, and ${script.fault}`}`,

@@ -4,10 +4,14 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Book, Request } from './book.ts';
 import { HttpClientConnection } from './http-client-connection.ts';
+import type { Peer } from './introductions.ts';
 import { drawRequest, type RequestScript } from './request-script.ts';
 
 export interface HttpClientPlan {
   readonly name: string;
+  readonly address: string;
+  /** Balancers introduce their clients where it connects to. */
+  readonly isIntroduced: boolean;
   readonly port: number;
   readonly host: string;
   readonly service: string;
@@ -44,6 +48,8 @@ export class HttpClient {
   readonly manner: Manner;
   private asked = 0;
   private failures = 0;
+  /** Connections so far. */
+  connections = 0;
   connection: HttpClientConnection | null = null;
 
   constructor(setting: ClientSetting, plan: HttpClientPlan) {
@@ -65,6 +71,7 @@ export class HttpClient {
   }
 
   private connect(): void {
+    this.connections += 1;
     this.connection = new HttpClientConnection(this);
   }
 
@@ -73,7 +80,7 @@ export class HttpClient {
   }
 
   /** The next request, entered in the book. */
-  next(idleSinceMs: number): { request: Request; script: RequestScript } {
+  next(idleSinceMs: number, client: Peer): { request: Request; script: RequestScript } {
     const { name, port, host, service, faultShare, bodyMax } = this.plan;
     const { book, kernel } = this.setting;
     const id = `${name}-${this.asked}`;
@@ -89,7 +96,8 @@ export class HttpClient {
     const request: Request = {
       id,
       client: name,
-      address: '',
+      address: client.address,
+      sourcePort: client.port,
       port,
       service,
       idleSinceMs,

@@ -4,6 +4,7 @@ import type { ActorEnd } from '../net/actor-end.ts';
 import { type AnswerScript, drawAnswer, type EndpointHabits, SURPLUS } from './answer-script.ts';
 import type { Attempt, Book, Request } from './book.ts';
 import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
+import { HeaderReader, type ProxyRules } from './introductions.ts';
 import { marked, REQUEST_TRAILER } from './request-script.ts';
 import { Talk } from './talk.ts';
 
@@ -20,6 +21,8 @@ export interface EndpointSetting {
   readonly name: string;
   readonly service: string;
   readonly habits: EndpointHabits;
+  /** What the product's connections begin with. */
+  readonly sends: ProxyRules['sends'];
   /** What is sent may take seconds to arrive. */
   readonly isNarrow: boolean;
 }
@@ -28,6 +31,7 @@ export interface EndpointSetting {
 export class HttpEndpointConnection implements MessageSink {
   private readonly setting: EndpointSetting;
   private readonly end: ActorEnd;
+  private readonly header: HeaderReader;
   private readonly reader = new HttpReader(this);
   private attempt: Attempt | null = null;
   private script: AnswerScript | null = null;
@@ -42,6 +46,7 @@ export class HttpEndpointConnection implements MessageSink {
 
   constructor(setting: EndpointSetting, end: ActorEnd) {
     this.setting = setting;
+    this.header = new HeaderReader(setting.sends);
     this.end = end;
     end.handler = {
       onBytes: (bytes) => this.take(bytes),
@@ -55,7 +60,8 @@ export class HttpEndpointConnection implements MessageSink {
   private take(bytes: Buffer): void {
     if (this.isOver) return;
     try {
-      this.reader.feed(bytes);
+      const rest = this.header.feed(bytes);
+      if (rest !== null) this.reader.feed(rest);
     } catch (error) {
       this.wrong(`got what it can't read: ${String(error)}`);
     }
@@ -88,6 +94,10 @@ export class HttpEndpointConnection implements MessageSink {
     if (isUpgrade && !request.isUpgrade) throw new Error(`${request.id} with an upgrade`);
     if (this.setting.kernel.nowMs > this.surplusMs + ARRIVED_MS)
       throw new Error(`${request.id} on a connection with surplus bytes`);
+    const { address } = request;
+    if (head.get('x-forwarded-for') !== address)
+      throw new Error(`${request.id} of ${address} for ${head.get('x-forwarded-for')}`);
+    this.header.check(request);
     const script = this.draw(request, name);
     const expects = head.get('expect') !== '';
     if (expects && script.sends100 && script.fault === '') this.end.write(CONTINUE);

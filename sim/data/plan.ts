@@ -7,6 +7,8 @@ import { drawWeather, fairWeather, type Weather } from '../net/weather.ts';
 import type { EndpointHabits } from './answer-script.ts';
 import type { AnswerFault } from './book.ts';
 import type { HttpClientPlan } from './http-client.ts';
+import { drawProxyRules, type ProxyRules } from './introductions.ts';
+import { drawIntruders, type IntruderPlan } from './intruders.ts';
 import {
   drawSessionChanges,
   followsPrimary,
@@ -29,6 +31,7 @@ export interface ServicePlan {
   readonly isPlain: boolean;
   /** It sends to its primary alone. */
   readonly follows: boolean;
+  readonly proxy: ProxyRules;
 }
 
 export interface EndpointPlan {
@@ -80,6 +83,7 @@ export interface WorldPlan {
   readonly tcpClients: readonly TcpClientPlan[];
   readonly changes: readonly ChangePlan[];
   readonly sessionChanges: readonly SessionChangePlan[];
+  readonly intruders: readonly IntruderPlan[];
 }
 
 const FAULTS: readonly AnswerFault[] = [
@@ -147,6 +151,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
   const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
     list.filter(({ name }) => !without.has(name));
   const services = drawServices(seed, mood);
+  const introduced = services.filter(({ proxy }) => proxy.accepts);
   const tcpServices = services.filter(({ protocol }) => protocol === 'tcp');
   const endpoints = services.flatMap((service, i) =>
     drawEndpoints(seed, service, { mood, i, without }),
@@ -164,6 +169,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without })),
     tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without })),
     changes: kept(drawChanges(seed, mood.changes, spanMs)),
+    intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
   };
 }
@@ -186,7 +192,8 @@ function drawServices(seed: number, { isPlain }: Mood): ServicePlan[] {
     const name = `s${i + 1}`;
     const protocol = i > 0 && chance.happens(0.4) ? ('tcp' as const) : ('http' as const);
     const follows = protocol === 'tcp' && followsPrimary(seed, name);
-    return { name, protocol, port: FIRST_SERVICE_PORT + i, slot: i, isPlain, follows };
+    const proxy = drawProxyRules(seed, name);
+    return { name, protocol, port: FIRST_SERVICE_PORT + i, slot: i, isPlain, follows, proxy };
   });
 }
 
@@ -255,6 +262,8 @@ function drawHttpClients(
     const faultShare = chance.happens(0.5) ? mood.clientFaults : 0;
     return {
       name,
+      address: sourceOfClient(i),
+      isIntroduced: !isRouted && service.proxy.accepts,
       port: isRouted ? ROUTER_PORT : service.port,
       host: isRouted ? `${service.name}.sim` : 'sim',
       service: service.name,
@@ -277,10 +286,11 @@ function drawTcpClients(
   return Array.from({ length: chance.int(4, 12) }, (_, i) => {
     const name = `t${i}`;
     const sessions = chance.int(1, 25);
-    const { port, name: service } = chance.pick(targets);
+    const { port, name: service, proxy } = chance.pick(targets);
     return {
       name,
       address: sourceOfClient(i),
+      isIntroduced: proxy.accepts,
       port,
       service,
       startMs: chance.between(20, spanMs),

@@ -11,6 +11,7 @@ import type {
 } from '../../src/model/service.ts';
 import { makePassive, makeService } from '../../test/support/service.ts';
 import type { Chance } from '../kernel/chance.ts';
+import type { ProxyRules } from './introductions.ts';
 import { withSessionRules } from './session-rules.ts';
 
 /** Retries that nothing but their number bounds. */
@@ -30,9 +31,15 @@ const BALANCES: readonly BalancePolicy[] = [
 /** `isPlain`: no limit that could refuse a request. */
 export function drawPolicy(
   chance: Chance,
-  options: { name: string; protocol: Protocol; isPlain: boolean; follows: boolean },
+  options: {
+    name: string;
+    protocol: Protocol;
+    isPlain: boolean;
+    follows: boolean;
+    proxy: ProxyRules;
+  },
 ): Service {
-  const { name, protocol, isPlain, follows } = options;
+  const { name, protocol, isPlain, follows, proxy } = options;
   const policy = chance.pick(BALANCES);
   const hash = { on: 'source' as const, name: '' };
   const service = makeService({
@@ -44,7 +51,7 @@ export function drawPolicy(
     retry: drawRetry(chance),
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
-    upstream: { protocol: 'http1', sendProxy: 'off', tls: null, host: 'client' },
+    upstream: { protocol: 'http1', sendProxy: proxy.sends, tls: null, host: 'client' },
     tcp: {
       earlyFailureMs: chance.pick([0, 200, 1000]),
       onDownMs: null,

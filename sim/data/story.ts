@@ -40,9 +40,8 @@ function partsOf(plan: WorldPlan): string[] {
     ...[...plan.httpClients, ...plan.tcpClients].filter(({ faultShare }) => faultShare > 0),
   ];
   return [
-    ...[...plan.httpClients, ...plan.tcpClients, ...plan.changes, ...plan.sessionChanges].map(
-      ({ name }) => name,
-    ),
+    ...[...plan.httpClients, ...plan.tcpClients, ...plan.intruders].map(({ name }) => name),
+    ...[...plan.changes, ...plan.sessionChanges].map(({ name }) => name),
     ...faulty.map(({ name }) => `faults of ${name}`),
     ...plan.endpoints.map(({ name }) => name),
     'second worker',
@@ -85,6 +84,10 @@ async function tell(seed: number, without: ReadonlySet<string>): Promise<string[
     ...plan.tcpClients.map(
       ({ name, sessions, port }) =>
         `Client ${name} opens ${sessions} TCP sessions to port ${port}.`,
+    ),
+    ...plan.intruders.map(
+      ({ name, kind, port, startMs }) =>
+        `Intruder ${name} connects to port ${port} at ${startMs.toFixed(1)} ms: ${kind}.`,
     ),
     ...[...plan.changes, ...plan.sessionChanges].map(changeSentence),
     'What happens, up to the fault:',

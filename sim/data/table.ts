@@ -9,6 +9,7 @@ import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src
 import { loopback, makeListener, makeService } from '../../test/support/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { WorkerHost } from './host.ts';
+import { TRUSTED_NETWORK } from './introductions.ts';
 import type { Periods } from './periods.ts';
 import {
   type EndpointPlan,
@@ -93,10 +94,16 @@ export class Table {
     this.periods = periods;
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
-      const { name, protocol, isPlain, follows } = service;
+      const { name, protocol, isPlain, follows, proxy } = service;
       this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
-      const policy = drawPolicy(chance, { name, protocol, isPlain: isPlain || plain, follows });
+      const policy = drawPolicy(chance, {
+        name,
+        protocol,
+        isPlain: isPlain || plain,
+        follows,
+        proxy,
+      });
       const first = plan.endpoints.find((one) => one.service === name);
       const primary = service.follows ? (first?.name ?? '') : '';
       const flags = { isThere: true, isListening: true, isPanicking: false, primary };
@@ -247,7 +254,10 @@ export class Table {
   private listeners(): ListenerSnapshot[] {
     const list: ListenerSnapshot[] = [];
     for (const { plan, policy, isThere, isListening } of this.services.values()) {
-      if (isThere && isListening) list.push(makeListener(policy, loopback(plan.port)));
+      if (!isThere || !isListening) continue;
+      const plain = makeListener(policy, loopback(plan.port));
+      const acceptProxy = plan.proxy.accepts ? [TRUSTED_NETWORK] : [];
+      list.push({ ...plain, policy: { ...plain.policy, acceptProxy } });
     }
     const address = loopback(ROUTER_PORT);
     const routes = [...this.services.values()]

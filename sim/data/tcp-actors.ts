@@ -5,6 +5,7 @@ import type { ActorEnd } from '../net/actor-end.ts';
 import type { Attempt, Request, RequestEnd } from './book.ts';
 import type { ClientSetting } from './http-client.ts';
 import type { EndpointSetting } from './http-endpoint.ts';
+import { dialIntroduced, drawIntroduction, HeaderReader, type Peer } from './introductions.ts';
 import { drawSize, marked } from './request-script.ts';
 import { drawRest } from './session-rules.ts';
 import { Talk } from './talk.ts';
@@ -13,6 +14,8 @@ export interface TcpClientPlan {
   readonly name: string;
   /** Where it connects from. */
   readonly address: string;
+  /** Balancers introduce their clients where it connects to. */
+  readonly isIntroduced: boolean;
   readonly port: number;
   readonly service: string;
   readonly startMs: number;
@@ -72,8 +75,16 @@ class TcpClientSession {
     this.setting = setting;
     this.done = done;
     const isOrderly = !chance.happens(plan.faultShare);
+    const draws = kernel.chance(`introduction of ${id}`);
+    const { address, isIntroduced: accepts, port } = plan;
+    const introduction = drawIntroduction(draws, { address, accepts, port });
     const body = marked(drawSize(chance, plan.bodyMax), `>${id}.`);
-    this.request = makeSession(id, plan, { body, isOrderly, nowMs: kernel.nowMs });
+    this.request = makeSession(id, plan, {
+      body,
+      isOrderly,
+      nowMs: kernel.nowMs,
+      client: introduction.client,
+    });
     book.open(this.request);
     const handler = {
       onOpen: () => {
@@ -89,7 +100,8 @@ class TcpClientSession {
       },
       onReset: () => this.over(this.head.length > 0 ? 'cut' : 'gone', 'reset'),
     };
-    this.end = network.dial(plan.name, plan.port, handler, plan.address);
+    const dialling = { kernel, network, chance: draws, name: plan.name, port: plan.port };
+    this.end = dialIntroduced({ ...dialling, introduction }, handler);
   }
 
   private opened(chance: Chance): void {
@@ -160,15 +172,22 @@ function named(text: string, length: number): Buffer {
   return Buffer.from(text.padEnd(length, '-'), 'latin1');
 }
 
-function makeSession(
+/** A session as the book has it when it begins. */
+export function makeSession(
   id: string,
-  plan: TcpClientPlan,
-  { body, isOrderly, nowMs }: { body: Buffer; isOrderly: boolean; nowMs: number },
+  plan: { readonly name: string; readonly port: number; readonly service: string },
+  {
+    body,
+    isOrderly,
+    nowMs,
+    client,
+  }: { body: Buffer; isOrderly: boolean; nowMs: number; client: Peer },
 ): Request {
   return {
     id,
     client: plan.name,
-    address: plan.address,
+    address: client.address,
+    sourcePort: client.port,
     port: plan.port,
     service: plan.service,
     idleSinceMs: nowMs,
@@ -197,6 +216,7 @@ export class TcpEndpointConnection {
   private readonly setting: EndpointSetting;
   private readonly end: ActorEnd;
   private readonly attempt: Attempt;
+  private readonly header: HeaderReader;
   private readonly talk: Talk;
   private head: Buffer = Buffer.alloc(0);
   private isOver = false;
@@ -211,6 +231,7 @@ export class TcpEndpointConnection {
       ? chance.pick(['closes', 'resets', 'closes-idle', 'silent'] as const)
       : '';
     this.setting = setting;
+    this.header = new HeaderReader(setting.sends);
     this.end = end;
     const nowMs = kernel.nowMs;
     this.attempt = {
@@ -244,7 +265,7 @@ export class TcpEndpointConnection {
       },
     });
     end.handler = {
-      onBytes: (bytes) => this.take(bytes),
+      onBytes: (bytes) => this.takeAll(bytes),
       onEnd: () => this.talk.onEnd(),
       onReset: () => {
         this.isOver = true;
@@ -280,6 +301,16 @@ export class TcpEndpointConnection {
     how();
   }
 
+  /** The header first, where there is one. */
+  private takeAll(bytes: Buffer): void {
+    try {
+      const rest = this.header.feed(bytes);
+      if (rest !== null && rest.length > 0) this.take(rest);
+    } catch (error) {
+      this.fault(`session ${this.attempt.tag} got ${String(error)}`);
+    }
+  }
+
   private take(bytes: Buffer): void {
     const { attempt } = this;
     if (attempt.request !== null) return this.talk.onBytes(bytes);
@@ -288,6 +319,7 @@ export class TcpEndpointConnection {
     const id = this.head.toString('latin1', 0, ID_BYTES).split('\n')[0]!;
     const request = this.setting.book.requests.get(id);
     if (request === undefined) return this.fault(`session ${attempt.tag} begins with ${id}`);
+    this.header.check(request);
     attempt.request = request;
     request.attempts.push(attempt);
     if (this.head.length > ID_BYTES) this.talk.onBytes(this.head.subarray(ID_BYTES));

@@ -2,6 +2,7 @@
 // every instant. The classes are the product's own; nothing of what they do is changed.
 import { type TimerEntry, TimerWheel } from '../../src/base/timer-wheel.ts';
 import { type LedgerBuffers, WorkerLedger } from '../../src/ledger/ledger.ts';
+import { AccessLog, type AccessRecord } from '../../src/proxy/access-log.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 
 /** What is told of the ledger. */
@@ -43,6 +44,20 @@ export class WatchedLedger extends WorkerLedger {
   override release(slot: number): void {
     super.release(slot);
     this.watch.onRelease(this.worker, slot);
+  }
+}
+
+/** Hands the records of an access log on. */
+export class WatchedAccessLog extends AccessLog {
+  private readonly onRecord: (record: AccessRecord) => void;
+
+  constructor(wheel: TimerWheel, onRecord: (record: AccessRecord) => void) {
+    super({ wheel, wallMs: () => 0, send() {} });
+    this.onRecord = onRecord;
+  }
+
+  override add(record: AccessRecord): void {
+    this.onRecord(record);
   }
 }
 

@@ -1,5 +1,6 @@
 // A world of the data plane: workers, services, endpoints, clients and changes of one seed, run to its
 // end and judged.
+import type { AccessRecord } from '../../src/proxy/access-log.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
 import { SimNetwork } from '../net/sim-network.ts';
@@ -10,6 +11,7 @@ import { ConnectionOracle } from './connection-oracle.ts';
 import { WorkerHost } from './host.ts';
 import { HttpClient } from './http-client.ts';
 import { HttpEndpointConnection } from './http-endpoint.ts';
+import { Intruder } from './intruders.ts';
 import { Judge } from './judge.ts';
 import { cleanLedger, type SharedLedger } from './ledgers.ts';
 import { leftOver } from './left-over.ts';
@@ -85,15 +87,22 @@ class World {
     this.table.onApplied = (worker, outs) => sessions.applied(worker, outs);
     const watch = watchBoth(this.oracles, sessions);
     for (let index = 0; index < plan.workers; index += 1) {
-      const setting = { shared, index, watch };
+      const setting = { shared, index, watch, onAccess: (one: AccessRecord) => this.check(one) };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
     }
     for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
   }
 
+  /** The access log says who the client is. */
+  private check({ target, client, service }: AccessRecord): void {
+    const request = this.book.requests.get(target.slice(1));
+    if (request !== undefined && request.address !== client)
+      this.book.fault(`${request.id} of ${request.address} is logged as of ${client}`, service);
+  }
+
   async run(): Promise<WorldResult> {
     const { kernel, book, plan, table, hosts, network } = this;
-    let clients: (HttpClient | TcpClient)[] | null = null;
+    let clients: (HttpClient | TcpClient | Intruder)[] | null = null;
     void table.start().then((errors) => {
       for (const message of errors) book.fault(message);
       clients = this.startClients();
@@ -140,7 +149,8 @@ class World {
     const { kernel, book, network } = this;
     const { habits, service, rejectShare } = endpoint;
     const { isNarrow } = this.plan;
-    const setting = { kernel, book, name, service, habits, isNarrow };
+    const { sends } = this.table.services.get(service)!.plan.proxy;
+    const setting = { kernel, book, name, service, habits, isNarrow, sends };
     const close = network.serve(port, (end) => {
       const count = (this.accepted.get(name) ?? 0) + 1;
       this.accepted.set(name, count);
@@ -155,7 +165,7 @@ class World {
     this.listening.set(name, close);
   }
 
-  private startClients(): (HttpClient | TcpClient)[] {
+  private startClients(): (HttpClient | TcpClient | Intruder)[] {
     const { kernel, network, book, plan, table } = this;
     const isNarrow = plan.isNarrow;
     const judge = new Judge({ kernel, plan, book, table, isNarrow }).judge;
@@ -163,6 +173,7 @@ class World {
     return [
       ...plan.httpClients.map((client) => new HttpClient(setting, client)),
       ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
+      ...plan.intruders.map((intruder) => new Intruder(setting, intruder)),
     ];
   }
 

@@ -32,6 +32,42 @@ const rows: readonly MutantRow[] = [
     'if (ledger.openClient(this.client) > connectionsPerClient)',
     'if (ledger.openClient(this.client) > connectionsPerClient + 1)',
   ],
+  [
+    'what follows a PROXY header in its segment is lost',
+    'src/proxy/wire/accept-proxied.ts',
+    '    if (rest.length > 0) socket.unshift(rest);\n',
+    '',
+  ],
+  [
+    'a PROXY header may take for ever',
+    'src/proxy/wire/accept-proxied.ts',
+    'clock.setTimer(proxy.timeoutMs, ',
+    'clock.setTimer(1e9, ',
+  ],
+  [
+    'a port of a PROXY line may begin with zeros',
+    'src/proxy/proxy-header.ts',
+    '[1-9]\\\\d{0,4}',
+    '\\\\d{1,5}',
+  ],
+  [
+    'the PROXY header of a stranger passes',
+    'src/proxy/tcp/session.ts',
+    'this.watch = new HeaderWatch();',
+    'this.watch = null;',
+  ],
+  [
+    'who is introduced is taken for the balancer',
+    'src/proxy/wire/socket-wire.ts',
+    '    if (this.client !== null) return this.client.address;\n',
+    '',
+  ],
+  [
+    'a kept connection of one client serves others',
+    'src/proxy/http/http1/http1-attempt.ts',
+    'return this.plane.introduced.poolOf(clientWire, endpoint, sendProxy);',
+    'return endpoint.pool;',
+  ],
 ];
 
 export const sessionMutants = mutantsOf('data', rows);

@@ -22,6 +22,8 @@ export class ActorEnd implements TcpOwner {
   handler: ActorHandler;
   /** The actor has closed it, or it was reset or refused. */
   isClosed = false;
+  /** Goes in front of what is written first, in one piece with it. */
+  lead: Buffer | null = null;
   private readonly kernel: Kernel;
   private readonly tcp: TcpEnd;
   private rest: Buffer[] = [];
@@ -46,7 +48,9 @@ export class ActorEnd implements TcpOwner {
    */
   write(bytes: Buffer): boolean {
     if (this.isClosed || this.isEnding) return false;
-    this.rest.push(bytes);
+    const { lead } = this;
+    this.lead = null;
+    this.rest.push(lead === null ? bytes : Buffer.concat([lead, bytes]));
     if (this.rest.length === 1) this.flush();
     return this.isFlushed;
   }

@@ -9,6 +9,8 @@ import type {
   WireServer,
   WireTarget,
 } from '../../src/proxy/network.ts';
+import type { ProxiedPeer } from '../../src/proxy/proxy-header.ts';
+import { readIntroduction } from '../../src/proxy/wire/accept-proxied.ts';
 import { firstOfReserve } from '../../src/proxy/wire/descriptors.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { SocketWire } from '../../src/proxy/wire/socket-wire.ts';
@@ -16,6 +18,7 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { ActorEnd, type ActorHandler } from './actor-end.ts';
 import { Descriptors } from './descriptors.ts';
+import { IntroSocket } from './intro-socket.ts';
 import { SimSocket, type SocketAddress } from './sim-socket.ts';
 import { TcpEnd } from './tcp.ts';
 import { drawWeather, type Weather } from './weather.ts';
@@ -31,6 +34,17 @@ export interface NetworkWatch {
   /** A connection has come in by `port`, and the product has looked at it; returns what its end is told to. */
   onAccepted(port: number, address: string, isOpen: () => boolean): () => void;
 }
+
+interface Accepted {
+  readonly options: ListenOptions;
+  readonly port: number;
+  readonly end: TcpEnd;
+  readonly from: SocketAddress | null;
+  readonly descriptor: number;
+}
+
+/** Of a connection that began with a PROXY header. */
+type Introduced = { readonly peer: ProxiedPeer | null; readonly rest: Buffer } | null;
 
 /** What accepts the connections of an address: gets its end, and who connects. */
 type Accept = (end: TcpEnd, from: SocketAddress) => void;
@@ -74,7 +88,8 @@ export class SimNetwork implements Network {
   /** The network as one worker has it: what that sends is told with its number. */
   of(worker: number): Network {
     return {
-      connect: (target, handler) => this.connect(target, handler, null, worker),
+      connect: (target, handler, introduction) =>
+        this.connect(target, handler, introduction, worker),
       listen: (options) => this.listen(options),
       removeStaleSocket: () => this.removeStaleSocket(),
       isFromReserve: (descriptor) => this.isFromReserve(descriptor),
@@ -84,7 +99,7 @@ export class SimNetwork implements Network {
   connect(
     target: WireTarget,
     handler: ConnectHandler,
-    _introduction: Buffer | null = null,
+    introduction: Buffer | null = null,
     worker = 0,
   ): Wire {
     const { connects, descriptors, kernel } = this;
@@ -93,6 +108,7 @@ export class SimNetwork implements Network {
     const wire = this.makeWire(socket, 0);
     socket.wire = wire;
     wire.handler = handler;
+    socket.introduction = introduction;
     // Node opens the socket in the next tick.
     kernel.tick(() => {
       if (!socket.connecting) return;
@@ -134,23 +150,42 @@ export class SimNetwork implements Network {
   }
 
   private accept(
-    { onWire }: ListenOptions,
+    options: ListenOptions,
     port: number,
     end: TcpEnd,
     from: SocketAddress | null,
   ): void {
     const { descriptors, kernel } = this;
+    const proxy = options.proxy?.() ?? null;
     const descriptor = descriptors.take();
     // libuv keeps one descriptor back: with it, it accepts what it can't serve, and closes it.
     if (descriptor < 0) return end.close();
-    const socket = new SimSocket(kernel, descriptors, from, false);
+    const accepted = { options, port, end, from, descriptor };
+    if (proxy === null || from === null || !proxy.isTrusted(from.address)) {
+      return this.take(accepted, null);
+    }
+    const gone = (): void => descriptors.give(descriptor);
+    const intro = new IntroSocket(kernel, end, from.address, gone);
+    const done = ({ rest }: IntroSocket, peer: ProxiedPeer | null): void =>
+      this.take(accepted, { peer, rest });
+    readIntroduction(intro, proxy, done, kernel.clock);
+  }
+
+  private take({ options, port, end, from, descriptor }: Accepted, intro: Introduced): void {
+    const { descriptors, kernel, watch } = this;
+    const local = { address: '127.0.0.1', port };
+    const socket = new SimSocket(kernel, descriptors, from, false, local);
     socket.open(descriptor);
     const wire = this.makeWire(socket, port);
     socket.wire = wire;
+    if (intro !== null) {
+      wire.introduce(intro.peer);
+      socket.unshift(intro.rest);
+    }
     socket.attach(end);
-    onWire(wire);
-    if (from === null || this.watch === null) return;
-    socket.onClosed = this.watch.onAccepted(port, from.address, () => !socket.destroyed);
+    options.onWire(wire);
+    if (from === null || watch === null) return;
+    socket.onClosed = watch.onAccepted(port, wire.remoteAddress, () => !socket.destroyed);
   }
 
   private makeWire(socket: SimSocket, port: number): SocketWire {
@@ -187,14 +222,17 @@ export class SimNetwork implements Network {
     else this.silent.delete(`127.0.0.1:${port}`);
   }
 
-  /** An actor connects to a port of 127.0.0.1 from `address`; it may write after onOpen. `name` is the actor's. */
-  dial(name: string, port: number, handler: ActorHandler, address = '127.0.0.1'): ActorEnd {
+  /**
+   * An actor connects to a port of 127.0.0.1; it may write after onOpen. `name` is the actor's, `from` where it
+   * is, 127.0.0.1 unless it is said.
+   */
+  dial(name: string, port: number, handler: ActorHandler, from?: SocketAddress): ActorEnd {
     const target = { address: '127.0.0.1', port };
     const tcp = this.makeEnd(`${name}>${port}`);
     const end = new ActorEnd(this.kernel, tcp, handler);
     this.reach(`${name}>${port}`, target, {
       tcp,
-      address,
+      ...(from === undefined ? {} : { from }),
       isWanted: () => !end.isClosed,
       opened: () => handler.onOpen?.(),
       refused: (code) => end.refused(code),
@@ -222,12 +260,13 @@ export class SimNetwork implements Network {
       }
       const server = this.makeEnd(`${name}/server`);
       TcpEnd.join(client, server, openMs);
-      const from = { address: dialling.address ?? '127.0.0.1', port: this.freePort() };
+      const free = this.freePort();
+      const from = dialling.from ?? { address: '127.0.0.1', port: free };
       this.kernel.at(openMs, () => {
         if (dialling.isWanted()) dialling.opened(client);
         else client.close();
       });
-      accepts[from.port % accepts.length]!(server, from);
+      accepts[free % accepts.length]!(server, from);
     });
   }
 
@@ -281,8 +320,8 @@ class WatchedWire extends SocketWire {
 interface Dialling {
   /** The client's end, where it is made already. */
   readonly tcp?: TcpEnd;
-  /** Who connects; 127.0.0.1 unless it is said. */
-  readonly address?: string;
+  /** Who connects; any port of 127.0.0.1 unless it is said. */
+  readonly from?: SocketAddress;
   /** False once who connects has given up. */
   readonly isWanted: () => boolean;
   readonly opened: (end: TcpEnd) => void;

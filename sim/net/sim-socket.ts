@@ -8,6 +8,7 @@ import type { TcpEnd, TcpOwner } from './tcp.ts';
 
 /** What bytes are overwritten with as soon as the product may not read them any more. */
 const POISON = 0x7e;
+const NOTHING = Buffer.alloc(0);
 
 /** One write, or several that Node gathers behind an unfinished one. */
 interface Writing {
@@ -25,6 +26,10 @@ export interface SocketAddress {
 export class SimSocket implements SocketDoor, TcpOwner {
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  /** For the network: what the connection begins with. */
+  introduction: Buffer | null = null;
   connecting: boolean;
   destroyed = false;
   writableLength = 0;
@@ -36,6 +41,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
   private readonly kernel: Kernel;
   private readonly descriptors: Descriptors;
   private end_: TcpEnd | null = null;
+  private rest: Buffer = NOTHING;
   private writing: Writing | null = null;
   private buffered: { bytes: Buffer; flushed: (() => void) | undefined }[] = [];
   private isReading = true;
@@ -54,11 +60,14 @@ export class SimSocket implements SocketDoor, TcpOwner {
     descriptors: Descriptors,
     remote: SocketAddress | null,
     connecting: boolean,
+    local: SocketAddress | null = null,
   ) {
     this.kernel = kernel;
     this.descriptors = descriptors;
     this.remoteAddress = remote?.address;
     this.remotePort = remote?.port;
+    this.localAddress = local?.address;
+    this.localPort = local?.port;
     this.connecting = connecting;
   }
 
@@ -71,7 +80,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
   attach(end: TcpEnd): void {
     this.end_ = end;
     end.owner = this;
-    if (end.readable > 0 || end.hasFin || end.isReset) this.readLater();
+    if (this.rest.length > 0 || end.readable > 0 || end.hasFin || end.isReset) this.readLater();
   }
 
   /** For the network: connecting has succeeded. */
@@ -79,6 +88,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
     this.connecting = false;
     this.end_ = end;
     end.owner = this;
+    if (this.introduction !== null) this.wire.write(this.introduction);
     this.wire.connected();
     // Node's own listeners of 'connect' come after the wire's: first writes, the end, then the reset.
     if (this.writing !== null) this.advance();
@@ -189,13 +199,26 @@ export class SimSocket implements SocketDoor, TcpOwner {
   }
 
   onReadable(): void {
-    while (this.mayRead() && this.end_!.readable > 0) this.read();
+    while (this.mayRead() && (this.rest.length > 0 || this.end_!.readable > 0)) this.read();
     if (!this.mayRead() || this.hasEof) return;
     if (this.end_!.isReset) this.fail('ECONNRESET');
     else if (this.end_!.hasFin) {
       this.hasEof = true;
       this.kernel.tick(() => this.tellEnd());
     }
+  }
+
+  /** For the network: bytes that were read before, and are to be read again. */
+  unshift(bytes: Buffer): void {
+    this.rest = bytes;
+  }
+
+  private readRest(view: Buffer): number {
+    const { rest } = this;
+    const count = Math.min(rest.length, view.length);
+    view.set(rest.subarray(0, count));
+    this.rest = rest.subarray(count);
+    return count;
   }
 
   private mayRead(): boolean {
@@ -205,7 +228,7 @@ export class SimSocket implements SocketDoor, TcpOwner {
   private read(): void {
     const { wire } = this;
     const { view } = wire;
-    const count = this.end_!.receive(view);
+    const count = this.rest.length > 0 ? this.readRest(view) : this.end_!.receive(view);
     if (!wire.deliver(count)) this.isReading = false;
     // The view stays: nothing may refer to its bytes any more. Whoever does will read this.
     if (wire.changeView() === null) poison(view, count);

@@ -1,18 +1,36 @@
 // A connection that begins with a PROXY protocol header: the header is read here, before there is a
 // wire, so that everything above sees the client's own address from the beginning. The public way of
 // reading sockets does for it (accept.ts).
-import type { Socket } from 'node:net';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import type { ProxyAccept } from '../network.ts';
 import { HEADER_BYTES_MAX, type ProxiedPeer, readProxyHeader } from '../proxy-header.ts';
 
+/** What is needed of a socket: this much of Node's `net.Socket`. */
+export interface IntroducedSocket {
+  readonly remoteAddress?: string | undefined;
+  on(event: 'data', listener: (bytes: Buffer) => void): this;
+  on(event: 'end' | 'close', listener: () => void): this;
+  on(event: 'error', listener: (error: Error) => void): this;
+  off(event: 'data', listener: (bytes: Buffer) => void): this;
+  off(event: 'end' | 'error' | 'close', listener: () => void): this;
+  pause(): unknown;
+  unshift(bytes: Buffer): unknown;
+  resetAndDestroy(): unknown;
+}
+
 /** Takes the socket over, paused, with everything after the header still to be read. */
-export type Introduced = (socket: Socket, peer: ProxiedPeer | null) => void;
+export type Introduced<S> = (socket: S, peer: ProxiedPeer | null) => void;
 
 /** Reads the header; a socket without a good one is closed, and that is told. */
-export function readIntroduction(socket: Socket, proxy: ProxyAccept, done: Introduced): void {
+export function readIntroduction<S extends IntroducedSocket>(
+  socket: S,
+  proxy: ProxyAccept,
+  done: Introduced<S>,
+  clock: Clock = systemClock,
+): void {
   let header: Buffer = Buffer.alloc(0);
   const leave = (): void => {
-    clearTimeout(timer);
+    timer.cancel();
     socket.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
   };
   const refuse = (why: string): void => {
@@ -39,6 +57,8 @@ export function readIntroduction(socket: Socket, proxy: ProxyAccept, done: Intro
   };
   const onEnd = (): void => refuse('the connection ended within the PROXY header');
   const onGone = (): void => leave();
-  const timer = setTimeout(() => refuse('the PROXY header did not come in time'), proxy.timeoutMs);
+  const timer = clock.setTimer(proxy.timeoutMs, () =>
+    refuse('the PROXY header did not come in time'),
+  );
   socket.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
 }
