@@ -13,6 +13,26 @@ export interface ChangeLogOptions {
   readonly events: EventLog;
 }
 
+/** Another decision about an endpoint; null for one that is new, or gone. */
+export interface EndpointChange {
+  readonly before: EffectiveEndpoint | null;
+  readonly after: EffectiveEndpoint | null;
+  readonly cause: Cause;
+}
+
+/** Lines about endpoints in one change of a service. */
+const LINES_MAX = 100;
+
+/** Lines that a long change has left, and endpoints that got none. */
+export interface Lines {
+  left: number;
+  more: number;
+}
+
+export function linesOf(): Lines {
+  return { left: LINES_MAX, more: 0 };
+}
+
 export class ChangeLog {
   private readonly options: ChangeLogOptions;
 
@@ -20,11 +40,8 @@ export class ChangeLog {
     this.options = options;
   }
 
-  /** Another decision about an endpoint; null for one that is new, or gone. */
-  endpoint(
-    { service, record }: Place,
-    change: { before: EffectiveEndpoint | null; after: EffectiveEndpoint | null; cause: Cause },
-  ): void {
+  /** An event, and a line of the log as long as `lines` has some left. */
+  endpoint({ service, record }: Place, change: EndpointChange, lines?: Lines): void {
     const { before, after, cause } = change;
     const reason = reasonOf(before, after);
     if (reason === null) return;
@@ -32,10 +49,25 @@ export class ChangeLog {
     const names = { service: service.name, endpoint: idOf(record) };
     const step = { from: before?.state ?? '', to: after?.state ?? '', reason };
     events.add({ atMs: clock.wallMs(), ...names, ...step, cause });
+    if (lines !== undefined) {
+      if (lines.left === 0) {
+        lines.more += 1;
+        return;
+      }
+      lines.left -= 1;
+    }
     const fields = { ...names, ...step, cause: `${cause.kind}: ${cause.text}` };
     const isBad = step.to === 'down' || step.to === 'ejected';
     if (isBad && after?.isStandby !== true) log.warn(fields, `endpoint ${step.to}`);
     else log.info(fields, `endpoint ${step.to || 'gone'}`);
+  }
+
+  /** Endpoints of a long change for which there was no line. */
+  more(service: ServiceRecord, { lines, cause }: { lines: Lines; cause: Cause }): void {
+    if (lines.more === 0) return;
+    const fields = { service: service.name, endpoints: lines.more };
+    const said = { ...fields, cause: `${cause.kind}: ${cause.text}` };
+    this.options.log.info(said, 'more endpoints changed with these');
   }
 
   /** Passive health wanted the endpoint out, and policy lets it stay. */

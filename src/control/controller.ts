@@ -3,6 +3,7 @@
 // It decides nothing itself (table.ts, guard.ts, reconcile.ts do), and answers those who look on.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { PacedWork } from '../base/paced-work.ts';
 import type { Known, Update } from '../discovery/provider.ts';
 import type { Checker } from '../health/checker.ts';
 import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
@@ -16,7 +17,7 @@ import { type ServiceSource, sourceKey } from '../model/source.ts';
 import type { StreakReport } from '../model/streak.ts';
 import { Comparisons } from './comparisons.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
-import { Endpoints } from './endpoints.ts';
+import { type Applied, Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { keptChecks, keptSources } from './keeping.ts';
 import { Listening, type Wanting } from './listening.ts';
@@ -51,6 +52,25 @@ export interface ControllerOptions {
   readonly localAddresses?: () => readonly string[];
 }
 
+/**
+ * How much work a source may make by changing, in endpoints that are looked at (Endpoints.apply). Ten
+ * thousand that come are 170,000, one that comes beside ten thousand is 10,000, and one beside a
+ * hundred little more than a hundred.
+ */
+const SOURCE_PACE = { burst: 200_000, ratePerSecond: 10_000 };
+
+/** A service that comes, goes, or is served in another way is as much work as so many endpoints. */
+const SERVICE_WORK = 100;
+
+/** An update on its way from what is known of a source to the services that it concerns. */
+interface Changed {
+  readonly source: ServiceSource;
+  readonly cause: Cause;
+  readonly order: number | undefined;
+  /** Clock.nowMs() of the first one that waits. */
+  readonly receivedMs: number;
+}
+
 export class Controller implements TableView {
   readonly events = new EventLog();
   private readonly options: ControllerOptions;
@@ -70,6 +90,7 @@ export class Controller implements TableView {
   private readonly rows: ServiceRows;
   private readonly records = new Map<string, ServiceRecord>();
   private readonly transports = new Transports();
+  private readonly paced: PacedWork<Changed>;
   /** Names of who holds a lock, by its key. */
   private readonly locks = new Map<string, readonly string[]>();
   private settings: Settings | null = null;
@@ -108,6 +129,11 @@ export class Controller implements TableView {
     });
     this.rows = new ServiceRows({ ledger, log });
     this.endpoints = this.makeEndpoints();
+    this.paced = new PacedWork({
+      ...{ clock, ...SOURCE_PACE },
+      run: (_, changed) => this.bringUp(changed),
+      join: (waiting, next) => ({ ...next, receivedMs: waiting.receivedMs }),
+    });
     this.comparisons = new Comparisons({
       clock,
       ledger,
@@ -179,19 +205,30 @@ export class Controller implements TableView {
       this.transports.forget(sourceKey(source));
     }
     const order = update.kind === 'upsert' ? update.service.order : undefined;
-    if (this.review(source, cause, order)) this.publisher.receivedAt(receivedMs);
-    this.reviewProblems(source);
+    // What is known of the source is kept in any case: that alone says what is in doubt, and held.
+    this.paced.ask(sourceKey(source), { source, cause, order, receivedMs });
   }
 
-  /** Brings the table up to what is known of the source; true where that changed anything. */
-  private review(source: ServiceSource, cause: Cause, order?: number): boolean {
+  /** Brings the table up to what is known of the source; returns how much work that was. */
+  private bringUp({ source, cause, order, receivedMs }: Changed): number {
+    const { hasChanged, work } = this.review(source, cause, order);
+    if (hasChanged) this.publisher.receivedAt(receivedMs);
+    this.reviewProblems(source);
+    return work;
+  }
+
+  private review(source: ServiceSource, cause: Cause, order?: number): Applied {
     const key = sourceKey(source);
     const settings = this.sources.settingsOf(key);
-    const hasSettled = this.settle(
+    const settled = this.settle(
       this.table.describeSource(source, settings, order || undefined),
       cause,
     );
-    return this.applySource(key, cause) || hasSettled;
+    const applied = this.applySource(key, cause);
+    return {
+      hasChanged: applied.hasChanged || settled.hasChanged,
+      work: applied.work + settled.work,
+    };
   }
 
   /** The lock of this key is held by whoever has one of these names; by nobody where there are none. */
@@ -250,6 +287,7 @@ export class Controller implements TableView {
 
   close(): void {
     this.isClosed = true;
+    this.paced.close();
     this.checker.close();
     this.listening.close();
     this.sources.close();
@@ -259,32 +297,35 @@ export class Controller implements TableView {
 
   // What comes of it
 
-  /** Brings services up to the table; true if any was concerned. */
-  private settle({ changed, removed }: TableChange, cause: Cause): boolean {
-    for (const name of removed) this.removeService(name, cause);
-    for (const name of changed) if (this.isConfigured(name)) this.setService(name, cause);
-    for (const name of changed) if (!this.isConfigured(name)) this.setService(name, cause);
-    if (changed.length === 0 && removed.length === 0) return false;
+  /** Brings services up to the table; `hasChanged` if any was concerned. */
+  private settle({ changed, removed }: TableChange, cause: Cause): Applied {
+    let work = 0;
+    for (const name of removed) work += this.removeService(name, cause);
+    for (const name of changed) if (this.isConfigured(name)) work += this.setService(name, cause);
+    for (const name of changed) if (!this.isConfigured(name)) work += this.setService(name, cause);
+    if (changed.length === 0 && removed.length === 0) return { hasChanged: false, work };
     // What was left out for want of a row in the ledger may have one now.
     this.rows.retry((name) => this.setService(name, cause));
     this.publisher.changeListeners();
-    return true;
+    return { hasChanged: true, work: work + SERVICE_WORK };
   }
 
-  private setService(name: string, cause: Cause): void {
+  /** Returns how much work it was. */
+  private setService(name: string, cause: Cause): number {
     const desired = this.table.get(name);
-    if (desired === null) return;
+    if (desired === null) return 0;
     const { service } = desired;
     const known = this.records.get(name);
     const record = known ?? this.addService(service);
-    if (record === null) return;
+    if (record === null) return 0;
     record.service = service;
     this.publisher.change(name);
     this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
     // A new source that has not answered yet takes nothing away; what it says then does.
-    this.endpoints.apply(record, this.mergedOf(record), cause);
+    const { work } = this.endpoints.apply(record, this.mergedOf(record), cause);
     if (known !== undefined) this.endpoints.reconsider(record, cause);
     this.logProblems(name);
+    return work;
   }
 
   private isConfigured(name: string): boolean {
@@ -301,27 +342,32 @@ export class Controller implements TableView {
     return record;
   }
 
-  private removeService(name: string, cause: Cause): void {
+  /** Returns how much work it was. */
+  private removeService(name: string, cause: Cause): number {
     this.rows.forget(name);
     const record = this.records.get(name);
-    if (record === undefined) return;
-    this.endpoints.removeAll(record, cause);
+    if (record === undefined) return 0;
+    const work = this.endpoints.removeAll(record, cause);
     this.records.delete(name);
     this.problemLog.forget(name);
     this.comparisons.forget(record);
     this.publisher.change(name);
     this.rows.leave(record.slot, this.publisher.nextVersion);
     this.tell(name, { from: 'served', to: '', cause });
+    return work;
   }
 
-  private applySource(key: string, cause: Cause): boolean {
+  private applySource(key: string, cause: Cause): Applied {
     let hasChanged = false;
+    let work = 0;
     for (const name of this.table.servedBy(key)) {
       const record = this.records.get(name);
       if (record === undefined) continue;
-      if (this.endpoints.apply(record, this.mergedOf(record), cause)) hasChanged = true;
+      const applied = this.endpoints.apply(record, this.mergedOf(record), cause);
+      hasChanged ||= applied.hasChanged;
+      work += applied.work;
     }
-    return hasChanged;
+    return { hasChanged, work };
   }
 
   /** What the sources of a service say now, brought together. */

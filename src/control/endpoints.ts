@@ -13,7 +13,7 @@ import type { Cause } from '../model/cause.ts';
 import { takesWork } from '../model/endpoint.ts';
 import { sourceKey } from '../model/source.ts';
 import { type EjectionKind, type StreakReport, streakText } from '../model/streak.ts';
-import { ChangeLog } from './change-log.ts';
+import { ChangeLog, type EndpointChange, type Lines, linesOf } from './change-log.ts';
 import { type Checks, EndpointChecks } from './endpoint-checks.ts';
 import type { EventLog } from './events.ts';
 import type { Merged } from './merge.ts';
@@ -48,9 +48,37 @@ export interface EndpointsOptions {
 /** How long it counts that an endpoint was to be ejected and was not, ms. */
 const STAY_MS = 30_000;
 
-/** A long change is made in turns of so long, looked at after so many endpoints. */
-const TURN_MS = 10;
-const TURN_ENDPOINTS = 256;
+/** A change of more endpoints than these is made in turns of so long, looked at after so many. */
+const LONG = 256;
+const TURN_MS = 2;
+const TURN_ENDPOINTS = 32;
+/** Between them: a new connection needs several turns of the thread. */
+const PAUSE_MS = 4;
+/** An endpoint that comes or goes is as much work as so many that stay as they are. */
+const CHANGE_WORK = 16;
+
+/** What became of a change, as far as it is made yet. */
+export interface Applied {
+  readonly hasChanged: boolean;
+  /** How much work it is, in endpoints that are looked at. */
+  readonly work: number;
+}
+
+/** A long change of the endpoints of a service on its way: first those that come, then those that go. */
+interface LongChange {
+  readonly service: ServiceRecord;
+  readonly endpoints: readonly Merged[];
+  readonly gone: readonly EndpointRecord[];
+  readonly cause: Cause;
+  /** How many of both are done. */
+  done: number;
+  hasChanged: boolean;
+  /** Workers get what changes now at the end, and not turn by turn. */
+  isQuiet: boolean;
+  /** Rows of the ledger that are given back at the end: until then workers have them. */
+  readonly slots: number[];
+  readonly lines: Lines;
+}
 
 export class Endpoints {
   readonly checks: EndpointChecks;
@@ -59,11 +87,16 @@ export class Endpoints {
   private readonly changes: ChangeLog;
   private readonly bySlot = new Map<number, Place>();
   /** What was not done within a turn. */
-  private readonly unfinished = new Map<ServiceRecord, object>();
+  private readonly unfinished = new Map<ServiceRecord, LongChange>();
+  /** The one of them that is worked on at this moment. */
+  private current: LongChange | null = null;
+  /** What the log may still say of the change that is made at this moment; without, all of it. */
+  private lines: Lines | undefined;
 
   constructor(options: EndpointsOptions) {
     this.options = options;
-    const { clock, lockHolder, onChange } = options;
+    const { clock, lockHolder } = options;
+    const onChange = (service: ServiceRecord) => this.changed(service);
     this.checks = new EndpointChecks(options.checks);
     this.changes = new ChangeLog(options);
     this.reviewer = new ServiceReview({
@@ -72,59 +105,98 @@ export class Endpoints {
     });
   }
 
-  /** Brings the endpoints of a service up to what its sources say; true if that changed anything. */
-  apply(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): boolean {
-    this.unfinished.delete(service);
+  /** Brings the endpoints of a service up to what its sources say; a long change takes turns. */
+  apply(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): Applied {
+    this.abandon(service);
     const ids = new Set(endpoints.map(({ endpoint }) => endpoint.id));
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
     const gone = [...service.endpoints.values()].filter((one) => !ids.has(idOf(one)));
-    const untilMs = this.options.clock.nowMs() + TURN_MS;
-    // In turns, those that come must be there before those that go are gone.
-    const isLong = gone.length + endpoints.length > TURN_ENDPOINTS;
-    const removed = isLong ? 0 : this.removeSome(service, { gone, cause, untilMs });
-    let added = 0;
-    const { leftOut } = service;
-    for (const merged of endpoints) {
-      const before = leftOut.size;
-      const isChanged = this.set(service, merged, cause);
-      // What is as it was, is no work: each turn gets further than the one before.
-      if (!isChanged && leftOut.size === before) continue;
-      added += 1;
-      if (isLong && added % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) {
-        this.goOn(service, endpoints, cause);
-        return true;
-      }
+    const comingCount = ids.size - (service.endpoints.size - gone.length);
+    const work = endpoints.length + CHANGE_WORK * (comingCount + gone.length);
+    if (gone.length + endpoints.length <= LONG) {
+      return { hasChanged: this.applyNow(service, { endpoints, gone, cause }), work };
     }
-    const removedLast = isLong ? this.removeSome(service, { gone, cause, untilMs }) : 0;
-    if (isLong && removedLast < gone.length) this.goOn(service, endpoints, cause);
-    else this.reviewer.review(service, cause);
-    return removed + added + removedLast > 0;
+    const change = {
+      ...{ service, endpoints, gone, cause, done: 0, hasChanged: false, slots: [] },
+      // A service that had nothing gets the first of its endpoints at once.
+      isQuiet: service.endpoints.size > 0,
+      lines: linesOf(),
+    };
+    return { hasChanged: this.goOn(change), work };
   }
 
-  /** Removes as many as there is time for; returns how many. */
-  private removeSome(
+  private applyNow(
     service: ServiceRecord,
-    what: { gone: readonly EndpointRecord[]; cause: Cause; untilMs: number },
-  ): number {
-    const { gone, cause, untilMs } = what;
-    for (const [i, record] of gone.entries()) {
-      if (i > 0 && i % TURN_ENDPOINTS === 0 && this.isLate(untilMs)) return i;
-      this.remove({ service, record }, cause);
+    { endpoints, gone, cause }: Pick<LongChange, 'endpoints' | 'gone' | 'cause'>,
+  ): boolean {
+    let hasChanged = gone.length > 0;
+    for (const record of gone) this.remove({ service, record }, cause);
+    for (const merged of endpoints) if (this.set(service, merged, cause)) hasChanged = true;
+    this.reviewer.review(service, cause);
+    return hasChanged;
+  }
+
+  /** Makes as much of it as there is time for, and the rest later; true where something changes. */
+  private goOn(change: LongChange): boolean {
+    const { service, cause } = change;
+    this.unfinished.set(service, change);
+    this.current = change;
+    this.lines = change.lines;
+    let isDone = false;
+    try {
+      isDone = this.makeSome(change);
+    } finally {
+      this.current = null;
+      this.lines = undefined;
     }
-    return gone.length;
+    change.isQuiet = true;
+    if (isDone) {
+      this.abandon(service);
+      this.reviewer.review(service, cause);
+    } else {
+      // It need not be cancelled: what is not the service's change any more is not gone on with.
+      this.options.clock.setTimer(PAUSE_MS, () => {
+        if (this.unfinished.get(service) === change) this.goOn(change);
+      });
+    }
+    return change.hasChanged || !isDone;
   }
 
-  private isLate(untilMs: number): boolean {
-    return this.options.clock.nowMs() >= untilMs;
+  /** True when all of it is done. */
+  private makeSome(change: LongChange): boolean {
+    const { service, endpoints, gone, cause } = change;
+    const { clock } = this.options;
+    const untilMs = clock.nowMs() + TURN_MS;
+    const count = endpoints.length + gone.length;
+    for (let i = 1; change.done < count; i += 1) {
+      const coming = endpoints[change.done];
+      const going = gone[change.done - endpoints.length];
+      change.done += 1;
+      if (coming !== undefined) {
+        if (this.set(service, coming, cause)) change.hasChanged = true;
+      } else if (going !== undefined && service.endpoints.get(idOf(going)) === going) {
+        this.remove({ service, record: going }, cause);
+        change.hasChanged = true;
+      }
+      if (i % TURN_ENDPOINTS === 0 && clock.nowMs() >= untilMs) break;
+    }
+    return change.done === count;
   }
 
-  /** The rest of a long change has a turn of its own, unless a later one takes its place. */
-  private goOn(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): void {
-    const rest = { endpoints };
-    this.unfinished.set(service, rest);
-    this.options.clock.nextTurn(() => {
-      if (this.unfinished.get(service) === rest) this.apply(service, endpoints, cause);
-    });
+  /** Ends a long change where it is: what is done of it is published. */
+  private abandon(service: ServiceRecord): void {
+    const change = this.unfinished.get(service);
+    if (change === undefined) return;
+    this.unfinished.delete(service);
+    const { slots, nextVersion } = this.options;
+    for (const slot of change.slots) slots.leave(slot, nextVersion());
+    this.changes.more(service, change);
+    if (change.hasChanged) this.changed(service);
+  }
+
+  private changed(service: ServiceRecord): void {
+    const { current } = this;
+    if (current?.service !== service || !current.isQuiet) this.options.onChange(service);
   }
 
   /** Decides anew about every endpoint: the service is to be served in another way. */
@@ -166,11 +238,17 @@ export class Endpoints {
     return true;
   }
 
-  /** The service is gone. */
-  removeAll(service: ServiceRecord, cause: Cause): void {
-    this.unfinished.delete(service);
+  /** The service is gone; returns how much work that was, as `apply` does. */
+  removeAll(service: ServiceRecord, cause: Cause): number {
+    this.abandon(service);
     service.failoverTimer?.cancel();
-    for (const record of [...service.endpoints.values()]) this.remove({ service, record }, cause);
+    const all = [...service.endpoints.values()];
+    const lines = linesOf();
+    this.lines = lines;
+    for (const record of all) this.remove({ service, record }, cause);
+    this.lines = undefined;
+    this.changes.more(service, { lines, cause });
+    return CHANGE_WORK * all.length;
   }
 
   /** An active check came to another state. */
@@ -273,8 +351,9 @@ export class Endpoints {
     }
     // At another address it is another endpoint: nothing that was counted or seen is about it.
     if (known !== undefined) this.remove({ service, record: known }, cause);
+    const isNewlyLeftOut = !service.leftOut.has(endpoint.id);
     const record = this.add(service, merged);
-    if (record === null) return known !== undefined;
+    if (record === null) return known !== undefined || isNewlyLeftOut;
     this.setRefusal({ service, record });
     this.checks.watch({ service, record });
     return this.decide({ service, record }, cause);
@@ -313,22 +392,24 @@ export class Endpoints {
   }
 
   private remove({ service, record }: Place, cause: Cause): void {
-    const { slots, nextVersion, onChange } = this.options;
+    const { slots, nextVersion } = this.options;
+    const { current } = this;
     service.endpoints.delete(idOf(record));
     service.refusals.delete(idOf(record));
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.checks.unwatch({ service, record });
-    slots.leave(record.slot, nextVersion());
+    if (current?.service === service) current.slots.push(record.slot);
+    else slots.leave(record.slot, nextVersion());
     service.recount(record.effective, null);
-    this.changes.endpoint({ service, record }, { before: record.effective, after: null, cause });
-    onChange(service);
+    this.tell({ service, record }, { before: record.effective, after: null, cause });
+    this.changed(service);
   }
 
   /** Decides anew, and tells if that changes anything. */
   private decide(place: Place, cause: Cause): boolean {
     const { service, record } = place;
-    const { clock, operator, onChange } = this.options;
+    const { clock, operator } = this.options;
     const { merged, slot, refused, ejection, hasWorked, effective: before } = record;
     const { id } = merged.endpoint;
     const after = reconcile(service.service, {
@@ -349,9 +430,13 @@ export class Endpoints {
     if (!takesWork(after)) record.stay = null;
     record.hasWorked ||= takesWork(after);
     service.recount(before, after);
-    this.changes.endpoint(place, { before, after, cause });
-    onChange(service);
+    this.tell(place, { before, after, cause });
+    this.changed(service);
     return true;
+  }
+
+  private tell(place: Place, change: EndpointChange): void {
+    this.changes.endpoint(place, change, this.lines);
   }
 
   /** A change of one endpoint, after which the service is looked at as a whole. */

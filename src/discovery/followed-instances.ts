@@ -56,7 +56,9 @@ export class FollowedInstances {
   private readonly names: HostNames;
   private listed: Listed = { instances: [], problems: [], settings: null, order: null };
   private word: Word = { doubt: '', change: '', receivedMs: 0 };
+  /** What was sent last, endpoints apart: there may be thousands. */
   private sent = '';
+  private sentEndpoints: readonly Endpoint[] = [];
   private sentById = new Map<string, readonly Endpoint[]>();
   /** Some host name had no address when it was sent last. */
   private hadNoAddress = false;
@@ -134,9 +136,10 @@ export class FollowedInstances {
     // What a name that is not resolved leaves out must not be taken for gone.
     const unresolved = this.names.doubtAbout(instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
-    const content = JSON.stringify([endpoints, settings, order, problems, doubt !== '']);
-    if (content === this.sent) return false;
+    const content = JSON.stringify([settings, order, problems, doubt !== '']);
+    if (content === this.sent && areSame(endpoints, this.sentEndpoints)) return false;
     this.sent = content;
+    this.sentEndpoints = endpoints;
     const isConfirmed = this.hadNoAddress && doubt === '';
     this.hadNoAddress = unresolved !== '';
     this.sentById = byId;
@@ -178,4 +181,20 @@ export class FollowedInstances {
       ...fixed,
     }));
   }
+}
+
+/** Whether the same is said of the same endpoints, in the same order. */
+function areSame(some: readonly Endpoint[], others: readonly Endpoint[]): boolean {
+  if (some.length !== others.length) return false;
+  return some.every((one, i) => {
+    const other = others[i]!;
+    return (
+      one.id === other.id &&
+      one.address === other.address &&
+      one.port === other.port &&
+      one.weight === other.weight &&
+      one.hostName === other.hostName &&
+      one.transport === other.transport
+    );
+  });
 }

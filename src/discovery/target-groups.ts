@@ -5,6 +5,7 @@
 import { isFields } from '../base/foreign.ts';
 import { formatHostPort } from '../base/host-text.ts';
 import { safeLine } from '../base/safe-text.ts';
+import type { Steps } from '../base/turns.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Instance, Listed } from './followed-instances.ts';
 import { readHostPort } from './host-port.ts';
@@ -16,6 +17,8 @@ const WEIGHT_MAX = 1_000_000;
 const SHOWN_CHARS = 100;
 /** Problems of a service that are kept; of a list of megabytes each line may be wrong. */
 const PROBLEMS_MAX = 20;
+/** Targets that are read in one step. */
+const STEP_TARGETS = 256;
 
 export interface TargetRules {
   /** The service of groups that name none; '' where there is no such service. */
@@ -38,20 +41,24 @@ interface Draft {
   readonly settings: Record<string, string>;
 }
 
-/** Reads target groups. Null where `value` is no list: no part of it is to be believed. */
-export function readTargets(value: unknown, rules: TargetRules): Targets | null {
+/**
+ * Reads target groups, in steps: there may be megabytes of them. Null where `value` is no list: no part of
+ * it is to be believed.
+ */
+export function* targetSteps(value: unknown, rules: TargetRules): Steps<Targets | null> {
   if (!Array.isArray(value)) return null;
   const drafts = new Map<string, Draft>();
   let problem = '';
   for (const [index, group] of value.entries()) {
-    const why = readGroup(group, rules, drafts);
+    yield '';
+    const why = yield* readGroup(group, rules, drafts);
     if (why !== '' && problem === '') problem = `target group ${index + 1}: ${why}`;
   }
   return { list: new Map([...drafts].map(([name, draft]) => [name, listedOf(draft)])), problem };
 }
 
 /** Returns what is wrong with the group as a whole; ''. */
-function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft>): string {
+function* readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft>): Steps<string> {
   if (!isFields(group)) return 'expected a map with targets and labels';
   const { targets, labels = {} } = group;
   if (!Array.isArray(targets)) return 'targets: expected a list of HOST:PORT';
@@ -68,7 +75,12 @@ function readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draft
   }
   readSettings(labels, rules, draft);
   const weight = weightOf(labels.weight, draft);
-  for (const target of targets) readTarget(target, weight, draft);
+  for (const [i, target] of targets.entries()) {
+    // One more than are kept says that there are too many.
+    if (draft.instances.size > BOUNDS.listedInstances.max) break;
+    readTarget(target, weight, draft);
+    if (i % STEP_TARGETS === STEP_TARGETS - 1) yield '';
+  }
   return '';
 }
 

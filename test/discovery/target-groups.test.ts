@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readTargets } from '../../src/discovery/target-groups.ts';
+import { type TargetRules, targetSteps } from '../../src/discovery/target-groups.ts';
+import { finish } from '../support/steps.ts';
 
+const readTargets = (value: unknown, rules: TargetRules) => finish(targetSteps(value, rules));
 const rules = { service: '', tagPrefix: 'upriver' };
 
 function read(value: unknown, service = '') {

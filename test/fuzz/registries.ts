@@ -14,9 +14,10 @@ import { readEvent, readTree } from '../../src/discovery/etcd/v2-messages.ts';
 import { behind, readRange, readWatch } from '../../src/discovery/etcd/v3-messages.ts';
 import { isHost } from '../../src/discovery/host-port.ts';
 import type { KeyLayout, KeyRecord } from '../../src/discovery/key-record.ts';
-import { readTargets } from '../../src/discovery/target-groups.ts';
+import { targetSteps } from '../../src/discovery/target-groups.ts';
 import { BOUNDS } from '../../src/model/bounds.ts';
 import { source } from '../support/discovery.ts';
+import { finish } from '../support/steps.ts';
 import { readAnswer } from './consul.ts';
 import type { FuzzTarget } from './target.ts';
 
@@ -162,7 +163,7 @@ const targetGroups: FuzzTarget = {
   seeds: [JSON.stringify(groups), '[]', JSON.stringify([{ targets: [] }])],
   morsels: [...ODD, '"targets":', '"labels":', '"service":', 'upriver_', 'upriver.', '__', ':80'],
   check: (input) => {
-    const read = readTargets(parsed(input), { service: 'rest', tagPrefix: 'upriver' });
+    const read = finish(targetSteps(parsed(input), { service: 'rest', tagPrefix: 'upriver' }));
     if (read === null) return;
     ok(read.problem.length < 500, 'a long problem');
     for (const { instances, problems, settings } of read.list.values()) {

@@ -12,11 +12,15 @@ import type { Resolve } from '../host-names.ts';
 import { ListedServices } from '../listed-services.ts';
 import { Origins } from '../origins.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
-import { readTargets, type Targets } from '../target-groups.ts';
+import { type Targets, targetSteps } from '../target-groups.ts';
 import type { Files } from './door.ts';
 
 /** Whoever writes a file may take a while: it is read when nothing has changed for so long. */
 const SETTLE_MS = 50;
+/** ... or when something has changed for so long: whoever writes all the time keeps nobody waiting. */
+const SETTLE_MS_MAX = 500;
+/** Reading takes this share of the time of the thread at the most, however often files change. */
+const READ_SHARE = 0.02;
 /** A change of which the system does not tell (network mounts) is found so late. */
 const LOOK_MS = 30_000;
 /** The same where the system can't watch at all: its watches are bounded. */
@@ -41,8 +45,11 @@ export class FileProvider implements Provider {
   private watchers: { close(): void }[] = [];
   private timer: Timer | null = null;
   private isReading = false;
-  private isAskedAgain = false;
+  /** Clock.nowMs() of the first change that is not read yet; null for none. */
+  private changedMs: number | null = null;
   private lookMs = LOOK_MS;
+  /** Clock.nowMs() before which nothing is read again. */
+  private restUntilMs = 0;
   private hasRead = false;
   private isStopped = false;
 
@@ -94,40 +101,42 @@ export class FileProvider implements Provider {
 
   private readSoon(): void {
     if (this.isStopped) return;
-    if (this.isReading) this.isAskedAgain = true;
-    else this.awaitRead(SETTLE_MS);
+    const nowMs = this.options.clock.nowMs();
+    this.changedMs ??= nowMs;
+    if (this.isReading) return;
+    this.awaitRead(Math.max(0, Math.min(SETTLE_MS, this.changedMs + SETTLE_MS_MAX - nowMs)));
   }
 
+  /** Not before what the last one took has come back. */
   private awaitRead(delayMs: number): void {
+    const { clock } = this.options;
     this.timer?.cancel();
-    this.timer = this.options.clock.setTimer(delayMs, () => void this.read());
+    const waitMs = Math.max(delayMs, this.restUntilMs - clock.nowMs());
+    this.timer = clock.setTimer(waitMs, () => void this.read());
   }
 
-  /** One after the other: what changes meanwhile is read in the end. */
+  /** What changes meanwhile is read after that. */
   private async read(): Promise<void> {
-    if (this.isReading) {
-      this.isAskedAgain = true;
-      return;
-    }
+    const { clock } = this.options;
     this.isReading = true;
-    do {
-      this.isAskedAgain = false;
-      await this.readAll();
-    } while (this.isAskedAgain && !this.isStopped);
+    this.changedMs = null;
+    const turns = new Turns(clock);
+    await this.readAll(turns);
+    this.restUntilMs = clock.nowMs() + turns.spentMs * (1 / READ_SHARE - 1);
     this.isReading = false;
-    if (!this.isStopped) this.awaitRead(this.lookMs);
+    if (!this.isStopped) this.awaitRead(this.changedMs === null ? this.lookMs : SETTLE_MS);
   }
 
-  private async readAll(): Promise<void> {
+  private async readAll(turns: Turns): Promise<void> {
     const { clock, settings } = this.options;
-    const turns = new Turns(clock);
     const present = new Set<string>();
     const changed: string[] = [];
     for (const path of settings.paths) {
       const files = this.listed(path);
       for (const file of files) {
         present.add(file);
-        if (this.readOne(file)) changed.push(file);
+        if (await this.readOne(file, turns)) changed.push(file);
+        if (this.isStopped) return;
         if (turns.isOver) await turns.next();
         if (this.isStopped) return;
       }
@@ -160,11 +169,11 @@ export class FileProvider implements Provider {
   }
 
   /** True where it says something else than before. A file that is wrong leaves what it said. */
-  private readOne(file: string): boolean {
+  private async readOne(file: string, turns: Turns): Promise<boolean> {
     try {
       const text = this.options.files.read(file, BOUNDS.targetFile.max);
       if (this.texts.get(file) === text) return false;
-      const { list, problem } = this.targetsOf(file, text);
+      const { list, problem } = await this.targetsOf(file, text, turns);
       this.origins.set(file, list);
       this.texts.set(file, text);
       this.exchanges.answered(file, file);
@@ -178,11 +187,11 @@ export class FileProvider implements Provider {
     }
   }
 
-  private targetsOf(file: string, text: string): Targets {
+  private async targetsOf(file: string, text: string, turns: Turns): Promise<Targets> {
     const { tagPrefix } = this.options.settings;
     // A file that is named for its service needs no label.
     const service = /([^/]+?)(?:\.[^./]*)?$/.exec(file)?.[1] ?? '';
-    const targets = readTargets(parseTargets(file, text), { service, tagPrefix });
+    const targets = await turns.run(targetSteps(parseTargets(file, text), { service, tagPrefix }));
     if (targets === null) {
       throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
     }

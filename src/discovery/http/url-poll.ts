@@ -5,11 +5,12 @@ import { type BodyLimit, readStart, readWhole } from '../../base/body.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
+import { Turns } from '../../base/turns.ts';
 import { BOUNDS, excessOf } from '../../model/bounds.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
 import type { Exchanges } from '../exchanges.ts';
 import type { PoolResponse } from '../http-pools.ts';
-import { readTargets, type Targets } from '../target-groups.ts';
+import { type Targets, targetSteps } from '../target-groups.ts';
 import type { HttpTransport } from './provider.ts';
 
 const DEADLINE_MS = 10_000;
@@ -121,7 +122,9 @@ export class UrlPoll {
     if (status === 304 && this.targets !== null) return this.settle(this.targets, false);
     if (bytes === null) throw new CodedError(`http-${status}`, `answered ${status}`);
     const { service, tagPrefix } = this.options.settings;
-    const targets = readTargets(parseJson(bytes), { service, tagPrefix });
+    const turns = new Turns(this.options.clock);
+    const targets = await turns.run(targetSteps(parseJson(bytes), { service, tagPrefix }));
+    if (this.isStopped) return;
     if (targets === null) {
       throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
     }

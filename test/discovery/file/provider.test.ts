@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { nodeFiles } from '../../../src/discovery/file/door.ts';
+import { type Files, nodeFiles } from '../../../src/discovery/file/door.ts';
 import { FileProvider } from '../../../src/discovery/file/provider.ts';
 import { nodeDoors } from '../../../src/doors.ts';
 import { plainSource } from '../../../src/model/source.ts';
+import { ManualClock } from '../../support/clock.ts';
 import { keepingLogger, Receiver, untilTrue } from '../../support/discovery.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -141,5 +142,41 @@ describe('files with target groups', () => {
     expect(receiver.last('shop')!.service.settings).toEqual({ listen: '8000' });
     write('all.json', groups({}));
     await receiver.until(() => receiver.last('shop') === null, 'served no more');
+  });
+
+  it('are read in time though something beside them changes without a pause', async () => {
+    const clock = new ManualClock();
+    let change = (): void => {};
+    let reads = 0;
+    const files: Files = {
+      list: (path) => [path],
+      read: () => {
+        reads += 1;
+        return JSON.stringify(group(`10.0.0.${reads}:80`));
+      },
+      watch: (_, onChange) => {
+        change = onChange;
+        return { close() {} };
+      },
+    };
+    const settings = {
+      paths: ['web.json'],
+      tagPrefix: 'upriver',
+      listenAllow: [],
+      endpointDeny: [],
+    };
+    const { log } = keepingLogger();
+    const { resolve } = nodeDoors;
+    const provider = new FileProvider({ settings, clock, log, files, resolve });
+    cleanups.push(() => provider.stop());
+    provider.start(() => {});
+    for (let i = 0; i < 200; i += 1) {
+      clock.advance(10);
+      change();
+      // What is read is taken in this turn.
+      await new Promise((done) => setImmediate(done));
+    }
+    // At once, and then after half a second each.
+    expect(reads).toBe(4);
   });
 });
