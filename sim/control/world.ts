@@ -298,10 +298,7 @@ export class ControlWorld {
         const sinceMs = this.judge.sinceMs.get(key) ?? Number.POSITIVE_INFINITY;
         const isOld = nowMs - sinceMs > 10_000 && this.judge.shownFor(service, id) > WRITTEN_MS;
         const question = this.questionOf(service);
-        // What is served by another source's word, until this one has said any, is not kept.
-        if (isOld && this.judge.wasAnswered(question)) {
-          this.expectedWarm.push({ key, service, question });
-        }
+        if (isOld) this.expectedWarm.push({ key, service, question });
       }
     }
   }
