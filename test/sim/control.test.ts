@@ -1,5 +1,5 @@
 // Runs of the simulated control plane: fixed seeds, among them those that once found a fault. Fresh ones:
-// fresh.test.ts.
+// fresh-control.test.ts.
 import { describe, expect, it } from 'vitest';
 import { planOf } from '../../sim/control/plan.ts';
 import { runControlWorld } from '../../sim/control/world.ts';
