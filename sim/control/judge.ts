@@ -125,11 +125,6 @@ export class Judge implements ThreadWatcher {
     for (const one of this.answered) if (!questions.has(one)) this.answered.delete(one);
   }
 
-  /** Whether this process has had the question answered, as `tag|service`. */
-  wasAnswered(question: string): boolean {
-    return this.answered.has(question);
-  }
-
   /** Consul is asked by somebody new, who has been told nothing, and maybe at a server behind. */
   startOver(): void {
     this.seen.clear();

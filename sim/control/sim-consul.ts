@@ -2,6 +2,7 @@
 // question, blocking with jitter, stale and consistent reads) and breaks them where an agent's
 // trouble says so. Everything that was delivered whole is told to an observer, which judges what the
 // product may have believed.
+
 import type {
   ConsulRequest,
   ConsulResponse,
@@ -9,6 +10,7 @@ import type {
 } from '../../src/discovery/consul/transport.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { systemError } from '../kernel/system-error.ts';
 import { type Asked, AskJudge } from './asks.ts';
 import { type Answered, answerOf } from './consul-answers.ts';
 import { describes, emptyState, type State } from './truth.ts';
@@ -477,8 +479,4 @@ async function* pieces(
 
 function closed(): Error {
   return systemError('UND_ERR_SOCKET', 'other side closed');
-}
-
-export function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
 }

@@ -3,7 +3,7 @@
 import type { Disk, DiskFile } from '../../src/state/disk.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { systemError } from './sim-consul.ts';
+import { systemError } from '../kernel/system-error.ts';
 
 interface Content {
   text: string;

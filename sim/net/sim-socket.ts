@@ -1,8 +1,10 @@
 // A socket that acts as Node's `net.Socket` does, as far as a wire can tell, over a simulated TCP
 // connection. Where Node does something later (nextTick, a callback of libuv, the closing phase),
 // so does this. The rules are those of Node's lib/net.js and lib/internal/streams.
+
 import type { SocketDoor, SocketWire } from '../../src/proxy/wire/socket-wire.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { systemError } from '../kernel/system-error.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { TcpEnd, TcpOwner } from './tcp.ts';
 
@@ -281,13 +283,6 @@ export class SimSocket implements SocketDoor, TcpOwner {
 }
 
 /** Without a stack, which would cost more than the exchange that it ends. */
-function systemError(code: string): NodeJS.ErrnoException {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  const error = Object.assign(new Error(code), { code });
-  Error.stackTraceLimit = stackTraceLimit;
-  return error;
-}
 
 function poison(view: Buffer, count: number): void {
   // Buffer's own fill looks at its arguments for longer than it takes to fill a head.

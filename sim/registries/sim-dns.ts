@@ -7,7 +7,7 @@ import type { Asking } from '../../src/discovery/dns/wire.ts';
 import type { DnsParts } from '../../src/doors.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { systemError } from './way.ts';
+import { systemError } from '../kernel/system-error.ts';
 
 export const DNS_SERVERS: readonly string[] = ['10.8.0.1:53', '10.8.0.2:53'];
 const TTL_S = 5;

@@ -1,28 +1,12 @@
-// A failing run of several registries, made short and told in sentences.
-import { Kernel } from '../kernel/kernel.ts';
-import { shrink } from '../kernel/shrink.ts';
-import { noTrace } from '../kernel/trace.ts';
-import { planOf, sentenceOf } from './plan.ts';
+// A failing run of several registries, told.
+import { type Story, shortStory as shortStoryOf } from '../kernel/story.ts';
+import { planOf, type Step, sentenceOf } from './plan.ts';
 import { runRegistriesWorld } from './world.ts';
 
-const RUNS_MAX = 150;
-
-/** The shortest part of the seed's plan that fails with the same kind of fault, a sentence each. */
-export async function shortStory(seed: number): Promise<{ readonly lines: readonly string[] }> {
-  const { faults } = await runRegistriesWorld(seed);
-  const kind = kindOf(faults[0] ?? '');
-  const steps = await shrink(planOf(new Kernel(seed, noTrace)), {
-    runsMax: RUNS_MAX,
-    fails: async (some) => {
-      const result = await runRegistriesWorld(seed, { steps: some });
-      return result.faults.some((fault) => kindOf(fault) === kind);
-    },
-  });
-  const short = await runRegistriesWorld(seed, { steps });
-  return { lines: [...steps.map(sentenceOf), ...short.faults] };
+export function shortStory(seed: number): Promise<Story<Step>> {
+  return shortStoryOf(seed, { planOf, run: runRegistriesWorld, sentenceOf, kindOf });
 }
 
-/** Names, numbers and times are others in a shorter run. */
 function kindOf(fault: string): string {
   return fault
     .replace(/^at [\d.]+ s: /, '')

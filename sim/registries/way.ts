@@ -1,8 +1,10 @@
 // The way to the servers of a registry that speaks HTTP: connections that are refused, break or stall,
 // answers that take their time and come in pieces. What a server says is its own (Serve).
+
 import type { PoolRequest } from '../../src/discovery/http-pools.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { systemError } from '../kernel/system-error.ts';
 
 /** What is wrong with a server, or with the way to it; times are simulated ms, past ones mean: nothing. */
 export interface WayTrouble {
@@ -240,8 +242,4 @@ class SimBody implements AsyncIterable<Buffer> {
       };
     });
   }
-}
-
-export function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
 }

@@ -2,6 +2,7 @@
 // process serves, some of them from two registries at a time. After the last fault all is quiet, and the
 // table must come to equal what is registered.
 import { isDeepStrictEqual } from 'node:util';
+import { BUG, Run, type RunResult, sorted } from '../control/run.ts';
 import { SimConfig } from '../control/sim-config.ts';
 import { SimDisk } from '../control/sim-disk.ts';
 import { SimProcess, type SimRegistries } from '../control/sim-process.ts';
@@ -26,7 +27,6 @@ import type { WayTrouble } from './way.ts';
 const LOOK_MS = 500;
 /** Bound of how long it takes until the table equals what is registered: docs/simulator.md. */
 const SETTLE_MS = 180_000;
-const STOP_MS = 200_000;
 /** Configurations of the last so long are regarded: a reload takes its time. */
 const RELOAD_MS = 15_000;
 const EVENTS_MAX = 400_000;
@@ -35,26 +35,14 @@ const DENIALS_MS = 45_000;
 /** A server that is slow, or behind, is so by this much. */
 const SLOW_MS = 4000;
 
-export interface RegistriesResult {
-  readonly events: number;
-  readonly questions: number;
-  readonly steps: number;
-  /** How long the table took to equal what is registered once the faults had stopped, ms. */
-  readonly settledMs: number;
-  readonly faults: readonly string[];
-}
-
 /** Runs the plan of a seed, or these steps of it. */
 export async function runRegistriesWorld(
   seed: number,
   { trace, steps }: { trace?: Trace; steps?: readonly Step[] } = {},
-): Promise<RegistriesResult> {
+): Promise<RunResult> {
   const kernel = new Kernel(seed, trace);
   return new RegistriesWorld(kernel, steps ?? planOf(kernel)).run();
 }
-
-/** Without a stack: it would be another one where the run is started in another way. */
-const BUG = Object.assign(new Error('a bug'), { stack: 'a bug' });
 
 class RegistriesWorld {
   private readonly kernel: Kernel;
@@ -68,6 +56,7 @@ class RegistriesWorld {
   private readonly config: SimConfig;
   private readonly shape: universe.Shape;
   private readonly judge: RegistriesJudge;
+  private readonly course: Run;
   /** How each ought to be registered, by its number; null: not at all. */
   private readonly should: (Member | null)[] = MEMBERS.map(() => null);
   private process: SimProcess | null = null;
@@ -93,6 +82,7 @@ class RegistriesWorld {
     this.engine = new SimEngine(kernel);
     this.dns = new SimDns(kernel);
     this.judge = this.makeJudge();
+    this.course = new Run(kernel, EVENTS_MAX, (text) => this.judge.fault(text));
     this.etcd.onChange = () => this.judge.note();
     this.etcdRegistrar = new EtcdRegistrar(kernel, this.etcd);
     this.registrars = {
@@ -128,31 +118,23 @@ class RegistriesWorld {
     });
   }
 
-  async run(): Promise<RegistriesResult> {
+  async run(): Promise<RunResult> {
     const { kernel, judge } = this;
     for (const which of MEMBERS.keys()) {
       if (kernel.chance(`first ${which}`).happens(0.7)) this.register(which, MEMBERS[which]!);
     }
     this.startProcess();
-    for (const step of this.steps) kernel.at(step.atMs, () => this.take(step));
-    let settledMs = -1;
-    try {
-      await this.pass(FAULTS_END_MS);
+    const take = (step: Step): void => this.take(step);
+    const settledMs = await this.course.play(this.steps, take, async () => {
+      await this.course.pass(FAULTS_END_MS);
       this.endFaults();
-      settledMs = await this.settle();
+      const tookMs = await this.settle();
       await this.finish();
-    } catch (error) {
-      judge.fault(`thrown: ${error instanceof Error ? error.stack : String(error)}`);
-    }
+      return tookMs;
+    });
     const { eventCount: events } = kernel;
     const questions = this.etcd.way.questions + this.engine.way.questions + this.dns.questions;
     return { events, questions, steps: this.steps.length, settledMs, faults: judge.faults };
-  }
-
-  private async pass(untilMs: number): Promise<void> {
-    const { kernel } = this;
-    await kernel.run(untilMs, () => kernel.eventCount > EVENTS_MAX);
-    if (kernel.eventCount > EVENTS_MAX) throw new Error(`more than ${EVENTS_MAX} events`);
   }
 
   // Processes
@@ -215,26 +197,9 @@ class RegistriesWorld {
     if (process === null) return;
     this.process = null;
     const startAgain = (): void => void kernel.after(downMs, () => this.startProcess());
-    if (kind === 'restart') return this.stopProcess(process, startAgain);
+    if (kind === 'restart') return this.course.stop(process, startAgain);
     process.die();
     startAgain();
-  }
-
-  private stopProcess(process: SimProcess, onStopped: () => void): void {
-    process.stats.close();
-    process.upriver.drain().then(
-      () => {
-        process.config.close();
-        // The bound of the last write may be waited for a moment longer: it holds nothing.
-        this.kernel.after(2500, () => {
-          const { size } = process.timers;
-          if (size > 0) this.judge.fault(`${size} timers are left over`);
-          process.die();
-        });
-        onStopped();
-      },
-      (error: unknown) => this.judge.fault(`the process can't stop: ${String(error)}`),
-    );
   }
 
   // Steps
@@ -441,7 +406,7 @@ class RegistriesWorld {
     const startMs = kernel.nowMs;
     let wrong: string[] = [];
     while (kernel.nowMs < startMs + SETTLE_MS) {
-      await this.pass(kernel.nowMs + LOOK_MS);
+      await this.course.pass(kernel.nowMs + LOOK_MS);
       this.quiet();
       if (this.process?.isStarted !== true) continue;
       wrong = this.wrong();
@@ -457,7 +422,7 @@ class RegistriesWorld {
   /** Once it equals what is registered it must stay so, as what holds things ends. */
   private async staysSettled(): Promise<void> {
     const { kernel, judge } = this;
-    await this.pass(kernel.nowMs + SETTLE_MS / 2);
+    await this.course.pass(kernel.nowMs + SETTLE_MS / 2);
     const wrong = this.wrong();
     if (wrong.length > 0) judge.fault(`settled, and then: ${wrong.join('; ')}`);
     const { upriver, threads } = this.process!;
@@ -476,23 +441,12 @@ class RegistriesWorld {
   }
 
   /** Stops the process; nothing may be left. */
-  private async finish(): Promise<void> {
-    const { kernel, judge, process, etcd, engine } = this;
+  private finish(): Promise<void> {
+    const { process, etcd, engine, course } = this;
     this.isOver = true;
     this.etcdRegistrar.close();
-    let isStopped = process === null;
     this.process = null;
-    if (process !== null) {
-      this.stopProcess(process, () => {
-        isStopped = true;
-      });
-    }
-    await kernel.run(kernel.nowMs + STOP_MS, () => isStopped);
-    if (!isStopped) judge.fault('the process does not stop');
-    const open = etcd.way.open.size + engine.way.open.size;
-    if (open > 0) judge.fault(`${open} questions are left open`);
-    const end = await kernel.run(kernel.nowMs + STOP_MS);
-    if (end !== 'idle') judge.fault(`events are left over: ${kernel.pendingCount}`);
+    return course.finish(process, () => etcd.way.open.size + engine.way.open.size);
   }
 }
 
@@ -514,8 +468,4 @@ function troubleOf(
     case 'behind':
       return { lagUntilMs: untilMs, lagMs: SLOW_MS };
   }
-}
-
-function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -472,7 +472,7 @@ export class Controller implements TableView {
   /** What is to be kept over a restart. */
   kept(): Kept {
     return {
-      sources: keptSources(this.sources, this.table),
+      sources: keptSources(this.sources, this.table, this.records.values()),
       checks: keptChecks(this.records.values(), this.endpoints.checks),
     };
   }

@@ -3,14 +3,25 @@
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import { sourceKey } from '../model/source.ts';
 import type { EndpointChecks } from './endpoint-checks.ts';
+import { predecessorsOf } from './predecessors.ts';
 import type { ServiceRecord } from './service-record.ts';
 import type { Sources } from './sources.ts';
 import type { Table } from './table.ts';
 
-/** What is to be kept of these sources; what is configured is no registry's word. */
-export function keptSources(sources: Sources, table: Table): Kept['sources'] {
-  return sources
-    .kept()
+/**
+ * What is to be kept of these sources, and of what services still have of others; what is configured is
+ * no registry's word.
+ */
+export function keptSources(
+  sources: Sources,
+  table: Table,
+  records: Iterable<ServiceRecord>,
+): Kept['sources'] {
+  const left = predecessorsOf(records, {
+    isAnswered: (key) => sources.admitted(key) !== null,
+    servedBy: (key) => table.servedBy(key),
+  });
+  return [...sources.kept(), ...left]
     .filter(({ source }) => source.registry !== 'static')
     .map((kept) => {
       const order = table.orderOfSource(sourceKey(kept.source));

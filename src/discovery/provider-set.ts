@@ -30,14 +30,18 @@ export class ProviderSet {
 
   /** Starts a provider; it follows what is followed now. Another of its name must be stopped. */
   add(provider: Provider): void {
-    this.begin(provider, new Map());
+    this.begin(provider, new Map(), null);
   }
 
-  private begin(provider: Provider, inherited: Map<string, ServiceSource>): void {
+  private begin(
+    provider: Provider,
+    inherited: Map<string, ServiceSource>,
+    before: Provider | null,
+  ): void {
     const running: Running = { provider, provided: new Map(), inherited, handover: null };
     this.running.set(provider.name, running);
     provider.follow(this.sourcesOf(provider.name));
-    provider.inherit?.([...inherited.values()]);
+    provider.inherit?.([...inherited.values()], before);
     provider.start((update) => this.take(running, update));
     this.awaitHandover(running);
   }
@@ -52,7 +56,7 @@ export class ProviderSet {
     this.running.delete(name);
     old?.handover?.cancel();
     const left = new Map([...(old?.inherited ?? []), ...(old?.provided ?? [])]);
-    if (provider !== null) this.begin(provider, left);
+    if (provider !== null) this.begin(provider, left, old?.provider ?? null);
     void old?.provider.stop();
     if (provider !== null) return;
     for (const source of left.values()) {

@@ -67,7 +67,7 @@ export interface ProviderStatus {
   /** Where it asks now: the agent's address. */
   readonly address: string;
   readonly watches: number;
-  /** After an outage: what it does not name may be yet to register again. */
+  /** What it does not name may be yet to register again, as after an outage. */
   readonly isInDoubt?: boolean;
   /** How often a second read confirmed an answer, contradicted it, or could not be had. */
   readonly secondReads?: Readonly<Record<string, number>>;
@@ -80,8 +80,11 @@ export interface Provider {
    * each change of configuration. Watches that are no longer wanted end with a `remove`.
    */
   follow(sources: readonly ServiceSource[]): void;
-  /** What the provider before this one had provided and not taken back; called before start. */
-  inherit?(sources: readonly ServiceSource[]): void;
+  /**
+   * What the provider of the same name before this one had provided and not taken back, and that one
+   * itself, which runs still; called before start.
+   */
+  inherit?(sources: readonly ServiceSource[], before: Provider | null): void;
   /** Whether what it has not spoken of is not there; without, as soon as it has answered. */
   hasNamedAll?(): boolean;
   /** Begins to watch; `onUpdate` is never called after `stop`, nor before `start` returned. */

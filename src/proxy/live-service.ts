@@ -128,7 +128,13 @@ export class LiveService implements TimerOwner, OutcomesOwner {
         ? undefined
         : this.avoided.find((one) => !tried.includes(one.slot) && this.hasPlace(one));
     const other = untried ?? this.pickFallback(tried) ?? this.pickFrom(this.spareTiers, tried);
-    return other ?? (tried.length === 0 ? null : this.balancer.pick([], hash));
+    return other ?? (tried.length === 0 ? null : this.pickAgain(hash));
+  }
+
+  /** There is no other: one that was tried may have it once more. */
+  private pickAgain(hash: number): LiveEndpoint | null {
+    const picked = this.balancer.pick([], hash) ?? this.pickFrom(this.fallbackTiers, []);
+    return picked ?? this.pickFrom(this.spareTiers, []);
   }
 
   /** For what failed once, even a panic that spreads over all lets the working go first. */

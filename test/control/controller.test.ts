@@ -708,21 +708,43 @@ describe('Controller', () => {
   });
 
   it('keeps the endpoints of a service whose new source has not answered yet', async () => {
-    const web = makeService();
+    const web = makeService({ from: onlySource(plainSource('consul', 'web')) });
     configure(web);
     provide(web, ['a', 'b']);
     const moved = makeService({ from: onlySource({ ...sourceOf(web), tag: 'blue' }) });
     configure(moved);
     controller.onUpdate({
       kind: 'remove',
-      provider: 'static',
+      provider: 'consul',
       source: sourceOf(web),
       cause: { kind: 'registry', text: 'not followed any more' },
       receivedMs: 0,
     });
     expect(states()).toEqual({ a: 'up', b: 'up' });
+    // A restart at this moment loses nothing either.
+    const source = sourceOf(moved);
+    const endpoints = [expect.objectContaining({ id: 'a' }), expect.objectContaining({ id: 'b' })];
+    expect(controller.kept().sources).toEqual([{ source, settings: null, endpoints }]);
     provide(moved, ['b']);
     expect(states()).toEqual({ b: 'up' });
+    expect(controller.kept().sources).toMatchObject([{ source, endpoints: [{ id: 'b' }] }]);
+  });
+
+  it('keeps what a service has of other sources for none that another service follows', () => {
+    const web = makeService({ from: onlySource(plainSource('consul', 'web')) });
+    configure(web);
+    provide(web, ['a']);
+    const from = onlySource(plainSource('consul', 'both'));
+    configure(makeService({ from }), makeService({ name: 'other', from }));
+    expect(states()).toEqual({ a: 'up' });
+    const { source } = web.from[0]!;
+    controller.onUpdate({
+      ...{ kind: 'remove', provider: 'consul', source, receivedMs: 0 },
+      cause: { kind: 'registry', text: 'not followed any more' },
+    });
+    expect(states()).toEqual({ a: 'up' });
+    expect(states('other')).toEqual({});
+    expect(controller.kept().sources).toEqual([]);
   });
 
   it('leaves nothing running when it is closed', () => {

@@ -1,5 +1,5 @@
 // Worlds of the data plane: a fixed set of seeds, bounded by time so that a loaded machine makes it
-// smaller and not red. Fresh ones: fresh.test.ts.
+// smaller and not red. Fresh ones: fresh-data.test.ts.
 import { describe, expect, it } from 'vitest';
 import { runWorld } from '../../sim/data/world.ts';
 import { Trace } from '../../sim/kernel/trace.ts';

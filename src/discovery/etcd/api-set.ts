@@ -12,7 +12,7 @@ import { Pace } from './pace.ts';
 import type { Api } from './stock.ts';
 import { V2Watch } from './v2-watch.ts';
 import { V3Watch } from './v3-watch.ts';
-import type { EtcdContext, EtcdWatch, WatchEvents } from './watch.ts';
+import type { EtcdContext, EtcdWatch, Mark, WatchEvents } from './watch.ts';
 
 const ANSWER_MS_MAX = 5000;
 /** An API that has failed so often before its first list may go on to do so. */
@@ -44,9 +44,23 @@ export class ApiSet {
   private isFinding = false;
   /** Once all was known, what is found later is added. */
   private hasListed = false;
+  private inherited: ReadonlyMap<Api, Mark> = new Map();
 
   constructor(options: ApiSetOptions) {
     this.options = options;
+  }
+
+  /** How far the watches have come, or those before them. */
+  get marks(): ReadonlyMap<Api, Mark> {
+    const marks = new Map(this.inherited);
+    for (const [api, { watch }] of this.following)
+      if (watch.mark !== null) marks.set(api, watch.mark);
+    return marks;
+  }
+
+  /** What the watches begin with; before `start`. */
+  inherit(marks: ReadonlyMap<Api, Mark>): void {
+    this.inherited = marks;
   }
 
   start(): void {
@@ -134,7 +148,7 @@ export class ApiSet {
     const Watch = api === 'v2' ? V2Watch : V3Watch;
     // v2 has a tree, and its root a slash; to v3 a key is what it is.
     const root = api === 'v2' && prefix !== '' && !prefix.startsWith('/') ? `/${prefix}` : prefix;
-    const watch = new Watch(this.contextOf(root), events);
+    const watch = new Watch(this.contextOf(root), events, this.inherited.get(api) ?? null);
     this.following.set(api, { watch, isListed: false, isOut: false, failures: 0, absences: 0 });
     watch.start();
   }

@@ -83,8 +83,9 @@ export class EtcdProvider implements Provider, WatchEvents {
     if (this.onUpdate !== null) this.arrange(this.standing());
   }
 
-  inherit(sources: readonly ServiceSource[]): void {
+  inherit(sources: readonly ServiceSource[], before: Provider | null = null): void {
     this.doubts.inherit(sources);
+    if (before instanceof EtcdProvider) this.apis.inherit(before.apis.marks);
   }
 
   /** In doubt a service that described itself may be yet to be written again. */
@@ -108,6 +109,7 @@ export class EtcdProvider implements Provider, WatchEvents {
       lastError,
       address: this.client.address,
       watches: this.apis.watches,
+      isInDoubt: this.doubts.now !== '',
     };
   }
 

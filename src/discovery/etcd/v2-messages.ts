@@ -11,6 +11,8 @@ export interface Tree {
   readonly entries: Map<string, Entry>;
   /** When each directory was made. */
   readonly dirs: Map<string, number>;
+  /** Some should have gone by themselves a second ago or more. */
+  isOverdue: boolean;
 }
 
 export type V2Event =
@@ -39,11 +41,13 @@ export function termOf(headers: EtcdResponse['headers']): string {
 
 /** Everything in a recursive list of `prefix`. Throws EtcdError where that is too much. */
 export function readTree(body: unknown, prefix: string): Tree {
-  const tree: Tree = { entries: new Map(), dirs: new Map() };
+  const tree: Tree = { entries: new Map(), dirs: new Map(), isOverdue: false };
   const open = [nodeOf(body)];
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
     const path = pathOf(node, prefix);
     if (path === null) continue;
+    // In whole seconds, rounded up.
+    if (typeof node.ttl === 'number' && node.ttl < 0) tree.isOverdue = true;
     if (node.dir === true) {
       if (path !== '') tree.dirs.set(path, numberOf(node.createdIndex));
       for (const one of listOf(node.nodes)) open.push(fieldsOf(one));

@@ -20,7 +20,7 @@ import {
   tooMany,
   type V2Event,
 } from './v2-messages.ts';
-import type { EtcdContext, EtcdWatch, Step, WatchEvents } from './watch.ts';
+import type { EtcdContext, EtcdWatch, Mark, Step, WatchEvents } from './watch.ts';
 
 /** "Raft Internal Error" takes a member without a quorum five to seven seconds to say. */
 const ANSWER_MS_MAX = 5000;
@@ -56,11 +56,20 @@ export class V2Watch implements EtcdWatch {
   private index = 0;
   /** A wait broke: the next member is asked to go on before anything is listed. */
   private mayResume = false;
+  /** How far the one had come whose place this one has. */
+  private readonly before: Mark | null;
 
-  constructor(context: EtcdContext, events: WatchEvents) {
+  constructor(context: EtcdContext, events: WatchEvents, before: Mark | null = null) {
     this.context = context;
     this.events = events;
+    this.before = before;
+    this.term = before?.term ?? '';
     this.pace = new Pace(context, 'v2', events);
+  }
+
+  get mark(): Mark | null {
+    const { clusterId, index, term } = this;
+    return index === 0 ? this.before : { clusterId, revision: BigInt(index), term };
   }
 
   start(): void {
@@ -112,7 +121,8 @@ export class V2Watch implements EtcdWatch {
     asking.signal.throwIfAborted();
     const tree = readTree(body, prefix);
     const [index, clusterId] = [indexOf(headers), clusterOf(headers)];
-    const doubt = this.doubtOf(index, clusterId) || this.doubtOfTerm(headers);
+    const doubt =
+      this.doubtOf(index, clusterId) || this.doubtOfTerm(headers) || doubtOfTree(tree.isOverdue);
     const change = this.index === 0 ? `index ${index}` : `index ${this.index} -> ${index}`;
     this.index = index;
     this.clusterId = clusterId;
@@ -121,9 +131,10 @@ export class V2Watch implements EtcdWatch {
   }
 
   private doubtOf(index: number, clusterId: string): string {
-    if (this.index === 0) return '';
-    if (clusterId !== this.clusterId) return 'another cluster answers';
-    return index < this.index ? `index ${this.index} -> ${index} went backwards` : '';
+    const { mark } = this;
+    if (mark === null) return '';
+    if (clusterId !== mark.clusterId) return 'another cluster answers';
+    return index < mark.revision ? `index ${mark.revision} -> ${index} went backwards` : '';
   }
 
   /** Why keys may have gone that are there all the same: they could not be renewed. '' for none. */
@@ -175,6 +186,11 @@ export class V2Watch implements EtcdWatch {
     const { headers } = await this.context.client.get('/v2/keys/?quorum=false', asking);
     return this.doubtOfTerm(headers);
   }
+}
+
+/** A leader takes out within half a second what is due: the one of now has just come. */
+function doubtOfTree(isOverdue: boolean): string {
+  return isOverdue ? 'etcd was without a leader: keys are overdue' : '';
 }
 
 const NOTHING = {

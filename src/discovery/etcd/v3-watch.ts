@@ -24,7 +24,7 @@ import {
   readWatch,
   type WatchMessage,
 } from './v3-messages.ts';
-import type { EtcdContext, EtcdWatch, WatchEvents } from './watch.ts';
+import type { EtcdContext, EtcdWatch, Mark, WatchEvents } from './watch.ts';
 
 const ANSWER_MS_MAX = 5000;
 /** Keys of one page of a list. */
@@ -53,11 +53,19 @@ export class V3Watch implements EtcdWatch {
   /** Keys that etcd counts and we do not: their bytes are no text. */
   private unread = 0;
 
-  constructor(context: EtcdContext, events: WatchEvents) {
+  /** `before`: how far the one had come whose place this one has. */
+  constructor(context: EtcdContext, events: WatchEvents, before: Mark | null = null) {
     this.context = context;
     this.events = events;
+    this.clusterId = before?.clusterId ?? '';
+    this.lastRevision = before?.revision ?? 0n;
     this.range = rangeBelow(context.prefix);
     this.pace = new Pace(context, 'v3', events);
+  }
+
+  get mark(): Mark | null {
+    const { clusterId, lastRevision: revision } = this;
+    return clusterId === '' ? null : { clusterId, revision, term: '' };
   }
 
   start(): void {

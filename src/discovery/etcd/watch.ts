@@ -55,7 +55,18 @@ export interface WatchEvents {
   count(api: Api): number;
 }
 
+/** How far a watch has come. Who goes on in its place sees by it what has happened meanwhile. */
+export interface Mark {
+  readonly clusterId: string;
+  /** Index of v2, revision of v3. */
+  readonly revision: bigint;
+  /** Which leader's time it was, of v2; '' where that is not known. */
+  readonly term: string;
+}
+
 export interface EtcdWatch {
+  /** Null where nothing was listed yet, by this one or by the one whose place it has. */
+  readonly mark: Mark | null;
   start(): void;
   /** Nothing is reported after this. */
   stop(): void;

@@ -113,8 +113,9 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     void this.walk?.want(this.places());
   }
 
-  inherit(sources: readonly ServiceSource[]): void {
+  inherit(sources: readonly ServiceSource[], before: Provider | null = null): void {
     this.doubts.inherit(sources);
+    if (before instanceof ZookeeperProvider) this.zxid = before.zxid;
   }
 
   /** In doubt a service that described itself may be yet to register again. */
@@ -135,6 +136,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
       ...{ lastSyncMs, errors, lastError },
       address: this.client.address,
       watches: this.walk?.watches ?? 0,
+      isInDoubt: this.doubts.now !== '',
     };
   }
 

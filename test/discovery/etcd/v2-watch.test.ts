@@ -195,6 +195,18 @@ describe('the watch of v2', () => {
     expect(doubts).toContain('etcd has another leader');
   });
 
+  it.each([
+    [0, ''],
+    [-4, 'etcd was without a leader: keys are overdue'],
+  ])('says of a list with a key that has %i s left: "%s"', async (ttl, doubt) => {
+    const tree = dir('', 1, dir('/web', 2, { ...node('web/a', 3), ttl }));
+    const one = await follow(
+      script(() => ({ headers: at(10), body: { action: 'get', node: tree } })),
+    );
+    expect(one.listings[0]?.doubt).toBe(doubt);
+    expect(one.keys()).toEqual(['web/a']);
+  });
+
   it('asks for the term before a key is taken for gone by itself, and for no other event', async () => {
     const headers = { ...at(10), 'x-raft-term': '2' };
     const waits = [

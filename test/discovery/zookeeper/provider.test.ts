@@ -77,6 +77,17 @@ describe('a provider in the place of another', () => {
     clock.advance(30_001);
     expect(provider.hasNamedAll()).toBe(true);
   });
+
+  it('doubts a state that is older than the one that the other had', async () => {
+    const before = await start();
+    await list(before, ['1', '2'], 50);
+    const started = await start();
+    started.provider.inherit([zookeeperSource('web')], before.provider);
+    await list(started, ['1'], 9);
+    expect(started.receiver.last('web')?.service.doubt).toMatch(/older state/);
+    expect(started.provider.status().isInDoubt).toBe(true);
+    await before.provider.stop();
+  });
 });
 
 describe('a session', () => {

@@ -100,6 +100,24 @@ describe('a panic', () => {
     expect(counts).toEqual([2, 2, 8]);
   });
 
+  it('gives a request that waits back to the only endpoint, though that had it before', async () => {
+    const only = await listenEndpoint();
+    const policy = { limits: { parkMs: 10_000 } };
+    const plane = await openPlane([only.port], policy);
+    const asked = plane.ask(GET);
+    await (await only.accept()).head();
+    // Its check fails, and the request waits for another one.
+    const snapshot = inPanic([], [only.port], policy);
+    await plane.apply([{ ...snapshot, isPanicking: false }]);
+    await expect.poll(() => plane.waiting(), { interval: 2 }).toBe(1);
+    await plane.apply([snapshot]);
+    const again = await only.accept();
+    await again.head();
+    again.send(answer('again', 'Connection: close\r\n'));
+    expect((await asked).body).toBe('again');
+    await plane.quiet();
+  });
+
   it('tries the others when the working fail', async () => {
     const spare = await listenEndpoint();
     serve(spare, 'spare');

@@ -1,0 +1,4 @@
+import { runRegistriesWorld } from '../../sim/registries/world.ts';
+import { tryFreshSeeds } from './fresh-seeds.ts';
+
+tryFreshSeeds('registries', runRegistriesWorld);
