@@ -1,9 +1,9 @@
 // What many instances of Upriver ask of one Consul cluster: three servers and a client agent, services of ten
-// endpoints each, and more and more watchers, each of them the product's own provider with connections of
-// its own. Counted are questions and bytes, and the CPU time and memory of the agents, while nothing
-// changes and while instances come and go. A straight line through the numbers of watchers gives what one costs, and what
+// endpoints each, and more and more watchers at the client agent, each of them the product's own provider with
+// connections of its own. Counted are questions and bytes, and the CPU time and memory of the agents, while
+// instances come and go, or while nothing changes (idle). A straight line through the numbers of watchers gives what one costs, and what
 // as many as are asked for would (docs/scaling.md).
-// usage: npm run bench:scaling [-- SERVICES [INSTANCES]]
+// usage: npm run bench:scaling [-- [idle] [SERVICES [INSTANCES]]]
 import { setTimeout as pause } from 'node:timers/promises';
 import { silentLogger } from '../src/base/log.ts';
 import type { ConsulChannel, OpenConsul } from '../src/discovery/consul/transport.ts';
@@ -17,12 +17,21 @@ import { ENDPOINTS, Registry, serviceNames } from './wide-registry.ts';
 const numbers = process.argv.slice(2).filter((text) => /^\d+$/.test(text));
 const SERVICES = Number(numbers[0] ?? 1000);
 const INSTANCES = Number(numbers[1] ?? 100);
+/** What is measured: instances that come and go, seldom enough that no two share an answer, or nothing that changes. */
+const isIdle = process.argv.includes('idle');
 /** Numbers of watchers that are measured. */
-const WATCHERS = [0, 2, 4];
-const IDLE_MS = 8000;
+const WATCHERS = isIdle ? [0, 8] : [0, 4, 8];
+/** A question is asked again after 60 s, and up to a sixteenth more, which Consul adds at random: each is counted once. */
+const IDLE_MS = 62_000;
+/** And so long without watchers, where nothing is asked. */
+const NONE_MS = 8000;
 const CHURN_MS = 8000;
-const CHANGES_PER_SECOND = 5;
-const SETTLE_MS = 2000;
+/** An instance comes and goes so often each second: two changes. */
+const PAIRS_PER_SECOND = 1;
+/** Watchers have settled when they ask no more than this each second, twice in a row, and ... */
+const SETTLED_QUESTIONS = 4;
+/** ... are measured after so long, s, in any case. */
+const SETTLE_S_MAX = 20;
 const SYNC_MS_MAX = 60_000;
 const PLACE = { address: '127.0.0.1', port: 9 };
 
@@ -43,15 +52,19 @@ const stops: (() => Promise<void>)[] = [];
 const points: Point[] = [];
 try {
   await registry.registerAll(names, PLACE.port);
+  console.log(`registered after ${Math.round(performance.now() / 1000)} s`);
   for (const watchers of WATCHERS) {
-    while (stops.length < watchers) await addWatcher(stops.length);
-    await pause(SETTLE_MS);
-    const idle = await during(IDLE_MS, async () => pause(IDLE_MS));
-    const churn = await during(CHURN_MS, change);
-    const named = [...prefixed('idle', idle), ...prefixed('churn', churn), ...memory()];
-    const figures = Object.fromEntries(named);
+    while (stops.length < watchers) await addWatcher();
+    await untilSettled(watchers);
+    const idleMs = watchers === 0 ? NONE_MS : IDLE_MS;
+    const rates = isIdle
+      ? await during(idleMs, () => pause(idleMs))
+      : await during(CHURN_MS, change);
+    const figures = { ...rates, ...memory() };
     points.push({ watchers, figures });
-    console.log(JSON.stringify({ watchers, ...figures }));
+    console.log(
+      JSON.stringify({ watchers, atS: Math.round(performance.now() / 1000), ...figures }),
+    );
   }
   report();
 } finally {
@@ -60,11 +73,14 @@ try {
   await cluster.stop();
 }
 
-/** One more watcher, at the next of the agents: each has the same share of them. */
-async function addWatcher(index: number): Promise<void> {
-  const agent = agents[index % agents.length]!;
+/** One more watcher; elsewhere each has a client agent of its own. */
+async function addWatcher(): Promise<void> {
   const provider = new ConsulProvider({
-    ...{ settings: consulSettings(agent.url), clock: nodeDoors.clock, random: Math.random },
+    ...{
+      settings: consulSettings(cluster.client.url),
+      clock: nodeDoors.clock,
+      random: Math.random,
+    },
     ...{ log: silentLogger, open: counting, guard: guardSettings, resolve: nodeDoors.resolve },
   });
   provider.follow(names.map((name) => plainSource('consul', name)));
@@ -75,6 +91,17 @@ async function addWatcher(index: number): Promise<void> {
     if (performance.now() > deadline) throw new Error(`not synced: ${provider.status().lastError}`);
     await pause(20);
   }
+}
+
+/** After their start watchers ask some things twice. */
+async function untilSettled(watchers: number): Promise<void> {
+  let quiet = 0;
+  for (let s = 0; s < SETTLE_S_MAX && quiet < 2; s += 1) {
+    const before = counted.questions;
+    await pause(1000);
+    quiet = counted.questions - before <= watchers * SETTLED_QUESTIONS ? quiet + 1 : 0;
+  }
+  if (quiet < 2) console.warn('watchers still ask much: the machine is busy');
 }
 
 /** The way of the program, with a count of what is asked and answered. */
@@ -109,6 +136,7 @@ async function* countedBody(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer>
 async function during(ms: number, run: () => Promise<unknown>): Promise<Record<string, number>> {
   const [questions, bytes] = [counted.questions, counted.bytes];
   const before = agents.map(({ pid }) => cpuUs(pid));
+  const own = process.cpuUsage();
   const startMs = performance.now();
   await run();
   const seconds = (performance.now() - startMs) / 1000;
@@ -119,52 +147,40 @@ async function during(ms: number, run: () => Promise<unknown>): Promise<Record<s
     kib: (counted.bytes - bytes) / 1024 / seconds,
     servers_cpu_percent: cpu.slice(0, 3).reduce((sum, one) => sum + one, 0),
     client_cpu_percent: cpu[3]!,
+    watchers_cpu_percent: process.cpuUsage(own).user / 1e4 / seconds,
   };
 }
 
 /** Instances come and go, at a steady pace, all over the services. */
 async function change(): Promise<void> {
   const startMs = performance.now();
-  const total = (CHURN_MS / 1000) * CHANGES_PER_SECOND;
+  const total = (CHURN_MS / 1000) * PAIRS_PER_SECOND;
   for (let i = 0; i < total; i += 1) {
     const name = names[(i * 7919) % SERVICES]!;
     await registry.register(name, 'extra', PLACE);
-    await pause(Math.max(0, startMs + ((i + 0.5) * 1000) / CHANGES_PER_SECOND - performance.now()));
+    await pause(Math.max(0, startMs + ((i + 0.5) * 1000) / PAIRS_PER_SECOND - performance.now()));
     await registry.deregister(name, 'extra');
-    await pause(Math.max(0, startMs + ((i + 1) * 1000) / CHANGES_PER_SECOND - performance.now()));
+    await pause(Math.max(0, startMs + ((i + 1) * 1000) / PAIRS_PER_SECOND - performance.now()));
   }
 }
 
-function memory(): [string, number][] {
+function memory(): Record<string, number> {
   const mib = agents.map(({ pid }) => residentBytes(pid) / 1024 ** 2);
   const servers = mib.slice(0, 3).reduce((sum, one) => sum + one, 0);
-  return [
-    ['servers_memory_mib', servers],
-    ['client_memory_mib', mib[3]!],
-  ];
-}
-
-function prefixed(when: string, rates: Record<string, number>): [string, number][] {
-  return Object.entries(rates).map(([key, value]) => [`${when}_${key}`, value]);
+  return { servers_memory_mib: servers, client_memory_mib: mib[3]! };
 }
 
 function report(): void {
-  const changes = 2 * CHANGES_PER_SECOND;
-  console.log(`${SERVICES} services of ${ENDPOINTS}; ${changes} changes a second while churning\n`);
-  console.log(
-    `${'figure'.padEnd(28)} ${'of none'.padStart(9)} ${'each'.padStart(9)} ${`of ${INSTANCES}`.padStart(10)}`,
-  );
+  const how = isIdle ? 'nothing changes' : `${2 * PAIRS_PER_SECOND} changes a second`;
+  console.log(`${SERVICES} services of ${ENDPOINTS}; ${how}\n`);
+  const columns = ['of none', 'each', 'misfit', `of ${INSTANCES}`];
+  console.log(''.padEnd(26) + columns.map((name) => name.padStart(10)).join(''));
   for (const key of Object.keys(points[0]!.figures)) {
-    const { slope, start } = lineThrough(
-      points.map(({ watchers, figures }) => [watchers, figures[key]!]),
-    );
-    const all = start + slope * INSTANCES;
-    const shown = [
-      start.toFixed(2).padStart(9),
-      slope.toFixed(3).padStart(9),
-      all.toFixed(1).padStart(10),
-    ];
-    console.log(`${key.padEnd(28)} ${shown.join(' ')}`);
+    const values = points.map(({ watchers, figures }) => [watchers, figures[key]!] as const);
+    const { slope, start } = lineThrough(values);
+    const off = values.map(([x, y]) => Math.abs(y - start - slope * x));
+    const numbers = [start, slope, Math.max(...off), start + slope * INSTANCES];
+    console.log(key.padEnd(26) + numbers.map((one) => one.toFixed(2).padStart(10)).join(''));
   }
 }
 
