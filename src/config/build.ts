@@ -18,6 +18,7 @@ import type { ServiceInput } from './schema/service.ts';
 import { buildSources } from './schema/source.ts';
 import { buildStats } from './schema/stats.ts';
 import { buildTcp } from './schema/tcp.ts';
+import { buildTunnels } from './schema/tunnels.ts';
 import { buildUdp } from './schema/udp.ts';
 import { buildUpstream } from './schema/upstream.ts';
 
@@ -65,6 +66,7 @@ export function buildService(name: string, input: ServiceInput, tls?: TlsInput):
     limits: buildLimits(input.limits),
     http: buildHttp(input.http),
     upstream: buildUpstream(input.upstream),
+    tunnels: buildTunnels(input.tunnels),
     tcp: buildTcp(input.tcp),
     udp: buildUdp(input.udp),
     primary,

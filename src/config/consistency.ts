@@ -183,10 +183,19 @@ function deadKeys(service: DraftService): readonly (readonly string[])[] {
   const { protocol, listen, sources } = service;
   const dead = sources.flatMap((one) => untaken(one).map((key) => [...one.path, key]));
   if (protocol === 'udp') {
-    return [...dead, ['http'], ['tcp'], ['upstream'], ['timeouts', 'connect'], ...LISTENER_KEYS];
+    return [
+      ...dead,
+      ['http'],
+      ['tunnels'],
+      ['tcp'],
+      ['upstream'],
+      ['timeouts', 'connect'],
+      ...LISTENER_KEYS,
+    ];
   }
   dead.push(['udp']);
-  if (protocol === 'tcp') return [...dead, ['http'], ...UPSTREAM_HTTP, ...LISTENER_KEYS];
+  if (protocol === 'tcp')
+    return [...dead, ['http'], ['tunnels'], ...UPSTREAM_HTTP, ...LISTENER_KEYS];
   return protocol === 'http' && listen?.length === 0 ? [...dead, ...LISTENER_KEYS] : dead;
 }
 

@@ -41,7 +41,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...['early_failure', 'on_down', 'on_drain'],
     ...['keep_alive', 'keep_alive_interval', 'keep_alive_count'],
   ],
-  'services.NAME.udp': ['responses', 'amplification', 'on_down', 'on_drain'],
+  'services.NAME.tunnels': ['on_down', 'on_drain'],
+  'services.NAME.udp': ['responses', 'amplification', 'rate_per_client', 'on_down', 'on_drain'],
   'services.NAME.limits': [
     ...[
       'connections',

@@ -78,6 +78,7 @@ const rows = {
   'header-too-large': client(431, 'The request head is larger than allowed.'),
   'method-not-allowed': client(405, 'This method is not served here.'),
   'client-connections': client(429, 'This client has too many connections open.'),
+  'client-datagrams': client(0, 'This client has sent too many datagrams.'),
   'bad-client-hello': client(0, 'The connection does not begin with a valid TLS ClientHello.'),
   'bad-proxy-header': client(
     0,

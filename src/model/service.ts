@@ -257,6 +257,12 @@ export interface KeepAlive {
   readonly count: number;
 }
 
+/** As in TcpPolicy; a tunnel that ends here is reset on both sides. */
+export interface TunnelPolicy {
+  readonly onDownMs: number | null;
+  readonly onDrainMs: number | null;
+}
+
 export interface TcpPolicy {
   /**
    * A session that ends within this time, ms, by the endpoint and without a byte of it, moves to
@@ -278,6 +284,8 @@ export interface UdpPolicy {
   readonly responses: number | null;
   /** Bytes sent to a source, for each byte from it, before it has answered an answer; 0 is no limit. */
   readonly amplificationMax: number;
+  /** Datagrams a second of one source address, of one listener and worker; 0 is no limit. */
+  readonly ratePerClient: number;
   /** As in TcpPolicy; a session that ends here begins elsewhere with its next datagram. */
   readonly onDownMs: number | null;
   readonly onDrainMs: number | null;
@@ -375,6 +383,7 @@ export interface Service {
   readonly limits: Limits;
   readonly http: HttpPolicy;
   readonly upstream: UpstreamPolicy;
+  readonly tunnels: TunnelPolicy;
   readonly tcp: TcpPolicy;
   readonly udp: UdpPolicy;
   readonly slowStartMs: number;

@@ -1,5 +1,6 @@
 // The sessions on one endpoint, and what becomes of them when it takes no more work: they go on, or
-// end after a time (`tcp.on_down`, `tcp.on_drain`). Requests are no sessions: they end by themselves.
+// end after a time (`tcp.on_down`, `tcp.on_drain`; of `tunnels` and `udp` the same). Requests are no
+// sessions: they end by themselves.
 // Invariant: an end that is near is not put off by what comes later, unless the endpoint takes work
 // again, or the policy itself is another.
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
@@ -38,6 +39,11 @@ export class EndpointSessions implements TimerOwner {
 
   delete(session: EndpointSession): void {
     this.sessions.delete(session);
+  }
+
+  /** Why a session that begins now may not stay; null where it may. */
+  get lateFor(): Reason | null {
+    return this.dueMs <= this.wheel.nowMs ? this.why : null;
   }
 
   /** The endpoint takes work: its sessions go on. */

@@ -349,8 +349,8 @@ export class LiveService implements TimerOwner, OutcomesOwner {
 
   /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */
   private settleSessions(left: readonly LiveEndpoint[]): void {
-    const { protocol, tcp, udp } = this.service;
-    const { onDownMs, onDrainMs } = protocol === 'udp' ? udp : tcp;
+    const { protocol, tcp, udp, tunnels } = this.service;
+    const { onDownMs, onDrainMs } = { http: tunnels, tcp, udp }[protocol];
     for (const endpoint of left)
       endpoint.sessions.decide(endpoint.isStandby ? OUSTED : fate(onDrainMs));
     for (const { slot, state, isStandby } of this.snapshot.endpoints) {
@@ -444,8 +444,10 @@ function isSamePlace(
 }
 
 /** Whether sessions of both end in the same way when their endpoint goes. */
-function hasSameFates({ tcp, udp }: Service, other: Service): boolean {
+function hasSameFates({ tcp, udp, tunnels }: Service, other: Service): boolean {
   return (
+    tunnels.onDownMs === other.tunnels.onDownMs &&
+    tunnels.onDrainMs === other.tunnels.onDrainMs &&
     tcp.onDownMs === other.tcp.onDownMs &&
     tcp.onDrainMs === other.tcp.onDrainMs &&
     udp.onDownMs === other.udp.onDownMs &&

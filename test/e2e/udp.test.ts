@@ -102,7 +102,7 @@ async function figures(upriver: UpriverProcess, name: string): Promise<Figures> 
 }
 
 const service = (port: number, health = 'health.type=dns,health.interval=500ms,health.fall=2') =>
-  `dns=127.0.0.1:${port},protocol=udp,udp.responses=1,timeouts.response=300ms,${health}`;
+  `dns=127.0.0.1:${port},protocol=udp,udp.responses=1,timeouts.response=300ms,passive.ejection=2s,${health}`;
 
 describe('DNS', () => {
   it('loses no question when one server is killed and another stopped, under load', async () => {

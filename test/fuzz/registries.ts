@@ -203,6 +203,7 @@ const preparedQuery: FuzzTarget = {
     const client = { getFrom: async () => ({ body: given }) } as unknown as ConsulClient;
     const asking = {
       source: source('web', { query: 'q' }),
+      fleet: 'edge',
       deadlineMs: 1,
       signal: AbortSignal.abort(),
     };

@@ -86,8 +86,8 @@ export interface ConsulCluster {
   stop(): Promise<void>;
 }
 
-/** Starts three servers and a client agent, and waits until the catalog knows all four. */
-export async function startConsulCluster(): Promise<ConsulCluster> {
+/** Starts three servers and a client agent with these arguments, and waits until the catalog knows all four. */
+export async function startConsulCluster(args: readonly string[] = []): Promise<ConsulCluster> {
   const folder = mkdtempSync(join(tmpdir(), 'upriver-consul-'));
   const ports = await freePorts(12);
   const portsOf = (i: number) => ports.slice(i * 3, i * 3 + 3) as [number, number, number];
@@ -100,7 +100,7 @@ export async function startConsulCluster(): Promise<ConsulCluster> {
       ...['-client', '127.0.0.1', '-http-port', `${http}`, '-serf-lan-port', `${serf}`],
       ...['-serf-wan-port', '-1', '-server-port', `${server}`, '-dns-port', '-1'],
       ...['-grpc-port', '-1', ...joins, '-retry-interval', '1s', '-disable-host-node-id'],
-      ...['-hcl', 'performance { raft_multiplier = 1 }', '-log-level', 'warn'],
+      ...['-hcl', 'performance { raft_multiplier = 1 }', '-log-level', 'warn', ...args],
     ]);
   };
   const asServer = ['-server', '-bootstrap-expect', '3'];

@@ -36,7 +36,7 @@ import { loopback, makeListener, makeService, makeSnapshot } from './service.ts'
 export interface Policy
   extends Pick<
     Partial<Service>,
-    'name' | 'upstream' | 'balance' | 'passive' | 'panic' | 'primary'
+    'name' | 'upstream' | 'balance' | 'passive' | 'panic' | 'primary' | 'tunnels' | 'tcp'
   > {
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;

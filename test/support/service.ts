@@ -6,7 +6,13 @@ import {
   type ListenSpec,
   PLAIN_LISTEN,
 } from '../../src/model/listener.ts';
-import type { PassiveHealth, Service, TcpPolicy, UdpPolicy } from '../../src/model/service.ts';
+import type {
+  PassiveHealth,
+  Service,
+  TcpPolicy,
+  TunnelPolicy,
+  UdpPolicy,
+} from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import { onlySource, plainSource, type ServiceSource } from '../../src/model/source.ts';
 
@@ -73,6 +79,7 @@ export function makeService(parts: Partial<Service> = {}): Service {
       headers: { request: { set: {}, rename: {} }, response: { set: {}, rename: {} } },
     },
     upstream: { protocol: 'http1', sendProxy: 'off', tls: null, host: 'client' },
+    tunnels: TUNNELS,
     tcp: makeTcp(),
     udp: makeUdp(),
     slowStartMs: 0,
@@ -145,8 +152,18 @@ export function loopback(port = 0): ListenAddress {
 
 /** What is special to UDP services, with the given parts replaced. */
 export function makeUdp(parts: Partial<UdpPolicy> = {}): UdpPolicy {
-  return { responses: null, amplificationMax: 0, onDownMs: 0, onDrainMs: 0, ...parts };
+  return {
+    responses: null,
+    amplificationMax: 0,
+    ratePerClient: 0,
+    onDownMs: 0,
+    onDrainMs: 0,
+    ...parts,
+  };
 }
+
+/** Tunnels go on whatever becomes of their endpoint. */
+export const TUNNELS: TunnelPolicy = { onDownMs: null, onDrainMs: null };
 
 /** What is special to TCP services, with the given parts replaced. */
 export function makeTcp(parts: Partial<TcpPolicy> = {}): TcpPolicy {

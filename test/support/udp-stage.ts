@@ -142,7 +142,7 @@ export class UdpStage {
     this.context = {
       index: 0,
       ledger: new WorkerLedger(ledger.buffersFor(0)),
-      clock: systemClock,
+      clock: { ...systemClock, nowMs: () => systemClock.nowMs() + this.aheadMs },
       network: makeNodeNetwork(silentLogger),
       datagrams: makeNodeDatagrams(log, { isFast }),
       wheel,

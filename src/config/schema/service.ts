@@ -11,6 +11,7 @@ import { primarySchema, selectSchema } from './primary.ts';
 import { retrySchema } from './retry.ts';
 import { sources } from './source.ts';
 import { tcpSchema } from './tcp.ts';
+import { tunnelsSchema } from './tunnels.ts';
 import { udpSchema } from './udp.ts';
 import { upstreamSchema } from './upstream.ts';
 
@@ -48,6 +49,9 @@ export const serviceSchema = z.strictObject({
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),
   upstream: upstreamSchema.prefault({}).meta({ description: 'What is spoken to the endpoints.' }),
+  tunnels: tunnelsSchema
+    .prefault({})
+    .meta({ description: 'What becomes of WebSockets and other upgrades.' }),
   tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
   udp: udpSchema.prefault({}).meta({ description: 'What is special to UDP services.' }),
   select: selectSchema

@@ -21,6 +21,10 @@ export const udpSchema = z.strictObject({
     description:
       'Bytes that a source gets for each byte that it sent, until it has sent again after an answer; 0 is no limit.',
   }),
+  rate_per_client: count(0, 10_000_000).prefault(0).meta({
+    description:
+      'Datagrams a second that are taken from one source address, as many at once, per listener and worker; 0 is no limit.',
+  }),
   on_down: fate.prefault('close').meta({
     description:
       'Sessions of an endpoint that goes down or is ejected: keep, close (they move to another one), or a time after which that is done if it is not back.',
@@ -35,6 +39,7 @@ export function buildUdp(udp: z.output<typeof udpSchema>): UdpPolicy {
   return {
     responses: udp.responses,
     amplificationMax: udp.amplification,
+    ratePerClient: udp.rate_per_client,
     onDownMs: udp.on_down,
     onDrainMs: udp.on_drain,
   };

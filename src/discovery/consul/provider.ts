@@ -278,7 +278,7 @@ export class ConsulProvider implements Provider {
   private askAgain(source: ServiceSource): Promise<Answer> {
     const asking = { deadlineMs: SECOND_READ_MS, signal: this.stopped.signal, isConsistent: true };
     if (source.query !== '') {
-      return askQuery(this.client, this.client.address, { ...asking, source });
+      return askQuery(this.client, this.client.address, { ...asking, source, fleet: this.fleet });
     }
     return this.client.get({
       path: healthPath(source),
@@ -287,10 +287,14 @@ export class ConsulProvider implements Provider {
     });
   }
 
+  private get fleet(): string {
+    return this.options.settings.registerSelf?.service ?? '';
+  }
+
   private followQuery(service: FollowedService): Following {
     const { context, exchanges } = this;
     const intervalMs = this.options.settings.queryIntervalMs;
-    const watch = new QueryWatch({ context, exchanges, service, intervalMs });
+    const watch = new QueryWatch({ context, exchanges, service, intervalMs, fleet: this.fleet });
     watch.start();
     const stop = (): void => {
       watch.stop();

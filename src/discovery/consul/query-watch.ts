@@ -34,6 +34,8 @@ export interface QueryWatchOptions {
   readonly service: FollowedService;
   /** Between two executions where the query gives no DNS TTL. */
   readonly intervalMs: number;
+  /** The name under which this process registers itself; '' where it does not. */
+  readonly fleet: string;
 }
 
 /** What an execution says beside its instances. */
@@ -47,7 +49,11 @@ interface Executed {
 
 type Asking = Pick<Question, 'deadlineMs' | 'signal' | 'isConsistent'> & {
   readonly source: ServiceSource;
+  readonly fleet: string;
 };
+
+/** Code of the error where a query leads to the own fleet. */
+const OWN_FLEET = 'own-fleet';
 
 /** Executes the query of a source; the body is the list of its instances. Throws ConsulError. */
 export async function askQuery(
@@ -56,13 +62,13 @@ export async function askQuery(
   asking: Asking,
 ): Promise<Answer> {
   const answer = await execute(client, address, asking);
-  return { ...answer, body: executedOf(answer.body).entries };
+  return { ...answer, body: executedOf(answer.body, asking).entries };
 }
 
 function execute(
   client: ConsulClient,
   address: string,
-  { source, ...asking }: Asking,
+  { source, fleet: _, ...asking }: Asking,
 ): Promise<Answer> {
   const path = `/v1/query/${encodeURIComponent(source.query)}/execute`;
   const query = { ...scopeOf(source), ...(asking.isConsistent === true ? { consistent: '' } : {}) };
@@ -133,14 +139,14 @@ export class QueryWatch {
 
   /** Asks once; returns how long to wait then, ms. */
   private async ask(signal: AbortSignal): Promise<number> {
-    const { context, service, intervalMs } = this.options;
+    const { context, service, intervalMs, fleet } = this.options;
     const { client, random } = context;
     const { address } = client;
     if (this.address !== '' && address !== this.address) this.break = `${address} answers now`;
     this.address = address;
-    const asking = { source: service.source, deadlineMs: DEADLINE_MS, signal };
+    const asking = { source: service.source, fleet, deadlineMs: DEADLINE_MS, signal };
     const answer = await execute(client, address, asking);
-    const executed = executedOf(answer.body);
+    const executed = executedOf(answer.body, asking);
     if (signal.aborted) return 0;
     this.backoff.reset();
     this.options.exchanges.answered(service.label, address);
@@ -184,20 +190,25 @@ export class QueryWatch {
     exchanges.failed(service.label, failure, this.address);
     if (failure.code === 'http-404') {
       service.lose(`Consul has no prepared query '${safeLine(service.source.query, 100)}'`);
-    }
+    } else if (failure.code === OWN_FLEET) service.lose(failure.message);
     void context.client.failOver(this.address, failure);
     return failure.retryAfterMs + this.backoff.nextMs();
   }
 }
 
 /** Reads the answer to an execution. Throws ConsulError where it is none. */
-function executedOf(body: unknown): Executed {
+function executedOf(body: unknown, { source, fleet }: Pick<Asking, 'source' | 'fleet'>): Executed {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ConsulError('no-query', 'answered what is no execution of a prepared query');
   }
   // Foreign data: every field is looked at.
   const { Nodes, Service, Datacenter, Failovers, DNS } = body as Record<string, unknown>;
   const [service, datacenter] = [nameOf(Service), nameOf(Datacenter)];
+  if (fleet !== '' && Service === fleet) {
+    const query = safeLine(source.query, 100);
+    const text = `query ${query} leads to '${fleet}', the name under which this process registers itself: that is a circle`;
+    throw new ConsulError(OWN_FLEET, text);
+  }
   const tries = typeof Failovers === 'number' && Failovers > 0 ? `, failover ${Failovers}` : '';
   return {
     // Null is how Go writes an empty list.

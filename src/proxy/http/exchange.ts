@@ -15,6 +15,7 @@ import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
 import { givenHost } from '../../model/upstream-host.ts';
+import type { EndpointSession, EndpointSessions } from '../endpoint-sessions.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
@@ -57,6 +58,7 @@ type Roles = ClientEvents &
   AttemptsOwner &
   PlacementOwner &
   TunnelOwner &
+  EndpointSession &
   Accountable;
 
 export class Exchange implements Roles {
@@ -87,6 +89,8 @@ export class Exchange implements Roles {
   private answerUs = 0;
   private deadline: Alarm | null = null;
   private tunnel: Tunnel | null = null;
+  /** Where the tunnel is one of; null but in `tunnel`. */
+  private sessions: EndpointSessions | null = null;
 
   constructor(client: ClientSide, plane: HttpPlane) {
     this.client = client;
@@ -441,8 +445,12 @@ export class Exchange implements Roles {
     const upstream = attempt.tunnelEnd();
     const tunnel = new Tunnel(this, { client: client.tunnelClient, upstream, idleMs });
     this.tunnel = tunnel;
+    const { sessions } = attempt.endpoint!;
+    this.sessions = sessions;
+    sessions.add(this);
     client.beginTunnel(tunnel);
-    if (end > start && this.tunnel === tunnel) tunnel.onUpstreamBytes(base, start, end);
+    if (sessions.lateFor !== null && this.tunnel === tunnel) this.endSession(sessions.lateFor);
+    else if (end > start && this.tunnel === tunnel) tunnel.onUpstreamBytes(base, start, end);
   }
 
   onTunnelBytes(bytesIn: number, bytesOut: number): void {
@@ -456,6 +464,11 @@ export class Exchange implements Roles {
     if (this.state !== 'tunnel') return;
     this.finish(null);
     this.client.tunnelDone(isOrderly);
+  }
+
+  /** The endpoint takes no more work, and its tunnels are not to stay. */
+  endSession(why: Reason): void {
+    if (this.state === 'tunnel') this.cutTunnel(why);
   }
 
   /** Ends it on both sides so that nothing looks complete. */
@@ -545,6 +558,8 @@ export class Exchange implements Roles {
     assert(this.state !== 'free', 'an exchange ends once');
     const { context } = this.plane;
     this.state = 'free';
+    this.sessions?.delete(this);
+    this.sessions = null;
     this.endLimits();
     this.attempts.drop(this.attempt, this.isUnopened);
     this.placement.end(this.answerUs);

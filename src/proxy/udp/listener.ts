@@ -10,8 +10,10 @@ import type { LiveService } from '../live-service.ts';
 import { OneWay } from './one-way.ts';
 import { UdpSession } from './session.ts';
 import { SessionTable } from './session-table.ts';
+import { SourceRates } from './source-rates.ts';
 
 const NO_SERVICE = reason('no-service');
+const CLIENT_DATAGRAMS = reason('client-datagrams');
 
 /** How often datagrams that are lost are logged, for each reason. */
 const LOG_MS = 10_000;
@@ -27,6 +29,8 @@ export class UdpListener implements DatagramReceiver {
   private readonly context: WorkerContext;
   private server: DatagramServer | null = null;
   private oneWay: OneWay | null = null;
+  /** Made for the first datagram of a service that limits them. */
+  private rates: SourceRates | null = null;
   private readonly loggedMs = new Map<Reason, number>();
   private closing: Promise<void> | null = null;
 
@@ -84,7 +88,16 @@ export class UdpListener implements DatagramReceiver {
       this.log(NO_SERVICE, '', this.snapshot.key);
       return;
     }
-    if (service.service.udp.responses === 0) {
+    const { ratePerClient, responses } = service.service.udp;
+    if (ratePerClient > 0) {
+      this.rates ??= new SourceRates();
+      if (!this.rates.take(address, ratePerClient, this.context.clock.nowMs())) {
+        this.context.ledger.addReason(service.slot, CLIENT_DATAGRAMS.index);
+        this.refuse(service, CLIENT_DATAGRAMS, address);
+        return;
+      }
+    }
+    if (responses === 0) {
       this.oneWay ??= new OneWay(service, this, this.context);
       this.oneWay.send(service, bytes, address);
       return;

@@ -19,6 +19,11 @@ import {
   startScriptedAgent,
 } from '../../support/scripted-agent.ts';
 
+const selfSettings = {
+  ...{ service: 'upriver', address: '', port: 0, tags: [], tagServices: true },
+  ...{ check: 'http' as const, checkIntervalMs: 5000, deregisterAfterMs: 60_000, leaveWaitMs: 0 },
+};
+
 let agents: ScriptedAgent[] = [];
 let provider: ConsulProvider | null = null;
 afterEach(async () => {
@@ -182,4 +187,26 @@ it('says of a name that would be another path that it can not be asked for', asy
     "Consul can't be asked for the query '../kv': its path would be another",
   ]);
   expect(agents[0]!.asked.filter(({ path }) => path !== '/v1/acl/token/self')).toEqual([]);
+});
+
+it('takes nothing from the fleet that this process is one of: that would lead in a circle', async () => {
+  const registerSelf = { ...selfSettings, service: 'edge' };
+  const [circle, good] = [said([node('e')], { Service: 'edge' }), said([node('a')])];
+  const { receiver, lines } = await follow([[circle, good, circle]], {}, { registerSelf });
+  const why =
+    "query near-web leads to 'edge', the name under which this process registers itself: that is a circle";
+  await receiver.until(() => receiver.about('web').length >= 3, 'all three');
+  const updates = receiver.about('web').map(({ update }) => {
+    if (update.kind !== 'upsert') throw new Error('removed');
+    const { endpoints, problems = [] } = update.service;
+    return `${endpoints.map(({ id }) => id)} ${problems}`;
+  });
+  // What was known before stays where a query turns into a circle.
+  expect(updates.slice(0, 3)).toEqual([` ${why}`, 'n/a ', `n/a ${why}`]);
+  expect(JSON.stringify(lines)).toContain(why);
+});
+
+it('takes a service of the name of a fleet that this process is not one of', async () => {
+  const { receiver } = await follow([[said([node('e')], { Service: 'edge' })]]);
+  await untilIds(receiver, 'n/e');
 });

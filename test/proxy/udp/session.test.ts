@@ -523,6 +523,31 @@ describe('limits', () => {
     expect(await clients[0]!.ask('y')).toBe('a:y');
   });
 
+  it.each([
+    ['sessions', null],
+    ['one way', 0],
+  ])(
+    'of one address a second are dropped beyond, and no other address: %s',
+    async (_, responses) => {
+      const got: string[] = [];
+      const sink = stage.endpoint('sink', (bytes) => void got.push(bytes.toString()));
+      await stage.serve([sink.port], { udp: makeUdp({ responses, ratePerClient: 4 }) });
+      const [one, same, other] = [stage.client(), stage.client(), stage.client(0, '127.0.0.2')];
+      for (let i = 0; i < 10; i += 1) (i % 2 === 0 ? one : same).send('x');
+      await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(6);
+      expect(stage.reasons('client-datagrams')).toBe(6);
+      for (let i = 0; i < 4; i += 1) other.send('y');
+      await expect.poll(() => got.length).toBe(8);
+      // A second's worth has come back after a second, one after a quarter of it.
+      stage.advance(250);
+      one.send('z');
+      one.send('z');
+      await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(7);
+      await expect.poll(() => got.join('')).toBe('xxxxyyyyz');
+      expect(stage.serviceCount('datagramsIn')).toBe(9);
+    },
+  );
+
   it('of the service: who has sent once gives way, who has answered an answer does not', async () => {
     await stage.serve([stage.endpoint('a').port], limits({ connections: 3 }));
     const real = stage.client();
