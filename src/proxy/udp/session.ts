@@ -23,7 +23,7 @@ import type { LiveService } from '../live-service.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
 import { accountSession, type EndedSession } from '../session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
-import { KeptDatagrams } from './kept-datagrams.ts';
+import { AwaitedAnswers } from './awaited-answers.ts';
 import type { UdpListener } from './listener.ts';
 import type { TableEntry } from './session-table.ts';
 
@@ -70,20 +70,16 @@ export class UdpSession implements Owner {
   private readonly placement: Placement;
   private readonly hold: Hold;
   private readonly place: ConnectionPlace;
-  private readonly kept = new KeptDatagrams();
+  private readonly awaited = new AwaitedAnswers();
   private state: 'placing' | 'open' | 'leaving' | 'closed' = 'placing';
   /** Valid while open or leaving. */
   private socket: DatagramSocket | null = null;
   /** Where it has sent to last, and gets its answers from. */
   private via: DatagramPort | null = null;
-  /** Of the wheel's clock: since when an answer is due; -1: none is. */
-  private dueSinceMs = -1;
   /** Of the clock: when the first datagram without an answer was sent. */
   private sentMs = 0;
   /** Answers that its source got. */
   private answered = 0;
-  /** Answers that its endpoint has still to give, where they are counted. */
-  private owed = 0;
   /** Others were closed so that it finds a descriptor or port. */
   private hasMadeRoom = false;
   /** The endpoint that it has now has answered. */
@@ -122,17 +118,17 @@ export class UdpSession implements Owner {
 
   onDatagram(bytes: Buffer, via: DatagramPort): void {
     this.via = via;
-    const { context, kept, live } = this;
+    const { context, awaited, live } = this;
     const { ledger, wheel } = context;
-    const isNew = this.bytesIn === 0 && this.kept.count === 0 && this.attempts === 0;
-    this.owed += live.service.udp.responses ?? 0;
+    const isNew = this.bytesIn === 0 && awaited.count === 0 && this.attempts === 0;
+    awaited.expect(live.service.udp.responses);
     this.bytesIn += bytes.length;
     ledger.addService(live.slot, ServiceColumn.bytesIn, bytes.length);
     ledger.addService(live.slot, ServiceColumn.datagramsIn, 1);
     if (this.answered > 0) this.listener.table.prove(this);
     this.listener.table.touch(this);
-    const isFirst = kept.count === 0;
-    const dropped = kept.keep(bytes, wheel.nowMs);
+    const isFirst = awaited.count === 0;
+    const dropped = awaited.keep(bytes, wheel.nowMs);
     if (isFirst) this.sentMs = context.clock.nowMs();
     if (this.state === 'open') {
       this.send(bytes);
@@ -145,10 +141,7 @@ export class UdpSession implements Owner {
   private send(bytes: Buffer): void {
     const { hold, socket, context } = this;
     context.ledger.addEndpoint(hold.endpoint!.slot, EndpointColumn.bytesIn, bytes.length);
-    if (this.dueSinceMs < 0) {
-      this.dueSinceMs = context.wheel.nowMs;
-      this.live.retryBudget.earn();
-    }
+    if (this.awaited.sent(context.wheel.nowMs)) this.live.retryBudget.earn();
     this.setTimer();
     socket!.send(bytes);
   }
@@ -156,7 +149,7 @@ export class UdpSession implements Owner {
   // Placing
 
   onPlaced(endpoint: LiveEndpoint): void {
-    const { context, hold, kept } = this;
+    const { context, hold, awaited } = this;
     if (!hold.take(endpoint, this.live)) {
       this.placement.lostPlace();
       return;
@@ -170,18 +163,17 @@ export class UdpSession implements Owner {
     this.attempts += 1;
     this.state = 'open';
     this.isCredited = false;
-    this.dueSinceMs = -1;
     this.endpointId = endpoint.id;
     endpoint.sessions.add(this);
     context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     const isScarce = context.network.isFromReserve(this.socket.descriptor);
     if (isScarce && !this.listener.makeRoomFor(this)) {
-      this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, '', kept.count);
+      this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, '', awaited.count);
       this.end(OUT_OF_DESCRIPTORS);
       return;
     }
-    const again = kept.recent(context.wheel.nowMs);
-    this.owed = again.length * (this.live.service.udp.responses ?? 0);
+    const again = awaited.recent(context.wheel.nowMs);
+    awaited.restart(again.length, this.live.service.udp.responses);
     for (const { bytes } of again) {
       // One of them may have shown already that nobody is there.
       if (this.state === 'open') this.send(bytes);
@@ -190,7 +182,7 @@ export class UdpSession implements Owner {
   }
 
   onNoPlace(why: Reason, detail: string): void {
-    this.listener.refuse(this.live, why, detail, this.kept.count);
+    this.listener.refuse(this.live, why, detail, this.awaited.count);
     this.end(why);
   }
 
@@ -207,7 +199,7 @@ export class UdpSession implements Owner {
       this.placement.find();
       return;
     }
-    this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, code, this.kept.count);
+    this.listener.refuse(this.live, OUT_OF_DESCRIPTORS, code, this.awaited.count);
     this.end(OUT_OF_DESCRIPTORS);
   }
 
@@ -229,7 +221,7 @@ export class UdpSession implements Owner {
       this.listener.table.touch(this);
       this.via!.reply(bytes, source.address, source.port);
     }
-    if (this.isComplete) this.end(null);
+    if (this.awaited.isComplete(live.service.udp.responses)) this.end(null);
     else if (this.state === 'open') this.setTimer();
   }
 
@@ -241,37 +233,20 @@ export class UdpSession implements Owner {
     return this.bytesOut + bytes.length > amplificationMax * this.bytesIn;
   }
 
-  /** Every answer that was expected has come. */
-  private get isComplete(): boolean {
-    const { responses } = this.live.service.udp;
-    return responses !== null && this.owed <= 0;
-  }
-
   private isAnswered(endpoint: LiveEndpoint): void {
-    const { clock, ledger } = this.context;
-    if (this.kept.count > 0) {
+    const { clock, ledger, wheel } = this.context;
+    if (this.awaited.count > 0) {
       const us = (clock.nowMs() - this.sentMs) * 1000;
       ledger.addResponse(endpoint.slot, 0, us);
       this.live.outcomes.took(endpoint, us);
     }
-    this.settle();
+    this.awaited.answered(this.live.service.udp.responses, wheel.nowMs);
     if (this.isCredited) return;
     this.isCredited = true;
     this.live.outcomes.served(endpoint);
     // It is served: whatever it tried before counts no more when this endpoint goes.
     this.placement.endAdmission(0);
     this.placement.begin(this.live, this.hash);
-  }
-
-  /**
-   * Where answers are not counted, any is taken for that to all that was sent. Where they are, what was
-   * answered is not known, so all is kept until the last of them.
-   */
-  private settle(): void {
-    this.owed -= 1;
-    const isOwed = this.live.service.udp.responses !== null && this.owed > 0;
-    this.dueSinceMs = isOwed ? this.context.wheel.nowMs : -1;
-    if (!isOwed) this.kept.clear();
   }
 
   onUnsent(code: string): void {
@@ -305,7 +280,7 @@ export class UdpSession implements Owner {
       return;
     }
     const where = `${endpoint.address}:${endpoint.port} ${detail}`.trimEnd();
-    this.listener.refuse(live, why, where, this.kept.count);
+    this.listener.refuse(live, why, where, this.awaited.count);
     this.end(why);
   }
 
@@ -324,21 +299,23 @@ export class UdpSession implements Owner {
   /** Until an answer is overdue, or the session is idle. */
   private setTimer(): void {
     const { timeouts, udp } = this.live.service;
-    const isDue = this.dueSinceMs >= 0 && udp.responses !== null && udp.responses > 0;
-    const dueMs = Math.min(timeouts.responseMs, timeouts.idleUdpMs);
+    const dueSinceMs = this.awaited.dueSince(udp.responses);
     const { wheel } = this.context;
-    if (!isDue) wheel.schedule(this.timer, timeouts.idleUdpMs);
-    else wheel.schedule(this.timer, Math.max(0, this.dueSinceMs + dueMs - wheel.nowMs));
+    if (dueSinceMs < 0) {
+      wheel.schedule(this.timer, timeouts.idleUdpMs);
+      return;
+    }
+    const dueMs = dueSinceMs + Math.min(timeouts.responseMs, timeouts.idleUdpMs);
+    wheel.schedule(this.timer, Math.max(0, dueMs - wheel.nowMs));
   }
 
   onTimer(): void {
-    const { responses } = this.live.service.udp;
     if (this.state === 'leaving') {
-      this.end(this.kept.count > 0 ? ENDPOINT_LEFT : null);
+      this.end(this.awaited.count > 0 ? ENDPOINT_LEFT : null);
       return;
     }
     if (this.state !== 'open') return;
-    if (this.dueSinceMs >= 0 && responses !== null && responses > 0) {
+    if (this.awaited.dueSince(this.live.service.udp.responses) >= 0) {
       this.failed(RESPONSE_TIMEOUT, '');
       return;
     }
@@ -351,7 +328,7 @@ export class UdpSession implements Owner {
   endSession(why: Reason): void {
     if (this.state !== 'open') return;
     const endpoint = this.hold.endpoint!;
-    const isAwaiting = this.kept.count > 0;
+    const isAwaiting = this.awaited.count > 0;
     if (!isAwaiting) {
       this.end(null);
       return;
@@ -377,7 +354,9 @@ export class UdpSession implements Owner {
 
   /** An answer that it waits for may still come. */
   get isAwaiting(): boolean {
-    return this.state !== 'closed' && this.kept.count > 0 && this.live.service.udp.responses !== 0;
+    return (
+      this.state !== 'closed' && this.awaited.count > 0 && this.live.service.udp.responses !== 0
+    );
   }
 
   /** Ends now, as the process does. */
