@@ -54,8 +54,7 @@ export async function explain(given: ParsedArguments): Promise<number> {
     return 0;
   }
   for (const problem of service.body.problems) console.log(`! ${problem}`);
-  if (service.body.panic)
-    console.log('! panic: too few endpoints work, those that checks took out are used too');
+  if (service.body.panic) console.log('! panic mode: unhealthy endpoints get traffic too');
   if (endpoints.length === 0)
     console.log(`${name} has no endpoint: requests are answered with 503`);
   for (const endpoint of endpoints) console.log(describe(endpoint, historyOf(endpoint.id)));

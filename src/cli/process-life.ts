@@ -27,7 +27,7 @@ export function liveUntilSignal(options: LifeOptions): Promise<number> {
     const end = (signal: NodeJS.Signals): void => {
       if (firstMs < 0) {
         firstMs = performance.now();
-        log.info({ signal }, 'asked to end');
+        log.info({ signal }, 'shutdown requested');
         drain().then(
           () => resolve(0),
           (error) => {
@@ -38,7 +38,7 @@ export function liveUntilSignal(options: LifeOptions): Promise<number> {
         return;
       }
       if (performance.now() - firstMs < SAME_WISH_MS) return;
-      log.warn({ signal }, 'asked again: ends now');
+      log.warn({ signal }, 'second signal: exiting now');
       flush();
       process.exit(1);
     };
@@ -46,7 +46,7 @@ export function liveUntilSignal(options: LifeOptions): Promise<number> {
     process.on('SIGINT', end);
     process.on('SIGHUP', reload);
     process.on('uncaughtException', (error) => {
-      log.error({ err: error.stack ?? String(error) }, 'an error that nobody expected');
+      log.error({ err: error.stack ?? String(error) }, 'uncaught exception');
       flush();
       process.exit(1);
     });

@@ -31,7 +31,7 @@ export interface EndpointFacts {
 interface Verdict {
   readonly state: EndpointState;
   readonly reason: string;
-  /** It is our own finding, from looking at the endpoint, and no word of anyone's. */
+  /** Decided by our own checks. */
   readonly isOurs?: boolean;
 }
 

@@ -1,8 +1,8 @@
 // What the registries last said of each source, after the guard has looked at it, and the timers
 // that let go what the guard held long enough. Knows no service and no traffic.
 // Who is left out of an answer takes no settings of the source along: neither instances that are
-// held, nor the last one. Where that listened, it is missed with a 503. An answer in doubt that names
-// the instances and not the settings may lack those as well: they are held as instances are.
+// held, nor the last one. Its listener stays open and answers 503. An answer in doubt that names the
+// instances and not the settings may lack those as well: they are held as instances are.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts';
 import type { KeptSource } from '../model/kept.ts';

@@ -30,7 +30,7 @@ export interface ServiceView {
   readonly service: Service;
   readonly slot: number;
   readonly endpoints: readonly EndpointView[];
-  /** Too few endpoints work: those that checks took out are used too. */
+  /** Panic mode: unhealthy endpoints get traffic too. */
   readonly isPanicking: boolean;
   /** Endpoints of this priority get the traffic. */
   readonly priority: number;

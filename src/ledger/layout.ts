@@ -35,12 +35,12 @@ export const endpointRows = [
   {
     key: 'resets',
     metric: 'upriver_endpoint_resets_total',
-    help: 'Attempts that broke off, or got an answer that is none.',
+    help: 'Attempts whose connection broke, or that got an invalid response.',
   },
   {
     key: 'timeouts',
     metric: 'upriver_endpoint_timeouts_total',
-    help: 'Attempts that got no answer in time, or no end of it.',
+    help: 'Attempts that timed out: no response, or an incomplete one.',
   },
   {
     key: 'failures',

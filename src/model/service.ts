@@ -113,7 +113,7 @@ export interface SuccessRatePolicy {
   readonly windowMs: number;
   /** Requests that an endpoint needs to be judged. */
   readonly minRequests: number;
-  /** Endpoints with requests, or nobody is judged. */
+  /** Minimum number of endpoints with requests for a comparison. */
   readonly minEndpoints: number;
   /** Share of failures above that of the peers which is always tolerated, 0-1. */
   readonly excess: number;
@@ -149,7 +149,7 @@ export interface PassiveHealth {
 }
 
 export interface PanicPolicy {
-  /** Below this share of endpoints that work, those that checks took out are used too; 0: never. */
+  /** Below this share of working endpoints, unhealthy ones get traffic too; 0: never. */
   readonly threshold: number;
   /** `spill`: they get what the working ones can't take; `all`: they are balanced over alike. */
   readonly spread: 'spill' | 'all';

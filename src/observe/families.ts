@@ -149,7 +149,7 @@ const serviceFamilies: readonly Family[] = [
     {
       name: 'upriver_service_panic',
       type: 'gauge',
-      help: '1 while too few endpoints work, and those that checks took out are used too.',
+      help: '1 in panic mode: unhealthy endpoints get traffic too.',
     },
     ({ isPanicking }) => (isPanicking ? 1 : 0),
   ),

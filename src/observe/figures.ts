@@ -114,7 +114,7 @@ export interface ServiceFigures {
   /** Exchanges that ended for a reason of model/reason.ts. */
   readonly reasons: Readonly<Record<string, number>>;
   readonly retries: Readonly<Record<string, number>>;
-  /** Too few endpoints work: those that checks took out are used too. */
+  /** Panic mode: unhealthy endpoints get traffic too. */
   readonly panic: boolean;
   readonly problems: readonly string[];
   readonly endpoints: readonly EndpointFigures[];

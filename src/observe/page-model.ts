@@ -60,7 +60,7 @@ export function* rowsOf({ services, status }: PageModel): Generator<Row, void, v
 }
 
 /** What the dashboard says of a service in panic. */
-const PANIC = 'panic: too few endpoints work, those that checks took out are used too';
+const PANIC = 'panic mode: unhealthy endpoints get traffic too';
 
 /** What is wrong, each once. */
 export function problemsOf({ status, services }: PageModel): string[] {

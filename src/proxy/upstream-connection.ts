@@ -1,7 +1,7 @@
 // One HTTP connection to an endpoint. It belongs to an exchange or lies idle in the endpoint's
 // pool, never both.
 //   connecting -> busy <-> idle -> closed
-// Bytes, or the end, on an idle connection condemn it: they belong to no exchange.
+// Unexpected data or EOF on an idle connection closes it: they belong to no exchange.
 import { TimerEntry, type TimerOwner, type TimerWheel } from '../base/timer-wheel.ts';
 import type { HeadParser } from '../http1/head-parser.ts';
 import type { Limits } from '../model/service.ts';

@@ -86,7 +86,7 @@ export class StateKeeper {
     const passed = this.table.pass(update);
     if (update.provider !== 'static') this.hasHeard = true;
     if (wasInUse && !this.table.isInUse) {
-      this.options.log.info({}, 'nothing is served from the state file any more');
+      this.options.log.info({}, 'warm start complete');
     }
     return passed;
   }

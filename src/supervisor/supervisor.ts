@@ -221,7 +221,7 @@ export class Supervisor implements ThreadOwner {
     const seat = this.seats[index]!;
     if (clock.nowMs() - seat.startedMs > STEADY_MS) seat.backoff.reset();
     const waitMs = Math.round(seat.backoff.nextMs());
-    log.error({ worker: index, err: why, waitMs }, 'worker died; another takes its place');
+    log.error({ worker: index, err: why, waitMs }, 'worker died: starting another');
     // Taken now and not when the next one starts: what was in flight there must not count on.
     const buffers = ledger.buffersFor(index);
     clock.setTimer(waitMs, () => this.replace(seat, buffers));
@@ -253,7 +253,7 @@ export class Supervisor implements ThreadOwner {
   private pingOne(thread: WorkerThread): void {
     thread.ping();
     if (thread.missedPings !== MISSED_FATAL) return;
-    this.options.log.error({ worker: thread.index }, 'worker does not answer; it is ended');
+    this.options.log.error({ worker: thread.index }, 'worker is unresponsive: terminating it');
     thread.terminate();
   }
 

@@ -69,9 +69,7 @@ export const healthSchema = z.strictObject({
   interval: duration(100)
     .prefault('2s')
     .meta({ description: 'Time between two checks, 100ms at least.' }),
-  timeout: duration(1)
-    .prefault('1s')
-    .meta({ description: 'A check without an answer for so long is bad.' }),
+  timeout: duration(1).prefault('1s').meta({ description: 'Check timeout.' }),
   rise: count(1, 100)
     .prefault(2)
     .meta({ description: 'Good checks in a row that bring an endpoint up.' }),

@@ -42,14 +42,14 @@ export const passiveSchema = z.strictObject({
   }),
   connect_failures: count(0, 10_000).prefault(3).meta({
     description:
-      'Failed connects in a row that eject; 0 is no limit of their own. Off with consecutive_failures.',
+      'Failed connects in a row that eject; 0: no separate limit. Disabled when consecutive_failures is 0.',
   }),
   resets: count(0, 10_000).prefault(0).meta({
     description: 'Connections in a row that broke before the answer was complete; 0 is no limit.',
   }),
   timeouts: count(0, 10_000).prefault(3).meta({
     description:
-      'Requests in a row without an answer in time; 0 is no limit of their own. Off with consecutive_failures. With a limit, an endpoint that answers nobody for a whole response timeout is ejected at once.',
+      'Requests in a row that timed out; 0: no separate limit. Disabled when consecutive_failures is 0. With a limit, an endpoint that answers nobody for a whole response timeout is ejected at once.',
   }),
   gateway_errors: count(0, 10_000).prefault(0).meta({
     description: 'Answers 502, 503 and 504 in a row; 0 is no limit.',

@@ -33,7 +33,7 @@ export const logSchema = z.strictObject({
   level: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
-    .meta({ description: 'Least level that is logged.' }),
+    .meta({ description: 'Minimum level that is logged.' }),
   format: z
     .enum(['json', 'pretty'])
     .default('json')

@@ -43,7 +43,7 @@ export const serviceSchema = z.strictObject({
     .meta({ description: 'Between sources of different priority.' }),
   retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
   timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
-  limits: limitsSchema.prefault({}).meta({ description: 'How much of everything there may be.' }),
+  limits: limitsSchema.prefault({}).meta({ description: 'Resource limits.' }),
   http: httpSchema
     .prefault({})
     .meta({ description: 'What is added to and taken from requests and responses.' }),

@@ -155,7 +155,7 @@ export class Brake {
       this.judge(first, { entries, receivedMs, why });
     } catch (error) {
       if (this.isClosed) return;
-      this.hold(first, `${why}, and a second read fails: ${messageOf(error)}`);
+      this.hold(first, `${why}, and the consistent re-read failed: ${messageOf(error)}`);
     } finally {
       this.isAsking = false;
     }
@@ -172,8 +172,11 @@ export class Brake {
     const missing = missingIn(first.entries, present());
     const again = new Set(missing).difference(new Set(missingIn(entries, missing)));
     if (again.size > 0) {
-      const reason = `held: the registry left it out (${why}), and a second read has it`;
-      onSecondRead('contradicted', `${again.size} endpoints left out are there in a second read`);
+      const reason = `held: the registry left it out (${why}), but a consistent re-read still lists it`;
+      onSecondRead(
+        'contradicted',
+        `a consistent re-read still lists ${again.size} of the endpoints left out`,
+      );
       const kept = new Map([...again].map((id) => [id, reason]));
       this.lookAgain('answer');
       pass({ entries, receivedMs, change, doubt: '', kept });

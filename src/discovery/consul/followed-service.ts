@@ -165,7 +165,7 @@ export class FollowedService {
     this.isAnswered = true;
     this.trouble = '';
     this.instances = instancesOf(entries, this.options.tagPrefix);
-    // The last instance takes no settings along: where it listened, it is missed with a 503.
+    // The last instance takes no settings along: the listener stays open and answers 503.
     if (this.instances.length > 0 || this.described.settings === null) {
       const { tagPrefix: prefix, isGood, listenAllow } = this.options;
       const reading = { prefix, isGood, listenAllow };

@@ -178,7 +178,7 @@ describe('the brake', () => {
     await second({ index: 0n, body: entries('abcd') });
     expect(last()).toMatchObject({
       ids: 'abc',
-      doubt: 'no known leader, and a second read fails: index 0',
+      doubt: 'no known leader, and the consistent re-read failed: index 0',
     });
     clock.advance(5000);
     await second({ index: 9n, body: entries('abcd') });
@@ -226,7 +226,8 @@ describe('the brake', () => {
     const { take, second, last, results } = make('abcd');
     take('a');
     await second({ body: entries('abc') });
-    const reason = 'held: the registry left it out (3 of 4 at once), and a second read has it';
+    const reason =
+      'held: the registry left it out (3 of 4 at once), but a consistent re-read still lists it';
     expect(last()).toEqual({
       ids: 'abc',
       doubt: '',
@@ -240,8 +241,14 @@ describe('the brake', () => {
   });
 
   it.each([
-    [new Error('no answer within 1000 ms'), 'and a second read fails: no answer within 1000 ms'],
-    [{ body: [], doubt: 'filtered by ACLs' }, 'and a second read fails: filtered by ACLs'],
+    [
+      new Error('no answer within 1000 ms'),
+      'and the consistent re-read failed: no answer within 1000 ms',
+    ],
+    [
+      { body: [], doubt: 'filtered by ACLs' },
+      'and the consistent re-read failed: filtered by ACLs',
+    ],
   ])('is in doubt about what nobody confirms, until somebody does', async (answer, why) => {
     const { take, second, last, clock, passed, results, asked } = make('abcd');
     take('a');
