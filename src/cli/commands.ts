@@ -3,6 +3,7 @@
 
 import { FOLLOWED, FOLLOWED_NAMES } from '../config/registries/table.ts';
 import type { Command, Flag, ParsedArguments } from './command.ts';
+import { LOG_FLAGS } from './log-flags.ts';
 import { normalizeRegisterArgs, REGISTER_FLAGS } from './register-flags.ts';
 
 const CONFIG_FLAGS: readonly Flag[] = [
@@ -56,18 +57,7 @@ const CONFIG_FLAGS: readonly Flag[] = [
     environment: 'UPRIVER_WORKERS',
     help: 'data-plane threads (default: the cores)',
   },
-  {
-    name: 'log-level',
-    value: 'LEVEL',
-    environment: 'UPRIVER_LOG_LEVEL',
-    help: 'debug, info, warn or error',
-  },
-  {
-    name: 'log-format',
-    value: 'FORMAT',
-    environment: 'UPRIVER_LOG_FORMAT',
-    help: 'json or pretty',
-  },
+  ...LOG_FLAGS,
   {
     name: 'access-log',
     value: 'WHERE',

@@ -1,6 +1,7 @@
 // The command line of Registrator, as it is written in the field: `-flag value`, `-flag=value`,
 // `--flag`, names with capitals, times in whole seconds. All of it becomes what parseArgs reads.
 import type { Flag } from './command.ts';
+import { LOG_FLAGS } from './log-flags.ts';
 
 export const REGISTER_FLAGS: readonly Flag[] = [
   { name: 'ip', value: 'ADDRESS', environment: '', help: 'address of published ports' },
@@ -88,18 +89,7 @@ export const REGISTER_FLAGS: readonly Flag[] = [
     environment: 'DOCKER_HOST',
     help: 'the engine (default: the usual sockets of Docker and Podman)',
   },
-  {
-    name: 'log-level',
-    value: 'LEVEL',
-    environment: 'UPRIVER_LOG_LEVEL',
-    help: 'debug, info, warn or error',
-  },
-  {
-    name: 'log-format',
-    value: 'FORMAT',
-    environment: 'UPRIVER_LOG_FORMAT',
-    help: 'json or pretty',
-  },
+  ...LOG_FLAGS,
 ];
 
 /** The same words with two dashes before each flag, and values joined to their flags. */

@@ -1,5 +1,5 @@
 // What is listened on, over time: the plan of now, what workers could not open, and whether others
-// have the addresses that services want for themselves. Who gets what is decided in listeners.ts.
+// have the addresses that services want for themselves. Who gets what is decided in listener-plan.ts.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { ListenError } from '../model/listener.ts';
@@ -7,7 +7,7 @@ import { trustOf } from '../model/registries/table.ts';
 import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
-import { type ListenerPlan, planListeners } from './listeners.ts';
+import { type ListenerPlan, planListeners } from './listener-plan.ts';
 import { PortClaims, type Probe } from './port-claims.ts';
 import { firstProblems } from './problems.ts';
 

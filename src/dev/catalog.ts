@@ -3,6 +3,7 @@
 // that has no instance shares the index of the last service that vanished, or else of the tables.
 import { isDeepStrictEqual } from 'node:util';
 import type { ChangeLog } from './change-log.ts';
+import type { ServiceDefinition } from './definitions.ts';
 
 interface Indexed {
   readonly createIndex: number;
@@ -21,17 +22,9 @@ export interface StoredNode extends Indexed {
   readonly meta: Readonly<Record<string, string>> | null;
 }
 
-export interface StoredService extends Indexed {
+/** What was registered, but for its checks. */
+export interface StoredService extends Indexed, Omit<ServiceDefinition, 'checks'> {
   readonly node: string;
-  readonly id: string;
-  readonly name: string;
-  readonly tags: readonly string[];
-  readonly address: string;
-  readonly port: number;
-  readonly taggedAddresses: Readonly<Record<string, { Address: string; Port: number }>>;
-  readonly meta: Readonly<Record<string, string>>;
-  readonly weights: { readonly Passing: number; readonly Warning: number };
-  readonly enableTagOverride: boolean;
 }
 
 export interface StoredCheck extends Indexed {

@@ -1,3 +1,5 @@
+// How the questions to one registry go: when it answered last, which questions fail, and what is logged of
+// that: an outage and its end once, a question that fails by itself apart from it.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 

@@ -1,3 +1,4 @@
+// Where is listened and what is spoken there: addresses, as text and as data, and the policy of each.
 import { formatHostPort } from '../base/host-text.ts';
 import { canonicalHost, Networks, parseIp } from '../base/ip-address.ts';
 import type { AcmeSettings } from './acme.ts';

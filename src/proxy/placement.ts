@@ -1,5 +1,5 @@
 // How one request or session comes to an endpoint: admission, choosing, waiting in the queue. One piece
-// of code for HTTP exchanges and TCP sessions; each owns one.
+// of code for HTTP exchanges and sessions of TCP and UDP; each owns one.
 //   begin -> admit -> find -> (onPlaced | onNoPlace) ... find again after a failed attempt ... -> end
 // The owner counts itself on the endpoint it gets (hold.ts) before it does anything else.
 import { assert } from '../base/assert.ts';

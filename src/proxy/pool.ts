@@ -1,8 +1,7 @@
-import type { UpstreamConnection } from './upstream-connection.ts';
-
-// Upstream connections of one endpoint in one worker that are open and idle. Last in, first out:
-// the one used last is the least likely to have been closed by the endpoint meanwhile.
+// HTTP/1.1 connections of one worker to one endpoint that are open and idle. Last in, first out: the one
+// used last is the least likely to have been closed by the endpoint meanwhile.
 // Invariant: a connection in the pool has no exchange, nothing buffered, and both sides open.
+import type { UpstreamConnection } from './upstream-connection.ts';
 
 export class Pool {
   private idle: UpstreamConnection[] = [];

@@ -65,7 +65,7 @@ export class TcpSession implements Owner {
   group: Neighbours | null = null;
   older: Drainable | null = null;
   younger: Drainable | null = null;
-  // What is left of it.
+  // What is accounted at its end (session-account.ts).
   readonly live: LiveService;
   readonly startMs: number;
   endpointId = '';

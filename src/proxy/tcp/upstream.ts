@@ -1,3 +1,4 @@
+// The connection of a TCP session to its endpoint, one for each try.
 import type { ConnectHandler, Network, Wire, WireTarget } from '../network.ts';
 
 /** The session's side of its upstream connection. */

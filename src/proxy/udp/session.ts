@@ -55,7 +55,7 @@ export class UdpSession implements Owner {
   older: UdpSession | null = null;
   younger: UdpSession | null = null;
   isProven = false;
-  // What is left of it.
+  // What is accounted at its end (session-account.ts).
   readonly live: LiveService;
   readonly startMs: number;
   endpointId = '';

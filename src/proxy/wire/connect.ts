@@ -1,3 +1,4 @@
+// Connections to endpoints, opened over the system's handle, or a socket of Node's where that does not serve.
 import { isIP, connect as netConnect } from 'node:net';
 import type { ConnectHandler, Wire, WireTarget } from '../network.ts';
 import { type Connecting, connectTls } from './connect-tls.ts';

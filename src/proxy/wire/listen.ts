@@ -1,3 +1,5 @@
+// Opens a listener over Node's server, and closes it once no connection waits in the kernel. What becomes
+// of an accepted connection is decided in accept.ts.
 import { createServer, type Server } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import type { ListenOptions, Wire, WireServer } from '../network.ts';

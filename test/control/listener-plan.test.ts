@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ListenerWishes, planListeners } from '../../src/control/listeners.ts';
+import { type ListenerWishes, planListeners } from '../../src/control/listener-plan.ts';
 import {
   type ListenAddress,
   mayListen,
