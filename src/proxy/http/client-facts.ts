@@ -17,6 +17,8 @@ export interface ClientFacts {
   readonly hstsLine: string;
   /** A proxy of ours in front: what it says of its client is believed and extended. */
   readonly isTrusted: boolean;
+  /** The connection itself, for what is seldom asked. */
+  readonly wire: Wire;
 }
 
 /** The facts of the client that came in by `wire`, for this policy: `known`, where those are. */
@@ -40,5 +42,13 @@ export function clientFacts(
       : `X-Client-Cert-Subject: ${peer.subject}\r\nX-Client-Cert-Fingerprint: ${peer.fingerprint}\r\n`;
   const hstsLine = tls === null ? '' : listener.hstsLine;
   const isTrusted = policy.isTrusted(address);
-  return { policy, address, localPort, scheme, lines, certificateLines, hstsLine, isTrusted };
+  return { policy, address, localPort, scheme, lines, certificateLines, hstsLine, isTrusted, wire };
+}
+
+/** Where the client has connected to, as a Host says it. */
+export function authorityOf({ wire }: ClientFacts): string {
+  const { destination } = wire;
+  if (destination === null) return 'localhost';
+  const { address, port } = destination;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -6,7 +6,7 @@ import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
 import type { UpstreamPolicy } from '../../model/service.ts';
-import type { ClientFacts } from './client-facts.ts';
+import { authorityOf, type ClientFacts } from './client-facts.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
 import { endsSegment } from './target.ts';
@@ -144,14 +144,21 @@ function stripped(head: Head, start: number, prefix: string): number {
   return prefix.endsWith('/') ? prefix.length - 1 : prefix.length;
 }
 
-// RFC 9112 section 3.2.2: the authority of an absolute target wins over Host.
-function writeHost(out: HeadWriter, { head, route, upstreamHost }: RequestHeadOptions): void {
+// RFC 9112 section 3.2.2: the authority of an absolute target wins over Host. A client of HTTP/1.0 may have
+// named none; endpoints refuse HTTP/1.1 without a Host, and most of them an empty one, so it is the address
+// that the client has asked (RFC 9112 section 3.3).
+function writeHost(out: HeadWriter, options: RequestHeadOptions): void {
+  const { head, client, route, upstreamHost } = options;
   const rewriteHost = route === null ? '' : route.rewriteHost;
   const given = rewriteHost === '' ? upstreamHost : rewriteHost;
   // Each endpoint's own is put in the place of the client's when it is known.
-  if (given === '' || given === 'client' || given === 'endpoint') writeClientHost(out, head);
-  else out.text(given);
+  const isGiven = given !== '' && given !== 'client' && given !== 'endpoint';
+  if (isGiven) out.text(given);
+  else if (hasHost(head)) writeClientHost(out, head);
+  else out.text(authorityOf(client));
 }
+
+const hasHost = (head: Head) => head.target === Target.absolute || head.hostEnd > head.hostStart;
 
 function writeClientHost(out: HeadWriter, head: Head): void {
   if (head.target === Target.absolute) out.copy(head.bytes, head.authorityStart, head.authorityEnd);
@@ -198,7 +205,7 @@ function writeUnusualForwarded(
 
 function writeForwardedHost(out: HeadWriter, head: Head): void {
   // An HTTP/1.0 client may have named none.
-  if (head.target !== Target.absolute && head.hostEnd <= head.hostStart) return;
+  if (!hasHost(head)) return;
   out.text('X-Forwarded-Host: ');
   writeClientHost(out, head);
   out.text('\r\n');

@@ -34,6 +34,23 @@ export interface TcpHandle extends StreamHandle {
   reset(done: (this: TcpHandle) => void): number;
 }
 
+/** A connection that has come: a TcpHandle, or one of a unix socket. */
+export interface AcceptedHandle {
+  close(): void;
+}
+
+/** A socket of libuv's that listens. */
+export interface ListeningHandle {
+  /** Called with each connection that was accepted. */
+  onconnection: ((status: number, handle: AcceptedHandle | undefined) => void) | undefined;
+  bind(address: string, port: number, flags: number): number;
+  bind6(address: string, port: number, flags: number): number;
+  listen(backlog: number): number;
+  /** Accepted sockets inherit it. */
+  setNoDelay(isOn: boolean): number;
+  close(): void;
+}
+
 /** Node's encryption, over a TcpHandle. */
 export interface CipherHandle extends StreamHandle {
   /** Kept from the garbage collector. */
@@ -74,6 +91,12 @@ export interface PeerName {
 
 export interface SystemHandles {
   readonly TCP: new (kind: number) => TcpHandle;
+  /** The same class, for handles of the kind LISTENER. */
+  readonly Listening: new (
+    kind: number,
+  ) => ListeningHandle;
+  /** SO_REUSEPORT, as a flag of `bind`; 0 where there is none. */
+  readonly reusePort: number;
   readonly TCPConnectWrap: new () => HandleRequest;
   readonly WriteWrap: new () => WriteRequest;
   readonly ShutdownWrap: new () => HandleRequest;
@@ -99,12 +122,14 @@ interface StreamBinding {
 }
 
 interface TcpBinding {
-  readonly TCP: SystemHandles['TCP'];
+  readonly TCP: SystemHandles['TCP'] & SystemHandles['Listening'];
   readonly TCPConnectWrap: SystemHandles['TCPConnectWrap'];
+  readonly constants?: { readonly UV_TCP_REUSEPORT?: number };
 }
 
-/** The kind of handle that connects, and is no listener. */
+/** The kinds of handles: what connects, and what listens. */
 export const CONNECTION = 0;
+export const LISTENER = 1;
 
 export const systemHandles: SystemHandles | null = findHandles();
 
@@ -125,6 +150,7 @@ function findHandles(): SystemHandles | null {
     const { wrap } = binding('tls_wrap') as Pick<SystemHandles, 'wrap'>;
     const { TCP, TCPConnectWrap } = tcp;
     const { WriteWrap, ShutdownWrap, streamBaseState: state } = stream;
+    const reusePort = tcp.constants?.UV_TCP_REUSEPORT ?? 0;
     const { kReadBytesOrError: readCount, kLastWriteWasAsync: wasAsync } = stream;
     const isWhole =
       [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap].every(
@@ -132,9 +158,9 @@ function findHandles(): SystemHandles | null {
       ) &&
       state instanceof Int32Array &&
       [readCount, wasAsync].every((at) => Number.isInteger(state[at]));
-    return isWhole
-      ? { TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync }
-      : null;
+    if (!isWhole) return null;
+    const classes = { TCP, Listening: TCP, TCPConnectWrap, WriteWrap, ShutdownWrap };
+    return { ...classes, wrap, reusePort, state, readCount, wasAsync };
   } catch {
     return null;
   }

@@ -114,6 +114,12 @@ describe('the request head', () => {
     expect(head).toBe(`GET / HTTP/1.1\r\nHost: a\r\n${own}\r\n`);
   });
 
+  it('names the address that was asked where an HTTP/1.0 client names no host', async () => {
+    const head = await forwarded('GET / HTTP/1.0\r\n\r\n');
+    const forwardedLines = own.replace(/X-Forwarded-Host.*\r\n/, '');
+    expect(head).toBe(`GET / HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n${forwardedLines}\r\n`);
+  });
+
   it('counts Max-Forwards down for OPTIONS, and leaves it alone elsewhere', async () => {
     expect(await forwarded(request('OPTIONS /', 'Max-Forwards: 2\r\n'))).toContain(
       'Max-Forwards: 1\r\n',
