@@ -1,4 +1,5 @@
 // Who sent a request, as far as the endpoint is told, and what the client is told for how it came.
+import { formatHostPort } from '../../base/host-text.ts';
 import type { LiveListener } from '../listener.ts';
 import type { Wire } from '../network.ts';
 import type { HeaderPolicy } from './header-policy.ts';
@@ -49,6 +50,5 @@ export function clientFacts(
 export function authorityOf({ wire }: ClientFacts): string {
   const { destination } = wire;
   if (destination === null) return 'localhost';
-  const { address, port } = destination;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return formatHostPort(destination.address, destination.port);
 }

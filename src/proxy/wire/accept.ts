@@ -19,7 +19,7 @@ import {
   type WiredSocket,
 } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
-import { type AcceptedHandle, type ListeningHandle, systemHandles } from './system-handles.ts';
+import { systemHandles } from './system-handles.ts';
 
 export interface Accepting {
   /** The port that is listened on; 0 for a unix socket. */
@@ -119,17 +119,17 @@ function secure(accepted: Accepted, accepting: Accepting, introduction: Introduc
   return wire;
 }
 
+interface AcceptedHandle {
+  close(): void;
+}
+
 interface AcceptingHandle {
   onconnection: ((status: number, handle: AcceptedHandle | undefined) => void) | undefined;
   setNoDelay?(isOn: boolean): number;
 }
 
-/** The fast way; `siblings` listen on the same port. */
-export function acceptHandles(
-  server: Server,
-  accepting: Accepting,
-  siblings: readonly ListeningHandle[] = [],
-): void {
+/** The fast way. */
+export function acceptHandles(server: Server, accepting: Accepting): void {
   const { port, buffers, onWire } = accepting;
   if (accepting.proxy !== undefined || accepting.peek !== undefined)
     acceptSockets(server, accepting);
@@ -137,7 +137,7 @@ export function acceptHandles(
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
   // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
   listening.setNoDelay?.(true);
-  const accept: AcceptingHandle['onconnection'] = (status, handle) => {
+  listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
     const tls = accepting.tls?.() ?? null;
     if (accepting.proxy?.() != null || (tls !== null && accepting.peek?.() != null)) {
@@ -165,8 +165,6 @@ export function acceptHandles(
     attach(socket, wire);
     onWire(wire);
   };
-  listening.onconnection = accept;
-  for (const sibling of siblings) sibling.onconnection = accept;
 }
 
 /** Reads begin when this turn of the loop is over: `onWire` has set a handler by then. */

@@ -7,8 +7,6 @@ import { acceptHandles, acceptSockets } from './accept.ts';
 import { Lobby } from './lobby.ts';
 import { probeHandles } from './probe.ts';
 import type { ReadBuffers } from './read-buffers.ts';
-import { openSiblings } from './sibling-listeners.ts';
-import type { ListeningHandle } from './system-handles.ts';
 
 /** Connections that the kernel holds until we accept them; capped by net.core.somaxconn. */
 const BACKLOG = 4096;
@@ -55,10 +53,9 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
         ...(proxy === undefined ? {} : { proxy }),
         ...(peek === undefined ? {} : { peek }),
       };
-      const siblings = isFast && options.reusePort ? openSiblings(server, BACKLOG) : [];
-      if (isFast) acceptHandles(server, accepting, siblings);
+      if (isFast) acceptHandles(server, accepting);
       else acceptSockets(server, accepting);
-      resolve({ port, close: () => closeEmptied([server, ...siblings], () => accepted) });
+      resolve({ port, close: () => closeEmptied(server, () => accepted) });
     });
   });
 }
@@ -74,15 +71,12 @@ async function canAcceptFast(log: Logger): Promise<boolean> {
 }
 
 /**
- * Closes the sockets of a listener at a moment when nobody waits to be accepted: connections that the
- * kernel holds for a socket that closes are reset, whoever else listens on the port (unless
- * net.ipv4.tcp_migrate_req is 1). Each turn of the loop accepts one that waits at each socket, so a turn
- * without an accept is that moment, but for what comes within it.
+ * Closes the listener at a moment when nobody waits to be accepted: connections that the kernel holds
+ * for a socket that closes are reset, whoever else listens on the port (unless
+ * net.ipv4.tcp_migrate_req is 1). Each turn of the loop accepts what waits, so a turn without an
+ * accept is that moment, but for what comes within it.
  */
-function closeEmptied(
-  sockets: readonly (Server | ListeningHandle)[],
-  accepted: () => number,
-): Promise<void> {
+function closeEmptied(server: Server, accepted: () => number): Promise<void> {
   const until = performance.now() + EMPTIED_MS_MAX;
   let before = -1;
   let turns = 0;
@@ -93,7 +87,7 @@ function closeEmptied(
       const isLate = turns >= EMPTIED_TURNS_MIN && performance.now() > until;
       quiet = now === before ? quiet + 1 : 0;
       if (quiet === QUIET_TURNS || isLate) {
-        for (const socket of sockets) socket.close();
+        server.close();
         resolve();
         return;
       }

@@ -34,23 +34,6 @@ export interface TcpHandle extends StreamHandle {
   reset(done: (this: TcpHandle) => void): number;
 }
 
-/** A connection that has come: a TcpHandle, or one of a unix socket. */
-export interface AcceptedHandle {
-  close(): void;
-}
-
-/** A socket of libuv's that listens. */
-export interface ListeningHandle {
-  /** Called with each connection that was accepted. */
-  onconnection: ((status: number, handle: AcceptedHandle | undefined) => void) | undefined;
-  bind(address: string, port: number, flags: number): number;
-  bind6(address: string, port: number, flags: number): number;
-  listen(backlog: number): number;
-  /** Accepted sockets inherit it. */
-  setNoDelay(isOn: boolean): number;
-  close(): void;
-}
-
 /** Node's encryption, over a TcpHandle. */
 export interface CipherHandle extends StreamHandle {
   /** Kept from the garbage collector. */
@@ -91,12 +74,6 @@ export interface PeerName {
 
 export interface SystemHandles {
   readonly TCP: new (kind: number) => TcpHandle;
-  /** The same class, for handles of the kind LISTENER. */
-  readonly Listening: new (
-    kind: number,
-  ) => ListeningHandle;
-  /** SO_REUSEPORT, as a flag of `bind`; 0 where there is none. */
-  readonly reusePort: number;
   readonly TCPConnectWrap: new () => HandleRequest;
   readonly WriteWrap: new () => WriteRequest;
   readonly ShutdownWrap: new () => HandleRequest;
@@ -122,14 +99,12 @@ interface StreamBinding {
 }
 
 interface TcpBinding {
-  readonly TCP: SystemHandles['TCP'] & SystemHandles['Listening'];
+  readonly TCP: SystemHandles['TCP'];
   readonly TCPConnectWrap: SystemHandles['TCPConnectWrap'];
-  readonly constants?: { readonly UV_TCP_REUSEPORT?: number };
 }
 
-/** The kinds of handles: what connects, and what listens. */
+/** The kind of handle that connects, and is no listener. */
 export const CONNECTION = 0;
-export const LISTENER = 1;
 
 export const systemHandles: SystemHandles | null = findHandles();
 
@@ -150,7 +125,6 @@ function findHandles(): SystemHandles | null {
     const { wrap } = binding('tls_wrap') as Pick<SystemHandles, 'wrap'>;
     const { TCP, TCPConnectWrap } = tcp;
     const { WriteWrap, ShutdownWrap, streamBaseState: state } = stream;
-    const reusePort = tcp.constants?.UV_TCP_REUSEPORT ?? 0;
     const { kReadBytesOrError: readCount, kLastWriteWasAsync: wasAsync } = stream;
     const isWhole =
       [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap].every(
@@ -158,9 +132,9 @@ function findHandles(): SystemHandles | null {
       ) &&
       state instanceof Int32Array &&
       [readCount, wasAsync].every((at) => Number.isInteger(state[at]));
-    if (!isWhole) return null;
-    const classes = { TCP, Listening: TCP, TCPConnectWrap, WriteWrap, ShutdownWrap };
-    return { ...classes, wrap, reusePort, state, readCount, wasAsync };
+    return isWhole
+      ? { TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync }
+      : null;
   } catch {
     return null;
   }
