@@ -450,11 +450,22 @@ class RegistriesWorld {
         if (member === null || !sources.includes(`${member.registry}|${member.service}`)) return [];
         return this.registrars[member.registry].isListed(member) ? [placeOf(member)] : [];
       });
-      // Nothing is served of a service that nobody describes any more.
-      if (service === KIOSK && places.length === 0) continue;
+      if (service === KIOSK && places.length === 0 && !this.mayLinger()) continue;
       table.set(service, new Map(places.map((place) => [place, 'up'])));
     }
     return table;
+  }
+
+  /**
+   * Nothing is served of a service that nobody describes any more, unless all of ZooKeeper is bare: then its
+   * listener answers 503 (docs/zookeeper.md).
+   */
+  private mayLinger(): boolean {
+    const isBare = this.should.every(
+      (member) => member?.registry !== 'zookeeper' || !this.zookeeperRegistrar.isListed(member),
+    );
+    const services = this.process?.upriver.controller.services() ?? [];
+    return isBare && services.some(({ service }) => service.name === KIOSK);
   }
 
   private shown(): Map<string, Map<string, string>> {

@@ -46,6 +46,7 @@ export class Replica {
 const ROOT: Znode = { data: '', isEphemeral: false, created: 0, modified: 0 };
 /** Transactions of an epoch, in the lower half of their ids. */
 const EPOCH = 2 ** 32;
+const FIRST_EPOCH = 5000;
 
 export class Ensemble {
   readonly replicas: readonly Replica[];
@@ -55,7 +56,8 @@ export class Ensemble {
   private readonly kernel: Kernel;
   private readonly lagOf: (member: number) => number;
   private log: Transaction[] = [];
-  private epoch = 5;
+  private epoch = FIRST_EPOCH;
+  private losses = 0;
   private counter = 0;
   onCommit: () => void = () => {};
   /** A member has applied something. */
@@ -93,12 +95,14 @@ export class Ensemble {
   /** All is lost, and ids of transactions begin anew. */
   beginAnew(): void {
     this.log = [];
-    this.epoch = 1;
+    this.losses += 1;
+    // Older than whatever came before: that is how it can be told.
+    this.epoch = FIRST_EPOCH - 100 * this.losses;
     this.counter = 0;
     for (const replica of [this.leader, ...this.replicas]) {
       replica.tree.clear();
       replica.tree.set('/', ROOT);
-      replica.zxid = EPOCH;
+      replica.zxid = this.epoch * EPOCH;
       replica.applied = 0;
     }
   }
