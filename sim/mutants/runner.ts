@@ -8,6 +8,7 @@ import { controlMutants } from './control-mutants.ts';
 import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { sessionMutants } from './session-mutants.ts';
+import { zookeeperMutants } from './zookeeper-mutants.ts';
 
 const SECONDS_MAX = 60;
 /** No world takes so long, on a busy machine either, ms. */
@@ -20,10 +21,11 @@ const COPIED = ['src', 'sim', 'test/support', 'package.json'];
 const HUNTS: Readonly<Record<Mutant['plane'], string>> = {
   data: 'sim/mutants/hunt.ts',
   control: 'sim/mutants/hunt-control.ts',
+  registries: 'sim/mutants/hunt-registries.ts',
 };
 
 export interface MutantOptions {
-  /** data, control or both. */
+  /** data, control, both, registries or all. */
   readonly plane: string;
   /** A part of the names of those that are tried; '' for all. */
   readonly only: string;
@@ -37,8 +39,17 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = [...dataMutants, ...sessionMutants, ...controlMutants].filter(
-    (one) => (plane === 'both' || plane === one.plane) && one.name.includes(only),
+  const mutants = [
+    ...dataMutants,
+    ...sessionMutants,
+    ...controlMutants,
+    ...zookeeperMutants,
+  ].filter(
+    (one) =>
+      (plane === 'all' ||
+        plane === one.plane ||
+        (plane === 'both' && one.plane !== 'registries')) &&
+      one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);
   let missed = 0;

@@ -67,6 +67,16 @@ export class RegistriesJudge implements ThreadWatcher {
     }
   }
 
+  /** A registry has lost everything; who was in it registers again. */
+  lost(registry: string): void {
+    const nowMs = this.around.nowMs();
+    for (const [which, listing] of this.listings.entries()) {
+      if (MEMBERS[which]!.registry !== registry || listing.listedMs === null) continue;
+      if (nowMs - listing.listedMs >= RECENT_MS) listing.lackedMs = nowMs;
+    }
+    this.note();
+  }
+
   /** It is registered otherwise now: what was known of it counts no more. */
   forget(which: number): void {
     this.listings[which] = { listedMs: null, lackedMs: null };

@@ -4,8 +4,9 @@
 import { DNS_SERVERS } from './sim-dns.ts';
 import { ENGINE } from './sim-engine.ts';
 import type { EtcdApi } from './sim-etcd.ts';
+import { ZOOKEEPER_MEMBERS } from './sim-zookeeper.ts';
 
-export type RegistryName = 'etcd' | 'docker' | 'dns';
+export type RegistryName = 'etcd' | 'docker' | 'dns' | 'zookeeper';
 
 /** One that may be registered. */
 export interface Member {
@@ -26,6 +27,7 @@ export const SERVERS: Readonly<Record<RegistryName, readonly string[]>> = {
   etcd: ETCD_MEMBERS,
   docker: [ENGINE],
   dns: DNS_SERVERS,
+  zookeeper: ZOOKEEPER_MEMBERS,
 };
 /** Where published ports of containers are reached. */
 const HOST = '10.3.0.1';
@@ -45,6 +47,9 @@ export const MEMBERS: readonly Member[] = [
   ...members('etcd', 'fall', 2, '10.2.2', 8400),
   ...members('dns', 'fall.example', 2, '10.4.2', 8400),
   ...members('etcd', 'shop', 2, '10.2.3', 8500),
+  // Last: the numbers before them stay what they were.
+  ...members('zookeeper', 'cache', 4, '10.5.0', 8600),
+  ...members('zookeeper', 'kiosk', 2, '10.5.1', 8700),
 ];
 
 function members(
@@ -85,6 +90,7 @@ export function followedBy(variant: number): Followed {
     ['n', ['dns|db.example']],
     ['both', isShort ? ['etcd|both'] : ['etcd|both', 'docker|both']],
     ['fall', ['etcd|fall', 'dns|fall.example']],
+    ['z', ['zookeeper|cache']],
   ]);
 }
 
@@ -105,6 +111,7 @@ registries:
   etcd: { address: [${etcd.join(', ')}], api: ${isAuto ? 'auto' : api} }
   docker: { address: [${ENGINE}], host: ${HOST} }
   dns: { address: [${DNS_SERVERS.join(', ')}] }
+  zookeeper: { address: [${ZOOKEEPER_MEMBERS.join(', ')}] }
 services:
 ${services.join('\n')}
 guard: { hold: ${holdS}s }

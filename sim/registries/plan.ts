@@ -3,8 +3,9 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { MEMBERS, type RegistryName, SERVERS, variantCount } from './members.ts';
 import type { DnsTrouble } from './sim-dns.ts';
+import { textOfZookeeper, type ZookeeperStep, zookeeperPlanOf } from './zookeeper-plan.ts';
 
-export type Step = { readonly atMs: number } & Action;
+export type Step = ({ readonly atMs: number } & Action) | ZookeeperStep;
 
 export type ServerTrouble = 'down' | 'silent' | 'slow' | 'failing' | 'behind';
 
@@ -43,10 +44,11 @@ export function planOf(kernel: Kernel): Step[] {
   const steps = Array.from({ length: chance.int(5, 40) }, (): Step => {
     return { atMs: Math.round(chance.between(500, DRAWN_UNTIL_MS)), ...draw(chance) };
   });
-  return steps.sort((a, b) => a.atMs - b.atMs);
+  return [...steps, ...zookeeperPlanOf(kernel, DRAWN_UNTIL_MS)].sort((a, b) => a.atMs - b.atMs);
 }
 
-const which = (chance: Chance): number => chance.int(0, MEMBERS.length - 1);
+const OTHERS = MEMBERS.findIndex(({ registry }) => registry === 'zookeeper');
+const which = (chance: Chance): number => chance.int(0, OTHERS - 1);
 const forMs = (chance: Chance, max = 40_000): number => chance.size(200, max);
 
 /** Each as often as its weight says. */
@@ -140,6 +142,12 @@ function textOf(step: Step): string {
       return `worker ${step.worker} dies`;
     case 'crash':
       return `the process is killed and starts again after ${step.downMs} ms`;
+    case 'cut-off':
+    case 'zookeeper':
+    case 'quorum-lost':
+    case 'connections-break':
+    case 'znodes-lost':
+      return textOfZookeeper(step, one);
     case 'restart':
       return `the process is stopped and starts again after ${step.downMs} ms`;
   }

@@ -10,7 +10,10 @@ export function shortStory(seed: number): Promise<Story<Step>> {
 function kindOf(fault: string): string {
   return fault
     .replace(/^at [\d.]+ s: /, '')
-    .replaceAll(/[a-z]+-(?:etcd|docker|dns|shared)(?:-\d)?|[\d.:]+|\([^)]*\)|'[^']*'/g, '')
+    .replaceAll(
+      /[a-z]+-(?:etcd|docker|dns|zookeeper|shared)(?:-\d)?|[\d.:]+|\([^)]*\)|'[^']*'/g,
+      '',
+    )
     .split(' ')
     .slice(0, 8)
     .join(' ');

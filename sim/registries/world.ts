@@ -22,7 +22,10 @@ import {
 import { SimDns } from './sim-dns.ts';
 import { SimEngine } from './sim-engine.ts';
 import { SimEtcd } from './sim-etcd.ts';
+import { SimZookeeper } from './sim-zookeeper.ts';
 import type { WayTrouble } from './way.ts';
+import type { ZookeeperAction } from './zookeeper-plan.ts';
+import { KIOSK, ZookeeperRegistrar } from './zookeeper-registrar.ts';
 
 const LOOK_MS = 500;
 /** Bound of how long it takes until the table equals what is registered: docs/simulator.md. */
@@ -50,6 +53,8 @@ class RegistriesWorld {
   private readonly etcd: SimEtcd;
   private readonly engine: SimEngine;
   private readonly dns: SimDns;
+  private readonly zookeeper: SimZookeeper;
+  private readonly zookeeperRegistrar: ZookeeperRegistrar;
   private readonly etcdRegistrar: EtcdRegistrar;
   private readonly registrars: Readonly<Record<universe.RegistryName, Registrar>>;
   private readonly disk: SimDisk;
@@ -81,14 +86,18 @@ class RegistriesWorld {
     this.etcd = new SimEtcd(kernel, universe.ETCD_MEMBERS, this.shape.api);
     this.engine = new SimEngine(kernel);
     this.dns = new SimDns(kernel);
+    this.zookeeper = new SimZookeeper(kernel);
     this.judge = this.makeJudge();
     this.course = new Run(kernel, EVENTS_MAX, (text) => this.judge.fault(text));
     this.etcd.onChange = () => this.judge.note();
     this.etcdRegistrar = new EtcdRegistrar(kernel, this.etcd);
+    this.zookeeperRegistrar = new ZookeeperRegistrar(kernel, this.zookeeper);
+    this.zookeeper.ensemble.onCommit = () => this.judge.note();
     this.registrars = {
       etcd: this.etcdRegistrar,
       docker: new EngineRegistrar(this.engine),
       dns: new ZoneRegistrar(this.dns),
+      zookeeper: this.zookeeperRegistrar,
     };
     this.disk = new SimDisk(kernel);
     this.config = new SimConfig(kernel, universe.configText(0, this.shape));
@@ -133,7 +142,8 @@ class RegistriesWorld {
       return tookMs;
     });
     const { eventCount: events } = kernel;
-    const questions = this.etcd.way.questions + this.engine.way.questions + this.dns.questions;
+    const asked = this.etcd.way.questions + this.engine.way.questions + this.dns.questions;
+    const questions = asked + this.zookeeper.questions;
     return { events, questions, steps: this.steps.length, settledMs, faults: judge.faults };
   }
 
@@ -144,10 +154,12 @@ class RegistriesWorld {
       loadEtcd: () => Promise.resolve(this.etcd.parts(isDead)),
       loadDocker: () => Promise.resolve(this.engine.parts(isDead)),
       loadDns: () => Promise.resolve(this.dns.parts(isDead)),
+      loadZookeeper: () => Promise.resolve(this.zookeeper.parts(isDead)),
     }),
     cut: () => {
       this.etcd.way.cut('', 'gone');
       this.engine.way.cut('', 'gone');
+      this.zookeeper.cutDead();
     },
   };
 
@@ -250,12 +262,35 @@ class RegistriesWorld {
     }
   }
 
+  private harmZookeeper(action: ZookeeperAction, untilMs: number): void {
+    const { zookeeper, zookeeperRegistrar, judge } = this;
+    switch (action.kind) {
+      case 'cut-off': {
+        const member = this.should[action.which];
+        if (member != null) zookeeperRegistrar.cutOff(member, action.forMs);
+        return;
+      }
+      case 'zookeeper':
+        return zookeeper.begin(action.member, action.how, untilMs);
+      case 'quorum-lost':
+        return zookeeper.loseQuorum(action.forMs);
+      case 'connections-break':
+        return zookeeper.breakAll(() => true);
+      case 'znodes-lost':
+        zookeeper.breakAll(() => true);
+        zookeeper.ensemble.beginAnew();
+        zookeeperRegistrar.lost();
+        judge.lost('zookeeper');
+        return;
+    }
+  }
+
   private harm(step: Step, untilMs: number): void {
     const { etcd, engine, dns } = this;
     switch (step.kind) {
       case 'server': {
         const { registry, server, trouble } = step;
-        if (registry === 'dns') return;
+        if (registry === 'dns' || registry === 'zookeeper') return;
         const way = registry === 'etcd' ? etcd.way : engine.way;
         return way.begin(SERVERS[registry][server]!, troubleOf(trouble, untilMs));
       }
@@ -270,6 +305,12 @@ class RegistriesWorld {
         return etcd.loseLeader(step.forMs, TTL_MS);
       case 'engine-restart':
         return engine.restart(step.forMs);
+      case 'cut-off':
+      case 'zookeeper':
+      case 'quorum-lost':
+      case 'connections-break':
+      case 'znodes-lost':
+        return this.harmZookeeper(step, untilMs);
     }
   }
 
@@ -339,6 +380,7 @@ class RegistriesWorld {
 
   private followedOfLate(service: string): readonly string[] {
     if (service === 'shop') return ['etcd|shop'];
+    if (service === KIOSK) return [`zookeeper|${KIOSK}`];
     const { nowMs } = this.kernel;
     const all = this.variants
       .filter(({ untilMs }) => untilMs > nowMs)
@@ -355,6 +397,7 @@ class RegistriesWorld {
     engine.way.endTroubles();
     dns.endTroubles();
     etcd.findLeader(TTL_MS);
+    this.zookeeper.endTroubles();
     this.deniedMs = this.deniedMs.filter((ms) => ms > kernel.nowMs - DENIALS_MS);
     this.quiet();
   }
@@ -367,14 +410,27 @@ class RegistriesWorld {
   private expected(): Map<string, Map<string, string>> {
     const table = new Map<string, Map<string, string>>();
     const { variant } = this.variants.at(-1)!;
-    for (const [service, sources] of [...universe.followedBy(variant), SHOP_SOURCES]) {
+    for (const [service, sources] of [...universe.followedBy(variant), ...OWN_SOURCES]) {
       const places = this.should.flatMap((member) => {
         if (member === null || !sources.includes(`${member.registry}|${member.service}`)) return [];
         return this.registrars[member.registry].isListed(member) ? [placeOf(member)] : [];
       });
+      if (service === KIOSK && places.length === 0 && !this.mayLinger()) continue;
       table.set(service, new Map(places.map((place) => [place, 'up'])));
     }
     return table;
+  }
+
+  /**
+   * Nothing is served of a service that nobody describes any more, unless all of ZooKeeper is bare: then its
+   * listener answers 503 (docs/zookeeper.md).
+   */
+  private mayLinger(): boolean {
+    const isBare = this.should.every(
+      (member) => member?.registry !== 'zookeeper' || !this.zookeeperRegistrar.isListed(member),
+    );
+    const services = this.process?.upriver.controller.services() ?? [];
+    return isBare && services.some(({ service }) => service.name === KIOSK);
   }
 
   private shown(): Map<string, Map<string, string>> {
@@ -445,12 +501,19 @@ class RegistriesWorld {
     const { process, etcd, engine, course } = this;
     this.isOver = true;
     this.etcdRegistrar.close();
+    this.zookeeperRegistrar.close();
     this.process = null;
-    return course.finish(process, () => etcd.way.open.size + engine.way.open.size);
+    const { zookeeper } = this;
+    const openCount = (): number => etcd.way.open.size + engine.way.open.size + zookeeper.open.size;
+    return course.finish(process, openCount);
   }
 }
 
-const SHOP_SOURCES: readonly [string, readonly string[]] = ['shop', ['etcd|shop']];
+/** Of services that describe themselves. */
+const OWN_SOURCES: readonly (readonly [string, readonly string[]])[] = [
+  ['shop', ['etcd|shop']],
+  [KIOSK, [`zookeeper|${KIOSK}`]],
+];
 
 function troubleOf(
   trouble: Extract<Step, { kind: 'server' }>['trouble'],

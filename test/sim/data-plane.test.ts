@@ -7,6 +7,7 @@ import { controlMutants } from '../../sim/mutants/control-mutants.ts';
 import { dataMutants } from '../../sim/mutants/data-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 import { sessionMutants } from '../../sim/mutants/session-mutants.ts';
+import { zookeeperMutants } from '../../sim/mutants/zookeeper-mutants.ts';
 
 const FIXED_SEEDS = 150;
 const FIXED_MS = 40_000;
@@ -35,7 +36,7 @@ describe('a world of the data plane', () => {
   });
 });
 
-it.each([...dataMutants, ...sessionMutants, ...controlMutants])(
+it.each([...dataMutants, ...sessionMutants, ...controlMutants, ...zookeeperMutants])(
   'the fault "$name" can be put into the sources',
   (mutant) => {
     expect(mutated(mutant)).toContain(mutant.replace);

@@ -1,0 +1,63 @@
+// What happens to ZooKeeper in a run of several registries, drawn apart from what happens to the others.
+import type { Chance } from '../kernel/chance.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { MEMBERS } from './members.ts';
+import type { MemberTrouble } from './sim-zookeeper.ts';
+
+export type ZookeeperAction =
+  | { readonly kind: 'register' | 'deregister' | 'move'; readonly which: number }
+  | { readonly kind: 'cut-off'; readonly which: number; readonly forMs: number }
+  | {
+      readonly kind: 'zookeeper';
+      readonly member: number;
+      readonly how: MemberTrouble;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'quorum-lost'; readonly forMs: number }
+  | { readonly kind: 'connections-break' | 'znodes-lost' };
+
+export type ZookeeperStep = { readonly atMs: number } & ZookeeperAction;
+
+const MINE: readonly number[] = [...MEMBERS.keys()].filter(
+  (which) => MEMBERS[which]!.registry === 'zookeeper',
+);
+const TROUBLES: readonly MemberTrouble[] = ['down', 'mute', 'silent', 'slow', 'breaking', 'behind'];
+
+/** Most runs leave ZooKeeper alone for long enough that the others' faults are not hidden by it. */
+export function zookeeperPlanOf(kernel: Kernel, untilMs: number): ZookeeperStep[] {
+  const chance = kernel.chance('zookeeper plan');
+  return Array.from({ length: chance.int(0, 24) }, () => ({
+    atMs: Math.round(chance.between(500, untilMs)),
+    ...draw(chance),
+  }));
+}
+
+function draw(chance: Chance): ZookeeperAction {
+  const which = chance.pick(MINE);
+  const forMs = chance.size(200, 40_000);
+  const of = chance.next();
+  if (of < 0.36) return { kind: chance.pick(['register', 'deregister', 'move'] as const), which };
+  if (of < 0.46) return { kind: 'cut-off', which, forMs };
+  if (of < 0.72)
+    return { kind: 'zookeeper', member: chance.int(0, 2), how: chance.pick(TROUBLES), forMs };
+  if (of < 0.84) return { kind: 'quorum-lost', forMs };
+  return { kind: of < 0.92 ? 'connections-break' : 'znodes-lost' };
+}
+
+export function textOfZookeeper(action: ZookeeperAction, name: string): string {
+  const seconds = 'forMs' in action ? `for ${(action.forMs / 1000).toFixed(1)} s` : '';
+  switch (action.kind) {
+    case 'cut-off':
+      return `${name} can't reach ZooKeeper ${seconds}`;
+    case 'zookeeper':
+      return `member ${action.member + 1} of ZooKeeper is ${action.how} ${seconds}`;
+    case 'quorum-lost':
+      return `ZooKeeper has no quorum ${seconds}`;
+    case 'connections-break':
+      return 'all connections to ZooKeeper break';
+    case 'znodes-lost':
+      return 'ZooKeeper begins anew, without any znode';
+    default:
+      return `${name}: ${action.kind}`;
+  }
+}
