@@ -78,9 +78,22 @@ export class StreamTable {
   /** The peer, or the connection's end, has ended the stream. */
   drop(stream: Stream, code: number, isUnprocessed: boolean): void {
     const { user } = stream;
+    if (!this.options.isServer && stream.expected === 0) return this.complete(stream);
     stream.user = null;
     this.close(stream);
     user?.onReset(stream, code, isUnprocessed);
+  }
+
+  /**
+   * Client: the stream has ended with all that was announced, but before its trailers. Whoever gets the
+   * response may have it whole, and have asked for more.
+   */
+  private complete(stream: Stream): void {
+    this.stop(stream);
+    stream.isRemoteDone = true;
+    if (stream.inbox !== null) stream.keepEnd('');
+    else stream.user?.onEnd(stream, '');
+    this.closeIfDone(stream);
   }
 
   /** The peer has said everything, and wants nothing more: what is still sent is thrown away. */
@@ -133,11 +146,19 @@ export class StreamTable {
     this.owner.onFault(code, why);
   }
 
-  /** The connection is over: all streams end, and nothing is taken any more. */
+  /** Client: the response is whole, and waits to be read. It stands, whatever comes after it (section 8.1). */
+  isAnswered(stream: Stream): boolean {
+    return !this.options.isServer && stream.inbox?.isEnded === true;
+  }
+
+  /** The connection is over: nothing is taken any more, and all streams end, but answers that wait to be read. */
   over(code: number): void {
     if (this.isOver) return;
     this.isOver = true;
-    for (const stream of [...this.streams.values()]) this.drop(stream, code, false);
+    for (const stream of [...this.streams.values()]) {
+      if (this.isAnswered(stream)) this.stop(stream);
+      else this.drop(stream, code, false);
+    }
     this.waiting.clear();
   }
 }
