@@ -16,6 +16,9 @@ const EARLY = [
   'client-header-timeout',
   'client-connections',
   'bad-proxy-header',
+  // Of a connection, or of a stream that the client resets at once.
+  'http2-error',
+  'http2-flood',
 ];
 
 export interface AuditOptions {
@@ -214,6 +217,7 @@ export class Audit {
           ({ plan: one }) =>
             one.habits.faultShare > 0 ||
             one.habits.idleCloseMs > 0 ||
+            (one.isH2c && one.habits.h2.ageMs > 0) ||
             one.rejectShare > 0 ||
             book.unsteady.has(one.name),
         ) ||

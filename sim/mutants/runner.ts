@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { controlMutants } from './control-mutants.ts';
 import { dataMutants } from './data-mutants.ts';
+import { http2Mutants } from './http2-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { sessionMutants } from './session-mutants.ts';
 
@@ -37,7 +38,7 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = [...dataMutants, ...sessionMutants, ...controlMutants].filter(
+  const mutants = [...dataMutants, ...http2Mutants, ...sessionMutants, ...controlMutants].filter(
     (one) => (plane === 'both' || plane === one.plane) && one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);

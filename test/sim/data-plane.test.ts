@@ -5,6 +5,7 @@ import { runWorld } from '../../sim/data/world.ts';
 import { Trace } from '../../sim/kernel/trace.ts';
 import { controlMutants } from '../../sim/mutants/control-mutants.ts';
 import { dataMutants } from '../../sim/mutants/data-mutants.ts';
+import { http2Mutants } from '../../sim/mutants/http2-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 import { sessionMutants } from '../../sim/mutants/session-mutants.ts';
 
@@ -35,7 +36,7 @@ describe('a world of the data plane', () => {
   });
 });
 
-it.each([...dataMutants, ...sessionMutants, ...controlMutants])(
+it.each([...dataMutants, ...http2Mutants, ...sessionMutants, ...controlMutants])(
   'the fault "$name" can be put into the sources',
   (mutant) => {
     expect(mutated(mutant)).toContain(mutant.replace);
