@@ -22,9 +22,13 @@ export interface H2Manner {
   /** Its system takes nothing for a while; its windows are the connection's manner. */
   readonly isSlowReader: boolean;
   readonly thinkMs: number;
+  /** It uploads, much. */
+  readonly isHeavy: boolean;
 }
 
 const RETRIES_MAX = 20;
+/** From here on bodies are larger than what waits anywhere. */
+const LARGE_BYTES = 100_000;
 
 export class H2Client {
   isDone = false;
@@ -47,6 +51,7 @@ export class H2Client {
       isSlowWriter: chance.happens(0.08),
       isSlowReader: chance.happens(0.08),
       thinkMs: chance.pick([0, 0, 5, 50]),
+      isHeavy: plan.bodyMax > LARGE_BYTES && chance.happens(0.1),
     };
     setting.kernel.at(plan.startMs, () => this.connect());
   }
@@ -66,7 +71,8 @@ export class H2Client {
     const id = `${name}-${this.asked}`;
     this.asked += 1;
     const chance = this.setting.kernel.chance(`request ${id}`);
-    const script = drawStream(chance, { id, host, faultShare, bodyMax });
+    const { isHeavy } = this.manner;
+    const script = drawStream(chance, { id, host, faultShare, bodyMax, isHeavy });
     return { request: this.enter(id, idleSinceMs, script), script };
   }
 

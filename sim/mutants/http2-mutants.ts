@@ -14,10 +14,10 @@ const rows: readonly Row[] = [
     '',
   ],
   [
-    'the window of the connection is given back by halves',
+    'the window of the connection is not given back',
     `${session}/inflow.ts`,
     '    out.windowUpdate(0, this.unreturned);\n    this.receiveWindow',
-    '    out.windowUpdate(0, this.unreturned >> 1);\n    this.receiveWindow',
+    '    this.receiveWindow',
   ],
   [
     'what a stream may send forgets what was sent',

@@ -52,10 +52,16 @@ export class Giving {
     return !this.isShut && !isDone && (this.debt > 0 || this.window <= 0);
   }
 
+  private get isShutAtFirst(): boolean {
+    return this.id > 0 && this.peer.isShut;
+  }
+
   private giveBack(): void {
     const { kernel, manner, chance } = this.peer.setting;
     const { isSlow, stepBytes, stepMs } = manner;
     if (!isSlow) {
+      // Shut windows are opened by SETTINGS.
+      if (this.isShutAtFirst) return;
       if (this.debt >= this.window) this.giveSome(Math.max(this.debt, stepBytes));
       return;
     }

@@ -6,6 +6,8 @@ export interface PeerManner {
   /** What it says at the beginning. */
   readonly settings: readonly (readonly [id: number, value: number])[];
   readonly connectionWindow: number;
+  /** Windows are shut until SETTINGS open them, after so long; 0: they are not. */
+  readonly opensMs: number;
   /** Windows open again after a while; otherwise as soon as they are closed. */
   readonly isSlow: boolean;
   /** By so many bytes, and after so long at most. */
@@ -25,7 +27,9 @@ export function drawManner(chance: Chance, bodyMax: number): PeerManner {
   const settings: [number, number][] = [];
   const isSlow = chance.happens(0.25);
   const least = Math.ceil(bodyMax / 40);
-  if (isSlow || chance.happens(0.3)) {
+  const isShut = !isSlow && chance.happens(0.15);
+  if (isShut) settings.push([Setting.window, chance.happens(0.5) ? 0 : chance.int(1, 300)]);
+  else if (isSlow || chance.happens(0.3)) {
     const window = chance.happens(0.5) ? chance.size(1, 2000) : chance.size(1000, 1_000_000);
     settings.push([Setting.window, window]);
   }
@@ -36,6 +40,7 @@ export function drawManner(chance: Chance, bodyMax: number): PeerManner {
   return {
     settings,
     connectionWindow: chance.pick([DEFAULT_WINDOW, DEFAULT_WINDOW, 1_000_000, 10_000_000]),
+    opensMs: isShut ? chance.between(1, 150) : 0,
     isSlow,
     stepBytes: chance.int(least, 4 * least),
     stepMs: chance.between(0, 20),

@@ -24,6 +24,7 @@ import type { PeerManner } from './manner.ts';
 import { Outgoing } from './outgoing.ts';
 
 const WINDOW_MAX = 0x7fff_ffff;
+const OPENING = [[Setting.window, DEFAULT_WINDOW]] as const;
 /** What is asked of the product is answered within so long, but on a narrow link, ms. */
 const REPLY_MS = 5000;
 
@@ -112,16 +113,20 @@ export class Peer {
   private hasSettings = false;
   private block: { id: number; flags: number; parts: Buffer[] } | null = null;
   private goawayId = WINDOW_MAX;
+  /** Streams get nothing until SETTINGS have opened their windows. */
+  isShut: boolean;
 
   constructor(setting: PeerSetting) {
-    const { chance, isServer, manner } = setting;
+    const { chance, isServer, kernel, manner } = setting;
     this.setting = setting;
     this.encoder = new Encoder(chance);
     this.outgoing = new Outgoing(this);
+    this.isShut = manner.opensMs > 0;
     this.prefaceLeft = isServer ? PREFACE.length : 0;
     this.giving = new Giving(this, 0, DEFAULT_WINDOW);
     if (!isServer) this.write(PREFACE);
     this.settle(manner.settings);
+    if (manner.opensMs > 0) kernel.after(manner.opensMs, () => this.settle(OPENING));
     const more = manner.connectionWindow - DEFAULT_WINDOW;
     if (more > 0) this.giving.give(more);
   }
@@ -132,6 +137,7 @@ export class Peer {
 
   /** Says SETTINGS; they hold when the product has acknowledged them. */
   settle(pairs: Pairs): void {
+    if (this.isOver || this.setting.end.isClosed || this.outgoing.isStopped) return;
     this.unsettled.push(pairs);
     this.write(settings(pairs));
     this.expect(() => this.unsettled.includes(pairs), 'SETTINGS');
@@ -333,6 +339,7 @@ export class Peer {
       else if (id === Setting.frameBytes) this.cutter.max = value;
       else if (id === Setting.streams) this.streamsTaken = value;
       else if (id === Setting.window) {
+        if (pairs === OPENING) this.isShut = false;
         for (const { giving } of this.streams.values()) giving.widen(value - this.streamWindow);
         this.streamWindow = value;
       }

@@ -65,18 +65,21 @@ export interface StreamOptions {
   readonly host: string;
   readonly faultShare: number;
   readonly bodyMax: number;
+  /** Its bodies are large, one like the other. */
+  readonly isHeavy: boolean;
 }
 
 const METHODS = ['GET', 'GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE', 'OPTIONS'];
 export const TRAILERS: readonly Field[] = [['x-trailer', 'end']];
 
 export function drawStream(chance: Chance, options: StreamOptions): StreamScript {
-  const { id, bodyMax } = options;
+  const { id } = options;
   const fault = chance.happens(options.faultShare) ? chance.pick(FAULTS) : '';
   const isBad = fault === 'wrong-length' || fault === 'bad-trailers';
-  const method = fault === 'malformed' ? 'GET' : isBad ? 'POST' : chance.pick(METHODS);
+  const usual = options.isHeavy ? 'PUT' : chance.pick(METHODS);
+  const method = fault === 'malformed' ? 'GET' : isBad ? 'POST' : usual;
   const hasBody = method === 'POST' || method === 'PUT';
-  const size = hasBody ? drawSize(chance, bodyMax) : 0;
+  const size = hasBody ? drawBody(chance, options) : 0;
   const body = marked(isBad || fault === 'stops' ? size + 5 : size, `>${id}.`);
   // With a length the body is whole before its trailers come.
   const isSized = fault === 'wrong-length' || (fault !== 'bad-trailers' && chance.happens(0.5));
@@ -102,6 +105,10 @@ export function drawStream(chance: Chance, options: StreamOptions): StreamScript
     asked: length < body.length ? body.subarray(0, length) : body,
     isBroken: isBad && length >= body.length,
   };
+}
+
+function drawBody(chance: Chance, { bodyMax, isHeavy }: StreamOptions): number {
+  return isHeavy ? chance.int(bodyMax >> 3, bodyMax >> 2) : drawSize(chance, bodyMax);
 }
 
 function wrongLength(chance: Chance, length: number): number {
