@@ -5,6 +5,7 @@ import { type ReasonCode, reason as reasonOf } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { AnswerFault, Attempt, Book, Request } from './book.ts';
+import { ENDS_CONNECTION } from './h2/habits.ts';
 import type { Periods } from './periods.ts';
 import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
@@ -272,7 +273,7 @@ export class Judge {
     const { name } = entry.plan;
     const [policy] = policies;
     // What an endpoint has done nothing for may be asked again, whatever it is.
-    const mayRepeat = IDEMPOTENT.has(request.method) || request.reason === 'stream-refused';
+    const mayRepeat = IDEMPOTENT.has(request.method) || this.wasUnprocessed(one);
     if (policies.length > 1 || !mayRepeat || request.isUpgrade) return false;
     const { retry, limits, timeouts } = policy!;
     const endpoints = this.options.table.endpointsOf(name);
@@ -287,6 +288,20 @@ export class Judge {
       return false;
     if (this.during(one, `table ${name}`) || this.during(one, `gone ${name}`)) return false;
     return endpoints.some((endpoint) => this.isSteady(endpoint));
+  }
+
+  /** No endpoint has done anything for it: they said so of every stream that they saw, and saw all. */
+  private wasUnprocessed({ request, entry }: Case): boolean {
+    const { attempts, reason } = request;
+    if (reason === 'stream-refused') return true;
+    const seesAll = this.options.table
+      .endpointsOf(entry.plan.name)
+      .every(
+        ({ plan: { isH2c, habits, rejectShare } }) =>
+          isH2c && rejectShare === 0 && !habits.faults.some((fault) => ENDS_CONNECTION.has(fault)),
+      );
+    const isAll = attempts.length > 0 && attempts.every(({ isUnprocessed }) => isUnprocessed);
+    return seesAll && isAll && (reason === 'reset' || reason === 'stale-connection');
   }
 
   private isSteady({ plan, state, isThere, weight }: EndpointEntry): boolean {
