@@ -4,6 +4,7 @@ import type { Request } from './book.ts';
 import { H2ClientConnection } from './h2/client-connection.ts';
 import { drawStream, type StreamScript } from './h2/request-script.ts';
 import type { ClientSetting, HttpClientPlan } from './http-client.ts';
+import type { Peer } from './introductions.ts';
 
 export interface H2ClientSetting extends ClientSetting {
   /** Links may be so slow that nothing can be said of times. */
@@ -66,30 +67,32 @@ export class H2Client {
   }
 
   /** The next request, entered in the book. */
-  next(idleSinceMs: number): { request: Request; script: StreamScript } {
+  next(idleSinceMs: number, source: Peer): { request: Request; script: StreamScript } {
     const { name, host, faultShare, bodyMax } = this.plan;
     const id = `${name}-${this.asked}`;
     this.asked += 1;
     const chance = this.setting.kernel.chance(`request ${id}`);
     const { isHeavy } = this.manner;
     const script = drawStream(chance, { id, host, faultShare, bodyMax, isHeavy });
-    return { request: this.enter(id, idleSinceMs, script), script };
+    return { request: this.enter(id, { idleSinceMs, source, script }), script };
   }
 
   /** Enters a request that is reset as soon as it was sent; returns its name. */
-  openReset(id: string): string {
+  openReset(id: string, source: Peer): string {
     const name = `${this.plan.name}-${this.connections}r${id}`;
-    const request = this.enter(name, 0, null);
+    const request = this.enter(name, { idleSinceMs: 0, source, script: null });
     request.end = 'quit';
     request.endMs = request.startMs;
     return name;
   }
 
-  private enter(id: string, idleSinceMs: number, script: StreamScript | null): Request {
+  private enter(id: string, { idleSinceMs, source, script }: Entered): Request {
     const { name, port, service } = this.plan;
     const { book, kernel } = this.setting;
     const request: Request = {
       ...{ id, client: name, port, service, idleSinceMs, isHttp2: true },
+      address: source.address,
+      sourcePort: source.port,
       method: script?.method ?? 'GET',
       body: script?.asked ?? EMPTY,
       isUpgrade: false,
@@ -121,6 +124,13 @@ export class H2Client {
     }
     this.setting.kernel.after(this.chance.between(0, isFailure ? 200 : 20), () => this.connect());
   }
+}
+
+interface Entered {
+  readonly idleSinceMs: number;
+  /** Who the product must take the client for. */
+  readonly source: Peer;
+  readonly script: StreamScript | null;
 }
 
 const EMPTY = Buffer.alloc(0);

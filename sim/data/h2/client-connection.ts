@@ -1,7 +1,8 @@
 // One connection of an HTTP/2 client by prior knowledge: many streams at once, each with its request.
-import type { ActorEnd } from '../../net/actor-end.ts';
+import type { ActorEnd, ActorHandler } from '../../net/actor-end.ts';
 import type { RequestEnd } from '../book.ts';
 import type { H2Client } from '../h2-client.ts';
+import { dialIntroduced, drawIntroduction, type Peer as Source } from '../introductions.ts';
 import { type Break, CLIENT_BREAKS } from './breaks.ts';
 import { ClientStream } from './client-stream.ts';
 import { Code, END_HEADERS, END_STREAM, frame, numbers, Type } from './frames.ts';
@@ -21,6 +22,8 @@ export class H2ClientConnection implements PeerOwner {
   readonly client: H2Client;
   peer!: Peer;
   private readonly end: ActorEnd;
+  /** Who the product must take it for. */
+  private readonly source: Source;
   private readonly open = new Set<ClientStream>();
   private nextId = 1;
   /** Nothing is asked on it any more. */
@@ -38,14 +41,19 @@ export class H2ClientConnection implements PeerOwner {
 
   constructor(client: H2Client) {
     this.client = client;
-    const { name, port } = client.plan;
-    this.end = client.setting.network.dial(name, port, {
+    const { name, port, address, isIntroduced } = client.plan;
+    const { kernel, network } = client.setting;
+    const chance = kernel.chance(`introduction ${client.connections} of ${name}`);
+    const introduction = drawIntroduction(chance, { address, accepts: isIntroduced, port });
+    this.source = introduction.client;
+    const handler: ActorHandler = {
       onOpen: () => this.opened(),
       onRefused: (code) => this.over('lost', `connecting: ${code}`),
       onBytes: (bytes) => this.take(bytes),
       onEnd: () => this.peerEnded(),
       onReset: () => this.over('lost', 'reset'),
-    });
+    };
+    this.end = dialIntroduced({ kernel, network, chance, name, port, introduction }, handler);
   }
 
   private opened(): void {
@@ -100,7 +108,8 @@ export class H2ClientConnection implements PeerOwner {
   private ask(): void {
     const { client, open } = this;
     const { kernel } = client.setting;
-    const asked = client.next(open.size === 0 ? this.idleSinceMs : kernel.nowMs);
+    const idleSinceMs = open.size === 0 ? this.idleSinceMs : kernel.nowMs;
+    const asked = client.next(idleSinceMs, this.source);
     const { request, script } = asked;
     const id = this.nextId;
     // Ids may be left out (section 5.1.1).
@@ -154,7 +163,7 @@ export class H2ClientConnection implements PeerOwner {
     for (let i = 0; i < RESETS; i += 1) {
       const id = this.nextId;
       this.nextId += 2;
-      const name = client.openReset(`${id}`);
+      const name = client.openReset(`${id}`, this.source);
       const fields: Field[] = [
         [':method', 'GET'],
         [':scheme', 'http'],

@@ -3,7 +3,7 @@
 import { type Attempt, mayBeWhole, type Request, type RequestEnd } from '../book.ts';
 import type { H2ClientConnection } from './client-connection.ts';
 import { readFields } from './fields.ts';
-import { Code, frame, numbers, Type } from './frames.ts';
+import { Code } from './frames.ts';
 import type { Field } from './hpack.ts';
 import type { Peer, PeerStream, StreamHandler } from './peer.ts';
 import type { StreamScript } from './request-script.ts';
@@ -53,7 +53,7 @@ export class ClientStream implements StreamHandler {
   }
 
   private planFault(): void {
-    const { peer, stream } = this;
+    const { stream } = this;
     const { kernel } = this.connection.client.setting;
     const { fault, faultMs } = this.script;
     if (fault === 'cancels') kernel.after(faultMs, () => this.cancel());

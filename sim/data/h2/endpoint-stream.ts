@@ -61,6 +61,9 @@ export class EndpointStream implements StreamHandler {
     const { attempts } = request;
     if (!IDEMPOTENT.has(method) && attempts.some(({ isUnprocessed }) => !isUnprocessed))
       throw new Error(`${method} ${request.id} a second time`);
+    const from = head.get('x-forwarded-for');
+    if (from !== request.address)
+      throw new Error(`${request.id} of ${request.address} for ${from}`);
     if (head.get(':scheme') !== 'http') throw new Error(`${request.id} with another scheme`);
     return request;
   }
