@@ -13,7 +13,8 @@ import { ENDS_CONNECTION } from './request-script.ts';
 
 /** After GOAWAY and the last stream the product closes within so long. */
 const CLOSES_MS = 20_000;
-const HTTP1 = Buffer.from('HTTP/1.1 ');
+/** Of `HTTP/1.1`; the first frame is a short one. */
+const H = 72;
 /** Of a flood of resets: more than the product bears at once (docs/http2.md). */
 const RESETS = 400;
 const FLOOD_OF_RESETS = 'a flood of resets';
@@ -198,7 +199,7 @@ export class H2ClientConnection implements PeerOwner {
 
   /** Whoever is refused before a byte was read is told so by HTTP/1.1: what it speaks is not known yet. */
   private isTurnedAway(bytes: Buffer): boolean {
-    this.isTold ||= !this.hasRead && bytes.subarray(0, 9).equals(HTTP1);
+    this.isTold ||= !this.hasRead && bytes[0] === H;
     this.hasRead = true;
     return this.isTold;
   }

@@ -58,8 +58,8 @@ export class Http2EndpointConnection implements Roles {
   private heardMs: number;
   private isAsked = false;
   private isSilent = false;
-  /** It has left its pool while it was opening. */
-  private isLate = false;
+  /** It has left its pool, and may still be opening. */
+  private isParting = false;
 
   /** `wire`: an open connection, which changes hands; null: one is opened. */
   constructor(
@@ -135,9 +135,7 @@ export class Http2EndpointConnection implements Roles {
    * waits for another, or one that never opens would be kept by those who go on waiting for it.
    */
   waitedTooLong(): void {
-    if (this.state !== 'connecting') return;
-    this.isLate = true;
-    this.pool.remove(this);
+    if (this.state === 'connecting') this.leave();
   }
 
   private nextWaiter(): Http2Attempt | undefined {
@@ -164,7 +162,7 @@ export class Http2EndpointConnection implements Roles {
       next.onConnected(this.session.mayOpen);
     }
     // What it was begun with is not what the endpoint gets now; or it is in no pool any more.
-    if (this.tls !== this.endpoint.tls || this.isLate) this.leave();
+    if (this.tls !== this.endpoint.tls || this.isParting) this.leave();
     this.settle();
     this.link.due();
   }
@@ -253,10 +251,10 @@ export class Http2EndpointConnection implements Roles {
     this.close();
   }
 
-  /** No new streams. */
+  /** No new streams, but those of the attempts that wait for it to open. */
   leave(): void {
+    this.isParting = true;
     if (this.state === 'open') this.state = 'leaving';
-    else if (this.state === 'connecting') return;
     this.pool.remove(this);
     this.settle();
   }
