@@ -27,6 +27,8 @@ export class StreamTable {
   /** Streams of the peer's beyond this id are not worked on: GOAWAY said so. */
   lastTakenId = MAX_31;
   private readonly resets = new Set<number>();
+  /** The highest id that is not kept any more: of those up to it nothing is known. */
+  private forgottenId = 0;
 
   constructor(owner: SessionOwner, options: SessionOptions) {
     this.owner = owner;
@@ -40,9 +42,9 @@ export class StreamTable {
     return isPeers ? id > this.lastPeerId : id >= this.nextId;
   }
 
-  /** We have reset it a while ago: the peer may not know yet. */
+  /** We have reset it a while ago, or may have: the peer may not know yet. */
   wasReset(id: number): boolean {
-    return this.resets.has(id);
+    return id <= this.forgottenId || this.resets.has(id);
   }
 
   add(id: number, user: StreamUser | null): Stream {
@@ -118,6 +120,7 @@ export class StreamTable {
     if (this.resets.size > RESETS_KEPT) {
       const [oldest] = this.resets as unknown as [number];
       this.resets.delete(oldest);
+      this.forgottenId = Math.max(this.forgottenId, oldest);
     }
     this.owner.onOutput();
   }
