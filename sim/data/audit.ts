@@ -221,6 +221,8 @@ export class Audit {
             one.rejectShare > 0 ||
             book.unsteady.has(one.name),
         ) ||
+      // A body that grows too large ends an attempt that may not have arrived.
+      requests.some(({ reason }) => reason === 'body-too-large') ||
       // A kept connection may be closed in the moment of its reuse.
       requests.some((request) => request.attempts.length > 1)
     );

@@ -29,7 +29,7 @@ export interface H2Manner {
 
 const RETRIES_MAX = 20;
 /** From here on bodies are larger than what waits anywhere. */
-const LARGE_BYTES = 100_000;
+export const LARGE_BYTES = 100_000;
 
 export class H2Client {
   isDone = false;

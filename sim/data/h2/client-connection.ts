@@ -1,7 +1,7 @@
 // One connection of an HTTP/2 client by prior knowledge: many streams at once, each with its request.
 import type { ActorEnd, ActorHandler } from '../../net/actor-end.ts';
 import type { RequestEnd } from '../book.ts';
-import type { H2Client } from '../h2-client.ts';
+import { type H2Client, LARGE_BYTES } from '../h2-client.ts';
 import { dialIntroduced, drawIntroduction, type Peer as Source } from '../introductions.ts';
 import { type Break, CLIENT_BREAKS } from './breaks.ts';
 import { ClientStream } from './client-stream.ts';
@@ -15,8 +15,8 @@ import { ENDS_CONNECTION } from './request-script.ts';
 const CLOSES_MS = 20_000;
 /** Of `HTTP/1.1`; the first frame is a short one. */
 const H = 72;
-/** Of a flood of resets: more than the product bears at once (docs/http2.md). */
-const RESETS = 400;
+/** Of a flood of resets: more than the product bears, however long it had none (docs/http2.md). */
+const RESETS = 600;
 const FLOOD_OF_RESETS = 'a flood of resets';
 
 export class H2ClientConnection implements PeerOwner {
@@ -153,7 +153,9 @@ export class H2ClientConnection implements PeerOwner {
   private get mustEnd(): boolean {
     const { plan, setting } = this.client;
     const isReset = this.broken!.name === FLOOD_OF_RESETS;
-    return !setting.isNarrow && !(isReset && setting.mayRefuse(plan.service));
+    // Where resets come slowly, requests are answered before: those are good ones.
+    const isBorne = isReset && (plan.bodyMax < LARGE_BYTES || setting.mayRefuse(plan.service));
+    return !setting.isNarrow && !isBorne;
   }
 
   /** CVE-2023-44487. */
