@@ -7,6 +7,7 @@ import { reasons } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Attempt, Book, Request } from './book.ts';
+import { onlyRefuses } from './h2/habits.ts';
 import { type EndpointPlan, ROUTER_PORT, type WorldPlan } from './plan.ts';
 import type { ServiceEntry, Table } from './table.ts';
 
@@ -240,7 +241,7 @@ export class Audit {
     const { book, plan } = this.options;
     const isBlameless =
       protocol === 'http' &&
-      habits.faultShare === 0 &&
+      (habits.faultShare === 0 || onlyRefuses(habits)) &&
       rejectShare === 0 &&
       !book.unsteady.has(name) &&
       !plan.isNarrow &&

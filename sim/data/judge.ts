@@ -5,7 +5,7 @@ import { type ReasonCode, reason as reasonOf } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { AnswerFault, Attempt, Book, Request } from './book.ts';
-import { ENDS_CONNECTION } from './h2/habits.ts';
+import { ENDS_CONNECTION, onlyRefuses } from './h2/habits.ts';
 import type { Periods } from './periods.ts';
 import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
@@ -142,7 +142,10 @@ export class Judge {
   private isUnreliable({ entry }: Case): boolean {
     return this.options.table
       .endpointsOf(entry.plan.name)
-      .some(({ plan }) => plan.rejectShare > 0 || plan.habits.faultShare > 0);
+      .some(
+        ({ plan: { habits, rejectShare } }) =>
+          rejectShare > 0 || (habits.faultShare > 0 && !onlyRefuses(habits)),
+      );
   }
 
   private closesIdle({ entry }: Case): boolean {
@@ -151,6 +154,12 @@ export class Judge {
     return this.options.table
       .endpointsOf(entry.plan.name)
       .some(({ plan }) => plan.habits.idleCloseMs > 0);
+  }
+
+  private refuses({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan: { habits, rejectShare } }) => rejectShare + habits.faultShare > 0);
   }
 
   /** An endpoint of HTTP/2 gives up connections in order: what crosses its GOAWAY goes elsewhere. */
@@ -240,7 +249,7 @@ export class Judge {
         // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
         return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
       case 'stream-refused':
-        return if_(this.isUnreliable(one) || this.leaves(one));
+        return if_(this.refuses(one) || this.leaves(one));
       case 'no-tunnels':
       case 'unsupported-protocol':
         return if_(request.isUpgrade && entry.plan.isH2c);

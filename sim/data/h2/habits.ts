@@ -35,8 +35,20 @@ const FAULTS: readonly AnswerFault[] = [
   'cancels',
 ];
 
+const REFUSALS: readonly AnswerFault[] = ['refuses', 'goaway'];
+
 /** Those that leave the connection as it is: then every stream that was opened is seen. */
 const OF_STREAMS = FAULTS.filter((fault) => !ENDS_CONNECTION.has(fault));
+
+function drawFaults(chance: Chance): readonly AnswerFault[] {
+  if (chance.happens(0.25)) return REFUSALS;
+  return (chance.happens(0.4) ? OF_STREAMS : FAULTS).filter(() => chance.happens(0.4));
+}
+
+/** Whether it does nothing worse than to refuse streams, and says so: no request is harmed by that. */
+export function onlyRefuses({ faults }: Pick<EndpointHabits, 'faults'>): boolean {
+  return faults.length > 0 && faults.every((fault) => REFUSALS.includes(fault));
+}
 
 export function drawHttp2Habits(
   chance: Chance,
@@ -44,6 +56,6 @@ export function drawHttp2Habits(
   return {
     streamsMax: chance.pick([0, 0, 1, 3, 20, 100]),
     ageMs: chance.pick([0, 0, 500, 3000]),
-    faults: (chance.happens(0.4) ? OF_STREAMS : FAULTS).filter(() => chance.happens(0.4)),
+    faults: drawFaults(chance),
   };
 }
