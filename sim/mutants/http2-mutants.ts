@@ -110,12 +110,6 @@ const rows: readonly Row[] = [
     '    table.drop',
   ],
   [
-    'a connection that never opens is waited for by all',
-    `${http2}/http2-attempt.ts`,
-    '      this.shared!.waitedTooLong();\n',
-    '',
-  ],
-  [
     'frames of a stream that was reset end the connection',
     `${session}/stream-table.ts`,
     '    this.resets.add(id);\n',
