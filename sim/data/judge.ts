@@ -156,6 +156,12 @@ export class Judge {
       .some(({ plan }) => plan.habits.idleCloseMs > 0);
   }
 
+  /** Packets of the connection were lost; one that is shared may have been opened for an earlier request. */
+  private wasMute({ entry: { plan }, fromMs, toMs, policies }: Case): boolean {
+    const earlierMs = Math.max(...policies.map(({ timeouts }) => timeouts.connectMs));
+    return this.periods.overlaps(`mute ${plan.name}`, fromMs - (plan.isH2c ? earlierMs : 0), toMs);
+  }
+
   private refuses({ entry }: Case): boolean {
     return this.options.table
       .endpointsOf(entry.plan.name)
@@ -239,8 +245,7 @@ export class Judge {
         return if_(this.during(one, `refuse ${name}`));
       case 'connect-timeout':
         return if_(
-          this.during(one, `mute ${name}`) &&
-            policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
+          this.wasMute(one) && policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
         );
       case 'connect-failed':
         return if_(this.isUnreliable(one));
