@@ -37,6 +37,12 @@ export interface EndpointHabits {
   readonly bodyMax: number;
   /** It closes connections that were idle for so long, which any server may; 0: it does not. */
   readonly idleCloseMs: number;
+  readonly h2: {
+    /** SETTINGS_MAX_CONCURRENT_STREAMS, which changes up to that; 0: none. */
+    readonly streamsMax: number;
+    /** A connection is given up in order within so long; 0: never. */
+    readonly ageMs: number;
+  };
 }
 
 const STATUSES = [200, 200, 200, 200, 201, 204, 304, 404, 500];

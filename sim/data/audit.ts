@@ -7,6 +7,7 @@ import { reasons } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Attempt, Book, Request } from './book.ts';
+import { onlyRefuses } from './h2/habits.ts';
 import { type EndpointPlan, ROUTER_PORT, type WorldPlan } from './plan.ts';
 import type { ServiceEntry, Table } from './table.ts';
 
@@ -16,6 +17,9 @@ const EARLY = [
   'client-header-timeout',
   'client-connections',
   'bad-proxy-header',
+  // Of a connection, or of a stream that the client resets at once.
+  'http2-error',
+  'http2-flood',
 ];
 
 export interface AuditOptions {
@@ -214,9 +218,12 @@ export class Audit {
           ({ plan: one }) =>
             one.habits.faultShare > 0 ||
             one.habits.idleCloseMs > 0 ||
+            (one.isH2c && one.habits.h2.ageMs > 0) ||
             one.rejectShare > 0 ||
             book.unsteady.has(one.name),
         ) ||
+      // A body that grows too large ends an attempt that may not have arrived.
+      requests.some(({ reason }) => reason === 'body-too-large') ||
       // A kept connection may be closed in the moment of its reuse.
       requests.some((request) => request.attempts.length > 1)
     );
@@ -234,7 +241,7 @@ export class Audit {
     const { book, plan } = this.options;
     const isBlameless =
       protocol === 'http' &&
-      habits.faultShare === 0 &&
+      (habits.faultShare === 0 || onlyRefuses(habits)) &&
       rejectShare === 0 &&
       !book.unsteady.has(name) &&
       !plan.isNarrow &&

@@ -19,7 +19,17 @@ export type AnswerFault =
   | 'huge-head'
   | 'closes-idle'
   | 'resets-idle'
-  | 'surplus-idle';
+  | 'surplus-idle'
+  // By HTTP/2: a stream that is refused, or above the last id of GOAWAY; one that is reset; a head that
+  // is malformed; content of another length than announced; a broken rule of the connection; and what
+  // was harmed by something else on its connection.
+  | 'refuses'
+  | 'goaway'
+  | 'cancels'
+  | 'bad-fields'
+  | 'wrong-length'
+  | 'breaks'
+  | 'harmed';
 
 /** Faults after which the answer itself is whole and right all the same. */
 const HARMLESS: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
@@ -28,6 +38,16 @@ const HARMLESS: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
   'closes-idle',
   'resets-idle',
   'surplus-idle',
+  'harmed',
+]);
+
+/** Faults by HTTP/2 in the middle of an answer. */
+export const IN_STREAM: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
+  'stalls',
+  'resets',
+  'closes',
+  'cancels',
+  'wrong-length',
 ]);
 
 /** One request as an endpoint saw it, or one TCP session. */
@@ -40,7 +60,11 @@ export interface Attempt {
   readonly atMs: number;
   readonly status: number;
   readonly body: Buffer;
-  readonly fault: AnswerFault;
+  fault: AnswerFault;
+  /** The endpoint has said that it did nothing for it. */
+  isUnprocessed?: boolean;
+  /** By HTTP/2, with a length: by HTTP/1.1 it is whole before its stream has ended. */
+  isWholeByLength?: boolean;
   /** The whole request has arrived. */
   hasWhole: boolean;
   /** When the first and the last byte of the answer were written; -1: not. */
@@ -49,8 +73,8 @@ export interface Attempt {
 }
 
 /** Whether what the client gets of this attempt may be whole. */
-export function mayBeWhole({ fault, doneMs }: Attempt): boolean {
-  return HARMLESS.has(fault) && (doneMs >= 0 || fault === 'surplus');
+export function mayBeWhole({ fault, doneMs, isWholeByLength }: Attempt): boolean {
+  return HARMLESS.has(fault) && (doneMs >= 0 || fault === 'surplus' || isWholeByLength === true);
 }
 
 export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' | 'unanswered';
@@ -69,6 +93,8 @@ export interface Request {
   /** Since when nothing has happened on its connection. */
   readonly idleSinceMs: number;
   readonly method: string;
+  /** It is a stream of HTTP/2. */
+  readonly isHttp2?: boolean;
   readonly body: Buffer;
   readonly isUpgrade: boolean;
   /** No endpoint may ever see it. */

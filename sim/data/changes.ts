@@ -116,7 +116,7 @@ function changeService(
   { chance, service }: Cast,
 ): (() => void) | null {
   const { table, kernel, book } = stage;
-  const { name, port, protocol, isPlain, follows, proxy } = service.plan;
+  const { name, port, protocol, isPlain, follows, isH2c, proxy } = service.plan;
   const told = (removed: string[] = []): void => table.changed([name], removed);
   const during = (key: string): void =>
     table.periods.add(key, kernel.nowMs, kernel.nowMs + change.forMs + SETTLE_MS);
@@ -128,6 +128,7 @@ function changeService(
         protocol: service.protocol,
         isPlain,
         follows,
+        isH2c,
         proxy,
       });
       service.policies.push(service.policy);

@@ -19,6 +19,8 @@ export interface HttpClientPlan {
   readonly requests: number;
   readonly faultShare: number;
   readonly bodyMax: number;
+  /** It speaks HTTP/2, by prior knowledge. */
+  readonly isHttp2: boolean;
 }
 
 export interface ClientSetting {

@@ -5,6 +5,7 @@ import { type ReasonCode, reason as reasonOf } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { AnswerFault, Attempt, Book, Request } from './book.ts';
+import { ENDS_CONNECTION, onlyRefuses } from './h2/habits.ts';
 import type { Periods } from './periods.ts';
 import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
@@ -90,8 +91,10 @@ export class Judge {
     switch (request.end) {
       case 'answered':
       case 'quit':
-      case 'unanswered':
         return request.end;
+      case 'unanswered':
+        // By HTTP/2 the product says itself that it has done nothing for it; it needs a reason as well.
+        return request.isHttp2 ? this.explainGone(one) : request.end;
       case 'own':
         return this.explainOwn(one);
       case 'gone':
@@ -99,6 +102,32 @@ export class Judge {
       default:
         return this.explainCut(one);
     }
+  }
+
+  /** Whether the product may have had cause, in these ms, to cut connections of this service. */
+  mayCut(name: string): boolean {
+    const { kernel, plan, table } = this.options;
+    const entry = table.services.get(name)!;
+    const keys = [
+      `listener ${entry.plan.port}`,
+      `gone ${name}`,
+      'drain',
+      'memory',
+      `table ${name}`,
+    ];
+    const { nowMs } = kernel;
+    return (
+      keys.some((key) => this.periods.overlaps(key, nowMs - 2000, nowMs)) ||
+      plan.descriptors < 65_536 ||
+      entry.policies.some((policy) => limitsConnections(policy))
+    );
+  }
+
+  /** Whether requests to this service may be answered by the product alone: then they cost nobody anything. */
+  mayRefuse(name: string): boolean {
+    const { periods, services } = this.options.table;
+    const keys = [`none ${name}`, `gone ${name}`, 'memory'];
+    return !services.get(name)!.plan.isPlain || keys.some((key) => periods.has(key));
   }
 
   private during(one: Case, key: string): boolean {
@@ -113,13 +142,37 @@ export class Judge {
   private isUnreliable({ entry }: Case): boolean {
     return this.options.table
       .endpointsOf(entry.plan.name)
-      .some(({ plan }) => plan.rejectShare > 0 || plan.habits.faultShare > 0);
+      .some(
+        ({ plan: { habits, rejectShare } }) =>
+          rejectShare > 0 || (habits.faultShare > 0 && !onlyRefuses(habits)),
+      );
   }
 
   private closesIdle({ entry }: Case): boolean {
+    // By HTTP/2 it says that it has done nothing for what comes too late.
+    if (entry.plan.isH2c) return false;
     return this.options.table
       .endpointsOf(entry.plan.name)
       .some(({ plan }) => plan.habits.idleCloseMs > 0);
+  }
+
+  /** Packets of the connection were lost; one that is shared may have been opened for an earlier request. */
+  private wasMute({ entry: { plan }, fromMs, toMs, policies }: Case): boolean {
+    const earlierMs = Math.max(...policies.map(({ timeouts }) => timeouts.connectMs));
+    return this.periods.overlaps(`mute ${plan.name}`, fromMs - (plan.isH2c ? earlierMs : 0), toMs);
+  }
+
+  private refuses({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan: { habits, rejectShare } }) => rejectShare + habits.faultShare > 0);
+  }
+
+  /** An endpoint of HTTP/2 gives up connections in order: what crosses its GOAWAY goes elsewhere. */
+  private leaves({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan: { isH2c, habits } }) => isH2c && habits.h2.ageMs + habits.idleCloseMs > 0);
   }
 
   private explainOwn(one: Case): string {
@@ -192,8 +245,7 @@ export class Judge {
         return if_(this.during(one, `refuse ${name}`));
       case 'connect-timeout':
         return if_(
-          this.during(one, `mute ${name}`) &&
-            policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
+          this.wasMute(one) && policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
         );
       case 'connect-failed':
         return if_(this.isUnreliable(one));
@@ -201,6 +253,11 @@ export class Judge {
       case 'reset':
         // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
         return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
+      case 'stream-refused':
+        return if_(this.refuses(one) || this.leaves(one));
+      case 'no-tunnels':
+      case 'unsupported-protocol':
+        return if_(request.isUpgrade && entry.plan.isH2c);
       case 'response-timeout':
         return if_(
           (this.has(one, NO_ANSWER) || this.isUnreliable(one) || this.options.isNarrow) &&
@@ -229,7 +286,9 @@ export class Judge {
     const { request, entry, policies } = one;
     const { name } = entry.plan;
     const [policy] = policies;
-    if (policies.length > 1 || !IDEMPOTENT.has(request.method) || request.isUpgrade) return false;
+    // What an endpoint has done nothing for may be asked again, whatever it is.
+    const mayRepeat = IDEMPOTENT.has(request.method) || this.wasUnprocessed(one);
+    if (policies.length > 1 || !mayRepeat || request.isUpgrade) return false;
     const { retry, limits, timeouts } = policy!;
     const endpoints = this.options.table.endpointsOf(name);
     const isGenerous =
@@ -243,6 +302,20 @@ export class Judge {
       return false;
     if (this.during(one, `table ${name}`) || this.during(one, `gone ${name}`)) return false;
     return endpoints.some((endpoint) => this.isSteady(endpoint));
+  }
+
+  /** No endpoint has done anything for it: they said so of every stream that they saw, and saw all. */
+  private wasUnprocessed({ request, entry }: Case): boolean {
+    const { attempts, reason } = request;
+    if (reason === 'stream-refused') return true;
+    const seesAll = this.options.table
+      .endpointsOf(entry.plan.name)
+      .every(
+        ({ plan: { isH2c, habits, rejectShare } }) =>
+          isH2c && rejectShare === 0 && !habits.faults.some((fault) => ENDS_CONNECTION.has(fault)),
+      );
+    const isAll = attempts.length > 0 && attempts.every(({ isUnprocessed }) => isUnprocessed);
+    return seesAll && isAll && (reason === 'reset' || reason === 'stale-connection');
   }
 
   private isSteady({ plan, state, isThere, weight }: EndpointEntry): boolean {
@@ -270,6 +343,8 @@ export class Judge {
     // It was sent when the connection had lain idle for so long that it was closed just then.
     const idleMs = request.startMs - request.idleSinceMs;
     if (idleMs >= keepAliveMs - LINK_SLACK_MS) return 'keep-alive';
+    if (request.isHttp2 && policies.some(({ limits }) => limits.keepAliveRequests > 0))
+      return 'keep-alive';
     // A reset that cuts an answer may destroy its head on the way.
     return request.attempts.some((attempt) => isCutting(attempt)) ? this.explainCut(one) : '';
   }
@@ -340,7 +415,11 @@ function isCutting({ fault }: Attempt): boolean {
     fault === 'resets' ||
     fault === 'closes' ||
     fault === 'bad-chunk' ||
-    fault === 'surplus'
+    fault === 'surplus' ||
+    fault === 'cancels' ||
+    fault === 'wrong-length' ||
+    fault === 'breaks' ||
+    fault === 'harmed'
   );
 }
 

@@ -102,7 +102,9 @@ export class InstantOracles implements LedgerWatch {
       policy.retry.onStatus.size === 0 &&
       table.isSettled &&
       !table.periods.has(`table ${plan.name}`) &&
-      table.endpointsOf(plan.name).every(({ plan: { name, habits, rejectShare } }) => {
+      table.endpointsOf(plan.name).every(({ plan: { name, habits, rejectShare, isH2c } }) => {
+        // A stream that crosses a GOAWAY goes to another endpoint.
+        if (isH2c && habits.h2.ageMs + habits.idleCloseMs > 0) return false;
         return habits.faultShare === 0 && rejectShare === 0 && !book.unsteady.has(name);
       })
     );

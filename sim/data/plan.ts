@@ -6,6 +6,7 @@ import { Chance } from '../kernel/chance.ts';
 import { drawWeather, fairWeather, type Weather } from '../net/weather.ts';
 import type { EndpointHabits } from './answer-script.ts';
 import type { AnswerFault } from './book.ts';
+import { drawHttp2Habits, HTTP2_SHARE } from './h2/habits.ts';
 import type { HttpClientPlan } from './http-client.ts';
 import { drawProxyRules, type ProxyRules } from './introductions.ts';
 import { drawIntruders, type IntruderPlan } from './intruders.ts';
@@ -32,6 +33,8 @@ export interface ServicePlan {
   /** It sends to its primary alone. */
   readonly follows: boolean;
   readonly proxy: ProxyRules;
+  /** Its endpoints speak HTTP/2. */
+  readonly isH2c: boolean;
 }
 
 export interface EndpointPlan {
@@ -44,6 +47,7 @@ export interface EndpointPlan {
   readonly habits: EndpointHabits;
   /** Connections that it closes or resets as soon as it has accepted them. */
   readonly rejectShare: number;
+  readonly isH2c: boolean;
 }
 
 export type ChangeKind =
@@ -77,6 +81,8 @@ export interface WorldPlan {
   /** Links may be so slow that nothing can be said of how long things take. */
   readonly isNarrow: boolean;
   readonly weather: (chance: Chance) => Weather;
+  /** Listeners take HTTP/2, some clients speak it, and the endpoints of some services. */
+  readonly hasHttp2: boolean;
   readonly services: readonly ServicePlan[];
   readonly endpoints: readonly EndpointPlan[];
   readonly httpClients: readonly HttpClientPlan[];
@@ -150,7 +156,8 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
   const descriptors = chance.happens(0.08) ? chance.int(20, 60) : 65_536;
   const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
     list.filter(({ name }) => !without.has(name));
-  const services = drawServices(seed, mood);
+  const hasHttp2 = new Chance(seed, 'http2').happens(HTTP2_SHARE) && !without.has('http2');
+  const services = drawServices(seed, mood, hasHttp2);
   const introduced = services.filter(({ proxy }) => proxy.accepts);
   const tcpServices = services.filter(({ protocol }) => protocol === 'tcp');
   const endpoints = services.flatMap((service, i) =>
@@ -164,10 +171,11 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     weather:
       isFair || without.has('weather') ? () => fairWeather : isNarrow ? drawWeather : drawWide,
     isNarrow,
+    hasHttp2,
     services,
     endpoints: kept(endpoints),
-    httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without })),
-    tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without })),
+    httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without, hasHttp2 })),
+    tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without, hasHttp2 })),
     changes: kept(drawChanges(seed, mood.changes, spanMs)),
     intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
@@ -185,15 +193,20 @@ function drawWide(chance: Chance): Weather {
   };
 }
 
-function drawServices(seed: number, { isPlain }: Mood): ServicePlan[] {
+function drawServices(seed: number, { isPlain }: Mood, hasHttp2: boolean): ServicePlan[] {
   const chance = new Chance(seed, 'services');
   const count = chance.int(1, 3);
   return Array.from({ length: count }, (_, i) => {
     const name = `s${i + 1}`;
     const protocol = i > 0 && chance.happens(0.4) ? ('tcp' as const) : ('http' as const);
+    const isHttp2 = hasHttp2 && protocol === 'http';
+    const isH2c = isHttp2 && new Chance(seed, `http2 of ${name}`).happens(0.6);
     const follows = protocol === 'tcp' && followsPrimary(seed, name);
-    const proxy = drawProxyRules(seed, name);
-    return { name, protocol, port: FIRST_SERVICE_PORT + i, slot: i, isPlain, follows, proxy };
+    const drawn = drawProxyRules(seed, name);
+    // Connections that are shared speak for nobody.
+    const proxy = isH2c ? { ...drawn, sends: 'off' as const } : drawn;
+    const port = FIRST_SERVICE_PORT + i;
+    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy };
   });
 }
 
@@ -208,7 +221,10 @@ function drawEndpoints(
     const slot = i * 8 + k;
     const name = `e${slot}`;
     const isBroken = mood.endpointFaults > 0 && chance.happens(0.5);
-    const faults = FAULTS.filter(() => chance.happens(0.4));
+    const faultsHttp1 = FAULTS.filter(() => chance.happens(0.4));
+    const { isH2c } = service;
+    const { faults: faultsH2, ...h2 } = drawHttp2Habits(new Chance(seed, `http2 of ${name}`));
+    const faults = isH2c ? faultsH2 : faultsHttp1;
     const hasFaults = isBroken && faults.length > 0 && !without.has(`faults of ${name}`);
     const habits = {
       faultShare: hasFaults ? mood.endpointFaults : 0,
@@ -218,6 +234,7 @@ function drawEndpoints(
       busyShare: chance.happens(0.2) ? 0.2 : 0,
       bodyMax: mood.bodyMax,
       idleCloseMs: chance.pick([0, 0, 20, 200]),
+      h2,
     };
     const rejects = chance.happens(0.2) ? 0.2 : 0;
     return {
@@ -229,6 +246,7 @@ function drawEndpoints(
       weight: chance.pick([1, 1, 1, 2, 5]),
       habits,
       rejectShare: hasFaults ? rejects : 0,
+      isH2c,
     };
   });
 }
@@ -237,6 +255,7 @@ interface ClientOptions {
   readonly mood: Mood;
   readonly spanMs: number;
   readonly without: ReadonlySet<string>;
+  readonly hasHttp2: boolean;
 }
 
 /** `first 5 of c1`: the requests after those are left out. */
@@ -250,7 +269,7 @@ function bounded(name: string, count: number, without: ReadonlySet<string>): num
 function drawHttpClients(
   seed: number,
   services: readonly ServicePlan[],
-  { mood, spanMs, without }: ClientOptions,
+  { mood, spanMs, without, hasHttp2 }: ClientOptions,
 ): HttpClientPlan[] {
   const chance = new Chance(seed, 'http clients');
   const targets = services.filter(({ protocol }) => protocol === 'http');
@@ -271,6 +290,7 @@ function drawHttpClients(
       requests: bounded(name, requests, without),
       faultShare: without.has(`faults of ${name}`) ? 0 : faultShare,
       bodyMax: mood.bodyMax,
+      isHttp2: hasHttp2 && new Chance(seed, `http2 of ${name}`).happens(0.6),
     };
   });
 }

@@ -36,10 +36,11 @@ export function drawPolicy(
     protocol: Protocol;
     isPlain: boolean;
     follows: boolean;
+    isH2c: boolean;
     proxy: ProxyRules;
   },
 ): Service {
-  const { name, protocol, isPlain, follows, proxy } = options;
+  const { name, protocol, isPlain, follows, isH2c, proxy } = options;
   const policy = chance.pick(BALANCES);
   const hash = { on: 'source' as const, name: '' };
   const service = makeService({
@@ -51,7 +52,12 @@ export function drawPolicy(
     retry: drawRetry(chance),
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
-    upstream: { protocol: 'http1', sendProxy: proxy.sends, tls: null, host: 'client' },
+    upstream: {
+      protocol: isH2c ? 'h2c' : 'http1',
+      sendProxy: proxy.sends,
+      tls: null,
+      host: 'client',
+    },
     tcp: {
       earlyFailureMs: chance.pick([0, 200, 1000]),
       onDownMs: null,

@@ -45,6 +45,7 @@ function partsOf(plan: WorldPlan): string[] {
     ...faulty.map(({ name }) => `faults of ${name}`),
     ...plan.endpoints.map(({ name }) => name),
     'second worker',
+    'http2',
     'few descriptors',
     'weather',
     'limits',

@@ -2,7 +2,7 @@
 // to each worker by deltas that take a moment, as messages do.
 
 import type { EffectiveEndpoint, EndpointState } from '../../src/model/endpoint.ts';
-import { formatListen, PLAIN_LISTEN } from '../../src/model/listener.ts';
+import { formatListen, type ListenPolicy, PLAIN_LISTEN } from '../../src/model/listener.ts';
 import type { Route } from '../../src/model/route.ts';
 import type { Protocol, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
@@ -27,7 +27,6 @@ const MESSAGE_MS_MAX = 15;
 const { limits, timeouts } = makeService();
 /** A client of the router must not keep it waiting either. */
 const ROUTER_POLICY = {
-  policy: PLAIN_LISTEN,
   limits,
   timeouts: { ...timeouts, clientHeaderMs: 3000, idleBodyMs: 4000 },
 };
@@ -76,6 +75,8 @@ export class Table {
   private readonly kernel: Kernel;
   private readonly hosts: readonly WorkerHost[];
   private readonly views: View[];
+  /** Of every listener. */
+  private readonly listen: ListenPolicy;
   private version = 0;
   private readonly without = new Map<string, { toMs: number }>();
   private readonly ending = new Map<string, { fromMs: number; toMs: number }>();
@@ -92,9 +93,10 @@ export class Table {
     this.kernel = kernel;
     this.hosts = hosts;
     this.periods = periods;
+    this.listen = { ...PLAIN_LISTEN, http2: plan.hasHttp2 };
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
-      const { name, protocol, isPlain, follows, proxy } = service;
+      const { name, protocol, isPlain, follows, isH2c, proxy } = service;
       this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
       const policy = drawPolicy(chance, {
@@ -102,6 +104,7 @@ export class Table {
         protocol,
         isPlain: isPlain || plain,
         follows,
+        isH2c,
         proxy,
       });
       const first = plan.endpoints.find((one) => one.service === name);
@@ -257,14 +260,15 @@ export class Table {
       if (!isThere || !isListening) continue;
       const plain = makeListener(policy, loopback(plan.port));
       const acceptProxy = plan.proxy.accepts ? [TRUSTED_NETWORK] : [];
-      list.push({ ...plain, policy: { ...plain.policy, acceptProxy } });
+      list.push({ ...plain, policy: { ...this.listen, acceptProxy } });
     }
     const address = loopback(ROUTER_PORT);
     const routes = [...this.services.values()]
       .filter(({ plan }) => plan.protocol === 'http')
       .map(({ plan }) => routeTo(plan.name));
     const key = formatListen(address);
-    list.push({ key, address, protocol: 'http', service: '', routes, ...ROUTER_POLICY });
+    const rules = { ...ROUTER_POLICY, policy: this.listen };
+    list.push({ key, address, protocol: 'http', service: '', routes, ...rules });
     return list;
   }
 }

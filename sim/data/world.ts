@@ -8,6 +8,8 @@ import { Audit } from './audit.ts';
 import { Book } from './book.ts';
 import { play } from './changes.ts';
 import { ConnectionOracle } from './connection-oracle.ts';
+import { H2EndpointConnection } from './h2/endpoint-connection.ts';
+import { H2Client } from './h2-client.ts';
 import { WorkerHost } from './host.ts';
 import { HttpClient } from './http-client.ts';
 import { HttpEndpointConnection } from './http-endpoint.ts';
@@ -26,6 +28,8 @@ import { WatchedBuffers, watchBoth } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
 const HANG_MS = 1_200_000;
+
+type Client = HttpClient | H2Client | TcpClient | Intruder;
 
 export interface WorldResult {
   readonly plan: WorldPlan;
@@ -102,7 +106,7 @@ class World {
 
   async run(): Promise<WorldResult> {
     const { kernel, book, plan, table, hosts, network } = this;
-    let clients: (HttpClient | TcpClient | Intruder)[] | null = null;
+    let clients: Client[] | null = null;
     void table.start().then((errors) => {
       for (const message of errors) book.fault(message);
       clients = this.startClients();
@@ -159,19 +163,25 @@ class World {
         book.note(`endpoint ${name} closes a connection as soon as it has it`);
         if (chance.happens(0.5)) end.reset();
         else end.close();
-      } else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
+      } else if (endpoint.isH2c) new H2EndpointConnection(setting, end, count);
+      else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
       else new TcpEndpointConnection(setting, end, count);
     });
     this.listening.set(name, close);
   }
 
-  private startClients(): (HttpClient | TcpClient | Intruder)[] {
+  private startClients(): Client[] {
     const { kernel, network, book, plan, table } = this;
     const isNarrow = plan.isNarrow;
-    const judge = new Judge({ kernel, plan, book, table, isNarrow }).judge;
-    const setting = { kernel, network, book, judge };
+    const oracle = new Judge({ kernel, plan, book, table, isNarrow });
+    const { judge } = oracle;
+    const mayCut = (service: string): boolean => oracle.mayCut(service);
+    const mayRefuse = (service: string): boolean => oracle.mayRefuse(service);
+    const setting = { kernel, network, book, judge, isNarrow, mayCut, mayRefuse };
     return [
-      ...plan.httpClients.map((client) => new HttpClient(setting, client)),
+      ...plan.httpClients.map((client) =>
+        client.isHttp2 ? new H2Client(setting, client) : new HttpClient(setting, client),
+      ),
       ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
       ...plan.intruders.map((intruder) => new Intruder(setting, intruder)),
     ];

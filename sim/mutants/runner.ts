@@ -4,11 +4,8 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { controlMutants } from './control-mutants.ts';
-import { dataMutants } from './data-mutants.ts';
+import { knownMutants } from './known.ts';
 import type { Mutant } from './mutant.ts';
-import { sessionMutants } from './session-mutants.ts';
-import { zookeeperMutants } from './zookeeper-mutants.ts';
 
 const SECONDS_MAX = 60;
 /** No world takes so long, on a busy machine either, ms. */
@@ -39,17 +36,9 @@ interface Found {
 
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
-  const mutants = [
-    ...dataMutants,
-    ...sessionMutants,
-    ...controlMutants,
-    ...zookeeperMutants,
-  ].filter(
-    (one) =>
-      (plane === 'all' ||
-        plane === one.plane ||
-        (plane === 'both' && one.plane !== 'registries')) &&
-      one.name.includes(only),
+  const isOf = (one: Mutant): boolean =>
+    plane === 'all' || plane === one.plane || (plane === 'both' && one.plane !== 'registries');
+  const mutants = knownMutants.filter((one) => isOf(one) && one.name.includes(only));
   );
   for (const mutant of mutants) mutated(mutant);
   let missed = 0;

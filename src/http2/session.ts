@@ -184,9 +184,7 @@ export class Session {
     if (stream === undefined) return table.charge(Cost.unknown);
     if (!table.guard.spendReset())
       return table.fail(ErrorCode.enhanceYourCalm, 'a flood of resets');
-    // Section 8.1: a response that is whole stands, also where it waits to be read.
-    const isAnswered = !table.options.isServer && stream.inbox?.isEnded === true;
-    if (isAnswered && code === ErrorCode.noError) table.stop(stream);
+    if (table.isAnswered(stream) && code === ErrorCode.noError) table.stop(stream);
     else table.drop(stream, code, code === ErrorCode.refusedStream);
   }
 
@@ -366,7 +364,7 @@ export class Session {
     owner.onOutput();
   }
 
-  /** The connection is over: all streams end, and nothing is taken any more. */
+  /** The connection is over: nothing is taken any more, and all streams end, but answers that wait to be read. */
   over(code: number): void {
     this.table.over(code);
   }

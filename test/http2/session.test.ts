@@ -165,6 +165,16 @@ describe('a stream', () => {
     ]);
   });
 
+  it('that was reset before many others is passed over as well', () => {
+    const end = openServer();
+    for (let id = 1; id < 1000; id += 2) {
+      end.feed(headers(id, POST, endHeaders));
+      end.session.reset(end.requests.at(-1)!.stream, ErrorCode.cancel);
+    }
+    end.feed(frame(FrameType.data, endStream, 1, 'late'));
+    expect(end.fault).toBe('');
+  });
+
   it('gives small pieces that came together as one', () => {
     const end = openServer();
     let pieces = 0;

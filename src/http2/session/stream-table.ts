@@ -27,6 +27,8 @@ export class StreamTable {
   /** Streams of the peer's beyond this id are not worked on: GOAWAY said so. */
   lastTakenId = MAX_31;
   private readonly resets = new Set<number>();
+  /** The highest id that is not kept any more: of those up to it nothing is known. */
+  private forgottenId = 0;
 
   constructor(owner: SessionOwner, options: SessionOptions) {
     this.owner = owner;
@@ -40,9 +42,9 @@ export class StreamTable {
     return isPeers ? id > this.lastPeerId : id >= this.nextId;
   }
 
-  /** We have reset it a while ago: the peer may not know yet. */
+  /** We have reset it a while ago, or may have: the peer may not know yet. */
   wasReset(id: number): boolean {
-    return this.resets.has(id);
+    return id <= this.forgottenId || this.resets.has(id);
   }
 
   add(id: number, user: StreamUser | null): Stream {
@@ -78,9 +80,22 @@ export class StreamTable {
   /** The peer, or the connection's end, has ended the stream. */
   drop(stream: Stream, code: number, isUnprocessed: boolean): void {
     const { user } = stream;
+    if (!this.options.isServer && stream.expected === 0) return this.complete(stream);
     stream.user = null;
     this.close(stream);
     user?.onReset(stream, code, isUnprocessed);
+  }
+
+  /**
+   * Client: the stream has ended with all that was announced, but before its trailers. Whoever gets the
+   * response may have it whole, and have asked for more.
+   */
+  private complete(stream: Stream): void {
+    this.stop(stream);
+    stream.isRemoteDone = true;
+    if (stream.inbox !== null) stream.keepEnd('');
+    else stream.user?.onEnd(stream, '');
+    this.closeIfDone(stream);
   }
 
   /** The peer has said everything, and wants nothing more: what is still sent is thrown away. */
@@ -105,6 +120,7 @@ export class StreamTable {
     if (this.resets.size > RESETS_KEPT) {
       const [oldest] = this.resets as unknown as [number];
       this.resets.delete(oldest);
+      this.forgottenId = Math.max(this.forgottenId, oldest);
     }
     this.owner.onOutput();
   }
@@ -133,11 +149,19 @@ export class StreamTable {
     this.owner.onFault(code, why);
   }
 
-  /** The connection is over: all streams end, and nothing is taken any more. */
+  /** Client: the response is whole, and waits to be read. It stands, whatever comes after it (section 8.1). */
+  isAnswered(stream: Stream): boolean {
+    return !this.options.isServer && stream.inbox?.isEnded === true;
+  }
+
+  /** The connection is over: nothing is taken any more, and all streams end, but answers that wait to be read. */
   over(code: number): void {
     if (this.isOver) return;
     this.isOver = true;
-    for (const stream of [...this.streams.values()]) this.drop(stream, code, false);
+    for (const stream of [...this.streams.values()]) {
+      if (this.isAnswered(stream)) this.stop(stream);
+      else this.drop(stream, code, false);
+    }
     this.waiting.clear();
   }
 }

@@ -283,6 +283,33 @@ describe('a stream that the endpoint does not take', () => {
   });
 });
 
+describe('a response of which all that was announced has come', () => {
+  // Trailers might have followed; its client has it whole, and may have asked for more.
+  it.each([
+    ['its stream is reset', frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.internalError))],
+    ['its connection ends', ''],
+  ])('is whole where %s before END_STREAM', async (_, last) => {
+    const endpoint = await FrameEndpoint.listen();
+    const plane = await openPlane([endpoint.endpoint.port], H2C);
+    const client = await plane.client();
+    client.send(request('GET /1'));
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers, 1);
+    const head = block({ ':status': '200', 'content-length': '4' });
+    peer.send(frame(FrameType.headers, endHeaders, 1, head), frame(FrameType.data, 0, 1, 'some'));
+    await client.until('some');
+    client.send(request('GET /2'));
+    if (last === '') peer.peer.end();
+    else peer.send(last);
+    const next = last === '' ? await endpoint.accept() : peer;
+    const { id } = await next.until(FrameType.headers);
+    next.send(frame(FrameType.headers, endHeaders | endStream, id, block({ ':status': '204' })));
+    expect(await client.head()).toMatch(/^HTTP\/1\.1 204 /);
+    expect(plane.reasons('response-cut')).toBe(0);
+    await plane.quiet();
+  });
+});
+
 describe('a connection that ends', () => {
   it('before anything came of it fails its requests as any other would', async () => {
     const plane = await openPlane([1], H2C);
@@ -355,18 +382,18 @@ describe('a connection that ends', () => {
 describe('a whole response that comes before the request has ended', () => {
   // RFC 9113 section 8.1: RST_STREAM with NO_ERROR then asks for no more of the request, and the response
   // is not to be thrown away. The client reads it slowly, so that it waits when the reset comes.
-  const early = async (body: string, method = 'POST') => {
+  const early = async (body: string, more: Readonly<Record<string, string>> = {}) => {
     const endpoint = await FrameEndpoint.listen();
     const plane = await openPlane([endpoint.endpoint.port], H2C);
     // A client whose windows let nothing pass at first.
     const settings = frame(FrameType.settings, 0, 0, `\0\x04${uint32(0)}`);
     const client = await FramePeer.open(plane.port, settings);
-    const fields = { ':method': method, ':scheme': 'http', ':authority': 'a', ':path': '/' };
+    const fields = { ':method': 'POST', ':scheme': 'http', ':authority': 'a', ':path': '/' };
     client.send(frame(FrameType.headers, endHeaders, 1, block(fields)));
     client.send(frame(FrameType.data, 0, 1, 'begun'));
     const peer = await endpoint.accept();
     await peer.until(FrameType.data, 1);
-    const head = frame(FrameType.headers, endHeaders, 1, block({ ':status': '200' }));
+    const head = frame(FrameType.headers, endHeaders, 1, block({ ':status': '200', ...more }));
     const half = body.length / 2;
     peer.send(head, frame(FrameType.data, 0, 1, body.slice(0, half)));
     await client.until(FrameType.headers, 1);
@@ -396,6 +423,36 @@ describe('a whole response that comes before the request has ended', () => {
     // Nothing of the rest went there.
     peer.send(frame(FrameType.ping, 0, 0, '87654321'));
     expect((await peer.next()).type).toBe(FrameType.ping);
+  });
+
+  it('is delivered whole where its connection ends while it waits for the client', async () => {
+    const body = 'x'.repeat(20_000);
+    const { plane, client, peer, rest } = await early(body);
+    const goaway = frame(FrameType.goaway, 0, 0, uint32(1) + uint32(0));
+    peer.send(frame(FrameType.data, endStream, 1, rest) + goaway);
+    peer.peer.end();
+    await peer.peer.ended();
+    expect(await take(client, body.length)).toBe(body);
+    await plane.quiet();
+  });
+
+  it('is delivered whole where its connection breaks while it waits for the client', async () => {
+    const body = 'x'.repeat(20_000);
+    const { plane, client, peer, rest } = await early(body);
+    peer.send(frame(FrameType.data, endStream, 1, rest) + frame(FrameType.ping, 0, 3, '12345678'));
+    await peer.peer.ended();
+    expect(await take(client, body.length)).toBe(body);
+    await plane.quiet();
+  });
+
+  it('is delivered whole where it has come as announced and is reset before END_STREAM', async () => {
+    const body = 'x'.repeat(20_000);
+    const { plane, client, peer, rest } = await early(body, { 'content-length': '20000' });
+    const reset = frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.internalError));
+    peer.send(frame(FrameType.data, 0, 1, rest) + reset + frame(FrameType.ping, 0, 0, '12345678'));
+    await peer.until(FrameType.ping);
+    expect(await take(client, body.length)).toBe(body);
+    await plane.quiet();
   });
 
   it.each([ErrorCode.internalError, 0x99])('is cut by any other code: %i', async (code) => {

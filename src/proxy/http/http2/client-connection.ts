@@ -127,9 +127,10 @@ export class Http2ClientConnection implements Roles {
   }
 
   get leisure(): 'idle' | 'partial' | 'busy' {
-    const isFree = this.state === 'open' && this.session.streams.size === 0;
+    const { session } = this;
+    const isFree = this.state === 'open' && session.streams.size === 0 && !session.isCongested;
     if (!isFree || this.isLeaving) return 'busy';
-    return this.session.isInHead ? 'partial' : 'idle';
+    return session.isInHead ? 'partial' : 'idle';
   }
 
   get address(): string {
@@ -378,7 +379,8 @@ export class Http2ClientConnection implements Roles {
     if (this.state !== 'open') return;
     this.state = 'lingering';
     this.session.over(ErrorCode.noError);
-    this.link.flush(this.session);
+    // Answers may wait for a client that does not read.
+    this.link.finish(this.session);
     this.setTimer(LINGER_MS);
     this.wire.end();
     this.wire.resume();

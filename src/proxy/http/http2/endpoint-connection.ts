@@ -58,6 +58,8 @@ export class Http2EndpointConnection implements Roles {
   private heardMs: number;
   private isAsked = false;
   private isSilent = false;
+  /** It has left its pool, and may still be opening. */
+  private isParting = false;
 
   /** `wire`: an open connection, which changes hands; null: one is opened. */
   constructor(
@@ -128,6 +130,14 @@ export class Http2EndpointConnection implements Roles {
     if (isLeft && this.state === 'connecting' && this.waiting === 0) this.close();
   }
 
+  /**
+   * An attempt has waited for it as long as it may. What it was to open with may be lost: who comes now
+   * waits for another, or one that never opens would be kept by those who go on waiting for it.
+   */
+  waitedTooLong(): void {
+    if (this.state === 'connecting') this.leave();
+  }
+
   private nextWaiter(): Http2Attempt | undefined {
     return this.waiters.shift() ?? this.tunnelWaiters.shift();
   }
@@ -151,8 +161,8 @@ export class Http2EndpointConnection implements Roles {
     for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
       next.onConnected(this.session.mayOpen);
     }
-    // What it was begun with is not what the endpoint gets now.
-    if (this.tls !== this.endpoint.tls) this.leave();
+    // What it was begun with is not what the endpoint gets now; or it is in no pool any more.
+    if (this.tls !== this.endpoint.tls || this.isParting) this.leave();
     this.settle();
     this.link.due();
   }
@@ -190,11 +200,13 @@ export class Http2EndpointConnection implements Roles {
 
   onTurn(): void {
     const { resuming, session } = this;
-    if (this.state === 'connecting' || this.state === 'closed') return;
+    if (this.state === 'connecting') return;
     if (resuming.length > 0) {
       this.resuming = [];
       for (const stream of resuming) session.resume(stream);
     }
+    // Answers that were whole before the end have been read on all the same.
+    if (this.state === 'closed') return;
     if (this.tunnelWaiters.length > 0 && session.hasSettings) this.answerTunnels();
     this.settle();
     this.link.flush(session);
@@ -239,10 +251,10 @@ export class Http2EndpointConnection implements Roles {
     this.close();
   }
 
-  /** No new streams. */
+  /** No new streams, but those of the attempts that wait for it to open. */
   leave(): void {
+    this.isParting = true;
     if (this.state === 'open') this.state = 'leaving';
-    else if (this.state === 'connecting') return;
     this.pool.remove(this);
     this.settle();
   }

@@ -365,8 +365,10 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   }
 
   onTimer(): void {
-    if (this.state === 'connecting') this.fail(CONNECT_TIMEOUT, '');
-    else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
+    if (this.state === 'connecting') {
+      this.shared!.waitedTooLong();
+      this.fail(CONNECT_TIMEOUT, '');
+    } else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
     else if (this.state === 'relaying') this.owner.onStalled(this);
     else if (this.state === 'tunnel') this.tunnel?.onUpstreamTimer();
   }

@@ -58,10 +58,18 @@ export class Link {
     }
   }
 
-  /** Sends what the session has written. */
+  /** Sends what the session has written, as soon as what went before has left. */
   flush(session: Session): void {
+    if (!session.isCongested) this.send(session);
+  }
+
+  /** Sends what the session has written, behind what waits: nothing follows. */
+  finish(session: Session): void {
+    this.send(session);
+  }
+
+  private send(session: Session): void {
     const { out } = session;
-    if (session.isCongested) return;
     if (out.used > 0 && !this.wire.write(out.view())) {
       out.abandonBuffer();
       session.isCongested = true;
