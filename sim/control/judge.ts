@@ -55,6 +55,8 @@ export class Judge implements ThreadWatcher {
   private readonly streaks = new Map<string, number>();
   /** What the last answer about a service listed. */
   private readonly listed = new Map<string, Delivered['ids']>();
+  /** Of which time the youngest answer about a service was. */
+  private readonly toldOfMs = new Map<string, number>();
   /** Service -> endpoint -> state, by the events alone. */
   private told = new Map<string, Map<string, string>>();
   /** When it came into the table, by `service endpoint`. */
@@ -97,6 +99,7 @@ export class Judge implements ThreadWatcher {
   onDelivered({ path, tag, ids, asOfMs }: Delivered): void {
     const service = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
     if (tag === '') this.listed.set(service, ids);
+    this.toldOfMs.set(service, Math.max(asOfMs, this.toldOfMs.get(service) ?? asOfMs));
     for (const [key, one] of this.instances) {
       if (one.service !== service || (tag !== '' && !one.tags.includes(tag))) continue;
       const place = `${tag}|${key}`;
@@ -188,6 +191,12 @@ export class Judge implements ThreadWatcher {
     }
   }
 
+  /** Some answer about the service is of a time since then: agents may be silent for longer than that. */
+  private wasTold(service: string, sinceMs: number): boolean {
+    const toldOfMs = this.toldOfMs.get(service);
+    return sinceMs === Number.NEGATIVE_INFINITY || (toldOfMs !== undefined && toldOfMs >= sinceMs);
+  }
+
   private judgeLoss(event: TableEvent): void {
     const { service, endpoint, to } = event;
     // One that is there again at once has moved: a server that is behind says where it was.
@@ -207,7 +216,7 @@ export class Judge implements ThreadWatcher {
     if (sinceMs === undefined) return;
     // Who was told of once is not unknown to it any more, however recent.
     const isSeen = to === '' && this.seen.has(`${this.around.questionOf(service)} ${key}`);
-    if (!isSeen && now - sinceMs < RECENT_MS) return;
+    if (!isSeen && (now - sinceMs < RECENT_MS || !this.wasTold(service, sinceMs))) return;
     if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
     // What describes itself is there for as long as one of its instances says so.
     const changedMs = this.changedMs.get(service) ?? Number.NEGATIVE_INFINITY;

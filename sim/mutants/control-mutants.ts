@@ -34,8 +34,8 @@ const rows: readonly Row[] = [
   [
     'a second read over a break confirms',
     `${consul}/brake.ts`,
-    '    } else if (this.epoch !== this.currentEpoch) {',
-    "    } else if (this.epoch === ' ') {",
+    '    if (isShort && this.epoch !== this.currentEpoch) {',
+    "    if (isShort && this.epoch === ' ') {",
   ],
   [
     'the guard never holds',

@@ -171,7 +171,11 @@ export class Brake {
     const { change } = first;
     const missing = missingIn(first.entries, present());
     const again = new Set(missing).difference(new Set(missingIn(entries, missing)));
-    if (again.size > 0) {
+    const isShort = missingIn(entries, present()).length > 0;
+    if (isShort && this.epoch !== this.currentEpoch) {
+      // It may have begun anew between the two answers.
+      this.hold(first, why, 'outage');
+    } else if (again.size > 0) {
       const reason = `held: the registry left it out (${why}), but a consistent re-read still lists it`;
       onSecondRead(
         'contradicted',
@@ -180,9 +184,6 @@ export class Brake {
       const kept = new Map([...again].map((id) => [id, reason]));
       this.lookAgain('answer');
       pass({ entries, receivedMs, change, doubt: '', kept });
-    } else if (this.epoch !== this.currentEpoch) {
-      // It may have begun anew between the two answers.
-      this.hold(first, why, 'outage');
     } else if (first.doubtKind === 'fall' && entries.length === 0) {
       // A registry that began anew and is still empty confirms that without knowing better.
       this.hold(first, why, 'outage');

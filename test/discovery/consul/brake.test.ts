@@ -79,6 +79,16 @@ describe('the brake', () => {
     expect(last()).toMatchObject({ ids: 'ab', doubt: '', isConfirmed: false });
   });
 
+  it('takes nothing away by a second read after a break that has some again', async () => {
+    let epoch = '1';
+    const { take, second, last, results } = make('abcd', guardSettings(), { epoch: () => epoch });
+    take('');
+    epoch = '2';
+    await second({ body: entries('a') });
+    expect(last()).toMatchObject({ doubt: '4 of 4 at once', isConfirmed: false });
+    expect(results).toEqual(['unconfirmed']);
+  });
+
   it('ends a doubt that leaves nothing out, where something is held', async () => {
     const { take, second, last, clock } = make('ab', guardSettings(), { isHolding: () => true });
     take('ab', { doubt: 'a2 answers now', doubtKind: 'outage' });
