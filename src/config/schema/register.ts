@@ -56,12 +56,10 @@ export const registerSchema = z.strictObject({
   ttl: duration().prefault('0s').meta({
     description: 'Time to live of a registration in etcd; 0 for no end, or 15s by docker-register.',
   }),
-  ttl_refresh: duration()
-    .prefault('0s')
-    .meta({
-      description:
-        'Interval at which the time to live is renewed; required with ttl, and less than it.',
-    }),
+  ttl_refresh: duration().prefault('0s').meta({
+    description:
+      'Interval at which the time to live is renewed; required with ttl, and less than it.',
+  }),
   retry_attempts: z
     .union([z.literal(-1), z.literal('-1').transform(() => -1), count(0, 1_000_000)], {
       error: 'expected a whole number from 0 to 1000000, or -1',
