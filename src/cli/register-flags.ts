@@ -51,7 +51,7 @@ export const REGISTER_FLAGS: readonly Flag[] = [
     name: 'resync',
     value: 'SECONDS',
     environment: '',
-    help: 'register everything again so often (default: never)',
+    help: 'interval at which everything is registered again (default: never)',
   },
   {
     name: 'ttl',
@@ -69,13 +69,13 @@ export const REGISTER_FLAGS: readonly Flag[] = [
     name: 'retry-attempts',
     value: 'N',
     environment: '',
-    help: 'attempts to reach the registry at the start, beside the first; -1: no end (default: 0)',
+    help: 'retries to reach the registry at the start; -1: unlimited (default: 0)',
   },
   {
     name: 'retry-interval',
     value: 'MS',
     environment: '',
-    help: 'milliseconds between two of them (default: 2000)',
+    help: 'milliseconds between two retries (default: 2000)',
   },
   {
     name: 'hostname',

@@ -112,7 +112,8 @@ describe('50,000 instances at once', () => {
     expect(turnMs).toBeLessThan(TURN_CPU_MS_MAX);
     // What is too much for the table is counted, not listed.
     const all = SERVICES * INSTANCES;
-    await expect.poll(() => leftOut(controller), { timeout: 30_000 }).toBe(all - count());
+    // A service that comes late still gets the few rows that each may have.
+    await expect.poll(() => leftOut(controller) + count(), { timeout: 30_000 }).toBe(all);
     expect(controller.services().every(({ problems }) => problems.length <= 11)).toBe(true);
   });
 });

@@ -29,10 +29,10 @@ export const selfSchema = z.strictObject({
       'http: the agent asks for /readyz of the stats port; ttl: Upriver tells the agent, also where there is no stats port.',
   }),
   check_interval: duration(1000, 600_000).prefault('5s').meta({
-    description: 'Time between two questions of the agent; with ttl the time to live.',
+    description: 'Interval of the check by the agent; with ttl the time to live.',
   }),
   deregister_after: duration(60_000, 604_800_000).prefault('30m').meta({
-    description: 'The agent takes out what has been critical for so long.',
+    description: 'Time in state critical after which the agent deregisters this process.',
   }),
   leave_wait: duration(0, 300_000).prefault('5s').meta({
     description:

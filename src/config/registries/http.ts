@@ -12,10 +12,10 @@ export const httpRegistrySchema = z.strictObject({
   url: z
     .union([targetUrl.transform((url) => [url]), z.array(targetUrl)])
     .prefault('http://127.0.0.1:9000/sd')
-    .meta({ description: "Where target groups are had, in the JSON of Prometheus' http_sd." }),
+    .meta({ description: "URLs of target groups, in the JSON of Prometheus' http_sd." }),
   interval: duration(1000, DAY_MS)
     .prefault('10s')
-    .meta({ description: 'Time between two questions, 1s at least.' }),
+    .meta({ description: 'Poll interval, at least 1s.' }),
   service: z
     .string()
     .default('')

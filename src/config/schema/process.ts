@@ -37,7 +37,7 @@ export const logSchema = z.strictObject({
   format: z
     .enum(['json', 'pretty'])
     .default('json')
-    .meta({ description: 'One JSON object per line, or lines for people.' }),
+    .meta({ description: 'json: one object per line; pretty: human-readable lines.' }),
   access: z.string().default('off').meta({ description: 'Access log: off, stdout or a file.' }),
 });
 

@@ -52,13 +52,14 @@ export const registerSchema = z.strictObject({
     .meta({ description: 'Deregister everything when the process ends.' }),
   resync: duration()
     .prefault('0s')
-    .meta({ description: 'Register everything again so often; 0 for never.' }),
+    .meta({ description: 'Interval at which everything is registered again; 0: never.' }),
   ttl: duration().prefault('0s').meta({
     description: 'Time to live of a registration in etcd; 0 for no end, or 15s by docker-register.',
   }),
-  ttl_refresh: duration()
-    .prefault('0s')
-    .meta({ description: 'How often that is put off; needed with ttl, and less than it.' }),
+  ttl_refresh: duration().prefault('0s').meta({
+    description:
+      'Interval at which the time to live is renewed; required with ttl, and less than it.',
+  }),
   retry_attempts: z
     .union([z.literal(-1), z.literal('-1').transform(() => -1), count(0, 1_000_000)], {
       error: 'expected a whole number from 0 to 1000000, or -1',
@@ -72,9 +73,9 @@ export const registerSchema = z.strictObject({
     })
     .prefault(0)
     .meta({
-      description: 'Tries to reach the registry at the start, beside the first; -1: no end.',
+      description: 'Retries to reach the registry at the start; -1: unlimited.',
     }),
-  retry_interval: duration(1).prefault('2s').meta({ description: 'Time between two of them.' }),
+  retry_interval: duration(1).prefault('2s').meta({ description: 'Time between two retries.' }),
 });
 
 export type RegisterInput = z.output<typeof registerSchema>;
