@@ -39,7 +39,6 @@ export async function runMutants({ plane, only }: MutantOptions): Promise<number
   const isOf = (one: Mutant): boolean =>
     plane === 'all' || plane === one.plane || (plane === 'both' && one.plane !== 'registries');
   const mutants = knownMutants.filter((one) => isOf(one) && one.name.includes(only));
-  );
   for (const mutant of mutants) mutated(mutant);
   let missed = 0;
   for (const mutant of mutants) {
