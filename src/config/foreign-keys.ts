@@ -77,7 +77,8 @@ const KEYS: Readonly<Record<string, string>> = {
   loadbalancer: 'services, with balance',
   metrics: 'stats',
   middlewares: 'http, retry and limits of a service, or strip and prefix of a route',
-  passhostheader: "routers[].routes[].rewrite_host (the client's host is the default)",
+  passhostheader:
+    "routers[].routes[].rewrite_host: endpoint, or upstream.host (the client's host is the default)",
   ping: 'stats (/healthz)',
   providers: 'registries',
   rule: 'host and path',

@@ -86,9 +86,10 @@ function healthOf({ service }: ServiceRecord, record: EndpointRecord | undefined
   // How endpoints are spoken to is the service's to say.
   const { upstream } = service;
   const { sendProxy } = upstream;
+  const host = own.type === 'http' ? givenHost(upstream.host) : '';
+  if (own.tls === null && own.sendProxy === sendProxy && own.host === host) return own;
   const serverName = givenServerName(upstream);
   const tls = own.tls === null ? null : { ...(upstream.tls ?? own.tls), serverName };
-  const host = own.type === 'http' ? givenHost(upstream.host) : '';
   return { ...own, sendProxy, tls, host };
 }
 

@@ -40,10 +40,11 @@ describe('a key of a listener', () => {
 
   it('of a tcp service is told to be about HTTP, as its http is', () => {
     const file =
-      'services: { db: { listen: 1, protocol: tcp, limits: { pipelined: 1 }, http: { via: true } } }';
+      'services: { db: { listen: 1, protocol: tcp, limits: { pipelined: 1 }, http: { via: true }, tunnels: { on_down: close } } }';
     expect(problemsOf({ file })).toEqual([
       'upriver.yaml:1:66: services.db.limits.pipelined: is about HTTP, and this is a tcp service: take it out',
       'upriver.yaml:1:77: services.db.http: is about HTTP, and this is a tcp service: take it out',
+      'upriver.yaml:1:101: services.db.tunnels: is about HTTP, and this is a tcp service: take it out',
     ]);
   });
 
@@ -53,6 +54,7 @@ describe('a key of a listener', () => {
     const http = 'is about HTTP, and this is a udp service: take it out';
     const connections = 'is about connections, and this is a udp service: take it out';
     expect(udp('http: { via: true }')[0]).toContain(`services.d.http: ${http}`);
+    expect(udp('tunnels: { on_down: keep }')[0]).toContain(`services.d.tunnels: ${http}`);
     expect(udp('tcp: { on_down: keep }')[0]).toContain(`services.d.tcp: ${connections}`);
     expect(udp('upstream: { tls: { enabled: true } }')[0]).toContain(
       `services.d.upstream: ${connections}`,
@@ -70,6 +72,7 @@ describe('a key of a listener', () => {
     ['responses: -1', 'udp.responses: -1: expected a whole number from 0 to 1000000'],
     ['responses: some', 'udp.responses: "some": expected any, or a number from 0'],
     ['on_down: now', 'udp.on_down: "now": expected keep, close or a duration'],
+    ['rate_per_client: -1', 'udp.rate_per_client: -1: expected a whole number'],
     ['amplification: -1', 'udp.amplification: -1: expected a whole number'],
   ])('of a udp service with a bad value is told: %s', (text, message) => {
     const file = `services: { d: { listen: 1, protocol: udp, udp: { ${text} } } }`;

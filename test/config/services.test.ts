@@ -149,3 +149,20 @@ describe('config.example.yaml', () => {
     expect(shown.stats.listen).toEqual(plain.stats.listen);
   });
 });
+
+describe('tunnels and rates of datagrams', () => {
+  it.each([
+    ['{}', [null, null]],
+    ['{ on_down: close, on_drain: 30s }', [0, 30_000]],
+    ['{ on_down: keep }', [null, null]],
+  ])('tunnels: %s', (text, expected) => {
+    const { tunnels } = settingsOf({ file: `services: { a: { tunnels: ${text} } }` }).services[0]!;
+    expect([tunnels.onDownMs, tunnels.onDrainMs]).toEqual(expected);
+  });
+
+  it('rates are those that are set, and none by default', () => {
+    const file = 'services: { a: { listen: 1, protocol: udp, udp: { rate_per_client: 500 } } }';
+    expect(settingsOf({ file }).services[0]!.udp.ratePerClient).toBe(500);
+    expect(settingsOf({ file: 'services: { a: {} }' }).services[0]!.udp.ratePerClient).toBe(0);
+  });
+});

@@ -191,7 +191,8 @@ export class QueryWatch {
     if (failure.code === 'http-404') {
       service.lose(`Consul has no prepared query '${safeLine(service.source.query, 100)}'`);
     } else if (failure.code === OWN_FLEET) service.lose(failure.message);
-    void context.client.failOver(this.address, failure);
+    // An answer that leads in a circle is one: another agent has no other.
+    if (failure.code !== OWN_FLEET) void context.client.failOver(this.address, failure);
     return failure.retryAfterMs + this.backoff.nextMs();
   }
 }

@@ -192,7 +192,8 @@ it('says of a name that would be another path that it can not be asked for', asy
 it('takes nothing from the fleet that this process is one of: that would lead in a circle', async () => {
   const registerSelf = { ...selfSettings, service: 'edge' };
   const [circle, good] = [said([node('e')], { Service: 'edge' }), said([node('a')])];
-  const { receiver, lines } = await follow([[circle, good, circle]], {}, { registerSelf });
+  const answers = [[circle, good, circle], [said([node('x')])]];
+  const { receiver, lines } = await follow(answers, {}, { registerSelf });
   const why =
     "query near-web leads to 'edge', the name under which this process registers itself: that is a circle";
   await receiver.until(() => receiver.about('web').length >= 3, 'all three');
@@ -204,6 +205,8 @@ it('takes nothing from the fleet that this process is one of: that would lead in
   // What was known before stays where a query turns into a circle.
   expect(updates.slice(0, 3)).toEqual([` ${why}`, 'n/a ', `n/a ${why}`]);
   expect(JSON.stringify(lines)).toContain(why);
+  // No other agent would know better.
+  expect(agents[1]!.asked).toEqual([]);
 });
 
 it('takes a service of the name of a fleet that this process is not one of', async () => {

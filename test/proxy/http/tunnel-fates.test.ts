@@ -126,6 +126,22 @@ describe('tunnels on an endpoint that takes no more work', () => {
     expect(cast.plane.reasons('endpoint-left')).toBe(2);
   });
 
+  it('end where the policy changes while it is out, also after it has left and is back', async () => {
+    const cast = await openCast({});
+    const { plane, endpoint } = cast;
+    const { client, upstream } = await tunnel(cast);
+    const { client: second } = await tunnel(cast);
+    await cast.turn('gone');
+    await cast.turn('drain');
+    await echo(client, upstream);
+    const tunnels = { onDownMs: null, onDrainMs: 0 };
+    const snapshot = makeSnapshot(serviceOf({ tunnels }), [endpoint.port]);
+    const endpoints = snapshot.endpoints.map((one) => ({ ...one, state: 'drain' as const }));
+    await plane.apply([{ ...snapshot, endpoints }]);
+    expect([await client.ended(), await second.ended()]).toEqual(['reset', 'reset']);
+    expect(plane.reasons('endpoint-left')).toBe(2);
+  });
+
   it('leave requests in flight alone, and end those that become tunnels late', async () => {
     const cast = await openCast({ onDownMs: 0 }, { retry: { attempts: 1 } });
     const { plane, endpoint } = cast;
