@@ -1,4 +1,5 @@
 // `upriver explain SERVICE [ENDPOINT]`: state, reason and history of each endpoint.
+import { encodeSegment } from '../base/path-text.ts';
 import { safeLine } from '../base/safe-text.ts';
 import type { ComparisonFigures } from '../model/comparison.ts';
 import { ask, printJson } from './admin-client.ts';
@@ -27,7 +28,7 @@ export async function explain(given: ParsedArguments): Promise<number> {
     console.error('upriver: explain: expected SERVICE [ENDPOINT]');
     return 2;
   }
-  const path = `/api/v1/services/${encodeURIComponent(asked)}`;
+  const path = `/api/v1/services/${encodeSegment(asked)}`;
   const service = await ask<ServiceAnswer>(given, { path, isRaw });
   const events = await ask<readonly EventAnswer[]>(given, {
     path: '/api/v1/events?format=json',

@@ -1,5 +1,6 @@
 // `upriver drain|ready|maint SERVICE ENDPOINT` and `weight SERVICE ENDPOINT N`: an operator's command to a
 // running instance.
+import { encodeSegment } from '../base/path-text.ts';
 import { safeLine } from '../base/safe-text.ts';
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
@@ -18,13 +19,13 @@ export async function operate(
     console.error(`upriver: ${verb}: ${usage}`);
     return 2;
   }
-  const path = `/api/v1/services/${encodeURIComponent(service)}`;
+  const path = `/api/v1/services/${encodeSegment(service)}`;
   const known = await ask<ServiceAnswer>(given, { path, isRaw: true });
   if ('problem' in known) return fail(known.problem);
   const endpoint = endpointNamed(known.body, wanted);
   if (typeof endpoint === 'string') return fail(endpoint);
   const asked = await ask<{ ok: boolean }>(given, {
-    path: `${path}/endpoints/${encodeURIComponent(endpoint.id)}/${verb}`,
+    path: `${path}/endpoints/${encodeSegment(endpoint.id)}/${verb}`,
     method: 'POST',
     ...(verb === 'weight' ? { body: { weight: Number(weight) } } : {}),
   });

@@ -1,9 +1,11 @@
 // Asks a container engine: what runs, what a container is, and what happens to it. Speaks the API of
 // Docker, in the version that the engine itself offers; Podman answers the same questions.
+
 import { type BodyLimit, linesOf, readStart, readWhole } from '../base/body.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../base/coded-error.ts';
 import { textOf } from '../base/foreign.ts';
+import { encodeSegment } from '../base/path-text.ts';
 import { BOUNDS, type Bound, excessOf } from '../model/bounds.ts';
 import { type EngineAddress, parseEngineAddress } from '../model/engine-address.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
@@ -96,7 +98,7 @@ export class EngineClient {
 
   /** `bridge`, `overlay`, ...; '' where it can't be had. */
   async networkDriver(id: string, signal: AbortSignal): Promise<string> {
-    const path = `${this.base}/networks/${encodeURIComponent(id)}`;
+    const path = `${this.base}/networks/${encodeSegment(id)}`;
     try {
       const json = await this.json(path, BOUNDS.containerInspection, signal);
       const { Driver } = json as { Driver?: unknown };
@@ -113,7 +115,7 @@ export class EngineClient {
    */
   async *events(since: number, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     // The names of actions are matched here: Docker and Podman filter by different ones.
-    const filters = encodeURIComponent('{"type":["container","network"]}');
+    const filters = encodeSegment('{"type":["container","network"]}');
     const path = `${this.base}/events?since=${since}&filters=${filters}`;
     const { body } = await this.get(path, signal);
     const limit = { ...limitOf(BOUNDS.containerEvent), clock: this.options.clock };

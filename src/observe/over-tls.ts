@@ -1,9 +1,12 @@
 // TLS on the stats port. The first byte of a connection tells a ClientHello from a request in plain,
-// which is answered with what to do. This machine is not asked for a certificate of its own: health
+// which is answered with what to do. A handshake begins when its first record is whole, a few at a time
+// and address by address (base/fair-turns.ts): it costs the main thread a millisecond. This machine is not asked for a certificate of its own: health
 // checks, commands and the next process of an upgrade reach the port over loopback.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
+import { systemClock } from '../base/clock.ts';
+import { type Applicant, FairTurns } from '../base/fair-turns.ts';
 import type { TlsMaterial } from '../model/tls.ts';
 import { contextFor } from '../model/tls-contexts.ts';
 import type { Connections } from './connections.ts';
@@ -12,8 +15,12 @@ import type { Connections } from './connections.ts';
 const HANDSHAKE_MS = 5000;
 /** For who spoke plainly to read why that is wrong. */
 const PLAIN_MS = 1000;
-/** Type of the record that a ClientHello comes in (RFC 8446 section 5.1). */
+/** Type of the record that a ClientHello comes in, bytes before its content, and of that (RFC 8446 section 5.1). */
 const HANDSHAKE_RECORD = 0x16;
+const RECORD_HEAD = 5;
+const RECORD_MAX = 2 ** 14;
+/** Handshakes; as many may wait as there are places. */
+const LIMITS = { straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000, waitingMax: 512 };
 
 const PLAIN_BODY = '{"error":"this port speaks TLS: ask it by https://"}\n';
 const PLAIN_REPLY =
@@ -34,28 +41,78 @@ export function speakTls(server: Server, connections: Connections, now: Material
   const serve = server.listeners('connection');
   server.removeAllListeners('connection');
   const contexts = new Contexts(now);
+  const turns = new FairTurns({ ...LIMITS, clock: systemClock });
   server.on('connection', (raw: Socket) => {
     connections.add(raw);
-    // Whatever befalls it, it is closed, and its place is free.
-    raw.on('error', () => raw.destroy());
-    const timer = setTimeout(() => raw.destroy(), HANDSHAKE_MS).unref();
-    raw.once('close', () => clearTimeout(timer));
-    const end = (): void => {
-      raw.destroy();
-    };
-    raw.once('end', end);
-    raw.once('data', (first: Buffer) => {
-      raw.pause();
-      if (first[0] !== HANDSHAKE_RECORD) return answerPlain(raw);
-      raw.off('end', end);
-      raw.unshift(first);
+    const begin = (done: () => void): void =>
       secure({ raw, isLocal: connections.isLocal(raw) }, contexts, (socket) => {
-        clearTimeout(timer);
+        done();
         connections.secured(raw, socket);
         for (const listener of serve) listener.call(server, socket);
       });
-    });
+    // What listens to the socket holds it.
+    new Arrival(raw, { turns, begin });
   });
+}
+
+/** reading -> waiting -> under way -> secured; closed on the way, whatever befalls it. */
+class Arrival implements Applicant {
+  readonly address: string;
+  private readonly raw: Socket;
+  private readonly turns: FairTurns;
+  /** Begins the handshake; calls `done` when its connection is to be served. */
+  private readonly onTurn: (done: () => void) => void;
+  private readonly timer: NodeJS.Timeout;
+  private bytes: Buffer = Buffer.alloc(0);
+
+  constructor(raw: Socket, { turns, begin }: { turns: FairTurns; begin: Arrival['onTurn'] }) {
+    this.raw = raw;
+    this.turns = turns;
+    this.onTurn = begin;
+    this.address = raw.remoteAddress ?? '';
+    this.timer = setTimeout(this.onLate, HANDSHAKE_MS).unref();
+    raw.on('data', this.onData).on('end', this.onLate);
+    raw.on('error', this.onLate).once('close', this.leave);
+  }
+
+  begin(): void {
+    this.onTurn(this.leave);
+  }
+
+  cut(): void {
+    this.raw.destroy();
+  }
+
+  private readonly onLate = (): void => {
+    this.raw.destroy();
+  };
+
+  private readonly leave = (): void => {
+    clearTimeout(this.timer);
+    this.turns.leave(this);
+  };
+
+  private readonly onData = (piece: Buffer): void => {
+    const { raw, turns } = this;
+    this.bytes = this.bytes.length === 0 ? piece : Buffer.concat([this.bytes, piece]);
+    const isTls = this.bytes[0] === HANDSHAKE_RECORD;
+    if (isTls && !isRecordWhole(this.bytes)) return;
+    raw.pause();
+    raw.off('data', this.onData);
+    if (!isTls) return answerPlain(raw);
+    raw.off('end', this.onLate);
+    raw.unshift(this.bytes);
+    if (!turns.hasRoom) return turns.wait(this);
+    turns.begun(this);
+    this.begin();
+  };
+}
+
+/** Whether the first record is there, or is one that TLS refuses by its length. */
+function isRecordWhole(bytes: Buffer): boolean {
+  if (bytes.length < RECORD_HEAD) return false;
+  const length = bytes.readUInt16BE(RECORD_HEAD - 2);
+  return length > RECORD_MAX || bytes.length >= RECORD_HEAD + length;
 }
 
 /** Calls `done` with a connection whose client has shown what it has to. */

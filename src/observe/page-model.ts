@@ -1,6 +1,7 @@
 // Everything the dashboard shows at one moment: gathered once, rendered whole by page.ts and, cell by
 // cell, sent to open pages by live.ts. A row is anything with cells: a table row, the caption of a
 // service, the figures on top.
+import { encodeSegment } from '../base/path-text.ts';
 import { safeLine } from '../base/safe-text.ts';
 import type { TableEvent } from '../control/view.ts';
 import { type Cells, clientCells, endpointCells, totalCells, upText } from './cells.ts';
@@ -38,7 +39,7 @@ export const rowKey = {
 
 /** Half of a surrogate pair has no escape. */
 function escaped(name: string): string {
-  return encodeURIComponent(name.toWellFormed());
+  return encodeSegment(name);
 }
 
 /** The rows, one at a time: for a large table, together they are large. */

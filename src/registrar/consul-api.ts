@@ -1,6 +1,8 @@
 // Calls to one Consul agent: those that register, and those of its key-value store.
+
 import { type BodyLimit, readWhole } from '../base/body.ts';
 import { CodedError } from '../base/coded-error.ts';
+import { encodeSegment } from '../base/path-text.ts';
 import type { PoolChannel, PoolRequest } from '../discovery/http-pools.ts';
 import { BOUNDS, excessOf } from '../model/bounds.ts';
 
@@ -110,7 +112,7 @@ export class ConsulApi {
   private pathOf(path: string): string {
     const { namespace } = this.access;
     if (namespace === '') return path;
-    return `${path}${path.includes('?') ? '&' : '?'}ns=${encodeURIComponent(namespace)}`;
+    return `${path}${path.includes('?') ? '&' : '?'}ns=${encodeSegment(namespace)}`;
   }
 
   private headersOf(body: string | undefined): Record<string, string> {

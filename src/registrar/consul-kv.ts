@@ -1,4 +1,5 @@
 // Registers in Consul's key-value store. What is out of service has no key.
+import { encodeSegment } from '../base/path-text.ts';
 import type { ConsulApi } from './consul-api.ts';
 import { entriesOf, keyOf, registeredIn } from './key-layout.ts';
 import type { Registered, Registration, Registry } from './registry.ts';
@@ -57,5 +58,5 @@ export class ConsulKvRegistry implements Registry {
 }
 
 function pathOf(key: string): string {
-  return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`;
+  return `/v1/kv/${key.split('/').map(encodeSegment).join('/')}`;
 }

@@ -1,7 +1,9 @@
 // Registers in Consul's catalog, at the agent of this host. Out of service is Consul's maintenance
 // mode, with a reason that says who set it: one that an operator set is left alone.
+
 import { type Fields, fieldsOf, textOf } from '../base/foreign.ts';
 import type { Logger } from '../base/log.ts';
+import { encodeSegment } from '../base/path-text.ts';
 import { type ConsulApi, ConsulRefusal } from './consul-api.ts';
 import { consulRegistration, unfitMeta } from './consul-registration.ts';
 import type { Registered, Registration, Registry } from './registry.ts';
@@ -45,7 +47,7 @@ export class ConsulRegistry implements Registry {
 
   async deregister({ id }: Pick<Registration, 'id'>, signal: AbortSignal): Promise<void> {
     this.settled.delete(id);
-    const path = `/v1/agent/service/deregister/${encodeURIComponent(id)}`;
+    const path = `/v1/agent/service/deregister/${encodeSegment(id)}`;
     try {
       await this.api.call({ method: 'PUT', path, signal });
     } catch (error) {
@@ -88,7 +90,7 @@ export class ConsulRegistry implements Registry {
   }
 
   private async isInOwnMaintenance(id: string, signal: AbortSignal): Promise<boolean> {
-    const path = `/v1/agent/health/service/id/${encodeURIComponent(id)}`;
+    const path = `/v1/agent/health/service/id/${encodeSegment(id)}`;
     const health = await this.api.json(path, signal, HEALTH_STATUSES);
     const checks = fieldsOf(health).Checks;
     return Array.isArray(checks) && checks.some((check) => isOwnMaintenance(fieldsOf(check)));
@@ -99,7 +101,7 @@ export class ConsulRegistry implements Registry {
     { enable, reason = '', signal }: { enable: boolean; reason?: string; signal: AbortSignal },
   ): Promise<void> {
     const query = new URLSearchParams({ enable: String(enable), ...(enable ? { reason } : {}) });
-    const path = `/v1/agent/service/maintenance/${encodeURIComponent(id)}?${query}`;
+    const path = `/v1/agent/service/maintenance/${encodeSegment(id)}?${query}`;
     await this.api.call({ method: 'PUT', path, signal });
   }
 

@@ -1,8 +1,10 @@
 // Registers in etcd, by v2 or v3: keys with a time to live, or without one. By v2 each key has its own,
 // by v3 all keys of a registrar hang on one lease. Putting off the end wakes nobody who watches. What is
 // out of service has no key.
+
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import { fieldsOf, listOf, textOf } from '../base/foreign.ts';
+import { encodeSegment } from '../base/path-text.ts';
 import { findApis } from '../discovery/etcd/apis.ts';
 import type { Asking, EtcdClient } from '../discovery/etcd/client.ts';
 import { EtcdError, NO_API } from '../discovery/etcd/error.ts';
@@ -206,7 +208,7 @@ export class EtcdRegistry implements Registry {
 /** A key of v2 is a path. */
 function v2Path(key: string): string {
   const path = key.startsWith('/') ? key : `/${key}`;
-  return `/v2/keys${path.split('/').map(encodeURIComponent).join('/')}`;
+  return `/v2/keys${path.split('/').map(encodeSegment).join('/')}`;
 }
 
 /** The keys of all leaves below a node of v2. */

@@ -4,6 +4,7 @@
 // An agent that was restarted without its state has forgotten the registration: it is made again. It
 // is taken out before listeners are closed, and clients get a while to hear of that. Another process that has
 // registered under the same id has taken this one's place (an upgrade): then nothing is taken out.
+
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
@@ -11,6 +12,7 @@ import { formatDuration } from '../base/duration.ts';
 import { fieldsOf, listOf, textOf } from '../base/foreign.ts';
 import { formatHostPort } from '../base/host-text.ts';
 import type { Logger } from '../base/log.ts';
+import { encodeSegment } from '../base/path-text.ts';
 import { pause } from '../base/pause.ts';
 import type { Random } from '../base/prng.ts';
 import { BOUNDS } from '../model/bounds.ts';
@@ -94,7 +96,7 @@ export class SelfRegistration {
       const known = await this.read(this.id, late.signal);
       if (this.isReplaced) return;
       if (known !== null) {
-        const path = `/v1/agent/service/deregister/${encodeURIComponent(this.id)}`;
+        const path = `/v1/agent/service/deregister/${encodeSegment(this.id)}`;
         await api.call({ method: 'PUT', path, signal: late.signal });
       }
       log.info({ id: this.id, waitMs: settings.leaveWaitMs }, 'left the catalog of Consul');
@@ -160,13 +162,13 @@ export class SelfRegistration {
       this.id = body.ID;
     }
     if (this.options.settings.check !== 'ttl' && now.stats !== null) return;
-    const path = `/v1/agent/check/${now.isReady ? 'pass' : 'fail'}/service:${encodeURIComponent(this.id)}`;
+    const path = `/v1/agent/check/${now.isReady ? 'pass' : 'fail'}/service:${encodeSegment(this.id)}`;
     await api.call({ method: 'PUT', path, signal });
   }
 
   /** What the agent has under this id; null where it has nothing. */
   private async read(id: string, signal: AbortSignal): Promise<unknown> {
-    const path = `/v1/agent/service/${encodeURIComponent(id)}`;
+    const path = `/v1/agent/service/${encodeSegment(id)}`;
     const text = await this.options.api.call({ method: 'GET', path, signal }, [404]);
     const known = parsed(text);
     if (known === null) return null;

@@ -4,6 +4,7 @@
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/coded-error.ts';
 import { type Fields, isFields } from '../base/foreign.ts';
+import { safeJson } from '../base/safe-text.ts';
 import { Turns } from '../base/turns.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -80,7 +81,7 @@ async function parseLines(text: string, turns: Turns): Promise<Fields[]> {
 }
 
 function line(value: object): string {
-  return `${JSON.stringify(value)}\n`;
+  return `${safeJson(JSON.stringify(value))}\n`;
 }
 
 function broken(why: string): CodedError {

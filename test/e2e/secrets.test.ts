@@ -193,6 +193,88 @@ it.each([
     expect(MARK.exec(text)?.[0], `${where}: ${text}`).toBeUndefined();
 });
 
+/** An agent of nothing: it notes what it was sent, and refuses it. */
+async function refusing(): Promise<{ readonly at: string; readonly heard: () => string }> {
+  let heard = '';
+  const server = createServer((request, response) => {
+    heard += `${request.url} ${request.headers.authorization} `;
+    request.on('data', (piece) => {
+      heard += String(piece);
+    });
+    request.on('end', () => response.writeHead(500).end('{"error":"no"}'));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endings.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { at: `127.0.0.1:${(server.address() as AddressInfo).port}`, heard: () => heard };
+}
+
+it('no secret of another registry, of a check or of TLS is in anything that is said', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upriver-secrets-'));
+  endings.push(() => rmSync(folder, { recursive: true }));
+  const { at, heard } = await refusing();
+  const endpoint = await startEndpoint('one');
+  endings.push(() => endpoint.kill());
+  const config = join(folder, 'upriver.yaml');
+  const [port = 0] = await freePorts(1);
+  writeFileSync(join(folder, 'password'), 's3cr3t-zk-file\n');
+  const text = (more: string) => `registries:
+  etcd: { address: "http://s3cr3t-etcd-user:s3cr3t-etcd-url@${at}", username: root, password: s3cr3t-etcd }
+  http:
+    url: ["http://${at}/sd?env=prod&token=s3cr3t-query", "http://${at}/sd?env=prod&token=s3cr3t-other"]
+    token: s3cr3t-bearer
+  zookeeper: { address: ["${at}"], username: u, password_file: ${folder}/password }
+static: { web: ["127.0.0.1:${endpoint.port}"], cache: ["127.0.0.1:${endpoint.port}"] }
+services:
+  web: { listen: "127.0.0.1:${port}", from: { registry: http } }
+  keys: { from: { registry: etcd } }
+  nodes: { from: { registry: zookeeper } }
+  cache:
+    from: { registry: static }
+    protocol: tcp
+    health: { type: redis, user: me, password: s3cr3t-check }
+    ${more}
+stats: { admin_token: s3cr3t-admin, read_token: s3cr3t-read, read: token }
+log: { level: debug, access: stdout }
+`;
+  writeFileSync(config, text(''));
+  const upriver = await startUpriver({ args: ['--config', config], env: {}, isReady: false });
+  endings.push(() => upriver.stop());
+  // What is secret is used.
+  const etcd = Buffer.from('root:s3cr3t-etcd').toString('base64');
+  for (const sent of ['s3cr3t-query', 's3cr3t-other', 'Bearer s3cr3t-bearer', etcd]) {
+    await expect.poll(heard).toContain(sent);
+  }
+  await upriver.waitForLog((line) => String(line.what).includes('/sd?env=prod'), 'a URL fails');
+  await upriver.waitForLog((line) => line.registry === 'etcd', 'etcd fails');
+  const said = await pages(upriver);
+  for (const command of [['status'], ['explain', 'cache']]) {
+    const env = { UPRIVER_READ_TOKEN: 's3cr3t-read' };
+    said.set(command.join(' '), await run([...command, '--stats', upriver.statsUrl], env));
+  }
+  said.set('check --print', await run(['check', '--print', '--config', config], {}));
+  writeFileSync(config, text('nonsense: true'));
+  said.set('check', await run(['check', '--config', config], {}));
+  const host = { DOCKER_HOST: 'tcp://s3cr3t-docker:s3cr3t-docker@127.0.0.1:1' };
+  said.set('docker', await run(['check', '--docker'], host));
+  const uri = 'consul://s3cr3t-user:s3cr3t-pass@127.0.0.1:1?token=s3cr3t-x';
+  const engine = ['--docker', 'tcp://s3cr3t-user@127.0.0.1:1'];
+  said.set('register', await run(['register', uri, ...engine], {}));
+  said.set('register, refused', await run(['register', uri, '--retry-interval', '10'], {}));
+  upriver.signal('SIGTERM');
+  await upriver.exited;
+  said.set('output', upriver.output());
+  expect(said.get('/api/v1/status s3cr3t-read')).toContain('/sd?env=prod&token=***');
+  expect(said.get('check')).toContain('nonsense');
+  expect(said.get('docker')).not.toBe('');
+  expect(said.get('register')).toContain('tcp://***@127.0.0.1:1');
+  expect(said.get('register, refused')).toContain('://***@127.0.0.1:1');
+  for (const [where, what] of said)
+    expect(MARK.exec(what)?.[0], `${where}: ${what}`).toBeUndefined();
+});
+
 it('a token that no field can carry is refused', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'upriver-secrets-'));
   endings.push(() => rmSync(folder, { recursive: true }));

@@ -4,9 +4,10 @@ import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Agent, type RequestOptions, request } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer as createPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import { queryObjects } from 'node:v8';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
@@ -215,6 +216,53 @@ it('keeps serving beside clients that break off in the handshake', async () => {
   client.destroy();
   expect((await ask('/metrics')).status).toBe(200);
 });
+
+/** What a client says first, recorded. */
+async function helloBytes(): Promise<Buffer> {
+  const listening = createPlain().listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  const { port: number } = listening.address() as AddressInfo;
+  const client = connectTls({ port: number, host: '127.0.0.1' }).on('error', () => {});
+  const [socket] = (await once(listening, 'connection')) as [Socket];
+  const [bytes] = (await once(socket, 'data')) as [Buffer];
+  client.destroy();
+  socket.destroy();
+  listening.close();
+  return bytes;
+}
+
+it.each([
+  ['half a ClientHello', 100, 0],
+  ['handshakes that get nowhere', 1e6, 32],
+])(
+  'begins few handshakes, and serves others, in a crowd of %s',
+  async (_, bytes, most) => {
+    await open();
+    const connections = new Connections({ places: 500, reserved: 0 });
+    const server = createServer((__, response) => response.end('ok'));
+    speakTls(server, connections, () => store.materials[0] ?? null);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port: number } = server.address() as AddressInfo;
+    const hello = (await helloBytes()).subarray(0, bytes);
+    const before = queryObjects(TLSSocket, { format: 'count' });
+    const crowd: Socket[] = [];
+    for (let i = 0; i < 200; i += 1) {
+      const socket = connect({ port: number, host: '127.0.0.1', localAddress: '127.0.0.2' });
+      socket.on('error', () => {}).write(hello);
+      crowd.push(socket);
+    }
+    await expect.poll(() => connections.size).toBe(crowd.length);
+    const options = { port: number, agent: false as const, localAddress: '127.0.0.3' };
+    expect(await ask('/', { ...options, ca: authority.ca })).toMatchObject({ text: 'ok' });
+    const handshakes = queryObjects(TLSSocket, { format: 'count' }) - before;
+    // The client that was served has one at each end.
+    expect(handshakes).toBeLessThanOrEqual(most + 2);
+    for (const socket of crowd) socket.destroy();
+    connections.close();
+    server.close();
+  },
+  30_000,
+);
 
 it.each([
   ['TLS as before', true],

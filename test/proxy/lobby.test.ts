@@ -1,7 +1,8 @@
 // TLS handshakes that strangers cause: few at a time, and no cheap way to have more.
 import { once } from 'node:events';
-import { connect as connectPlain, createServer, type Socket } from 'node:net';
+import { connect as connectPlain, createServer, Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
+import { queryObjects } from 'node:v8';
 import { afterAll, afterEach, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/log.ts';
 import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
@@ -129,6 +130,24 @@ it('closes the oldest of the address that has the most, where too many are half'
   await expect.poll(() => crowd.filter(isClosed).length).toBeGreaterThanOrEqual(40);
   expect(isClosed(patient)).toBe(false);
   await echoes(dialTls('127.0.0.4'), 'served');
+}, 30_000);
+
+it('keeps little of those that it is about to close', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  const arriving = 1024;
+  const before = queryObjects(Socket, { format: 'count' });
+  for (let i = 0; i < arriving + 600; i += 1) {
+    const socket = dial('127.0.0.2', half);
+    if (i % 50 === 49) await opened([socket]);
+  }
+  await opened(sockets);
+  const last = dialTls('127.0.0.3');
+  await echoes(last, 'served');
+  // The clients' own are here as well.
+  const ours = queryObjects(Socket, { format: 'count' }) - before - sockets.length;
+  expect(ours).toBeGreaterThan(arriving / 2);
+  expect(ours).toBeLessThan(arriving + 100);
 }, 30_000);
 
 it('gives the places of handshakes that get nowhere to who waits', async () => {

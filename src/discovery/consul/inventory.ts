@@ -2,8 +2,10 @@
 // describe themselves by Meta alone. Both stand in the lists of the nodes (/v1/catalog/node/:node),
 // where each instance has the index of its last change; these are read after each change, and no
 // more often than their number allows.
+
 import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
+import { encodeSegment } from '../../base/path-text.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
 import { isAskable } from './service-query.ts';
@@ -122,7 +124,7 @@ export class Inventory {
     const left = [...names];
     const readNext = async (): Promise<void> => {
       for (let name = left.pop(); name !== undefined; name = left.pop()) {
-        const body = await this.get(`/v1/catalog/node/${encodeURIComponent(name)}`);
+        const body = await this.get(`/v1/catalog/node/${encodeSegment(name)}`);
         nodes.set(name, itemsOf(body, this.options.metaPrefix, described));
       }
     };

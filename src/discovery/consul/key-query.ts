@@ -1,7 +1,9 @@
 // One key of Consul's KV store, asked for with a client of its own (Consul API, /v1/kv/:key). How well
 // that goes is told as of a registry of its own: rights to keys are apart from those to services.
+
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { encodeSegment } from '../../base/path-text.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { Exchanges } from '../exchanges.ts';
@@ -76,5 +78,5 @@ export class KeyQuery<T> {
 
 /** Slashes part folders of keys; all else is escaped. */
 function keyPath(key: string): string {
-  return `/v1/kv/${key.split('/').map(encodeURIComponent).join('/')}`;
+  return `/v1/kv/${key.split('/').map(encodeSegment).join('/')}`;
 }

@@ -1,5 +1,6 @@
 // Follows a service whose instances are keys in Consul's KV store, as Registrator writes them with
 // `consulkv://host/PREFIX`: PREFIX/<service>/<id> = ip:port (docs/etcd.md has all forms of values).
+import { encodeSegment } from '../../base/path-text.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import type { Exchanges } from '../exchanges.ts';
@@ -48,7 +49,7 @@ export class KeyWatch {
     const query = (): BlockingQuery<Records> =>
       new BlockingQuery({
         context,
-        path: `/v1/kv/${path.split('/').map(encodeURIComponent).join('/')}/`,
+        path: `/v1/kv/${path.split('/').map(encodeSegment).join('/')}/`,
         query: { ...scopeOf(source), recurse: '' },
         // Before the first instance there is no key.
         mayBeMissing: true,

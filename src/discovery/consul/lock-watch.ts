@@ -1,7 +1,9 @@
 // Follows who holds a lock: a key of Consul's KV store with a session (Consul API, /v1/kv/:key and
 // /v1/session/info/:uuid). The holder is named by the key's value and by the session's node. A
 // registry that is away changes nothing: the last holder stays.
+
 import { textOf } from '../../base/foreign.ts';
+import { encodeSegment } from '../../base/path-text.ts';
 import type { ProviderStatus } from '../provider.ts';
 import type { QueryAnswer } from './blocking-query.ts';
 import { KeyQuery, type KeyQueryParts } from './key-query.ts';
@@ -70,7 +72,7 @@ export class LockWatch {
   }
 
   private async nodeOf(session: string): Promise<string> {
-    const path = `/v1/session/info/${encodeURIComponent(session)}`;
+    const path = `/v1/session/info/${encodeSegment(session)}`;
     const question = { path, deadlineMs: INFO_MS_MAX, signal: this.closed.signal, query: {} };
     try {
       const { body } = await this.query.client.get(question);

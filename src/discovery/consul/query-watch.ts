@@ -2,9 +2,11 @@
 // itself what is asked for, and which datacenter is asked when there are no instances. It can't
 // block, so it is executed again and again. What fails keeps what was known; so does one answer
 // without instances: only a second one is believed.
+
 import { Backoff } from '../../base/backoff.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import { fieldsOf, textOf } from '../../base/foreign.ts';
+import { encodeSegment } from '../../base/path-text.ts';
 import { pause } from '../../base/pause.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
@@ -70,7 +72,7 @@ function execute(
   address: string,
   { source, fleet: _, ...asking }: Asking,
 ): Promise<Answer> {
-  const path = `/v1/query/${encodeURIComponent(source.query)}/execute`;
+  const path = `/v1/query/${encodeSegment(source.query)}/execute`;
   const query = { ...scopeOf(source), ...(asking.isConsistent === true ? { consistent: '' } : {}) };
   return client.getFrom(address, { path, query, ...asking });
 }

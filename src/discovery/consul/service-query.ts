@@ -1,15 +1,18 @@
 // The questions about services: one path, the parameters of a source, and what scope they are in.
+import { encodeSegment } from '../../base/path-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
 
 export function healthPath(source: ServiceSource): string {
-  return `/v1/health/service/${encodeURIComponent(source.service)}`;
+  return `/v1/health/service/${encodeSegment(source.service)}`;
 }
 
 /**
  * Whether a name can stand in the path of a question. Consul undoes escapes before it looks at the
- * path, and then folds segments that are empty, `.` or `..`: another question would be answered.
+ * path, and then folds segments that are empty, `.` or `..`: another question would be answered. Half
+ * of a surrogate pair has no bytes that could be asked for.
  */
 export function isAskable(name: string): boolean {
+  if (!name.isWellFormed()) return false;
   return name.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
 }
 

@@ -7,6 +7,7 @@
 // Without a leader no key can be renewed, and a wait says nothing of it; the next leader lets all expire
 // that is due. So before a key is taken for gone by itself it is looked whether that leader is a new one.
 
+import { encodeSegment } from '../../base/path-text.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { Asking, V2Answer } from './client.ts';
 import { EtcdError, HISTORY_LOST, NO_API } from './error.ts';
@@ -159,7 +160,7 @@ export class V2Watch implements EtcdWatch {
 
   private ask(asking: Asking, query: string): Promise<V2Answer> {
     const { client, prefix } = this.context;
-    const path = prefix.split('/').map(encodeURIComponent).join('/');
+    const path = prefix.split('/').map(encodeSegment).join('/');
     return client.get(`/v2/keys${path === '' ? '/' : path}?${query}`, asking);
   }
 

@@ -20,7 +20,7 @@ const ARRIVING_MAX = 1024;
  */
 const CLOSES_A_STEP = 10;
 const STEP_MS = 50;
-const DEPARTING_MAX = 8192;
+const DEPARTING_MAX = 4096;
 
 export class Lobby {
   private readonly turns = new FairTurns({
@@ -116,8 +116,9 @@ class Arrival implements Applicant {
   cut(): void {
     if (this.wire !== null) return this.wire.crowdedOut();
     this.leave();
-    this.socket.pause();
-    this.parts.departing.add(this.socket);
+    if (this.socket.destroyed) return;
+    // There may be thousands for a while: of each no more is kept than the system's handle.
+    this.parts.departing.add(detached(this.socket.pause()));
   }
 
   /** It has closed, or is closed now. */
@@ -139,28 +140,27 @@ class Arrival implements Applicant {
 
 /** Connections that are about to be closed, the first that came first. */
 class Departing {
-  private readonly sockets = new Set<Socket>();
+  private readonly handles = new Set<Handle>();
   private timer: NodeJS.Timeout | null = null;
 
-  add(socket: Socket): void {
-    if (socket.destroyed) return;
-    this.sockets.add(socket);
-    socket.once('close', () => this.sockets.delete(socket));
-    if (this.sockets.size > DEPARTING_MAX) this.close(1);
+  add(handle: Handle): void {
+    this.handles.add(handle);
+    if (this.handles.size > DEPARTING_MAX) this.close(1);
     this.timer ??= setInterval(() => this.step(), STEP_MS).unref();
   }
 
   private step(): void {
     this.close(CLOSES_A_STEP);
-    if (this.sockets.size > 0 || this.timer === null) return;
+    if (this.handles.size > 0 || this.timer === null) return;
     clearInterval(this.timer);
     this.timer = null;
   }
 
   private close(count: number): void {
-    for (const socket of [...this.sockets.values().take(count)]) {
-      this.sockets.delete(socket);
-      close(socket);
+    for (const handle of [...this.handles.values().take(count)]) {
+      this.handles.delete(handle);
+      // What is no connection of TCP can't be reset.
+      if (handle.reset === undefined || handle.reset(() => {}) !== 0) handle.close();
     }
   }
 }
@@ -169,8 +169,13 @@ function close(socket: Socket): void {
   if (!socket.destroyed) socket.resetAndDestroy();
 }
 
+/** Name of the symbol by which Node finds the socket of a handle. */
+const OWNER = 'owner_symbol';
+
 interface Handle {
   close(): void;
+  /** Returns an error of the system, and then does nothing. */
+  reset?(done: () => void): number;
   readStop(): number;
   reading: boolean;
 }
@@ -183,5 +188,8 @@ function detached(socket: Socket): Handle {
   handle.readStop();
   handle.reading = false;
   owner._handle = null;
+  // It would keep the socket, with all that Node has of one.
+  const key = Object.getOwnPropertySymbols(handle).find((one) => one.description === OWNER);
+  if (key !== undefined) (handle as unknown as Record<symbol, unknown>)[key] = null;
   return handle;
 }
