@@ -8,6 +8,7 @@ import { controlMutants } from './control-mutants.ts';
 import { dataMutants } from './data-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { sessionMutants } from './session-mutants.ts';
+import { udpMutants } from './udp-mutants.ts';
 import { zookeeperMutants } from './zookeeper-mutants.ts';
 
 const SECONDS_MAX = 60;
@@ -20,12 +21,13 @@ const COPIED = ['src', 'sim', 'test/support', 'package.json'];
 /** Where each plane's worlds are run until one fails. */
 const HUNTS: Readonly<Record<Mutant['plane'], string>> = {
   data: 'sim/mutants/hunt.ts',
+  udp: 'sim/mutants/hunt-udp.ts',
   control: 'sim/mutants/hunt-control.ts',
   registries: 'sim/mutants/hunt-registries.ts',
 };
 
 export interface MutantOptions {
-  /** data, control, both, registries or all. */
+  /** data, control, both, udp, registries or all. */
   readonly plane: string;
   /** A part of the names of those that are tried; '' for all. */
   readonly only: string;
@@ -44,11 +46,12 @@ export async function runMutants({ plane, only }: MutantOptions): Promise<number
     ...sessionMutants,
     ...controlMutants,
     ...zookeeperMutants,
+    ...udpMutants,
   ].filter(
     (one) =>
       (plane === 'all' ||
         plane === one.plane ||
-        (plane === 'both' && one.plane !== 'registries')) &&
+        (plane === 'both' && (one.plane === 'data' || one.plane === 'control'))) &&
       one.name.includes(only),
   );
   for (const mutant of mutants) mutated(mutant);

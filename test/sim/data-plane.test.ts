@@ -7,6 +7,7 @@ import { controlMutants } from '../../sim/mutants/control-mutants.ts';
 import { dataMutants } from '../../sim/mutants/data-mutants.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 import { sessionMutants } from '../../sim/mutants/session-mutants.ts';
+import { udpMutants } from '../../sim/mutants/udp-mutants.ts';
 import { zookeeperMutants } from '../../sim/mutants/zookeeper-mutants.ts';
 
 const FIXED_SEEDS = 150;
@@ -36,7 +37,7 @@ describe('a world of the data plane', () => {
   });
 });
 
-it.each([...dataMutants, ...sessionMutants, ...controlMutants, ...zookeeperMutants])(
+it.each([...dataMutants, ...sessionMutants, ...controlMutants, ...zookeeperMutants, ...udpMutants])(
   'the fault "$name" can be put into the sources',
   (mutant) => {
     expect(mutated(mutant)).toContain(mutant.replace);
