@@ -21,19 +21,19 @@ const rows: readonly MutantRow[] = [
   [
     'a session does not end with its last answer',
     `${udp}/session.ts`,
-    '    if (this.isComplete) this.end(null);\n',
-    "    if (this.isComplete && this.state === 'leaving') this.end(null);\n",
+    '    if (this.awaited.isComplete(live.service.udp.responses)) this.end(null);\n',
+    "    if (this.state === 'leaving') this.end(null);\n",
   ],
   [
     'a UDP session is never idle',
     `${udp}/session.ts`,
-    '    if (!isDue) wheel.schedule(this.timer, timeouts.idleUdpMs);\n',
-    '    if (!isDue) wheel.cancel(this.timer);\n',
+    '      wheel.schedule(this.timer, timeouts.idleUdpMs);\n',
+    '      wheel.cancel(this.timer);\n',
   ],
   [
     'datagrams that were answered are sent again',
-    `${udp}/session.ts`,
-    '    if (!isOwed) this.kept.clear();\n',
+    `${udp}/awaited-answers.ts`,
+    '    if (!isOwed) this.clear();\n',
     '',
   ],
   [
