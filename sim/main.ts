@@ -1,7 +1,7 @@
 // `npm run sim`: runs the product's code on simulated time and a simulated network, seed by seed.
 //   --seed N      that seed alone; without it, fresh seeds, each printed when it fails
 //   --seconds S   how long fresh seeds are tried, of real time; 10 unless it is said
-//   --plane P     data, control, registries, or all: seeds of each in turn
+//   --plane P     data, udp, control, registries, or all: seeds of each in turn
 //   --trace       prints what happens, line by line
 //   --mutants     puts known faults into a copy of the sources and says how soon each is found
 // Exits 1 when an oracle found something.
@@ -9,6 +9,8 @@ import { parseArgs } from 'node:util';
 import { shortStory as controlStory } from './control/story.ts';
 import { runControlWorld } from './control/world.ts';
 import { shortStory } from './data/story.ts';
+import { udpStory } from './data/udp/story.ts';
+import { runUdpWorld } from './data/udp/world.ts';
 import { runWorld } from './data/world.ts';
 import { Trace } from './kernel/trace.ts';
 import { runMutants } from './mutants/runner.ts';
@@ -28,7 +30,7 @@ const { values } = parseArgs({
 
 async function main(): Promise<number> {
   if (planes().length === 0) {
-    return refuse(`--plane ${values.plane}: expected data, control, registries, both or all`);
+    return refuse(`--plane ${values.plane}: expected data, udp, control, registries, both or all`);
   }
   const seconds = Number(values.seconds);
   if (!(seconds > 0)) return refuse(`--seconds ${values.seconds}: expected a number above 0`);
@@ -41,7 +43,7 @@ async function main(): Promise<number> {
   return isGood ? 0 : 1;
 }
 
-const PLANES = ['data', 'control', 'registries'] as const;
+const PLANES = ['data', 'udp', 'control', 'registries'] as const;
 type Plane = (typeof PLANES)[number];
 
 function planes(): readonly Plane[] {
@@ -73,18 +75,24 @@ async function runSeed(plane: Plane, seed: number): Promise<boolean> {
   return faults.length === 0;
 }
 
-const STORIES = { data: shortStory, control: controlStory, registries: registriesStory } as const;
+const STORIES = {
+  data: shortStory,
+  udp: udpStory,
+  control: controlStory,
+  registries: registriesStory,
+} as const;
 
 /** Runs one seed; `done` says how much it was. */
 async function runPlane(plane: Plane, seed: number, trace?: Trace) {
-  if (plane !== 'data') {
+  if (plane === 'control' || plane === 'registries') {
     const run = plane === 'control' ? runControlWorld : runRegistriesWorld;
     const result = await run(seed, trace === undefined ? {} : { trace });
     const { questions, settledMs, steps } = result;
     const done = `${steps} steps, ${questions} questions, settled in ${settledMs / 1000} s`;
     return { ...result, done, exchanges: 0 };
   }
-  const result = await runWorld(seed, trace === undefined ? {} : { trace });
+  const run = plane === 'udp' ? runUdpWorld : runWorld;
+  const result = await run(seed, trace === undefined ? {} : { trace });
   return { ...result, done: `${result.exchanges} exchanges` };
 }
 

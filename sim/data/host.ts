@@ -6,6 +6,7 @@ import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { AccessRecord } from '../../src/proxy/access-log.ts';
 import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
+import type { Datagrams } from '../../src/proxy/datagrams.ts';
 import { Memory } from '../../src/proxy/memory.ts';
 import { Room } from '../../src/proxy/room.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
@@ -26,6 +27,8 @@ export interface HostSetting {
   readonly watch: LedgerWatch;
   /** Gets what the access log would; without it there is none. */
   readonly onAccess?: (record: AccessRecord) => void;
+  /** Without it there are none. */
+  readonly datagrams?: Datagrams;
 }
 
 export class WorkerHost {
@@ -43,7 +46,7 @@ export class WorkerHost {
   constructor(
     kernel: Kernel,
     network: SimNetwork,
-    { shared, index, watch, onAccess }: HostSetting,
+    { shared, index, watch, onAccess, datagrams = noDatagrams }: HostSetting,
   ) {
     const { clock } = kernel;
     const draws = kernel.chance(`worker ${index}`);
@@ -58,7 +61,7 @@ export class WorkerHost {
       ledger: new WatchedLedger(shared.buffers[index]!, index, watch),
       clock,
       network: network.of(index),
-      datagrams: noDatagrams,
+      datagrams,
       wheel,
       services,
       tls: new Map(),

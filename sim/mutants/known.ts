@@ -4,6 +4,7 @@ import { dataMutants } from './data-mutants.ts';
 import { http2Mutants } from './http2-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { sessionMutants } from './session-mutants.ts';
+import { udpMutants } from './udp-mutants.ts';
 import { zookeeperMutants } from './zookeeper-mutants.ts';
 
 export const knownMutants: readonly Mutant[] = [
@@ -12,4 +13,5 @@ export const knownMutants: readonly Mutant[] = [
   ...sessionMutants,
   ...controlMutants,
   ...zookeeperMutants,
+  ...udpMutants,
 ];

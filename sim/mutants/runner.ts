@@ -17,12 +17,13 @@ const COPIED = ['src', 'sim', 'test/support', 'package.json'];
 /** Where each plane's worlds are run until one fails. */
 const HUNTS: Readonly<Record<Mutant['plane'], string>> = {
   data: 'sim/mutants/hunt.ts',
+  udp: 'sim/mutants/hunt-udp.ts',
   control: 'sim/mutants/hunt-control.ts',
   registries: 'sim/mutants/hunt-registries.ts',
 };
 
 export interface MutantOptions {
-  /** data, control, both, registries or all. */
+  /** data, control, both, udp, registries or all. */
   readonly plane: string;
   /** A part of the names of those that are tried; '' for all. */
   readonly only: string;
@@ -37,7 +38,9 @@ interface Found {
 /** Prints a line for each fault; returns 1 when one was not found. Throws where a source has moved. */
 export async function runMutants({ plane, only }: MutantOptions): Promise<number> {
   const isOf = (one: Mutant): boolean =>
-    plane === 'all' || plane === one.plane || (plane === 'both' && one.plane !== 'registries');
+    plane === 'all' ||
+    plane === one.plane ||
+    (plane === 'both' && (one.plane === 'data' || one.plane === 'control'));
   const mutants = knownMutants.filter((one) => isOf(one) && one.name.includes(only));
   for (const mutant of mutants) mutated(mutant);
   let missed = 0;

@@ -10,12 +10,13 @@ const TIMEOUT_MS = 120_000;
 export function tryFreshSeeds(
   plane: string,
   run: (seed: number) => Promise<{ readonly faults: readonly string[] }>,
+  forMs = FOR_MS,
 ): void {
   it(`fresh seeds of the ${plane} plane find nothing`, { timeout: TIMEOUT_MS }, async () => {
     const first = Math.floor(Math.random() * 2 ** 31);
     const replay = (seed: number): string => `npm run sim -- --plane ${plane} --seed ${seed}`;
     console.log(`the first fresh seed: ${replay(first)}`);
-    const untilMs = performance.now() + FOR_MS;
+    const untilMs = performance.now() + forMs;
     let seed = first;
     for (; performance.now() < untilMs; seed += 1) {
       const { faults } = await run(seed);

@@ -246,9 +246,11 @@ function entry(resolve: (value: unknown) => void) {
 
 /** Timers of the kernel for connections with this local or remote port. */
 function timersOf(port: number): string[] {
-  const lines = execFileSync('ss', ['-Htnoe', 'state', 'established'], { encoding: 'utf8' }).split(
-    '\n',
-  );
+  const lines = execFileSync(
+    'ss',
+    ['-Htnoe', 'state', 'established', `( sport = :${port} or dport = :${port} )`],
+    { encoding: 'utf8' },
+  ).split('\n');
   return lines.filter((line) => line.includes(`:${port} `) && line.includes('timer:(keepalive'));
 }
 
