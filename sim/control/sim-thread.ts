@@ -111,6 +111,8 @@ export class SimThread implements Thread {
     this.reading = this.kernel.after(hangMs + readMs, () => {
       this.isReading = false;
       if (!this.isAlive) return;
+      // It began to hang for longer while it did.
+      if (this.hungUntilMs > this.kernel.nowMs) return this.read();
       const message = this.inbox.shift();
       if (message !== undefined) this.take(message);
       this.read();
