@@ -76,8 +76,6 @@ export class HandleSocket implements SocketDoor {
         ? handle.connect6(request, address, port)
         : handle.connect(request, address, port);
     if (problem !== 0) this.fail(problem, 'connect');
-    // Nothing is read before the connection is made; asked for now, the loop registers it once for both.
-    else this.start();
   }
 
   /** Begins to read, unless the wire holds its peer back. */
@@ -155,12 +153,12 @@ export class HandleSocket implements SocketDoor {
 
   pause(): void {
     this.wantsBytes = false;
-    if (!this.destroyed) this.stream.readStop();
+    if (!this.destroyed && !this.connecting) this.stream.readStop();
   }
 
   resume(): void {
     this.wantsBytes = true;
-    if (!this.hasEnded) this.start();
+    if (!this.connecting && !this.hasEnded) this.start();
   }
 
   end(): void {
@@ -215,6 +213,7 @@ export class HandleSocket implements SocketDoor {
     }
     this._handle.setNoDelay(true);
     this.wire!.connected();
+    this.start();
     if (this.isEnding && !this.destroyed) this.shutdown();
   }
 
@@ -234,8 +233,7 @@ export class HandleSocket implements SocketDoor {
     this.hasEnded = true;
     this.stream.readStop();
     this.wire!.ended();
-    // The system says our end in the next turn of the loop; closing says it now.
-    if (this.isShut || (this.isEnding && this.unfinished === 0)) this.destroy();
+    if (this.isShut) this.destroy();
   }
 
   /** For the handle: a write that had to wait was taken, or never will be. */
