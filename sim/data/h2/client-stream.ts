@@ -61,9 +61,8 @@ export class ClientStream implements StreamHandler {
       kernel.after(STALLED_MS, () => this.stalled());
     else if (fault === 'window')
       kernel.after(faultMs, () => {
-        const by = faultMs > 20 ? 0 : 0x7fff_ffff;
-        // Where the window was shut it is not too large.
-        if (!stream.isClosed) stream.giving.give(by);
+        if (stream.isClosed) return;
+        if (faultMs > 20 || !this.peer.overfill(stream)) stream.giving.give(0);
       });
   }
 

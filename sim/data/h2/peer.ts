@@ -115,6 +115,8 @@ export class Peer {
   private goawayId = WINDOW_MAX;
   /** Streams get nothing until SETTINGS have opened their windows. */
   isShut: boolean;
+  /** A window may be as large as can be: SETTINGS that enlarge it would be a fault of the connection. */
+  private isBrimful = false;
 
   constructor(setting: PeerSetting) {
     const { chance, isServer, kernel, manner } = setting;
@@ -138,9 +140,21 @@ export class Peer {
   /** Says SETTINGS; they hold when the product has acknowledged them. */
   settle(pairs: Pairs): void {
     if (this.isOver || this.setting.end.isClosed || this.outgoing.isStopped) return;
+    if (this.isBrimful) return;
     this.unsettled.push(pairs);
     this.write(settings(pairs));
     this.expect(() => this.unsettled.includes(pairs), 'SETTINGS');
+  }
+
+  /**
+   * Enlarges the window of a stream as no window may be, unless all of it was used. Returns false where SETTINGS
+   * have yet to open it.
+   */
+  overfill(stream: PeerStream): boolean {
+    if (this.isShut) return false;
+    this.isBrimful = true;
+    stream.giving.give(WINDOW_MAX);
+    return true;
   }
 
   ping(done: () => void): void {
