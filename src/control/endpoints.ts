@@ -16,6 +16,7 @@ import { type EjectionKind, type StreakReport, streakText } from '../model/strea
 import { ChangeLog, type EndpointChange, type Lines, linesOf } from './change-log.ts';
 import { type Checks, EndpointChecks } from './endpoint-checks.ts';
 import type { EventLog } from './events.ts';
+import { type LongChange, LongChanges, type WantedEndpoints } from './long-changes.ts';
 import type { Merged } from './merge.ts';
 import type { OperatorWords } from './operator.ts';
 import { reconcile } from './reconcile.ts';
@@ -48,12 +49,8 @@ export interface EndpointsOptions {
 /** How long it counts that an endpoint was to be ejected and was not, ms. */
 const STAY_MS = 30_000;
 
-/** A change of more endpoints than these is made in turns of so long, looked at after so many. */
+/** A change of more endpoints than these is made in turns. */
 const LONG = 256;
-const TURN_MS = 2;
-const TURN_ENDPOINTS = 32;
-/** Between them: a new connection needs several turns of the thread. */
-const PAUSE_MS = 4;
 /** An endpoint that comes or goes is as much work as so many that stay as they are. */
 const CHANGE_WORK = 16;
 
@@ -64,33 +61,14 @@ export interface Applied {
   readonly work: number;
 }
 
-/** A long change of the endpoints of a service on its way: first those that come, then those that go. */
-interface LongChange {
-  readonly service: ServiceRecord;
-  readonly endpoints: readonly Merged[];
-  readonly gone: readonly EndpointRecord[];
-  readonly cause: Cause;
-  /** How many of both are done. */
-  done: number;
-  hasChanged: boolean;
-  /** Workers get what changes now at the end, and not turn by turn. */
-  isQuiet: boolean;
-  /** Rows of the ledger that are given back at the end: until then workers have them. */
-  readonly slots: number[];
-  readonly lines: Lines;
-}
-
 export class Endpoints {
   readonly checks: EndpointChecks;
   readonly reviewer: ServiceReview;
   private readonly options: EndpointsOptions;
   private readonly changes: ChangeLog;
   private readonly bySlot = new Map<number, Place>();
-  /** What was not done within a turn. */
-  private readonly unfinished = new Map<ServiceRecord, LongChange>();
-  /** The one of them that is worked on at this moment. */
-  private current: LongChange | null = null;
-  /** What the log may still say of the change that is made at this moment; without, all of it. */
+  private readonly longChanges: LongChanges;
+  /** What the log may still say of a service that is removed at this moment; without, all of it. */
   private lines: Lines | undefined;
 
   constructor(options: EndpointsOptions) {
@@ -103,32 +81,31 @@ export class Endpoints {
       ...{ clock, lockHolder, onChange, checks: this.checks, changes: this.changes },
       decide: (place, cause) => this.decide(place, cause),
     });
+    this.longChanges = new LongChanges({
+      clock,
+      set: (service, merged, cause) => this.set(service, merged, cause),
+      remove: (place, cause) => this.remove(place, cause),
+      onEnd: (change, isWhole) => this.endChange(change, isWhole),
+    });
   }
 
   /** Brings the endpoints of a service up to what its sources say; a long change takes turns. */
   apply(service: ServiceRecord, endpoints: readonly Merged[], cause: Cause): Applied {
-    this.abandon(service);
+    this.longChanges.abandon(service);
     const ids = new Set(endpoints.map(({ endpoint }) => endpoint.id));
     for (const id of service.leftOut) if (!ids.has(id)) service.leftOut.delete(id);
     const gone = [...service.endpoints.values()].filter((one) => !ids.has(idOf(one)));
     const comingCount = ids.size - (service.endpoints.size - gone.length);
     const work = endpoints.length + CHANGE_WORK * (comingCount + gone.length);
-    if (gone.length + endpoints.length <= LONG) {
-      return { hasChanged: this.applyNow(service, { endpoints, gone, cause }), work };
-    }
-    const change = {
-      ...{ service, endpoints, gone, cause, done: 0, hasChanged: false, slots: [] },
-      // A service that had nothing gets the first of its endpoints at once.
-      isQuiet: service.endpoints.size > 0,
-      lines: linesOf(),
-    };
-    return { hasChanged: this.goOn(change), work };
+    const wanted = { endpoints, gone, cause };
+    const isLong = gone.length + endpoints.length > LONG;
+    const hasChanged = isLong
+      ? this.longChanges.begin(service, wanted)
+      : this.applyNow(service, wanted);
+    return { hasChanged, work };
   }
 
-  private applyNow(
-    service: ServiceRecord,
-    { endpoints, gone, cause }: Pick<LongChange, 'endpoints' | 'gone' | 'cause'>,
-  ): boolean {
+  private applyNow(service: ServiceRecord, { endpoints, gone, cause }: WantedEndpoints): boolean {
     let hasChanged = gone.length > 0;
     for (const record of gone) this.remove({ service, record }, cause);
     for (const merged of endpoints) if (this.set(service, merged, cause)) hasChanged = true;
@@ -136,67 +113,19 @@ export class Endpoints {
     return hasChanged;
   }
 
-  /** Makes as much of it as there is time for, and the rest later; true where something changes. */
-  private goOn(change: LongChange): boolean {
-    const { service, cause } = change;
-    this.unfinished.set(service, change);
-    this.current = change;
-    this.lines = change.lines;
-    let isDone = false;
-    try {
-      isDone = this.makeSome(change);
-    } finally {
-      this.current = null;
-      this.lines = undefined;
-    }
-    change.isQuiet = true;
-    if (isDone) {
-      this.abandon(service);
-      this.reviewer.review(service, cause);
-    } else {
-      // It need not be cancelled: what is not the service's change any more is not gone on with.
-      this.options.clock.setTimer(PAUSE_MS, () => {
-        if (this.unfinished.get(service) === change) this.goOn(change);
-      });
-    }
-    return change.hasChanged || !isDone;
-  }
-
-  /** True when all of it is done. */
-  private makeSome(change: LongChange): boolean {
-    const { service, endpoints, gone, cause } = change;
-    const { clock } = this.options;
-    const untilMs = clock.nowMs() + TURN_MS;
-    const count = endpoints.length + gone.length;
-    for (let i = 1; change.done < count; i += 1) {
-      const coming = endpoints[change.done];
-      const going = gone[change.done - endpoints.length];
-      change.done += 1;
-      if (coming !== undefined) {
-        if (this.set(service, coming, cause)) change.hasChanged = true;
-      } else if (going !== undefined && service.endpoints.get(idOf(going)) === going) {
-        this.remove({ service, record: going }, cause);
-        change.hasChanged = true;
-      }
-      if (i % TURN_ENDPOINTS === 0 && clock.nowMs() >= untilMs) break;
-    }
-    return change.done === count;
-  }
-
-  /** Ends a long change where it is: what is done of it is published. */
-  private abandon(service: ServiceRecord): void {
-    const change = this.unfinished.get(service);
-    if (change === undefined) return;
-    this.unfinished.delete(service);
+  /** What is done of a long change is published. */
+  private endChange(change: LongChange, isWhole: boolean): void {
     const { slots, nextVersion } = this.options;
+    const { service, cause } = change;
     for (const slot of change.slots) slots.leave(slot, nextVersion());
     this.changes.more(service, change);
     if (change.hasChanged) this.changed(service);
+    if (isWhole) this.reviewer.review(service, cause);
   }
 
   private changed(service: ServiceRecord): void {
-    const { current } = this;
-    if (current?.service !== service || !current.isQuiet) this.options.onChange(service);
+    const change = this.longChanges.underWay(service);
+    if (change === null || !change.isQuiet) this.options.onChange(service);
   }
 
   /** Decides anew about every endpoint: the service is to be served in another way. */
@@ -240,7 +169,7 @@ export class Endpoints {
 
   /** The service is gone; returns how much work that was, as `apply` does. */
   removeAll(service: ServiceRecord, cause: Cause): number {
-    this.abandon(service);
+    this.longChanges.abandon(service);
     service.failoverTimer?.cancel();
     const all = [...service.endpoints.values()];
     const lines = linesOf();
@@ -327,7 +256,7 @@ export class Endpoints {
   }
 
   close(): void {
-    this.unfinished.clear();
+    this.longChanges.close();
     for (const { record, service } of this.bySlot.values()) {
       record.timer?.cancel();
       service.failoverTimer?.cancel();
@@ -393,14 +322,14 @@ export class Endpoints {
 
   private remove({ service, record }: Place, cause: Cause): void {
     const { slots, nextVersion } = this.options;
-    const { current } = this;
+    const change = this.longChanges.underWay(service);
     service.endpoints.delete(idOf(record));
     service.refusals.delete(idOf(record));
     this.bySlot.delete(record.slot);
     record.timer?.cancel();
     this.checks.unwatch({ service, record });
-    if (current?.service === service) current.slots.push(record.slot);
-    else slots.leave(record.slot, nextVersion());
+    if (change === null) slots.leave(record.slot, nextVersion());
+    else change.slots.push(record.slot);
     service.recount(record.effective, null);
     this.tell({ service, record }, { before: record.effective, after: null, cause });
     this.changed(service);
@@ -436,7 +365,8 @@ export class Endpoints {
   }
 
   private tell(place: Place, change: EndpointChange): void {
-    this.changes.endpoint(place, change, this.lines);
+    const lines = this.longChanges.underWay(place.service)?.lines ?? this.lines;
+    this.changes.endpoint(place, change, lines);
   }
 
   /** A change of one endpoint, after which the service is looked at as a whole. */
