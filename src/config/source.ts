@@ -122,11 +122,12 @@ export class ConfigSource {
 
   /**
    * Begins to watch the file. Its folder is watched: editors and mounts replace the file itself. It is
-   * read again at once, since it may have changed after it was read first.
+   * read again at once, since it may have changed after it was read first. Does nothing once it is closed:
+   * a process may be told to stop while it starts.
    */
   watch(): void {
     const { path, log } = this.options;
-    if (path === '') return;
+    if (path === '' || this.isClosed) return;
     try {
       this.watcher = this.door.watch(dirname(path), {
         onChange: () => this.settle(),

@@ -13,10 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { ConfigSource } from '../../src/config/source.ts';
 import type { Settings } from '../../src/model/settings.ts';
+import { ManualClock } from '../support/clock.ts';
 
 let folder: string;
 let path: string;
@@ -43,9 +44,9 @@ function open(text: string): void {
   openAt(path);
 }
 
-function openAt(file: string, flags = {}): void {
+function openAt(file: string, flags = {}, clock: Clock = systemClock): void {
   source = new ConfigSource({
-    ...{ flags, env: {}, path: file, clock: systemClock },
+    ...{ flags, env: {}, path: file, clock },
     log: {
       ...silentLogger,
       error: (_, message) => errors.push(message),
@@ -62,6 +63,14 @@ function openAt(file: string, flags = {}): void {
 let duringStart: () => void;
 
 const workers = () => applied.map(({ settings }) => settings.workers);
+
+it('watches nothing when the process was stopped while it started', () => {
+  const clock = new ManualClock();
+  duringStart = () => source.close();
+  writeFileSync(path, 'workers: 2');
+  openAt(path, {}, clock);
+  expect(clock.waiting).toBe(0);
+});
 
 it('sees what was changed while the process started', async () => {
   duringStart = () => writeFileSync(path, 'workers: 3');
