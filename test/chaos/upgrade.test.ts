@@ -5,7 +5,7 @@
 // reached an endpoint.
 // May fail: a new connection that arrives in the very moment in which a listener closes, and only where
 // the kernel does not hand it on to another (net.ipv4.tcp_migrate_req, docs/guides/upgrade.md); of those
-// no more than one in two hundred.
+// no more than one in two hundred. Clients that keep connections open a new one now and then.
 import { existsSync, readFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import { type EndpointProcess, startEndpoint } from '../support/endpoint.ts';
@@ -64,11 +64,13 @@ it('upgrades twenty times without losing a request', { timeout: 300_000 }, async
   }
   const [onKept, onFresh] = await Promise.all([kept.stop(), fresh.stop()]);
   const told = processes.flatMap(({ log }) => log.filter(({ level }) => Number(level) >= 40));
-  expect(onKept.failures, JSON.stringify(told)).toEqual([]);
+  const onReused = onKept.failures.filter(({ isReused }) => isReused);
+  expect(onReused, JSON.stringify(told)).toEqual([]);
   expect(onKept.ok).toBeGreaterThan(1000);
   expect(await requestsAt(endpoints)).toBe(onKept.ok + onFresh.ok);
   expect(onFresh.ok).toBeGreaterThan(1000);
   // Whatever fails there is a reset of the kernel's, and none of our answers.
-  expect(onFresh.failures.filter(({ why }) => !why.includes('ECONNRESET'))).toEqual([]);
-  expect(onFresh.failures.length).toBeLessThanOrEqual(MIGRATES ? 0 : onFresh.ok / 200);
+  const failures = [...onKept.failures, ...onFresh.failures];
+  expect(failures.filter(({ why }) => !why.includes('ECONNRESET'))).toEqual([]);
+  expect(failures.length).toBeLessThanOrEqual(MIGRATES ? 0 : onFresh.ok / 200);
 });

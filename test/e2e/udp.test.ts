@@ -163,6 +163,7 @@ describe('DNS', () => {
       `dns=127.0.0.1:${server.port}`,
       '--service',
       service(port, 'retry.attempts=3'),
+      ...['--workers', '2'],
     ];
     const first = await start({ args, statsPort });
     const questions = new Questions(port, 2);
@@ -174,8 +175,9 @@ describe('DNS', () => {
     expect(await first.exited).toBe(0);
     await questions.next(20);
     await questions.stop();
-    // What waits in the kernel in the moment in which the port closes is lost, which is a few microseconds.
-    expect(questions.failures.length).toBeLessThanOrEqual(1);
+    // What waits in the kernel in the moment in which a worker's socket closes is lost: a few microseconds, and
+    // longer where the worker has to wait for its turn just then. There are two workers.
+    expect(questions.failures.length).toBeLessThanOrEqual(2);
   });
 });
 
