@@ -80,7 +80,9 @@ export class SessionOracles implements LedgerWatch, NetworkWatch {
     // What a service is told anew about its sessions counts from then on.
     if (sessions.due?.policy !== policy) sessions.due = null;
     const dueMs = fateMs === null ? Number.POSITIVE_INFINITY : nowMs + fateMs;
-    if (dueMs >= (sessions.due?.atMs ?? Number.POSITIVE_INFINITY)) return;
+    // Where the timer of before is about to fire, it does so: that is the end at this moment, as ticks have it.
+    const knownMs = (sessions.due?.atMs ?? Number.POSITIVE_INFINITY) - TICK_SLACK_MS;
+    if (dueMs >= knownMs) return;
     const due = { policy, atMs: dueMs };
     sessions.due = due;
     if (fateMs === 0) this.checkEnded(worker, slot);

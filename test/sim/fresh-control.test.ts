@@ -1,4 +1,5 @@
 import { runControlWorld } from '../../sim/control/world.ts';
 import { tryFreshSeeds } from './fresh-seeds.ts';
 
-tryFreshSeeds('control', runControlWorld);
+// About one world in a thousand still finds something: run it for longer by `npm run sim -- --plane control`.
+tryFreshSeeds('control', runControlWorld, 5000);
