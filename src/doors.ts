@@ -136,7 +136,7 @@ async function loadConsul(): Promise<ConsulParts> {
     import('./discovery/consul/provider.ts'),
     import('./discovery/consul/kv-watch.ts'),
     import('./discovery/consul/lock-watch.ts'),
-    import('./discovery/http-pools.ts'),
+    import('./reach/http-pools.ts'),
   ]);
   return {
     ConsulProvider,
@@ -149,7 +149,7 @@ async function loadConsul(): Promise<ConsulParts> {
 async function loadEtcd(): Promise<EtcdParts> {
   const [{ EtcdProvider }, { HttpPools }] = await Promise.all([
     import('./discovery/etcd/provider.ts'),
-    import('./discovery/http-pools.ts'),
+    import('./reach/http-pools.ts'),
   ]);
   return { EtcdProvider, open: (tls) => new HttpPools(tls) };
 }
@@ -173,7 +173,7 @@ async function loadFile(): Promise<FileParts> {
 async function loadHttp(): Promise<HttpParts> {
   const [{ HttpProvider }, { HttpPools }] = await Promise.all([
     import('./discovery/http/provider.ts'),
-    import('./discovery/http-pools.ts'),
+    import('./reach/http-pools.ts'),
   ]);
   return { HttpProvider, open: (tls) => new HttpPools(tls) };
 }

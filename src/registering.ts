@@ -25,7 +25,7 @@ export async function nodeRegistrar(
 ): Promise<RunningRegistrar> {
   const [{ startRegistrar }, { HttpPools }, docker] = await Promise.all([
     import('./registrar/make.ts'),
-    import('./discovery/http-pools.ts'),
+    import('./reach/http-pools.ts'),
     nodeDoors.loadDocker(),
   ]);
   const { clock, random } = nodeDoors;
@@ -54,8 +54,8 @@ export async function nodeSelfRegistration(
     await Promise.all([
       import('./registrar/self-registration.ts'),
       import('./registrar/consul-api.ts'),
-      import('./discovery/http-pools.ts'),
-      import('./discovery/secret.ts'),
+      import('./reach/http-pools.ts'),
+      import('./reach/secret.ts'),
     ]);
   // Registrations are the agent's own: another agent of the list would have another one.
   const address = consul.addresses[0]!;

@@ -8,8 +8,7 @@ const root = join(import.meta.dirname, '..');
 
 /** What providers have in common. */
 const sharedByProviders = [
-  ...['src/discovery/exchanges.ts', 'src/discovery/host-names.ts'],
-  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts', 'src/discovery/tls-files.ts'],
+  ...['src/reach', 'src/discovery/contact.ts', 'src/discovery/host-names.ts'],
   ...['src/discovery/self-description.ts', 'src/discovery/host-port.ts'],
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
@@ -28,10 +27,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/provider-set.ts': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/discovery/host-names.ts': ['src/base'],
   'src/discovery/listen-names.ts': ['src/base'],
-  'src/discovery/http-pools.ts': ['src/base', 'src/model', 'src/discovery/tls-files.ts'],
-  'src/discovery/tls-files.ts': ['src/base', 'src/model'],
-  'src/discovery/secret.ts': ['src/base', 'src/model'],
-  'src/discovery/exchanges.ts': ['src/base'],
+  'src/discovery/contact.ts': ['src/base'],
   'src/discovery/static.ts': [
     'src/base',
     'src/model',
@@ -73,21 +69,20 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
       ],
     ]),
   ),
-  // Engines are reached by TLS as registries are.
-  'src/containers': ['src/base', 'src/model', 'src/discovery/tls-files.ts'],
+  'src/reach': ['src/base', 'src/model'],
+  'src/containers': ['src/base', 'src/model', 'src/reach'],
   'src/registrar': [
-    ...['src/base', 'src/model', 'src/containers', 'src/discovery/http-pools.ts'],
+    ...['src/base', 'src/model', 'src/containers', 'src/reach'],
     // It writes by the client that reads.
-    ...['src/discovery/secret.ts', 'src/discovery/etcd'],
+    'src/discovery/etcd',
   ],
   'src/registering.ts': [
-    ...['src/base', 'src/model', 'src/doors.ts', 'src/registrar', 'src/discovery/http-pools.ts'],
-    ...['src/version.ts', 'src/discovery/secret.ts'],
+    ...['src/base', 'src/model', 'src/doors.ts', 'src/registrar', 'src/reach', 'src/version.ts'],
   ],
   'src/health': ['src/base', 'src/model'],
   'src/config': ['src/base', 'src/model'],
   'src/control': ['src/base', 'src/model', 'src/ledger', 'src/health', 'src/discovery/provider.ts'],
-  'src/certificates': ['src/base', 'src/model', 'src/discovery/http-pools.ts'],
+  'src/certificates': ['src/base', 'src/model', 'src/reach'],
   'src/state': ['src/base', 'src/model', 'src/discovery/provider.ts'],
   'src/supervisor': ['src/base', 'src/model', 'src/ledger', 'src/worker/messages.ts'],
   'src/observe': [
@@ -110,8 +105,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/discovery/etcd',
     'src/discovery/zookeeper',
     'src/discovery/host-names.ts',
-    'src/discovery/http-pools.ts',
     'src/discovery/listen-names.ts',
+    'src/reach',
     'src/health',
     'src/state',
     'src/supervisor',
@@ -185,7 +180,7 @@ function neutralFiles(): string[] {
 const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ['src/config', 'src/cli', 'src/discovery/file'],
   zod: ['src/config'],
-  undici: ['src/discovery', 'src/health', 'src/containers/door.ts'],
+  undici: ['src/reach', 'src/containers/door.ts'],
   'prom-client': ['src/observe'],
   'acme-client': ['src/certificates/acme'],
   pino: ['src/cli'],
@@ -209,7 +204,7 @@ const behindDoors = [
   ...['src/health/conversation.ts', 'src/state/disk.ts'],
   ...['src/supervisor/node-thread.ts', 'src/supervisor/migration.ts'],
   // Tokens and certificates are read from files; none are in a simulation.
-  ...['src/discovery/http-pools.ts', 'src/discovery/secret.ts'],
+  'src/reach',
   'src/certificates/files.ts',
   ...['src/certificates/acme/folder.ts', 'src/certificates/acme/lock.ts'],
   // How another provider reaches its registry is in one file of its folder.

@@ -82,8 +82,8 @@ const rows: readonly Row[] = [
   [
     'an error of the registry empties the catalog',
     `${consul}/direct-watch.ts`,
-    '      onError: (error) => exchanges.failed(this.what, error, context.client.address),',
-    "      onError: (error) => {\n        exchanges.failed(this.what, error, context.client.address);\n        service.take({ entries: [], doubt: '', change: 'error', receivedMs: 0 });\n      },",
+    '      onError: (error) => contact.failed(this.what, error, context.client.address),',
+    "      onError: (error) => {\n        contact.failed(this.what, error, context.client.address);\n        service.take({ entries: [], doubt: '', change: 'error', receivedMs: 0 });\n      },",
   ],
   [
     "the operator's words are lost in a reload",
@@ -141,7 +141,7 @@ const rows: readonly Row[] = [
   ],
   [
     'the sync age is renewed by failures',
-    'src/discovery/exchanges.ts',
+    'src/discovery/contact.ts',
     '    this.errors += 1;\n',
     '    this.errors += 1;\n    this.lastSyncMs = this.clock.nowMs();\n',
   ],

@@ -1,7 +1,7 @@
 // The way to the servers of a registry that speaks HTTP: connections that are refused, break or stall,
 // answers that take their time and come in pieces. What a server says is its own (Serve).
 
-import type { PoolRequest } from '../../src/discovery/http-pools.ts';
+import type { PoolRequest } from '../../src/reach/http-pools.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { systemError } from '../kernel/system-error.ts';

@@ -2,9 +2,9 @@
 // events for as long as the engine lives.
 import { statSync } from 'node:fs';
 import { Agent, buildConnector } from 'undici';
-import { tlsOptions } from '../discovery/tls-files.ts';
 import type { EngineAddress } from '../model/engine-address.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
+import { tlsOptions } from '../reach/tls-files.ts';
 import type { EngineTransport } from './transport.ts';
 
 /** The stream of events, what is asked at a time, and a few to spare. */

@@ -3,8 +3,8 @@
 import { type BodyLimit, readWhole } from '../base/body.ts';
 import { CodedError } from '../base/coded-error.ts';
 import { encodeSegment } from '../base/path-text.ts';
-import type { PoolChannel, PoolRequest } from '../discovery/http-pools.ts';
 import { BOUNDS, excessOf } from '../model/bounds.ts';
+import type { PoolChannel, PoolRequest } from '../reach/http-pools.ts';
 
 const ANSWER_MS_MAX = 10_000;
 const ANSWER: BodyLimit = {

@@ -9,11 +9,11 @@ import { ContainerWatch, type KnownContainer } from '../containers/container-wat
 import { EngineClient } from '../containers/engine-client.ts';
 import type { HasSocket, OpenEngine } from '../containers/transport.ts';
 import { EtcdClient } from '../discovery/etcd/client.ts';
-import type { HttpPools } from '../discovery/http-pools.ts';
-import { Secret } from '../discovery/secret.ts';
 import type { RegisterSettings, RegisterTarget } from '../model/register.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 import { parseTagTemplate } from '../model/tag-template.ts';
+import type { HttpPools } from '../reach/http-pools.ts';
+import { Secret } from '../reach/secret.ts';
 import { ConsulApi } from './consul-api.ts';
 import { ConsulKvRegistry } from './consul-kv.ts';
 import { ConsulRegistry } from './consul-registry.ts';

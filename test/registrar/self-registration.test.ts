@@ -1,7 +1,7 @@
 // How a process keeps itself in the catalog, on an agent that the test scripts.
 import { afterEach, describe, expect, it } from 'vitest';
-import type { PoolRequest } from '../../src/discovery/http-pools.ts';
 import type { SelfSettings } from '../../src/model/registries/consul-self.ts';
+import type { PoolRequest } from '../../src/reach/http-pools.ts';
 import { ConsulApi } from '../../src/registrar/consul-api.ts';
 import { type SelfFacts, SelfRegistration } from '../../src/registrar/self-registration.ts';
 import { ManualClock } from '../support/clock.ts';

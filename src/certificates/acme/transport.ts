@@ -6,8 +6,8 @@ import { axios } from 'acme-client';
 import { type BodyLimit, readWhole } from '../../base/body.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
-import { HttpPools, type PoolRequest, type PoolResponse } from '../../discovery/http-pools.ts';
 import { BOUNDS } from '../../model/bounds.ts';
+import { HttpPools, type PoolRequest, type PoolResponse } from '../../reach/http-pools.ts';
 import { AcmeError, readProblem, refusalOf } from './problem.ts';
 
 /** axios' types, as the library gives them on. */

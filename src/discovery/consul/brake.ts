@@ -12,7 +12,7 @@ import { messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
-import type { SecondRead } from '../exchanges.ts';
+import type { SecondRead } from '../contact.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
 import { type Entry, idsOf, listOf } from './translate.ts';
 

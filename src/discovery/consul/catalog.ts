@@ -3,7 +3,7 @@
 // change of an instance; where that is waited for, a summary finds out quickly whose, and in any
 // case the inventory does.
 
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import { Inventory } from './inventory.ts';
@@ -23,7 +23,7 @@ export interface CatalogChange {
 
 export interface CatalogOptions {
   readonly context: ConsulContext;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly scope: Readonly<Record<string, string>>;
   readonly tagPrefix: string;
 }
@@ -43,7 +43,7 @@ export class Catalog {
 
   constructor(options: CatalogOptions) {
     this.options = options;
-    const { context, exchanges, scope, tagPrefix } = options;
+    const { context, contact, scope, tagPrefix } = options;
     const { client } = context;
     const what = 'the catalog';
     const inventoryName = 'the lists of the nodes';
@@ -53,11 +53,11 @@ export class Catalog {
       query: scope,
       decode: (body) => listingOf(body),
       onAnswer: (answer) => {
-        exchanges.answered(what, client.address);
+        contact.answered(what, client.address);
         return this.take(answer);
       },
       onError: (error) => {
-        exchanges.failed(what, error, client.address);
+        contact.failed(what, error, client.address);
         this.break = outageText(error);
       },
     });
@@ -67,8 +67,8 @@ export class Catalog {
       metaPrefix: `${tagPrefix}-`,
       onRead: (changed) => this.tellRead(changed),
       onError: (error) => {
-        if (error === null) exchanges.answered(inventoryName, client.address);
-        else exchanges.failed(inventoryName, error, client.address);
+        if (error === null) contact.answered(inventoryName, client.address);
+        else contact.failed(inventoryName, error, client.address);
       },
     });
   }

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
-import { Secret } from '../secret.ts';
+import { Secret } from '../../reach/secret.ts';
 import { type Answer, ConsulError, type Response, readAnswer } from './answer.ts';
 import { boundsOf } from './answer-bounds.ts';
 import { readJson } from './body.ts';

@@ -1,4 +1,4 @@
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { BlockingQuery, type ConsulContext } from './blocking-query.ts';
 import type { FollowedService } from './followed-service.ts';
 import { healthPath, healthQuery } from './service-query.ts';
@@ -6,18 +6,18 @@ import { type Entry, listOf } from './translate.ts';
 
 export interface DirectWatchOptions {
   readonly context: ConsulContext;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly service: FollowedService;
 }
 
 /** Follows one service by a blocking query of its own. */
 export class DirectWatch {
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly what: string;
   private readonly query: BlockingQuery<readonly Entry[]>;
 
-  constructor({ context, exchanges, service }: DirectWatchOptions) {
-    this.exchanges = exchanges;
+  constructor({ context, contact, service }: DirectWatchOptions) {
+    this.contact = contact;
     this.what = service.label;
     this.query = new BlockingQuery({
       context,
@@ -25,10 +25,10 @@ export class DirectWatch {
       query: healthQuery(service.source),
       decode: (body) => listOf<Entry>(body),
       onAnswer: ({ value: entries, ...answer }) => {
-        exchanges.answered(this.what, context.client.address);
+        contact.answered(this.what, context.client.address);
         return service.take({ entries, ...answer });
       },
-      onError: (error) => exchanges.failed(this.what, error, context.client.address),
+      onError: (error) => contact.failed(this.what, error, context.client.address),
     });
   }
 
@@ -38,6 +38,6 @@ export class DirectWatch {
 
   stop(): void {
     this.query.stop();
-    this.exchanges.forget(this.what);
+    this.contact.forget(this.what);
   }
 }

@@ -6,7 +6,7 @@ import type { Logger } from '../../base/log.ts';
 import { encodeSegment } from '../../base/path-text.ts';
 import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
-import { Exchanges } from '../exchanges.ts';
+import { Contact } from '../contact.ts';
 import type { ProviderStatus } from '../provider.ts';
 import { BlockingQuery, type QueryAnswer } from './blocking-query.ts';
 import { ConsulClient } from './client.ts';
@@ -35,14 +35,14 @@ export class KeyQuery<T> {
   readonly client: ConsulClient;
   private readonly name: string;
   private readonly query: BlockingQuery<T>;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
 
   constructor(parts: KeyQueryParts, { name, key, decode, onAnswer }: KeyQueryOptions<T>) {
     const { settings, clock, random, log, open } = parts;
     this.name = name;
     const client = new ConsulClient(settings, clock, open);
     this.client = client;
-    this.exchanges = new Exchanges({ registry: name, clock, log });
+    this.contact = new Contact({ registry: name, clock, log });
     const what = `key ${key}`;
     this.query = new BlockingQuery({
       context: { client, clock, random, log, waitMs: settings.waitMs },
@@ -52,10 +52,10 @@ export class KeyQuery<T> {
       mayBeMissing: true,
       decode,
       onAnswer: (answer) => {
-        this.exchanges.answered(what, client.address);
+        this.contact.answered(what, client.address);
         return onAnswer(answer);
       },
-      onError: (error) => this.exchanges.failed(what, error, client.address),
+      onError: (error) => this.contact.failed(what, error, client.address),
     });
   }
 
@@ -64,7 +64,7 @@ export class KeyQuery<T> {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     const { address } = this.client;
     const isSynced = lastSyncMs > 0;
     return { name: this.name, isSynced, lastSyncMs, errors, lastError, address, watches: 1 };

@@ -3,7 +3,7 @@
 import { encodeSegment } from '../../base/path-text.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { FollowedInstances } from '../followed-instances.ts';
 import type { Resolve } from '../host-names.ts';
 import { type KeyRecord, type ReadingRules, readingsOf, readRecord } from '../key-record.ts';
@@ -14,7 +14,7 @@ import { listOf } from './translate.ts';
 
 export interface KeyWatchOptions {
   readonly context: ConsulContext;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly source: ServiceSource;
   readonly tagPrefix: string;
   readonly resolve: Resolve;
@@ -33,16 +33,16 @@ interface Pair {
 export class KeyWatch {
   readonly source: ServiceSource;
   readonly label: string;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly service: FollowedInstances;
   private readonly query: BlockingQuery<Records> | null;
 
   constructor(options: KeyWatchOptions) {
-    const { context, exchanges, source, tagPrefix, resolve, onUpdate } = options;
+    const { context, contact, source, tagPrefix, resolve, onUpdate } = options;
     const { clock, log, client } = context;
     const path = keyOf(source);
     this.source = source;
-    this.exchanges = exchanges;
+    this.contact = contact;
     this.label = `keys ${path}`;
     const provider = source.registry;
     this.service = new FollowedInstances({ provider, clock, log, source, resolve, onUpdate });
@@ -55,11 +55,11 @@ export class KeyWatch {
         mayBeMissing: true,
         decode: (body) => recordsOf(body, `${path}/`, { layout: 'backends', tagPrefix }),
         onAnswer: ({ value: records, doubt, change, receivedMs }) => {
-          exchanges.answered(this.label, client.address);
+          contact.answered(this.label, client.address);
           const listed = { ...readingsOf(records), settings: null, order: null };
           return this.service.take(listed, { doubt, change, receivedMs });
         },
-        onError: (error) => exchanges.failed(this.label, error, client.address),
+        onError: (error) => contact.failed(this.label, error, client.address),
       });
     this.query = isAskable(path) ? query() : null;
     // What follows it learns so once this turn is over.
@@ -78,7 +78,7 @@ export class KeyWatch {
   stop(): void {
     this.query?.stop();
     this.service.close();
-    this.exchanges.forget(this.label);
+    this.contact.forget(this.label);
   }
 
   private refuse(receivedMs: number): void {

@@ -7,7 +7,7 @@ import type { Random } from '../../base/prng.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import { plainSource, type ServiceSource, sourceKey } from '../../model/source.ts';
-import { Exchanges } from '../exchanges.ts';
+import { Contact } from '../contact.ts';
 import { arrange, removal } from '../following.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
@@ -74,7 +74,7 @@ export class ConsulProvider implements Provider {
   private readonly options: ConsulProviderOptions;
   private readonly client: ConsulClient;
   private readonly context: ConsulContext;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly stopped = new AbortController();
   private readonly following = new Map<string, Following>();
   private readonly catalogs = new Map<string, Catalog>();
@@ -93,7 +93,7 @@ export class ConsulProvider implements Provider {
     const { settings, clock, random, log, open } = options;
     this.client = new ConsulClient(settings, clock, open);
     this.context = { client: this.client, clock, random, log, waitMs: settings.waitMs };
-    this.exchanges = new Exchanges({ clock, log });
+    this.contact = new Contact({ clock, log });
   }
 
   follow(sources: readonly ServiceSource[]): void {
@@ -125,7 +125,7 @@ export class ConsulProvider implements Provider {
     report();
     this.client.onTokenChange.add(report);
     this.client.onProtocol = () => this.rearrange();
-    this.client.onExcess = (path, excess) => this.exchanges.tellExcess(path, excess);
+    this.client.onExcess = (path, excess) => this.contact.tellExcess(path, excess);
     this.arrange();
     if (this.options.settings.selfDescribed) {
       const catalog = this.catalogOf({});
@@ -144,11 +144,11 @@ export class ConsulProvider implements Provider {
       isSynced:
         following.every(({ service }) => this.isSettled(service)) &&
         (!selfDescribed || catalog?.isReady === true),
-      lastSyncMs: this.exchanges.lastSyncMs,
-      errors: this.exchanges.errors,
-      lastError: this.exchanges.lastError,
+      lastSyncMs: this.contact.lastSyncMs,
+      errors: this.contact.errors,
+      lastError: this.contact.lastError,
       address: this.client.address,
-      secondReads: this.exchanges.secondReads,
+      secondReads: this.contact.secondReads,
       isInDoubt: this.options.clock.nowMs() < this.doubtfulUntilMs,
       watches: direct + this.catalogs.size + wide,
     };
@@ -161,7 +161,7 @@ export class ConsulProvider implements Provider {
   private isSettled(service: Followed): boolean {
     const key = sourceKey(service.source);
     const isConfigured = this.configured.some((source) => sourceKey(source) === key);
-    return service.isSynced || this.exchanges.failsAlone(service.label, isConfigured);
+    return service.isSynced || this.contact.failsAlone(service.label, isConfigured);
   }
 
   async stop(): Promise<void> {
@@ -214,10 +214,10 @@ export class ConsulProvider implements Provider {
 
   private followKeys(source: ServiceSource): Following {
     const { resolve, settings } = this.options;
-    const { context, exchanges } = this;
+    const { context, contact } = this;
     const { tagPrefix } = settings;
     const onUpdate = (update: Update): void => this.onUpdate?.(update);
-    const watch = new KeyWatch({ context, exchanges, source, tagPrefix, resolve, onUpdate });
+    const watch = new KeyWatch({ context, contact, source, tagPrefix, resolve, onUpdate });
     watch.start();
     return { service: watch, isDirect: true, stop: () => watch.stop() };
   }
@@ -238,7 +238,7 @@ export class ConsulProvider implements Provider {
         guard: this.options.guard,
         epoch: () => `${this.client.address} ${this.client.breaksOf(this.client.address)}`,
         askAgain: () => this.askAgain(source),
-        onSecondRead: (result, text) => this.exchanges.secondRead(service.label, result, text),
+        onSecondRead: (result, text) => this.contact.secondRead(service.label, result, text),
       },
       resolve,
       ...(known === undefined ? {} : { known: () => this.doubted(known(source)) }),
@@ -292,9 +292,9 @@ export class ConsulProvider implements Provider {
   }
 
   private followQuery(service: FollowedService): Following {
-    const { context, exchanges } = this;
+    const { context, contact } = this;
     const intervalMs = this.options.settings.queryIntervalMs;
-    const watch = new QueryWatch({ context, exchanges, service, intervalMs, fleet: this.fleet });
+    const watch = new QueryWatch({ context, contact, service, intervalMs, fleet: this.fleet });
     watch.start();
     const stop = (): void => {
       watch.stop();
@@ -305,14 +305,14 @@ export class ConsulProvider implements Provider {
   }
 
   private followDirectly(service: FollowedService): () => void {
-    const { context, exchanges } = this;
-    const watch = new DirectWatch({ context, exchanges, service });
+    const { context, contact } = this;
+    const watch = new DirectWatch({ context, contact, service });
     watch.start();
     return () => watch.stop();
   }
 
   private followWidely(service: FollowedService): () => void {
-    const { context, exchanges } = this;
+    const { context, contact } = this;
     const scope = scopeOf(service.source);
     let wide = this.wides.get(keyOf(scope));
     if (wide === undefined) {
@@ -322,7 +322,7 @@ export class ConsulProvider implements Provider {
         'many services over plain HTTP: past a bound they are followed by few wide queries; ' +
         'with https every one has its own, on one connection';
       this.options.log.info(fields, text);
-      wide = new WideWatch({ context, exchanges, scope, catalog: this.catalogOf(scope) });
+      wide = new WideWatch({ context, contact, scope, catalog: this.catalogOf(scope) });
       this.wides.set(keyOf(scope), wide);
       wide.start();
     }
@@ -333,9 +333,9 @@ export class ConsulProvider implements Provider {
   private catalogOf(scope: Readonly<Record<string, string>>): Catalog {
     let catalog = this.catalogs.get(keyOf(scope));
     if (catalog === undefined) {
-      const { context, exchanges } = this;
+      const { context, contact } = this;
       const { tagPrefix } = this.options.settings;
-      catalog = new Catalog({ context, exchanges, scope, tagPrefix });
+      catalog = new Catalog({ context, contact, scope, tagPrefix });
       this.catalogs.set(keyOf(scope), catalog);
       catalog.start();
     }

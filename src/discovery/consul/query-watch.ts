@@ -10,7 +10,7 @@ import { encodeSegment } from '../../base/path-text.ts';
 import { pause } from '../../base/pause.ts';
 import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
 import type { ConsulClient, Question } from './client.ts';
@@ -32,7 +32,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 
 export interface QueryWatchOptions {
   readonly context: ConsulContext;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly service: FollowedService;
   /** Between two executions where the query gives no DNS TTL. */
   readonly intervalMs: number;
@@ -115,7 +115,7 @@ export class QueryWatch {
     this.isStopped = true;
     this.options.context.client.onTokenChange.delete(this.onTokenChange);
     this.step.abort();
-    this.options.exchanges.forget(this.options.service.label);
+    this.options.contact.forget(this.options.service.label);
   }
 
   /** Another token may see less, or more. */
@@ -151,7 +151,7 @@ export class QueryWatch {
     const executed = executedOf(answer.body, asking);
     if (signal.aborted) return 0;
     this.backoff.reset();
-    this.options.exchanges.answered(service.label, address);
+    this.options.contact.answered(service.label, address);
     const jitter = 1 + JITTER * random();
     const isEmpty = executed.entries.length === 0;
     const isFirstEmpty = isEmpty && !this.wasEmpty;
@@ -184,12 +184,12 @@ export class QueryWatch {
 
   /** Returns how long to wait, ms. */
   private fail(error: unknown): number {
-    const { context, service, exchanges } = this.options;
+    const { context, service, contact } = this.options;
     const failure =
       error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
     this.break = outageText(failure);
     this.wasEmpty = false;
-    exchanges.failed(service.label, failure, this.address);
+    contact.failed(service.label, failure, this.address);
     if (failure.code === 'http-404') {
       service.lose(`Consul has no prepared query '${safeLine(service.source.query, 100)}'`);
     } else if (failure.code === OWN_FLEET) service.lose(failure.message);

@@ -8,7 +8,7 @@
 import { Backoff } from '../../base/backoff.ts';
 import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import type { Catalog, CatalogChange } from './catalog.ts';
@@ -44,7 +44,7 @@ interface Follower {
 
 export interface WideWatchOptions {
   readonly context: ConsulContext;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly scope: Readonly<Record<string, string>>;
   readonly catalog: Catalog;
 }
@@ -71,7 +71,7 @@ export class WideWatch {
   }
 
   private makeQuery(state: string): BlockingQuery<Signatures> {
-    const { context, exchanges, scope } = this.options;
+    const { context, contact, scope } = this.options;
     const { client } = context;
     const what = labelOf(state);
     return new BlockingQuery({
@@ -80,11 +80,11 @@ export class WideWatch {
       query: scope,
       decode: signaturesOf,
       onAnswer: (answer) => {
-        exchanges.answered(what, client.address);
+        contact.answered(what, client.address);
         return this.onChecks(state, answer);
       },
       onError: (error) => {
-        exchanges.failed(what, error, client.address);
+        contact.failed(what, error, client.address);
         this.breaks.set(state, outageText(error));
       },
     });
@@ -107,7 +107,7 @@ export class WideWatch {
     this.stopped.abort();
     for (const query of this.checks) query.stop();
     for (const service of [...this.followers.keys()]) this.remove(service);
-    for (const state of STATES) this.options.exchanges.forget(labelOf(state));
+    for (const state of STATES) this.options.contact.forget(labelOf(state));
   }
 
   add(service: FollowedService): void {
@@ -132,7 +132,7 @@ export class WideWatch {
     follower.retry?.cancel();
     follower.isDirty = false;
     this.followers.delete(service);
-    this.options.exchanges.forget(follower.service.label);
+    this.options.contact.forget(follower.service.label);
   }
 
   private onChecks(state: string, answer: QueryAnswer<Signatures>): boolean {
@@ -197,7 +197,7 @@ export class WideWatch {
   }
 
   private async fetch(follower: Follower): Promise<void> {
-    const { exchanges, context } = this.options;
+    const { contact, context } = this.options;
     const { doubt, change, service } = follower;
     follower.isDirty = false;
     follower.isFetching = true;
@@ -209,7 +209,7 @@ export class WideWatch {
       const entries = listOf<Entry>(answer.body);
       follower.nodes = nodesOf(entries);
       follower.backoff.reset();
-      exchanges.answered(follower.service.label, context.client.address);
+      contact.answered(follower.service.label, context.client.address);
       // A break while it was fetched, which may be over: it is fetched again for that.
       const broken = doubt || follower.doubt || this.brokenBy;
       const why = answer.doubt || broken;
@@ -235,10 +235,10 @@ export class WideWatch {
     follower: Follower,
     { error, doubt }: { error: unknown; doubt: string },
   ): void {
-    const { exchanges, context } = this.options;
+    const { contact, context } = this.options;
     const failure =
       error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
-    exchanges.failed(follower.service.label, failure, context.client.address);
+    contact.failed(follower.service.label, failure, context.client.address);
     follower.isDirty = true;
     follower.doubt ||= doubt;
     const pauseMs = failure.retryAfterMs + follower.backoff.nextMs();

@@ -8,7 +8,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type { DnsQuestion } from '../../model/registries/dns.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import type { Exchanges } from '../exchanges.ts';
+import type { Contact } from '../contact.ts';
 import { FollowedInstances, type Instance } from '../followed-instances.ts';
 import type { Update } from '../provider.ts';
 import { instancesOf, type Said, servicesIn } from './answer.ts';
@@ -33,7 +33,7 @@ export interface FollowedNameOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   readonly onUpdate: (update: Update) => void;
 }
 
@@ -82,7 +82,7 @@ export class FollowedName {
     this.isStopped = true;
     this.timer?.cancel();
     this.instances.close();
-    this.options.exchanges.forget(this.what);
+    this.options.contact.forget(this.what);
   }
 
   /** As it stands in `from`. */
@@ -91,12 +91,12 @@ export class FollowedName {
   }
 
   private async round(): Promise<void> {
-    const { exchanges, client, clock } = this.options;
+    const { contact, client, clock } = this.options;
     let waitMs: number;
     try {
       const looked = await this.look();
       if (this.isStopped) return;
-      exchanges.answered(this.what, client.address);
+      contact.answered(this.what, client.address);
       this.retry.reset();
       waitMs = this.settle(looked);
     } catch (error) {
@@ -105,7 +105,7 @@ export class FollowedName {
       // Absences that an outage lies between are not in a row.
       this.absences = 0;
       const failure = { code: codeOf(error) || 'failed', message: messageOf(error) };
-      exchanges.failed(this.what, { ...failure, isRefusal: false }, client.address);
+      contact.failed(this.what, { ...failure, isRefusal: false }, client.address);
       waitMs = this.retry.nextMs(TTL_MS_MIN);
     }
     this.timer = clock.setTimer(waitMs, () => void this.round());

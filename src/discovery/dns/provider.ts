@@ -5,7 +5,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import { type DnsSettings, dnsQuestionOf } from '../../model/registries/dns.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import { Exchanges } from '../exchanges.ts';
+import { Contact } from '../contact.ts';
 import { arrange, removal } from '../following.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
 import { DnsClient } from './client.ts';
@@ -23,7 +23,7 @@ export interface DnsProviderOptions {
 export class DnsProvider implements Provider {
   readonly name = 'dns';
   private readonly options: DnsProviderOptions;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly client: DnsClient;
   private readonly following = new Map<string, FollowedName>();
   private sources: readonly ServiceSource[] = [];
@@ -32,7 +32,7 @@ export class DnsProvider implements Provider {
   constructor(options: DnsProviderOptions) {
     this.options = options;
     const { clock, log } = options;
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.contact = new Contact({ registry: this.name, clock, log });
     this.client = new DnsClient(options);
   }
 
@@ -47,7 +47,7 @@ export class DnsProvider implements Provider {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     return {
       name: this.name,
       isSynced: [...this.following.values()].every(({ isSynced }) => isSynced),
@@ -88,8 +88,8 @@ export class DnsProvider implements Provider {
     // The configuration was checked for that.
     if (question === null) return null;
     const { clock, random, log } = this.options;
-    const { client, exchanges } = this;
-    const parts = { client, exchanges, clock, random, log, onUpdate };
+    const { client, contact } = this;
+    const parts = { client, contact, clock, random, log, onUpdate };
     return new FollowedName({ source, question, ...parts });
   }
 }

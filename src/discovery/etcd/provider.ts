@@ -7,13 +7,13 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { plainSource, type ServiceSource } from '../../model/source.ts';
+import { Secret } from '../../reach/secret.ts';
+import { Contact } from '../contact.ts';
 import { Doubts } from '../doubts.ts';
-import { Exchanges } from '../exchanges.ts';
 import type { Word } from '../followed-instances.ts';
 import { arrange, removal } from '../following.ts';
 import type { Resolve } from '../host-names.ts';
 import type { Known, Provider, ProviderStatus, Update } from '../provider.ts';
-import { Secret } from '../secret.ts';
 import { ApiSet } from './api-set.ts';
 import { EtcdClient } from './client.ts';
 import type { EtcdError } from './error.ts';
@@ -44,7 +44,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   private readonly options: EtcdProviderOptions;
   private readonly client: EtcdClient;
   private readonly stock: Stock;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly doubts: Doubts;
   private readonly apis: ApiSet;
   private readonly following = new Map<string, FollowedService>();
@@ -66,7 +66,7 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.client = new EtcdClient({ settings, clock, open, password: () => secret.read() });
     this.stock = new Stock({ layout, tagPrefix });
     this.steps = new TokenBucket({ ...STEPS, nowMs: clock.nowMs() });
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.contact = new Contact({ registry: this.name, clock, log });
     this.doubts = new Doubts({
       ...{ clock, what: 'key', known },
       onEnd: () => {
@@ -100,7 +100,7 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   status(): ProviderStatus {
     const following = [...this.following.values()];
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     return {
       name: this.name,
       isSynced: this.apis.isListed && following.every(({ isSynced }) => isSynced),
@@ -164,7 +164,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   onAnswer(api: Api, address: string, outageMs: number): void {
-    this.exchanges.answered(whatOf(api), address);
+    this.contact.answered(whatOf(api), address);
     if (outageMs > 0) this.apis.recovered();
     this.doubts.recovered(outageMs, this.lastError);
     this.lastError = '';
@@ -172,14 +172,14 @@ export class EtcdProvider implements Provider, WatchEvents {
 
   onError(api: Api, error: EtcdError, address: string): void {
     this.lastError = error.message;
-    this.exchanges.failed(whatOf(api), error, address);
+    this.contact.failed(whatOf(api), error, address);
     const wasListed = this.apis.isListed;
     this.apis.failed(api, error);
     if (!wasListed) this.tellAll(this.standing());
   }
 
   onEnd(api: Api): void {
-    this.exchanges.forget(whatOf(api));
+    this.contact.forget(whatOf(api));
   }
 
   count(api: Api): number {

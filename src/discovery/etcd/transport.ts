@@ -1,6 +1,6 @@
 // The door to members of etcd: what the client needs of HTTP.
 import type { TlsSettings } from '../../model/registries/tls.ts';
-import type { PoolChannel, PoolRequest, PoolResponse } from '../http-pools.ts';
+import type { PoolChannel, PoolRequest, PoolResponse } from '../../reach/http-pools.ts';
 
 export type EtcdRequest = PoolRequest;
 export type EtcdResponse = PoolResponse;

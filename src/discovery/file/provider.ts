@@ -7,7 +7,7 @@ import { Turns } from '../../base/turns.ts';
 import { BOUNDS, formatBound } from '../../model/bounds.ts';
 import type { FileSettings } from '../../model/registries/file.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import { Exchanges } from '../exchanges.ts';
+import { Contact } from '../contact.ts';
 import type { Resolve } from '../host-names.ts';
 import { ListedServices } from '../listed-services.ts';
 import { Origins } from '../origins.ts';
@@ -38,7 +38,7 @@ export class FileProvider implements Provider {
   readonly name = 'file';
   private readonly options: FileProviderOptions;
   private readonly services: ListedServices;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly origins = new Origins();
   /** What each file said when it was read last, to pass over what is the same. */
   private readonly texts = new Map<string, string>();
@@ -57,7 +57,7 @@ export class FileProvider implements Provider {
     this.options = options;
     const { clock, log, resolve } = options;
     this.services = new ListedServices({ provider: this.name, clock, log, resolve });
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.contact = new Contact({ registry: this.name, clock, log });
   }
 
   follow(sources: readonly ServiceSource[]): void {
@@ -81,7 +81,7 @@ export class FileProvider implements Provider {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     return {
       name: this.name,
       isSynced: this.hasRead && this.services.isSynced,
@@ -144,7 +144,7 @@ export class FileProvider implements Provider {
     for (const file of [...this.texts.keys()]) {
       if (present.has(file)) continue;
       this.texts.delete(file);
-      this.exchanges.forget(file);
+      this.contact.forget(file);
     }
     const hasLost = this.origins.keepOnly(present);
     // A file that could never be read may have anything in it.
@@ -160,7 +160,7 @@ export class FileProvider implements Provider {
   private listed(path: string): readonly string[] {
     try {
       const files = this.options.files.list(path);
-      this.exchanges.forget(path);
+      this.contact.forget(path);
       return files;
     } catch (error) {
       this.fail(path, error);
@@ -176,8 +176,8 @@ export class FileProvider implements Provider {
       const { list, problem } = await this.targetsOf(file, text, turns);
       this.origins.set(file, list);
       this.texts.set(file, text);
-      this.exchanges.answered(file, file);
-      this.exchanges.tellExcess(file, problem);
+      this.contact.answered(file, file);
+      this.contact.tellExcess(file, problem);
       return true;
     } catch (error) {
       // It is told again, and read again, when it is another text.
@@ -201,7 +201,7 @@ export class FileProvider implements Provider {
   private fail(what: string, error: unknown): void {
     const code = codeOf(error) ?? 'not-read';
     const failure = { code, message: `${what}: ${messageOf(error)}`, isRefusal: false };
-    this.exchanges.failed(what, failure, what);
+    this.contact.failed(what, failure, what);
   }
 }
 

@@ -7,13 +7,13 @@ import { hideCredentials } from '../../base/safe-text.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
 import type { TlsSettings } from '../../model/registries/tls.ts';
 import type { ServiceSource } from '../../model/source.ts';
-import { Exchanges } from '../exchanges.ts';
+import type { PoolChannel } from '../../reach/http-pools.ts';
+import { Secret } from '../../reach/secret.ts';
+import { Contact } from '../contact.ts';
 import type { Resolve } from '../host-names.ts';
-import type { PoolChannel } from '../http-pools.ts';
 import { ListedServices } from '../listed-services.ts';
 import { Origins } from '../origins.ts';
 import type { Provider, ProviderStatus, Update } from '../provider.ts';
-import { Secret } from '../secret.ts';
 import { UrlPoll } from './url-poll.ts';
 
 /** The way to the servers. */
@@ -38,7 +38,7 @@ export class HttpProvider implements Provider {
   private readonly clock: Clock;
   private readonly settings: HttpSettings;
   private readonly services: ListedServices;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly origins = new Origins();
   private readonly transport: HttpTransport;
   private readonly polls: readonly UrlPoll[];
@@ -47,23 +47,23 @@ export class HttpProvider implements Provider {
     this.clock = clock;
     this.settings = settings;
     this.services = new ListedServices({ provider: this.name, clock, log, resolve });
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.contact = new Contact({ registry: this.name, clock, log });
     this.transport = open(settings.tls);
     const secret = new Secret({
       text: settings.token,
       file: settings.tokenFile,
       key: 'token_file',
     });
-    const { transport, exchanges } = this;
+    const { transport, contact } = this;
     const shownOf = namesOf(settings.urls);
     this.polls = settings.urls.map((url, i) => {
       const shown = shownOf[i]!;
       return new UrlPoll({
-        ...{ url, shown, settings, clock, random, transport, exchanges },
+        ...{ url, shown, settings, clock, random, transport, contact },
         token: () => secret.read(),
         onTargets: ({ list, problem, doubt }) => {
           this.origins.set(url, list);
-          exchanges.tellExcess(shown, problem);
+          contact.tellExcess(shown, problem);
           this.tell(shown, doubt);
         },
       });
@@ -80,7 +80,7 @@ export class HttpProvider implements Provider {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     return {
       name: this.name,
       isSynced: this.isWhole && this.services.isSynced,

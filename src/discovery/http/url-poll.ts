@@ -8,8 +8,8 @@ import type { Random } from '../../base/prng.ts';
 import { Turns } from '../../base/turns.ts';
 import { BOUNDS, excessOf } from '../../model/bounds.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
-import type { Exchanges } from '../exchanges.ts';
-import type { PoolResponse } from '../http-pools.ts';
+import type { PoolResponse } from '../../reach/http-pools.ts';
+import type { Contact } from '../contact.ts';
 import { type Targets, targetSteps } from '../target-groups.ts';
 import type { HttpTransport } from './provider.ts';
 
@@ -32,7 +32,7 @@ export interface UrlPollOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly transport: HttpTransport;
-  readonly exchanges: Exchanges;
+  readonly contact: Contact;
   /** Throws where its file can't be read. */
   readonly token: () => string;
   /** The answer is another one, or is not in doubt any more. */
@@ -69,16 +69,16 @@ export class UrlPoll {
   }
 
   private async poll(): Promise<void> {
-    const { exchanges, shown, clock, random, settings } = this.options;
+    const { contact, shown, clock, random, settings } = this.options;
     try {
       await this.ask();
       if (this.isStopped) return;
-      exchanges.answered(shown, this.origin);
+      contact.answered(shown, this.origin);
       this.hasFailed = false;
     } catch (error) {
       if (this.isStopped) return;
       this.hasFailed = true;
-      exchanges.failed(shown, failureOf(error), this.origin);
+      contact.failed(shown, failureOf(error), this.origin);
     }
     const waitMs = settings.intervalMs * (1 + JITTER * (2 * random() - 1));
     this.timer = clock.setTimer(waitMs, () => void this.poll());

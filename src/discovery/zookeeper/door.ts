@@ -3,7 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { CodedError } from '../../base/coded-error.ts';
 import type { TlsSettings } from '../../model/registries/tls.ts';
-import { tlsOptions } from '../tls-files.ts';
+import { tlsOptions } from '../../reach/tls-files.ts';
 import type { Channel, ChannelEvents, OpenZookeeper } from './wire.ts';
 
 export const openZookeeper: OpenZookeeper = ({ server, tls }, events) => {

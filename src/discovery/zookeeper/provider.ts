@@ -8,13 +8,13 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import { type ZookeeperSettings, znodeNamesOf } from '../../model/registries/zookeeper.ts';
 import type { ServiceSource } from '../../model/source.ts';
+import { Secret } from '../../reach/secret.ts';
+import { Contact } from '../contact.ts';
 import { Doubts } from '../doubts.ts';
-import { Exchanges } from '../exchanges.ts';
 import type { Listed, Word } from '../followed-instances.ts';
 import type { Resolve } from '../host-names.ts';
 import { ListedServices } from '../listed-services.ts';
 import type { Known, Provider, ProviderStatus, ServiceSettings, Update } from '../provider.ts';
-import { Secret } from '../secret.ts';
 import { type ClientEvents, ZookeeperClient } from './client.ts';
 import { listedOf } from './content.ts';
 import { ZookeeperError } from './error.ts';
@@ -56,7 +56,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   readonly name = 'zookeeper';
   private readonly options: ZookeeperProviderOptions;
   private readonly services: ListedServices;
-  private readonly exchanges: Exchanges;
+  private readonly contact: Contact;
   private readonly doubts: Doubts;
   private readonly client: ZookeeperClient;
   private readonly steps: TokenBucket;
@@ -90,7 +90,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
       isKnown: (service) => selfDescribed || this.known.has(canonical(service)),
       nameOf: canonical,
     });
-    this.exchanges = new Exchanges({ registry: this.name, clock, log });
+    this.contact = new Contact({ registry: this.name, clock, log });
     this.doubts = new Doubts({
       ...{ clock, what: 'znode', known },
       onEnd: () => this.services.endDoubt(clock.nowMs()),
@@ -129,7 +129,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   }
 
   status(): ProviderStatus {
-    const { lastSyncMs, errors, lastError } = this.exchanges;
+    const { lastSyncMs, errors, lastError } = this.contact;
     return {
       name: this.name,
       isSynced: this.hasListed && this.services.isSynced,
@@ -169,14 +169,14 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   }
 
   onHeard(): void {
-    if (this.isWalked) this.exchanges.answered(QUESTION, this.client.address);
+    if (this.isWalked) this.contact.answered(QUESTION, this.client.address);
   }
 
   onLost(error: ZookeeperError, address: string): void {
     this.lostMs ??= this.options.clock.nowMs();
     this.lastError = error.message;
     this.dropWalk();
-    this.exchanges.failed(QUESTION, error, address);
+    this.contact.failed(QUESTION, error, address);
   }
 
   /** A member may be behind: it answers `sync` when it has caught up with the leader. */
@@ -204,7 +204,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     this.isWalked = true;
     this.hasListed = true;
     this.client.settled();
-    this.exchanges.answered(QUESTION, this.client.address);
+    this.contact.answered(QUESTION, this.client.address);
     const wanted = this.configured
       .map(({ service }) => canonical(service))
       .filter((name) => walk.hasRead(name));

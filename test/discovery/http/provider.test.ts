@@ -3,9 +3,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpProvider } from '../../../src/discovery/http/provider.ts';
-import { HttpPools } from '../../../src/discovery/http-pools.ts';
 import { nodeDoors } from '../../../src/doors.ts';
 import { plainSource } from '../../../src/model/source.ts';
+import { HttpPools } from '../../../src/reach/http-pools.ts';
 import { keepingLogger, Receiver, untilTrue } from '../../support/discovery.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;

@@ -1,4 +1,4 @@
-// How the questions to one registry go: when it answered last, which questions fail, and what is logged of
+// How the contact with one registry goes: when it answered last, which questions fail, and what is logged of
 // that: an outage and its end once, a question that fails by itself apart from it.
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
@@ -43,7 +43,7 @@ const OWN_FAULTS: ReadonlySet<string> = new Set([
  * How well it goes with the registry: every question reports here how its last exchange ended. A
  * registry that is away is said once in the log, not once per question and attempt.
  */
-export class Exchanges {
+export class Contact {
   private readonly registry: string;
   private readonly clock: Clock;
   private readonly log: Logger;
@@ -51,7 +51,7 @@ export class Exchanges {
   private readonly failing = new Map<string, Failure>();
   /** What was left out of the last answer, by path. */
   private readonly excesses = new Map<string, string>();
-  /** Exchanges that failed, in all. */
+  /** Questions that failed, in all. */
   errors = 0;
   /** Clock.nowMs() of the last good answer; 0 before the first. */
   lastSyncMs = 0;
