@@ -85,7 +85,7 @@ const TEXTS: Readonly<Record<StreakKind, string>> = {
 
 /** For people: `3 timeouts in a row (response-timeout)`. */
 export function streakText({ kind, count, reason }: StreakReport): string {
-  if (kind === 'silence') return 'answered nobody for a whole response timeout';
+  if (kind === 'silence') return 'no answer to any request for a whole response timeout';
   return `${count} ${TEXTS[kind]} (${reason})`;
 }
 

@@ -77,7 +77,7 @@ describe('a frozen endpoint', () => {
     async (balance) => {
       const outcome = await freezeOne(`balance=${balance},timeouts.response=2s`);
       expect(outcome.result.failures).toEqual([]);
-      expect(outcome.reason).toBe('answered nobody for a whole response timeout');
+      expect(outcome.reason).toBe('no answer to any request for a whole response timeout');
       expect(outcome.outMs).toBeLessThan(3000);
       expect(outcome.late).toBe(0);
     },

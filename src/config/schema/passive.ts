@@ -49,7 +49,7 @@ export const passiveSchema = z.strictObject({
   }),
   timeouts: count(0, 10_000).prefault(3).meta({
     description:
-      'Requests in a row that timed out; 0: no separate limit. Disabled when consecutive_failures is 0. With a limit, an endpoint that answers nobody for a whole response timeout is ejected at once.',
+      'Requests in a row that timed out; 0: no separate limit. Disabled when consecutive_failures is 0. With a limit, an endpoint that answers no request for a whole response timeout is ejected at once.',
   }),
   gateway_errors: count(0, 10_000).prefault(0).meta({
     description: 'Answers 502, 503 and 504 in a row; 0 is no limit.',
