@@ -11,6 +11,7 @@ import type {
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { systemError } from '../kernel/system-error.ts';
+import type { Trace } from '../kernel/trace.ts';
 import { type Asked, AskJudge } from './asks.ts';
 import { type Answered, answerOf } from './consul-answers.ts';
 import { describes, emptyState, type State } from './truth.ts';
@@ -271,6 +272,10 @@ export class SimConsul {
     return this.kernel.after(ms, run);
   }
 
+  get trace(): Trace {
+    return this.kernel.trace;
+  }
+
   get draws(): Chance {
     return this.chance;
   }
@@ -426,11 +431,23 @@ class Question {
     consul.lastGoodMs = consul.now;
     if (!this.path.startsWith('/v1/health/service/')) return;
     const tag = this.search.get('tag') ?? '';
+    this.tell(index, ids, asOfMs);
     consul.onDelivered({ path: this.path, tag, ids, asOfMs });
     if (!isPartial || consul.ambush === null) return;
     // A moment later, so that what is asked about it is on its way.
     consul.after(AMBUSH_MS, consul.ambush);
     consul.ambush = null;
+  }
+
+  private tell(index: number, ids: ReadonlyMap<string, Listed>, asOfMs: number): void {
+    const { consul, agent, path, search } = this;
+    if (!consul.trace.isOn) return;
+    const names = [...ids].map(([key, { port, isAccepted }]) => {
+      return `${key}:${port}${isAccepted ? '' : ' (critical)'}`;
+    });
+    const as = asOfMs < consul.now ? ` as of ${asOfMs.toFixed(0)}` : '';
+    const text = `index ${index}, [${names.join(', ')}]${as}`;
+    consul.trace.add(consul.now, `agent ${agent.address} answers ${path}?${search}: ${text}`);
   }
 
   /** All of a list is left out, or some of it where the answer admits that it is doubtful. */

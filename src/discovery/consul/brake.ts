@@ -23,6 +23,16 @@ const AGAIN_MS = 5000;
 const READS_BURST = 4;
 const READS_PER_SECOND = 0.5;
 
+const UNORDERED = 'the consistent re-read has no index';
+
+/** What the leader said. */
+interface Second {
+  readonly entries: readonly Entry[];
+  readonly receivedMs: number;
+  /** It has an index: without, an answer of a server that is behind could not be told from a later one. */
+  readonly isOrdered: boolean;
+}
+
 /** A health answer about a service. */
 export interface Health {
   readonly entries: readonly Entry[];
@@ -150,9 +160,10 @@ export class Brake {
   private async confirm(first: Health, why: string): Promise<void> {
     this.isAsking = true;
     try {
-      const { entries, receivedMs } = await this.secondRead();
+      const second = await this.secondRead();
       if (this.isClosed) return;
-      this.judge(first, { entries, receivedMs, why });
+      if (second.isOrdered) this.judge(first, { ...second, why });
+      else this.hold({ ...first, ...listedBy(second) }, `${why}, and ${UNORDERED}`);
     } catch (error) {
       if (this.isClosed) return;
       this.hold(first, `${why}, and the consistent re-read failed: ${messageOf(error)}`);
@@ -162,10 +173,7 @@ export class Brake {
     this.takeLatest();
   }
 
-  private judge(
-    first: Health,
-    second: { entries: readonly Entry[]; receivedMs: number; why: string },
-  ): void {
+  private judge(first: Health, second: Second & { why: string }): void {
     const { pass, present, onSecondRead } = this.options;
     const { entries, receivedMs, why } = second;
     const { change } = first;
@@ -202,13 +210,12 @@ export class Brake {
   }
 
   /** The leader's word. Rejects where that is in doubt itself. */
-  private async secondRead(): Promise<{ entries: readonly Entry[]; receivedMs: number }> {
+  private async secondRead(): Promise<Second> {
     const { body, doubt, index, receivedMs } = await this.options.askAgain();
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
-    // Without it an answer of a server that is behind could not be told from a later one.
-    if (index < 1n) throw new Error(`index ${index}`);
-    this.leaderIndex = index;
-    return { entries: listOf<Entry>(body), receivedMs };
+    const isOrdered = index >= 1n;
+    if (isOrdered) this.leaderIndex = index;
+    return { entries: listOf<Entry>(body), receivedMs, isOrdered };
   }
 
   private lookAgain(kind: DoubtKind): void {
@@ -229,9 +236,11 @@ export class Brake {
       // What was there so far, and is missing only now, may be yet to register again.
       const isShort = missingIn(second.entries, this.options.present()).length > 0;
       const isBroken = this.epoch !== this.currentEpoch || (kind === 'outage' && isShort);
-      left = isBroken ? 'outage' : null;
-      if (left === null) this.passSure(second, kind);
-      else this.passBroken(second);
+      if (isBroken) left = 'outage';
+      else if (second.isOrdered) left = null;
+      if (isBroken) this.passBroken(second);
+      else if (left === null) this.passSure(second, kind);
+      else this.passUnordered(second, left);
     } catch {
       // Whoever failed has said so; the next try follows.
     } finally {
@@ -241,18 +250,24 @@ export class Brake {
     this.takeLatest();
   }
 
-  private passSure(second: Pick<Health, 'entries' | 'receivedMs'>, kind: DoubtKind): void {
+  private passSure(second: Second, kind: DoubtKind): void {
     this.open = '';
     const change = 'the registry is sure again';
     const isConfirmed = kind !== 'outage';
-    this.options.pass({ ...second, change, doubt: '', isConfirmed, isForced: true });
+    this.options.pass({ ...listedBy(second), change, doubt: '', isConfirmed, isForced: true });
+  }
+
+  /** Who it lists is there; of what it leaves out it is not sure. */
+  private passUnordered(second: Second, doubtKind: DoubtKind): void {
+    const doubt = this.open || UNORDERED;
+    this.options.pass({ ...listedBy(second), change: 'asked again', doubt, doubtKind });
   }
 
   /** It may have begun anew since the last answer, or still be filling up, and know no better. */
-  private passBroken(second: Pick<Health, 'entries' | 'receivedMs'>): void {
+  private passBroken(second: Second): void {
     this.epoch = this.currentEpoch;
     const doubt = 'first answer after an outage: a connection broke';
-    this.options.pass({ ...second, change: 'asked again', doubt, doubtKind: 'outage' });
+    this.options.pass({ ...listedBy(second), change: 'asked again', doubt, doubtKind: 'outage' });
   }
 }
 
@@ -264,6 +279,10 @@ function withDoubtOf(before: Health, given: Health): Health {
     return { ...given, doubt, doubtKind };
   }
   return before.doubtKind === 'outage' ? { ...given, doubtKind: 'outage' } : given;
+}
+
+function listedBy({ entries, receivedMs }: Second): Pick<Health, 'entries' | 'receivedMs'> {
+  return { entries, receivedMs };
 }
 
 /** Which of these ids the answer leaves out. */

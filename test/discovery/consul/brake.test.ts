@@ -186,9 +186,10 @@ describe('the brake', () => {
     const { take, second, last, passed, clock, asked } = make('abcd');
     take('abc', { doubt: 'no known leader', doubtKind: 'answer', index: 5n });
     await second({ index: 0n, body: entries('abcd') });
+    // Who it lists is there all the same.
     expect(last()).toMatchObject({
-      ids: 'abc',
-      doubt: 'no known leader, and the consistent re-read failed: index 0',
+      ids: 'abcd',
+      doubt: 'no known leader, and the consistent re-read has no index',
     });
     clock.advance(5000);
     await second({ index: 9n, body: entries('abcd') });
@@ -199,6 +200,27 @@ describe('the brake', () => {
     expect(passed).toHaveLength(count);
     expect(asked()).toBe(1);
   });
+
+  it.each([
+    ['outage', 'first answer after an outage', 'the consistent re-read has no index'],
+    ['answer', 'no known leader', 'no known leader, and the consistent re-read failed: away'],
+  ] as const)(
+    'takes who is there from a second read without an index, in a doubt of kind %s',
+    async (doubtKind, doubt, left) => {
+      const { take, second, last, passed, clock } = make('abcd');
+      take('', { doubt, doubtKind });
+      if (doubtKind === 'answer') await second(new Error('away'));
+      expect(last().ids).toBe('');
+      clock.advance(5000);
+      await second({ index: 0n, body: entries('abcd') });
+      expect(last()).toMatchObject({ ids: 'abcd', doubt: left, isConfirmed: false });
+      expect(passed.at(-1)).toMatchObject({ doubtKind });
+      // It goes on to ask, and what leaves some out is in doubt as before.
+      clock.advance(5000);
+      await second({ index: 9n, body: entries('abcd') });
+      expect(last()).toMatchObject({ ids: 'abcd', doubt: '' });
+    },
+  );
 
   it('believes lower indexes when the leader has them too', async () => {
     const { take, second, last, asked } = make('abcd');
