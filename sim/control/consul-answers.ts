@@ -5,8 +5,8 @@ export interface Answered {
   readonly status: number;
   /** Null: no X-Consul-Index is sent. */
   readonly index: number | null;
-  /** JSON, or text as it is. */
-  readonly body: unknown;
+  /** JSON, or text as it is; made when it is sent, since mostly the index alone is looked at. */
+  readonly body: () => unknown;
 }
 
 /** `search` are the parameters of the question. */
@@ -17,29 +17,33 @@ export function answerOf(state: State, path: string, search: URLSearchParams): A
     case 'health/service':
       return healthOf(state, name, search);
     case 'health/state':
-      return { status: 200, index: state.checksIndex, body: checksIn(state, name) };
+      return { status: 200, index: state.checksIndex, body: () => checksIn(state, name) };
     case 'catalog/services':
-      return { status: 200, index: state.catalogIndex, body: servicesOf(state) };
+      return { status: 200, index: state.catalogIndex, body: () => servicesOf(state) };
     case 'catalog/nodes': {
-      const body = NODES.map((node) => ({ Node: node, Address: addressOf(node) }));
+      const body = () => NODES.map((node) => ({ Node: node, Address: addressOf(node) }));
       return { status: 200, index: 5, body };
     }
     case 'catalog/node':
-      return { status: 200, index: state.catalogIndex, body: nodeOf(state, name) };
+      return { status: 200, index: state.catalogIndex, body: () => nodeOf(state, name) };
     case 'internal/ui':
-      return { status: 200, index: state.checksIndex, body: summaryOf(state) };
+      return { status: 200, index: state.checksIndex, body: () => summaryOf(state) };
     case 'status/leader':
-      return { status: 200, index: null, body: '10.9.0.1:8300' };
+      return { status: 200, index: null, body: () => '10.9.0.1:8300' };
     case 'acl/token':
-      return { status: 401, index: null, body: 'ACL support disabled' };
+      return { status: 401, index: null, body: () => 'ACL support disabled' };
   }
   if (area === 'kv') return keyOf(state, [kind, ...rest].join('/'));
-  return { status: 404, index: null, body: 'no such path' };
+  return { status: 404, index: null, body: () => 'no such path' };
 }
 
 function healthOf(state: State, name: string, search: URLSearchParams): Answered {
-  const tag = search.get('tag');
-  const body = [...state.instances.values()]
+  const index = state.serviceIndexes.get(name) ?? state.extinctIndex;
+  return { status: 200, index, body: () => entriesOf(state, name, search.get('tag')) };
+}
+
+function entriesOf(state: State, name: string, tag: string | null): object[] {
+  return [...state.instances.values()]
     .filter((one) => one.service === name && (tag === null || one.tags.includes(tag)))
     .map((one) => ({
       Node: { Node: one.node, Address: addressOf(one.node) },
@@ -50,8 +54,6 @@ function healthOf(state: State, name: string, search: URLSearchParams): Answered
       },
       Checks: checksOf(state, one),
     }));
-  const index = state.serviceIndexes.get(name) ?? state.extinctIndex;
-  return { status: 200, index, body };
 }
 
 function checksOf(state: State, one: Instance): object[] {
@@ -112,7 +114,9 @@ function summaryOf(state: State): object[] {
 function keyOf(state: State, key: string): Answered {
   const known = state.keys.get(key);
   // Without the key the index is that of the store, so that its making wakes the query.
-  if (known === undefined) return { status: 404, index: Math.max(1, state.keysIndex), body: '' };
-  const Value = Buffer.from(known.text).toString('base64');
-  return { status: 200, index: known.index, body: [{ Key: key, Value, ModifyIndex: known.index }] };
+  if (known === undefined)
+    return { status: 404, index: Math.max(1, state.keysIndex), body: () => '' };
+  const { text, index } = known;
+  const Value = Buffer.from(text).toString('base64');
+  return { status: 200, index, body: () => [{ Key: key, Value, ModifyIndex: index }] };
 }

@@ -103,11 +103,7 @@ export class Ending {
   /** What runs is what the file says, with the overlay; while that is bad, with a good one before. */
   private compareSettings({ settings }: SimProcess): void {
     const { config, consul } = this.options;
-    const file = { path: 'upriver.yaml', text: config.whole };
-    const load = (text: string | null): Settings | null => {
-      const kv = text === null ? null : { key: OVERLAY_KEY, text };
-      return loadSettings({ flags: {}, env: {}, file, kv }).settings;
-    };
+    const load = (text: string | null): Settings | null => settingsBy(config.whole, text);
     const overlay = consul.state.keys.get(OVERLAY_KEY)?.text ?? null;
     const wanted = load(overlay);
     const may = wanted === null ? OVERLAYS.map(load) : [wanted];
@@ -124,4 +120,19 @@ export class Ending {
       this.fault(`slot ${slot} counts ${counted} in flight, and workers have ${has}`);
     }
   }
+}
+
+/** What was read before: runs have few texts among them, and reading one takes its time. */
+const read = new Map<string, Settings | null>();
+
+/** What a file and an overlay say; null where that can't be. */
+function settingsBy(text: string, overlay: string | null): Settings | null {
+  const key = JSON.stringify([text, overlay]);
+  const known = read.get(key);
+  if (known !== undefined) return known;
+  const kv = overlay === null ? null : { key: OVERLAY_KEY, text: overlay };
+  const file = { path: 'upriver.yaml', text };
+  const { settings } = loadSettings({ flags: {}, env: {}, file, kv });
+  read.set(key, settings);
+  return settings;
 }

@@ -340,14 +340,14 @@ class Question {
     if (trouble.limitedUntilMs > now) {
       const { retryAfter } = trouble;
       const headers = retryAfter === 0 ? {} : { 'retry-after': `${retryAfter}` };
-      return this.send({ status: 429, index: null, body: 'rate limited' }, headers);
+      return this.send({ status: 429, index: null, body: () => 'rate limited' }, headers);
     }
     if (trouble.failingUntilMs > now) {
-      return this.send({ status: 500, index: 1, body: 'rpc error making call: EOF' });
+      return this.send({ status: 500, index: 1, body: () => 'rpc error making call: EOF' });
     }
     if (trouble.leaderlessUntilMs > now && !this.isStale) {
       this.timer = consul.after(LEADERLESS_MS, () =>
-        this.send({ status: 500, index: 1, body: 'No cluster leader' }),
+        this.send({ status: 500, index: 1, body: () => 'No cluster leader' }),
       );
       return;
     }
@@ -389,7 +389,8 @@ class Question {
     const isGood = answered.status === 200;
     // The leader's own answers are whole.
     const isPartial = isGood && trouble.partialUntilMs > now && this.isStale;
-    const body = isPartial ? this.partOf(answered.body) : answered.body;
+    const whole = answered.body();
+    const body = isPartial ? this.partOf(whole) : whole;
     const isDoubtful = isPartial && trouble.isDoubtful;
     const isIndexless = trouble.indexlessUntilMs > now && draws.happens(0.5);
     const index = isIndexless ? (draws.happens(0.5) ? null : 0) : answered.index;

@@ -66,13 +66,17 @@ export function onlySource(source: ServiceSource): readonly UsedSource[] {
 // In the order of the defaults, whatever the order in which a source was written.
 export const SOURCE_KEYS = Object.keys(SOURCE_DEFAULTS) as SourceKey[];
 
+/** Keys that were made: every second those of all services are asked for, and no source ever changes. */
+const keys = new WeakMap<ServiceSource, string>();
+
 /** Two sources with the same key are one watch. */
 export function sourceKey(source: ServiceSource): string {
-  return JSON.stringify([
-    source.registry,
-    source.service,
-    ...SOURCE_KEYS.map((key) => source[key]),
-  ]);
+  const known = keys.get(source);
+  if (known !== undefined) return known;
+  const parts = [source.registry, source.service, ...SOURCE_KEYS.map((key) => source[key])];
+  const key = JSON.stringify(parts);
+  keys.set(source, key);
+  return key;
 }
 
 /** For people: `consul web`, and what else tells it from another question about the same service. */

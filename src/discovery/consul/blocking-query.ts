@@ -22,7 +22,8 @@ const PLAIN_DEADLINE_MS = 10_000;
  * sleep through every change: the first wait after a pause is a short one.
  */
 const WAIT_AFTER_PAUSE_MS = 1000;
-const BROKEN = 'first answer after an outage: a connection broke';
+/** Why an answer is to be doubted that is the first after a break, whoever it was that noticed it. */
+export const BROKEN = 'first answer after an outage: a connection broke';
 const BURST = 2;
 /** Questions a second, in the long run, whose answers change nothing. */
 const RATE_PER_SECOND = 5;

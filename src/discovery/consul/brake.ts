@@ -14,6 +14,7 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import type { SecondRead } from '../contact.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
+import { BROKEN } from './blocking-query.ts';
 import { type Entry, idsOf, listOf } from './translate.ts';
 
 /** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
@@ -266,8 +267,8 @@ export class Brake {
   /** It may have begun anew since the last answer, or still be filling up, and know no better. */
   private passBroken(second: Second): void {
     this.epoch = this.currentEpoch;
-    const doubt = 'first answer after an outage: a connection broke';
-    this.options.pass({ ...listedBy(second), change: 'asked again', doubt, doubtKind: 'outage' });
+    const change = 'asked again';
+    this.options.pass({ ...listedBy(second), change, doubt: BROKEN, doubtKind: 'outage' });
   }
 }
 

@@ -89,6 +89,11 @@ export class ConsulClient {
     return this.breaks.get(address) ?? 0;
   }
 
+  /** Another one when a connection to the agent broke, or another agent is asked: it may know less. */
+  get epoch(): string {
+    return `${this.address} ${this.breaksOf(this.address)}`;
+  }
+
   /** Clock.nowMs() when a connection to any agent broke last; null: none has. */
   get brokenMs(): number | null {
     return this.lastBreakMs;

@@ -236,7 +236,7 @@ export class ConsulProvider implements Provider {
       brake: {
         random: this.options.random,
         guard: this.options.guard,
-        epoch: () => `${this.client.address} ${this.client.breaksOf(this.client.address)}`,
+        epoch: () => this.client.epoch,
         askAgain: () => this.askAgain(source),
         onSecondRead: (result, text) => this.contact.secondRead(service.label, result, text),
       },

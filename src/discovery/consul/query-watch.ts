@@ -12,7 +12,7 @@ import { safeLine } from '../../base/safe-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import type { Contact } from '../contact.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
-import type { ConsulContext } from './blocking-query.ts';
+import { BROKEN, type ConsulContext } from './blocking-query.ts';
 import type { ConsulClient, Question } from './client.ts';
 import type { FollowedService } from './followed-service.ts';
 import { isAskable, scopeOf } from './service-query.ts';
@@ -87,6 +87,8 @@ export class QueryWatch {
   private address = '';
   /** Why the next answer does not continue what was known; '' if it does. */
   private break = '';
+  /** client.epoch when the last answer was asked for; '' before the first. */
+  private epoch = '';
   /** The last answer had no instance. */
   private wasEmpty = false;
   private who = '';
@@ -143,13 +145,16 @@ export class QueryWatch {
   private async ask(signal: AbortSignal): Promise<number> {
     const { context, service, intervalMs, fleet } = this.options;
     const { client, random } = context;
-    const { address } = client;
+    const { address, epoch } = client;
     if (this.address !== '' && address !== this.address) this.break = `${address} answers now`;
     this.address = address;
     const asking = { source: service.source, fleet, deadlineMs: DEADLINE_MS, signal };
     const answer = await execute(client, address, asking);
     const executed = executedOf(answer.body, asking);
     if (signal.aborted) return 0;
+    // No question is open between two executions: others notice when the registry begins anew.
+    if (this.epoch !== '' && this.epoch !== client.epoch) this.break ||= BROKEN;
+    this.epoch = epoch;
     this.backoff.reset();
     this.options.contact.answered(service.label, address);
     const jitter = 1 + JITTER * random();

@@ -10,7 +10,7 @@ import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import type { Contact } from '../contact.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
-import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
+import { BlockingQuery, BROKEN, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import type { Catalog, CatalogChange } from './catalog.ts';
 import type { FollowedService } from './followed-service.ts';
 import { healthPath, healthQuery } from './service-query.ts';
@@ -40,6 +40,8 @@ interface Follower {
   doubt: string;
   change: string;
   retry: Timer | null;
+  /** client.epoch when its last answer was asked for; '' before the first. */
+  epoch: string;
 }
 
 export interface WideWatchOptions {
@@ -121,6 +123,7 @@ export class WideWatch {
       doubt: '',
       change: 'first answer',
       retry: null,
+      epoch: '',
     };
     this.followers.set(service, follower);
     this.want(follower, { doubt: '', change: 'first answer' });
@@ -198,7 +201,8 @@ export class WideWatch {
 
   private async fetch(follower: Follower): Promise<void> {
     const { contact, context } = this.options;
-    const { doubt, change, service } = follower;
+    const { doubt, change, service, epoch } = follower;
+    const epochAsked = context.client.epoch;
     follower.isDirty = false;
     follower.isFetching = true;
     follower.doubt = '';
@@ -210,8 +214,11 @@ export class WideWatch {
       follower.nodes = nodesOf(entries);
       follower.backoff.reset();
       contact.answered(follower.service.label, context.client.address);
-      // A break while it was fetched, which may be over: it is fetched again for that.
-      const broken = doubt || follower.doubt || this.brokenBy;
+      follower.epoch = epochAsked;
+      // A break while it was fetched, which may be over: it is fetched again for that. Or one since the
+      // last answer, which the wide questions may be yet to learn of.
+      const since = epoch === '' || epoch === context.client.epoch ? '' : BROKEN;
+      const broken = doubt || follower.doubt || this.brokenBy || since;
       const why = answer.doubt || broken;
       const doubtKind = broken === '' ? 'answer' : 'outage';
       const { receivedMs } = answer;

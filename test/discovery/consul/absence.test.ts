@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
 import type { ConsulRequest, ConsulResponse } from '../../../src/discovery/consul/transport.ts';
 import type { Known } from '../../../src/discovery/provider.ts';
+import type { ServiceSource } from '../../../src/model/source.ts';
 import { ManualClock } from '../../support/clock.ts';
 import {
   consulSettings,
@@ -22,7 +23,8 @@ class Agent {
   /** Questions about services are answered when `release` is called. */
   isHolding = false;
   private index = 5;
-  private readonly open = new Set<(error: Error) => void>();
+  /** Ends a question, and its path. */
+  private readonly open = new Map<(error: Error) => void, string>();
   private readonly waiting = new Set<() => void>();
   private readonly held: (() => void)[] = [];
 
@@ -31,7 +33,7 @@ class Agent {
     if (this.isDown) return Promise.reject(new Error('connect ECONNREFUSED'));
     const waitMs = Number.parseInt(searchParams.get('wait') ?? '0', 10);
     return new Promise((resolve, reject) => {
-      this.open.add(reject);
+      this.open.set(reject, pathname);
       signal.addEventListener('abort', () => reject(new Error('aborted')));
       const answer = () => resolve(this.answer(pathname));
       if (waitMs > 0) this.waiting.add(answer);
@@ -52,10 +54,13 @@ class Agent {
     for (const answer of this.held.splice(0)) answer();
   }
 
-  /** All connections break. */
-  cut(): void {
-    for (const reject of this.open) reject(new Error('other side closed'));
-    this.open.clear();
+  /** All connections break, or those alone on which this path is asked. */
+  cut(only = ''): void {
+    for (const [reject, path] of this.open) {
+      if (only !== '' && path !== only) continue;
+      reject(new Error('other side closed'));
+      this.open.delete(reject);
+    }
   }
 
   private answer(path: string): ConsulResponse {
@@ -91,8 +96,16 @@ async function pass(ms: number): Promise<void> {
   }
 }
 
-function start(options: { selfDescribed?: boolean; known?: Known; directMax?: number } = {}): void {
+interface StartOptions {
+  readonly selfDescribed?: boolean;
+  readonly known?: Known;
+  readonly directMax?: number;
+  readonly sources?: readonly ServiceSource[];
+}
+
+function start(options: StartOptions = {}): void {
   const { selfDescribed = true, known = { endpoints: [], isHeld: false }, directMax } = options;
+  const { sources = [source('web')] } = options;
   provider = new ConsulProvider({
     settings: consulSettings('http://agent', { selfDescribed }),
     clock,
@@ -108,7 +121,7 @@ function start(options: { selfDescribed?: boolean; known?: Known; directMax?: nu
       close: () => Promise.resolve(),
     }),
   });
-  provider.follow([source('web')]);
+  provider.follow(sources);
   provider.inherit([source('old')]);
   receiver = new Receiver();
   provider.start(receiver.take);
@@ -274,4 +287,43 @@ it('doubts what was fetched while the connections of the wide questions broke', 
   agent.release();
   await settle();
   expect(receiver.last('web')!.service).toMatchObject({ endpoints: [], isLasting: true });
+});
+
+it('doubts what is fetched after a break that other questions alone have noticed', async () => {
+  const instance = (service: string) => ({
+    Node: { Node: 'n', Address: '10.0.0.1' },
+    Service: { ID: service, Service: service, Port: 80 },
+  });
+  for (const name of ['web', 'api']) {
+    agent.bodies.set(`/v1/health/service/${name}`, [instance(name)]);
+  }
+  for (const state of ['warning', 'critical']) agent.bodies.set(`/v1/health/state/${state}`, []);
+  agent.bodies.set('/v1/catalog/services', { web: [], api: [] });
+  // The first has a question of its own, the second is fetched.
+  start({ selfDescribed: false, directMax: 1, sources: [source('web'), source('api')] });
+  await pass(2000);
+  expect(receiver.ids('api')).toEqual(['n/api']);
+  // It can't be fetched for a moment, in which the registry begins anew.
+  agent.bodies.delete('/v1/health/service/api');
+  agent.bodies.set('/v1/catalog/services', { web: [], api: ['new'] });
+  agent.change();
+  await settle();
+  agent.cut('/v1/health/service/web');
+  agent.bodies.set('/v1/health/service/api', []);
+  await pass(1000);
+  expect(receiver.last('api')!.service).toMatchObject({ endpoints: [], isLasting: true });
+});
+
+it('doubts what a prepared query leaves out after a break that others have noticed', async () => {
+  const path = '/v1/query/near/execute';
+  const Nodes = [{ Node: { Node: 'n', Address: '10.0.0.1' }, Service: { ID: 'a', Port: 80 } }];
+  agent.bodies.set(path, { Service: 'api', Nodes });
+  start({ selfDescribed: false, sources: [source('web'), source('api', { query: 'near' })] });
+  await pass(2000);
+  expect(receiver.ids('api')).toEqual(['n/a']);
+  // The registry begins anew between two executions.
+  agent.cut('/v1/health/service/web');
+  agent.bodies.set(path, { Service: 'api', Nodes: [] });
+  await pass(3000);
+  expect(receiver.last('api')!.service).toMatchObject({ endpoints: [], isLasting: true });
 });
