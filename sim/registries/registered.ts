@@ -1,0 +1,112 @@
+// Who ought to be registered where, and the registrars that see to it.
+import type { Kernel } from '../kernel/kernel.ts';
+import type { AllRegistries } from './all-registries.ts';
+import type { RegistriesJudge } from './judge.ts';
+import { MEMBERS, type Member, type RegistryName } from './members.ts';
+import type { Step } from './plan.ts';
+import { EngineRegistrar, EtcdRegistrar, type Registrar, ZoneRegistrar } from './registrars.ts';
+import { ZookeeperRegistrar } from './zookeeper-registrar.ts';
+
+/** What a change of one that is registered is. */
+type Change = Extract<Step, { kind: 'register' | 'deregister' | 'move' | 'stop' | 'pause' }>;
+
+export interface RegisteredOptions {
+  readonly kernel: Kernel;
+  readonly registries: AllRegistries;
+  readonly judge: RegistriesJudge;
+}
+
+export class Registered {
+  /** How each ought to be registered, by its number; null: not at all. */
+  readonly should: (Member | null)[] = MEMBERS.map(() => null);
+  readonly zookeeper: ZookeeperRegistrar;
+  private readonly options: RegisteredOptions;
+  private readonly etcd: EtcdRegistrar;
+  private readonly registrars: Readonly<Record<RegistryName, Registrar>>;
+
+  constructor(options: RegisteredOptions) {
+    this.options = options;
+    const { kernel, registries } = options;
+    this.etcd = new EtcdRegistrar(kernel, registries.etcd);
+    this.zookeeper = new ZookeeperRegistrar(kernel, registries.zookeeper);
+    this.registrars = {
+      etcd: this.etcd,
+      docker: new EngineRegistrar(registries.engine),
+      dns: new ZoneRegistrar(registries.dns),
+      zookeeper: this.zookeeper,
+    };
+  }
+
+  /** Whether its registry has it so. */
+  isListed(member: Member): boolean {
+    return this.registrars[member.registry].isListed(member);
+  }
+
+  take(step: Change): void {
+    switch (step.kind) {
+      case 'register':
+        return this.register(step.which, this.should[step.which] ?? MEMBERS[step.which]!);
+      case 'deregister':
+        return this.deregister(step.which);
+      case 'move':
+        return this.move(step.which);
+      case 'stop':
+        return this.stop(step.which);
+      case 'pause':
+        return this.pause(step.which, step.isOn);
+    }
+  }
+
+  register(which: number, member: Member): void {
+    const { judge } = this.options;
+    const isOther = this.should[which] !== member;
+    this.should[which] = member;
+    if (isOther) judge.forget(which);
+    // A container that runs is not started a second time.
+    const registrar = this.registrars[member.registry];
+    if (member.registry !== 'docker' || !registrar.isListed(member)) {
+      // It may be paused, and is another one from now on.
+      judge.forget(which);
+      registrar.put(member);
+    }
+    judge.note();
+  }
+
+  /** Nothing is renewed any more. */
+  close(): void {
+    this.etcd.close();
+    this.zookeeper.close();
+  }
+
+  private deregister(which: number): void {
+    const known = this.should[which];
+    if (known == null) return;
+    this.should[which] = null;
+    this.options.judge.forget(which);
+    this.registrars[known.registry].remove(known);
+  }
+
+  private move(which: number): void {
+    const known = this.should[which];
+    if (known == null) return;
+    this.register(which, { ...known, port: known.port + 20 });
+  }
+
+  private stop(which: number): void {
+    const known = this.should[which];
+    if (known?.registry !== 'docker') return;
+    const { kernel, judge, registries } = this.options;
+    this.should[which] = null;
+    judge.forget(which);
+    const tookMs = kernel.chance(`stop ${kernel.nowMs}`).between(10, 9000);
+    registries.engine.stop(known.name, tookMs);
+  }
+
+  private pause(which: number, isOn: boolean): void {
+    const known = this.should[which];
+    if (known?.registry !== 'docker') return;
+    const { judge, registries } = this.options;
+    judge.forget(which);
+    registries.engine.pause(known.name, isOn);
+  }
+}
