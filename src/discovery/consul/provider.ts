@@ -366,9 +366,15 @@ export class ConsulProvider implements Provider {
     this.arrange();
   }
 
-  /** Ends following what the catalog lacks, in a while; not as long as its own answers describe it. */
+  /**
+   * Ends following what the catalog lacks, in a while; not as long as its own answers describe it, nor in a
+   * doubt that has come meanwhile: the registry may have begun anew before the catalog noticed.
+   */
   private awaitEnd(name: string, lingerMs: number): void {
-    const timer = this.options.clock.setTimer(lingerMs, () => {
+    const { clock } = this.options;
+    const timer = clock.setTimer(lingerMs, () => {
+      const doubtfulMs = this.doubtfulUntilMs - clock.nowMs();
+      if (doubtfulMs > 0) return this.awaitEnd(name, doubtfulMs);
       if (this.following.get(sourceKey(this.sourceOf(name)))?.service.isDescribed === true) {
         this.awaitEnd(name, LINGER_MS);
         return;

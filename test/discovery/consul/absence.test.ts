@@ -252,6 +252,19 @@ describe('a service that describes itself by Meta', () => {
     expect(isFollowed()).toBe(false);
   });
 
+  it('is so too where it was missing a moment before the registry was known to begin anew', async () => {
+    agent.bodies.set('/v1/catalog/services', {});
+    agent.bodies.set('/v1/catalog/node/n', { Services: {} });
+    agent.bodies.set('/v1/health/service/meta', []);
+    agent.change();
+    await pass(2000);
+    agent.cut();
+    await pass(110_000);
+    expect(isFollowed()).toBe(true);
+    await pass(30_000);
+    expect(isFollowed()).toBe(false);
+  });
+
   it('is so too where the lists of the nodes are had before the catalog', async () => {
     // They could not be had after the last answer, and are asked for again.
     agent.bodies.delete('/v1/catalog/nodes');
