@@ -1,6 +1,7 @@
 // What the instances of a service say of themselves: tags `PREFIX.key=value` and Meta `PREFIX-key`.
 // Pure. Whoever may register an instance writes these: every text is bounded, and one odd instance
 // spoils nothing that the others say.
+import { BOUNDS } from '../model/bounds.ts';
 import { type ListenRule, mayListen, parseListen } from '../model/listener.ts';
 import type { ServiceSettings } from './provider.ts';
 
@@ -44,11 +45,11 @@ const WEIGHT = 'weight';
 const WISHES: readonly string[] = ['listen', 'route.host'];
 /** Where a service wants to be reached. */
 const PLACES: readonly string[] = ['listen', 'route.listen'];
-/** Settings of one instance, and characters of a key or value: no known setting comes near. */
-const SETTINGS_MAX = 64;
-const TEXT_MAX = 1024;
-/** Of so many values of one setting it is found out which are good, and so many are shown. */
-const VALUES_MAX = 32;
+/** Settings of one instance, and characters of a key and value: no known setting comes near. */
+const SETTINGS_MAX = BOUNDS.ownSettings.max;
+const TEXT_MAX = BOUNDS.ownSetting.max;
+/** Of so many values it is found out whether they are good, and of one setting so many are shown. */
+const JUDGED_MAX = 64;
 const SHOWN_MAX = 4;
 const PROBLEMS_MAX = 20;
 
@@ -70,8 +71,13 @@ export function describeEntries(entries: readonly Entry[], reading: Reading): Se
   }
   const chosen = new Map<string, string>();
   let order = 0;
-  for (const [key, values] of [...votes].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const ranked = rank(key, values, reading);
+  const judge = new Judge(reading);
+  const wanted = wantedOf(votes);
+  if (wanted.length < votes.size) {
+    problems.add(`more than ${SETTINGS_MAX} settings, the others are left out`);
+  }
+  for (const [key, values] of wanted) {
+    const ranked = rank(key, values, judge);
     const [value, vote] = ranked[0]!;
     chosen.set(key, value);
     if (WISHES.includes(key) && Number.isFinite(vote.oldest)) {
@@ -117,11 +123,42 @@ function count(votes: Map<string, Map<string, Vote>>, { key, value, entry }: Cas
 
 type Ranked = readonly (readonly [string, Vote])[];
 
-function rank(key: string, values: ReadonlyMap<string, Vote>, reading: Reading): Ranked {
+function rank(key: string, values: ReadonlyMap<string, Vote>, judge: Judge): Ranked {
   const ranked = [...values].sort(byRank);
   if (ranked.length === 1) return ranked;
-  const first = ranked.slice(0, VALUES_MAX).find(([value]) => isUsable(key, value, reading));
+  const first = ranked.find(([value]) => judge.finds(key, value));
   return first === undefined ? ranked : [first, ...ranked.filter((one) => one !== first)];
+}
+
+/** Finds values good, as long as it has not looked at too many: each takes time. */
+class Judge {
+  private readonly reading: Reading;
+  private left = JUDGED_MAX;
+
+  constructor(reading: Reading) {
+    this.reading = reading;
+  }
+
+  finds(key: string, value: string): boolean {
+    this.left -= 1;
+    return this.left >= 0 && isUsable(key, value, this.reading);
+  }
+}
+
+type Votes = ReadonlyMap<string, ReadonlyMap<string, Vote>>;
+
+/**
+ * The settings that a service can have: where it wants to be reached, then what most instances say. Every
+ * one of thousands may name others, and each of them is judged by itself later on.
+ */
+function wantedOf(votes: Votes) {
+  const rankOf = (key: string) => {
+    if (PLACES.includes(key) || WISHES.includes(key)) return Number.POSITIVE_INFINITY;
+    return Math.max(...[...votes.get(key)!.values()].map(({ count }) => count));
+  };
+  const all = [...votes].map(([key, values]) => ({ key, values, rank: rankOf(key) }));
+  all.sort((a, b) => (a.rank === b.rank ? (a.key < b.key ? -1 : 1) : b.rank - a.rank));
+  return all.slice(0, SETTINGS_MAX).map(({ key, values }) => [key, values] as const);
 }
 
 /** A good value, and of a listener one that it would get by the rules. */

@@ -10,6 +10,7 @@ import { BOUNDS } from '../model/bounds.ts';
 import type { Instance, Listed } from './followed-instances.ts';
 import { readHostPort } from './host-port.ts';
 import type { ServiceList } from './listed-services.ts';
+import { OwnSettings } from './own-settings.ts';
 
 /** Labels that name the service of a group, the first that is there. */
 const NAMES = ['service', 'job'];
@@ -37,8 +38,7 @@ interface Draft {
   /** By id: whoever is named twice is there once. */
   readonly instances: Map<string, Instance>;
   readonly problems: string[];
-  /** Without names that every object has. */
-  readonly settings: Record<string, string>;
+  readonly settings: OwnSettings;
 }
 
 /**
@@ -70,7 +70,7 @@ function* readGroup(group: unknown, rules: TargetRules, drafts: Map<string, Draf
     if (drafts.size >= BOUNDS.listedServices.max) {
       return `more than ${BOUNDS.listedServices.max} services: the others are left out`;
     }
-    draft = { instances: new Map(), problems: [], settings: Object.create(null) };
+    draft = { instances: new Map(), problems: [], settings: new OwnSettings() };
     drafts.set(name, draft);
   }
   readSettings(labels, rules, draft);
@@ -121,9 +121,13 @@ function readSettings(
     if (key === '') continue;
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
       note(draft, 'label', label, 'expected a text');
-    } else if (settings[key] === undefined) settings[key] = String(value);
-    else if (settings[key] !== String(value)) {
-      note(draft, 'label', label, `other groups say ${shown(settings[key])}, which counts`);
+      continue;
+    }
+    const before = settings.get(key);
+    const problem = before === undefined ? settings.put(key, String(value)) : '';
+    if (problem !== '') note(draft, 'label', label, problem);
+    else if (before !== undefined && before !== String(value)) {
+      note(draft, 'label', label, `other groups say ${shown(before)}, which counts`);
     }
   }
 }
@@ -140,7 +144,7 @@ function listedOf({ instances, problems, settings }: Draft): Listed {
   return {
     instances: [...instances.values()],
     problems,
-    settings: settings.listen === undefined ? null : settings,
+    settings: settings.whole(),
     order: null,
   };
 }

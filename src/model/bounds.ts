@@ -344,6 +344,20 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'refused; the call is tried again',
   },
+  ownSettings: {
+    input: 'service in a registry',
+    what: 'settings that an instance in Consul or ZooKeeper, or else the service, gives itself',
+    max: 64,
+    unit: 'items',
+    beyond: 'the others are left out, and that is a problem of the service',
+  },
+  ownSetting: {
+    input: 'service in a registry',
+    what: 'length of a setting, with its value',
+    max: 1024,
+    unit: 'items',
+    beyond: 'it is left out, and that is a problem of the service',
+  },
   listedServices: {
     input: 'target groups of a file or URL',
     what: 'services',
