@@ -11,6 +11,7 @@ import {
   type Stats,
   statSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { formatBytes } from './bytes.ts';
 import { CodedError } from './coded-error.ts';
 
@@ -42,6 +43,47 @@ export function readRegularFile(path: string, bytesMax: number): Buffer {
 export function refuseOther(path: string): void {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isSymbolicLink()) checkKind(path, stats);
+}
+
+/** That every user may read a file with a secret, for people; '' where that is not so, or there is none. */
+export function exposureOf(path: string): string {
+  const mode = modeOf(path);
+  if ((mode & OTHERS_READ) === 0) return '';
+  return `every user of this machine may read it (mode ${octal(mode)}): expected 0600 or 0640`;
+}
+
+/**
+ * Why a file that decides something may be the work of others; '' where its owner, who is this user or root,
+ * and their group alone may write it. Throws the system's error.
+ */
+export function forgeryOf(path: string): string {
+  const isOpen = (statSync(dirname(path)).mode & OTHERS_WRITE) !== 0;
+  // A link of somebody else's may lead to a file of ours.
+  for (const stats of [lstatSync(path), statSync(path)]) {
+    const { mode, uid } = stats;
+    if (!stats.isSymbolicLink() && (mode & OTHERS_WRITE) !== 0) {
+      return `every user of this machine may write it (mode ${octal(mode)})`;
+    }
+    if (isOpen && uid !== 0 && uid !== process.geteuid?.()) {
+      return `it belongs to user ${uid}, in a folder that everyone may write`;
+    }
+  }
+  return '';
+}
+
+const OTHERS_READ = 0o004;
+const OTHERS_WRITE = 0o002;
+
+function modeOf(path: string): number {
+  try {
+    return statSync(path).mode;
+  } catch {
+    return 0;
+  }
+}
+
+function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, '0');
 }
 
 function readWhole(file: number, path: string, bytesMax: number, size: number): Buffer {

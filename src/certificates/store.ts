@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
+import { exposureOf } from '../base/regular-file.ts';
 import type { CertificateSource, ListenTls } from '../model/listener.ts';
 import {
   type CertificateStatus,
@@ -208,6 +209,8 @@ export class CertificateStore {
     } else if (old !== null) {
       log.info({ ...fields, names: pair!.certificate.names }, 'certificate replaced');
     }
+    const exposure = exposureOf(files.keyFile);
+    if (exposure !== '' && isUsed) log.warn(fields, `private key ${files.keyFile}: ${exposure}`);
     return isUsed;
   }
 

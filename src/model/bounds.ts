@@ -498,6 +498,13 @@ export const BOUNDS = {
     unit: 'ms',
     beyond: 'the attempt fails, and a later one goes on with the order',
   },
+  acmeUrl: {
+    input: 'answer of a certificate authority (ACME)',
+    what: 'length of a URL in it',
+    max: 2048,
+    unit: 'items',
+    beyond: 'the attempt fails; the certificate in use stays',
+  },
   acmeFile: {
     input: 'account, attempts and challenges in a folder of tls.certificates[].acme',
     what: 'size of each file',

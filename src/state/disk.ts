@@ -1,6 +1,7 @@
 // The door to the disk: what the state file needs of it.
 import { open, rename, rm } from 'node:fs/promises';
-import { readRegularFile, refuseOther } from '../base/regular-file.ts';
+import { CodedError } from '../base/coded-error.ts';
+import { forgeryOf, readRegularFile, refuseOther } from '../base/regular-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 
 export interface DiskFile {
@@ -13,7 +14,10 @@ export interface DiskFile {
 
 /** Everything rejects with the system's error. */
 export interface Disk {
-  /** The whole file as UTF-8. Rejects where it is no regular file, or larger than a state file is. */
+  /**
+   * The whole file as UTF-8. Rejects where it is no regular file, larger than a state file is, or may have been
+   * written by another user.
+   */
   read(path: string): Promise<string>;
   /** Opens a file for writing, empty; readable by its owner alone. */
   create(path: string): Promise<DiskFile>;
@@ -24,10 +28,18 @@ export interface Disk {
 }
 
 export const nodeDisk: Disk = {
-  read: async (path) => readRegularFile(path, BOUNDS.stateFile.max).toString(),
+  async read(path) {
+    // It says where traffic goes before a registry does.
+    const forgery = forgeryOf(path);
+    if (forgery !== '') throw new CodedError('forged', forgery);
+    return readRegularFile(path, BOUNDS.stateFile.max).toString();
+  },
   async create(path) {
+    // What lies there may be a link of somebody else's, or a FIFO, where others may write to the folder.
+    await rm(path, { force: true });
     // Outputs of checks may tell secrets: others on the machine don't read it.
-    const file = await open(path, 'w', 0o600);
+    const file = await open(path, 'wx', 0o600);
+    await file.chmod(0o600);
     return {
       write: (text) => file.writeFile(text),
       sync: () => file.sync(),

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -8,6 +11,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -243,5 +247,63 @@ describe('the file', () => {
     expect((await file.read({ consul: 'abc' }))?.sources).toEqual(state.sources);
     expect(lines.map(({ fields }) => fields.registries)).toEqual([['consul'], ['etcd']]);
     expect(await file.read({})).toBeNull();
+  });
+});
+
+describe('the file, in a folder that others may write', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'upriver-state-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const asked = () =>
+    new StateFile({
+      path: join(folder, 'state'),
+      ...{ clock: new ManualClock(), log: keepingLogger().log, disk: nodeDisk },
+      state: () => state,
+    });
+
+  it('is written through no link and into no file of theirs', async () => {
+    const victim = join(folder, 'victim');
+    writeFileSync(victim, 'precious');
+    const beside = join(folder, `state.${process.pid}.new`);
+    symlinkSync(victim, beside);
+    await asked().close();
+    expect(readFileSync(victim, 'utf8')).toBe('precious');
+    expect(lstatSync(join(folder, 'state')).isFile()).toBe(true);
+    // Nobody reads a FIFO: opening it would wait for ever.
+    execFileSync('mkfifo', [beside]);
+    await asked().close();
+    writeFileSync(beside, '', { mode: 0o666 });
+    await asked().close();
+    expect(statSync(join(folder, 'state')).mode & 0o777).toBe(0o600);
+  });
+
+  it('is for its owner alone, whatever the umask is', async () => {
+    const before = process.umask(0);
+    try {
+      await asked().close();
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(join(folder, 'state')).mode & 0o777).toBe(0o600);
+  });
+
+  it('is ignored where everyone may have written it', async () => {
+    writeFileSync(join(folder, 'state'), textOf(state));
+    const file = asked();
+    expect(await file.read(state.fingerprints)).not.toBeNull();
+    chmodSync(join(folder, 'state'), 0o666);
+    expect(await file.read(state.fingerprints)).toBeNull();
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('is ignored where another user made it', async () => {
+    const path = join(folder, 'state');
+    writeFileSync(path, textOf(state));
+    chownSync(path, 1234, 1234);
+    expect(await asked().read(state.fingerprints)).not.toBeNull();
+    chmodSync(folder, 0o1777);
+    expect(await asked().read(state.fingerprints)).toBeNull();
   });
 });

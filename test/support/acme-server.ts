@@ -49,6 +49,10 @@ export interface Behaviour {
   fromMs: number;
   lifeMs: number;
   terms: string;
+  /** Where the directory says that orders are made; '' for the right place. */
+  newOrder: string;
+  /** So many authorizations an order has; 0 for those that it has. */
+  authorizations: number;
   binding: { readonly keyId: string; readonly key: string } | null;
   /** Where names are looked for. */
   ports: { http: number; tls: number };
@@ -73,6 +77,8 @@ export class AcmeServer {
       lifeMs: 86_400_000,
       fromMs: -2000,
       terms: '',
+      newOrder: '',
+      authorizations: 0,
       binding: null,
     },
     ...{ ports: { http: 80, tls: 443 }, tlsVersion: 'TLSv1.3' },
@@ -185,11 +191,11 @@ export class AcmeServer {
   }
 
   private directoryBody(): object {
-    const { terms, binding } = this.behaviour;
+    const { terms, binding, newOrder } = this.behaviour;
     return {
       newNonce: `${this.base}/new-nonce`,
       newAccount: `${this.base}/new-account`,
-      newOrder: `${this.base}/new-order`,
+      newOrder: newOrder || `${this.base}/new-order`,
       meta: {
         ...(terms === '' ? {} : { termsOfService: terms }),
         externalAccountRequired: binding !== null,
@@ -281,7 +287,10 @@ export class AcmeServer {
     return {
       status: order.status,
       identifiers: order.domains.map((value) => ({ type: 'dns', value })),
-      authorizations: order.authorizations.map((one) => `${this.base}/authz/${one}`),
+      authorizations: Array.from(
+        { length: this.behaviour.authorizations || order.authorizations.length },
+        (_, i) => `${this.base}/authz/${order.authorizations[i] ?? i}`,
+      ),
       finalize: `${this.base}/order/${id}/finalize`,
       ...(order.status === 'valid' ? { certificate: `${this.base}/cert/${id}` } : {}),
     };

@@ -67,7 +67,12 @@ export class Ca {
   async register(): Promise<Pick<Account, 'url' | 'terms'>> {
     const { email, terms: agreed } = this.acme;
     return this.ask('the account', async () => {
-      const terms = (await this.client.getTermsOfServiceUrl()) ?? '';
+      const said: unknown = await this.client.getTermsOfServiceUrl();
+      const terms = typeof said === 'string' ? said : '';
+      if (terms.length > BOUNDS.acmeUrl.max) {
+        const most = `more than ${BOUNDS.acmeUrl.max} characters`;
+        throw new AcmeError(`the URL of the CA's terms of service has ${most}`);
+      }
       if (agreed !== '' && terms !== '' && terms !== agreed) {
         throw new AcmeError(
           `the CA's terms of service are ${terms.slice(0, 500)}, and acme.terms agrees to ${agreed}`,
@@ -93,6 +98,13 @@ export class Ca {
 
   /** What the CA wants to be shown, for each name. */
   async offers(order: Order): Promise<Offer[]> {
+    // One for each name; the library asks for all of them at once.
+    const wanted: unknown = order.authorizations;
+    const { length } = this.acme.domains;
+    if (!Array.isArray(wanted) || wanted.length > length) {
+      const many = Array.isArray(wanted) ? wanted.length : 'no list of';
+      throw new AcmeError(`the CA names ${many} authorizations for ${length} names`);
+    }
     const found = await this.ask('the authorizations', () => this.client.getAuthorizations(order));
     return found.map(offerOf);
   }

@@ -7,7 +7,7 @@ import { access, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises
 import { dirname, join } from 'node:path';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { fieldsOf } from '../../base/foreign.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
+import { exposureOf, readRegularFile } from '../../base/regular-file.ts';
 import { type Challenge, TOKEN_PATTERN } from '../../model/acme.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 
@@ -16,6 +16,7 @@ const FOLDER_MODE = 0o700;
 /** What a process left that has ended is removed after this. */
 const CHALLENGE_MS_MAX = 3_600_000;
 const CHALLENGES = 'challenges';
+const ACCOUNT = 'account.json';
 
 export interface Account {
   /** '' while the CA has not made it. */
@@ -55,19 +56,26 @@ export class AcmeFolder {
     }
   }
 
+  /** That others may read the account's key, for people; '' where they may not. */
+  exposure(): string {
+    const path = join(this.path, ACCOUNT);
+    const exposure = exposureOf(path);
+    return exposure === '' ? '' : `key of the account, ${path}: ${exposure}`;
+  }
+
   readAccount(): Account | null {
-    const found = this.readJson('account.json');
+    const found = this.readJson(ACCOUNT);
     if (found === null) return null;
     const { url, key, terms } = found;
     if (!isText(url) || !isText(key) || !isText(terms)) {
-      const place = join(this.path, 'account.json');
+      const place = join(this.path, ACCOUNT);
       throw new CodedError('acme-folder', `${place}: expected url, key and terms`);
     }
     return { url, key, terms };
   }
 
   writeAccount(account: Account): Promise<void> {
-    return this.write('account.json', JSON.stringify(account));
+    return this.write(ACCOUNT, JSON.stringify(account));
   }
 
   /** What is known of the attempts for `name`; null where there is nothing of use. */
@@ -135,7 +143,9 @@ export class AcmeFolder {
       return read as Record<string, unknown>;
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
-      throw new CodedError('acme-folder', `${path}: ${messageOf(error)}`);
+      // The parser would quote the key that stands in it.
+      const why = error instanceof SyntaxError ? 'expected JSON' : messageOf(error);
+      throw new CodedError('acme-folder', `${path}: ${why}`);
     }
   }
 
@@ -179,6 +189,8 @@ async function replaceFile(path: string, text: string): Promise<void> {
   try {
     const file = await open(other, 'wx', FILE_MODE);
     try {
+      // Whatever the umask is.
+      await file.chmod(FILE_MODE);
       await file.writeFile(text);
       await file.sync();
     } finally {

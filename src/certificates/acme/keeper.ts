@@ -271,6 +271,8 @@ export class AcmeKeeper {
     const { folder, lock } = job.place;
     try {
       await folder.prepare();
+      const exposure = folder.exposure();
+      if (exposure !== '') this.options.log.warn({}, `ACME: ${exposure}`);
       if (!(await lock.take())) {
         job.state = 'elsewhere';
         job.heldMs = this.wallMs + ELSEWHERE_MS;

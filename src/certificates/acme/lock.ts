@@ -3,15 +3,18 @@
 // a minute, is taken over. Two that take it at the same time both order, and the later certificate
 // stays: each is whole, so nothing breaks.
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { link, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
 import { type Fields, fieldsOf } from '../../base/foreign.ts';
+import { readRegularFile } from '../../base/regular-file.ts';
 
 const TOUCH_MS = 10_000;
 const STALE_MS = 60_000;
+/** What we write has some hundred. */
+const LOCK_BYTES_MAX = 4096;
 
 export class FolderLock {
   private readonly path: string;
@@ -143,7 +146,7 @@ async function create(path: string, text: string): Promise<boolean> {
 
 function textOf(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readRegularFile(path, LOCK_BYTES_MAX).toString();
   } catch {
     return '';
   }

@@ -3,6 +3,8 @@ import { safeLine } from '../../base/safe-text.ts';
 import type { Failure } from './schedule.ts';
 
 const DETAIL_MAX = 400;
+/** What is kept of a failure, characters: it is written to the folder, and read from there again. */
+const MESSAGE_MAX = 1000;
 const PREFIX = 'urn:ietf:params:acme:error:';
 /** Types after which the same is tried again, without anything having been held against us. */
 const PATIENCE = new Set(['badNonce', 'serverInternal', 'rateLimited']);
@@ -15,7 +17,7 @@ export class AcmeError extends Error implements Failure {
   readonly retryAfterMs: number;
 
   constructor(message: string, about: Partial<Failure> & { type?: string } = {}) {
-    super(message);
+    super(safeLine(message, MESSAGE_MAX));
     this.name = 'AcmeError';
     this.type = about.type ?? '';
     this.isUnreached = about.isUnreached ?? false;

@@ -53,11 +53,7 @@ export class Transport {
     request: Pick<PoolRequest, 'method' | 'headers'> & { url: string; body: string | null },
   ): Promise<{ response: PoolResponse; text: string }> {
     const { url, body, ...rest } = request;
-    const place = URL.parse(url);
-    // A CA that is reached by TLS sends nobody elsewhere without it.
-    if (place === null || (this.isSecure && place.protocol !== 'https:')) {
-      throw new AcmeError(`the CA names a URL that is not https: ${url.slice(0, 200)}`);
-    }
+    const place = this.placeOf(url);
     const signal = AbortSignal.any([this.signal, AbortSignal.timeout(BOUNDS.acmeExchange.max)]);
     try {
       const response = await this.pools.to(place.origin).request({
@@ -66,6 +62,9 @@ export class Transport {
         ...{ path: `${place.pathname}${place.search}`, signal },
       });
       this.retryAfterMs = retryAfterOf(response, this.clock.wallMs());
+      // Of an account or an order, which are kept by it.
+      const { location } = response.headers;
+      if (location !== undefined) this.placeOf(String(location));
       const text = (await readWhole(response.body, LIMIT)).toString();
       return { response, text };
     } catch (error) {
@@ -73,6 +72,20 @@ export class Transport {
       const why = causeOf(error);
       throw new AcmeError(`${place.host} is not reached: ${why}`, { isUnreached: true });
     }
+  }
+
+  /** Where a URL of the CA leads to. Throws AcmeError for one that is not followed. */
+  private placeOf(url: string): URL {
+    if (url.length > BOUNDS.acmeUrl.max) {
+      throw new AcmeError(`the CA names a URL of more than ${BOUNDS.acmeUrl.max} characters`);
+    }
+    const place = URL.parse(url);
+    // A CA that is reached by TLS sends nobody elsewhere without it.
+    const isHttp = place?.protocol === 'https:' || (place?.protocol === 'http:' && !this.isSecure);
+    if (place === null || !isHttp) {
+      throw new AcmeError(`the CA names a URL that is not https: ${url.slice(0, 200)}`);
+    }
+    return place;
   }
 
   close(): Promise<void> {

@@ -1,7 +1,9 @@
 // Certificates that are ordered, against a CA that checks everything: first ones, renewals, restarts,
 // several processes on one folder, and what a CA can do wrong.
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -27,6 +29,7 @@ import { Refusal } from '../../support/acme-jws.ts';
 import { AcmeServer } from '../../support/acme-server.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ManualClock } from '../../support/clock.ts';
+import { looksHarmless } from '../../support/hostile-names.ts';
 
 const MS_MAX = 12_000;
 
@@ -389,6 +392,99 @@ describe('a CA that', () => {
     const keeper = keep(settings(), { types: ['http-01', 'tls-alpn-01'] });
     await pass(() => statusOf(keeper).failures === 3);
     expect(ca.looked.map(({ type }) => type)).toEqual(['http-01', 'tls-alpn-01', 'http-01']);
+  });
+});
+
+describe('what a CA says is bounded:', () => {
+  const LONG = 'x'.repeat(100_000);
+
+  it.each<[string, unknown, string]>([
+    ['terms of another type', 5, ''],
+    ['terms without end', `http://127.0.0.1/${LONG}`, 'more than 2048 characters'],
+  ])('%s spoil no account', async (_, terms, problem) => {
+    ca.behaviour.terms = terms as string;
+    const keeper = keep();
+    await pass(() => statusOf(keeper).renewals === 1 || statusOf(keeper).error !== '');
+    expect(statusOf(keeper).error).toContain(problem);
+    ca.behaviour.terms = '';
+    await pass(() => statusOf(keeper).renewals === 1, 60_000);
+  });
+
+  it.each([
+    `http://127.0.0.1/${LONG}`,
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    '/relative',
+    '\x1b[2J',
+  ])('the URL %.30s is not followed', async (url) => {
+    ca.behaviour.newOrder = url;
+    const keeper = keep();
+    await pass(() => statusOf(keeper).error !== '');
+    const { error } = statusOf(keeper);
+    expect(error).toMatch(/the CA names a URL/);
+    expect(error.length).toBeLessThan(1100);
+    expect(looksHarmless(error)).toBe(true);
+    // What is kept of it can be read again.
+    const again = keep();
+    await pass(() => statusOf(again).error !== '');
+    expect(statusOf(again).error).toBe(error);
+  });
+
+  it('authorizations are as many as names', async () => {
+    ca.behaviour.authorizations = 7000;
+    const keeper = keep();
+    await pass(() => statusOf(keeper).error !== '');
+    expect(statusOf(keeper).error).toContain('7000 authorizations for 1 names');
+    expect(ca.asked.filter((name) => name === 'authz')).toEqual([]);
+  });
+});
+
+describe('the folder', () => {
+  const pathOf = (name: string) => join(caFolderOf(settings()), name);
+  async function ordered(): Promise<void> {
+    const keeper = keep();
+    await pass(() => statusOf(keeper).renewals === 1);
+    await keeper.close();
+    rmSync(certificateFileOf(settings()));
+  }
+
+  it('shows no key where the account is damaged', async () => {
+    await ordered();
+    writeFileSync(pathOf('account.json'), '{"url":"","key":s3cr3t-key-s3cr3t}');
+    const keeper = keep();
+    await pass(() => statusOf(keeper).error !== '');
+    expect(statusOf(keeper).error).toContain('account.json: expected JSON');
+    expect(JSON.stringify(lines)).not.toContain('s3cr3t');
+  });
+
+  it('with a key that others may read is warned of', async () => {
+    await ordered();
+    expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);
+    chmodSync(pathOf('account.json'), 0o644);
+    const keeper = keep();
+    await pass(() => statusOf(keeper).renewals === 1);
+    expect(lines.find(({ level }) => level === 'warn')?.message).toContain('(mode 0644)');
+  });
+
+  it('is private whatever the umask is', async () => {
+    const before = process.umask(0);
+    try {
+      await ordered();
+    } finally {
+      process.umask(before);
+    }
+    for (const name of ['.', 'challenges']) {
+      expect(statSync(pathOf(name)).mode & 0o777).toBe(0o700);
+    }
+    expect(statSync(pathOf('account.json')).mode & 0o777).toBe(0o600);
+  });
+
+  it('with a FIFO in the place of its lock holds up nobody', async () => {
+    await ordered();
+    execFileSync('mkfifo', [pathOf('lock')]);
+    const keeper = keep();
+    await pass(() => statusOf(keeper).state === 'elsewhere');
+    expect(statusOf(keeper).error).toBe('');
   });
 });
 
