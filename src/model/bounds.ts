@@ -337,6 +337,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'the others are left out',
   },
+  registeredName: {
+    input: 'container that is registered',
+    what: 'length of the name and the id of its service',
+    max: 512,
+    unit: 'items',
+    beyond: 'it is not registered, and that is logged',
+  },
   registryAnswer: {
     input: 'answer of a registry that is registered in',
     what: 'size',

@@ -1,6 +1,7 @@
 // Registers in Consul's key-value store. What is out of service has no key.
 import { encodeSegment } from '../base/path-text.ts';
 import type { ConsulApi } from './consul-api.ts';
+import { unfitKey, unfitService } from './fitness.ts';
 import { entriesOf, keyOf, registeredIn } from './key-layout.ts';
 import type { Registered, Registration, Registry } from './registry.ts';
 
@@ -16,6 +17,10 @@ export class ConsulKvRegistry implements Registry {
 
   get label(): string {
     return `consulkv ${this.api.address}`;
+  }
+
+  unfit(service: Registration): string {
+    return unfitService(service) || unfitKey(service);
   }
 
   ping(signal: AbortSignal): Promise<void> {

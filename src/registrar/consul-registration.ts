@@ -62,6 +62,15 @@ function metaOf({ attributes }: Registration) {
   return { kept, unfit };
 }
 
+/** A path; what begins otherwise would make another host of the address before it. */
+const PATH = /^\/[\x21-\x7e]*$/;
+
+/** What is wrong with its check, which is left out then; '' for nothing. */
+export function unfitCheck({ attributes: say }: Registration): string {
+  const bad = (['check_http', 'check_https'] as const).find((key) => say[key] && !PATH.test(say[key]));
+  return bad === undefined ? '' : `SERVICE_${bad.toUpperCase()}: expected a path that begins with a slash`;
+}
+
 /** Null where nothing is to be checked: such a service is always passing. */
 function checkOf(service: Registration): ConsulCheck | null {
   const ask = askOf(service);
@@ -83,11 +92,11 @@ function askOf({ attributes: say, ip, port, containerId, exposedPort }: Registra
   const place = formatHostPort(ip, port);
   const timeout = say.check_timeout ? { Timeout: say.check_timeout } : {};
   const method = (text: string | undefined) => (text ? { Method: text } : {});
-  if (say.check_http) {
+  if (say.check_http && PATH.test(say.check_http)) {
     const HTTP = `http://${place}${say.check_http}`;
     return { HTTP, ...timeout, ...method(say.check_http_method) };
   }
-  if (say.check_https) {
+  if (say.check_https && PATH.test(say.check_https)) {
     const HTTP = `https://${place}${say.check_https}`;
     return { HTTP, ...timeout, ...method(say.check_https_method) };
   }

@@ -5,7 +5,8 @@ import { type Fields, fieldsOf, textOf } from '../base/foreign.ts';
 import type { Logger } from '../base/log.ts';
 import { encodeSegment } from '../base/path-text.ts';
 import { type ConsulApi, ConsulRefusal } from './consul-api.ts';
-import { consulRegistration, unfitMeta } from './consul-registration.ts';
+import { consulRegistration, unfitCheck, unfitMeta } from './consul-registration.ts';
+import { unfitService } from './fitness.ts';
 import type { Registered, Registration, Registry } from './registry.ts';
 
 /** How reasons of maintenance begin that were set here. */
@@ -30,13 +31,17 @@ export class ConsulRegistry implements Registry {
     return `consul ${this.api.address}`;
   }
 
+  unfit(service: Registration): string {
+    return unfitService(service);
+  }
+
   ping(signal: AbortSignal): Promise<void> {
     return this.api.ping(signal);
   }
 
   async register(service: Registration, signal: AbortSignal): Promise<void> {
     const { id } = service;
-    this.warnOfMeta(service);
+    this.warnOf(service);
     const body = JSON.stringify(consulRegistration(service));
     await this.api.call({ method: 'PUT', path: '/v1/agent/service/register', body, signal });
     if (this.settled.has(id)) return;
@@ -105,10 +110,13 @@ export class ConsulRegistry implements Registry {
     await this.api.call({ method: 'PUT', path, signal });
   }
 
-  private warnOfMeta(service: Registration): void {
+  private warnOf(service: Registration): void {
     const keys = unfitMeta(service);
-    if (keys.length === 0 || this.warned.has(service.id)) return;
+    const check = unfitCheck(service);
+    if ((keys.length === 0 && check === '') || this.warned.has(service.id)) return;
     this.warned.add(service.id);
+    if (check !== '') this.log.warn({ id: service.id }, `registered without that check: ${check}`);
+    if (keys.length === 0) return;
     this.log.warn(
       { id: service.id, keys },
       'Consul takes no such keys or values as Meta: left out',

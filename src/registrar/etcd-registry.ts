@@ -9,6 +9,7 @@ import { findApis } from '../discovery/etcd/apis.ts';
 import type { Asking, EtcdClient } from '../discovery/etcd/client.ts';
 import { EtcdError, NO_API } from '../discovery/etcd/error.ts';
 import type { KeyLayout } from '../model/register.ts';
+import { unfitKey, unfitService } from './fitness.ts';
 import { entriesOf, type KeyEntry, keyOf, registeredIn } from './key-layout.ts';
 import type { Registered, Registration, Registry } from './registry.ts';
 
@@ -47,6 +48,10 @@ export class EtcdRegistry implements Registry {
 
   get label(): string {
     return `etcd ${this.options.client.address}`;
+  }
+
+  unfit(service: Registration): string {
+    return unfitService(service) || unfitKey(service);
   }
 
   async ping(signal: AbortSignal): Promise<void> {

@@ -65,6 +65,8 @@ export class Registrar {
   private readonly applied = new Map<string, Applied>();
   /** Service ids of containers that failed and are to stay registered, by container id. */
   private readonly failed = new Map<string, readonly Registration[]>();
+  /** What was said of services that are left out, by container id. */
+  private readonly unfit = new Map<string, string>();
   private readonly timers = new Set<Timer>();
   private retry: Timer | null = null;
   private readonly toRetry = new Set<string>();
@@ -145,10 +147,11 @@ export class Registrar {
     const before = this.byContainer.get(id) ?? [];
     if (known !== null) {
       this.forgetFailed(id);
-      this.byContainer.set(id, desiredOf(known, this.options.servicesOf(known)));
+      this.byContainer.set(id, desiredOf(known, this.fitServicesOf(known)));
       return;
     }
     this.byContainer.delete(id);
+    this.unfit.delete(id);
     const exitCode = ended.get(id) ?? null;
     if (isDeregistered(this.options.deregister, exitCode)) {
       this.forgetFailed(id);
@@ -161,6 +164,25 @@ export class Registrar {
       log.info({ id: service.id, exitCode }, 'stays registered: its container failed');
     }
     this.failed.set(id, services);
+  }
+
+  /** Its services that the registry can have; what is left out is logged when it changes. */
+  private fitServicesOf(known: KnownContainer): readonly Registration[] {
+    const { log, registry, servicesOf } = this.options;
+    const { id, name } = known.container;
+    const left: string[] = [];
+    const fit = servicesOf(known).filter((service) => {
+      const why = registry.unfit(service);
+      if (why !== '') left.push(why);
+      return why === '';
+    });
+    const said = left.join('; ');
+    if (said !== '' && this.unfit.get(id) !== said) {
+      log.warn({ container: name, services: left.length }, `not registered: ${said}`);
+    }
+    if (said === '') this.unfit.delete(id);
+    else this.unfit.set(id, said);
+    return fit;
   }
 
   /** It runs again, or is gone for good. */

@@ -19,6 +19,8 @@ export interface Registered {
 export interface Registry {
   /** For the log: `consul http://127.0.0.1:8500`. */
   readonly label: string;
+  /** Why a service can't stand in this registry; '' where it can. */
+  unfit(service: Registration): string;
   /** Resolves when the registry can be written to. */
   ping(signal: AbortSignal): Promise<void>;
   /** Registers, or says the same again; ends a suspension. */

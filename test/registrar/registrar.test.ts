@@ -31,6 +31,10 @@ class MemoryRegistry implements Registry {
   fault: (call: string) => string = () => '';
   lost: string[] = [];
 
+  unfit({ name }: Registration): string {
+    return name === 'unfit' ? 'name: expected another' : '';
+  }
+
   ping(): Promise<void> {
     return Promise.resolve();
   }
@@ -390,4 +394,18 @@ describe('the end', () => {
     await stop();
     expect(registry.state).toEqual([]);
   });
+});
+
+it('a service that the registry can not have is left out and logged once, the others stay', async () => {
+  const unfit = { ...web, name: 'w2', image: 'unfit' };
+  const { registry, engine, lines } = await started({ [A]: web, [B]: unfit });
+  await until(registry, W1);
+  change(engine, B, { ...unfit, env: ['X=1'] }, 'update');
+  change(engine, A, { ...web, published: { '80/tcp': '1009' } }, 'update');
+  await untilTrue(
+    () => registry.services.get(W1)?.at.endsWith(':1009') === true,
+    () => 'the other one is registered again',
+  );
+  expect(registry.state).toEqual([W1]);
+  expect(lines.filter(({ message }) => message.startsWith('not registered'))).toHaveLength(1);
 });
