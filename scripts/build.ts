@@ -4,6 +4,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join, relative } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
 import { STAMP, sourcesHash } from '../bin/sources.mjs';
+import { THREADS } from './threads.ts';
 
 const root = join(import.meta.dirname, '..');
 const src = join(root, 'src');
@@ -46,7 +47,7 @@ const bundle = await rolldown({
   platform: 'node',
   input: {
     'cli/upriver': join(src, 'cli/upriver.ts'),
-    'worker/entry': join(src, 'worker/entry.ts'),
+    ...Object.fromEntries(THREADS.map((one) => [one, join(src, `${one}.ts`)])),
   },
   plugins: [places, builtins],
   resolve: {

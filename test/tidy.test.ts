@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { THREADS } from '../scripts/threads.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -13,6 +14,7 @@ const sharedByProviders = [
   ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ...['src/discovery/origins.ts', 'src/discovery/target-groups.ts', 'src/discovery/key-record.ts'],
   ...['src/discovery/declared-check.ts', 'src/discovery/doubts.ts'],
+  ...['src/discovery/group-list.ts', 'src/discovery/own-settings.ts'],
   'src/discovery/following.ts',
 ];
 
@@ -54,9 +56,12 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/discovery/origins.ts': [
     ...['src/discovery/followed-instances.ts', 'src/discovery/listed-services.ts'],
   ],
+  'src/discovery/group-list.ts': ['src/base', 'src/model'],
+  'src/discovery/own-settings.ts': ['src/model', 'src/discovery/provider.ts'],
   'src/discovery/target-groups.ts': [
     ...['src/base', 'src/model', 'src/discovery/followed-instances.ts'],
     ...['src/discovery/host-port.ts', 'src/discovery/listed-services.ts'],
+    'src/discovery/own-settings.ts',
   ],
   // A provider has a folder, and knows no other.
   ...Object.fromEntries(
@@ -210,6 +215,8 @@ const behindDoors = [
   // How another provider reaches its registry is in one file of its folder.
   ...foldersOf('src/discovery').map((folder) => `${folder}/door.ts`),
   ...['src/discovery/host-names.ts', 'src/discovery/listen-names.ts'],
+  // The file's door reads YAML in a thread.
+  ...['src/discovery/file/yaml-thread.ts', 'src/discovery/file/yaml-entry.ts'],
   ...['src/containers/door.ts', 'src/registering.ts'],
   ...[
     'src/supervisor/peer-process.ts',
@@ -299,6 +306,13 @@ describe('imports', () => {
     for (const file of sources) visit(file, []);
   });
 
+  it('are those of the package where a thread is started', () => {
+    const entries = sources.filter((file) =>
+      /\bparentPort\b/.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(THREADS.map((one) => `src/${one}.ts`).sort()).toEqual(entries.sort());
+  });
+
   it('reach every file from the entry points', () => {
     const reached = new Set<string>();
     const visit = (file: string): void => {
@@ -306,7 +320,7 @@ describe('imports', () => {
       reached.add(file);
       for (const target of imports.get(file)?.files ?? []) visit(target);
     };
-    const threads = ['src/worker/entry.ts', 'src/config/load-entry.ts'];
+    const threads = THREADS.map((one) => `src/${one}.ts`);
     for (const entry of ['src/cli/upriver.ts', ...threads]) visit(entry);
     expect(sources.filter((file) => !reached.has(file))).toEqual([]);
   });

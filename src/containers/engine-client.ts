@@ -4,7 +4,8 @@
 import { type BodyLimit, linesOf, readStart, readWhole } from '../base/body.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../base/coded-error.ts';
-import { textOf } from '../base/foreign.ts';
+import { listOf, textOf } from '../base/foreign.ts';
+import { parseBounded, readJsonItems } from '../base/json-body.ts';
 import { encodeSegment } from '../base/path-text.ts';
 import { BOUNDS, type Bound, excessOf } from '../model/bounds.ts';
 import { type EngineAddress, parseEngineAddress } from '../model/engine-address.ts';
@@ -19,6 +20,8 @@ const API_MAX = [1, 52] as const;
 /** The engine's clock is read in whole seconds, and before the events are asked for. */
 const SINCE_SLACK_S = 1;
 const ERROR_BYTES = 1024;
+/** Values of an inspection; one with everything has some thousand. */
+const VALUES_MAX = 200_000;
 
 /** The engine can't be asked, or answers something else than was asked. */
 export class EngineError extends CodedError {
@@ -77,9 +80,18 @@ export class EngineClient {
   /** The containers that run or are paused. */
   async list(signal: AbortSignal): Promise<ListedContainer[]> {
     const path = `${this.base}/containers/json`;
-    const listed = listedOf(await this.json(path, BOUNDS.containerList, signal));
-    if (listed.length > BOUNDS.containers.max) throw tooMuch(BOUNDS.containers);
-    return listed;
+    const read = await this.exchange(path, signal, ({ body }) =>
+      readJsonItems(body, {
+        ...{ limit: limitOf(BOUNDS.containerList), clock: this.options.clock },
+        ...{ items: BOUNDS.containers.max, itemBytes: BOUNDS.containerInspection.max },
+        // Little of it is of use, and there may be thousands.
+        shape: (one) => listedOf([one]),
+      }).catch((error: unknown) => {
+        if (codeOf(error) === 'too-many') throw tooMuch(BOUNDS.containers);
+        throw error;
+      }),
+    );
+    return listOf(read).flat() as ListedContainer[];
   }
 
   /** Null where there is no such container any more. */
@@ -145,15 +157,26 @@ export class EngineClient {
   }
 
   private async json(path: string, bound: Bound, signal: AbortSignal): Promise<unknown> {
-    const { text } = await this.ask(path, bound, signal);
+    const { bytes } = await this.ask(path, bound, signal);
     try {
-      return JSON.parse(text);
-    } catch {
-      throw new EngineError('not-json', `${path}: answered what is not JSON`, 200);
+      return parseBounded(bytes, VALUES_MAX);
+    } catch (error) {
+      throw new EngineError(codeOf(error), `${path}: ${messageOf(error)}`, 200);
     }
   }
 
-  private async ask(path: string, bound: Bound, signal: AbortSignal) {
+  private ask(path: string, bound: Bound, signal: AbortSignal) {
+    return this.exchange(path, signal, async ({ headers, body }) => {
+      return { headers, bytes: await readWhole(body, limitOf(bound)) };
+    });
+  }
+
+  /** An answer, read within the time that there is for it. */
+  private async exchange<T>(
+    path: string,
+    signal: AbortSignal,
+    read: (response: EngineResponse) => Promise<T>,
+  ): Promise<T> {
     const { clock } = this.options;
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
@@ -165,8 +188,7 @@ export class EngineClient {
     signal.addEventListener('abort', abort, { once: true });
     try {
       signal.throwIfAborted();
-      const { headers, body } = await this.get(path, aborter.signal);
-      return { headers, text: (await readWhole(body, limitOf(bound))).toString() };
+      return await read(await this.get(path, aborter.signal));
     } catch (error) {
       if (isLate) throw new EngineError('timeout', `${path}: no answer within ${DEADLINE_MS} ms`);
       throw error instanceof EngineError ? error : failure(error, path);

@@ -1,12 +1,15 @@
 // Calls to one Consul agent: those that register, and those of its key-value store.
 
 import { type BodyLimit, readWhole } from '../base/body.ts';
-import { CodedError } from '../base/coded-error.ts';
+import { CodedError, messageOf } from '../base/coded-error.ts';
+import { parseBounded } from '../base/json-body.ts';
 import { encodeSegment } from '../base/path-text.ts';
 import { BOUNDS, excessOf } from '../model/bounds.ts';
 import type { PoolChannel, PoolRequest } from '../reach/http-pools.ts';
 
 const ANSWER_MS_MAX = 10_000;
+/** Of all services of an agent, with their checks. */
+const VALUES_MAX = 600_000;
 const ANSWER: BodyLimit = {
   max: BOUNDS.registryAnswer.max,
   excess: () => new CodedError('too-large', excessOf(BOUNDS.registryAnswer)),
@@ -61,9 +64,9 @@ export class ConsulApi {
   async json(path: string, signal: AbortSignal, also: readonly number[] = []): Promise<unknown> {
     const text = await this.call({ method: 'GET', path, signal }, also);
     try {
-      return text === '' ? null : JSON.parse(text);
-    } catch {
-      throw new ConsulRefusal(`${this.address}: ${path} answered what is not JSON`, 200);
+      return text === '' ? null : parseBounded(Buffer.from(text), VALUES_MAX);
+    } catch (error) {
+      throw new ConsulRefusal(`${this.address}: ${path} ${messageOf(error)}`, 200);
     }
   }
 

@@ -67,8 +67,12 @@ const PATH = /^\/[\x21-\x7e]*$/;
 
 /** What is wrong with its check, which is left out then; '' for nothing. */
 export function unfitCheck({ attributes: say }: Registration): string {
-  const bad = (['check_http', 'check_https'] as const).find((key) => say[key] && !PATH.test(say[key]));
-  return bad === undefined ? '' : `SERVICE_${bad.toUpperCase()}: expected a path that begins with a slash`;
+  const bad = (['check_http', 'check_https'] as const).find(
+    (key) => say[key] && !PATH.test(say[key]),
+  );
+  return bad === undefined
+    ? ''
+    : `SERVICE_${bad.toUpperCase()}: expected a path that begins with a slash`;
 }
 
 /** Null where nothing is to be checked: such a service is always passing. */

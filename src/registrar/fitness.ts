@@ -12,7 +12,8 @@ const PORT = 'port';
 
 /** Why the service can't be registered at all; '' where it can. */
 export function unfitService({ id, name, ip }: Registration): string {
-  if (parseIp(ip) === null && !HOST_NAME.test(ip)) return 'address: expected an IP address or a host name';
+  if (parseIp(ip) === null && !HOST_NAME.test(ip))
+    return 'address: expected an IP address or a host name';
   const unfit = unfitText('name', name) || unfitText('id', id);
   return unfit === '' && isFolded(id) ? `id: ${FOLDED}` : unfit;
 }
@@ -33,7 +34,8 @@ function isFolded(text: string): boolean {
 
 function unfitText(what: string, text: string): string {
   const { max } = BOUNDS.registeredName;
-  if (text === '' || text === '.' || text === '..') return `${what}: expected another than '${text}'`;
+  if (text === '' || text === '.' || text === '..')
+    return `${what}: expected another than '${text}'`;
   if (text.length > max) return `${what}: expected ${max} characters at most`;
   return UNFIT.test(text) ? `${what}: expected no control characters` : '';
 }

@@ -123,7 +123,14 @@ it('an overlay sets no path of this machine, and no credential', () => {
 });
 
 it('a check that an instance declares names no file and no other host', () => {
-  const keys = ['check_http', 'check_https', 'check_tcp', 'check_script', 'check_cmd', 'check_docker'];
+  const keys = [
+    'check_http',
+    'check_https',
+    'check_tcp',
+    'check_script',
+    'check_cmd',
+    'check_docker',
+  ];
   const more = ['check_ca_file', 'check_http_host', 'check_http_header', 'check_password_file'];
   const found = [...keys, ...more].filter((key) =>
     VALUES.some((value) => JSON.stringify(declaredCheck({ [key]: value }).check).includes(MARK)),

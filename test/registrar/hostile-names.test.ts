@@ -8,8 +8,8 @@ import { servicesOf } from '../../src/containers/container-services.ts';
 import { EtcdClient } from '../../src/discovery/etcd/client.ts';
 import { HttpPools } from '../../src/discovery/http-pools.ts';
 import { ConsulApi } from '../../src/registrar/consul-api.ts';
-import { consulRegistration } from '../../src/registrar/consul-registration.ts';
 import { ConsulKvRegistry } from '../../src/registrar/consul-kv.ts';
+import { consulRegistration } from '../../src/registrar/consul-registration.ts';
 import { ConsulRegistry } from '../../src/registrar/consul-registry.ts';
 import { EtcdRegistry } from '../../src/registrar/etcd-registry.ts';
 import type { Registration, Registry } from '../../src/registrar/registry.ts';
@@ -20,7 +20,18 @@ import { HOSTILE_NAMES } from '../support/hostile-names.ts';
 
 const NAMES = [
   ...Object.values(HOSTILE_NAMES),
-  ...['..', '.', '../victim', '../../etc/secret', 'a/../../b', 'a//b', '/a', 'a/', 'port', '%2e%2e'],
+  ...[
+    '..',
+    '.',
+    '../victim',
+    '../../etc/secret',
+    'a/../../b',
+    'a//b',
+    '/a',
+    'a/',
+    'port',
+    '%2e%2e',
+  ],
   ...['?recursive=true', '#x', '%2F..%2F', 'a/b', 'upriver.listen', ' '],
 ];
 const TLS = { caFile: '', certFile: '', keyFile: '', serverName: '', verify: true };
@@ -96,7 +107,11 @@ const WITHIN: Readonly<Record<string, RegExp>> = {
 
 function services(name: string): readonly Registration[] {
   const spec = { name: 'c', image: 'web', published: { '80/tcp': '8000' } };
-  const named = [{ SERVICE_NAME: name }, { SERVICE_ID: name }, { SERVICE_NAME: name, SERVICE_ID: name }];
+  const named = [
+    { SERVICE_NAME: name },
+    { SERVICE_ID: name },
+    { SERVICE_NAME: name, SERVICE_ID: name },
+  ];
   return named.flatMap((labels) => servicesOf(container({ ...spec, labels }), rules()));
 }
 

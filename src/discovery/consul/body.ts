@@ -1,11 +1,11 @@
 // Reads the body of an answer: bounded, and in turns, so that a long one holds up nobody.
 import type { Clock } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
+import { JsonItems } from '../../base/json-items.ts';
 import { Turns } from '../../base/turns.ts';
 import { type Bound, excessOf } from '../../model/bounds.ts';
 import { type Body, ConsulError } from './answer.ts';
 import type { AnswerBounds } from './answer-bounds.ts';
-import { JsonItems } from './json-items.ts';
 
 /** Destroyed when it is not read to its end. */
 type Stream = AsyncIterable<Buffer>;
@@ -54,6 +54,11 @@ function faultOf(error: unknown, bounds: AnswerBounds, first: string): ConsulErr
   if (error instanceof ConsulError) return error;
   if (codeOf(error) === 'too-many') return tooMuch(bounds.items);
   if (codeOf(error) === 'too-long') return tooMuch(bounds.itemBytes);
+  if (codeOf(error) === 'too-complex') {
+    const text =
+      'answered JSON that takes too long to read: nested too deeply, or of too many values';
+    return new ConsulError('too-complex', text, { status: 413 });
+  }
   const line = (first.trim().split('\n')[0] ?? '').slice(0, FIRST_BYTES);
   return new ConsulError('not-json', `answered what is not JSON: ${line}`);
 }

@@ -1,10 +1,14 @@
 // Reads bodies of JSON: bounded, and in turns, so that a long one holds up nothing else.
 import { type Body, type BodyLimit, linesOf, readStart, readWhole } from '../../base/body.ts';
 import type { Clock } from '../../base/clock.ts';
+import { codeOf, messageOf } from '../../base/coded-error.ts';
+import { parseBounded } from '../../base/json-body.ts';
 import { type Bound, excessOf } from '../../model/bounds.ts';
 import { EtcdError } from './error.ts';
 
 const SHOWN_CHARS = 200;
+/** 50,000 keys of v2 have some ten values each. */
+const VALUES_MAX = 600_000;
 
 /** The JSON of a body. Throws EtcdError where it is none, or too large. */
 export async function readJson(body: Body, bound: Bound): Promise<unknown> {
@@ -31,8 +35,11 @@ export async function* readLines(
 
 function parse(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString());
-  } catch {
+    return parseBounded(bytes, VALUES_MAX);
+  } catch (error) {
+    if (codeOf(error) === 'too-complex') {
+      throw new EtcdError('too-complex', messageOf(error), { isRefusal: true });
+    }
     const line = bytes.toString('utf8', 0, SHOWN_CHARS).trim().split('\n')[0] ?? '';
     throw new EtcdError('not-json', `answered what is not JSON: ${line}`);
   }

@@ -1,29 +1,50 @@
 // The door to files with target groups.
-import { readdirSync, watch } from 'node:fs';
+import { watch } from 'node:fs';
+import { opendir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { messageOf } from '../../base/coded-error.ts';
+import { CodedError, messageOf } from '../../base/coded-error.ts';
 import { readRegularFile } from '../../base/regular-file.ts';
+import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
+import { readYaml, type YamlAnswer } from './yaml-text.ts';
+import { yamlInThread } from './yaml-thread.ts';
+
+/** What is read in a few milliseconds at the worst, and not worth a thread. */
+const INLINE_CHARS = 4096;
+/** Names that are had at a time. */
+const BATCH = 1000;
 
 export interface Files {
-  /** The files that `path` names: itself, or what its last part with `*` fits. Throws the system's error. */
-  list(path: string): string[];
+  /**
+   * The files that `path` names: itself, or what its last part with `*` fits. Rejects with the system's error,
+   * or CodedError where there are too many.
+   */
+  list(path: string): Promise<readonly string[]>;
   /** A regular file of at most `bytesMax`. Throws the system's error, or CodedError. */
-  read(file: string, bytesMax: number): string;
+  read(file: string, bytesMax: number): Buffer;
+  /** YAML as JSON, or why it is none. */
+  readYaml(text: string): Promise<YamlAnswer>;
   /** Calls `onChange` when something changes in the folder of `path`; `onError` when that can't be known. */
   watch(path: string, onChange: () => void, onError: (why: string) => void): { close(): void };
 }
 
 export const nodeFiles: Files = {
-  list(path) {
+  async list(path) {
     const pattern = basename(path);
     if (!pattern.includes('*')) return [path];
     const fits = patternOf(pattern);
-    return readdirSync(dirname(path))
-      .filter((name) => fits.test(name))
-      .sort()
-      .map((name) => join(dirname(path), name));
+    const names: string[] = [];
+    let entries = 0;
+    // Not at one go: there may be any number of them.
+    for await (const { name } of await opendir(dirname(path), { bufferSize: BATCH })) {
+      entries += 1;
+      if (entries > BOUNDS.targetEntries.max) throw tooMany(BOUNDS.targetEntries);
+      if (fits.test(name)) names.push(name);
+      if (names.length > BOUNDS.targetFiles.max) throw tooMany(BOUNDS.targetFiles);
+    }
+    return names.sort().map((name) => join(dirname(path), name));
   },
-  read: (file, bytesMax) => readRegularFile(file, bytesMax).toString(),
+  read: readRegularFile,
+  readYaml: async (text) => (text.length <= INLINE_CHARS ? readYaml(text) : yamlInThread(text)),
   // Editors and mounts replace the file itself, so its folder is watched.
   watch(path, onChange, onError) {
     try {
@@ -36,6 +57,10 @@ export const nodeFiles: Files = {
     }
   },
 };
+
+function tooMany(bound: Bound): CodedError {
+  return new CodedError('too-many', `more ${bound.what} than ${formatBound(bound)}`);
+}
 
 /** As a shell has it: `*` is any text, and names that begin with a dot need one in the pattern. */
 function patternOf(pattern: string): RegExp {

@@ -1,13 +1,15 @@
 // The file provider: target groups from files, read again when they change.
-import { parse as parseYaml } from 'yaml';
+import { createHash } from 'node:crypto';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import { piecesOf } from '../../base/json-body.ts';
 import type { Logger } from '../../base/log.ts';
 import { Turns } from '../../base/turns.ts';
-import { BOUNDS, formatBound } from '../../model/bounds.ts';
+import { BOUNDS, excessOf, formatBound } from '../../model/bounds.ts';
 import type { FileSettings } from '../../model/registries/file.ts';
 import type { ServiceSource } from '../../model/source.ts';
 import { Contact } from '../contact.ts';
+import { readGroups } from '../group-list.ts';
 import type { Resolve } from '../host-names.ts';
 import { ListedServices } from '../listed-services.ts';
 import { Origins } from '../origins.ts';
@@ -40,8 +42,8 @@ export class FileProvider implements Provider {
   private readonly services: ListedServices;
   private readonly contact: Contact;
   private readonly origins = new Origins();
-  /** What each file said when it was read last, to pass over what is the same. */
-  private readonly texts = new Map<string, string>();
+  /** What each file said when it was read last, as a hash, to pass over what is the same. */
+  private readonly versions = new Map<string, { readonly hash: string; readonly bytes: number }>();
   private watchers: { close(): void }[] = [];
   private timer: Timer | null = null;
   private isReading = false;
@@ -132,7 +134,8 @@ export class FileProvider implements Provider {
     const present = new Set<string>();
     const changed: string[] = [];
     for (const path of settings.paths) {
-      const files = this.listed(path);
+      const files = await this.listed(path);
+      if (this.isStopped) return;
       for (const file of files) {
         present.add(file);
         if (await this.readOne(file, turns)) changed.push(file);
@@ -141,9 +144,9 @@ export class FileProvider implements Provider {
         if (this.isStopped) return;
       }
     }
-    for (const file of [...this.texts.keys()]) {
+    for (const file of [...this.versions.keys()]) {
       if (present.has(file)) continue;
-      this.texts.delete(file);
+      this.versions.delete(file);
       this.contact.forget(file);
     }
     const hasLost = this.origins.keepOnly(present);
@@ -157,45 +160,76 @@ export class FileProvider implements Provider {
   }
 
   /** The files of a path; those that are known, where it can't be listed now. */
-  private listed(path: string): readonly string[] {
+  private async listed(path: string): Promise<readonly string[]> {
     try {
-      const files = this.options.files.list(path);
+      const files = await this.options.files.list(path);
       this.contact.forget(path);
       return files;
     } catch (error) {
       this.fail(path, error);
-      return [...this.texts.keys()];
+      return [...this.versions.keys()];
     }
   }
 
   /** True where it says something else than before. A file that is wrong leaves what it said. */
   private async readOne(file: string, turns: Turns): Promise<boolean> {
     try {
-      const text = this.options.files.read(file, BOUNDS.targetFile.max);
-      if (this.texts.get(file) === text) return false;
-      const { list, problem } = await this.targetsOf(file, text, turns);
+      const bytes = this.options.files.read(file, BOUNDS.targetFile.max);
+      const hash = createHash('sha256').update(bytes).digest('base64');
+      if (this.versions.get(file)?.hash === hash) return false;
+      this.refuseExcess(file, bytes.length);
+      const { list, problem } = await this.targetsOf(file, bytes, turns);
       this.origins.set(file, list);
-      this.texts.set(file, text);
+      this.versions.set(file, { hash, bytes: bytes.length });
       this.contact.answered(file, file);
       this.contact.tellExcess(file, problem);
       return true;
     } catch (error) {
       // It is told again, and read again, when it is another text.
-      this.texts.delete(file);
+      this.versions.delete(file);
       this.fail(file, error);
       return false;
     }
   }
 
-  private async targetsOf(file: string, text: string, turns: Turns): Promise<Targets> {
+  /** Throws where all files together are too large with this one. */
+  private refuseExcess(file: string, bytes: number): void {
+    let sum = bytes;
+    for (const [other, one] of this.versions) if (other !== file) sum += one.bytes;
+    const bound = BOUNDS.targetFilesSize;
+    if (sum > bound.max) {
+      throw new CodedError('too-large', `more than ${formatBound(bound)} with the other files`);
+    }
+  }
+
+  private async targetsOf(file: string, bytes: Buffer, turns: Turns): Promise<Targets> {
     const { tagPrefix } = this.options.settings;
     // A file that is named for its service needs no label.
     const service = /([^/]+?)(?:\.[^./]*)?$/.exec(file)?.[1] ?? '';
-    const targets = await turns.run(targetSteps(parseTargets(file, text), { service, tagPrefix }));
+    const groups = await this.groupsOf(file, bytes);
+    const targets = await turns.run(targetSteps(groups, { service, tagPrefix }));
     if (targets === null) {
       throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
     }
     return targets;
+  }
+
+  /** JSON where the name says so, else YAML, which takes longer. Throws CodedError. */
+  private async groupsOf(file: string, bytes: Buffer): Promise<unknown> {
+    const { clock, files } = this.options;
+    const { targetFile, targetYaml } = BOUNDS;
+    const limit = {
+      max: targetFile.max,
+      excess: () => new CodedError('too-large', excessOf(targetFile)),
+    };
+    if (file.endsWith('.json')) return readGroups(piecesOf(bytes), limit, clock);
+    if (bytes.length > targetYaml.max) {
+      const most = formatBound(targetYaml);
+      throw new CodedError('too-large', `YAML of more than ${most}: write it as .json`);
+    }
+    const answer = await files.readYaml(bytes.toString());
+    if ('problem' in answer) throw new CodedError('not-yaml', answer.problem);
+    return readGroups(piecesOf(Buffer.from(answer.json)), limit, clock);
   }
 
   private fail(what: string, error: unknown): void {
@@ -203,14 +237,4 @@ export class FileProvider implements Provider {
     const failure = { code, message: `${what}: ${messageOf(error)}`, isRefusal: false };
     this.contact.failed(what, failure, what);
   }
-}
-
-/** JSON where the name says so, else YAML, which takes longer. Throws what the parser says. */
-function parseTargets(file: string, text: string): unknown {
-  if (file.endsWith('.json')) return JSON.parse(text);
-  const bound = BOUNDS.targetYaml;
-  if (text.length > bound.max) {
-    throw new CodedError('too-large', `YAML of more than ${formatBound(bound)}: write it as .json`);
-  }
-  return parseYaml(text, { maxAliasCount: 100 });
 }

@@ -1,15 +1,16 @@
 // One URL that is asked for target groups: at its interval, with what is known of the last answer, so
 // that one that is the same costs nothing. What an answer lacks is doubted where the server failed
 // before it, or where it lists nothing at all: the next answer settles it.
-import { type BodyLimit, readStart, readWhole } from '../../base/body.ts';
+import { type BodyLimit, readStart } from '../../base/body.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import type { Random } from '../../base/prng.ts';
 import { Turns } from '../../base/turns.ts';
 import { BOUNDS, excessOf } from '../../model/bounds.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
-import type { PoolResponse } from '../../reach/http-pools.ts';
 import type { Contact } from '../contact.ts';
+import { readGroups } from '../group-list.ts';
+import type { PoolResponse } from '../../reach/http-pools.ts';
 import { type Targets, targetSteps } from '../target-groups.ts';
 import type { HttpTransport } from './provider.ts';
 
@@ -116,14 +117,15 @@ export class UrlPoll {
 
   private async take({ status, headers, body }: PoolResponse): Promise<void> {
     // What is refused is read as well, so that the connection can be used again.
-    const bytes = status === 200 ? await readWhole(body, ANSWER) : null;
-    if (bytes === null) await readStart(body, BOUNDS.targetError.max);
+    const { clock } = this.options;
+    const groups = status === 200 ? await readGroups(body, ANSWER, clock) : null;
+    if (status !== 200) await readStart(body, BOUNDS.targetError.max);
     if (this.isStopped) return;
     if (status === 304 && this.targets !== null) return this.settle(this.targets, false);
-    if (bytes === null) throw new CodedError(`http-${status}`, `answered ${status}`);
+    if (status !== 200) throw new CodedError(`http-${status}`, `answered ${status}`);
     const { service, tagPrefix } = this.options.settings;
-    const turns = new Turns(this.options.clock);
-    const targets = await turns.run(targetSteps(parseJson(bytes), { service, tagPrefix }));
+    const turns = new Turns(clock);
+    const targets = await turns.run(targetSteps(groups, { service, tagPrefix }));
     if (this.isStopped) return;
     if (targets === null) {
       throw new CodedError('not-a-list', 'expected a list of maps with targets and labels');
@@ -156,14 +158,6 @@ function validatorsOf({ etag, ...headers }: PoolResponse['headers']): Record<str
     ...(typeof etag === 'string' ? { 'if-none-match': etag } : {}),
     ...(typeof modified === 'string' ? { 'if-modified-since': modified } : {}),
   };
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString());
-  } catch {
-    throw new CodedError('not-json', 'answered what is not JSON');
-  }
 }
 
 function failureOf(error: unknown) {

@@ -68,7 +68,7 @@ describe('an answer without an end', () => {
     ['one string', '/v1/health/service/web', '["', Buffer.alloc(60_000, 'x'), 'at most 8MiB'],
     ['white space', '/v1/health/service/web', '[', Buffer.alloc(60_000, ' '), 'at most 8MiB'],
     ['space before it', '/v1/health/service/web', ' ', Buffer.alloc(60_000, ' '), 'at most 64MiB'],
-    ['brackets', '/v1/health/service/web', '[', Buffer.alloc(60_000, '['), 'at most 8MiB'],
+    ['brackets', '/v1/health/service/web', '[', Buffer.alloc(60_000, '['), 'nested too deeply'],
     ['a value', '/v1/kv/upriver/config', '[{"Value":"', Buffer.alloc(60_000, 'x'), 'at most 1MiB'],
   ])('of %s is not read on', async (_, path, first, more, bound) => {
     const agent = await startEndless(first, more);

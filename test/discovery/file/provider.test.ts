@@ -149,10 +149,11 @@ describe('files with target groups', () => {
     let change = (): void => {};
     let reads = 0;
     const files: Files = {
-      list: (path) => [path],
+      list: async (path) => [path],
+      readYaml: async () => ({ problem: 'none here' }),
       read: () => {
         reads += 1;
-        return JSON.stringify(group(`10.0.0.${reads}:80`));
+        return Buffer.from(JSON.stringify(group(`10.0.0.${reads}:80`)));
       },
       watch: (_, onChange) => {
         change = onChange;

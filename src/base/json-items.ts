@@ -2,7 +2,7 @@
 // time: a long answer is never whole in memory as text, nothing is parsed at one go, and what is too
 // much is known before it has all been read. What it accepts is what JSON.parse accepts; a key that
 // comes twice has its last value, as there.
-import { CodedError } from '../../base/coded-error.ts';
+import { CodedError } from './coded-error.ts';
 
 export interface ItemBounds {
   /** Elements of the list, members of the map. */
@@ -16,12 +16,16 @@ const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const OPEN = [0x5b, 0x7b];
 const CLOSE = [0x5d, 0x7d];
+/** Deeper than anything that a registry sends; JSON.parse takes ever longer for what is deeper. */
+const DEPTH_MAX = 64;
+/** Values of one element: so many are parsed in less than 50 ms. */
+const VALUES_MAX = 250_000;
 const NONE = -1;
 const UNKNOWN = -2;
 
 /**
- * `push` and `end` throw CodedError `not-json`, or `too-many` and `too-long` where a bound is
- * passed; the messages say no more than which.
+ * `push` and `end` throw CodedError `not-json`, or `too-many`, `too-long` and `too-complex` (nested deeper
+ * than 64, or an element of more than 250,000 values) where a bound is passed; the messages say no more than which.
  */
 export class JsonItems {
   private readonly bounds: ItemBounds;
@@ -36,6 +40,8 @@ export class JsonItems {
   private pieces: Buffer[] = [];
   private pieceBytes = 0;
   private depth = 0;
+  /** Commas and brackets of the element so far. */
+  private values = 0;
   private isInString = false;
   /** The next backslash of the chunk. */
   private backslash = UNKNOWN;
@@ -92,11 +98,14 @@ export class JsonItems {
       }
       at += 1;
       if (byte === QUOTE) this.isInString = true;
-      else if (OPEN.includes(byte)) this.depth += 1;
       else if (byte === COMMA && this.depth === 0) {
         this.keep(chunk.subarray(start, at - 1));
         this.finish(false);
         start = at;
+      } else if (byte === COMMA) this.note();
+      else if (OPEN.includes(byte)) {
+        this.depth += 1;
+        this.note();
       } else if (CLOSE.includes(byte)) {
         this.depth -= 1;
         if (this.depth >= 0) continue;
@@ -107,6 +116,13 @@ export class JsonItems {
     }
     this.keep(chunk.subarray(start));
     return at;
+  }
+
+  private note(): void {
+    this.values += 1;
+    if (this.values > VALUES_MAX || this.depth > DEPTH_MAX) {
+      throw new CodedError('too-complex', 'too complex');
+    }
   }
 
   /** Within a string: the place behind its end, or the end of the chunk. */
@@ -142,6 +158,7 @@ export class JsonItems {
     const text = Buffer.concat(this.pieces, this.pieceBytes).toString();
     this.pieces = [];
     this.pieceBytes = 0;
+    this.values = 0;
     return text;
   }
 

@@ -1,7 +1,7 @@
 // Read element by element, JSON is what JSON.parse makes of it whole, however it was cut on its way.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ItemBounds, JsonItems } from '../../../src/discovery/consul/json-items.ts';
+import { type ItemBounds, JsonItems } from '../../src/base/json-items.ts';
 
 const WIDE: ItemBounds = { items: 1000, itemBytes: 1_000_000 };
 
@@ -100,10 +100,19 @@ describe('JSON by elements', () => {
     expect(() => items.push(Buffer.from(`[${' '.repeat(20)}`))).toThrow('too long');
   });
 
-  it('is not confused by what is nested deeply', () => {
-    const depth = 100_000;
-    const bytes = Buffer.from(`[${'['.repeat(depth)}${']'.repeat(depth)}]`);
-    expect(read(bytes, [7, 1000])).toHaveLength(1);
+  it('refuses what takes long: nested deeply, or of too many values', () => {
+    const nested = (depth: number) => Buffer.from(`[${'['.repeat(depth)}${']'.repeat(depth)}]`);
+    expect(read(nested(64), [7, 50])).toHaveLength(1);
+    for (const depth of [65, 100_000]) {
+      expect(() => read(nested(depth), [7, 1000])).toThrow('too complex');
+    }
+    const flat = (values: number) => Buffer.from(`[[${'1,'.repeat(values)}1],2]`);
+    const bounds = { items: 10, itemBytes: 10_000_000 };
+    expect(read(flat(200_000), [9000], bounds)).toHaveLength(2);
+    expect(() => read(flat(260_000), [9000], bounds)).toThrow('too complex');
+    // Each element has its own.
+    const many = Buffer.from(`[${Array.from({ length: 4 }, () => `[${'1,'.repeat(99_999)}1]`)}]`);
+    expect(read(many, [], bounds)).toHaveLength(4);
   });
 });
 
