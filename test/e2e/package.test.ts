@@ -16,6 +16,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryOf, STAMP, sourcesHash } from '../../bin/sources.mjs';
+import { THREADS } from '../../scripts/threads.ts';
 
 const exec = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
@@ -67,6 +68,11 @@ describe('the packed package', () => {
     expect((await upriver('check', '--config', file)).stdout).toBe('configuration is valid\n');
     const schema = JSON.parse((await upriver('schema')).stdout) as object;
     expect(schema).toEqual(JSON.parse(readFileSync(join(root, 'config.schema.json'), 'utf8')));
+  });
+
+  it('has what each thread begins with', () => {
+    const place = join(installed, 'node_modules', 'upriver', 'dist');
+    expect(THREADS.filter((one) => !existsSync(join(place, `${one}.js`)))).toEqual([]);
   });
 
   it('brings no library beside it, the licences of those within, and little', async () => {

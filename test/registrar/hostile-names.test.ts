@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { servicesOf } from '../../src/containers/container-services.ts';
 import { EtcdClient } from '../../src/discovery/etcd/client.ts';
-import { HttpPools } from '../../src/discovery/http-pools.ts';
+import { HttpPools } from '../../src/reach/http-pools.ts';
 import { ConsulApi } from '../../src/registrar/consul-api.ts';
 import { ConsulKvRegistry } from '../../src/registrar/consul-kv.ts';
 import { consulRegistration } from '../../src/registrar/consul-registration.ts';

@@ -8,9 +8,9 @@ import type { Random } from '../../base/prng.ts';
 import { Turns } from '../../base/turns.ts';
 import { BOUNDS, excessOf } from '../../model/bounds.ts';
 import type { HttpSettings } from '../../model/registries/http.ts';
+import type { PoolResponse } from '../../reach/http-pools.ts';
 import type { Contact } from '../contact.ts';
 import { readGroups } from '../group-list.ts';
-import type { PoolResponse } from '../../reach/http-pools.ts';
 import { type Targets, targetSteps } from '../target-groups.ts';
 import type { HttpTransport } from './provider.ts';
 
