@@ -132,6 +132,11 @@ export class Audit {
     }
     const wereCut = requests.filter(({ end }) => end === 'cut');
     // The answer may have begun when the body turns out to be too large: then it is cut.
+    // Whoever leaves without close_notify breaks off what has not ended, though it has the answer.
+    const left = requests.filter(
+      ({ secure = null, attempts }) =>
+        secure !== null && attempts.some(({ isWholeByLength }) => isWholeByLength === true),
+    ).length;
     const cutOver = wereCut.filter(({ body }) => isTooLarge(body, policies)).length;
     for (const { code, index, status } of reasons) {
       const count = counts.get(code) ?? 0;
@@ -141,7 +146,7 @@ export class Audit {
       const isEarly = EARLY.includes(code);
       const mayCut = status === 0 || code === 'request-timeout';
       const cut = mayCut ? wereCut.length : code === 'body-too-large' ? cutOver : 0;
-      const most = count + unknown + cut;
+      const most = count + unknown + cut + (code === 'client-closed' ? left : 0);
       this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
     }
   }

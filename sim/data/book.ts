@@ -1,6 +1,7 @@
 // What the actors of a run did and saw, in one place: every request that a client sent, every attempt
 // that an endpoint saw of it, and what is wrong. Oracles read it; nothing in it comes from the product.
 import type { Kernel } from '../kernel/kernel.ts';
+import type { SecureFacts } from './tls/secure-client.ts';
 
 /** What an endpoint does wrong with an answer; '' is nothing. */
 export type AnswerFault =
@@ -93,6 +94,8 @@ export interface Request {
   /** Since when nothing has happened on its connection. */
   readonly idleSinceMs: number;
   readonly method: string;
+  /** The client's connection has TLS; null: it is plain. */
+  readonly secure?: SecureFacts | null;
   /** It is a stream of HTTP/2. */
   readonly isHttp2?: boolean;
   readonly body: Buffer;

@@ -5,15 +5,7 @@ import { H2ClientConnection } from './h2/client-connection.ts';
 import { drawStream, type StreamScript } from './h2/request-script.ts';
 import type { ClientSetting, HttpClientPlan } from './http-client.ts';
 import type { Peer } from './introductions.ts';
-
-export interface H2ClientSetting extends ClientSetting {
-  /** Links may be so slow that nothing can be said of times. */
-  readonly isNarrow: boolean;
-  /** The product may have had cause to cut connections of the service. */
-  readonly mayCut: (service: string) => boolean;
-  /** It may answer requests to the service without an endpoint. */
-  readonly mayRefuse: (service: string) => boolean;
-}
+import { type SecureClient, secureClient } from './tls/secure-client.ts';
 
 /** How a client goes about it. */
 export interface H2Manner {
@@ -34,7 +26,8 @@ export const LARGE_BYTES = 100_000;
 export class H2Client {
   isDone = false;
   readonly plan: HttpClientPlan;
-  readonly setting: H2ClientSetting;
+  readonly setting: ClientSetting;
+  readonly secure: SecureClient | null;
   readonly chance: Chance;
   readonly manner: H2Manner;
   /** Connections so far. */
@@ -42,9 +35,10 @@ export class H2Client {
   private asked = 0;
   private failures = 0;
 
-  constructor(setting: H2ClientSetting, plan: HttpClientPlan) {
+  constructor(setting: ClientSetting, plan: HttpClientPlan) {
     this.setting = setting;
     this.plan = plan;
+    this.secure = secureClient(setting, { ...plan, speaks: 'http' });
     const chance = setting.kernel.chance(`client ${plan.name}`);
     this.chance = chance;
     this.manner = {
@@ -91,6 +85,7 @@ export class H2Client {
     const { book, kernel } = this.setting;
     const request: Request = {
       ...{ id, client: name, port, service, idleSinceMs, isHttp2: true },
+      secure: this.secure?.facts ?? null,
       address: source.address,
       sourcePort: source.port,
       method: script?.method ?? 'GET',

@@ -56,12 +56,20 @@ export class HttpClientConnection implements MessageSink {
         this.idleSinceMs = client.setting.kernel.nowMs;
         this.askMore();
       },
-      onRefused: (code) => this.over('gone', `connecting: ${code}`, true),
+      onRefused: (code) => {
+        client.secure?.failed(code);
+        this.over('gone', `connecting: ${code}`, true);
+      },
       onBytes: (bytes) => this.take(bytes),
       onEnd: () => this.peerEnded(),
       onReset: () => this.over('cut', 'reset', true),
+      onTruncated: () => {
+        if (this.open.length === 0) client.secure!.truncated();
+      },
     };
-    this.end = dialIntroduced({ kernel, network, chance, name, port, introduction }, handler);
+    const tls = client.secure?.connection(kernel.chance(`tls ${client.connections} of ${name}`));
+    const dialling = { kernel, network, chance, name, port, introduction, tls: tls ?? null };
+    this.end = dialIntroduced(dialling, handler);
   }
 
   // Sending

@@ -6,6 +6,8 @@ import type { Book, Request } from './book.ts';
 import { HttpClientConnection } from './http-client-connection.ts';
 import type { Peer } from './introductions.ts';
 import { drawRequest, type RequestScript } from './request-script.ts';
+import type { Certificates, ListenRules } from './tls/rules.ts';
+import { type SecureClient, secureClient } from './tls/secure-client.ts';
 
 export interface HttpClientPlan {
   readonly name: string;
@@ -19,8 +21,10 @@ export interface HttpClientPlan {
   readonly requests: number;
   readonly faultShare: number;
   readonly bodyMax: number;
-  /** It speaks HTTP/2, by prior knowledge. */
+  /** It speaks HTTP/2, by ALPN or by prior knowledge. */
   readonly isHttp2: boolean;
+  /** Where it connects to speaks TLS; null: it does not. */
+  readonly tls: ListenRules | null;
 }
 
 export interface ClientSetting {
@@ -29,6 +33,14 @@ export interface ClientSetting {
   readonly book: Book;
   /** Called when a request has come to its end, whatever that is. */
   readonly judge: (request: Request) => void;
+  /** Links may be so slow that nothing can be said of times. */
+  readonly isNarrow: boolean;
+  /** The product may have had cause to cut connections of the service. */
+  readonly mayCut: (service: string) => boolean;
+  /** It may answer requests to the service without an endpoint. */
+  readonly mayRefuse: (service: string) => boolean;
+  /** Of listeners with TLS; null: there are none. */
+  readonly certificates: Certificates | null;
 }
 
 /** How a client goes about it. */
@@ -53,10 +65,12 @@ export class HttpClient {
   /** Connections so far. */
   connections = 0;
   connection: HttpClientConnection | null = null;
+  readonly secure: SecureClient | null;
 
   constructor(setting: ClientSetting, plan: HttpClientPlan) {
     this.setting = setting;
     this.plan = plan;
+    this.secure = secureClient(setting, { ...plan, speaks: 'http' });
     const chance = setting.kernel.chance(`client ${plan.name}`);
     this.chance = chance;
     const isOld = chance.happens(0.07);
@@ -103,6 +117,7 @@ export class HttpClient {
       port,
       service,
       idleSinceMs,
+      secure: this.secure?.facts ?? null,
       method: isBroken ? 'POST' : method,
       body: isBroken ? GOOD : script.body,
       isUpgrade,

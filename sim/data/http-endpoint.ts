@@ -7,6 +7,7 @@ import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './htt
 import { HeaderReader, type ProxyRules } from './introductions.ts';
 import { marked, REQUEST_TRAILER } from './request-script.ts';
 import { Talk } from './talk.ts';
+import { checkTold } from './tls/told.ts';
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 /** What was sent so long ago has arrived, but on a narrow link. */
@@ -98,6 +99,7 @@ export class HttpEndpointConnection implements MessageSink {
     if (head.get('x-forwarded-for') !== address)
       throw new Error(`${request.id} of ${address} for ${head.get('x-forwarded-for')}`);
     this.header.check(request);
+    checkTold(request, (name) => head.get(name));
     const script = this.draw(request, name);
     const expects = head.get('expect') !== '';
     if (expects && script.sends100 && script.fault === '') this.end.write(CONTINUE);

@@ -5,6 +5,7 @@ import { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { ActorEnd, ActorHandler } from '../net/actor-end.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
+import type { ActorTls } from '../tls/tls-end.ts';
 
 /** Balancers are here; nobody else is believed. */
 export const TRUSTED_NETWORK = '10.8.0.0/16';
@@ -90,13 +91,19 @@ export interface Dialling {
   readonly name: string;
   readonly port: number;
   readonly introduction: Introduction;
+  /** Null: in plain. */
+  readonly tls?: ActorTls | null;
 }
 
 /** Connects; `handler.onOpen` comes when the header is written, or will be in front of the first bytes. */
 export function dialIntroduced(dialling: Dialling, handler: ActorHandler): ActorEnd {
   const { network, name, port, introduction, chance, kernel } = dialling;
   const { header, from } = introduction;
-  if (header === null) return network.dial(name, port, handler, from);
+  if (dialling.tls) {
+    const { tls } = dialling;
+    return network.dial(name, port, handler, { from, tls: { ...tls, before: sayFirst(dialling) } });
+  }
+  if (header === null) return network.dial(name, port, handler, { from });
   const opened = (): void => handler.onOpen?.();
   const onOpen = (): void => {
     if (chance.happens(0.4)) {
@@ -104,8 +111,20 @@ export function dialIntroduced(dialling: Dialling, handler: ActorHandler): Actor
       opened();
     } else writePieces({ kernel, chance, end, bytes: header }, opened);
   };
-  const end = network.dial(name, port, { ...handler, onOpen }, from);
+  const end = network.dial(name, port, { ...handler, onOpen }, { from });
   return end;
+}
+
+/** The header in plain, and the ClientHello behind it. */
+function sayFirst({ kernel, chance, introduction }: Dialling): ActorTls['before'] {
+  const { header } = introduction;
+  if (header === null) return undefined;
+  return (end, hello) => {
+    if (chance.happens(0.4)) {
+      end.lead = header;
+      hello();
+    } else writePieces({ kernel, chance, end, bytes: header }, hello);
+  };
 }
 
 interface Pieces {
@@ -120,16 +139,26 @@ export function writePieces(pieces: Pieces, done: () => void): void {
   const { kernel, chance, end, bytes } = pieces;
   if (end.isClosed) return;
   const count = chance.happens(0.3) ? bytes.length : chance.int(1, bytes.length);
-  end.write(bytes.subarray(0, count));
+  end.writeRaw(bytes.subarray(0, count));
   if (count === bytes.length) return done();
   const rest = { ...pieces, bytes: bytes.subarray(count) };
   kernel.after(chance.between(0, 15), () => writePieces(rest, done));
+}
+
+/** Whose request it is that came on a connection. */
+interface Introduced {
+  readonly id: string;
+  readonly address: string;
+  readonly sourcePort: number;
+  readonly secure?: object | null;
 }
 
 /** Reads the header that a connection of the product's begins with. */
 export class HeaderReader {
   /** Null until it was read. */
   client: Peer | null = null;
+  /** It says that the client's connection has TLS. */
+  private isSecure = false;
   private readonly version: ProxyRules['sends'];
   private bytes: Buffer = Buffer.alloc(0);
 
@@ -166,18 +195,32 @@ export class HeaderReader {
     if (bytes.length < 16) return 0;
     const length = 16 + bytes.readUInt16BE(14);
     const isGood = bytes.subarray(0, 12).equals(SIGNATURE) && bytes[12] === 0x21;
-    if (!isGood || bytes[13] !== 0x11 || length !== 28)
+    if (!isGood || bytes[13] !== 0x11 || length < 28)
       throw new Error(`a PROXY header: ${bytes.toString('hex', 0, 40)}`);
     if (bytes.length < length) return 0;
+    this.readTlvs(bytes.subarray(28, length));
     const to = bytes.subarray(20, 24).join('.');
     if (to !== '127.0.0.1' || bytes.readUInt16BE(26) === 0) throw new Error(`a header for ${to}`);
     this.client = { address: bytes.subarray(16, 20).join('.'), port: bytes.readUInt16BE(24) };
     return length;
   }
 
+  private readTlvs(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const end = at + 3 + bytes.readUInt16BE(at + 1);
+      if (end > bytes.length) throw new Error(`TLVs: ${bytes.toString('hex')}`);
+      // PP2_TYPE_SSL; PP2_CLIENT_SSL must be set.
+      if (bytes[at] === 0x20) this.isSecure = (bytes[at + 3]! & 1) === 1;
+      at = end;
+    }
+  }
+
   /** Throws where this connection does not speak for the client of what came on it. */
-  check({ address, sourcePort, id }: { address: string; sourcePort: number; id: string }): void {
-    const { client } = this;
+  check(request: Introduced): void {
+    const { address, sourcePort, id, secure = null } = request;
+    const { client, isSecure, version } = this;
+    if (version === 'v2' && isSecure !== (secure !== null))
+      throw new Error(`${id} on a connection that is said to ${isSecure ? '' : 'not '}have TLS`);
     if (client === null || (client.address === address && client.port === sourcePort)) return;
     const told = `${client.address}:${client.port}`;
     throw new Error(`${id} of ${address}:${sourcePort} on a connection for ${told}`);

@@ -105,7 +105,7 @@ export class Intruder {
       },
       onReset: () => this.leave(),
     };
-    this.end = network.dial(plan.name, plan.port, handler, from);
+    this.end = network.dial(plan.name, plan.port, handler, { from });
     kernel.after(PATIENCE_MS, () => this.giveUp());
   }
 
@@ -146,8 +146,7 @@ export class Intruder {
     this.isDone = true;
     const { kind, protocol } = this.plan;
     // A stranger's endpoint may have spoken before the header was recognized, and HTTP clients are told.
-    const mayHear =
-      kind === 'stranger' && (protocol === 'tcp' || /^HTTP\/1.1 [45]/.test(this.answer));
+    const mayHear = kind === 'stranger' && (protocol === 'tcp' || REFUSAL.test(this.answer));
     if (this.answer !== '' && !mayHear)
       this.fault(`gets ${JSON.stringify(this.answer.slice(0, 60))}`);
     this.close();
@@ -167,6 +166,10 @@ export class Intruder {
     this.setting.book.fault(`intruder ${this.plan.name} ${text}`, this.plan.service);
   }
 }
+
+/** Of HTTP, or a fatal alert of TLS. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how a record begins
+const REFUSAL = /^HTTP\/1.1 [45]|^\x15\x03/;
 
 const line = (text: string): Buffer => Buffer.from(`${text}\r\n`, 'latin1');
 const addresses = addressesOf(HIDDEN, HERE);

@@ -17,8 +17,11 @@ import {
   sourceOfClient,
 } from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
+import { drawListenRules, type ListenRules, TLS_SHARE } from './tls/rules.ts';
 
 export const ROUTER_PORT = 8080;
+/** Among the names of listeners. */
+export const ROUTER_NAME = 'router';
 const FIRST_SERVICE_PORT = 8001;
 export const FIRST_ENDPOINT_PORT = 9000;
 /** Of one client: the world around it costs as much as fifty exchanges. */
@@ -35,6 +38,8 @@ export interface ServicePlan {
   readonly proxy: ProxyRules;
   /** Its endpoints speak HTTP/2. */
   readonly isH2c: boolean;
+  /** Its listener terminates TLS; null: it speaks plainly. */
+  readonly tls: ListenRules | null;
 }
 
 export interface EndpointPlan {
@@ -83,6 +88,8 @@ export interface WorldPlan {
   readonly weather: (chance: Chance) => Weather;
   /** Listeners take HTTP/2, some clients speak it, and the endpoints of some services. */
   readonly hasHttp2: boolean;
+  /** Listeners that terminate TLS, by name; the router's is its port. Empty: nobody speaks TLS. */
+  readonly secure: ReadonlyMap<string, ListenRules>;
   readonly services: readonly ServicePlan[];
   readonly endpoints: readonly EndpointPlan[];
   readonly httpClients: readonly HttpClientPlan[];
@@ -157,12 +164,15 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
   const kept = <T extends { name: string }>(list: readonly T[]): T[] =>
     list.filter(({ name }) => !without.has(name));
   const hasHttp2 = new Chance(seed, 'http2').happens(HTTP2_SHARE) && !without.has('http2');
-  const services = drawServices(seed, mood, hasHttp2);
+  const hasTls = new Chance(seed, 'tls').happens(TLS_SHARE) && !without.has('tls');
+  const services = drawServices(seed, { mood, hasHttp2, hasTls });
+  const routerTls = hasTls ? drawListenRules(seed, ROUTER_NAME) : null;
   const introduced = services.filter(({ proxy }) => proxy.accepts);
   const tcpServices = services.filter(({ protocol }) => protocol === 'tcp');
   const endpoints = services.flatMap((service, i) =>
     drawEndpoints(seed, service, { mood, i, without }),
   );
+  const options = { mood, spanMs, without, hasHttp2, routerTls };
   return {
     seed,
     spanMs,
@@ -172,10 +182,11 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
       isFair || without.has('weather') ? () => fairWeather : isNarrow ? drawWeather : drawWide,
     isNarrow,
     hasHttp2,
+    secure: secureListeners(services, routerTls),
     services,
     endpoints: kept(endpoints),
-    httpClients: kept(drawHttpClients(seed, services, { mood, spanMs, without, hasHttp2 })),
-    tcpClients: kept(drawTcpClients(seed, services, { mood, spanMs, without, hasHttp2 })),
+    httpClients: kept(drawHttpClients(seed, services, options)),
+    tcpClients: kept(drawTcpClients(seed, services, options)),
     changes: kept(drawChanges(seed, mood.changes, spanMs)),
     intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
@@ -193,7 +204,24 @@ function drawWide(chance: Chance): Weather {
   };
 }
 
-function drawServices(seed: number, { isPlain }: Mood, hasHttp2: boolean): ServicePlan[] {
+function secureListeners(
+  services: readonly ServicePlan[],
+  router: ListenRules | null,
+): Map<string, ListenRules> {
+  const rules = new Map<string, ListenRules>();
+  for (const { name, tls } of services) if (tls !== null) rules.set(name, tls);
+  if (router !== null) rules.set(ROUTER_NAME, router);
+  return rules;
+}
+
+interface ServiceOptions {
+  readonly mood: Mood;
+  readonly hasHttp2: boolean;
+  readonly hasTls: boolean;
+}
+
+function drawServices(seed: number, { mood, hasHttp2, hasTls }: ServiceOptions): ServicePlan[] {
+  const { isPlain } = mood;
   const chance = new Chance(seed, 'services');
   const count = chance.int(1, 3);
   return Array.from({ length: count }, (_, i) => {
@@ -206,7 +234,8 @@ function drawServices(seed: number, { isPlain }: Mood, hasHttp2: boolean): Servi
     // Connections that are shared speak for nobody.
     const proxy = isH2c ? { ...drawn, sends: 'off' as const } : drawn;
     const port = FIRST_SERVICE_PORT + i;
-    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy };
+    const tls = hasTls ? drawListenRules(seed, name) : null;
+    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy, tls };
   });
 }
 
@@ -256,6 +285,7 @@ interface ClientOptions {
   readonly spanMs: number;
   readonly without: ReadonlySet<string>;
   readonly hasHttp2: boolean;
+  readonly routerTls: ListenRules | null;
 }
 
 /** `first 5 of c1`: the requests after those are left out. */
@@ -269,7 +299,7 @@ function bounded(name: string, count: number, without: ReadonlySet<string>): num
 function drawHttpClients(
   seed: number,
   services: readonly ServicePlan[],
-  { mood, spanMs, without, hasHttp2 }: ClientOptions,
+  { mood, spanMs, without, hasHttp2, routerTls }: ClientOptions,
 ): HttpClientPlan[] {
   const chance = new Chance(seed, 'http clients');
   const targets = services.filter(({ protocol }) => protocol === 'http');
@@ -291,6 +321,7 @@ function drawHttpClients(
       faultShare: without.has(`faults of ${name}`) ? 0 : faultShare,
       bodyMax: mood.bodyMax,
       isHttp2: hasHttp2 && new Chance(seed, `http2 of ${name}`).happens(0.6),
+      tls: isRouted ? routerTls : service.tls,
     };
   });
 }
@@ -306,7 +337,7 @@ function drawTcpClients(
   return Array.from({ length: chance.int(4, 12) }, (_, i) => {
     const name = `t${i}`;
     const sessions = chance.int(1, 25);
-    const { port, name: service, proxy } = chance.pick(targets);
+    const { port, name: service, proxy, tls } = chance.pick(targets);
     return {
       name,
       address: sourceOfClient(i),
@@ -315,6 +346,7 @@ function drawTcpClients(
       service,
       startMs: chance.between(20, spanMs),
       sessions: bounded(name, sessions, without),
+      tls,
       faultShare: without.has(`faults of ${name}`) ? 0 : mood.clientFaults,
       bodyMax: mood.bodyMax,
     };

@@ -46,6 +46,7 @@ function partsOf(plan: WorldPlan): string[] {
     ...plan.endpoints.map(({ name }) => name),
     'second worker',
     'http2',
+    'tls',
     'few descriptors',
     'weather',
     'limits',

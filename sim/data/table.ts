@@ -14,12 +14,14 @@ import type { Periods } from './periods.ts';
 import {
   type EndpointPlan,
   FIRST_ENDPOINT_PORT,
+  ROUTER_NAME,
   ROUTER_PORT,
   type ServicePlan,
   type WorldPlan,
 } from './plan.ts';
 import { drawPolicy } from './policy.ts';
 import type { Out } from './session-oracles.ts';
+import { type ListenRules, listenTlsOf } from './tls/rules.ts';
 
 /** After so long every worker has applied a change, and what it did to a request has shown, ms. */
 export const SETTLE_MS = 100;
@@ -77,6 +79,7 @@ export class Table {
   private readonly views: View[];
   /** Of every listener. */
   private readonly listen: ListenPolicy;
+  private readonly secure: ReadonlyMap<string, ListenRules>;
   private version = 0;
   private readonly without = new Map<string, { toMs: number }>();
   private readonly ending = new Map<string, { fromMs: number; toMs: number }>();
@@ -94,6 +97,7 @@ export class Table {
     this.hosts = hosts;
     this.periods = periods;
     this.listen = { ...PLAIN_LISTEN, http2: plan.hasHttp2 };
+    this.secure = plan.secure;
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
       const { name, protocol, isPlain, follows, isH2c, proxy } = service;
@@ -254,20 +258,27 @@ export class Table {
     return { service: policy, slot: plan.slot, isPanicking, priority: 1, endpoints };
   }
 
+  private listenAs(listener: string): ListenPolicy {
+    const rules = this.secure.get(listener);
+    return rules === undefined
+      ? this.listen
+      : { ...this.listen, tls: listenTlsOf(listener, rules) };
+  }
+
   private listeners(): ListenerSnapshot[] {
     const list: ListenerSnapshot[] = [];
     for (const { plan, policy, isThere, isListening } of this.services.values()) {
       if (!isThere || !isListening) continue;
       const plain = makeListener(policy, loopback(plan.port));
       const acceptProxy = plan.proxy.accepts ? [TRUSTED_NETWORK] : [];
-      list.push({ ...plain, policy: { ...this.listen, acceptProxy } });
+      list.push({ ...plain, policy: { ...this.listenAs(plan.name), acceptProxy } });
     }
     const address = loopback(ROUTER_PORT);
     const routes = [...this.services.values()]
       .filter(({ plan }) => plan.protocol === 'http')
       .map(({ plan }) => routeTo(plan.name));
     const key = formatListen(address);
-    const rules = { ...ROUTER_POLICY, policy: this.listen };
+    const rules = { ...ROUTER_POLICY, policy: this.listenAs(ROUTER_NAME) };
     list.push({ key, address, protocol: 'http', service: '', routes, ...rules });
     return list;
   }

@@ -9,6 +9,8 @@ import { dialIntroduced, drawIntroduction, HeaderReader, type Peer } from './int
 import { drawSize, marked } from './request-script.ts';
 import { drawRest } from './session-rules.ts';
 import { Talk } from './talk.ts';
+import type { ListenRules } from './tls/rules.ts';
+import { type SecureClient, type SecureFacts, secureClient } from './tls/secure-client.ts';
 
 export interface TcpClientPlan {
   readonly name: string;
@@ -20,6 +22,8 @@ export interface TcpClientPlan {
   readonly service: string;
   readonly startMs: number;
   readonly sessions: number;
+  /** Where it connects to speaks TLS; null: it does not. */
+  readonly tls: ListenRules | null;
   readonly faultShare: number;
   readonly bodyMax: number;
 }
@@ -32,11 +36,14 @@ export class TcpClient {
   isDone = false;
   private readonly setting: ClientSetting;
   private readonly plan: TcpClientPlan;
+  private readonly secure: SecureClient | null;
   private opened = 0;
 
   constructor(setting: ClientSetting, plan: TcpClientPlan) {
     this.setting = setting;
     this.plan = plan;
+    const speaks = { host: 'sim', isHttp2: false, speaks: 'tcp' as const };
+    this.secure = secureClient(setting, { ...plan, ...speaks });
     setting.kernel.at(plan.startMs, () => this.next());
   }
 
@@ -49,7 +56,8 @@ export class TcpClient {
     const id = `${this.plan.name}-${this.opened}`;
     this.opened += 1;
     const chance = kernel.chance(`session ${id}`);
-    new TcpClientSession(this.setting, this.plan, { id, chance }, () => {
+    const { secure } = this;
+    new TcpClientSession(this.setting, this.plan, { id, chance, secure }, () => {
       kernel.after(chance.between(0, 30), () => this.next());
     });
   }
@@ -68,7 +76,7 @@ class TcpClientSession {
   constructor(
     setting: ClientSetting,
     plan: TcpClientPlan,
-    { id, chance }: { id: string; chance: Chance },
+    { id, chance, secure }: { id: string; chance: Chance; secure: SecureClient | null },
     done: () => void,
   ) {
     const { book, kernel, network } = setting;
@@ -84,6 +92,7 @@ class TcpClientSession {
       isOrderly,
       nowMs: kernel.nowMs,
       client: introduction.client,
+      secure: secure?.facts ?? null,
     });
     book.open(this.request);
     const handler = {
@@ -91,7 +100,10 @@ class TcpClientSession {
         book.dials.set(plan.port, (book.dials.get(plan.port) ?? 0) + 1);
         this.opened(chance);
       },
-      onRefused: (code: string) => this.over('gone', code),
+      onRefused: (code: string) => {
+        secure?.failed(code);
+        this.over('gone', code);
+      },
       onBytes: (bytes: Buffer) => this.take(bytes),
       onEnd: () => {
         if (this.attempt === null && this.head.length > 0)
@@ -101,7 +113,8 @@ class TcpClientSession {
       onReset: () => this.over(this.head.length > 0 ? 'cut' : 'gone', 'reset'),
     };
     const dialling = { kernel, network, chance: draws, name: plan.name, port: plan.port };
-    this.end = dialIntroduced({ ...dialling, introduction }, handler);
+    const tls = secure?.connection(kernel.chance(`tls of ${id}`)) ?? null;
+    this.end = dialIntroduced({ ...dialling, introduction, tls }, handler);
   }
 
   private opened(chance: Chance): void {
@@ -181,11 +194,19 @@ export function makeSession(
     isOrderly,
     nowMs,
     client,
-  }: { body: Buffer; isOrderly: boolean; nowMs: number; client: Peer },
+    secure = null,
+  }: {
+    body: Buffer;
+    isOrderly: boolean;
+    nowMs: number;
+    client: Peer;
+    secure?: SecureFacts | null;
+  },
 ): Request {
   return {
     id,
     client: plan.name,
+    secure,
     address: client.address,
     sourcePort: client.port,
     port: plan.port,

@@ -24,6 +24,7 @@ import { playSessions } from './session-changes.ts';
 import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
+import { Certificates } from './tls/rules.ts';
 import { WatchedBuffers, watchBoth } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
@@ -64,6 +65,7 @@ class World {
   private readonly oracles: InstantOracles;
   private readonly listening = new Map<string, () => void>();
   private readonly accepted = new Map<string, number>();
+  private readonly certificates: Certificates | null;
 
   constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
     this.plan = plan;
@@ -94,6 +96,8 @@ class World {
       const setting = { shared, index, watch, onAccess: (one: AccessRecord) => this.check(one) };
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
     }
+    this.certificates = plan.secure.size === 0 ? null : new Certificates(plan.secure);
+    for (const host of this.hosts) host.worker.setTls(this.certificates?.current ?? []);
     for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
   }
 
@@ -177,7 +181,9 @@ class World {
     const { judge } = oracle;
     const mayCut = (service: string): boolean => oracle.mayCut(service);
     const mayRefuse = (service: string): boolean => oracle.mayRefuse(service);
-    const setting = { kernel, network, book, judge, isNarrow, mayCut, mayRefuse };
+    const { certificates } = this;
+    const may = { mayCut, mayRefuse };
+    const setting = { kernel, network, book, judge, isNarrow, certificates, ...may };
     return [
       ...plan.httpClients.map((client) =>
         client.isHttp2 ? new H2Client(setting, client) : new HttpClient(setting, client),

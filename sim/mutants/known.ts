@@ -4,6 +4,7 @@ import { dataMutants } from './data-mutants.ts';
 import { http2Mutants } from './http2-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { sessionMutants } from './session-mutants.ts';
+import { tlsMutants } from './tls-mutants.ts';
 import { udpMutants } from './udp-mutants.ts';
 import { zookeeperMutants } from './zookeeper-mutants.ts';
 
@@ -11,6 +12,7 @@ export const knownMutants: readonly Mutant[] = [
   ...dataMutants,
   ...http2Mutants,
   ...sessionMutants,
+  ...tlsMutants,
   ...controlMutants,
   ...zookeeperMutants,
   ...udpMutants,

@@ -14,6 +14,8 @@ export interface ActorHandler {
   onEnd(): void;
   /** The connection is gone by the peer's reset. Last. */
   onReset(): void;
+  /** With TLS: the peer has ended it without close_notify; onReset follows. */
+  onTruncated?(): void;
   /** Everything that was written is with the system. */
   onRoom?(): void;
 }
@@ -42,11 +44,20 @@ export class ActorEnd implements TcpOwner {
     return this.rest.length === 0;
   }
 
+  protected get nowMs(): number {
+    return this.kernel.nowMs;
+  }
+
   /**
    * Sends bytes, by and by if there is no room; they must never be changed. Returns whether the system
    * took all of them.
    */
   write(bytes: Buffer): boolean {
+    return this.writeRaw(bytes);
+  }
+
+  /** As `write`, below whatever encrypts. */
+  writeRaw(bytes: Buffer): boolean {
     if (this.isClosed || this.isEnding) return false;
     const { lead } = this;
     this.lead = null;
@@ -86,20 +97,20 @@ export class ActorEnd implements TcpOwner {
   onReadable(): void {
     if (this.isClosed || this.isPaused) return;
     if (this.tcp.readable > 0) {
-      this.handler.onBytes(this.tcp.receiveAll());
+      this.took(this.tcp.receiveAll());
       if (this.isClosed || this.isPaused) return;
     }
     if (this.tcp.isReset) this.wasReset();
     else if (this.tcp.hasFin && !this.hasTellEnd) {
       this.hasTellEnd = true;
-      this.handler.onEnd();
+      this.ended();
     }
   }
 
   onWritable(): void {
     if (this.isClosed || this.rest.length === 0) return;
     this.flush();
-    if (!this.isClosed && this.isFlushed) this.handler.onRoom?.();
+    if (!this.isClosed && this.rest.length === 0) this.handler.onRoom?.();
   }
 
   private flush(): void {
@@ -122,6 +133,25 @@ export class ActorEnd implements TcpOwner {
     this.isClosed = true;
     this.rest = [];
     this.tcp.close();
+    this.lost();
+  }
+
+  // What has come, for those who decrypt it first
+
+  /** For the network: it has connected. */
+  opened(): void {
+    this.handler.onOpen?.();
+  }
+
+  protected took(bytes: Buffer): void {
+    this.handler.onBytes(bytes);
+  }
+
+  protected ended(): void {
+    this.handler.onEnd();
+  }
+
+  protected lost(): void {
     this.handler.onReset();
   }
 

@@ -11,11 +11,16 @@ import type {
 } from '../../src/proxy/network.ts';
 import type { ProxiedPeer } from '../../src/proxy/proxy-header.ts';
 import { readIntroduction } from '../../src/proxy/wire/accept-proxied.ts';
+import { beginTls, takeSecure } from '../../src/proxy/wire/accept-secure.ts';
 import { firstOfReserve } from '../../src/proxy/wire/descriptors.ts';
+import { Lobby } from '../../src/proxy/wire/lobby.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { SocketWire } from '../../src/proxy/wire/socket-wire.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { SimTcpHandle } from '../tls/sim-tcp-handle.ts';
+import { SimTls } from '../tls/sim-tls.ts';
+import { type ActorTls, TlsEnd } from '../tls/tls-end.ts';
 import { ActorEnd, type ActorHandler } from './actor-end.ts';
 import { Descriptors } from './descriptors.ts';
 import { IntroSocket } from './intro-socket.ts';
@@ -36,15 +41,24 @@ export interface NetworkWatch {
 }
 
 interface Accepted {
-  readonly options: ListenOptions;
-  readonly port: number;
+  readonly listening: Listening;
   readonly end: TcpEnd;
   readonly from: SocketAddress | null;
   readonly descriptor: number;
 }
 
+/** One listener of a worker. */
+interface Listening {
+  readonly options: ListenOptions;
+  readonly port: number;
+  readonly lobby: Lobby;
+}
+
 /** Of a connection that began with a PROXY header. */
 type Introduced = { readonly peer: ProxiedPeer | null; readonly rest: Buffer } | null;
+
+/** An actor gets a connection. */
+export type ActorAccept = (end: ActorEnd) => void;
 
 /** What accepts the connections of an address: gets its end, and who connects. */
 type Accept = (end: TcpEnd, from: SocketAddress) => void;
@@ -74,6 +88,9 @@ export class SimNetwork implements Network {
   private readonly silent = new Set<string>();
   /** Connections made so far, by where they come from and lead to: names their draws. */
   private readonly counts = new Map<string, number>();
+  private readonly tls: SimTls;
+  /** Of each worker. */
+  private readonly lobbies = new Map<number, Lobby>();
   private nextPort = FIRST_FREE_PORT;
 
   constructor(kernel: Kernel, options: NetworkOptions = {}) {
@@ -81,6 +98,8 @@ export class SimNetwork implements Network {
     this.buffers = options.buffers ?? new ReadBuffers();
     this.weatherOf = options.weatherOf ?? drawWeather;
     this.descriptors = new Descriptors(options.descriptors ?? 65_536);
+    const { descriptors, buffers } = this;
+    this.tls = new SimTls({ kernel, descriptors, buffers });
   }
 
   // The product's side
@@ -90,7 +109,7 @@ export class SimNetwork implements Network {
     return {
       connect: (target, handler, introduction) =>
         this.connect(target, handler, introduction, worker),
-      listen: (options) => this.listen(options),
+      listen: (options) => this.listen(options, worker),
       removeStaleSocket: () => this.removeStaleSocket(),
       isFromReserve: (descriptor) => this.isFromReserve(descriptor),
     };
@@ -104,6 +123,7 @@ export class SimNetwork implements Network {
   ): Wire {
     const { connects, descriptors, kernel } = this;
     connects.set(target.port, (connects.get(target.port) ?? 0) + 1);
+    if (target.tls) return this.connectTls(target, handler, { introduction, worker });
     const socket = new SimSocket(kernel, descriptors, target, true);
     const wire = this.makeWire(socket, 0);
     socket.wire = wire;
@@ -129,7 +149,38 @@ export class SimNetwork implements Network {
     return wire;
   }
 
-  listen(options: ListenOptions): Promise<WireServer> {
+  private connectTls(
+    target: WireTarget,
+    handler: ConnectHandler,
+    { introduction, worker }: { introduction: Buffer | null; worker: number },
+  ): Wire {
+    const { descriptors, kernel } = this;
+    const socket = this.tls.client(target.tls!, handler, introduction);
+    kernel.tick(() => {
+      if (!socket.connecting) return;
+      const descriptor = descriptors.take();
+      if (descriptor < 0) return socket.refused('EMFILE');
+      socket.open(descriptor);
+      this.reach(`product>${target.address}:${target.port}`, target, {
+        isWanted: () => socket.connecting,
+        opened: (end) => {
+          end.onSent = (count) => this.watch?.onSent(worker, target.port, count);
+          socket.begun(end);
+        },
+        refused: (code) => socket.refused(code),
+      });
+    });
+    return socket.wire!;
+  }
+
+  /** The lobby of a worker: how many handshakes it has at a time. */
+  private lobbyOf(worker: number): Lobby {
+    const known = this.lobbies.get(worker) ?? new Lobby(this.kernel.clock);
+    this.lobbies.set(worker, known);
+    return known;
+  }
+
+  listen(options: ListenOptions, worker = 0): Promise<WireServer> {
     const { address } = options;
     const isUnix = address.kind === 'unix';
     const port = isUnix ? 0 : address.port || this.freePort();
@@ -138,7 +189,8 @@ export class SimNetwork implements Network {
     if (known.length > 0 && (isUnix || !options.reusePort)) {
       return Promise.reject(Object.assign(new Error(`EADDRINUSE ${key}`), { code: 'EADDRINUSE' }));
     }
-    const accept: Accept = (end, from) => this.accept(options, port, end, isUnix ? null : from);
+    const listening = { options, port, lobby: this.lobbyOf(worker) };
+    const accept: Accept = (end, from) => this.accept(listening, end, isUnix ? null : from);
     this.listening.set(key, [...known, accept]);
     const close = (): Promise<void> => {
       this.leave(key, accept);
@@ -149,30 +201,72 @@ export class SimNetwork implements Network {
     });
   }
 
-  private accept(
-    options: ListenOptions,
-    port: number,
-    end: TcpEnd,
-    from: SocketAddress | null,
-  ): void {
+  private accept(listening: Listening, end: TcpEnd, from: SocketAddress | null): void {
     const { descriptors, kernel } = this;
+    const { options } = listening;
     const proxy = options.proxy?.() ?? null;
     const descriptor = descriptors.take();
     // libuv keeps one descriptor back: with it, it accepts what it can't serve, and closes it.
     if (descriptor < 0) return end.close();
-    const accepted = { options, port, end, from, descriptor };
+    const accepted = { listening, end, from, descriptor };
+    const isSecure = from !== null && (options.tls?.() ?? null) !== null;
     if (proxy === null || from === null || !proxy.isTrusted(from.address)) {
-      return this.take(accepted, null);
+      if (isSecure) this.takeTls(accepted, from);
+      else this.take(accepted, null);
+      return;
     }
-    const gone = (): void => descriptors.give(descriptor);
-    const intro = new IntroSocket(kernel, end, from.address, gone);
-    const done = ({ rest }: IntroSocket, peer: ProxiedPeer | null): void =>
-      this.take(accepted, { peer, rest });
+    const handle = isSecure ? this.makeHandle(accepted, from) : null;
+    const intro = this.rawSocket(accepted, { from, handle });
+    const done = (raw: IntroSocket, peer: ProxiedPeer | null): void => {
+      if (handle === null) this.take(accepted, { peer, rest: raw.rest });
+      else takeSecure(raw, this.securing(accepted, handle), { peer });
+    };
     readIntroduction(intro, proxy, done, kernel.clock);
   }
 
-  private take({ options, port, end, from, descriptor }: Accepted, intro: Introduced): void {
+  /** As the product's acceptHandles. */
+  private takeTls(accepted: Accepted, from: SocketAddress): void {
+    const { options, lobby } = accepted.listening;
+    const handle = this.makeHandle(accepted, from);
+    const securing = this.securing(accepted, handle);
+    if ((options.peek?.() ?? null) === null && lobby.hasRoom) {
+      handle.attach(accepted.end);
+      if (!beginTls({ handle }, securing, null)) handle.close();
+    } else takeSecure(this.rawSocket(accepted, { from, handle }), securing, null);
+  }
+
+  private makeHandle({ listening, descriptor }: Accepted, remote: SocketAddress): SimTcpHandle {
+    const { kernel, descriptors } = this;
+    const local = { address: '127.0.0.1', port: listening.port };
+    const handle = new SimTcpHandle({ kernel, descriptors }, { remote, local });
+    handle.fd = descriptor;
+    return handle;
+  }
+
+  private rawSocket(
+    { end, descriptor }: Accepted,
+    { from, handle }: { from: SocketAddress; handle: SimTcpHandle | null },
+  ): IntroSocket {
+    const { kernel, descriptors } = this;
+    const gone = (): void => descriptors.give(descriptor);
+    return new IntroSocket(kernel, { tcp: end, remoteAddress: from.address, handle }, gone);
+  }
+
+  private securing({ listening }: Accepted, handle: SimTcpHandle) {
+    const { buffers } = this;
+    const { options, port, lobby } = listening;
+    const onWire = (wire: Wire): void => {
+      options.onWire(wire);
+      const isOpen = (): boolean => !handle.isClosing;
+      if (isOpen())
+        handle.onClose = this.watch?.onAccepted(port, wire.remoteAddress, isOpen) ?? null;
+    };
+    return { ...options, port, buffers, lobby, onWire, parts: this.tls.parts };
+  }
+
+  private take({ listening, end, from, descriptor }: Accepted, intro: Introduced): void {
     const { descriptors, kernel, watch } = this;
+    const { options, port } = listening;
     const local = { address: '127.0.0.1', port };
     const socket = new SimSocket(kernel, descriptors, from, false, local);
     socket.open(descriptor);
@@ -206,11 +300,22 @@ export class SimNetwork implements Network {
 
   // The actors' side
 
-  /** An actor accepts connections on a port of 127.0.0.1; returns what makes it stop. */
-  serve(port: number, onConnection: (end: ActorEnd) => void): () => void {
+  /** An actor accepts connections on a port of 127.0.0.1, with TLS or not; returns what makes it stop. */
+  serve(
+    port: number,
+    onConnection: ActorAccept,
+    tlsOf: () => ActorTls | null = NO_TLS,
+  ): () => void {
     const key = `127.0.0.1:${port}`;
     const accept: Accept = (tcp) => {
-      onConnection(new ActorEnd(this.kernel, tcp, idleHandler));
+      const tls = tlsOf();
+      const { kernel } = this;
+      const handler = idleHandler;
+      onConnection(
+        tls === null
+          ? new ActorEnd(kernel, tcp, handler)
+          : new TlsEnd(kernel, tcp, { handler, tls }),
+      );
     };
     this.listening.set(key, [...(this.listening.get(key) ?? []), accept]);
     return () => this.leave(key, accept);
@@ -222,19 +327,19 @@ export class SimNetwork implements Network {
     else this.silent.delete(`127.0.0.1:${port}`);
   }
 
-  /**
-   * An actor connects to a port of 127.0.0.1; it may write after onOpen. `name` is the actor's, `from` where it
-   * is, 127.0.0.1 unless it is said.
-   */
-  dial(name: string, port: number, handler: ActorHandler, from?: SocketAddress): ActorEnd {
+  /** An actor connects to a port of 127.0.0.1; it may write after onOpen. `name` is the actor's. */
+  dial(name: string, port: number, handler: ActorHandler, dialling: DialOptions = {}): ActorEnd {
     const target = { address: '127.0.0.1', port };
+    const { from, tls = null } = dialling;
     const tcp = this.makeEnd(`${name}>${port}`);
-    const end = new ActorEnd(this.kernel, tcp, handler);
+    const { kernel } = this;
+    const end =
+      tls === null ? new ActorEnd(kernel, tcp, handler) : new TlsEnd(kernel, tcp, { handler, tls });
     this.reach(`${name}>${port}`, target, {
       tcp,
       ...(from === undefined ? {} : { from }),
       isWanted: () => !end.isClosed,
-      opened: () => handler.onOpen?.(),
+      opened: () => end.opened(),
       refused: (code) => end.refused(code),
     });
     return end;
@@ -293,6 +398,14 @@ export class SimNetwork implements Network {
     return [...this.listening.keys()];
   }
 }
+
+export interface DialOptions {
+  /** Who connects; any port of 127.0.0.1 unless it is said. */
+  readonly from?: SocketAddress | undefined;
+  readonly tls?: ActorTls | null;
+}
+
+const NO_TLS = (): null => null;
 
 interface WatchedWireOptions {
   readonly port: number;

@@ -49,12 +49,20 @@ export class H2ClientConnection implements PeerOwner {
     this.source = introduction.client;
     const handler: ActorHandler = {
       onOpen: () => this.opened(),
-      onRefused: (code) => this.over('lost', `connecting: ${code}`),
+      onRefused: (code) => {
+        client.secure?.failed(code);
+        this.over('lost', `connecting: ${code}`);
+      },
       onBytes: (bytes) => this.take(bytes),
       onEnd: () => this.peerEnded(),
       onReset: () => this.over('lost', 'reset'),
+      onTruncated: () => {
+        if (this.open.size === 0 && this.broken === null) client.secure!.truncated();
+      },
     };
-    this.end = dialIntroduced({ kernel, network, chance, name, port, introduction }, handler);
+    const tls = client.secure?.connection(kernel.chance(`tls ${client.connections} of ${name}`));
+    const dialling = { kernel, network, chance, name, port, introduction, tls: tls ?? null };
+    this.end = dialIntroduced(dialling, handler);
   }
 
   private opened(): void {

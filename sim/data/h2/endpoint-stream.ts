@@ -1,5 +1,6 @@
 // One request as an endpoint of HTTP/2 gets it, and its answer.
 import type { AnswerFault, Attempt, Request } from '../book.ts';
+import { checkTold } from '../tls/told.ts';
 import { drawStreamAnswer, type StreamAnswer } from './answer-script.ts';
 import type { H2EndpointConnection } from './endpoint-connection.ts';
 import { readFields } from './fields.ts';
@@ -64,6 +65,7 @@ export class EndpointStream implements StreamHandler {
     const from = head.get('x-forwarded-for');
     if (from !== request.address)
       throw new Error(`${request.id} of ${request.address} for ${from}`);
+    checkTold(request, (name) => head.get(name));
     if (head.get(':scheme') !== 'http') throw new Error(`${request.id} with another scheme`);
     return request;
   }

@@ -4,25 +4,13 @@
 import { type Clock, systemClock } from '../../base/clock.ts';
 import type { ProxyAccept } from '../network.ts';
 import { HEADER_BYTES_MAX, type ProxiedPeer, readProxyHeader } from '../proxy-header.ts';
-
-/** What is needed of a socket: this much of Node's `net.Socket`. */
-export interface IntroducedSocket {
-  readonly remoteAddress?: string | undefined;
-  on(event: 'data', listener: (bytes: Buffer) => void): this;
-  on(event: 'end' | 'close', listener: () => void): this;
-  on(event: 'error', listener: (error: Error) => void): this;
-  off(event: 'data', listener: (bytes: Buffer) => void): this;
-  off(event: 'end' | 'error' | 'close', listener: () => void): this;
-  pause(): unknown;
-  unshift(bytes: Buffer): unknown;
-  resetAndDestroy(): unknown;
-}
+import type { RawSocket } from './raw-socket.ts';
 
 /** Takes the socket over, paused, with everything after the header still to be read. */
 export type Introduced<S> = (socket: S, peer: ProxiedPeer | null) => void;
 
 /** Reads the header; a socket without a good one is closed, and that is told. */
-export function readIntroduction<S extends IntroducedSocket>(
+export function readIntroduction<S extends RawSocket>(
   socket: S,
   proxy: ProxyAccept,
   done: Introduced<S>,

@@ -1,75 +1,65 @@
 // How an accepted handle, or socket, becomes a wire with TLS.
-import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { contextFor } from '../../model/tls-contexts.ts';
 import type { ServerTls } from '../network.ts';
-import type { Accepting } from './accept.ts';
 import { type CipherOptions, CipherSocket } from './cipher-socket.ts';
-import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
-import { systemHandles, type TcpHandle } from './system-handles.ts';
-import { HTTP_REQUEST, type TlsSocketOptions, WiredTlsSocket } from './tls-socket.ts';
+import type { ReadBuffers } from './read-buffers.ts';
+import type { SystemHandles, TcpHandle } from './system-handles.ts';
+import type { Accepted, ServerOptions, TlsParts } from './tls-parts.ts';
 import { TlsWire } from './tls-wire.ts';
 
-/**
- * What the connection came in as: the system's handle, with what was read of it already (`first`), or a
- * socket of Node's.
- */
-export type Accepted =
-  | { readonly handle: unknown; readonly first?: Buffer }
-  | { readonly socket: Socket };
+export interface AcceptingTls {
+  readonly parts: TlsParts;
+  readonly buffers: ReadBuffers;
+  readonly port: number;
+}
 
 /** A wire whose handshake begins with the client's first bytes; null where it has no certificate. */
 export function acceptTls(
   accepted: Accepted,
   tls: ServerTls,
-  accepting: Accepting,
+  { parts, buffers, port }: AcceptingTls,
 ): TlsWire | null {
-  const options = optionsFor(tls);
+  const options = optionsFor(tls, parts);
   if (options === null) return null;
-  const { buffers, port } = accepting;
-  if (isBare(accepted, tls)) {
-    const cipher = cipherOptionsFor(tls, options.secureContext!);
-    const socket = new CipherSocket(systemHandles!, accepted.handle, buffers.shared.view, cipher);
-    const wire = new TlsWire(socket, buffers, { localPort: port });
-    socket.wire = wire;
-    if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
-    socket.start();
-    return wire;
-  }
-  setFirstView(buffers.shared.view);
-  const socket =
-    'handle' in accepted
-      ? new WiredTlsSocket(undefined, { ...options, handle: accepted.handle })
-      : new WiredTlsSocket(accepted.socket, options);
+  const { system } = parts;
+  if (system === null || !isBare(accepted, tls, system))
+    return parts.wrap(accepted, { options, plainReply: tls.plainReply, buffers, port });
+  const cipher = cipherOptionsFor(tls, { context: options.secureContext, parts });
+  const socket = new CipherSocket(system, accepted.handle, buffers.shared.view, cipher);
   const wire = new TlsWire(socket, buffers, { localPort: port });
-  attach(socket, wire);
-  if ('socket' in accepted) socket.on('data', onSocketData);
-  else if (accepted.first !== undefined) process.nextTick(feed, socket, accepted.first);
-  socket.on('secure', onSecure);
-  socket.on('_tlsError', onTlsError);
-  if (tls.plainReply.length > 0) socket.plainReply = tls.plainReply;
+  socket.wire = wire;
+  const { first } = accepted;
+  if (first !== undefined) system.soon(() => socket.feed(first));
+  socket.start();
   return wire;
 }
 
 type BareAccepted = { readonly handle: TcpHandle; readonly first?: Buffer };
 
 /** Whether Node's TLSSocket is not needed: it knows more of certificates of clients. */
-function isBare(accepted: Accepted, { material }: ServerTls): accepted is BareAccepted {
-  if (systemHandles === null || material.clientAuth !== 'off') return false;
+function isBare(
+  accepted: Accepted,
+  { material }: ServerTls,
+  { TCP }: SystemHandles,
+): accepted is BareAccepted {
+  if (material.clientAuth !== 'off') return false;
   if (!('handle' in accepted)) return false;
-  return accepted.handle instanceof systemHandles.TCP;
+  return accepted.handle instanceof TCP;
 }
 
 const madeBare = new WeakMap<ServerTls, CipherOptions>();
 
-function cipherOptionsFor(tls: ServerTls, context: SecureContext): CipherOptions {
+function cipherOptionsFor(
+  tls: ServerTls,
+  { context, parts }: { readonly context: SecureContext; readonly parts: TlsParts },
+): CipherOptions {
   let options = madeBare.get(tls);
   if (options === undefined) {
     const { material, protocols, plainReply } = tls;
     const isOne = material.certificates.length < 2;
     options = {
       ...{ context, plainReply, protocols: protocolList(protocols) },
-      choose: isOne ? null : (name) => contextFor(material, name) ?? context,
+      choose: isOne ? null : (name) => parts.contextFor(material, name) ?? context,
     };
     madeBare.set(tls, options);
   }
@@ -84,21 +74,17 @@ function protocolList(protocols: readonly string[]): Buffer | null {
   );
 }
 
-function feed(socket: WiredTlsSocket | CipherSocket, first: Buffer): void {
-  socket.feed(first);
-}
-
-const made = new WeakMap<ServerTls, TlsSocketOptions>();
+const made = new WeakMap<ServerTls, ServerOptions>();
 
 /** The same for every connection that gets this TLS. */
-function optionsFor(tls: ServerTls): TlsSocketOptions | null {
+function optionsFor(tls: ServerTls, parts: TlsParts): ServerOptions | null {
   const known = made.get(tls);
   if (known !== undefined) return known;
   const { material, protocols } = tls;
-  const secureContext = contextFor(material, '');
+  const secureContext = parts.contextFor(material, '');
   if (secureContext === null) return null;
   const { clientAuth } = material;
-  const options: TlsSocketOptions = {
+  const options: ServerOptions = {
     isServer: true,
     secureContext,
     allowHalfOpen: true,
@@ -108,17 +94,11 @@ function optionsFor(tls: ServerTls): TlsSocketOptions | null {
     ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
     ...(material.certificates.length < 2
       ? {}
-      : { SNICallback: (name, done) => done(null, contextFor(material, name) ?? secureContext) }),
+      : {
+          SNICallback: (name, done) =>
+            done(null, parts.contextFor(material, name) ?? secureContext),
+        }),
   };
   made.set(tls, options);
   return options;
-}
-
-function onSecure(this: WiredTlsSocket): void {
-  this.wire!.secured();
-}
-
-function onTlsError(this: WiredTlsSocket, error: NodeJS.ErrnoException): void {
-  lastErrors.set(this, error);
-  if (error.code === HTTP_REQUEST && this.plainReply !== null) this.answerPlain(this.plainReply);
 }

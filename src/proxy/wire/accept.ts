@@ -3,14 +3,10 @@
 // another one a socket is made with `onread`, which net.connect has in public and a server has not.
 // probeHandles (probe.ts) tries it; where Node has changed, the public way is taken.
 import { type Server, Socket } from 'node:net';
-import type { ListenOptions, ServerTls, Wire } from '../network.ts';
-import type { ProxiedPeer } from '../proxy-header.ts';
-import { peekHello } from './accept-peeked.ts';
+import type { ListenOptions, Wire } from '../network.ts';
 import { readIntroduction } from './accept-proxied.ts';
-import { type Accepted, acceptTls } from './accept-tls.ts';
+import { type AcceptingSecure, beginTls, type Introduction, takeSecure } from './accept-secure.ts';
 import { HandleSocket } from './handle-socket.ts';
-import type { Lobby } from './lobby.ts';
-import type { ReadBuffers } from './read-buffers.ts';
 import {
   acceptedOnread,
   attach,
@@ -21,15 +17,8 @@ import {
 import { SocketWire } from './socket-wire.ts';
 import { systemHandles } from './system-handles.ts';
 
-export interface Accepting {
-  /** The port that is listened on; 0 for a unix socket. */
-  readonly port: number;
-  readonly buffers: ReadBuffers;
-  readonly lobby: Lobby;
-  readonly onWire: (wire: Wire) => void;
-  readonly tls?: ListenOptions['tls'];
+export interface Accepting extends AcceptingSecure {
   readonly proxy?: ListenOptions['proxy'];
-  readonly peek?: ListenOptions['peek'];
 }
 
 /** The public way: data events, each with a buffer of Node's. */
@@ -38,9 +27,6 @@ export function acceptSockets(server: Server, accepting: Accepting): void {
     if (!isIntroduced(socket, accepting)) takeSocket(socket, accepting, null);
   });
 }
-
-/** A header read before there is a wire; null where there is none. */
-type Introduction = { readonly peer: ProxiedPeer | null } | null;
 
 /** True where the connection begins with a PROXY protocol header: it is a wire when that was read. */
 function isIntroduced(socket: Socket, accepting: Accepting): boolean {
@@ -52,18 +38,7 @@ function isIntroduced(socket: Socket, accepting: Accepting): boolean {
 
 function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
   const { port, buffers, onWire } = accepting;
-  if (accepting.tls?.() != null) {
-    // Also where there is no certificate yet: a challenge is how the first one is got.
-    const peek = accepting.peek?.() ?? null;
-    if (peek === null || !peek.begin()) return takeTls(socket, accepting, introduction);
-    peekHello(socket, peek, (known, chosen) => {
-      if (chosen === null) takeTls(known, accepting, introduction);
-      else answerChallenge(known, chosen, accepting, introduction);
-    });
-    // It is paused where a PROXY header was read before.
-    socket.resume();
-    return;
-  }
+  if (accepting.tls?.() != null) return takeSecure(socket, accepting, introduction);
   const wire = new SocketWire(socket, buffers, port);
   if (introduction !== null) wire.introduce(introduction.peer);
   attach(socket, wire);
@@ -71,52 +46,6 @@ function takeSocket(socket: WiredSocket, accepting: Accepting, introduction: Int
   // It was paused after the header; before the wire is anybody's, who may pause it.
   if (introduction !== null) socket.resume();
   onWire(wire);
-}
-
-/** TLS with the certificates of the listener, as they are now; closed where there are none. */
-function takeTls(socket: WiredSocket, accepting: Accepting, introduction: Introduction): void {
-  const { lobby } = accepting;
-  const tls = accepting.tls?.() ?? null;
-  if (tls === null || tls === 'refuse') {
-    socket.destroy();
-    return;
-  }
-  if (lobby.hasRoom) {
-    beginTls({ socket }, accepting, introduction);
-    return;
-  }
-  lobby.enter(socket, tls.helloMs, (known) => secure(known, accepting, introduction));
-  socket.resume();
-}
-
-/** Speaks TLS with the certificate that a challenge asks for; there is nothing behind it. */
-function answerChallenge(
-  socket: WiredSocket,
-  tls: ServerTls,
-  accepting: Accepting,
-  introduction: Introduction,
-): void {
-  const wire = acceptTls({ socket }, tls, accepting);
-  if (introduction !== null) wire?.introduce(introduction.peer);
-  if (wire === null) socket.destroy();
-  else accepting.onWire(wire);
-}
-
-/** Speaks TLS at once; false where there is no certificate any more. */
-function beginTls(accepted: Accepted, accepting: Accepting, introduction: Introduction): boolean {
-  const wire = secure(accepted, accepting, introduction);
-  if (wire !== null) accepting.lobby.begun(wire, wire.remoteAddress);
-  else if ('socket' in accepted) accepted.socket.destroy();
-  return wire !== null;
-}
-
-function secure(accepted: Accepted, accepting: Accepting, introduction: Introduction) {
-  // It may have waited: it gets what is in force now.
-  const tls = accepting.tls?.() ?? null;
-  const wire = tls === null || tls === 'refuse' ? null : acceptTls(accepted, tls, accepting);
-  if (introduction !== null) wire?.introduce(introduction.peer);
-  if (wire !== null) accepting.onWire(wire);
-  return wire;
 }
 
 interface AcceptedHandle {

@@ -1,10 +1,11 @@
 // A client's connection with TLS over the system's handle: Node's encryption without its TLSSocket,
 // whose making costs as much as a third of a handshake. It does what most listeners want; one that asks
 // clients for certificates gets a TLSSocket (accept-tls.ts).
+import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { EALREADY, HandleSocket, onWriteDone } from './handle-socket.ts';
 import type { CipherHandle, SystemHandles, TcpHandle } from './system-handles.ts';
-import { HTTP_REQUEST, sendPlain } from './tls-socket.ts';
+import { HTTP_REQUEST } from './tls-socket.ts';
 import type { TlsDoor, TlsWire } from './tls-wire.ts';
 
 /** The same for all connections of a listener. */
@@ -18,11 +19,8 @@ export interface CipherOptions {
 }
 
 export class CipherSocket extends HandleSocket implements TlsDoor {
-  readonly asksPeer = false;
-  readonly hasPeerCertificate = false;
-  readonly peerProblem = null;
   isEndAuthentic = false;
-  private readonly cipher: CipherHandle;
+  protected readonly cipher: CipherHandle;
   private readonly options: CipherOptions;
   /** Node takes one write at a time: what follows, and how many wait for it or are under way. */
   private queue: Buffer[] = [];
@@ -55,6 +53,18 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
     if (!this.destroyed) this.cipher.receive(bytes);
   }
 
+  get asksPeer(): boolean {
+    return false;
+  }
+
+  get hasPeerCertificate(): boolean {
+    return false;
+  }
+
+  get peerProblem(): NodeJS.ErrnoException | null {
+    return null;
+  }
+
   get servername(): string | false {
     return this.cipher.getServername();
   }
@@ -75,7 +85,7 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
     return this.destroyed ? undefined : this.cipher.getCipher();
   }
 
-  getPeerX509Certificate(): undefined {
+  getPeerX509Certificate(): X509Certificate | undefined {
     return undefined;
   }
 
@@ -85,6 +95,10 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
 
   secured(): void {
     // Errors are told to this one from the beginning.
+  }
+
+  soon(run: () => void): void {
+    this.system.soon(run);
   }
 
   override get writableLength(): number {
@@ -184,12 +198,13 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
 
   protected override close(): void {
     if (!this.isPlain) return super.close();
+    const { system, _handle: handle } = this;
     // OpenSSL is still within the call that tells of the error.
-    setImmediate(() => {
+    system.later(() => {
       this.cipher.destroySSL();
       // A socket of Node's begins to read by itself.
-      this._handle.readStop();
-      sendPlain(this._handle, this.options.plainReply, () => super.closed());
+      handle.readStop();
+      system.sendPlain(handle, this.options.plainReply, () => super.closed());
     });
   }
 

@@ -2,13 +2,18 @@
 // before a byte of a request is sent.
 import { constants } from 'node:crypto';
 import { connect, isIP, type Socket } from 'node:net';
-import { checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate,
+  type SecureContext,
+} from 'node:tls';
 import type { UpstreamMaterial } from '../../model/tls.ts';
 import type { ClientTls, ConnectHandler, Wire, WireTarget } from '../network.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
 import { WiredTlsSocket } from './tls-socket.ts';
-import { TlsWire } from './tls-wire.ts';
+import { type TlsDoor, TlsWire } from './tls-wire.ts';
 
 export interface TlsTarget extends WireTarget {
   readonly tls: ClientTls;
@@ -90,8 +95,13 @@ interface CertificateMismatch extends Error {
   readonly reason?: string;
 }
 
+/** What is known of an endpoint after the handshake. */
+export interface JudgedDoor extends TlsDoor {
+  getPeerCertificate(isDetailed: true): PeerCertificate;
+}
+
 /** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */
-function problemOf(socket: WiredTlsSocket, tls: ClientTls): string {
+export function problemOf(socket: JudgedDoor, tls: ClientTls): string {
   const { protocols } = tls;
   const isH2Alone = protocols.length === 1 && protocols[0] === 'h2';
   if (isH2Alone && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';

@@ -9,7 +9,6 @@ import {
   type PeerName,
   type StreamHandle,
   type SystemHandles,
-  systemHandles,
   type TcpHandle,
   type WriteRequest,
 } from './system-handles.ts';
@@ -218,7 +217,9 @@ export class HandleSocket implements SocketDoor {
   }
 
   /** For the handle: something came. Returns where the next read shall land, where that is elsewhere. */
-  read(count: number): Buffer | undefined {
+  read(): Buffer | undefined {
+    const { state, readCount } = this.system;
+    const count = state[readCount]!;
     if (this.destroyed || count === 0) return undefined;
     if (count > 0) {
       this.wire!.deliver(count);
@@ -274,8 +275,7 @@ function spareRequest({ WriteWrap }: SystemHandles): WriteRequest {
 const ownerOf = (of: { owner?: unknown }) => of.owner as HandleSocket;
 
 function onRead(this: StreamHandle): Buffer | undefined {
-  const { state, readCount } = systemHandles!;
-  return ownerOf(this).read(state[readCount]!);
+  return ownerOf(this).read();
 }
 
 function onConnectDone(this: HandleRequest, status: number): void {

@@ -5,6 +5,7 @@ import type { Logger } from '../../base/log.ts';
 import type { ListenOptions, Wire, WireServer } from '../network.ts';
 import { acceptHandles, acceptSockets } from './accept.ts';
 import { Lobby } from './lobby.ts';
+import { nodeTls } from './node-tls.ts';
 import { probeHandles } from './probe.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 
@@ -47,6 +48,7 @@ export async function listenWires(options: NodeListenOptions): Promise<WireServe
       const accepting = {
         port,
         buffers,
+        parts: nodeTls,
         lobby,
         onWire,
         ...(tls === undefined ? {} : { tls }),

@@ -2,12 +2,12 @@
 // some 100 KiB until it is done, and a stranger causes it by one small message. So few are begun in a
 // turn and few are under way; beyond, a connection is a plain socket until its whole ClientHello is
 // there, and then waits for its turn (base/fair-turns.ts). While little is going on, it begins at once.
-import type { Socket } from 'node:net';
 import { ByAddress } from '../../base/by-address.ts';
-import { systemClock } from '../../base/clock.ts';
+import { systemClock, type Timer, type WorkerClock } from '../../base/clock.ts';
 import { type Applicant, FairTurns } from '../../base/fair-turns.ts';
 import { CLIENT_HELLO_BYTES_MAX, readClientHello } from '../client-hello.ts';
-import type { Accepted } from './accept-tls.ts';
+import type { RawSocket } from './raw-socket.ts';
+import type { Accepted } from './tls-parts.ts';
 import type { TlsWire } from './tls-wire.ts';
 
 /** Of a thread. */
@@ -23,13 +23,16 @@ const STEP_MS = 50;
 const DEPARTING_MAX = 4096;
 
 export class Lobby {
-  private readonly turns = new FairTurns({
-    ...LIMITS,
-    clock: systemClock,
-    waitingMax: ARRIVING_MAX,
-  });
+  private readonly clock: WorkerClock;
+  private readonly turns: FairTurns;
   private readonly arriving = new ByAddress<Arrival>();
-  private readonly departing = new Departing();
+  private readonly departing: Departing;
+
+  constructor(clock: WorkerClock = systemClock) {
+    this.clock = clock;
+    this.turns = new FairTurns({ ...LIMITS, clock, waitingMax: ARRIVING_MAX });
+    this.departing = new Departing(clock);
+  }
 
   /** Whether a handshake may begin without waiting. */
   get hasRoom(): boolean {
@@ -47,9 +50,9 @@ export class Lobby {
    * Takes the socket over, and reads its ClientHello. `make` makes a wire of what it was; null: the
    * connection is to be closed.
    */
-  enter(socket: Socket, timeoutMs: number, make: Make): void {
-    const { turns, arriving, departing } = this;
-    arriving.add(new Arrival(socket, { turns, arriving, departing, timeoutMs, make }));
+  enter(socket: RawSocket, timeoutMs: number, make: Make): void {
+    const { clock, turns, arriving, departing } = this;
+    arriving.add(new Arrival(socket, { clock, turns, arriving, departing, timeoutMs, make }));
     if (arriving.size > ARRIVING_MAX) arriving.heaviest()?.cut();
   }
 }
@@ -57,6 +60,7 @@ export class Lobby {
 type Make = (accepted: Accepted) => TlsWire | null;
 
 interface ArrivalParts {
+  readonly clock: WorkerClock;
   readonly turns: FairTurns;
   readonly arriving: ByAddress<Arrival>;
   readonly departing: Departing;
@@ -67,18 +71,18 @@ interface ArrivalParts {
 /** reading -> waiting -> begun, or closed on the way. */
 class Arrival implements Applicant {
   readonly address: string;
-  private readonly socket: Socket;
+  private readonly socket: RawSocket;
   private readonly parts: ArrivalParts;
-  private readonly timer: NodeJS.Timeout;
+  private readonly timer: Timer;
   private bytes: Buffer = Buffer.alloc(0);
   private needed = 1;
   private wire: TlsWire | null = null;
 
-  constructor(socket: Socket, parts: ArrivalParts) {
+  constructor(socket: RawSocket, parts: ArrivalParts) {
     this.socket = socket;
     this.parts = parts;
     this.address = socket.remoteAddress ?? '';
-    this.timer = setTimeout(this.onGone, parts.timeoutMs).unref();
+    this.timer = parts.clock.setTimer(parts.timeoutMs, this.onGone);
     socket.on('data', this.onData).on('end', this.onGone);
     socket.on('error', this.onGone).on('close', this.onGone);
   }
@@ -101,7 +105,7 @@ class Arrival implements Applicant {
 
   begin(): void {
     const { socket, parts } = this;
-    clearTimeout(this.timer);
+    this.timer.cancel();
     socket.off('error', this.onGone).off('close', this.onGone);
     const handle = detached(socket);
     this.wire = parts.make({ handle, first: this.bytes });
@@ -118,7 +122,8 @@ class Arrival implements Applicant {
     this.leave();
     if (this.socket.destroyed) return;
     // There may be thousands for a while: of each no more is kept than the system's handle.
-    this.parts.departing.add(detached(this.socket.pause()));
+    this.socket.pause();
+    this.parts.departing.add(detached(this.socket));
   }
 
   /** It has closed, or is closed now. */
@@ -129,7 +134,7 @@ class Arrival implements Applicant {
 
   private leave(): void {
     const { socket, parts } = this;
-    clearTimeout(this.timer);
+    this.timer.cancel();
     parts.arriving.remove(this);
     parts.turns.leave(this);
     socket.off('data', this.onData).off('end', this.onGone);
@@ -141,18 +146,23 @@ class Arrival implements Applicant {
 /** Connections that are about to be closed, the first that came first. */
 class Departing {
   private readonly handles = new Set<Handle>();
-  private timer: NodeJS.Timeout | null = null;
+  private readonly clock: WorkerClock;
+  private timer: Timer | null = null;
+
+  constructor(clock: WorkerClock) {
+    this.clock = clock;
+  }
 
   add(handle: Handle): void {
     this.handles.add(handle);
     if (this.handles.size > DEPARTING_MAX) this.close(1);
-    this.timer ??= setInterval(() => this.step(), STEP_MS).unref();
+    this.timer ??= this.clock.setTicker(STEP_MS, () => this.step());
   }
 
   private step(): void {
     this.close(CLOSES_A_STEP);
     if (this.handles.size > 0 || this.timer === null) return;
-    clearInterval(this.timer);
+    this.timer.cancel();
     this.timer = null;
   }
 
@@ -165,7 +175,7 @@ class Departing {
   }
 }
 
-function close(socket: Socket): void {
+function close(socket: RawSocket): void {
   if (!socket.destroyed) socket.resetAndDestroy();
 }
 
@@ -181,7 +191,7 @@ interface Handle {
 }
 
 /** The system's handle of a paused socket, as if there had been no socket: it serves TLS as those do. */
-function detached(socket: Socket): Handle {
+function detached(socket: RawSocket): Handle {
   // Undocumented, as what tls-socket.ts does with it.
   const owner = socket as unknown as { _handle: Handle | null };
   const handle = owner._handle!;

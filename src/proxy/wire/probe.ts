@@ -5,6 +5,7 @@ import type { ConnectHandler, Wire } from '../network.ts';
 import { acceptHandles } from './accept.ts';
 import { connectHandle } from './connect.ts';
 import { Lobby } from './lobby.ts';
+import { nodeTls } from './node-tls.ts';
 import { ReadBuffers } from './read-buffers.ts';
 import { prove, systemHandles } from './system-handles.ts';
 
@@ -69,7 +70,7 @@ function tryHandles(): Promise<ProbeResult> {
         wires.push(wire);
         wire.handler = player('server', wire, note);
       };
-      acceptHandles(server, { port, buffers, lobby: new Lobby(), onWire });
+      acceptHandles(server, { port, buffers, parts: nodeTls, lobby: new Lobby(), onWire });
       const client = connectHandle(
         systemHandles!,
         { address: '127.0.0.1', port, family: 4 },

@@ -2,6 +2,7 @@
 // old packages and does not document. Whatever is missing makes `systemHandles` null, and how they
 // behave is tried by probe.ts before any is used.
 import type { CipherNameAndProtocol } from 'node:tls';
+import { sendPlain } from './plain-reply.ts';
 
 /** What bytes go through. Numbers that are returned are 0, or an error of the system's. */
 export interface StreamHandle {
@@ -84,6 +85,12 @@ export interface SystemHandles {
     isServer: boolean,
     hasWrites: boolean,
   ) => CipherHandle;
+  /** Calls `run` when what is going on is done, and before anything else happens. */
+  readonly soon: (run: () => void) => void;
+  /** Calls `run` in a turn of its own. */
+  readonly later: (run: () => void) => void;
+  /** Answers the peer without encryption, and closes the handle; then `done`. */
+  readonly sendPlain: (handle: TcpHandle, reply: Buffer, done: () => void) => void;
   /** What the last call or event came to, at the places that follow. */
   readonly state: Int32Array;
   readonly readCount: number;
@@ -132,9 +139,13 @@ function findHandles(): SystemHandles | null {
       ) &&
       state instanceof Int32Array &&
       [readCount, wasAsync].every((at) => Number.isInteger(state[at]));
-    return isWhole
-      ? { TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync }
-      : null;
+    if (!isWhole) return null;
+    return {
+      ...{ TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync },
+      soon: (run) => process.nextTick(run),
+      later: (run) => void setImmediate(run),
+      sendPlain,
+    };
   } catch {
     return null;
   }

@@ -5,6 +5,8 @@
 import { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { EALREADY } from './handle-socket.ts';
+import { sendPlain } from './plain-reply.ts';
+import { SessionKeeper, type SessionStore } from './session-keeper.ts';
 import { acceptedOnread } from './socket-events.ts';
 import type { TlsWire } from './tls-wire.ts';
 
@@ -33,9 +35,6 @@ interface CipherHandle {
 /** OpenSSL's name for a request line in the place of a ClientHello. */
 export const HTTP_REQUEST = 'ERR_SSL_HTTP_REQUEST';
 
-/** How long a client that spoke plainly may take to read its answer, ms. */
-const PLAIN_REPLY_MS = 1000;
-
 export interface TlsSocketOptions extends TLSSocketOptions {
   readonly handle?: unknown;
   readonly allowHalfOpen: true;
@@ -52,9 +51,7 @@ export class WiredTlsSocket extends TLSSocket {
   readonly isServer: boolean;
   /** A client is asked for its certificate. */
   readonly asksPeer: boolean;
-  private sessions: { session: Buffer | null } | null = null;
-  private isBelieved = false;
-  private unproven: Buffer | null = null;
+  private sessions: SessionKeeper | null = null;
   /** The peer's end came by close_notify: nobody has cut what it sent. */
   isEndAuthentic = false;
   /** What a client gets that speaks HTTP without TLS; null: nothing. */
@@ -105,25 +102,22 @@ export class WiredTlsSocket extends TLSSocket {
     return this.cipher?.verifyError() ?? null;
   }
 
-  /**
-   * Sessions with this peer are kept in `store`, once it is believed to be who it should be: who resumes
-   * one is not asked again.
-   */
-  takeSessions(store: { session: Buffer | null }): void {
+  /** Sessions with this peer are kept in `store`, once it is believed to be who it should be. */
+  takeSessions(store: SessionStore): void {
     const { cipher } = this;
     if (cipher === null) return;
-    this.sessions = store;
-    cipher.onnewsession = (_id, session) => {
-      if (this.isBelieved) store.session = session;
-      else this.unproven = session;
-    };
+    const sessions = new SessionKeeper(store);
+    this.sessions = sessions;
+    cipher.onnewsession = (_id, session) => sessions.take(session);
     cipher.enableSessionCallbacks();
   }
 
   believed(): void {
-    this.isBelieved = true;
-    if (this.unproven !== null && this.sessions !== null) this.sessions.session = this.unproven;
-    this.unproven = null;
+    this.sessions?.believed();
+  }
+
+  soon(run: () => void): void {
+    process.nextTick(run);
   }
 
   /** What the peer has sent already, to be read before everything else. */
@@ -192,16 +186,4 @@ function setConnected(socket: { connecting: boolean }): void {
 
 interface WithWrapHandle {
   _wrapHandle(wrap: unknown, handle: unknown, hasWrites: boolean): unknown;
-}
-
-/** Answers a peer that spoke no TLS, over its handle, and closes that; then `done`. */
-export function sendPlain(handle: unknown, reply: Buffer, done: () => void): void {
-  // The option `handle` is undocumented, as in accept.ts.
-  const known = { handle } as unknown as ConstructorParameters<typeof Socket>[0];
-  const socket = new Socket(known);
-  socket.on('error', () => {});
-  socket.once('close', done);
-  socket.setTimeout(PLAIN_REPLY_MS, () => socket.destroy());
-  socket.resume();
-  socket.end(reply);
 }

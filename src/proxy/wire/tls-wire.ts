@@ -40,6 +40,8 @@ export interface TlsDoor extends SocketDoor {
   getProtocol(): string | null;
   getCipher(): { readonly name: string } | undefined;
   getPeerX509Certificate(): X509Certificate | undefined;
+  /** Calls `run` when what is going on is done, and before anything else happens. */
+  soon(run: () => void): void;
   /** Says close_notify, and closes then. */
   destroySoon(): void;
   /** Closes with RST; a unix socket has none. */
@@ -173,7 +175,7 @@ export class TlsWire extends SocketWire {
     if (this.kept.length === 0 && !this.hasKeptEnd) this.socket.resume();
     else if (!this.isGivingKept) {
       this.isGivingKept = true;
-      process.nextTick(() => this.giveKept());
+      this.secure.soon(() => this.giveKept());
     }
   }
 

@@ -1,0 +1,145 @@
+// TLS of one client of a world: what it offers and shows, what it resumes, and what it must be shown.
+import type { Chance } from '../../kernel/chance.ts';
+import { readCertificate, textOf } from '../../tls/certificate.ts';
+import { Alert } from '../../tls/engine.ts';
+import { fingerprintOf } from '../../tls/sim-tls-socket.ts';
+import type { ActorTls, TlsEnd } from '../../tls/tls-end.ts';
+import type { ClientSetting } from '../http-client.ts';
+import {
+  type Certificates,
+  CLIENT_AUTHORITY,
+  clientCertificate,
+  type ListenRules,
+  SECOND_NAME,
+  subjectLine,
+} from './rules.ts';
+
+/** What an endpoint must be told of a connection; '' for nothing. */
+export interface SecureFacts {
+  readonly subject: string;
+  readonly fingerprint: string;
+}
+
+export interface SecureClientPlan {
+  readonly name: string;
+  readonly host: string;
+  readonly service: string;
+  readonly isHttp2: boolean;
+  readonly speaks: 'http' | 'tcp';
+  readonly tls: ListenRules | null;
+}
+
+const NO_FACTS: SecureFacts = { subject: '', fingerprint: '' };
+
+/** Null where its listener speaks plainly. */
+export function secureClient(setting: ClientSetting, plan: SecureClientPlan): SecureClient | null {
+  const { certificates } = setting;
+  const { tls: rules } = plan;
+  if (rules === null || certificates === null) return null;
+  return new SecureClient(setting, plan, { certificates, rules });
+}
+
+/** Of all connections of one client. */
+export class SecureClient {
+  private readonly setting: ClientSetting;
+  private readonly certificates: Certificates;
+  private readonly plan: SecureClientPlan;
+  private readonly hasCertificate: boolean;
+  private readonly resumes: boolean;
+  private readonly serverName: string;
+  private ticket: Buffer | null = null;
+
+  constructor(
+    setting: ClientSetting,
+    plan: SecureClientPlan,
+    { certificates, rules }: { certificates: Certificates; rules: ListenRules },
+  ) {
+    this.setting = setting;
+    this.certificates = certificates;
+    this.plan = plan;
+    const { clientAuth, hasSecond } = rules;
+    const chance = setting.kernel.chance(`tls of ${plan.name}`);
+    const isAsked = clientAuth !== 'off';
+    this.hasCertificate = isAsked && (clientAuth === 'require' || chance.happens(0.7));
+    this.resumes = chance.happens(0.6);
+    const names = hasSecond ? ['', plan.host, SECOND_NAME] : ['', plan.host];
+    this.serverName = chance.pick(names);
+  }
+
+  /** What requests on its connections are to be told with. */
+  get facts(): SecureFacts {
+    if (!this.hasCertificate) return NO_FACTS;
+    const { name } = this.plan;
+    const fingerprint = fingerprintOf(clientCertificate(name, CLIENT_AUTHORITY));
+    return {
+      subject: subjectLine(name),
+      fingerprint: fingerprint.replaceAll(':', '').toLowerCase(),
+    };
+  }
+
+  /** Of its next connection. */
+  connection(chance: Chance): ActorTls {
+    const { plan, hasCertificate, serverName } = this;
+    const chain = hasCertificate ? textOf(clientCertificate(plan.name, CLIENT_AUTHORITY)) : '';
+    return {
+      engine: {
+        ...{ isServer: false, chain, serverName },
+        random: chance.int(0, 2 ** 32 - 1),
+        protocols: this.offers(chance),
+        ticket: this.resumes ? this.ticket : null,
+        isLarge: chance.happens(0.3),
+        helloRecords: chance.happens(0.2) ? chance.int(2, 5) : 1,
+        judge: (shown) => this.judge(shown),
+      },
+      onSecure: (end) => this.check(end),
+      onTicket: (ticket) => {
+        this.ticket = ticket;
+      },
+      onWrong: (text) => this.wrong(text),
+    };
+  }
+
+  private offers(chance: Chance): readonly string[] {
+    const { isHttp2, speaks } = this.plan;
+    if (isHttp2) return chance.happens(0.5) ? ['h2'] : ['h2', 'http/1.1'];
+    if (speaks === 'tcp') return [];
+    return chance.happens(0.5) ? ['http/1.1'] : [];
+  }
+
+  private judge(shown: string): number {
+    const certificate = readCertificate(shown);
+    const { nowMs } = this.setting.kernel;
+    const problem =
+      certificate === null
+        ? 'no certificate'
+        : this.certificates.wrong(certificate, this.serverName, nowMs);
+    if (problem === '') return 0;
+    this.wrong(`is shown ${problem}`);
+    return Alert.badCertificate;
+  }
+
+  private check({ engine }: TlsEnd): void {
+    const { isHttp2 } = this.plan;
+    const { protocol, isResumed } = engine;
+    if (isHttp2 !== (protocol === 'h2')) this.wrong(`agrees on ${protocol || 'nothing'} by ALPN`);
+    if (isResumed && !this.resumes) this.wrong('resumes a session that it does not know');
+  }
+
+  /** The handshake has come to nothing. */
+  failed(code: string): void {
+    const { isNarrow, mayCut, mayRefuse } = this.setting;
+    const { service } = this.plan;
+    if (isNarrow || mayCut(service) || mayRefuse(service)) return;
+    this.wrong(`can't connect: ${code}`);
+  }
+
+  /** The product has left a connection on which nothing was open, without close_notify. */
+  truncated(): void {
+    if (!this.setting.mayCut(this.plan.service)) this.wrong('an end without close_notify');
+  }
+
+  private wrong(text: string): void {
+    const { name, service } = this.plan;
+    this.setting.book.fault(`client ${name}, ${text}`, service);
+  }
+}

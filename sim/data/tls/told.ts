@@ -1,0 +1,20 @@
+// What an endpoint is told of the TLS of a client's connection, in fields that no client can set.
+import type { Request } from '../book.ts';
+
+/** Throws where the fields of a request say anything but what its connection was. */
+export function checkTold(
+  { id, secure = null, port }: Request,
+  get: (name: string) => string | undefined,
+): void {
+  const expected: readonly (readonly [string, string])[] = [
+    ['x-forwarded-proto', secure === null ? 'http' : 'https'],
+    ['x-forwarded-port', String(port)],
+    ['x-client-cert-subject', secure?.subject ?? ''],
+    ['x-client-cert-fingerprint', secure?.fingerprint ?? ''],
+  ];
+  for (const [name, value] of expected) {
+    const told = get(name) ?? '';
+    if (told !== value)
+      throw new Error(`${id} with ${name} ${told || 'missing'}, not ${value || 'none'}`);
+  }
+}

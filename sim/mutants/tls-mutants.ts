@@ -1,0 +1,63 @@
+// Faults of TLS that the simulator must find, on both sides of the data plane.
+import { type MutantRow, mutantsOf } from './mutant.ts';
+
+const wire = 'src/proxy/wire';
+
+const rows: readonly MutantRow[] = [
+  [
+    'the end overtakes bytes that are kept',
+    `${wire}/tls-wire.ts`,
+    '    } else if (this.kept.length > 0) this.hasKeptEnd = true;\n    else super.ended();\n',
+    '    } else super.ended();\n',
+  ],
+  [
+    'a write behind another one is not copied',
+    `${wire}/tls-wire.ts`,
+    'secure.write(isFree ? bytes : Buffer.from(bytes), this.onReported)',
+    'secure.write(bytes, this.onReported)',
+  ],
+  [
+    'a connection is left without close_notify',
+    `${wire}/tls-wire.ts`,
+    "    const isOrderly = this.state === 'open' && !this.isWaiting;\n",
+    '    const isOrderly = false;\n',
+  ],
+  [
+    'of several writes one is reported',
+    `${wire}/cipher-socket.ts`,
+    '    for (let i = 0; i < reports; i += 1) this.reported?.();\n',
+    '    this.reported?.();\n',
+  ],
+  [
+    'the end overtakes what waits to be encrypted',
+    `${wire}/cipher-socket.ts`,
+    '    if (!this.isWriting) this.shutdown();\n',
+    '    this.shutdown();\n',
+  ],
+  [
+    'the place of a handshake is not given back',
+    'src/proxy/handshake.ts',
+    '    wheel.remove(this.timer);\n    this.place.leave();\n',
+    '    wheel.remove(this.timer);\n',
+  ],
+  [
+    'the time of a handshake goes on when it is done',
+    'src/proxy/handshake.ts',
+    '    wheel.remove(this.timer);\n    this.place.leave();\n',
+    '    this.place.leave();\n',
+  ],
+  [
+    'the name that a client asks for is ignored',
+    `${wire}/cipher-socket.ts`,
+    '      if (chosen !== null) this.cipher.sni_context = chosen.context;\n',
+    '',
+  ],
+  [
+    'endpoints are told of no client certificate',
+    'src/proxy/http/client-facts.ts',
+    '  const peer = tls?.peer ?? null;\n',
+    '  const peer = tls?.isResumed === true ? null : (tls?.peer ?? null);\n',
+  ],
+];
+
+export const tlsMutants = mutantsOf('data', rows);

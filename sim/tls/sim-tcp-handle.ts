@@ -1,0 +1,226 @@
+// A TCP connection as libuv's handle, as far as a CipherSocket and the lobby use one, over a simulated one.
+// The rules are those of libuv's src/unix/stream.c.
+import { getSystemErrorMap } from 'node:util';
+import type { HandleRequest, PeerName, TcpHandle } from '../../src/proxy/wire/system-handles.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Descriptors } from '../net/descriptors.ts';
+import type { SocketAddress } from '../net/sim-socket.ts';
+import type { TcpEnd, TcpOwner } from '../net/tcp.ts';
+
+const numbers = new Map([...getSystemErrorMap()].map(([number, [name]]) => [name, number]));
+export const errno = (name: string): number => numbers.get(name)!;
+const EOF = errno('EOF');
+const EALREADY = errno('EALREADY');
+const ECANCELED = errno('ECANCELED');
+const ECONNRESET = errno('ECONNRESET');
+const EINVAL = errno('EINVAL');
+const ENOTCONN = errno('ENOTCONN');
+const EPIPE = errno('EPIPE');
+/** The size of libuv's reads. */
+const READ_BYTES = 64 * 1024;
+
+/** What is above the connection, as a StreamListener of Node's. */
+export interface StreamListener {
+  onRead(bytes: Buffer): void;
+  /** The end, or an error. */
+  onReadError(status: number): void;
+}
+
+interface Writing {
+  rest: Buffer;
+  readonly done: (status: number) => void;
+}
+
+export interface HandleParts {
+  readonly kernel: Kernel;
+  readonly descriptors: Descriptors;
+}
+
+export interface HandleNames {
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
+}
+
+export class SimTcpHandle implements TcpHandle, TcpOwner {
+  /** -1 until it has one. */
+  fd = -1;
+  owner?: unknown;
+  /** Of the lobby's, which is Node's. */
+  reading = false;
+  writeQueueSize = 0;
+  listener: StreamListener | null = null;
+  /** For the network: called when it is closed. */
+  onClose: (() => void) | null = null;
+  isClosing = false;
+  private readonly parts: HandleParts;
+  private readonly names: HandleNames;
+  private end: TcpEnd | null = null;
+  private isReading = false;
+  private queue: Writing[] = [];
+  private ending: HandleRequest | null = null;
+  private hasShutdown = false;
+
+  constructor(parts: HandleParts, names: HandleNames) {
+    this.parts = parts;
+    this.names = names;
+  }
+
+  /** For the network: the connection stands. */
+  attach(end: TcpEnd): void {
+    this.end = end;
+    end.owner = this;
+    if (this.isReading) this.readLater();
+  }
+
+  readStart(): number {
+    if (this.isClosing) return EINVAL;
+    if (this.end === null) return ENOTCONN;
+    if (this.isReading) return EALREADY;
+    this.isReading = true;
+    this.readLater();
+    return 0;
+  }
+
+  readStop(): number {
+    this.isReading = false;
+    return 0;
+  }
+
+  private readLater(): void {
+    this.parts.kernel.after(0, () => this.onReadable());
+  }
+
+  onReadable(): void {
+    const { end } = this;
+    while (this.isReading && end!.readable > 0) {
+      const bytes = end!.receiveAll();
+      for (let at = 0; at < bytes.length && !this.isClosing; at += READ_BYTES)
+        this.listener?.onRead(bytes.subarray(at, at + READ_BYTES));
+    }
+    if (!this.isReading || this.isClosing) return;
+    if (!end!.isReset && !end!.hasFin) return;
+    this.isReading = false;
+    this.listener?.onReadError(end!.isReset ? ECONNRESET : EOF);
+  }
+
+  /** Hands bytes to the system, which copies what it takes at once: true. What is left waits for `done`. */
+  send(bytes: Buffer, done: (status: number) => void): boolean | number {
+    if (this.isClosing || this.hasShutdown) return EPIPE;
+    let rest = bytes;
+    if (this.queue.length === 0) {
+      const sent = this.end!.send(bytes);
+      if (sent < 0) return EPIPE;
+      if (sent === bytes.length) return true;
+      rest = bytes.subarray(sent);
+    }
+    this.queue.push({ rest, done });
+    this.writeQueueSize += rest.length;
+    return false;
+  }
+
+  onWritable(): void {
+    while (this.queue.length > 0) {
+      const first = this.queue[0]!;
+      const sent = this.end!.send(first.rest);
+      if (sent < 0) {
+        this.failWrites(ECONNRESET);
+        break;
+      }
+      this.writeQueueSize -= sent;
+      first.rest = first.rest.subarray(sent);
+      if (first.rest.length > 0) return;
+      this.queue.shift();
+      first.done(0);
+      if (this.isClosing) return;
+    }
+    if (this.ending !== null && !this.isClosing) this.shutLater();
+  }
+
+  private failWrites(status: number): void {
+    const { queue } = this;
+    this.queue = [];
+    this.writeQueueSize = 0;
+    for (const { done } of queue) done(status);
+  }
+
+  shutdown(request: HandleRequest): number {
+    if (this.isClosing || this.hasShutdown || this.ending !== null) return ENOTCONN;
+    this.ending = request;
+    if (this.queue.length === 0) this.shutLater();
+    return 0;
+  }
+
+  private shutLater(): void {
+    this.parts.kernel.after(0, () => {
+      const { ending } = this;
+      if (ending === null || this.queue.length > 0 || this.isClosing) return;
+      this.ending = null;
+      this.hasShutdown = true;
+      this.end!.shutdown();
+      ending.oncomplete.call(ending, 0);
+    });
+  }
+
+  close(done: (this: TcpHandle) => void = () => {}): void {
+    if (this.isClosing) throw new Error('a handle is closed twice');
+    this.leave((end) => end.close(), done);
+  }
+
+  reset(done: (this: TcpHandle) => void): number {
+    if (this.ending !== null || this.isClosing) return EINVAL;
+    this.leave((end) => end.abort(), done);
+    return 0;
+  }
+
+  private leave(how: (end: TcpEnd) => void, done: (this: TcpHandle) => void): void {
+    const { descriptors, kernel } = this.parts;
+    this.isClosing = true;
+    this.isReading = false;
+    this.onClose?.();
+    if (this.fd >= 0) descriptors.give(this.fd);
+    if (this.end !== null) how(this.end);
+    kernel.after(0, () => {
+      this.failWrites(ECANCELED);
+      const { ending } = this;
+      this.ending = null;
+      ending?.oncomplete.call(ending, ECANCELED);
+      done.call(this);
+    });
+  }
+
+  getpeername(out: PeerName): number {
+    Object.assign(out, this.names.remote);
+    return 0;
+  }
+
+  getsockname(out: PeerName): number {
+    Object.assign(out, this.names.local);
+    return 0;
+  }
+
+  setNoDelay(): number {
+    return 0;
+  }
+
+  setKeepAlive(): number {
+    return 0;
+  }
+
+  // What is read and written here is encrypted: it goes by `listener` and `send`.
+
+  onread(): undefined {}
+
+  useUserBuffer(): void {}
+
+  writeBuffer(): number {
+    return EINVAL;
+  }
+
+  connect(): number {
+    return EINVAL;
+  }
+
+  connect6(): number {
+    return EINVAL;
+  }
+}

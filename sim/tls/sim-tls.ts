@@ -1,0 +1,179 @@
+// TLS of a simulated network: what stands in the place of the product's node-tls.ts, system-handles.ts and
+// connect-tls.ts.
+import type { SecureContext } from 'node:tls';
+import { certificateFor, type TlsMaterial } from '../../src/model/tls.ts';
+import type { ClientTls, ConnectHandler } from '../../src/proxy/network.ts';
+import type { CipherOptions } from '../../src/proxy/wire/cipher-socket.ts';
+import { problemOf } from '../../src/proxy/wire/connect-tls.ts';
+import type { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import type { SystemHandles } from '../../src/proxy/wire/system-handles.ts';
+import type { Accepted, TlsParts, Wrapping } from '../../src/proxy/wire/tls-parts.ts';
+import { TlsWire } from '../../src/proxy/wire/tls-wire.ts';
+import type { Chance } from '../kernel/chance.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Descriptors } from '../net/descriptors.ts';
+import { IntroSocket } from '../net/intro-socket.ts';
+import type { EngineOptions } from './engine.ts';
+import { type CipherParts, SimCipherHandle, type SimContext } from './sim-cipher-handle.ts';
+import { SimTcpHandle } from './sim-tcp-handle.ts';
+import { SimTlsSocket } from './sim-tls-socket.ts';
+
+/** How long a client that spoke plainly may take to read its answer, ms. */
+const PLAIN_REPLY_MS = 1000;
+const NOTHING = Buffer.alloc(0);
+const LATENT = { address: '', port: 0 };
+
+export interface SimTlsOptions {
+  readonly kernel: Kernel;
+  readonly descriptors: Descriptors;
+  readonly buffers: ReadBuffers;
+}
+
+/** A request of the system's; its fields are its owner's. */
+class Request {
+  oncomplete: (status: number) => void = () => {};
+  owner: unknown = null;
+  bytes: Buffer | null = null;
+}
+
+/** What a context is of here. */
+interface Context extends SimContext {
+  /** Who may issue certificates of clients. */
+  readonly clientCa: string;
+}
+
+export class SimTls {
+  readonly parts: TlsParts;
+  private readonly options: SimTlsOptions;
+  private readonly cipher: CipherParts;
+  private readonly chance: Chance;
+
+  constructor(options: SimTlsOptions) {
+    const { kernel, descriptors } = options;
+    this.options = options;
+    this.chance = kernel.chance('tls of the product');
+    const state = new Int32Array(2);
+    this.cipher = { kernel, descriptors, state, readCount: 0, wasAsync: 1 };
+    this.parts = {
+      clock: kernel.clock,
+      system: this.systemFor({ isServer: true }),
+      contextFor,
+      wrap: (accepted, wrapping) => this.wrap(accepted, wrapping),
+    };
+  }
+
+  private systemFor(engine: Partial<EngineOptions>): SystemHandles {
+    const { cipher } = this;
+    const { kernel } = this.options;
+    return {
+      TCP: SimTcpHandle as unknown as SystemHandles['TCP'],
+      ...{ TCPConnectWrap: Request, WriteWrap: Request, ShutdownWrap: Request },
+      wrap: (handle, context) => {
+        const random = Math.floor(this.chance.next() * 2 ** 32);
+        const { chain = '', ticketKey = '' } = (context ?? {}) as Partial<SimContext>;
+        const options = { isServer: true, random, protocols: [], chain, ticketKey, ...engine };
+        return new SimCipherHandle(cipher, handle as SimTcpHandle, options);
+      },
+      soon: (run) => kernel.tick(run),
+      later: (run) => void kernel.after(0, run),
+      sendPlain: (handle, reply, done) => this.sendPlain(handle as SimTcpHandle, reply, done),
+      ...{ state: cipher.state, readCount: cipher.readCount, wasAsync: cipher.wasAsync },
+    };
+  }
+
+  /** As a socket of Node's does it that ends and reads on. */
+  private sendPlain(handle: SimTcpHandle, reply: Buffer, done: () => void): void {
+    const leave = (): void => {
+      timer.cancel();
+      if (!handle.isClosing) handle.close(() => done());
+    };
+    const timer = this.options.kernel.after(PLAIN_REPLY_MS, leave);
+    handle.listener = { onRead() {}, onReadError: leave };
+    const request = new Request();
+    if (typeof handle.send(reply, () => {}) === 'number') return leave();
+    handle.shutdown(request);
+    handle.readStart();
+  }
+
+  private wrap(accepted: Accepted, { options, plainReply, port }: Wrapping): TlsWire {
+    const { buffers, kernel } = this.options;
+    const { handle, first } = heldBy(accepted);
+    const { requestCert, rejectUnauthorized, secureContext, SNICallback, ALPNProtocols } = options;
+    const system = this.systemFor({ asksPeer: requestCert, needsPeer: rejectUnauthorized });
+    const cipher: CipherOptions = {
+      ...{ context: secureContext, plainReply, protocols: listOf(ALPNProtocols ?? []) },
+      choose: SNICallback === undefined ? null : (name) => chosenBy(SNICallback, name),
+    };
+    const { clientCa } = secureContext.context as Context;
+    const nowMs = (): number => kernel.nowMs;
+    const judging = { nowMs, authority: clientCa, asksPeer: requestCert };
+    const { view } = buffers.shared;
+    const socket = new SimTlsSocket(system, handle, { view, options: cipher, judging });
+    const wire = new TlsWire(socket, buffers, { localPort: port });
+    socket.wire = wire;
+    if (first !== undefined && first.length > 0) system.soon(() => socket.feed(first));
+    socket.start();
+    return wire;
+  }
+
+  /** As the product's connectTls, up to where it connects. */
+  client(tls: ClientTls, handler: ConnectHandler, introduction: Buffer | null): SimTlsSocket {
+    const { buffers, kernel, descriptors } = this.options;
+    const { material, protocols, serverName, session } = tls;
+    const isName = !/^[\d.:]+$/.test(serverName);
+    const engine = {
+      ...{ isServer: false, protocols, chain: material.cert, ticket: session },
+      serverName: isName ? serverName : '',
+    };
+    const handle = new SimTcpHandle({ kernel, descriptors }, { remote: LATENT, local: LATENT });
+    const nowMs = (): number => kernel.nowMs;
+    const judging = { nowMs, authority: material.ca ?? 'public', asksPeer: false };
+    const options: CipherOptions = {
+      ...{ context: {} as SecureContext, plainReply: NOTHING, protocols: null, choose: null },
+    };
+    const { view } = buffers.shared;
+    const system = this.systemFor(engine);
+    const socket = new SimTlsSocket(system, handle, { view, options, judging });
+    const judge = (): string => problemOf(socket, tls);
+    const wire = new TlsWire(socket, buffers, { localPort: 0, judge });
+    socket.wire = wire;
+    wire.handler = handler;
+    socket.prepare(introduction, tls);
+    return socket;
+  }
+}
+
+function heldBy(accepted: Accepted): { handle: SimTcpHandle; first: Buffer | undefined } {
+  if ('handle' in accepted) {
+    return { handle: accepted.handle as SimTcpHandle, first: accepted.first };
+  }
+  const { socket } = accepted;
+  if (!(socket instanceof IntroSocket)) throw new Error('a socket that is not simulated');
+  return { handle: socket.detach(), first: socket.rest };
+}
+
+function chosenBy(
+  choose: NonNullable<Wrapping['options']['SNICallback']>,
+  name: string,
+): SecureContext | null {
+  let chosen: SecureContext | null = null;
+  choose(name, (_error, context) => {
+    chosen = context ?? null;
+  });
+  return chosen;
+}
+
+/** RFC 7301 section 3.1. */
+function listOf(protocols: readonly string[]): Buffer | null {
+  if (protocols.length === 0) return null;
+  return Buffer.from(protocols.map((one) => `${String.fromCharCode(one.length)}${one}`).join(''));
+}
+
+function contextFor(material: TlsMaterial, serverName: string): SecureContext | null {
+  const certificate = certificateFor(material.certificates, serverName);
+  if (certificate === null) return null;
+  const { key, clientCa } = material;
+  const ticketKey = `${Buffer.from(material.ticketKey).toString('hex')} ${key} ${clientCa}`;
+  const context: Context = { chain: certificate.chain, ticketKey, clientCa };
+  return { context };
+}

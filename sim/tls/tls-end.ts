@@ -1,0 +1,170 @@
+// An actor's end of a connection with TLS: to the actor it is as any other one, and begins when the handshake
+// is done. An end without close_notify is none: the actor is told of a reset.
+import type { Kernel } from '../kernel/kernel.ts';
+import { ActorEnd, type ActorHandler } from '../net/actor-end.ts';
+import type { TcpEnd } from '../net/tcp.ts';
+import { type EngineOptions, TlsEngine, type TlsEvent } from './engine.ts';
+
+/** Of one connection of an actor. */
+export interface ActorTls {
+  readonly engine: EngineOptions;
+  /** Told when the handshake is done. */
+  readonly onSecure?: (end: TlsEnd) => void;
+  /** A client may resume by this. */
+  readonly onTicket?: (ticket: Buffer) => void;
+  /** The product has broken a rule of TLS. */
+  readonly onWrong: (text: string) => void;
+  /** Before the ClientHello, in plain; calls what it is given then. */
+  readonly before?: ((end: TlsEnd, hello: () => void) => void) | undefined;
+}
+
+export class TlsEnd extends ActorEnd {
+  readonly engine: TlsEngine;
+  private readonly tls: ActorTls;
+  private pending: Buffer[] = [];
+  private isEndingLater = false;
+  private hasEnded = false;
+  private isFailed = false;
+  /** The handshake was done. */
+  private wasSecure = false;
+
+  constructor(
+    kernel: Kernel,
+    tcp: TcpEnd,
+    { handler, tls }: { handler: ActorHandler; tls: ActorTls },
+  ) {
+    super(kernel, tcp, handler);
+    this.tls = tls;
+    this.engine = new TlsEngine(tls.engine);
+  }
+
+  get isSecure(): boolean {
+    return this.engine.state === 'open';
+  }
+
+  override get isFlushed(): boolean {
+    return this.pending.length === 0 && super.isFlushed;
+  }
+
+  override opened(): void {
+    const hello = (): void => {
+      if (this.isClosed) return;
+      this.engine.start();
+      this.sendOut();
+    };
+    const { before } = this.tls;
+    if (before === undefined) hello();
+    else before(this, hello);
+  }
+
+  override write(bytes: Buffer): boolean {
+    if (this.isClosed || this.isEndingLater) return false;
+    if (!this.isSecure) {
+      this.pending.push(bytes);
+      return false;
+    }
+    this.engine.write(bytes);
+    this.sendOut();
+    return this.isFlushed;
+  }
+
+  override end(): void {
+    if (this.isClosed || this.isEndingLater) return;
+    this.isEndingLater = true;
+    if (this.isSecure) this.endNow();
+  }
+
+  private endNow(): void {
+    this.engine.close();
+    this.sendOut();
+    super.end();
+  }
+
+  override close(): void {
+    if (!this.isClosed && this.isSecure) {
+      this.engine.close();
+      this.sendOut();
+    }
+    super.close();
+  }
+
+  /** Ends it by FIN alone, as whoever cuts the connection. */
+  truncate(): void {
+    super.end();
+  }
+
+  private sendOut(): void {
+    const { out } = this.engine;
+    this.engine.out = [];
+    for (const record of out) this.writeRaw(record);
+  }
+
+  protected override took(bytes: Buffer): void {
+    const { engine } = this;
+    engine.feed(bytes);
+    while (!this.isClosed && !this.isFailed) {
+      const event = engine.next();
+      if (event === null) break;
+      this.take(event);
+      if (!this.isClosed) this.sendOut();
+    }
+  }
+
+  private take(event: TlsEvent): void {
+    switch (event.kind) {
+      case 'hello':
+        return this.engine.choose(null);
+      case 'established':
+        return this.secured();
+      case 'ticket':
+        return this.tls.onTicket?.(event.ticket);
+      case 'closed':
+        if (this.hasEnded) return;
+        this.hasEnded = true;
+        return super.ended();
+      case 'failed':
+        return this.failed(event.error);
+      default:
+        return this.handler.onBytes(event.bytes);
+    }
+  }
+
+  private secured(): void {
+    this.wasSecure = true;
+    // Finished goes before whatever the actor says.
+    this.sendOut();
+    this.tls.onSecure?.(this);
+    if (this.isClosed) return;
+    this.handler.onOpen?.();
+    const { pending } = this;
+    this.pending = [];
+    for (const bytes of pending) this.engine.write(bytes);
+    this.sendOut();
+    if (this.isEndingLater && !this.isClosed) this.endNow();
+  }
+
+  private failed(error: NodeJS.ErrnoException): void {
+    this.isFailed = true;
+    if (this.wasSecure) this.tls.onWrong(`TLS fails on an open connection: ${error.code}`);
+    this.sendOut();
+    super.close();
+    this.giveUp(`TLS: ${error.code}`);
+  }
+
+  private giveUp(why: string): void {
+    this.isClosed = true;
+    if (this.wasSecure || this.handler.onRefused === undefined) this.handler.onReset();
+    else this.handler.onRefused(why);
+  }
+
+  protected override ended(): void {
+    if (this.hasEnded) return;
+    if (this.wasSecure) this.handler.onTruncated?.();
+    super.close();
+    this.giveUp('TLS: ended');
+  }
+
+  protected override lost(): void {
+    this.giveUp('TLS: reset');
+  }
+}
