@@ -24,7 +24,17 @@ const AGAIN_MS = 5000;
 const READS_BURST = 4;
 const READS_PER_SECOND = 0.5;
 
+/** Answers that wait while the registry is asked: the last one counts, and whom the others name. */
+const WAITING_MAX = 8;
+
 const UNORDERED = 'the consistent re-read has no index';
+const OVERTAKEN = 'another answer came at once';
+
+interface Waiting {
+  readonly health: Health;
+  /** As of its arrival. */
+  readonly epoch: string;
+}
 
 /** What the leader said. */
 interface Second {
@@ -77,9 +87,8 @@ export class Brake {
   private readonly options: BrakeOptions;
   private isAsking = false;
   private isClosed = false;
-  /** The last answer that came while the registry was being asked a second time. */
-  private latest: Health | null = null;
-  private latestEpoch = '';
+  /** Answers that came while the registry was being asked a second time, in order. */
+  private waiting: Waiting[] = [];
   /** The doubt that could not be cleared yet; '' where there is none. */
   private open = '';
   private timer: Timer | null = null;
@@ -99,17 +108,31 @@ export class Brake {
 
   /** Takes an answer; true where it changed something, or may. */
   take(given: Health): boolean {
-    if (!this.isAsking) return this.consider(given, this.currentEpoch);
-    this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);
-    this.latestEpoch = this.currentEpoch;
+    const { waiting, currentEpoch: epoch } = this;
+    if (!this.isAsking) return this.consider(given, epoch);
+    const before = waiting.at(-1);
+    const health = before === undefined ? given : withDoubtOf(before.health, given);
+    waiting.push({ health, epoch });
+    if (waiting.length > WAITING_MAX) waiting.shift();
     return true;
   }
 
   /** The answer that came last while the registry was being asked; it may have broken since. */
   private takeLatest(): void {
-    const { latest } = this;
-    this.latest = null;
-    if (latest !== null && !this.isClosed) this.consider(latest, this.latestEpoch);
+    const { waiting } = this;
+    this.waiting = [];
+    const last = waiting.pop();
+    if (last === undefined || this.isClosed) return;
+    for (const { health } of waiting) this.takeNamed(health, last.health);
+    this.consider(last.health, last.epoch);
+  }
+
+  /** An answer before the last: whoever it alone has named was there then, and is held from then on. */
+  private takeNamed(health: Health, last: Health): void {
+    const { present, pass } = this.options;
+    const known = new Set([...present(), ...idsOf(last.entries)]);
+    if (idsOf(health.entries).isSubsetOf(known)) return;
+    pass({ ...health, doubt: health.doubt || this.open || OVERTAKEN });
   }
 
   private consider(given: Health, epoch: string): boolean {

@@ -345,6 +345,28 @@ describe('the brake', () => {
     expect(passed.map((one) => idsOf(one.entries).join(''))).toEqual(['abc', 'ab']);
   });
 
+  it('holds whom an answer named that was overtaken while it asked', async () => {
+    const doubted = { doubt: 'no known leader', doubtKind: 'answer' } as const;
+    const { take, second, passed } = make('bc');
+    take('c', doubted);
+    // That of a server which knows of "a" again, and at once that of another, which knows less.
+    take('ac', doubted);
+    take('c', doubted);
+    await second(new Error('no answer within 1000 ms'));
+    await second(new Error('no answer within 1000 ms'));
+    const ids = passed.map((one) => idsOf(one.entries).join(''));
+    expect(ids).toEqual(['c', 'ac', 'c']);
+    expect(passed.every(({ doubt }) => doubt.startsWith('no known leader'))).toBe(true);
+  });
+
+  it('keeps no more answers than a few while it asks', async () => {
+    const { take, second, passed } = make('a');
+    take('');
+    for (const id of 'bcdefghijklm') take(id);
+    await second({ body: entries('a') });
+    expect(passed.map((one) => idsOf(one.entries).join('')).join('')).toBe('afghijkl');
+  });
+
   it('asks nothing when it is turned off, wholly or for large shares', () => {
     const off = make('abcd', { ...guardSettings(), enabled: false });
     off.take('', { doubt: 'no known leader', doubtKind: 'answer' });
