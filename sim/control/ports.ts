@@ -27,9 +27,13 @@ export class Ports {
     this.kernel = kernel;
   }
 
-  /** A worker is late from now on: what it is told to listen on was looked at long before. */
+  /**
+   * A worker is late from now on: what it is told to listen on was looked at long before. That holds a
+   * moment longer than it is late: what comes next is told to all when it has answered for what it had.
+   */
   workerIsLate(forMs: number): void {
-    this.lateUntilMs = Math.max(this.lateUntilMs, this.kernel.nowMs + Math.min(forMs, LATE_MS_MAX));
+    const untilMs = this.kernel.nowMs + Math.min(forMs, LATE_MS_MAX) + LOOKED_MS;
+    this.lateUntilMs = Math.max(this.lateUntilMs, untilMs);
   }
 
   /** Another process: it listens nowhere yet. */

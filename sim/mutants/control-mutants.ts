@@ -164,8 +164,8 @@ const doubtRows: readonly Row[] = [
   [
     'a server behind the leader is believed',
     `${consul}/brake.ts`,
-    '    if (index < this.leaderIndex) return',
-    '    if (index < 0n) return',
+    '      if (index < leaderIndex) return',
+    '      if (index < 0n) return',
   ],
   [
     'a second read that fails counts as the same answer',

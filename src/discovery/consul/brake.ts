@@ -24,7 +24,17 @@ const AGAIN_MS = 5000;
 const READS_BURST = 4;
 const READS_PER_SECOND = 0.5;
 
+/** Answers that wait while the registry is asked: the last one counts, and whom the others name. */
+const WAITING_MAX = 8;
+
 const UNORDERED = 'the consistent re-read has no index';
+const OVERTAKEN = 'another answer came at once';
+
+interface Waiting {
+  readonly health: Health;
+  /** As of its arrival. */
+  readonly epoch: string;
+}
 
 /** What the leader said. */
 interface Second {
@@ -42,6 +52,8 @@ export interface Health {
   readonly doubt: string;
   /** Of use where there is a doubt. */
   readonly doubtKind?: DoubtKind;
+  /** The first about what another provider knew, or a state file: whoever answers may be behind that. */
+  readonly isFirst?: boolean;
   /** For people: "index 41 -> 42". */
   readonly change: string;
   readonly receivedMs: number;
@@ -77,9 +89,8 @@ export class Brake {
   private readonly options: BrakeOptions;
   private isAsking = false;
   private isClosed = false;
-  /** The last answer that came while the registry was being asked a second time. */
-  private latest: Health | null = null;
-  private latestEpoch = '';
+  /** Answers that came while the registry was being asked a second time, in order. */
+  private waiting: Waiting[] = [];
   /** The doubt that could not be cleared yet; '' where there is none. */
   private open = '';
   private timer: Timer | null = null;
@@ -87,8 +98,10 @@ export class Brake {
   private epoch = '';
   /** The answer that was passed on last was filtered, and nothing was in doubt. */
   private isFilteredAsEver = false;
-  /** Of the last second read: a server whose answer has a lower one is behind it. */
-  private leaderIndex = 0n;
+  /** Of the last second read: a server whose answer has a lower one is behind it; null: it had none. */
+  private leaderIndex: bigint | null = 0n;
+  /** The epoch in which the last second read was asked for; null where it failed. */
+  private leaderEpoch: string | null = null;
   private readonly reads: TokenBucket;
 
   constructor(options: BrakeOptions) {
@@ -99,17 +112,40 @@ export class Brake {
 
   /** Takes an answer; true where it changed something, or may. */
   take(given: Health): boolean {
-    if (!this.isAsking) return this.consider(given, this.currentEpoch);
-    this.latest = this.latest === null ? given : withDoubtOf(this.latest, given);
-    this.latestEpoch = this.currentEpoch;
+    const { waiting, currentEpoch: epoch } = this;
+    if (!this.isAsking) return this.consider(given, epoch);
+    const before = waiting.at(-1);
+    const health = before === undefined ? given : withDoubtOf(before.health, given);
+    waiting.push({ health, epoch });
+    if (waiting.length > WAITING_MAX) waiting.shift();
     return true;
   }
 
   /** The answer that came last while the registry was being asked; it may have broken since. */
   private takeLatest(): void {
-    const { latest } = this;
-    this.latest = null;
-    if (latest !== null && !this.isClosed) this.consider(latest, this.latestEpoch);
+    const waiting = this.waiting.filter((one) => !this.isKnownToLeader(one));
+    this.waiting = [];
+    const last = waiting.pop();
+    if (last === undefined || this.isClosed) return;
+    for (const { health } of waiting) this.takeNamed(health, last.health);
+    this.consider(last.health, last.epoch);
+  }
+
+  /** The leader, who was asked meanwhile, has said as much or more, and nothing has broken since. */
+  private isKnownToLeader({ health, epoch }: Waiting): boolean {
+    const { index, doubt, doubtKind = 'answer' } = health;
+    if (doubt !== '' && doubtKind !== 'answer') return false;
+    const { leaderIndex, leaderEpoch } = this;
+    if (index === undefined || index < 1n || leaderIndex === null) return false;
+    return epoch === leaderEpoch && leaderEpoch === this.currentEpoch && index <= leaderIndex;
+  }
+
+  /** An answer before the last: whoever it alone has named was there then, and is held from then on. */
+  private takeNamed(health: Health, last: Health): void {
+    const { present, pass } = this.options;
+    const known = new Set([...present(), ...idsOf(last.entries)]);
+    if (idsOf(health.entries).isSubsetOf(known)) return;
+    pass({ ...health, doubt: health.doubt || this.open || OVERTAKEN });
   }
 
   private consider(given: Health, epoch: string): boolean {
@@ -145,15 +181,20 @@ export class Brake {
   }
 
   /** Why the answer is not to be passed on as it is; '' where it is. */
-  private objection({ entries, doubt, index = this.leaderIndex }: Health): string {
+  private objection({ entries, doubt, index, isFirst = false }: Health): string {
     const { guard, present } = this.options;
+    const { leaderIndex } = this;
     const { enabled, maxRemovedShare } = guard();
     if (!enabled) return '';
     const before = present();
     const missing = missingIn(entries, before).length;
     if (missing === 0) return '';
     if (doubt !== '') return doubt;
-    if (index < this.leaderIndex) return `index ${index}, the leader is at ${this.leaderIndex}`;
+    if (index !== undefined) {
+      if (leaderIndex === null) return UNORDERED;
+      if (index < leaderIndex) return `index ${index}, the leader is at ${leaderIndex}`;
+    }
+    if (isFirst) return 'first answer';
     const isMuch = missing > maxRemovedShare * before.length;
     return isMuch ? `${missing} of ${before.length} at once` : '';
   }
@@ -212,10 +253,13 @@ export class Brake {
 
   /** The leader's word. Rejects where that is in doubt itself. */
   private async secondRead(): Promise<Second> {
+    this.leaderEpoch = null;
+    const epoch = this.currentEpoch;
     const { body, doubt, index, receivedMs } = await this.options.askAgain();
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
     const isOrdered = index >= 1n;
-    if (isOrdered) this.leaderIndex = index;
+    this.leaderIndex = isOrdered ? index : null;
+    this.leaderEpoch = epoch;
     return { entries: listOf<Entry>(body), receivedMs, isOrdered };
   }
 

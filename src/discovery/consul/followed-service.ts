@@ -115,9 +115,10 @@ export class FollowedService {
   take(health: Health): boolean {
     if (this.brake === null) return this.accept(health);
     // What a provider before this one held, for want of a registry that knows, is held on.
-    const isHeld = !this.isAnswered && this.options.known?.().isHeld === true;
+    const isFirst = !this.isAnswered;
+    const isHeld = isFirst && this.options.known?.().isHeld === true;
     const doubted: Health = { ...health, doubt: health.doubt || FIRST, doubtKind: 'outage' };
-    return this.brake.take(isHeld ? doubted : health);
+    return this.brake.take(isHeld ? doubted : { ...health, isFirst });
   }
 
   /** It can't be asked for, and never will: it has no instances, and the reason is its problem. */

@@ -345,6 +345,89 @@ describe('the brake', () => {
     expect(passed.map((one) => idsOf(one.entries).join(''))).toEqual(['abc', 'ab']);
   });
 
+  it('holds whom an answer named that was overtaken while it asked', async () => {
+    const doubted = { doubt: 'no known leader', doubtKind: 'answer' } as const;
+    const { take, second, passed } = make('bc');
+    take('c', doubted);
+    // That of a server which knows of "a" again, and at once that of another, which knows less.
+    take('ac', doubted);
+    take('c', doubted);
+    await second(new Error('no answer within 1000 ms'));
+    await second(new Error('no answer within 1000 ms'));
+    const ids = passed.map((one) => idsOf(one.entries).join(''));
+    expect(ids).toEqual(['c', 'ac', 'c']);
+    expect(passed.every(({ doubt }) => doubt.startsWith('no known leader'))).toBe(true);
+  });
+
+  it('takes no answer after the word of the leader, who knew as much', async () => {
+    const doubted = { doubt: 'no known leader', doubtKind: 'answer' } as const;
+    const off = make('abcd', { ...guardSettings(), enabled: false }, { isHolding: () => true });
+    off.take('abcd', { doubt: 'a2 answers now', doubtKind: 'outage' });
+    off.clock.advance(5000);
+    off.take('d', { index: 5n, ...doubted });
+    await off.second({ index: 5n, body: entries('abcd') });
+    expect(off.last().ids).toBe('abcd');
+
+    const { take, second, passed, asked } = make('abcd');
+    take('', { index: 5n });
+    take('d', { index: 5n, ...doubted });
+    await second({ index: 5n, body: entries('abcd') });
+    expect(asked()).toBe(0);
+    // What came of a later state is taken, and what an outage made doubtful.
+    take('', { index: 5n });
+    take('abcde', { index: 6n });
+    await second({ index: 5n, body: entries('abcd') });
+    expect(idsOf(passed.at(-1)!.entries).join('')).toBe('abcde');
+    take('', { index: 6n });
+    take('abc', { index: 6n, doubt: 'a2 answers now', doubtKind: 'outage' });
+    await second({ index: 6n, body: entries('abcde') });
+    expect(passed.at(-1)).toMatchObject({ doubt: 'a2 answers now' });
+    expect(asked()).toBe(0);
+  });
+
+  it('takes answers of a registry that began anew while it asked', async () => {
+    let epoch = '1';
+    const { take, second, last } = make('abcd', guardSettings(), { epoch: () => epoch });
+    take('a', { index: 30n });
+    epoch = '2';
+    take('ab', { index: 12n });
+    await second({ index: 30n, body: entries('abcd') });
+    await second({ index: 12n, body: entries('ab') });
+    expect(last().ids).toBe('ab');
+  });
+
+  it('asks about whatever is left out after a second read without an index', async () => {
+    const { take, second, last, passed, asked } = make('abcd');
+    take('a', { index: 5n });
+    await second({ index: 0n, body: entries('abcd') });
+    const count = passed.length;
+    take('abc', { index: 5n });
+    expect([passed.length, asked()]).toEqual([count, 1]);
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last().ids).toBe('abcd');
+    // The leader's own answers have none, and need none.
+    take('abc');
+    expect(last().ids).toBe('abc');
+  });
+
+  it('asks about whatever the first answer leaves out of what another provider knew', async () => {
+    const { take, second, last, passed, asked } = make('abcd');
+    take('abc', { isFirst: true });
+    expect([passed.length, asked()]).toEqual([0, 1]);
+    await second({ index: 9n, body: entries('abcd') });
+    expect(last().ids).toBe('abcd');
+    take('abc', { index: 9n });
+    expect(last().ids).toBe('abc');
+  });
+
+  it('keeps no more answers than a few while it asks', async () => {
+    const { take, second, passed } = make('a');
+    take('');
+    for (const id of 'bcdefghijklm') take(id);
+    await second({ body: entries('a') });
+    expect(passed.map((one) => idsOf(one.entries).join('')).join('')).toBe('afghijkl');
+  });
+
   it('asks nothing when it is turned off, wholly or for large shares', () => {
     const off = make('abcd', { ...guardSettings(), enabled: false });
     off.take('', { doubt: 'no known leader', doubtKind: 'answer' });
