@@ -216,6 +216,28 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     expect(taken).toBe(bytes.length);
   });
 
+  it('keeps what comes after a pause, also where our own end was said before', async () => {
+    const client = await dial();
+    await until('secure');
+    const [wire] = wires;
+    let count = 0;
+    wire!.handler = {
+      ...wire!.handler,
+      onBytes: (_base, start, end) => {
+        count += end - start;
+        wire!.pause();
+        // The system's socket has nothing to wait for any more, and closes by then.
+        setTimeout(() => wire!.resume(), 5);
+      },
+    };
+    wire!.end();
+    client.resume();
+    await once(client, 'end');
+    client.end(Buffer.alloc(120_000));
+    await until('secure', 'end', 'close');
+    expect(count).toBe(120_000);
+  });
+
   it('writes a lot to a slow client, and is told when it is with the system', async () => {
     const client = await dial();
     await until('secure');

@@ -68,6 +68,8 @@ export class TlsWire extends SocketWire {
   private kept: Buffer[] = [];
   private isGivingKept = false;
   private hasKeptEnd = false;
+  /** Both sides have ended and the socket has closed, and what came before is still kept. */
+  private hasKeptClose = false;
   private fault: NodeJS.ErrnoException | null = null;
   /** Called once, when the handshake is done or the connection is gone. */
   onSettled: (() => void) | null = null;
@@ -200,7 +202,15 @@ export class TlsWire extends SocketWire {
     if (this.hasKeptEnd) {
       this.hasKeptEnd = false;
       super.ended();
+      this.closeKept();
     } else this.socket.resume();
+  }
+
+  /** The socket, which had nothing to wait for, has closed before. */
+  private closeKept(): void {
+    if (!this.hasKeptClose) return;
+    this.hasKeptClose = false;
+    this.secure.soon(() => this.closed(null));
   }
 
   override deliver(count: number): boolean {
@@ -229,6 +239,7 @@ export class TlsWire extends SocketWire {
     this.kept = [];
     if (isOrderly) this.secure.destroySoon();
     else this.secure.destroy();
+    this.closeKept();
     // What still comes is read and thrown away, until Node has closed it.
     this.secure.resume();
   }
@@ -242,9 +253,14 @@ export class TlsWire extends SocketWire {
     this.isClosing = true;
     this.kept = [];
     this.secure.cutOff();
+    this.closeKept();
   }
 
   override closed(error: NodeJS.ErrnoException | null): void {
+    if (this.state === 'open' && this.fault === null && error === null && this.hasKeptEnd) {
+      this.hasKeptClose = true;
+      return;
+    }
     this.state = 'gone';
     this.settle();
     super.closed(this.fault ?? error);
