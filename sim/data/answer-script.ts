@@ -21,6 +21,8 @@ export interface AnswerScript {
   readonly isEarly: boolean;
   /** The endpoint closes after the answer: it said so, or the end of the body is the end. */
   readonly closes: boolean;
+  /** Nothing but the end says that the answer is whole. */
+  readonly endsByClose: boolean;
   /** A tunnel begins: `body` is what the endpoint sends in it. */
   readonly switches: boolean;
   /** It asks for the body with 100 first. */
@@ -75,6 +77,7 @@ export function drawAnswer(
     body,
     fault,
     bytes: spoil(chance, fault, whole, body),
+    endsByClose: framing === 'close',
     thinkMs,
     pieces,
     pauseMs,

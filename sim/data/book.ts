@@ -21,6 +21,8 @@ export type AnswerFault =
   | 'closes-idle'
   | 'resets-idle'
   | 'surplus-idle'
+  // Over TLS: the end of an answer that its connection ends, without close_notify.
+  | 'truncates'
   // By HTTP/2: a stream that is refused, or above the last id of GOAWAY; one that is reset; a head that
   // is malformed; content of another length than announced; a broken rule of the connection; and what
   // was harmed by something else on its connection.

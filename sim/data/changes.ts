@@ -20,6 +20,10 @@ export interface Stage {
   readonly setListening: (endpoint: EndpointPlan, isListening: boolean) => void;
   /** Workers that drain; they can't be drained twice. */
   readonly drained: Set<number>;
+  /** Gives all workers other certificates; null: there is no TLS. */
+  readonly renew: (() => void) | null;
+  /** The endpoint forgets its TLS sessions. */
+  readonly restart: (endpoint: string) => void;
 }
 
 const STATES: readonly EndpointState[] = [
@@ -71,6 +75,12 @@ function begin(stage: Stage, change: ChangePlan, cast: Cast): (() => void) | nul
     case 'drain':
       drainWorker(stage);
       return null;
+    case 'certificates':
+      stage.renew?.();
+      return null;
+    case 'endpoint-restart':
+      stage.restart(cast.endpoint.plan.name);
+      return null;
   }
 }
 
@@ -116,7 +126,7 @@ function changeService(
   { chance, service }: Cast,
 ): (() => void) | null {
   const { table, kernel, book } = stage;
-  const { name, port, protocol, isPlain, follows, isH2c, proxy } = service.plan;
+  const { name, port, protocol, isPlain, follows, isH2c, proxy, upstream } = service.plan;
   const told = (removed: string[] = []): void => table.changed([name], removed);
   const during = (key: string): void =>
     table.periods.add(key, kernel.nowMs, kernel.nowMs + change.forMs + SETTLE_MS);
@@ -130,6 +140,7 @@ function changeService(
         follows,
         isH2c,
         proxy,
+        upstream,
       });
       service.policies.push(service.policy);
       told();

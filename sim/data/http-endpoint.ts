@@ -1,8 +1,9 @@
 // An HTTP endpoint: answers each request as the draw of its answer says, orderly or broken.
 import type { Kernel } from '../kernel/kernel.ts';
 import type { ActorEnd } from '../net/actor-end.ts';
+import { TlsEnd } from '../tls/tls-end.ts';
 import { type AnswerScript, drawAnswer, type EndpointHabits, SURPLUS } from './answer-script.ts';
-import type { Attempt, Book, Request } from './book.ts';
+import { type Attempt, type Book, mayBeWhole, type Request } from './book.ts';
 import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
 import { HeaderReader, type ProxyRules } from './introductions.ts';
 import { marked, REQUEST_TRAILER } from './request-script.ts';
@@ -24,6 +25,8 @@ export interface EndpointSetting {
   readonly habits: EndpointHabits;
   /** What the product's connections begin with. */
   readonly sends: ProxyRules['sends'];
+  /** The connection has TLS, and this was read before; null: it is plain. */
+  readonly secureHeader?: HeaderReader | null;
   /** What is sent may take seconds to arrive. */
   readonly isNarrow: boolean;
 }
@@ -47,7 +50,7 @@ export class HttpEndpointConnection implements MessageSink {
 
   constructor(setting: EndpointSetting, end: ActorEnd) {
     this.setting = setting;
-    this.header = new HeaderReader(setting.sends);
+    this.header = setting.secureHeader ?? new HeaderReader(setting.sends);
     this.end = end;
     end.handler = {
       onBytes: (bytes) => this.take(bytes),
@@ -219,7 +222,7 @@ export class HttpEndpointConnection implements MessageSink {
       case 'resets':
         return this.leave(() => this.end.reset());
       case 'closes':
-        return this.leave(() => this.end.end());
+        return this.leave(() => this.breakOff(attempt));
       case 'closes-idle':
         kernel.after(delayMs(), () => this.whileIdle(() => this.leaveInOrder()));
         break;
@@ -230,9 +233,27 @@ export class HttpEndpointConnection implements MessageSink {
         kernel.after(delayMs(), () => this.whileIdle(() => this.sendSurplus()));
         break;
     }
-    if (script.closes) this.end.end();
+    if (script.closes) this.endAfter(attempt);
     if (attempt.hasWhole) this.between();
     if (kernel.trace.isOn) this.setting.book.note(`endpoint ${name} has answered ${attempt.tag}`);
+  }
+
+  /** Ends in mid-answer, in order or, over TLS, without close_notify. */
+  private breakOff({ tag }: Attempt): void {
+    const { end } = this;
+    const isCut = end instanceof TlsEnd && this.setting.kernel.chance(`break ${tag}`).happens(0.5);
+    if (isCut) end.truncate();
+    else end.end();
+  }
+
+  /** Ends its side behind an answer; over TLS a faulty one leaves close_notify out. */
+  private endAfter(attempt: Attempt): void {
+    const { kernel, habits } = this.setting;
+    const { end } = this;
+    const isCut = end instanceof TlsEnd && habits.faultShare > 0;
+    if (!isCut || !kernel.chance(`end of ${attempt.tag}`).happens(0.5)) return end.end();
+    if (this.script!.endsByClose && mayBeWhole(attempt)) attempt.fault = 'truncates';
+    end.truncate();
   }
 
   private sendSurplus(): void {

@@ -11,6 +11,7 @@ import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
 import { SessionJudge } from './session-judge.ts';
 import { type EndpointEntry, SETTLE_MS, type ServiceEntry, type Table } from './table.ts';
+import type { HandshakeFault } from './tls/upstream-rules.ts';
 
 /** Timers are late by two ticks at most. */
 const TICK_SLACK_MS = 60;
@@ -148,6 +149,23 @@ export class Judge {
       );
   }
 
+  /** An endpoint of the service has TLS that is broken; `faults`: in one of these ways. */
+  private failsHandshakes({ entry }: Case, ...faults: readonly HandshakeFault[]): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(
+        ({ plan: { handshakes } }) =>
+          handshakes !== '' && (faults.length === 0 || faults.includes(handshakes)),
+      );
+  }
+
+  /** A handshake with an endpoint may take longer than a connection: it is silent, or its link is narrow. */
+  private isSlow(one: Case): boolean {
+    const isNarrow = this.options.isNarrow && one.entry.plan.upstream !== null;
+    // Garbage may look like the beginning of a record that never comes.
+    return isNarrow || this.failsHandshakes(one, 'silent', 'garbage');
+  }
+
   private closesIdle({ entry }: Case): boolean {
     // By HTTP/2 it says that it has done nothing for what comes too late.
     if (entry.plan.isH2c) return false;
@@ -245,10 +263,19 @@ export class Judge {
         return if_(this.during(one, `refuse ${name}`));
       case 'connect-timeout':
         return if_(
-          this.wasMute(one) && policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
+          (this.wasMute(one) || this.isSlow(one)) &&
+            policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
         );
       case 'connect-failed':
-        return if_(this.isUnreliable(one));
+        return if_(this.isUnreliable(one) || this.failsHandshakes(one));
+      case 'tls-untrusted':
+        return if_(this.failsHandshakes(one, 'untrusted', 'expired'));
+      case 'tls-wrong-name':
+        return if_(this.failsHandshakes(one, 'wrong-name'));
+      case 'tls-plain':
+        return if_(this.failsHandshakes(one, 'plain', 'garbage'));
+      case 'tls-refused':
+        return if_(this.failsHandshakes(one) || this.isUnreliable(one));
       case 'stale-connection':
       case 'reset':
         // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
@@ -414,6 +441,7 @@ function isCutting({ fault }: Attempt): boolean {
     fault === 'stalls' ||
     fault === 'resets' ||
     fault === 'closes' ||
+    fault === 'truncates' ||
     fault === 'bad-chunk' ||
     fault === 'surplus' ||
     fault === 'cancels' ||

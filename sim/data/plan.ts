@@ -18,6 +18,12 @@ import {
 } from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
 import { drawListenRules, type ListenRules, TLS_SHARE } from './tls/rules.ts';
+import {
+  drawHandshakeFault,
+  drawUpstreamRules,
+  type HandshakeFault,
+  type UpstreamRules,
+} from './tls/upstream-rules.ts';
 
 export const ROUTER_PORT = 8080;
 /** Among the names of listeners. */
@@ -40,6 +46,8 @@ export interface ServicePlan {
   readonly isH2c: boolean;
   /** Its listener terminates TLS; null: it speaks plainly. */
   readonly tls: ListenRules | null;
+  /** Its endpoints speak TLS; null: they don't. */
+  readonly upstream: UpstreamRules | null;
 }
 
 export interface EndpointPlan {
@@ -53,6 +61,8 @@ export interface EndpointPlan {
   /** Connections that it closes or resets as soon as it has accepted them. */
   readonly rejectShare: number;
   readonly isH2c: boolean;
+  /** What is wrong with its TLS; ''. */
+  readonly handshakes: HandshakeFault | '';
 }
 
 export type ChangeKind =
@@ -67,7 +77,9 @@ export type ChangeKind =
   | 'memory'
   | 'refuse'
   | 'mute'
-  | 'drain';
+  | 'drain'
+  | 'certificates'
+  | 'endpoint-restart';
 
 export interface ChangePlan {
   /** `change 3`: names its draws. */
@@ -187,7 +199,10 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     endpoints: kept(endpoints),
     httpClients: kept(drawHttpClients(seed, services, options)),
     tcpClients: kept(drawTcpClients(seed, services, options)),
-    changes: kept(drawChanges(seed, mood.changes, spanMs)),
+    changes: kept([
+      ...drawChanges(seed, mood.changes, spanMs),
+      ...(hasTls ? drawRenewals(seed, spanMs) : []),
+    ]),
     intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
   };
@@ -235,7 +250,8 @@ function drawServices(seed: number, { mood, hasHttp2, hasTls }: ServiceOptions):
     const proxy = isH2c ? { ...drawn, sends: 'off' as const } : drawn;
     const port = FIRST_SERVICE_PORT + i;
     const tls = hasTls ? drawListenRules(seed, name) : null;
-    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy, tls };
+    const upstream = hasTls && !follows ? drawUpstreamRules(seed, name) : null;
+    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy, tls, upstream };
   });
 }
 
@@ -251,7 +267,8 @@ function drawEndpoints(
     const name = `e${slot}`;
     const isBroken = mood.endpointFaults > 0 && chance.happens(0.5);
     const faultsHttp1 = FAULTS.filter(() => chance.happens(0.4));
-    const { isH2c } = service;
+    const { isH2c, upstream } = service;
+    const mayFail = upstream !== null && mood.endpointFaults > 0;
     const { faults: faultsH2, ...h2 } = drawHttp2Habits(new Chance(seed, `http2 of ${name}`));
     const faults = isH2c ? faultsH2 : faultsHttp1;
     const hasFaults = isBroken && faults.length > 0 && !without.has(`faults of ${name}`);
@@ -276,6 +293,8 @@ function drawEndpoints(
       habits,
       rejectShare: hasFaults ? rejects : 0,
       isH2c,
+      handshakes:
+        mayFail && !without.has(`faults of ${name}`) ? drawHandshakeFault(seed, name) : '',
     };
   });
 }
@@ -351,6 +370,17 @@ function drawTcpClients(
       bodyMax: mood.bodyMax,
     };
   });
+}
+
+/** Certificates that are renewed, and endpoints that forget their sessions. */
+function drawRenewals(seed: number, spanMs: number): ChangePlan[] {
+  const chance = new Chance(seed, 'renewals');
+  return Array.from({ length: chance.happens(0.5) ? chance.int(1, 4) : 0 }, (_, i) => ({
+    name: `renewal ${i}`,
+    atMs: chance.between(20, spanMs),
+    kind: chance.pick(['certificates', 'endpoint-restart'] as const),
+    forMs: 1,
+  }));
 }
 
 function drawChanges(seed: number, count: number, spanMs: number): ChangePlan[] {

@@ -13,6 +13,7 @@ import { makePassive, makeService } from '../../test/support/service.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { ProxyRules } from './introductions.ts';
 import { withSessionRules } from './session-rules.ts';
+import { type UpstreamRules, upstreamTlsOf } from './tls/upstream-rules.ts';
 
 /** Retries that nothing but their number bounds. */
 export const GENEROUS_PER_SECOND = 100_000;
@@ -38,9 +39,10 @@ export function drawPolicy(
     follows: boolean;
     isH2c: boolean;
     proxy: ProxyRules;
+    upstream: UpstreamRules | null;
   },
 ): Service {
-  const { name, protocol, isPlain, follows, isH2c, proxy } = options;
+  const { name, protocol, isPlain, follows, isH2c, proxy, upstream } = options;
   const policy = chance.pick(BALANCES);
   const hash = { on: 'source' as const, name: '' };
   const service = makeService({
@@ -53,9 +55,9 @@ export function drawPolicy(
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
     upstream: {
-      protocol: isH2c ? 'h2c' : 'http1',
+      protocol: isH2c ? (upstream === null ? 'h2c' : 'h2') : 'http1',
       sendProxy: proxy.sends,
-      tls: null,
+      tls: upstream === null ? null : upstreamTlsOf(upstream, name),
       host: 'client',
     },
     tcp: {

@@ -75,6 +75,7 @@ export class SessionJudge {
     const endpoints = this.table.endpointsOf(name);
     if (endpoints.some(({ plan }) => plan.rejectShare > 0 || plan.habits.faultShare > 0))
       return 'endpoint';
+    if (endpoints.some(({ plan }) => plan.handshakes !== '')) return 'handshake';
     if (endpoints.some(({ plan }) => this.endsAt(plan.name, one))) return 'left';
     if (this.plan.descriptors < 65_536) return 'descriptors';
     if (this.during(one, `crowd ${name} ${request.address}`)) return 'crowd';

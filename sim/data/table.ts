@@ -22,6 +22,7 @@ import {
 import { drawPolicy } from './policy.ts';
 import type { Out } from './session-oracles.ts';
 import { type ListenRules, listenTlsOf } from './tls/rules.ts';
+import { nameOf } from './tls/upstream-rules.ts';
 
 /** After so long every worker has applied a change, and what it did to a request has shown, ms. */
 export const SETTLE_MS = 100;
@@ -100,7 +101,7 @@ export class Table {
     this.secure = plan.secure;
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
-      const { name, protocol, isPlain, follows, isH2c, proxy } = service;
+      const { name, protocol, isPlain, follows, isH2c, proxy, upstream } = service;
       this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
       const policy = drawPolicy(chance, {
@@ -110,6 +111,7 @@ export class Table {
         follows,
         isH2c,
         proxy,
+        upstream,
       });
       const first = plan.endpoints.find((one) => one.service === name);
       const primary = service.follows ? (first?.name ?? '') : '';
@@ -324,11 +326,13 @@ function isOut(state: EndpointState): boolean {
 
 function effective(entry: EndpointEntry, service: ServiceEntry): EffectiveEndpoint {
   const { plan, weight, slowStartFromMs } = entry;
+  const { upstream } = service.plan;
   const standby = isStandby(entry, service);
   const state = standby ? 'down' : stateOf(entry);
   return {
     id: plan.name,
     address: '127.0.0.1',
+    ...(upstream === null ? {} : { hostName: nameOf(upstream, plan.service, plan.name) }),
     port: plan.port,
     weight,
     state,

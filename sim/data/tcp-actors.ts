@@ -252,7 +252,7 @@ export class TcpEndpointConnection {
       ? chance.pick(['closes', 'resets', 'closes-idle', 'silent'] as const)
       : '';
     this.setting = setting;
-    this.header = new HeaderReader(setting.sends);
+    this.header = setting.secureHeader ?? new HeaderReader(setting.sends);
     this.end = end;
     const nowMs = kernel.nowMs;
     this.attempt = {

@@ -1,8 +1,10 @@
 // A world of the data plane: workers, services, endpoints, clients and changes of one seed, run to its
 // end and judged.
+import type { UpstreamTls } from '../../src/model/service.ts';
 import type { AccessRecord } from '../../src/proxy/access-log.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
+import type { ActorEnd } from '../net/actor-end.ts';
 import { SimNetwork } from '../net/sim-network.ts';
 import { Audit } from './audit.ts';
 import { Book } from './book.ts';
@@ -12,7 +14,7 @@ import { H2EndpointConnection } from './h2/endpoint-connection.ts';
 import { H2Client } from './h2-client.ts';
 import { WorkerHost } from './host.ts';
 import { HttpClient } from './http-client.ts';
-import { HttpEndpointConnection } from './http-endpoint.ts';
+import { type EndpointSetting, HttpEndpointConnection } from './http-endpoint.ts';
 import { Intruder } from './intruders.ts';
 import { Judge } from './judge.ts';
 import { cleanLedger, type SharedLedger } from './ledgers.ts';
@@ -25,10 +27,23 @@ import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
 import { Certificates } from './tls/rules.ts';
+import { SecureEndpoint } from './tls/secure-endpoint.ts';
+import { nameOf, upstreamMaterials, upstreamTlsOf } from './tls/upstream-rules.ts';
 import { WatchedBuffers, watchBoth } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
 const HANG_MS = 1_200_000;
+/** A message to a worker takes so long at most. */
+const MESSAGE_MS = 15;
+/** Handshakes that began before a renewal are over. */
+const RENEWED_MS = 5000;
+
+interface Speaking {
+  readonly setting: EndpointSetting;
+  readonly end: ActorEnd;
+  /** Connections that it has had so far. */
+  readonly count: number;
+}
 
 type Client = HttpClient | H2Client | TcpClient | Intruder;
 
@@ -66,6 +81,10 @@ class World {
   private readonly listening = new Map<string, () => void>();
   private readonly accepted = new Map<string, number>();
   private readonly certificates: Certificates | null;
+  /** What services speak to their endpoints. */
+  private readonly upstream: readonly UpstreamTls[];
+  private readonly secured = new Map<string, SecureEndpoint>();
+  private renewals = 0;
 
   constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
     this.plan = plan;
@@ -97,7 +116,10 @@ class World {
       this.hosts.push(new WorkerHost(kernel, this.network, setting));
     }
     this.certificates = plan.secure.size === 0 ? null : new Certificates(plan.secure);
-    for (const host of this.hosts) host.worker.setTls(this.certificates?.current ?? []);
+    this.upstream = plan.services.flatMap(({ name, upstream: rules }) =>
+      rules === null ? [] : [upstreamTlsOf(rules, name)],
+    );
+    for (const host of this.hosts) this.giveTls(host);
     for (const endpoint of plan.endpoints) this.setListening(endpoint, true);
   }
 
@@ -159,19 +181,60 @@ class World {
     const { isNarrow } = this.plan;
     const { sends } = this.table.services.get(service)!.plan.proxy;
     const setting = { kernel, book, name, service, habits, isNarrow, sends };
-    const close = network.serve(port, (end) => {
+    const secure = this.secureEndpoint(endpoint);
+    const close = network.serveMade(port, (make) => {
       const count = (this.accepted.get(name) ?? 0) + 1;
       this.accepted.set(name, count);
       const chance = kernel.chance(`accept ${name} ${count}`);
       if (chance.happens(rejectShare)) {
         book.note(`endpoint ${name} closes a connection as soon as it has it`);
+        const end = make(null);
         if (chance.happens(0.5)) end.reset();
         else end.close();
-      } else if (endpoint.isH2c) new H2EndpointConnection(setting, end, count);
-      else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
-      else new TcpEndpointConnection(setting, end, count);
+      } else if (secure === null) this.speak(endpoint, { setting, end: make(null), count });
+      else {
+        secure.accept(chance, make, ({ end, header }) => {
+          this.speak(endpoint, { setting: { ...setting, secureHeader: header }, end, count });
+        });
+      }
     });
     this.listening.set(name, close);
+  }
+
+  private speak(endpoint: EndpointPlan, { setting, end, count }: Speaking): void {
+    if (endpoint.isH2c) new H2EndpointConnection(setting, end, count);
+    else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
+    else new TcpEndpointConnection(setting, end, count);
+  }
+
+  private giveTls({ worker }: WorkerHost): void {
+    worker.setTls(this.certificates?.current ?? [], upstreamMaterials(this.upstream));
+  }
+
+  /** Certificates of listeners are others from now on, and files for endpoints are read again. */
+  private renew(): void {
+    const { kernel, book, certificates, hosts } = this;
+    this.renewals += 1;
+    const chance = kernel.chance(`renewal of certificates ${this.renewals}`);
+    book.note('control: certificates are renewed');
+    // With the ticket keys, at times: sessions begin anew then.
+    certificates?.issue(kernel.nowMs + RENEWED_MS, chance.happens(0.5) ? this.renewals : 0);
+    for (const host of hosts) kernel.after(chance.between(0, MESSAGE_MS), () => this.giveTls(host));
+  }
+
+  private secureEndpoint(plan: EndpointPlan): SecureEndpoint | null {
+    const { kernel, book } = this;
+    const { name: endpoint, service, handshakes: fault } = plan;
+    const { upstream: rules, proxy } = this.table.services.get(service)!.plan;
+    if (rules === null) return null;
+    if (fault !== '') book.unsteady.add(endpoint);
+    const protocols = plan.protocol === 'tcp' ? [] : [plan.isH2c ? 'h2' : 'http/1.1'];
+    const name = nameOf(rules, service, endpoint);
+    const { sends } = proxy;
+    const facts = { kernel, book, endpoint, service, name, rules, fault, protocols, sends };
+    const known = this.secured.get(endpoint) ?? new SecureEndpoint(facts);
+    this.secured.set(endpoint, known);
+    return known;
   }
 
   private startClients(): Client[] {
@@ -198,7 +261,10 @@ class World {
     const drained = new Set<number>();
     const setListening = (endpoint: EndpointPlan, is: boolean): void =>
       this.setListening(endpoint, is);
-    const stage = { kernel, network, book, hosts, table, setListening, drained };
+    const renew =
+      this.certificates === null && this.upstream.length === 0 ? null : () => this.renew();
+    const restart = (endpoint: string): void => this.secured.get(endpoint)?.restart();
+    const stage = { kernel, network, book, hosts, table, setListening, drained, renew, restart };
     for (const change of this.plan.changes) play(stage, change);
     for (const change of this.plan.sessionChanges) playSessions(stage, change);
     return drained;

@@ -58,6 +58,42 @@ const rows: readonly MutantRow[] = [
     '  const peer = tls?.peer ?? null;\n',
     '  const peer = tls?.isResumed === true ? null : (tls?.peer ?? null);\n',
   ],
+  [
+    'what is kept is lost when the socket closes',
+    `${wire}/tls-wire.ts`,
+    '      this.hasKeptClose = true;\n      return;\n',
+    '',
+  ],
+  [
+    'an end without close_notify is one',
+    `${wire}/tls-wire.ts`,
+    "    if (!this.secure.isEndAuthentic || this.state === 'handshake') {\n",
+    "    if (this.state === 'handshake') {\n",
+  ],
+  [
+    'the name of an endpoint is not compared',
+    `${wire}/connect-tls.ts`,
+    '  const other = checkServerIdentity(tls.serverName, socket.getPeerCertificate(true));\n',
+    '  const other = undefined;\n',
+  ],
+  [
+    'sessions of endpoints that were refused are kept',
+    `${wire}/session-keeper.ts`,
+    '    if (this.isBelieved) this.store.session = session;\n    else this.unproven = session;\n',
+    '    this.store.session = session;\n',
+  ],
+  [
+    'renewed certificates are shown to nobody',
+    'src/proxy/listener.ts',
+    '    const isSame = known?.material === material && known.protocols === protocols;\n',
+    '    const isSame = known?.protocols === protocols;\n',
+  ],
+  [
+    'an endpoint that breaks off its handshake is asked no other',
+    'src/proxy/connect-failure.ts',
+    "  if (!code.startsWith('ERR_')) return CONNECT_FAILED;\n",
+    "  if (!code.startsWith('ERR_')) return reason('bad-response');\n",
+  ],
 ];
 
 export const tlsMutants = mutantsOf('data', rows);

@@ -57,8 +57,8 @@ interface Listening {
 /** Of a connection that began with a PROXY header. */
 type Introduced = { readonly peer: ProxiedPeer | null; readonly rest: Buffer } | null;
 
-/** An actor gets a connection. */
-export type ActorAccept = (end: ActorEnd) => void;
+/** Makes an actor's end of the connection that it has got. */
+export type MakeEnd = (tls: ActorTls | null) => ActorEnd;
 
 /** What accepts the connections of an address: gets its end, and who connects. */
 type Accept = (end: TcpEnd, from: SocketAddress) => void;
@@ -300,18 +300,18 @@ export class SimNetwork implements Network {
 
   // The actors' side
 
-  /** An actor accepts connections on a port of 127.0.0.1, with TLS or not; returns what makes it stop. */
-  serve(
-    port: number,
-    onConnection: ActorAccept,
-    tlsOf: () => ActorTls | null = NO_TLS,
-  ): () => void {
+  /** An actor accepts connections on a port of 127.0.0.1; returns what makes it stop. */
+  serve(port: number, onConnection: (end: ActorEnd) => void): () => void {
+    return this.serveMade(port, (make) => onConnection(make(null)));
+  }
+
+  /** As `serve`; the actor makes its end, with TLS or not. */
+  serveMade(port: number, onConnection: (make: MakeEnd) => void): () => void {
     const key = `127.0.0.1:${port}`;
+    const { kernel } = this;
+    const handler = idleHandler;
     const accept: Accept = (tcp) => {
-      const tls = tlsOf();
-      const { kernel } = this;
-      const handler = idleHandler;
-      onConnection(
+      onConnection((tls) =>
         tls === null
           ? new ActorEnd(kernel, tcp, handler)
           : new TlsEnd(kernel, tcp, { handler, tls }),
@@ -404,8 +404,6 @@ export interface DialOptions {
   readonly from?: SocketAddress | undefined;
   readonly tls?: ActorTls | null;
 }
-
-const NO_TLS = (): null => null;
 
 interface WatchedWireOptions {
   readonly port: number;

@@ -26,6 +26,7 @@ export interface EngineOptions {
   readonly chain: string;
   /** Of a client. */
   readonly serverName?: string;
+  /** A session that a `ticket` event gave. */
   readonly ticket?: Buffer | null;
   readonly isOld?: boolean;
   readonly isLarge?: boolean;
@@ -35,6 +36,8 @@ export interface EngineOptions {
   readonly judge?: (chain: string) => number;
   /** Of a server: who reads its tickets, and what a session is good for; '' gives none. */
   readonly ticketKey?: string;
+  /** Its tickets come before its Finished, as those of TLS 1.2. */
+  readonly ticketsFirst?: boolean;
   readonly asksPeer?: boolean;
   readonly needsPeer?: boolean;
 }
@@ -89,6 +92,13 @@ interface Session {
   readonly protocol: string;
 }
 
+/** What a client keeps. */
+interface KeptSession {
+  readonly ticket: string;
+  /** The server's. */
+  readonly chain: string;
+}
+
 export class TlsEngine {
   /** To be sent, in order. */
   out: Buffer[] = [];
@@ -115,6 +125,7 @@ export class TlsEngine {
   private isFirst = true;
   private hasPeerClosed = false;
   private isAsked = false;
+  private kept: KeptSession | null = null;
 
   constructor(options: EngineOptions) {
     this.options = options;
@@ -125,7 +136,9 @@ export class TlsEngine {
 
   /** A client says hello. */
   start(): void {
-    const { protocols, ticket = null, isLarge = false, isOld, helloRecords = 1 } = this.options;
+    const { protocols, isLarge = false, isOld, helloRecords = 1 } = this.options;
+    this.kept = readJson<KeptSession>(this.options.ticket ?? null);
+    const ticket = this.kept === null ? null : Buffer.from(this.kept.ticket);
     this.clientRandom = randomOf(this.options.random);
     const versions = isOld === true ? [] : [TLS13, 0x0303];
     const hello = writeHello({
@@ -224,7 +237,7 @@ export class TlsEngine {
 
   /** After the handshake: tickets, and other keys. */
   private takeLate(type: number, body: Buffer): void {
-    if (type === Type.ticket) this.events.push({ kind: 'ticket', ticket: Buffer.from(body) });
+    if (type === Type.ticket) this.keep(body);
     else if (type === Type.keyUpdate) {
       this.opening!.renew();
       if (body[0] === 1) this.renewKey(false);
@@ -288,13 +301,14 @@ export class TlsEngine {
       this.say(Type.certificate, Buffer.from(this.chain));
       this.say(Type.verify, serverRandom);
     }
+    if (this.options.ticketsFirst === true && this.ticketKey !== '') this.giveTicket();
     this.say(Type.finished, this.proof());
     this.state = 'flight';
   }
 
   private resume(ticket: Buffer | null): void {
     if (ticket === null || this.ticketKey === '') return;
-    const session = readSession(ticket);
+    const session = readJson<Session>(ticket);
     if (session === null || session.key !== this.ticketKey) return;
     this.isResumed = true;
     this.peerChain = session.chain;
@@ -313,6 +327,7 @@ export class TlsEngine {
         const { protocol, isResumed } = JSON.parse(body.toString());
         this.protocol = protocol;
         this.isResumed = isResumed;
+        if (this.isResumed) this.peerChain = this.kept?.chain ?? '';
         return;
       }
       case Type.request:
@@ -326,10 +341,19 @@ export class TlsEngine {
       }
       case Type.verify:
         return;
+      case Type.ticket:
+        this.keep(body);
+        return;
       case Type.finished:
         if (this.state === 'flight') return this.answerFlight(body, before);
     }
     this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
+  }
+
+  /** A client keeps with a ticket who has given it. */
+  private keep(ticket: Buffer): void {
+    const kept: KeptSession = { ticket: ticket.toString(), chain: this.peerChain };
+    this.events.push({ kind: 'ticket', ticket: Buffer.from(JSON.stringify(kept)) });
   }
 
   private answerFlight(body: Buffer, before: number): void {
@@ -350,13 +374,18 @@ export class TlsEngine {
     if (!body.equals(proofOf(before)))
       return this.fail(Alert.decrypt, 'ERR_SSL_DIGEST_CHECK_FAILED');
     this.opened();
-    if (this.ticketKey === '') return;
+    if (this.ticketKey !== '' && this.options.ticketsFirst !== true) this.giveTicket();
+  }
+
+  private giveTicket(): void {
     const session: Session = {
       key: this.ticketKey,
       chain: this.peerChain,
       protocol: this.protocol,
     };
-    this.send(Kind.handshake, message(Type.ticket, Buffer.from(JSON.stringify(session))));
+    const ticket = Buffer.from(JSON.stringify(session));
+    if (this.state === 'open') this.send(Kind.handshake, message(Type.ticket, ticket));
+    else this.say(Type.ticket, ticket);
   }
 
   private opened(): void {
@@ -425,9 +454,9 @@ function proofOf(transcript: number): Buffer {
   return randomOf(mix(transcript, 0xf1));
 }
 
-function readSession(ticket: Buffer): Session | null {
+function readJson<T>(text: Buffer | null): T | null {
   try {
-    return JSON.parse(ticket.toString()) as Session;
+    return text === null ? null : (JSON.parse(text.toString()) as T);
   } catch {
     return null;
   }

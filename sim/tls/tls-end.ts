@@ -14,8 +14,15 @@ export interface ActorTls {
   readonly onTicket?: (ticket: Buffer) => void;
   /** The product has broken a rule of TLS. */
   readonly onWrong: (text: string) => void;
+  /** What comes before TLS, in plain: returns what follows it, or null while that is not there. */
+  readonly preface?: (bytes: Buffer) => Buffer | null;
   /** Before the ClientHello, in plain; calls what it is given then. */
   readonly before?: ((end: TlsEnd, hello: () => void) => void) | undefined;
+}
+
+interface FlightLimit {
+  left: number;
+  readonly done: () => void;
 }
 
 export class TlsEnd extends ActorEnd {
@@ -25,6 +32,7 @@ export class TlsEnd extends ActorEnd {
   private isEndingLater = false;
   private hasEnded = false;
   private isFailed = false;
+  private limit: FlightLimit | null = null;
   /** The handshake was done. */
   private wasSecure = false;
 
@@ -96,12 +104,37 @@ export class TlsEnd extends ActorEnd {
   private sendOut(): void {
     const { out } = this.engine;
     this.engine.out = [];
-    for (const record of out) this.writeRaw(record);
+    for (const record of out) {
+      if (this.limit === null) this.writeRaw(record);
+      else this.sendLimited(this.limit, record);
+    }
+  }
+
+  private sendLimited(limit: FlightLimit, record: Buffer): void {
+    const { left, done } = limit;
+    if (left < 0) return;
+    if (left > 0) this.writeRaw(record.subarray(0, left));
+    limit.left -= record.length;
+    if (limit.left > 0) return;
+    limit.left = -1;
+    done();
+  }
+
+  /** Says so many bytes of its own flight alone, and calls `done` then. */
+  limitFlight(bytes: number, done: () => void): void {
+    this.limit = { left: bytes, done };
+  }
+
+  /** Closes without a word, as whoever dies. */
+  cut(): void {
+    super.close();
   }
 
   protected override took(bytes: Buffer): void {
     const { engine } = this;
-    engine.feed(bytes);
+    const rest = this.tls.preface === undefined ? bytes : this.tls.preface(bytes);
+    if (rest === null || rest.length === 0) return;
+    engine.feed(rest);
     while (!this.isClosed && !this.isFailed) {
       const event = engine.next();
       if (event === null) break;

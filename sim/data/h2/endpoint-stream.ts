@@ -66,7 +66,9 @@ export class EndpointStream implements StreamHandler {
     if (from !== request.address)
       throw new Error(`${request.id} of ${request.address} for ${from}`);
     checkTold(request, (name) => head.get(name));
-    if (head.get(':scheme') !== 'http') throw new Error(`${request.id} with another scheme`);
+    const { secureHeader = null } = this.connection.setting;
+    const scheme = secureHeader === null ? 'http' : 'https';
+    if (head.get(':scheme') !== scheme) throw new Error(`${request.id} with another scheme`);
     return request;
   }
 
