@@ -18,6 +18,14 @@ export interface Target {
   readonly victimTlsPort: number;
   /** Targets of a service of the registry `file`. */
   readonly targetsFile: string;
+  /** Where registries are asked to flap: sources.ts. */
+  readonly controlPort: number;
+  /** A service of datagrams, and the port of its one endpoint, which is the attacker. */
+  readonly udpPort: number;
+  readonly udpEndpointPort: number;
+  /** A service whose one endpoint is the attacker, who is taken to speak HTTP/2. */
+  readonly hostileHttp2ServicePort: number;
+  readonly hostileHttp2Port: number;
   /** Client connections that the victim's service may have (`limits.connections`). */
   readonly connectionsMax: number;
 }
@@ -43,6 +51,8 @@ export interface Row {
   readonly principal: 'client' | 'endpoint' | 'reader' | 'registrant';
   readonly what: string;
   readonly victim: Victim;
+  /** The stats port speaks TLS. */
+  readonly hasStatsTls?: boolean;
   /** Open: measured, and not held yet; a row that holds for good is said to be built. */
   readonly defence: 'built' | 'open';
   /** Resolves when the attack is under way. */

@@ -14,7 +14,7 @@ import type { Row, Target } from './attack.ts';
 import { judge, type Result, type Round, tableOf } from './judge.ts';
 import { rows } from './rows.ts';
 import { type Stage, setStage } from './stage.ts';
-import { suffer, type VictimOptions } from './victim.ts';
+import { answers, suffer, type VictimOptions } from './victim.ts';
 
 const LOOK_MS = 50;
 const WARM_UP_PAGES = 3;
@@ -38,11 +38,18 @@ if (chosen.length === 0) {
 }
 const results: Result[] = [];
 let stage: Stage | null = null;
+let isStatsTls = false;
 try {
   for (const row of chosen) {
+    const { hasStatsTls = false } = row;
+    if (stage !== null && hasStatsTls !== isStatsTls) {
+      await stage.stop();
+      stage = null;
+    }
     if (stage === null) {
-      stage = await setStage(plan);
-      await warmUp(victimOf(row, stage.target), stage.target);
+      isStatsTls = hasStatsTls;
+      stage = await setStage({ ...plan, hasStatsTls });
+      await warmUp(victimOf(row, stage.target), statsOf(row, stage.target));
     }
     results.push(await attack(row, stage));
     if (values.short) continue;
@@ -84,20 +91,22 @@ async function attack(row: Row, { pid, target }: Stage): Promise<Result> {
   return judge(row, rounds, { memoryMib, note, noiseMs: Number(values.noise) });
 }
 
-function victimOf({ victim }: Row, { statsPort, victimPort }: Target): VictimOptions {
-  const url =
-    victim.asks === 'checks'
-      ? `http://127.0.0.1:${statsPort}/healthz`
-      : `http://127.0.0.1:${victimPort}/`;
-  return { url, isFresh: victim.isFresh };
+function victimOf(row: Row, target: Target): VictimOptions {
+  const { asks, isFresh } = row.victim;
+  const requests = `http://127.0.0.1:${target.victimPort}/`;
+  return { url: asks === 'checks' ? `${statsOf(row, target)}/healthz` : requests, isFresh };
+}
+
+function statsOf({ hasStatsTls = false }: Row, { statsPort }: Target): string {
+  return `${hasStatsTls ? 'https' : 'http'}://127.0.0.1:${statsPort}`;
 }
 
 /** What every process takes once: code that is compiled, pages that were made. */
-async function warmUp(victim: VictimOptions, { statsPort }: Target): Promise<void> {
+async function warmUp(victim: VictimOptions, statsUrl: string): Promise<void> {
   await suffer(victim, 1);
   for (let i = 0; i < WARM_UP_PAGES; i += 1) {
     for (const path of ['/metrics', '/stats', '/api/v1/services', '/stats;csv']) {
-      await (await fetch(`http://127.0.0.1:${statsPort}${path}`)).text();
+      await answers(`${statsUrl}${path}`);
     }
   }
 }

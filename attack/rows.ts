@@ -3,15 +3,18 @@ import { CHECKS, FRESH_REQUESTS, REQUESTS, type Row } from './attack.ts';
 import { connectionChurn } from './attacks/connection-churn.ts';
 import { deadEndpoints } from './attacks/dead-endpoints.ts';
 import { endlessInformational } from './attacks/endless-informational.ts';
+import { flappingSource } from './attacks/flapping-sources.ts';
 import { flappingTargets } from './attacks/flapping-targets.ts';
 import { halfHeads } from './attacks/half-heads.ts';
 import { http2Attack } from './attacks/http2.ts';
+import { http2EndpointAttack } from './attacks/http2-endpoint.ts';
 import { idleConnections } from './attacks/idle-connections.ts';
 import { statsIdle } from './attacks/stats-idle.ts';
 import { statsPipelining } from './attacks/stats-pipelining.ts';
 import { statsScraping } from './attacks/stats-scraping.ts';
 import { statsSilentReaders } from './attacks/stats-silent-readers.ts';
 import { statsStreams } from './attacks/stats-streams.ts';
+import { statsTlsHalf, statsTlsPipelining, statsTlsSilent } from './attacks/stats-tls.ts';
 import { tinyChunks } from './attacks/tiny-chunks.ts';
 import {
   tlsHalfHandshakes,
@@ -19,6 +22,15 @@ import {
   tlsRenegotiation,
   tlsSilentHandshakes,
 } from './attacks/tls.ts';
+import { udpFlood } from './attacks/udp-flood.ts';
+
+/** Health checks over TLS make a handshake each. */
+const STATS_TLS = {
+  principal: 'reader',
+  victim: CHECKS,
+  hasStatsTls: true,
+  defence: 'built',
+} as const;
 
 export const rows: readonly Row[] = [
   {
@@ -66,7 +78,7 @@ export const rows: readonly Row[] = [
     principal: 'reader',
     what: '80 dashboards and streams of changes, read, and opened again after 4 MiB',
     victim: CHECKS,
-    defence: 'open',
+    defence: 'built',
     start: statsStreams,
   },
   {
@@ -106,7 +118,7 @@ export const rows: readonly Row[] = [
     principal: 'client',
     what: 'more half ClientHellos of one address than the service may have connections',
     victim: FRESH_REQUESTS,
-    defence: 'open',
+    defence: 'built',
     start: tlsSilentHandshakes,
   },
   {
@@ -159,9 +171,47 @@ export const rows: readonly Row[] = [
     principal: 'registrant',
     what: '5000 endpoints that are replaced by others seven times a second',
     victim: CHECKS,
-    defence: 'open',
+    defence: 'built',
     start: flappingTargets,
   },
+  ...(
+    [
+      ['http', 'an HTTP endpoint whose 5000 targets are others each time it is asked'],
+      ['docker', 'a container engine with 2000 starts and ends of containers a second'],
+      ['dns', 'a name with 200 addresses without a lifetime, others each time it is asked'],
+    ] as const
+  ).map(
+    ([name, what]): Row => ({
+      ...{ name: `flapping-${name}`, principal: 'registrant', defence: 'built' },
+      what,
+      victim: CHECKS,
+      start: flappingSource(name),
+    }),
+  ),
+  {
+    name: 'udp-flood',
+    principal: 'client',
+    what: 'datagrams of 2000 new addresses a second to another service, whose endpoint answers',
+    victim: REQUESTS,
+    defence: 'built',
+    start: udpFlood,
+  },
+  ...(
+    [
+      ['control', 'PINGs and SETTINGS without an end'],
+      ['informational', '103 responses without an end'],
+      ['tiny-data', 'DATA of one byte, without an end'],
+      ['resets', 'resets of every stream'],
+      ['window-updates', 'windows that are opened a byte at a time'],
+    ] as const
+  ).map(
+    ([name, what]): Row => ({
+      ...{ name: `http2-endpoint-${name}`, principal: 'endpoint', defence: 'built' },
+      what: `HTTP/2 ${what}, for 2 clients of another service`,
+      victim: REQUESTS,
+      start: http2EndpointAttack(name),
+    }),
+  ),
   {
     name: 'endless-informational',
     principal: 'endpoint',
@@ -177,5 +227,23 @@ export const rows: readonly Row[] = [
     victim: REQUESTS,
     defence: 'built',
     start: deadEndpoints,
+  },
+  {
+    ...STATS_TLS,
+    name: 'stats-tls-silent-handshakes',
+    what: '1000 half ClientHellos of one address to the stats port',
+    start: statsTlsSilent,
+  },
+  {
+    ...STATS_TLS,
+    name: 'stats-tls-half-handshakes',
+    what: '1000 ClientHellos a second to the stats port, left as soon as they are answered',
+    start: statsTlsHalf,
+  },
+  {
+    ...STATS_TLS,
+    name: 'stats-tls-pipelining',
+    what: '50 connections x 400 GET /metrics over TLS ahead of their answers, never read',
+    start: statsTlsPipelining,
   },
 ];

@@ -1,5 +1,6 @@
 // The client that has done nothing wrong: requests at a constant rate, timed from when they were due.
 import { Agent, request } from 'node:http';
+import { request as requestSecure, Agent as SecureAgent } from 'node:https';
 
 const PER_SECOND = 100;
 const TIMEOUT_MS = 5000;
@@ -19,7 +20,7 @@ export interface VictimOptions {
 
 /** Asks for `seconds`; resolves when every request has been answered, or has failed. */
 export async function suffer({ url, isFresh }: VictimOptions, seconds: number): Promise<Suffered> {
-  const agent = new Agent({ keepAlive: !isFresh, maxSockets: 256 });
+  const agent = agentFor(url, { keepAlive: !isFresh, maxSockets: 256 });
   const count = Math.round(PER_SECOND * seconds);
   const startMs = performance.now();
   const timesMs: number[] = [];
@@ -46,9 +47,24 @@ export async function suffer({ url, isFresh }: VictimOptions, seconds: number): 
 /** Another address than the attacker's: what is bounded by address must not meet it. */
 const ADDRESS = '127.0.0.2';
 
+/** Whether it is answered by 2xx, over a connection of its own; all of the answer is read. */
+export async function answers(url: string): Promise<boolean> {
+  const agent = agentFor(url, { keepAlive: false });
+  const isGood = await ask(url, agent);
+  agent.destroy();
+  return isGood;
+}
+
+function agentFor(url: string, options: { keepAlive: boolean; maxSockets?: number }): Agent {
+  if (!url.startsWith('https:')) return new Agent(options);
+  // Our own, on loopback: the handshake counts, and not the name.
+  return new SecureAgent({ ...options, rejectUnauthorized: false, maxCachedSessions: 0 });
+}
+
 function ask(url: string, agent: Agent): Promise<boolean> {
   return new Promise((resolve) => {
-    const sent = request(url, { agent, localAddress: ADDRESS, timeout: TIMEOUT_MS }, (response) => {
+    const send = url.startsWith('https:') ? requestSecure : request;
+    const sent = send(url, { agent, localAddress: ADDRESS, timeout: TIMEOUT_MS }, (response) => {
       const status = response.statusCode ?? 0;
       response.on('error', () => resolve(false));
       response.on('end', () => resolve(status >= 200 && status < 300));

@@ -14,7 +14,7 @@ const STEP_MS = 10;
 const MORE_THAN_THERE_ARE = 1.2;
 
 /** The first message of a client, as it is sent. */
-async function clientHello(): Promise<Buffer> {
+export async function clientHello(): Promise<Buffer> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
@@ -43,11 +43,16 @@ function repeat(one: (over: () => void) => void): { stop: () => void } {
 }
 
 /** The client goes away as soon as the server has done its part. */
-export async function tlsHalfHandshakes({ tlsPort }: Target): Promise<Running> {
+export function tlsHalfHandshakes({ tlsPort }: Target): Promise<Running> {
+  return halfHandshakes(tlsPort);
+}
+
+/** The same to any port that speaks TLS. */
+export async function halfHandshakes(port: number): Promise<Running> {
   const hello = await clientHello();
   let answered = 0;
   const { stop } = repeat((over) => {
-    const socket = connect(tlsPort, '127.0.0.1', () => socket.write(hello));
+    const socket = connect(port, '127.0.0.1', () => socket.write(hello));
     socket.on('error', () => {});
     socket.once('data', () => {
       answered += 1;

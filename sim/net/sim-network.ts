@@ -175,7 +175,7 @@ export class SimNetwork implements Network {
 
   /** The lobby of a worker: how many handshakes it has at a time. */
   private lobbyOf(worker: number): Lobby {
-    const known = this.lobbies.get(worker) ?? new Lobby(this.kernel.clock);
+    const known = this.lobbies.get(worker) ?? new Lobby({ clock: this.kernel.clock });
     this.lobbies.set(worker, known);
     return known;
   }

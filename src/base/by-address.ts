@@ -27,6 +27,11 @@ export class ByAddress<T extends { readonly address: string }> {
     return true;
   }
 
+  /** How many this address has. */
+  countOf(address: string): number {
+    return this.groups.get(address)?.size ?? 0;
+  }
+
   /** The oldest of the address whose turn it is; that address is the last one then. */
   next(): T | null {
     for (const [address, group] of this.groups) {

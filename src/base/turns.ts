@@ -1,15 +1,58 @@
 // Long work in turns: between two pieces other work of the thread has its turn, timers and sockets
-// included.
+// included. All long work of a thread shares one turn: an answer takes the thread a few rounds through its
+// events, and each round has one piece of long work, however much of that there is.
 import type { Clock } from './clock.ts';
 
-/** So much is done at a time: an answer takes a few turns of the thread, and each may be one of these. */
-const TURN_MS = 4;
+/** So much is done at a time; what an answer waits for is a few of these. */
+const TURN_MS = 2;
 
 /**
  * Work that may be interrupted wherever it yields; what it yields are pieces of text, or '' where
  * there is nothing but a place to stop. It returns what it was for.
  */
 export type Steps<T = void> = Generator<string, T, void>;
+
+/** What waits for its turn, the longest first; one a round. */
+class Rounds {
+  private readonly clock: Clock;
+  private waiting: (() => void)[] = [];
+  private isScheduled = false;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  add(run: () => void): void {
+    this.waiting.push(run);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    this.clock.nextTurn(this.round);
+  }
+
+  private readonly round = (): void => {
+    this.isScheduled = false;
+    const next = this.waiting.shift();
+    if (this.waiting.length > 0) this.schedule();
+    next?.();
+  };
+}
+
+/** Each thread has one clock. */
+const rounds = new WeakMap<Clock, Rounds>();
+
+/** Calls `run` when long work of the thread of this clock has its turn: after what waits already. */
+export function takeTurn(clock: Clock, run: () => void): void {
+  let known = rounds.get(clock);
+  if (known === undefined) {
+    known = new Rounds(clock);
+    rounds.set(clock, known);
+  }
+  known.add(run);
+}
 
 export class Turns {
   private readonly clock: Clock;
@@ -34,7 +77,7 @@ export class Turns {
   /** Lets others have their turn; the next one begins now. */
   async next(): Promise<void> {
     this.before = this.spentMs;
-    await new Promise<void>((resolve) => this.clock.nextTurn(resolve));
+    await new Promise<void>((resolve) => takeTurn(this.clock, resolve));
     this.beganMs = this.clock.nowMs();
   }
 

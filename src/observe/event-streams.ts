@@ -3,6 +3,7 @@
 // what it has missed. Messages leave by the pump, and changes that come together leave together: what
 // a burst of them costs does not grow with the number of those who look.
 import type { ServerResponse } from 'node:http';
+import { ByAddress } from '../base/by-address.ts';
 import { safeJson } from '../base/safe-text.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
 import { type Parts, PartsWriter, partsOf } from './parts.ts';
@@ -26,7 +27,8 @@ class Stream implements Sender {
   firstBytes = 0;
   /** Since when something is unread; 0: nothing is. */
   behindSinceMs = 0;
-  private readonly response: ServerResponse;
+  readonly response: ServerResponse;
+  readonly address: string;
   private readonly pump: Pump;
   /** Parts that others may share; those before `sent` have been written. */
   private queue: Buffer[] = [];
@@ -37,6 +39,7 @@ class Stream implements Sender {
 
   constructor(response: ServerResponse, pump: Pump) {
     this.response = response;
+    this.address = addressOf(response);
     this.pump = pump;
     response.on('drain', () => this.goOn());
   }
@@ -84,6 +87,8 @@ class Stream implements Sender {
 export class StreamSet {
   private readonly pump: Pump;
   private readonly streams = new Map<ServerResponse, Stream>();
+  /** The same. */
+  private readonly byAddress = new ByAddress<Stream>();
   private readonly heartbeat: NodeJS.Timeout;
   private largestBytes = 0;
 
@@ -93,8 +98,12 @@ export class StreamSet {
     this.heartbeat = setInterval(() => this.sendAll(alive), HEARTBEAT_MS).unref();
   }
 
-  get isFull(): boolean {
-    return this.streams.size >= STREAMS_MAX;
+  /**
+   * Whether there is a place for a stream of the client of `response`; where there is none, one of an
+   * address that would still have as many yields.
+   */
+  hasPlaceFor(response: ServerResponse): boolean {
+    return this.streams.size < STREAMS_MAX || this.yielding(addressOf(response)) !== null;
   }
 
   get size(): number {
@@ -106,7 +115,7 @@ export class StreamSet {
    * owns the response from now on. False when there are too many; it is then the caller's still.
    */
   add(response: ServerResponse, first: Parts): boolean {
-    if (this.isFull || !this.hasRoom(first)) return false;
+    if (!this.hasPlaceFor(response) || !this.hasRoom(first)) return false;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -120,8 +129,10 @@ export class StreamSet {
       return true;
     }
     const stream = new Stream(response, this.pump);
+    if (this.streams.size >= STREAMS_MAX) this.cut(this.yielding(stream.address)!);
     this.streams.set(response, stream);
-    response.on('close', () => this.streams.delete(response));
+    this.byAddress.add(stream);
+    response.on('close', () => this.remove(stream));
     this.largestBytes = Math.max(this.largestBytes, first.length);
     stream.send(partsOf(`retry: ${RETRY_MS}\n\n`));
     stream.firstBytes = first.length;
@@ -134,9 +145,9 @@ export class StreamSet {
     this.largestBytes = Math.max(this.largestBytes, bytes.length);
     const unreadMax = UNREAD_BYTES_MAX + UNREAD_MESSAGES_MAX * this.largestBytes;
     const lateMs = performance.now() - UNREAD_MS_MAX;
-    for (const [response, stream] of this.streams) {
+    for (const stream of this.streams.values()) {
       const isLate = stream.behindSinceMs > 0 && stream.behindSinceMs < lateMs;
-      if (isLate || stream.unreadBytes > unreadMax) this.cut(response);
+      if (isLate || stream.unreadBytes > unreadMax) this.cut(stream);
       else stream.send(bytes);
     }
   }
@@ -152,10 +163,28 @@ export class StreamSet {
     return held === 0 || held + length <= FIRST_BYTES_MAX;
   }
 
-  private cut(response: ServerResponse): void {
-    this.streams.delete(response);
-    response.destroy();
+  /** The oldest of the address that has the most, where another one of `address` leaves it as many. */
+  private yielding(address: string): Stream | null {
+    const { byAddress } = this;
+    const oldest = byAddress.heaviest();
+    if (oldest === null) return null;
+    return byAddress.countOf(oldest.address) > byAddress.countOf(address) + 1 ? oldest : null;
   }
+
+  private remove(stream: Stream): void {
+    this.streams.delete(stream.response);
+    this.byAddress.remove(stream);
+  }
+
+  /** Its client comes back and asks for what it missed. */
+  private cut(stream: Stream): void {
+    this.remove(stream);
+    stream.response.destroy();
+  }
+}
+
+function addressOf({ req }: ServerResponse): string {
+  return req.socket?.remoteAddress ?? '';
 }
 
 export class EventStreams {

@@ -12,6 +12,7 @@ import { type Reason, reasons } from '../model/reason.ts';
 import { formatSource } from '../model/source.ts';
 import type { Quantiles, Sampler, ServiceTrack } from './sampler.ts';
 import { whyItStays } from './stays.ts';
+import { totalSteps } from './totals.ts';
 
 export interface CheckFigures {
   readonly good: boolean;
@@ -127,7 +128,7 @@ export interface FigureSources {
   readonly nowMs: number;
 }
 
-/** A step per endpoint. */
+/** A step per endpoint; what they come to is summed up as well (totals.ts). */
 export function* figuresInSteps(view: ServiceView, sources: FigureSources): Steps<ServiceFigures> {
   const { service, slot } = view;
   const { ledger, sampler } = sources;
@@ -138,7 +139,7 @@ export function* figuresInSteps(view: ServiceView, sources: FigureSources): Step
     yield '';
   }
   const total = (column: number) => ledger.serviceTotal(slot, column);
-  return {
+  const figures = {
     name: service.name,
     listen: service.listen.map(({ address }) => formatListen(address)),
     protocol: service.protocol,
@@ -165,6 +166,8 @@ export function* figuresInSteps(view: ServiceView, sources: FigureSources): Step
     problems: view.problems,
     endpoints,
   };
+  yield* totalSteps(figures);
+  return figures;
 }
 
 function meters({ connections, requests, activeMax }: ServiceTrack) {

@@ -56,8 +56,8 @@ export class Live {
     this.unsubscribe = sources.events.subscribe((event) => this.onEvent(event));
   }
 
-  get isFull(): boolean {
-    return this.streams.isFull;
+  hasPlaceFor(response: ServerResponse): boolean {
+    return this.streams.hasPlaceFor(response);
   }
 
   /** The first message to new pages: all cells. Those that ask at the same time share it. */

@@ -124,7 +124,7 @@ export class StatsPort {
   }
 
   async live(call: Call): Promise<void> {
-    if (this.dashboards.isFull) return sendError(call, 503, TOO_MANY);
+    if (!this.dashboards.hasPlaceFor(call.response)) return sendError(call, 503, TOO_MANY);
     const first = await this.renderer.take('live', () => ({
       type: 'text/event-stream',
       text: this.dashboards.first(),

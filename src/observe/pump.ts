@@ -2,6 +2,8 @@
 // socket has taken a part before anything else of the thread has its turn: whoever wrote the next one
 // then would send a page of many megabytes, to every reader that keeps up, in one piece.
 import type { ServerResponse } from 'node:http';
+import { systemClock } from '../base/clock.ts';
+import { takeTurn } from '../base/turns.ts';
 
 /** Parts written in one turn, of 32 to 100 KiB each: a page may be ready for hundreds at once. */
 const PARTS_A_TURN = 8;
@@ -31,8 +33,8 @@ export class Pump {
   private schedule(): void {
     this.isScheduled = true;
     const waitMs = this.freeMs - performance.now();
-    if (waitMs <= 0) setImmediate(this.turn);
-    else setTimeout(this.turn, Math.ceil(waitMs));
+    if (waitMs <= 0) takeTurn(systemClock, this.turn);
+    else setTimeout(() => takeTurn(systemClock, this.turn), Math.ceil(waitMs));
   }
 
   /** One part to each in turn, a few in all; then other work of the thread has its turn. */

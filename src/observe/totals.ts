@@ -1,5 +1,6 @@
 // What a service's figures come to: sums over its endpoints and over its replies, for the last row
 // of its table in the dashboard and for HAProxy's FRONTEND and BACKEND rows.
+import type { Steps } from '../base/turns.ts';
 import { reasons } from '../model/reason.ts';
 import type { EndpointFigures, ServiceFigures } from './figures.ts';
 
@@ -44,48 +45,71 @@ export function isUp({ state }: { readonly state: string }): boolean {
   return state === 'up' || state === 'slow-start';
 }
 
-/** Sums that were made for figures that live still: a page asks for them in several places. */
+/** Sums of figures that live still: a page asks for them in several places. */
 const known = new WeakMap<ServiceFigures, Totals>();
+/** Endpoints that are summed up in one step. */
+const STEP_ENDPOINTS = 256;
 
+/** The sums of figures, made by totalSteps when those were. */
 export function totalsOf(service: ServiceFigures): Totals {
   let totals = known.get(service);
   if (totals === undefined) {
-    totals = sumUp(service);
-    known.set(service, totals);
+    const steps = totalSteps(service);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    totals = step.value;
   }
   return totals;
 }
 
-function sumUp(service: ServiceFigures): Totals {
+/** Sums up the endpoints, of which there may be thousands, and keeps the sums for totalsOf. */
+export function* totalSteps(service: ServiceFigures): Steps<Totals> {
   const { endpoints } = service;
-  const up = endpoints.filter(isUp);
-  const sum = (read: (one: EndpointFigures) => number) =>
-    endpoints.reduce((total, one) => total + read(one), 0);
-  const latest = (read: (one: EndpointFigures) => number) =>
-    endpoints.reduce((last, one) => Math.max(last, read(one)), 0);
+  const sums = emptySums();
+  for (const [i, one] of endpoints.entries()) {
+    addTo(sums, one);
+    if (i % STEP_ENDPOINTS === STEP_ENDPOINTS - 1) yield '';
+  }
   const replied = Object.entries(service.reasons).filter(([code]) => repliedReasons.has(code));
-  return {
-    up: up.length,
+  const totals = {
+    ...sums,
     endpoints: endpoints.length,
-    weight: up.reduce((total, { weight }) => total + weight, 0),
-    active: sum(({ active }) => active),
-    requests: sum(({ requests }) => requests),
-    rate: sum(({ rate }) => rate),
-    connects: sum(({ connects }) => connects),
-    connectFailures: sum((one) => one.connect_failures),
-    otherFailures: sum((one) => Math.max(0, one.failures - one.connect_failures)),
-    retries: sum(({ retries }) => retries),
-    ejections: sum(({ ejections }) => ejections),
-    downs: sum(({ downs }) => downs),
-    bytesIn: sum(({ bytes }) => bytes.in),
-    bytesOut: sum(({ bytes }) => bytes.out),
     codes: classes(service.codes),
     ownReplies: count(replied),
     clientFaults: count(replied.filter(([code]) => clientReasons.has(code))),
     p50: weightedMedian(endpoints),
-    lastRequestMs: latest((one) => one.last_request),
-    changedMs: latest(({ since }) => since),
   };
+  known.set(service, totals);
+  return totals;
+}
+
+/** What endpoints add up to. */
+function emptySums() {
+  return {
+    ...{ up: 0, weight: 0, active: 0, requests: 0, rate: 0 },
+    ...{ connects: 0, connectFailures: 0, otherFailures: 0, retries: 0, ejections: 0, downs: 0 },
+    ...{ bytesIn: 0, bytesOut: 0, lastRequestMs: 0, changedMs: 0 },
+  };
+}
+
+function addTo(sums: ReturnType<typeof emptySums>, one: EndpointFigures): void {
+  if (isUp(one)) {
+    sums.up += 1;
+    sums.weight += one.weight;
+  }
+  sums.active += one.active;
+  sums.requests += one.requests;
+  sums.rate += one.rate;
+  sums.connects += one.connects;
+  sums.connectFailures += one.connect_failures;
+  sums.otherFailures += Math.max(0, one.failures - one.connect_failures);
+  sums.retries += one.retries;
+  sums.ejections += one.ejections;
+  sums.downs += one.downs;
+  sums.bytesIn += one.bytes.in;
+  sums.bytesOut += one.bytes.out;
+  sums.lastRequestMs = Math.max(sums.lastRequestMs, one.last_request);
+  sums.changedMs = Math.max(sums.changedMs, one.since);
 }
 
 function classes(codes: Readonly<Record<string, number>>): Record<number, number> {

@@ -16,8 +16,11 @@ interface Stream {
   close(): void;
 }
 
-async function open(headers: Record<string, string> = {}): Promise<Stream> {
-  const sent = request(`${port.url}/api/v1/events`, { headers, agent: false });
+async function open(
+  headers: Record<string, string> = {},
+  { localAddress = '127.0.0.1', path = '/api/v1/events' } = {},
+): Promise<Stream> {
+  const sent = request(`${port.url}${path}`, { headers, localAddress, agent: false });
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     sent.once('response', resolve).once('error', reject).end();
   });
@@ -103,6 +106,22 @@ describe('the stream of events', () => {
     const statusOfOneMore = async () => (await open()).status;
     await expect.poll(statusOfOneMore).toBe(200);
   });
+
+  it.each(['/api/v1/events', '/stats/live'])(
+    '%s is open to another address, when one has a hundred',
+    async (path) => {
+      const greedy = await Promise.all(
+        Array.from({ length: 100 }, () => open({}, { localAddress: '127.0.0.2', path })),
+      );
+      const open3 = () => open({}, { localAddress: '127.0.0.3', path });
+      const others = [await open3(), await open3()];
+      expect(others.map(({ status }) => status)).toEqual([200, 200]);
+      // The oldest have yielded; one address does not make room for itself.
+      await expect.poll(() => greedy.filter(({ isEnded }) => isEnded).length).toBe(2);
+      expect((await open({}, { localAddress: '127.0.0.2', path })).status).toBe(503);
+      expect(others.some(({ isEnded }) => isEnded)).toBe(false);
+    },
+  );
 
   it('ends when the port closes', async () => {
     const stream = await open();

@@ -1,6 +1,7 @@
 // TLS handshakes that strangers cause: few at a time, and no cheap way to have more.
 import { once } from 'node:events';
 import { connect as connectPlain, createServer, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { queryObjects } from 'node:v8';
 import { afterAll, afterEach, expect, it } from 'vitest';
@@ -31,13 +32,16 @@ afterEach(async () => {
 });
 
 /** Echoes; counts handshakes under way. */
-async function serve(isFast = true): Promise<void> {
+async function serve(
+  isFast = true,
+  { now = tls, lobby = new Lobby() }: { now?: ServerTls; lobby?: Lobby } = {},
+): Promise<void> {
   wires = new Set();
   most = 0;
   server = await listenWires({
     ...{ address: loopback(), reusePort: false, isFast },
-    ...{ buffers: new ReadBuffers(), lobby: new Lobby(), log: silentLogger },
-    tls: () => tls,
+    ...{ buffers: new ReadBuffers(), lobby, log: silentLogger },
+    tls: () => now,
     onWire: (wire) => {
       wires.add(wire);
       most = Math.max(most, wires.size);
@@ -132,23 +136,107 @@ it('closes the oldest of the address that has the most, where too many are half'
   await echoes(dialTls('127.0.0.4'), 'served');
 }, 30_000);
 
-it('keeps little of those that it is about to close', async () => {
-  await serve();
+/** Opens so many half ClientHellos, and counts those of them that are closed. */
+async function floodHalf(count: number): Promise<() => number> {
   const half = (await helloBytes()).subarray(0, 100);
-  const arriving = 1024;
-  const before = queryObjects(Socket, { format: 'count' });
-  for (let i = 0; i < arriving + 600; i += 1) {
+  let closed = 0;
+  for (let i = 0; i < count; i += 1) {
     const socket = dial('127.0.0.2', half);
+    socket.resume().on('close', () => {
+      closed += 1;
+    });
     if (i % 50 === 49) await opened([socket]);
   }
   await opened(sockets);
-  const last = dialTls('127.0.0.3');
-  await echoes(last, 'served');
-  // The clients' own are here as well.
-  const ours = queryObjects(Socket, { format: 'count' }) - before - sockets.length;
-  expect(ours).toBeGreaterThan(arriving / 2);
-  expect(ours).toBeLessThan(arriving + 100);
+  return () => closed;
+}
+
+it('closes those that were given up at a pace, so that they do not come back at once', async () => {
+  await serve();
+  const beganMs = performance.now();
+  const closed = await floodHalf(1024 + 600);
+  await echoes(dialTls('127.0.0.3'), 'served');
+  // 200 a second, and a step more than the time that has passed.
+  expect(closed()).toBeLessThanOrEqual(((performance.now() - beganMs) / 1000) * 200 + 10);
 }, 30_000);
+
+it('closes one for each that is given up, where descriptors are scarce', async () => {
+  await serve(true, { lobby: new Lobby({ isScarce: () => true }) });
+  const closed = await floodHalf(1024 + 600);
+  // At a pace it would be some 300 by then.
+  await expect.poll(closed, { timeout: 1000 }).toBeGreaterThanOrEqual(560);
+}, 30_000);
+
+it.each([true, false])(
+  'keeps little of those that come to nothing (fast: %s)',
+  async (isFast) => {
+    await serve(isFast);
+    const half = (await helloBytes()).subarray(0, 100);
+    const arriving = 1024;
+    const before = queryObjects(Socket, { format: 'count' });
+    for (let i = 0; i < arriving + 600; i += 1) {
+      const socket = dial('127.0.0.2', half);
+      if (i % 50 === 49) await opened([socket]);
+    }
+    await opened(sockets);
+    const last = dialTls('127.0.0.3');
+    await echoes(last, 'served');
+    // The clients' own are here as well.
+    const ours = queryObjects(Socket, { format: 'count' }) - before - sockets.length;
+    // A socket of Node's is what the slow way has to keep while it reads, and no longer.
+    expect(ours).toBeLessThan(isFast ? 50 : arriving + 100);
+  },
+  30_000,
+);
+
+it('serves a ClientHello that comes a byte at a time', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  await opened(Array.from({ length: 20 }, () => dial('127.0.0.2', half)));
+  const client = connectPlain({ port: server.port, host: '127.0.0.1', noDelay: true });
+  sockets.push(client);
+  await once(client, 'connect');
+  const slow = new Duplex({
+    read() {},
+    write(bytes: Buffer, _, done) {
+      const rest = [...bytes];
+      const next = (): void => {
+        const byte = rest.shift();
+        if (byte === undefined) done();
+        else client.write(Buffer.of(byte), () => setImmediate(next));
+      };
+      next();
+    },
+  });
+  client.on('data', (piece) => slow.push(piece)).on('error', () => {});
+  await echoes(connect({ socket: slow, ca: authority.ca, servername: 'localhost' }), 'served');
+});
+
+it('asks who has waited for a certificate, where the listener does', async () => {
+  await serve(true, { now: { ...tls, material: { ...tls.material, clientAuth: 'require' } } });
+  const half = (await helloBytes()).subarray(0, 100);
+  await opened(Array.from({ length: 20 }, () => dial('127.0.0.2', half)));
+  const stranger = dialTls('127.0.0.3');
+  stranger.resume();
+  const [error] = (await once(stranger, 'error')) as [NodeJS.ErrnoException];
+  expect(error.code).toMatch(/CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE/);
+});
+
+it('forgets who leaves before its ClientHello is whole', async () => {
+  await serve();
+  const half = (await helloBytes()).subarray(0, 100);
+  const crowd = Array.from({ length: 200 }, () => dial('127.0.0.2', half));
+  await opened(crowd);
+  for (const [i, one] of crowd.entries()) {
+    if (i % 2 === 0) one.end();
+    else one.resetAndDestroy();
+  }
+  await Promise.all(crowd.map((one) => one.closed || once(one.resume(), 'close')));
+  await expect.poll(() => wires.size).toBe(0);
+  // There is room at once again: nobody is counted who has gone.
+  const clients = Array.from({ length: 16 }, () => dialTls('127.0.0.3'));
+  await Promise.all(clients.map((one, i) => echoes(one, `served ${i}`)));
+});
 
 it('gives the places of handshakes that get nowhere to who waits', async () => {
   await serve();

@@ -5,8 +5,10 @@ import type { ProxiedPeer } from '../proxy-header.ts';
 import { peekHello } from './accept-peeked.ts';
 import { acceptTls } from './accept-tls.ts';
 import type { Lobby } from './lobby.ts';
+import { HandleGuest, SocketGuest } from './lobby-guest.ts';
 import type { RawSocket } from './raw-socket.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import type { TcpHandle } from './system-handles.ts';
 import type { Accepted, TlsParts } from './tls-parts.ts';
 import type { TlsWire } from './tls-wire.ts';
 
@@ -53,8 +55,19 @@ function takeTls(socket: RawSocket, accepting: AcceptingSecure, introduction: In
     beginTls({ socket }, accepting, introduction);
     return;
   }
-  lobby.enter(socket, tls.helloMs, (known) => secure(known, accepting, introduction));
-  socket.resume();
+  const guest = new SocketGuest(socket, introduction?.peer?.address);
+  lobby.enter(guest, tls.helloMs, (known) => secure(known, accepting, introduction));
+}
+
+/** TLS for a handle of the system's, when there is room: what it says can't be looked into first. */
+export function waitForTls(
+  handle: TcpHandle,
+  accepting: AcceptingSecure,
+  tls: ServerTls | 'refuse',
+): void {
+  if (tls === 'refuse') return handle.close(() => {});
+  const guest = new HandleGuest(handle, accepting.buffers.shared.view);
+  accepting.lobby.enter(guest, tls.helloMs, (known) => secure(known, accepting, null));
 }
 
 interface Answering {

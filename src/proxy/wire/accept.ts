@@ -5,7 +5,13 @@
 import { type Server, Socket } from 'node:net';
 import type { ListenOptions, Wire } from '../network.ts';
 import { readIntroduction } from './accept-proxied.ts';
-import { type AcceptingSecure, beginTls, type Introduction, takeSecure } from './accept-secure.ts';
+import {
+  type AcceptingSecure,
+  beginTls,
+  type Introduction,
+  takeSecure,
+  waitForTls,
+} from './accept-secure.ts';
 import { HandleSocket } from './handle-socket.ts';
 import {
   acceptedOnread,
@@ -77,12 +83,15 @@ export function acceptHandles(server: Server, accepting: Accepting): void {
       if (!beginTls({ handle }, accepting, null)) handle.close();
       return;
     }
+    const system = systemHandles;
+    const isTcp = system !== null && handle instanceof system.TCP;
     if (tls !== null) {
-      takeSocket(socketOf(handle), accepting, null);
+      if (isTcp) waitForTls(handle, accepting, tls);
+      else takeSocket(socketOf(handle), accepting, null);
       return;
     }
-    if (systemHandles !== null && handle instanceof systemHandles.TCP) {
-      onWire(wireOf(new HandleSocket(systemHandles, handle, buffers.shared.view), accepting));
+    if (isTcp) {
+      onWire(wireOf(new HandleSocket(system, handle, buffers.shared.view), accepting));
       return;
     }
     setFirstView(buffers.shared.view);

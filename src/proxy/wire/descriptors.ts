@@ -7,7 +7,11 @@ import { readFileSync } from 'node:fs';
 /** Kept back, or an eighth of a small limit. */
 const RESERVE_MAX = 64;
 
+/** From here on nothing is kept open that is to be closed. */
+const SCARCE_SHARE = 3 / 4;
+
 let first = Number.POSITIVE_INFINITY;
+let firstScarce = Number.POSITIVE_INFINITY;
 
 /** Whether a connection with this descriptor is one that should not be served. */
 export function isFromReserve(descriptor: number): boolean {
@@ -18,6 +22,12 @@ export function isFromReserve(descriptor: number): boolean {
 /** The lowest descriptor that is kept back where `max` may be open. */
 export function firstOfReserve(max: number): number {
   return max - Math.min(RESERVE_MAX, Math.floor(max / 8));
+}
+
+/** Whether a connection with this descriptor says that there are few left: of all threads together. */
+export function areScarce(descriptor: number): boolean {
+  if (firstScarce === Number.POSITIVE_INFINITY) firstScarce = SCARCE_SHARE * readLimit();
+  return descriptor >= firstScarce;
 }
 
 /** Linux tells in /proc; elsewhere the system's error has to do. */
