@@ -15,7 +15,7 @@ const QUIET_MS = 7_000;
 /** The system gives up connections that nobody answers. */
 const TCP_MS = 200_000;
 /** What may wait for one peer that does not read: two reads, a kept request, heads (docs/limits.md). */
-const BUFFERED_MAX = 240 * 1024;
+const BUFFERED_MAX = 368 * 1024;
 
 export interface Remains {
   readonly kernel: Kernel;
