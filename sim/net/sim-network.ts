@@ -236,9 +236,8 @@ export class SimNetwork implements Network {
   }
 
   private makeHandle({ listening, descriptor }: Accepted, remote: SocketAddress): SimTcpHandle {
-    const { kernel, descriptors } = this;
     const local = { address: '127.0.0.1', port: listening.port };
-    const handle = new SimTcpHandle({ kernel, descriptors }, { remote, local });
+    const handle = new SimTcpHandle(this.tls.cipher, { remote, local });
     handle.fd = descriptor;
     return handle;
   }

@@ -30,9 +30,6 @@ export interface SimContext {
 }
 
 export interface CipherParts extends HandleParts {
-  /** Of the last read and write, as Node keeps them. */
-  readonly state: Int32Array;
-  readonly readCount: number;
   readonly wasAsync: number;
 }
 

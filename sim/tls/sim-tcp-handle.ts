@@ -1,6 +1,7 @@
 // A TCP connection as libuv's handle, as far as a CipherSocket and the lobby use one, over a simulated one.
 // The rules are those of libuv's src/unix/stream.c.
 import { getSystemErrorMap } from 'node:util';
+import { assert } from '../../src/base/assert.ts';
 import type { HandleRequest, PeerName, TcpHandle } from '../../src/proxy/wire/system-handles.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Descriptors } from '../net/descriptors.ts';
@@ -34,6 +35,9 @@ interface Writing {
 export interface HandleParts {
   readonly kernel: Kernel;
   readonly descriptors: Descriptors;
+  /** Of the last read and write, as Node keeps them. */
+  readonly state: Int32Array;
+  readonly readCount: number;
 }
 
 export interface HandleNames {
@@ -48,6 +52,7 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
   /** Of the lobby's, which is Node's. */
   reading = false;
   writeQueueSize = 0;
+  /** Who has taken the stream over; null: it is `onread` that is told. */
   listener: StreamListener | null = null;
   /** For the network: called when it is closed. */
   onClose: (() => void) | null = null;
@@ -56,6 +61,7 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
   private readonly names: HandleNames;
   private end: TcpEnd | null = null;
   private isReading = false;
+  private view: Buffer | null = null;
   private queue: Writing[] = [];
   private ending: HandleRequest | null = null;
   private hasShutdown = false;
@@ -94,13 +100,35 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     const { end } = this;
     while (this.isReading && end!.readable > 0) {
       const bytes = end!.receiveAll();
-      for (let at = 0; at < bytes.length && !this.isClosing; at += READ_BYTES)
-        this.listener?.onRead(bytes.subarray(at, at + READ_BYTES));
+      for (let at = 0; at < bytes.length && !this.isClosing; )
+        at += this.hand(bytes.subarray(at, at + READ_BYTES));
     }
     if (!this.isReading || this.isClosing) return;
     if (!end!.isReset && !end!.hasFin) return;
     this.isReading = false;
-    this.listener?.onReadError(end!.isReset ? ECONNRESET : EOF);
+    const status = end!.isReset ? ECONNRESET : EOF;
+    if (this.listener !== null) this.listener.onReadError(status);
+    else this.tell(status);
+  }
+
+  /** Returns how many of them it has handed on. */
+  private hand(bytes: Buffer): number {
+    const { listener, view } = this;
+    if (listener !== null) {
+      listener.onRead(bytes);
+      return bytes.length;
+    }
+    const count = Math.min(bytes.length, view?.length ?? 0);
+    assert(count > 0, 'who reads from a handle has given it a buffer');
+    view!.set(bytes.subarray(0, count));
+    this.tell(count);
+    return count;
+  }
+
+  private tell(count: number): void {
+    const { state, readCount } = this.parts;
+    state[readCount] = count;
+    this.view = this.onread() ?? this.view;
   }
 
   /** Hands bytes to the system, which copies what it takes at once: true. What is left waits for `done`. */
@@ -206,11 +234,16 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     return 0;
   }
 
-  // What is read and written here is encrypted: it goes by `listener` and `send`.
+  /** Replaced by who reads from it. */
+  onread(): Buffer | undefined {
+    return undefined;
+  }
 
-  onread(): undefined {}
+  useUserBuffer(view: Buffer): void {
+    this.view = view;
+  }
 
-  useUserBuffer(): void {}
+  // What is written here is encrypted: it goes by `send`.
 
   writeBuffer(): number {
     return EINVAL;

@@ -33,6 +33,8 @@ export class SimTlsSocket extends CipherSocket {
   ) {
     super(system, handle, view, options);
     this.judging = judging;
+    // Node's TLSSocket does not wait for the first bytes.
+    this.encrypt();
   }
 
   private get simCipher(): SimCipherHandle {

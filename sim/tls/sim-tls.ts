@@ -45,7 +45,8 @@ interface Context extends SimContext {
 export class SimTls {
   readonly parts: TlsParts;
   private readonly options: SimTlsOptions;
-  private readonly cipher: CipherParts;
+  /** What handles of the system, and what encrypts over them, have in common. */
+  readonly cipher: CipherParts;
   private readonly chance: Chance;
 
   constructor(options: SimTlsOptions) {
@@ -118,14 +119,14 @@ export class SimTls {
 
   /** As the product's connectTls, up to where it connects. */
   client(tls: ClientTls, handler: ConnectHandler, introduction: Buffer | null): SimTlsSocket {
-    const { buffers, kernel, descriptors } = this.options;
+    const { buffers, kernel } = this.options;
     const { material, protocols, serverName, session } = tls;
     const isName = !/^[\d.:]+$/.test(serverName);
     const engine = {
       ...{ isServer: false, protocols, chain: material.cert, ticket: session },
       serverName: isName ? serverName : '',
     };
-    const handle = new SimTcpHandle({ kernel, descriptors }, { remote: LATENT, local: LATENT });
+    const handle = new SimTcpHandle(this.cipher, { remote: LATENT, local: LATENT });
     const nowMs = (): number => kernel.nowMs;
     const judging = { nowMs, authority: material.ca ?? 'public', asksPeer: false };
     const options: CipherOptions = {

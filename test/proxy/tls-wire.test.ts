@@ -3,14 +3,15 @@
 // part of it is looked for here.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { connect as connectPlain, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectPlain, createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/log.ts';
 import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
 import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
 import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import { systemHandles } from '../../src/proxy/wire/system-handles.ts';
 import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
 import { loopback } from '../support/service.ts';
 
@@ -319,6 +320,65 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     expect(client.alpnProtocol).toBe('h2');
     await expect.poll(() => wires[0]?.tls?.protocol).toBe('h2');
   });
+});
+
+it('begins to encrypt with the first bytes, in pieces for which Node keeps little memory', async () => {
+  const system = systemHandles!;
+  const { wrap } = system;
+  const pieces: number[] = [];
+  const wrapping = vi.spyOn(system, 'wrap').mockImplementation((...parts) => {
+    const cipher = wrap(...parts);
+    const receive = cipher.receive.bind(cipher);
+    cipher.receive = (bytes) => {
+      pieces.push(bytes.length);
+      receive(bytes);
+    };
+    return cipher;
+  });
+  try {
+    await serve();
+    const silent = connectPlain({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+    clients.push(silent);
+    await expect.poll(() => wires.length).toBe(1);
+    expect(wires[0]!.isHandshaking).toBe(true);
+    // A key share of ML-KEM alone has 1,184 bytes.
+    const client = await dial({ ecdhCurve: 'X25519MLKEM768' });
+    client.write('hello');
+    await until('secure', 'hello');
+    expect(wrapping).toHaveBeenCalledTimes(1);
+    expect(pieces.length).toBeGreaterThan(1);
+    // With 1,024 Node would set 16 KiB aside for good.
+    expect(Math.max(...pieces)).toBeLessThan(1024);
+    silent.end();
+    await until('secure', 'hello', 'close ERR_TLS_TRUNCATED');
+  } finally {
+    wrapping.mockRestore();
+  }
+});
+
+it('is given a ClientHello byte by byte', async () => {
+  await serve();
+  const relay = createServer((client) => {
+    const out = connectPlain({ port: server.port, host: '127.0.0.1', noDelay: true });
+    clients.push(out, client);
+    let turn = Promise.resolve();
+    client.on('data', (bytes: Buffer) => {
+      for (const byte of bytes.subarray(0, 50)) {
+        const one = Buffer.from([byte]);
+        turn = turn.then(
+          () => new Promise((resolve) => out.write(one, () => setImmediate(resolve))),
+        );
+      }
+      turn = turn.then(() => void out.write(bytes.subarray(50)));
+    });
+    out.pipe(client);
+  }).listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  const { port } = relay.address() as AddressInfo;
+  const client = await dial({ port });
+  client.write('hello');
+  await until('secure', 'hello');
+  relay.close();
 });
 
 describe('clients with certificates', () => {

@@ -1,12 +1,22 @@
 // A client's connection with TLS over the system's handle: Node's encryption without its TLSSocket,
 // whose making costs as much as a third of a handshake. It does what most listeners want; one that asks
 // clients for certificates gets a TLSSocket (accept-tls.ts).
+// States: silent -> encrypted. Encryption is made with the client's first bytes, which are read as those of
+// any connection and handed to it in small pieces: what it reads by itself lands in 64 KiB of Node's, which it
+// keeps for as long as the connection lives, and a client that says nothing has no use for it.
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
+import { assert } from '../../base/assert.ts';
 import { EALREADY, HandleSocket, onWriteDone } from './handle-socket.ts';
 import type { CipherHandle, SystemHandles, TcpHandle } from './system-handles.ts';
 import { HTTP_REQUEST } from './tls-socket.ts';
 import type { TlsDoor, TlsWire } from './tls-wire.ts';
+
+/**
+ * Node's memory for cipher text begins with 1 KiB, is joined by 16 KiB for good as soon as that is full, and
+ * is empty again after each piece.
+ */
+const PIECE_BYTES = 1023;
 
 /** The same for all connections of a listener. */
 export interface CipherOptions {
@@ -20,7 +30,9 @@ export interface CipherOptions {
 
 export class CipherSocket extends HandleSocket implements TlsDoor {
   isEndAuthentic = false;
-  protected readonly cipher: CipherHandle;
+  /** Null while the client is silent. */
+  protected cipher: CipherHandle | null = null;
+  private readonly view: Buffer;
   private readonly options: CipherOptions;
   /** Node takes one write at a time: what follows, and how many wait for it or are under way. */
   private queue: Buffer[] = [];
@@ -33,24 +45,44 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
   private isPlain = false;
 
   constructor(system: SystemHandles, handle: TcpHandle, view: Buffer, options: CipherOptions) {
-    const { context, protocols, choose } = options;
-    const cipher = system.wrap(handle, context.context, true, false);
-    super(system, handle, view, cipher);
-    this.cipher = cipher;
+    super(system, handle, view);
+    this.view = view;
     this.options = options;
-    cipher._parent = handle;
-    cipher.onhandshakedone = onHandshakeDone;
-    cipher.onerror = onError;
-    if (protocols !== null) cipher.setALPNProtocols(protocols);
-    if (choose !== null) {
-      cipher.oncertcb = onHello;
-      cipher.enableCertCb();
-    }
   }
 
   /** What the client has sent already, to be read before everything else. */
   feed(bytes: Buffer): void {
-    if (!this.destroyed) this.cipher.receive(bytes);
+    if (this.destroyed) return;
+    const cipher = this.cipher ?? this.encrypt();
+    this.start();
+    for (let at = 0; at < bytes.length && !this.destroyed; at += PIECE_BYTES)
+      cipher.receive(bytes.subarray(at, at + PIECE_BYTES));
+  }
+
+  override read(): Buffer | undefined {
+    const { state, readCount } = this.system;
+    const count = state[readCount]!;
+    if (this.cipher !== null || count <= 0 || this.destroyed) return super.read();
+    // What is decrypted of it lands where it lies.
+    this.feed(Buffer.from(this.view.subarray(0, count)));
+    return undefined;
+  }
+
+  /** From now on the handle is read and written by Node's encryption. */
+  protected encrypt(): CipherHandle {
+    const { _handle: handle, options } = this;
+    const cipher = this.system.wrap(handle, options.context.context, true, false);
+    this.cipher = cipher;
+    cipher._parent = handle;
+    cipher.onhandshakedone = onHandshakeDone;
+    cipher.onerror = onError;
+    if (options.protocols !== null) cipher.setALPNProtocols(options.protocols);
+    if (options.choose !== null) {
+      cipher.oncertcb = onHello;
+      cipher.enableCertCb();
+    }
+    this.readFrom(cipher, this.view);
+    return cipher;
   }
 
   get asksPeer(): boolean {
@@ -66,23 +98,23 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
   }
 
   get servername(): string | false {
-    return this.cipher.getServername();
+    return this.cipher?.getServername() ?? false;
   }
 
   get alpnProtocol(): string | false {
-    return this.cipher.getALPNNegotiatedProtocol();
+    return this.cipher?.getALPNNegotiatedProtocol() ?? false;
   }
 
   isSessionReused(): boolean {
-    return this.cipher.isSessionReused();
+    return this.cipher?.isSessionReused() ?? false;
   }
 
   getProtocol(): string | null {
-    return this.cipher.getProtocol();
+    return this.cipher?.getProtocol() ?? null;
   }
 
   getCipher() {
-    return this.destroyed ? undefined : this.cipher.getCipher();
+    return this.destroyed ? undefined : this.cipher?.getCipher();
   }
 
   getPeerX509Certificate(): X509Certificate | undefined {
@@ -114,6 +146,7 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
   }
 
   private send(bytes: Buffer, reports: number): void {
+    assert(this.cipher !== null, 'nothing is sent without encryption');
     const request = new this.system.WriteWrap();
     request.owner = this;
     request.bytes = bytes;
@@ -175,8 +208,8 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
     if (this.destroyed) return;
     try {
       const chosen = this.options.choose!(serverName);
-      if (chosen !== null) this.cipher.sni_context = chosen.context;
-      this.cipher.certCbDone();
+      if (chosen !== null) this.cipher!.sni_context = chosen.context;
+      this.cipher!.certCbDone();
     } catch (error) {
       // Thrown by OpenSSL: what lies behind the name does not serve.
       this.broken(error as NodeJS.ErrnoException);
@@ -201,7 +234,7 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
     const { system, _handle: handle } = this;
     // OpenSSL is still within the call that tells of the error.
     system.later(() => {
-      this.cipher.destroySSL();
+      this.cipher!.destroySSL();
       // A socket of Node's begins to read by itself.
       handle.readStop();
       system.sendPlain(handle, this.options.plainReply, () => super.closed());
@@ -210,7 +243,7 @@ export class CipherSocket extends HandleSocket implements TlsDoor {
 
   override closed(): void {
     // What it still holds refers to the handle.
-    this.cipher.destroySSL();
+    this.cipher?.destroySSL();
     super.closed();
   }
 }

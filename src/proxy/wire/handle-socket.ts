@@ -31,7 +31,7 @@ export class HandleSocket implements SocketDoor {
   /** As Node's sockets name it. */
   readonly _handle: TcpHandle;
   /** What bytes go through: the same, or what encrypts them. */
-  protected readonly stream: StreamHandle;
+  protected stream: StreamHandle;
   protected readonly system: SystemHandles;
   protected error: NodeJS.ErrnoException | null = null;
   /** The wire wants to be read to, and does not hold its peer back. */
@@ -48,16 +48,16 @@ export class HandleSocket implements SocketDoor {
   private own: PeerName | null = null;
 
   /** Over a connection that was accepted, or is going to be made; `view`: where its first read lands. */
-  constructor(
-    system: SystemHandles,
-    handle: TcpHandle,
-    view: Buffer,
-    stream: StreamHandle = handle,
-  ) {
+  constructor(system: SystemHandles, handle: TcpHandle, view: Buffer) {
     this.system = system;
     this._handle = handle;
+    this.stream = handle;
+    this.readFrom(handle, view);
+  }
+
+  /** From now on bytes come from `stream`, into `view`. */
+  protected readFrom(stream: StreamHandle, view: Buffer): void {
     this.stream = stream;
-    handle.owner = this;
     stream.owner = this;
     stream.onread = onRead;
     stream.useUserBuffer(view);
