@@ -10,7 +10,7 @@ import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Request } from './http1/http1-request.ts';
 import { Http2Request } from './http2/http2-request.ts';
-import { Turn } from './http2/link.ts';
+import { Turn } from './turn.ts';
 
 const SPARES_MAX = 256;
 /** Room for a response head with a small body. */
@@ -26,7 +26,7 @@ export class HttpPlane {
   readonly headText = new HeadText();
   /** Connections to endpoints that speak for one client connection. */
   readonly introduced = new Introduced();
-  /** When HTTP/2 connections send what they have gathered. */
+  /** When connections of HTTP/2, and requests to endpoints, leave. */
   readonly turns: Turn;
   private readonly parsers: HeadParser[] = [];
   private readonly responseParsers: HeadParser[] = [];

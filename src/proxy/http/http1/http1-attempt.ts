@@ -27,6 +27,7 @@ import {
 import { Http2Pool } from '../http2/http2-pool.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
+import type { Due } from '../turn.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
 import { BodyReader } from './body-reader.ts';
 import { UpstreamEnd } from './tunnel-ends.ts';
@@ -47,7 +48,7 @@ const STREAMED_MIN = 32 * 1024;
 
 type State = 'idle' | 'connecting' | 'awaiting' | 'relaying' | 'tunnel';
 
-export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
+export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
   sentMs = 0;
   hasAnswered = false;
   readonly speaks = 'http1';
@@ -64,6 +65,8 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   /** As far as it is about the response, the connection may serve another request. */
   private isKept = false;
   private interims = 0;
+  /** What is sent at the end of the turn; null when it was. */
+  private unsent: RequestCopy | null = null;
   /** Made for the first response that costs too much at a time. */
   private rest: Rest | null = null;
 
@@ -91,6 +94,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
 
   open(endpoint: LiveEndpoint, idleSinceMs: number): boolean {
     assert(this.state === 'idle' && this.upstream === null, 'an attempt is one try at a time');
+    this.unsent = null;
     this.sentMs = 0;
     this.hasAnswered = false;
     this.isKept = false;
@@ -129,17 +133,43 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
-    const { wire } = this.upstream!;
     this.state = 'awaiting';
     this.sentMs = nowMs;
     this.request.begin(copy.isChunked);
+    if (!copy.isDone) {
+      const isTaken = this.write(copy);
+      if (!isTaken && !copy.isChunked && !copy.wantsOwnHost) copy.lend();
+      return isTaken;
+    }
+    // Nothing follows it: it leaves with the other requests of this turn.
+    this.unsent = copy;
+    this.plane.turns.add(this);
+    return true;
+  }
+
+  /** As send, where it was put off until now, and the attempt is not another try's since. */
+  turn(): void {
+    const copy = this.unsent;
+    if (copy === null) return;
+    this.unsent = null;
+    try {
+      if (this.write(copy)) return;
+      // Who waits for the response does not know of the write, which keeps the bytes.
+      copy.lend();
+      copy.rescue();
+    } catch (error) {
+      this.owner.onBug(error);
+    }
+  }
+
+  /** Head and content. Bytes of an unfinished write are the copy's own where it is sent as it is. */
+  private write(copy: RequestCopy): boolean {
+    const { wire } = this.upstream!;
     const { wantsOwnHost } = copy;
+    if (!copy.isChunked && !wantsOwnHost) return wire.write(copy.view);
     const head = wantsOwnHost ? copy.headFor(this.hold.endpoint!.host) : copy.head;
     if (copy.isChunked) return this.sendChunks(wire, head, copy);
-    if (wantsOwnHost) return wire.write(Buffer.concat([head, copy.content]));
-    const isTaken = wire.write(copy.view);
-    if (!isTaken) copy.lend();
-    return isTaken;
+    return wire.write(Buffer.concat([head, copy.content]));
   }
 
   /** What was gathered goes as one chunk; the bytes are fresh, so an unfinished write may keep them. */
@@ -195,6 +225,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     const { state, upstream } = this;
     this.state = 'idle';
     this.upstream = null;
+    this.unsent = null;
     this.rest?.end();
     if (isReset) upstream?.reset();
     // The last bytes of a tunnel that ends in order are still to be taken.
@@ -224,13 +255,13 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {
     if (this.state === 'relaying') this.takeBody(base, start, end);
-    else if (this.state === 'awaiting') {
+    else if (this.state === 'awaiting' && this.unsent === null) {
       if (!this.hasAnswered) {
         this.hasAnswered = true;
         this.owner.onAnswering(this);
       }
       this.readHeads(base, start, end);
-    } else this.fail(BAD_RESPONSE, 'bytes before the request');
+    } else this.fail(this.isOnKept ? STALE : BAD_RESPONSE, 'bytes before the request');
   }
 
   private readHeads(base: Buffer, start: number, end: number): void {
@@ -321,6 +352,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested {
     const code = error?.code ?? '';
     // It is gone already: nothing is to be closed.
     this.upstream = null;
+    this.unsent = null;
     switch (this.state) {
       case 'connecting':
         if (isStarved(code)) this.owner.onStarved(this, code);

@@ -2,6 +2,7 @@
 // of the turn, or at once where it is much.
 import type { Session } from '../../../http2/session.ts';
 import type { Wire } from '../../network.ts';
+import type { Due, Turn } from '../turn.ts';
 
 export interface LinkOwner {
   /** Everything that happened in this turn has been told; before what is to be sent leaves. */
@@ -9,28 +10,7 @@ export interface LinkOwner {
   onBug(error: unknown): void;
 }
 
-/** Links that have something to send at the end of the turn; one per worker. */
-export class Turn {
-  private readonly nextTurn: (run: () => void) => void;
-  private links: Link[] = [];
-
-  constructor(nextTurn: (run: () => void) => void) {
-    this.nextTurn = nextTurn;
-  }
-
-  add(link: Link): void {
-    this.links.push(link);
-    if (this.links.length === 1) this.nextTurn(this.run);
-  }
-
-  private readonly run = (): void => {
-    const { links } = this;
-    this.links = [];
-    for (const link of links) link.turn();
-  };
-}
-
-export class Link {
+export class Link implements Due {
   readonly wire: Wire;
   private readonly owner: LinkOwner;
   private readonly turns: Turn;
