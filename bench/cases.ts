@@ -26,6 +26,8 @@ export interface Case {
   readonly postBytes: number;
   /** Clients speak TLS. */
   readonly isTls: boolean;
+  /** Key exchanges that they offer, the preferred first; of idle connections. */
+  readonly curves: string;
   /** A connection of its own for each request. */
   readonly isFresh: boolean;
   /** With isTls and isFresh: whether connections resume the session of the one before. */
@@ -48,6 +50,7 @@ const plain: Omit<Case, 'name' | 'title'> = {
   endpoints: 3,
   postBytes: 0,
   isTls: false,
+  curves: '',
   isFresh: false,
   isResumed: false,
   workers: 1,
@@ -148,5 +151,16 @@ export const cases: readonly Case[] = [
 /** Not cases of requests: connections that do nothing after their first request. */
 export const idleCases: readonly Case[] = [
   { ...plain, name: 'idle', title: 'idle keep-alive connections' },
-  { ...tls, name: 'tls-idle', title: 'idle keep-alive connections with TLS 1.3' },
+  {
+    ...{ ...tls, name: 'tls-idle', title: 'idle keep-alive connections with TLS 1.3 and X25519' },
+    curves: 'X25519',
+  },
+  {
+    ...{
+      ...tls,
+      name: 'tls-idle-mlkem',
+      title: 'the same, with clients that offer ML-KEM as well',
+    },
+    curves: 'X25519MLKEM768:X25519',
+  },
 ];

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { Case } from './cases.ts';
 import { residentBytes } from './measure.ts';
 import type { IdleResult } from './report.ts';
 
@@ -14,9 +15,8 @@ const BATCH = 100;
 const SETTLE_MS = 1000;
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n';
 
-interface Place {
+interface Place extends Pick<Case, 'isTls' | 'curves'> {
   readonly port: number;
-  readonly isTls: boolean;
 }
 
 /** 10,000, or as many as the limit of open files allows every program. */
@@ -51,9 +51,11 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }
 
-function dial({ port, isTls }: Place, done: () => void): Socket {
+function dial({ port, isTls, curves }: Place, done: () => void): Socket {
   const to = { port, host: '127.0.0.1' };
-  return isTls ? connectTls({ ...to, rejectUnauthorized: false }, done) : connect(to, done);
+  return isTls
+    ? connectTls({ ...to, ecdhCurve: curves, rejectUnauthorized: false }, done)
+    : connect(to, done);
 }
 
 /** Opens so many, and resolves when each has had an answer. */

@@ -193,7 +193,7 @@ async function runIdle(one: Case): Promise<Readonly<Record<string, IdleResult>>>
     const bytes: Record<string, IdleResult> = {};
     for (const { name, port, running } of started) {
       const { pid } = running;
-      bytes[name] = await measureIdle({ port, pid, isTls: one.isTls }, connections);
+      bytes[name] = await measureIdle({ ...one, port, pid }, connections);
     }
     return bytes;
   });

@@ -2,6 +2,7 @@
 // see it, reads the response strictly, and keeps or closes the connection.
 //   idle -> connecting -> awaiting -> relaying -> idle
 //                                '-> tunnel -> idle
+// A whole request is sent at the end of the turn: while `awaiting` with something `unsent`, nothing was sent.
 import { assert } from '../../../base/assert.ts';
 import { isPersistent, responseBody } from '../../../http1/framing.ts';
 import type { Head } from '../../../http1/head.ts';
