@@ -49,7 +49,7 @@ const rows: readonly MutantRow[] = [
   [
     'the name that a client asks for is ignored',
     `${wire}/cipher-socket.ts`,
-    '      if (chosen !== null) this.cipher.sni_context = chosen.context;\n',
+    '      if (chosen !== null) this.cipher!.sni_context = chosen.context;\n',
     '',
   ],
   [
