@@ -63,7 +63,7 @@ const rows: readonly MutantRow[] = [
   [
     'a POST is tried again',
     `${http}/retry.ts`,
-    "  if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';\n",
+    "  if (!facts.isIdempotent && !(facts.isUnsent && (isMove || isStale))) return 'no';\n",
     '',
   ],
   [

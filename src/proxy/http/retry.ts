@@ -14,7 +14,7 @@ export interface RetryFacts {
   readonly isIdempotent: boolean;
   /** A byte of a response went to the client. */
   readonly hasResponseBegun: boolean;
-  /** The attempt was still connecting: the endpoint has seen nothing of the request. */
+  /** The attempt was still connecting, or had yet to send: the endpoint has seen nothing of the request. */
   readonly isUnsent: boolean;
   /** Everything that was sent can be sent again. */
   readonly isReplayable: boolean;
@@ -41,7 +41,8 @@ export function retryVerdict(
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
   const isMove = reason.code === 'endpoint-down' || reason.code === 'not-primary';
-  if (!facts.isIdempotent && !(facts.isUnsent && isMove)) return 'no';
+  const isStale = reason.code === 'stale-connection';
+  if (!facts.isIdempotent && !(facts.isUnsent && (isMove || isStale))) return 'no';
   const { retryOn } = reason;
   const isChosen = retryOn !== '' && retryOn !== 'status' && policy.on.has(retryOn);
   if (isMove) {
@@ -50,7 +51,7 @@ export function retryVerdict(
     return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
   }
   if (facts.attempts >= policy.attempts) return 'no';
-  if (reason.code === 'stale-connection') return 'free';
+  if (isStale) return 'free';
   if (retryOn === 'status') return 'charged';
   return isChosen ? 'charged' : 'no';
 }

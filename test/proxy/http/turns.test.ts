@@ -7,6 +7,7 @@ import { answer, closePlanes, openPair, type Plane, request } from '../../suppor
 afterEach(closePlanes);
 
 const GET = request('GET /');
+const POST = request('POST /', 'Content-Length: 3\r\n', 'abc');
 
 /** Turns end when they are let, from now on. */
 function holdTurns(plane: Plane) {
@@ -41,7 +42,7 @@ async function openKept() {
 it('leave together', async () => {
   const { plane, endpoint } = await openPair();
   const clients = [await plane.client(), await plane.client(), await plane.client()];
-  for (const client of clients) client.send(request('POST /', 'Content-Length: 3\r\n', 'abc'));
+  for (const client of clients) client.send(POST);
   const first = await Promise.all(clients.map(() => endpoint.accept()));
   for (const peer of first) expect((await peer.message()).body).toBe('abc');
   for (const peer of first) peer.send(answer('1'));
@@ -76,18 +77,21 @@ it('are not answered by what the endpoint said before', async () => {
   expect(plane.retries('stale-connection')).toBe(1);
 });
 
-it('go elsewhere where the endpoint closes before', async () => {
+it.each([GET, POST])('go elsewhere where the endpoint closes before: %s', async (sent) => {
   const { plane, endpoint, client, kept } = await openKept();
   const turns = holdTurns(plane);
-  client.send(GET);
+  client.send(sent);
   await turns.begun();
   kept.end();
   const other = await endpoint.accept();
   turns.release();
-  await other.head();
+  await other.message();
   other.send(answer('2'));
   expect((await client.message()).body).toBe('2');
   expect(await kept.rest()).toBe('');
+  await plane.quiet();
+  expect(plane.retries('stale-connection')).toBe(1);
+  expect(plane.endpointCount(0, 'failures')).toBe(0);
 });
 
 it('do not leave for a client that is gone', async () => {

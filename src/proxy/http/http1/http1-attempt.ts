@@ -163,6 +163,13 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     }
   }
 
+  /** The connection is lost: what has not left it may go elsewhere, whatever its method. */
+  private withdraw(): void {
+    if (this.unsent === null) return;
+    this.unsent = null;
+    this.sentMs = 0;
+  }
+
   /** Head and content. Bytes of an unfinished write are the copy's own where it is sent as it is. */
   private write(copy: RequestCopy): boolean {
     const { wire } = this.upstream!;
@@ -262,7 +269,10 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
         this.owner.onAnswering(this);
       }
       this.readHeads(base, start, end);
-    } else this.fail(this.isOnKept ? STALE : BAD_RESPONSE, 'bytes before the request');
+    } else {
+      this.withdraw();
+      this.fail(this.isOnKept ? STALE : BAD_RESPONSE, 'bytes before the request');
+    }
   }
 
   private readHeads(base: Buffer, start: number, end: number): void {
@@ -341,6 +351,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
   }
 
   onUpstreamEnd(): void {
+    this.withdraw();
     if (this.state === 'awaiting') this.fail(this.lossReason(), '');
     else if (this.state !== 'relaying') return;
     else if (this.response.endsWithConnection) {
@@ -353,7 +364,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     const code = error?.code ?? '';
     // It is gone already: nothing is to be closed.
     this.upstream = null;
-    this.unsent = null;
+    this.withdraw();
     switch (this.state) {
       case 'connecting':
         if (isStarved(code)) this.owner.onStarved(this, code);
