@@ -41,6 +41,13 @@ export class TcpEnd {
   private hasShutdown = false;
   /** Nothing sent later arrives before this. */
   private lastArrivalMs = 0;
+  /** What is on its way to the peer, in the order in which it arrives. After a loss nothing is sent any more. */
+  private readonly flying: Buffer[] = [];
+  /** One for all that arrives: a closure for each would cost more than its bytes. */
+  private readonly land = (): void => {
+    const piece = this.flying.shift();
+    if (piece !== undefined) this.peer!.arrived(piece);
+  };
   /** Raised when what is on its way to the peer is lost. */
   private flight = 0;
 
@@ -161,6 +168,7 @@ export class TcpEnd {
   private sendReset(): void {
     if (this.chance.happens(this.weather.lossyResetShare)) {
       this.flight += 1;
+      this.flying.length = 0;
       this.lastArrivalMs = this.kernel.nowMs;
       this.arriveLater(() => this.peer!.wasReset(true));
     } else this.arriveLater(() => this.peer!.wasReset(false));
@@ -182,10 +190,8 @@ export class TcpEnd {
   }
 
   private sendPiece(piece: Buffer): void {
-    const { flight } = this;
-    this.kernel.at(this.nextArrivalMs(), () => {
-      if (this.flight === flight) this.peer!.arrived(piece);
-    });
+    this.flying.push(piece);
+    this.kernel.at(this.nextArrivalMs(), this.land);
   }
 
   private nextArrivalMs(): number {
