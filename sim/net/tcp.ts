@@ -38,6 +38,14 @@ export class TcpEnd {
   /** Bytes that were sent and that the peer did not read. */
   private unread = 0;
   private isShort = false;
+  /** What is about to tell the owner that there is room again, where there still is. */
+  private isWaking = false;
+  private readonly wake = (): void => {
+    this.isWaking = false;
+    if (!this.isShort || this.unread >= this.weather.windowBytes) return;
+    this.isShort = false;
+    this.owner?.onWritable();
+  };
   private hasShutdown = false;
   /** Nothing sent later arrives before this. */
   private lastArrivalMs = 0;
@@ -242,10 +250,8 @@ export class TcpEnd {
 
   /** Lets the owner send the rest of what was not taken. */
   private wakeLater(): void {
-    this.kernel.after(this.latencyMs, () => {
-      if (!this.isShort || this.unread >= this.weather.windowBytes) return;
-      this.isShort = false;
-      this.owner?.onWritable();
-    });
+    if (this.isWaking) return;
+    this.isWaking = true;
+    this.kernel.after(this.latencyMs, this.wake);
   }
 }
