@@ -52,7 +52,8 @@ export class WorkerHost {
     const draws = kernel.chance(`worker ${index}`);
     const wheel = new WatchedWheel(clock.nowMs);
     this.wheel = wheel;
-    wheel.start(clock);
+    const quiet = (fromMs: number, toMs: number): number => wheel.quietUntilMs(fromMs, toMs);
+    wheel.start({ ...clock, setTicker: (ms, run) => kernel.every(ms, run, quiet) });
     this.ledger = shared.ledger;
     const services: WorkerContext['services'] = new Map();
     const log = this.makeLogger(kernel);

@@ -38,6 +38,7 @@ export function takeLeftClients(known: SharedLedger): number {
   let count = 0;
   const buffers = known.buffers.map(({ slab }) => slab.clients);
   for (const buffer of [known.buffers[0]!.clients, ...buffers]) {
+    if (Buffer.from(buffer).equals(zeros(buffer.byteLength))) continue;
     // Two cells at once; no two counts make a -0.
     const cells = new Float64Array(buffer);
     for (let i = 0; i < cells.length; i += 1) {
@@ -48,6 +49,14 @@ export function takeLeftClients(known: SharedLedger): number {
   }
   known.isSettled = true;
   return count;
+}
+
+/** Comparing with it takes a tenth of the time of looking at each cell. */
+let nothing = Buffer.alloc(0);
+
+function zeros(bytes: number): Buffer {
+  if (nothing.length !== bytes) nothing = Buffer.alloc(bytes);
+  return nothing;
 }
 
 function make(workers: number): SharedLedger {

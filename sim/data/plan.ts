@@ -216,6 +216,9 @@ function drawWide(chance: Chance): Weather {
     ...weather,
     latencyMs: [least, Math.min(most, 8)],
     windowBytes: Math.max(weather.windowBytes, 1000),
+    // After each write that is taken in part the rest waits for a way through the network: many small frames would
+    // take seconds.
+    partialShare: Math.min(weather.partialShare, 0.1),
   };
 }
 

@@ -13,6 +13,9 @@ const TICK_SLACK_MS = 60;
 /** What the client has closed may wait for its endpoint to read. */
 const FLUSH_MS = 2000;
 
+/** Workers that a world may have. */
+const WORKERS_MAX = 2;
+
 /** Why an endpoint takes no work, as a worker knows it; it has none of these while it does. */
 export interface Out {
   readonly policy: Service;
@@ -36,7 +39,8 @@ export class SessionOracles implements LedgerWatch, NetworkWatch {
   private readonly kernel: Kernel;
   private readonly book: Book;
   private readonly table: Table;
-  private readonly inFlight = new Map<string, Sessions>();
+  /** By worker and slot. */
+  private readonly inFlight: Sessions[] = [];
   /** Connections of each source to each TCP service that are open, or were a moment ago. */
   private readonly sources = new Map<string, { closedMs: number }[]>();
 
@@ -55,10 +59,9 @@ export class SessionOracles implements LedgerWatch, NetworkWatch {
   }
 
   private sessionsOf(worker: number, slot: number): Sessions {
-    const key = `${worker}/${slot}`;
-    const known = this.inFlight.get(key) ?? new Sessions();
-    this.inFlight.set(key, known);
-    return known;
+    const at = slot * WORKERS_MAX + worker;
+    while (this.inFlight.length <= at) this.inFlight.push(new Sessions());
+    return this.inFlight[at]!;
   }
 
   /** A worker has the table, and no other is on its way: `outs` by slot. */

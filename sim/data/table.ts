@@ -40,6 +40,8 @@ export interface ServiceEntry {
   policy: Service;
   /** Every policy that it had. */
   readonly policies: Service[];
+  /** What workers were told last: of a service that is gone they are told nothing. */
+  policyTold: Service;
   isThere: boolean;
   isListening: boolean;
   isPanicking: boolean;
@@ -116,7 +118,8 @@ export class Table {
       const first = plan.endpoints.find((one) => one.service === name);
       const primary = service.follows ? (first?.name ?? '') : '';
       const flags = { isThere: true, isListening: true, isPanicking: false, primary };
-      this.services.set(name, { plan: service, protocol, policy, policies: [policy], ...flags });
+      const policies = { policy, policies: [policy], policyTold: policy };
+      this.services.set(name, { plan: service, protocol, ...policies, ...flags });
     }
     for (const endpoint of plan.endpoints) {
       const entry: EndpointEntry = {
@@ -209,6 +212,10 @@ export class Table {
   private publish(names: readonly string[], removed: readonly string[]): Promise<string[]>[] {
     const { kernel } = this;
     this.version += 1;
+    for (const name of names) {
+      const entry = this.services.get(name)!;
+      if (entry.isThere) entry.policyTold = entry.policy;
+    }
     const delta: SnapshotDelta = {
       version: this.version,
       upsert: names
@@ -302,7 +309,8 @@ function isStandby({ plan }: EndpointEntry, service: ServiceEntry): boolean {
 /** Why the endpoint gets no new work, and what becomes of its sessions; null where it gets some. */
 function outOf(entry: EndpointEntry, service: ServiceEntry): Out | null {
   if (isUsed(entry, service)) return null;
-  const { policy } = service;
+  // A service that is not there is told no policy: its sessions keep the rules that they had.
+  const policy = service.isThere ? service.policy : service.policyTold;
   const isHere = entry.isThere && service.isThere;
   // Who has left is the primary no more.
   if (service.plan.follows && (!isHere || isStandby(entry, service)))

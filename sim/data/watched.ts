@@ -1,6 +1,6 @@
 // The product's shared parts with an eye on them: what is taken and given back, and what must hold at
 // every instant. The classes are the product's own; nothing of what they do is changed.
-import { type TimerEntry, TimerWheel } from '../../src/base/timer-wheel.ts';
+import { SLOTS, TICK_MS, type TimerEntry, TimerWheel } from '../../src/base/timer-wheel.ts';
 import { type LedgerBuffers, WorkerLedger } from '../../src/ledger/ledger.ts';
 import { AccessLog, type AccessRecord } from '../../src/proxy/access-log.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
@@ -66,13 +66,25 @@ export class WatchedWheel extends TimerWheel {
   private readonly entries = new Set<TimerEntry>();
 
   override schedule(entry: TimerEntry, delayMs: number): void {
-    this.entries.add(entry);
+    // What sits in a slot was set before.
+    if (entry.slotMs === Number.POSITIVE_INFINITY) this.entries.add(entry);
     super.schedule(entry, delayMs);
   }
 
   override remove(entry: TimerEntry): void {
     this.entries.delete(entry);
     super.remove(entry);
+  }
+
+  /** When the first tick from `fromMs` on finds a timer in its slot; `toMs`: none before that does. */
+  quietUntilMs(fromMs: number, toMs: number): number {
+    const first = Math.floor(fromMs / TICK_MS);
+    const last = Math.min(first + SLOTS, Math.floor(toMs / TICK_MS));
+    for (let tick = first; tick < last; tick += 1) {
+      const head = this.slots[tick % SLOTS]!;
+      if (head.next !== head) return tick * TICK_MS;
+    }
+    return toMs;
   }
 
   /** What the timers that are going to fire belong to. */

@@ -2,6 +2,7 @@
 // end and judged.
 import type { UpstreamTls } from '../../src/model/service.ts';
 import type { AccessRecord } from '../../src/proxy/access-log.ts';
+import { reuseRoom } from '../kernel/bytes.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
 import type { ActorEnd } from '../net/actor-end.ts';
@@ -88,6 +89,7 @@ class World {
 
   constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
     this.plan = plan;
+    reuseRoom();
     this.kernel = new Kernel(plan.seed, trace);
     const { kernel } = this;
     this.book = new Book(kernel);

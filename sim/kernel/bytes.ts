@@ -1,20 +1,36 @@
 // Room for the bytes that a run makes: cut from large blocks, for a block of its own costs more than all
-// that is written to it. Nothing is given back; a block goes when nothing refers to it.
+// that is written to it. Nothing is given back one by one: a block goes when nothing refers to it, or is used
+// by the next run.
 
-const BLOCK_BYTES = 512 * 1024;
+const BLOCK_BYTES = 4 * 1024 * 1024;
 /** What is larger would leave too much of a block unused. */
-const CUT_MAX = BLOCK_BYTES >> 3;
+const CUT_MAX = BLOCK_BYTES >> 2;
+/** Blocks that are kept for the next run: fewer than one run in a hundred takes as many. */
+const KEPT_MAX = 16;
 
-let block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+let block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
 let used = 0;
+/** Those of this run, `block` among them, and those of the run before that it has not come to yet. */
+let blocks: Buffer[] = [block];
+let spare: Buffer[] = [];
+
+/** A new run begins: of what was cut before nothing will be read again. */
+export function reuseRoom(): void {
+  spare = [...blocks, ...spare].slice(0, KEPT_MAX);
+  blocks = [];
+  nextBlock();
+}
+
+function nextBlock(): void {
+  block = spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  used = 0;
+  if (blocks.length < KEPT_MAX) blocks.push(block);
+}
 
 /** Room of this size, with anything in it: fill all of it. */
 export function roomFor(size: number): Buffer {
   if (size > CUT_MAX) return Buffer.allocUnsafeSlow(size);
-  if (used + size > BLOCK_BYTES) {
-    block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-    used = 0;
-  }
+  if (used + size > BLOCK_BYTES) nextBlock();
   const start = used;
   used += size;
   return block.subarray(start, used);

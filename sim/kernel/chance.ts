@@ -6,8 +6,9 @@ import { Draws } from '../../src/base/prng.ts';
  * made here: an actor can be taken out of a run without changing what the others do.
  */
 export class Chance extends Draws {
-  constructor(seed: number, name: string) {
-    super(mixHash(addToHash(hashOfSeed(seed), name)));
+  /** `before`: `hashOfName` of what goes before `name`. */
+  constructor(seed: number, name: string, before = hashOfSeed(seed)) {
+    super(mixHash(addToHash(before, name)));
   }
 
   /** Whether something of this probability happens. */
@@ -33,6 +34,11 @@ export class Chance extends Draws {
   pick<T>(list: readonly T[]): T {
     return list[Math.floor(this.next() * list.length)]!;
   }
+}
+
+/** What names of streams begin with, for those of which there are many. */
+export function hashOfName(seed: number, begin: string): number {
+  return addToHash(hashOfSeed(seed), begin);
 }
 
 let lastSeed = -1;

@@ -2,15 +2,10 @@ import type { Timer } from '../../src/base/clock.ts';
 
 /** Something that happens at a moment of simulated time. */
 export class SimEvent implements Timer {
-  readonly atMs: number;
-  /** Events of one moment come in the order in which they were set. */
-  readonly order: number;
   /** Null once it is cancelled. */
   run: (() => void) | null;
 
-  constructor(atMs: number, order: number, run: () => void) {
-    this.atMs = atMs;
-    this.order = order;
+  constructor(run: () => void) {
     this.run = run;
   }
 
@@ -19,15 +14,24 @@ export class SimEvent implements Timer {
   }
 }
 
+const FIRST_ROOM = 1024;
+const NEVER = Number.POSITIVE_INFINITY;
+
 /**
- * Events by time: a binary heap, and a plain list of those that were set for the very moment in which
- * they were set. All of that moment that are in the heap were set before.
+ * Events by time, and those of one moment in the order in which they were set: a binary heap, and a
+ * plain list of those that were set for the very moment in which they were set. All of that moment that
+ * are in the heap were set before. Times and orders are in arrays of their own: as fields of events, each
+ * time would be an object, and each comparison a look at two.
  */
 export class EventQueue {
   private readonly heap: SimEvent[] = [];
+  private times = new Float64Array(FIRST_ROOM);
+  private orders = new Float64Array(FIRST_ROOM);
   private readonly now: SimEvent[] = [];
   /** How many of `now` have gone. */
   private gone = 0;
+  /** The moment of those in `now`. */
+  private atNowMs = 0;
   private count = 0;
 
   get size(): number {
@@ -36,64 +40,89 @@ export class EventQueue {
 
   /** Sets `run` for a moment; one that is not after `nowMs` is now. */
   push(atMs: number, run: () => void, nowMs: number): SimEvent {
-    this.count += 1;
+    const event = new SimEvent(run);
     if (atMs <= nowMs) {
-      const event = new SimEvent(nowMs, this.count, run);
+      this.atNowMs = nowMs;
       this.now.push(event);
       return event;
     }
-    const event = new SimEvent(atMs, this.count, run);
     const { heap } = this;
     let at = heap.length;
     heap.push(event);
+    if (at === this.times.length) this.grow();
+    const { times, orders } = this;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, event)) break;
+      // What is set later comes later.
+      if (times[parent]! <= atMs) break;
       heap[at] = heap[parent]!;
+      times[at] = times[parent]!;
+      orders[at] = orders[parent]!;
       at = parent;
     }
     heap[at] = event;
+    times[at] = atMs;
+    this.count += 1;
+    orders[at] = this.count;
     return event;
   }
 
-  /** The next event that was not cancelled, which stays; null: there is none. */
-  peek(): SimEvent | null {
+  /** When the next event comes that was not cancelled; infinity: there is none. */
+  nextMs(): number {
     const { heap, now } = this;
     while (heap.length > 0 && heap[0]!.run === null) this.removeFirst();
     while (this.gone < now.length && now[this.gone]!.run === null) this.gone += 1;
-    if (this.gone === now.length) {
-      now.length = 0;
-      this.gone = 0;
-      return heap.length === 0 ? null : heap[0]!;
-    }
-    const first = now[this.gone]!;
-    return heap.length > 0 && isBefore(heap[0]!, first) ? heap[0]! : first;
+    const heapMs = heap.length === 0 ? NEVER : this.times[0]!;
+    if (this.gone < now.length) return Math.min(heapMs, this.atNowMs);
+    now.length = 0;
+    this.gone = 0;
+    return heapMs;
   }
 
-  /** Takes the event that `peek` has just returned. */
-  shift(event: SimEvent): void {
-    if (this.heap[0] === event) this.removeFirst();
-    else this.gone += 1;
+  /** Takes the event whose moment `nextMs` has just returned. */
+  shift(): SimEvent {
+    const { heap, now, gone } = this;
+    const isNow = gone < now.length && (heap.length === 0 || this.times[0]! > this.atNowMs);
+    if (!isNow) return this.removeFirst();
+    this.gone += 1;
+    return now[gone]!;
   }
 
-  private removeFirst(): void {
-    const { heap } = this;
+  private removeFirst(): SimEvent {
+    const { heap, times, orders } = this;
+    const first = heap[0]!;
     const last = heap.pop()!;
     const { length } = heap;
-    if (length === 0) return;
+    if (length === 0) return first;
+    const lastMs = times[length]!;
+    const lastOrder = orders[length]!;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= length) break;
-      if (child + 1 < length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
-      if (isBefore(last, heap[child]!)) break;
+      if (child + 1 < length && this.isBefore(child + 1, times[child]!, orders[child]!)) child += 1;
+      if (!this.isBefore(child, lastMs, lastOrder)) break;
       heap[at] = heap[child]!;
+      times[at] = times[child]!;
+      orders[at] = orders[child]!;
       at = child;
     }
     heap[at] = last;
+    times[at] = lastMs;
+    orders[at] = lastOrder;
+    return first;
   }
-}
 
-function isBefore(one: SimEvent, other: SimEvent): boolean {
-  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
+  private isBefore(at: number, otherMs: number, otherOrder: number): boolean {
+    const atMs = this.times[at]!;
+    return atMs < otherMs || (atMs === otherMs && this.orders[at]! < otherOrder);
+  }
+
+  private grow(): void {
+    const { times, orders } = this;
+    this.times = new Float64Array(times.length * 2);
+    this.times.set(times);
+    this.orders = new Float64Array(orders.length * 2);
+    this.orders.set(orders);
+  }
 }

@@ -8,12 +8,19 @@ import { noTrace, type Trace } from './trace.ts';
 
 /** Simulated runs begin on this day: dates in their answers are the same whenever they run. */
 const WALL_START_MS = Date.UTC(2026, 0, 1);
+const NEVER = Number.POSITIVE_INFINITY;
 
 interface Ticker {
   atMs: number;
   readonly everyMs: number;
   readonly run: () => void;
+  readonly quietUntilMs: QuietUntil;
 }
+
+/** What is first to be done at or after `fromMs`, ms, if that is before `toMs`; otherwise `toMs`. */
+export type QuietUntil = (fromMs: number, toMs: number) => number;
+
+const neverQuiet: QuietUntil = (fromMs) => fromMs;
 
 /** How a run came to its end. */
 export type RunEnd = 'done' | 'idle' | 'time';
@@ -36,6 +43,8 @@ export class Kernel {
   private readonly queue = new EventQueue();
   /** What happens again and again is kept apart: it costs no event each time. */
   private readonly tickers: Ticker[] = [];
+  /** When the first of them is due. */
+  private tickMs = NEVER;
   private ticks: (() => void)[] = [];
   private spareTicks: (() => void)[] = [];
 
@@ -85,7 +94,7 @@ export class Kernel {
         }
         if (isDone()) return 'done';
         if (!this.step(untilMs)) {
-          if (this.tickers.length === 0 && this.queue.peek() === null) return 'idle';
+          if (this.tickers.length === 0 && this.queue.nextMs() === NEVER) return 'idle';
           this.nowMs = untilMs;
           return 'time';
         }
@@ -97,22 +106,40 @@ export class Kernel {
 
   /** Runs what is due next, a ticker before events of the same moment; false: not before `untilMs`. */
   private step(untilMs: number): boolean {
-    const next = this.queue.peek();
-    const ticker = this.firstTicker();
-    if (ticker !== null && (next === null || ticker.atMs <= next.atMs)) {
-      if (ticker.atMs > untilMs) return false;
+    const nextMs = this.queue.nextMs();
+    if (this.tickMs <= nextMs) {
+      const lastMs = Math.min(nextMs, untilMs);
+      if (this.tickMs > lastMs) return false;
+      this.leap(lastMs);
+      const ticker = this.firstTicker()!;
       this.nowMs = ticker.atMs;
       ticker.atMs += ticker.everyMs;
+      this.setTickMs();
       this.eventCount += 1;
       ticker.run();
       return true;
     }
-    if (next === null || next.atMs > untilMs) return false;
-    this.queue.shift(next);
-    this.nowMs = next.atMs;
+    if (nextMs > untilMs) return false;
+    const event = this.queue.shift();
+    this.nowMs = nextMs;
     this.eventCount += 1;
-    next.run!();
+    event.run!();
     return true;
+  }
+
+  /**
+   * Nothing but tickers comes before `toMs`: leaves out those of their ticks which find nothing to do. The
+   * last one comes all the same, so that whoever ticks knows the time.
+   */
+  private leap(toMs: number): void {
+    const { tickers } = this;
+    let lastMs = toMs;
+    for (const { atMs, everyMs, quietUntilMs } of tickers)
+      if (lastMs >= atMs + everyMs) lastMs = Math.min(lastMs, quietUntilMs(atMs, lastMs));
+    for (const ticker of tickers) {
+      const turns = Math.floor((lastMs - ticker.atMs) / ticker.everyMs);
+      if (turns > 0) ticker.atMs += turns * ticker.everyMs;
+    }
   }
 
   private runTicks(): void {
@@ -136,14 +163,21 @@ export class Kernel {
     return first;
   }
 
-  private every(everyMs: number, run: () => void): Timer {
+  /** `quietUntilMs`: which ticks may be left out while nothing else happens; none unless it is said. */
+  every(everyMs: number, run: () => void, quietUntilMs = neverQuiet): Timer {
     const { tickers } = this;
-    const ticker = { atMs: this.nowMs + everyMs, everyMs, run };
+    const ticker = { atMs: this.nowMs + everyMs, everyMs, run, quietUntilMs };
     tickers.push(ticker);
+    this.setTickMs();
     const cancel = (): void => {
       const at = tickers.indexOf(ticker);
       if (at >= 0) tickers.splice(at, 1);
+      this.setTickMs();
     };
     return { cancel };
+  }
+
+  private setTickMs(): void {
+    this.tickMs = this.firstTicker()?.atMs ?? NEVER;
   }
 }

@@ -16,7 +16,7 @@ import { firstOfReserve } from '../../src/proxy/wire/descriptors.ts';
 import { Lobby } from '../../src/proxy/wire/lobby.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { SocketWire } from '../../src/proxy/wire/socket-wire.ts';
-import type { Chance } from '../kernel/chance.ts';
+import { Chance, hashOfName } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { SimTcpHandle } from '../tls/sim-tcp-handle.ts';
 import { SimTls } from '../tls/sim-tls.ts';
@@ -87,7 +87,7 @@ export class SimNetwork implements Network {
   /** Addresses that swallow every packet. */
   private readonly silent = new Set<string>();
   /** Connections made so far, by where they come from and lead to: names their draws. */
-  private readonly counts = new Map<string, number>();
+  private readonly links = new Map<string, { readonly hash: number; count: number }>();
   private readonly tls: SimTls;
   /** Of each worker. */
   private readonly lobbies = new Map<number, Lobby>();
@@ -375,9 +375,14 @@ export class SimNetwork implements Network {
   }
 
   private makeEnd(name: string): TcpEnd {
-    const count = (this.counts.get(name) ?? 0) + 1;
-    this.counts.set(name, count);
-    const chance = this.kernel.chance(`link ${name} ${count}`);
+    const { kernel, links } = this;
+    let link = links.get(name);
+    if (link === undefined) {
+      link = { hash: hashOfName(kernel.seed, `link ${name} `), count: 0 };
+      links.set(name, link);
+    }
+    link.count += 1;
+    const chance = new Chance(kernel.seed, `${link.count}`, link.hash);
     return new TcpEnd(this.kernel, chance, this.weatherOf(chance));
   }
 

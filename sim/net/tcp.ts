@@ -38,9 +38,24 @@ export class TcpEnd {
   /** Bytes that were sent and that the peer did not read. */
   private unread = 0;
   private isShort = false;
+  /** What is about to tell the owner that there is room again, where there still is. */
+  private isWaking = false;
+  private readonly wake = (): void => {
+    this.isWaking = false;
+    if (!this.isShort || this.unread >= this.weather.windowBytes) return;
+    this.isShort = false;
+    this.owner?.onWritable();
+  };
   private hasShutdown = false;
   /** Nothing sent later arrives before this. */
   private lastArrivalMs = 0;
+  /** What is on its way to the peer, in the order in which it arrives. After a loss nothing is sent any more. */
+  private readonly flying: Buffer[] = [];
+  /** One for all that arrives: a closure for each would cost more than its bytes. */
+  private readonly land = (): void => {
+    const piece = this.flying.shift();
+    if (piece !== undefined) this.peer!.arrived(piece);
+  };
   /** Raised when what is on its way to the peer is lost. */
   private flight = 0;
 
@@ -161,6 +176,7 @@ export class TcpEnd {
   private sendReset(): void {
     if (this.chance.happens(this.weather.lossyResetShare)) {
       this.flight += 1;
+      this.flying.length = 0;
       this.lastArrivalMs = this.kernel.nowMs;
       this.arriveLater(() => this.peer!.wasReset(true));
     } else this.arriveLater(() => this.peer!.wasReset(false));
@@ -182,10 +198,8 @@ export class TcpEnd {
   }
 
   private sendPiece(piece: Buffer): void {
-    const { flight } = this;
-    this.kernel.at(this.nextArrivalMs(), () => {
-      if (this.flight === flight) this.peer!.arrived(piece);
-    });
+    this.flying.push(piece);
+    this.kernel.at(this.nextArrivalMs(), this.land);
   }
 
   private nextArrivalMs(): number {
@@ -236,10 +250,8 @@ export class TcpEnd {
 
   /** Lets the owner send the rest of what was not taken. */
   private wakeLater(): void {
-    this.kernel.after(this.latencyMs, () => {
-      if (!this.isShort || this.unread >= this.weather.windowBytes) return;
-      this.isShort = false;
-      this.owner?.onWritable();
-    });
+    if (this.isWaking) return;
+    this.isWaking = true;
+    this.kernel.after(this.latencyMs, this.wake);
   }
 }

@@ -6,8 +6,8 @@
 // tick when it was set: by as much as that.
 import type { Timer, WorkerClock } from './clock.ts';
 
-const TICK_MS = 25;
-const SLOTS = 512;
+export const TICK_MS = 25;
+export const SLOTS = 512;
 /** Timers that fire in one turn of the thread, where it has turns: the rest follows in the next ones. */
 const FIRES_MAX = 64;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -42,7 +42,7 @@ export class TimerWheel {
   /** Monotonic ms, as of the last tick: exact enough for time-outs, free to read. */
   nowMs: number;
   private readonly readClock: () => number;
-  private readonly slots: TimerEntry[];
+  protected readonly slots: TimerEntry[];
   /** Slots up to this tick have been visited. */
   private visitedTick: number;
   private ticking: Timer | null = null;

@@ -2,4 +2,4 @@ import { runUdpWorld } from '../../sim/data/udp/world.ts';
 import { tryFreshSeeds } from './fresh-seeds.ts';
 
 // Its worlds are small: some hundred of them.
-tryFreshSeeds('udp', runUdpWorld, 3000);
+tryFreshSeeds('udp', runUdpWorld, 5000);

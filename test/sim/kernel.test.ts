@@ -35,6 +35,24 @@ describe('the kernel', () => {
     expect(seen).toEqual(['tick', 'promise', 'tick of a promise', 'event']);
   });
 
+  it('leaves out ticks that find nothing to do, and none beside an event', async () => {
+    const kernel = new Kernel(1);
+    const seen: string[] = [];
+    const see = (name: string) => (): void => void seen.push(`${name}${kernel.nowMs}`);
+    // Something is to be done at 70 ms; the ticks around events come as well, so that the time is known.
+    const ticker = kernel.every(10, see('a'), (fromMs, toMs) =>
+      fromMs <= 70 && toMs > 70 ? 70 : toMs,
+    );
+    const other = kernel.every(10, see('b'), (_fromMs, toMs) => toMs);
+    kernel.after(34, see('event '));
+    kernel.after(35, see('event '));
+    expect(await kernel.run(100)).toBe('time');
+    expect(seen.join(', ')).toBe('a30, b30, event 34, event 35, a70, a100, b100');
+    ticker.cancel();
+    other.cancel();
+    expect(await kernel.run(200)).toBe('idle');
+  });
+
   it('stops at its time, and throws what an event throws', async () => {
     const kernel = new Kernel(1);
     const ticker = kernel.clock.setTicker(10, () => {});

@@ -15,6 +15,8 @@ import { ENDS_CONNECTION } from './request-script.ts';
 const CLOSES_MS = 20_000;
 /** Of `HTTP/1.1`; the first frame is a short one. */
 const H = 72;
+/** A field that takes long by a narrow link. */
+const HUGE_BYTES = 10_000;
 /** Of a flood of resets: more than the product bears, however long it had none (docs/http2.md). */
 const RESETS = 600;
 const FLOOD_OF_RESETS = 'a flood of resets';
@@ -34,6 +36,8 @@ export class H2ClientConnection implements PeerOwner {
   private isWaiting = false;
   private answered = 0;
   private idleSinceMs = 0;
+  /** A narrow link may be busy with one head for longer than a head may take: that ends the connection. */
+  private isClogged = false;
   /** What the client has broken. */
   private broken: Break | null = null;
   private goawayCode = -1;
@@ -125,6 +129,9 @@ export class H2ClientConnection implements PeerOwner {
     this.nextId += client.chance.happens(0.05) ? 2 * client.chance.int(1, 50) : 2;
     const one = new ClientStream(this, this.peer.open(id), asked);
     open.add(one);
+    const isHuge = script.fields.some(([, value]) => value.length > HUGE_BYTES);
+    if (isHuge && client.setting.isNarrow) this.isClogged = true;
+    if (this.isClogged) for (const other of open) other.request.isOrderly = false;
     const what = script.fault === '' ? '' : `, and ${script.fault}`;
     this.note(`asks ${request.method} ${request.id} on stream ${id}${what}`);
     if (ENDS_CONNECTION.has(script.fault)) {

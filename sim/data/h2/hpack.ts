@@ -1,5 +1,6 @@
 // HPACK (RFC 7541) for actors, written apart from the product's: tables are plain lists, and each field
 // is written in a way that is drawn.
+import { roomFor } from '../../kernel/bytes.ts';
 import type { Chance } from '../../kernel/chance.ts';
 import { huffman, unhuffman } from './huffman.ts';
 
@@ -24,6 +25,12 @@ const STATIC: readonly Field[] = [
   ['transfer-encoding', ''], ['user-agent', ''], ['vary', ''], ['via', ''], ['www-authenticate', ''],
 ];
 
+/** By name: those of one name stand side by side. */
+const firstStatic = new Map<string, number>();
+STATIC.forEach(([name], i) => {
+  if (!firstStatic.has(name)) firstStatic.set(name, i);
+});
+
 /** Both tables as one (section 2.3.3): index 1 is the first. */
 class Fields {
   /** Bytes that it may have. */
@@ -37,12 +44,17 @@ class Fields {
     return field;
   }
 
-  /** 0: there is none. */
-  find(match: (field: Field) => boolean): number {
-    const fixed = STATIC.findIndex(match);
-    if (fixed >= 0) return fixed + 1;
-    const own = this.dynamic.findIndex(match);
-    return own < 0 ? 0 : STATIC.length + 1 + own;
+  /** The index of a field with this name, and value unless that is null; 0: there is none. */
+  find(name: string, value: string | null): number {
+    const fixed = firstStatic.get(name) ?? STATIC.length;
+    for (let i = fixed; i < STATIC.length && STATIC[i]![0] === name; i += 1)
+      if (value === null || STATIC[i]![1] === value) return i + 1;
+    const { dynamic } = this;
+    for (let i = 0; i < dynamic.length; i += 1) {
+      const own = dynamic[i]!;
+      if (own[0] === name && (value === null || own[1] === value)) return STATIC.length + 1 + i;
+    }
+    return 0;
   }
 
   add(field: Field): void {
@@ -89,68 +101,107 @@ export class Encoder {
   }
 
   encode(fields: readonly Field[]): Buffer {
-    const parts: Buffer[] = [];
-    if (this.isResized) parts.push(integer(this.fields.max, 5, 0x20));
-    else if (!this.isPlain && this.chance.happens(0.03)) this.resize(parts);
+    const out = new Writer(fields);
+    if (this.isResized) out.integer(this.fields.max, 5, 0x20);
+    else if (!this.isPlain && this.chance.happens(0.03)) this.resize(out);
     this.isResized = false;
-    for (const field of fields) parts.push(this.field(field));
-    return Buffer.concat(parts);
+    for (const field of fields) this.field(out, field);
+    return out.written;
   }
 
   /** Changes of the table's size come first (section 4.2), at most two. */
-  private resize(parts: Buffer[]): void {
+  private resize(out: Writer): void {
     if (this.chance.happens(0.3)) {
       this.fields.resize(0);
-      parts.push(integer(0, 5, 0x20));
+      out.integer(0, 5, 0x20);
     }
     this.fields.resize(this.chance.int(0, Math.min(this.max, DEFAULT_TABLE_BYTES)));
-    parts.push(integer(this.fields.max, 5, 0x20));
+    out.integer(this.fields.max, 5, 0x20);
   }
 
-  private field(field: Field): Buffer {
+  private field(out: Writer, field: Field): void {
     const { chance, fields } = this;
     const [name, value] = field;
-    if (this.isPlain) return Buffer.concat([integer(0, 4, 0), text(name), text(value)]);
-    const whole = fields.find((one) => one[0] === name && one[1] === value);
-    if (whole > 0 && chance.happens(0.9)) return integer(whole, 7, 0x80);
-    const named = chance.happens(0.8) ? fields.find((one) => one[0] === name) : 0;
-    const begin = named > 0 ? '' : name;
-    const write = (bits: number, mark: number): Buffer => {
-      const head = integer(named, bits, mark);
-      return Buffer.concat(
-        named > 0 ? [head, this.text(value)] : [head, this.text(begin), this.text(value)],
-      );
-    };
-    if (chance.happens(0.3)) {
-      const bytes = write(6, 0x40);
-      fields.add(field);
-      return bytes;
+    if (this.isPlain) {
+      out.integer(0, 4, 0);
+      out.text(name);
+      out.text(value);
+      return;
     }
-    return chance.happens(0.2) ? write(4, 0x10) : write(4, 0);
+    const whole = fields.find(name, value);
+    if (whole > 0 && chance.happens(0.9)) return out.integer(whole, 7, 0x80);
+    const named = chance.happens(0.8) ? fields.find(name, null) : 0;
+    const isAdded = chance.happens(0.3);
+    if (isAdded) out.integer(named, 6, 0x40);
+    else out.integer(named, 4, chance.happens(0.2) ? 0x10 : 0);
+    if (named === 0) this.text(out, name);
+    this.text(out, value);
+    if (isAdded) fields.add(field);
   }
 
-  private text(value: string): Buffer {
-    if (!this.chance.happens(0.3)) return text(value);
+  private text(out: Writer, value: string): void {
+    if (!this.chance.happens(0.3)) return out.text(value);
     const bytes = huffman(value);
-    return Buffer.concat([integer(bytes.length, 7, 0x80), bytes]);
+    out.integer(bytes.length, 7, 0x80);
+    out.bytes(bytes);
   }
 }
 
-/** A string as it is. */
-export function text(value: string): Buffer {
-  const bytes = Buffer.from(value, 'latin1');
-  return Buffer.concat([integer(bytes.length, 7, 0), bytes]);
+/** One header block as it is written. */
+class Writer {
+  private readonly all: Buffer;
+  private at = 0;
+
+  constructor(fields: readonly Field[]) {
+    // Huffman codes have 30 bits at most, integers so small five bytes.
+    let most = FIELD_EXTRA_MAX;
+    for (const [name, value] of fields) most += (name.length + value.length) * 4 + FIELD_EXTRA_MAX;
+    this.all = scratch.length >= most ? scratch : Buffer.allocUnsafe(most);
+  }
+
+  /** What was written. */
+  get written(): Buffer {
+    const bytes = roomFor(this.at);
+    this.all.copy(bytes, 0, 0, this.at);
+    return bytes;
+  }
+
+  integer(value: number, bits: number, mark: number): void {
+    this.at = putInteger(this.all, this.at, value, bits, mark);
+  }
+
+  /** A string as it is. */
+  text(value: string): void {
+    this.integer(value.length, 7, 0);
+    this.at += this.all.write(value, this.at, 'latin1');
+  }
+
+  bytes(bytes: Buffer): void {
+    this.all.set(bytes, this.at);
+    this.at += bytes.length;
+  }
 }
 
-/** Section 5.1: in the last `bits` of the first byte, and on; `mark` are its other bits. */
-export function integer(value: number, bits: number, mark: number): Buffer {
+const FIELD_EXTRA_MAX = 20;
+/** One block is written at a time. */
+const scratch = Buffer.allocUnsafeSlow(4096);
+
+/** Section 5.1: in the last `bits` of the first byte, and on; `mark` are its other bits. Returns where it ends. */
+function putInteger(all: Buffer, at: number, value: number, bits: number, mark: number): number {
   const most = 2 ** bits - 1;
-  if (value < most) return Buffer.of(mark | value);
-  const bytes = [mark | most];
+  all[at] = mark | Math.min(value, most);
+  let end = at + 1;
+  if (value < most) return end;
   let rest = value - most;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push(128 | (rest % 128));
-  bytes.push(rest);
-  return Buffer.from(bytes);
+  for (; rest >= 128; rest = Math.floor(rest / 128), end += 1) all[end] = 128 | (rest % 128);
+  all[end] = rest;
+  return end + 1;
+}
+
+/** As `putInteger`, alone. */
+export function integer(value: number, bits: number, mark: number): Buffer {
+  const all = Buffer.alloc(8);
+  return all.subarray(0, putInteger(all, 0, value, bits, mark));
 }
 
 /** Reads what the product writes; throws where that is no HPACK. */

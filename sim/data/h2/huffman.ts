@@ -1,6 +1,8 @@
 // The Huffman code of HPACK (RFC 7541 appendix B) for actors, bit by bit. Slow and plain: an oracle may
 // not use the product's own.
 
+import { roomFor } from '../../kernel/bytes.ts';
+
 // biome-ignore format: sixteen symbols a line
 const LENGTHS = [
   13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -26,11 +28,12 @@ const END = 256;
 /** A tree: what a bit leads to; a number below 0 is ~symbol. */
 type Node = [zero: Node | number, one: Node | number];
 
-const codes: string[] = [];
+const values: number[] = [];
+const CODE_BITS_MAX = 30;
 const root: Node = [0, 0];
 
 function plant(symbol: number, code: string): void {
-  codes[symbol] = code;
+  values[symbol] = Number.parseInt(code, 2);
   let node = root;
   for (let i = 0; i < code.length - 1; i += 1) {
     const bit = code.charCodeAt(i) - 48;
@@ -50,14 +53,26 @@ for (let length = 5, next = 0; length <= 30; length += 1, next *= 2) {
 }
 
 export function huffman(text: string): Buffer {
-  let bits = '';
-  for (let i = 0; i < text.length; i += 1) bits += codes[text.charCodeAt(i)];
-  bits += '1'.repeat((8 - (bits.length % 8)) % 8);
-  const bytes = Buffer.alloc(bits.length / 8);
-  for (let i = 0; i < bytes.length; i += 1) {
-    bytes[i] = Number.parseInt(bits.slice(i * 8, i * 8 + 8), 2);
+  const bytes = roomFor(Math.ceil((text.length * CODE_BITS_MAX) / 8) + 1);
+  let end = 0;
+  let bits = 0;
+  let open = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const symbol = text.charCodeAt(i);
+    bits = bits * 2 ** LENGTHS[symbol]! + values[symbol]!;
+    for (open += LENGTHS[symbol]!; open >= 8; end += 1) {
+      open -= 8;
+      const scale = 2 ** open;
+      bytes[end] = Math.floor(bits / scale);
+      bits %= scale;
+    }
   }
-  return bytes;
+  if (open > 0) {
+    const left = 8 - open;
+    bytes[end] = (bits << left) | ((1 << left) - 1);
+    end += 1;
+  }
+  return bytes.subarray(0, end);
 }
 
 /** Throws where it is no text: the end symbol, or padding that is none (section 5.2). */

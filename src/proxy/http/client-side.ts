@@ -21,6 +21,8 @@ export interface ClientSide {
   readonly listenerKey: string;
   /** A byte of the final response was sent. */
   readonly hasBegun: boolean;
+  /** The client has the whole response by its length, whether or not the endpoint has ended it yet. */
+  readonly hasWhole: boolean;
   /** Body bytes of the response that were sent, its framing not counted. */
   readonly bytesOut: number;
   /** The client has taken everything that was sent: a silence is not its fault. */

@@ -422,8 +422,9 @@ export class Exchange implements Roles {
   }
 
   onStalled(_attempt: EndpointSide): void {
+    if (this.client.hasWhole) this.endResponse();
     // While the client does not take what is there, the silence is not the endpoint's.
-    if (this.client.isFlushed) this.cut(RESPONSE_STALLED, '');
+    else if (this.client.isFlushed) this.cut(RESPONSE_STALLED, '');
     else this.end(CLIENT_CLOSED, '');
   }
 
@@ -529,7 +530,7 @@ export class Exchange implements Roles {
     if (this.state === 'tunnel') {
       if (!isOrderly) this.attempts.drop(this.attempt, true);
       this.finish(null);
-    } else this.finish(CLIENT_CLOSED);
+    } else this.finish(this.client.hasWhole ? null : CLIENT_CLOSED);
     this.client.drop();
   }
 

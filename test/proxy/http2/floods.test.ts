@@ -13,7 +13,7 @@ import {
   POST,
   uint32,
 } from '../../support/http2.ts';
-import { answer, closePlanes, openPair, type Plane } from '../../support/plane.ts';
+import { answer, closePlanes, openPair, openPlane, type Plane } from '../../support/plane.ts';
 
 afterEach(async () => {
   closeHttp2();
@@ -153,6 +153,19 @@ describe('a client', () => {
     const peer = await FramePeer.open(plane.port);
     expect(await peer.goaway()).toBe(0);
     await peer.peer.ended();
+  });
+
+  it('that asks stays, though all its requests are answered at once', async () => {
+    const plane = await openPlane([], { timeouts: { keepAliveMs: 60_000 } });
+    const peer = await FramePeer.open(plane.port);
+    for (let id = 1; id < 9; id += 2) {
+      peer.send(get(id));
+      expect((await peer.until(FrameType.headers)).id).toBe(id);
+      plane.advance(40_000);
+      plane.wheel.tick();
+    }
+    plane.advance(40_000);
+    expect(await peer.goaway()).toBe(0);
   });
 
   it('that does not finish its body gets 408, and its neighbours are served', async () => {

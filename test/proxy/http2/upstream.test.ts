@@ -464,6 +464,52 @@ describe('a whole response that comes before the request has ended', () => {
   });
 });
 
+describe('a response that is whole by its length, for a client of HTTP/1.1, before its stream ends', () => {
+  async function answered(method: string, body: string) {
+    const frames = await FrameEndpoint.listen();
+    const policy = { ...H2C, timeouts: { idleBodyMs: 1000 } };
+    const plane = await openPlane([frames.endpoint.port], policy);
+    const client = await plane.client();
+    client.send(request(`${method} /`));
+    const peer = await frames.accept();
+    await peer.until(FrameType.headers, 1);
+    const fields = block({ ':status': '200', 'content-length': '5' });
+    const data = body === '' ? '' : frame(FrameType.data, 0, 1, body);
+    peer.send(frame(FrameType.headers, endHeaders, 1, fields) + data);
+    expect(await client.head()).toContain('200');
+    if (body !== '') expect(await client.take(body.length)).toBe(body);
+    return { plane, client, peer };
+  }
+
+  it.each([
+    ['GET', 'hello'],
+    ['HEAD', ''],
+  ])('is no loss of the client that leaves: %s', async (method, body) => {
+    const { plane, client, peer } = await answered(method, body);
+    client.reset();
+    expect(await peer.resetOf(1)).toBe(ErrorCode.cancel);
+    await plane.quiet();
+    expect(plane.reasons('client-closed')).toBe(0);
+  });
+
+  it.each([
+    ['GET', 'hello'],
+    ['HEAD', ''],
+  ])('is complete when its endpoint falls silent: %s', async (method, body) => {
+    const { plane, client, peer } = await answered(method, body);
+    plane.advance(1500);
+    expect(await peer.resetOf(1)).toBe(ErrorCode.cancel);
+    client.send(request('GET /next'));
+    const { id } = await peer.until(FrameType.headers);
+    expect(id).toBe(3);
+    expect(plane.reasons('response-stalled')).toBe(0);
+    const last = endHeaders | endStream;
+    peer.send(frame(FrameType.headers, last, 3, block({ ':status': '204' })));
+    expect(await client.head()).toContain('204');
+    await plane.quiet();
+  });
+});
+
 describe('neighbours on a connection to an endpoint', () => {
   it('are not held up by a client that does not read', async () => {
     const { plane, endpoint } = await openServed((stream, headers) => {

@@ -53,6 +53,8 @@ export class Http1Request implements ClientSide {
   private isKept = false;
   /** The frame of the response tells when it is whole. */
   private isFramed = false;
+  /** Body bytes that the head of the response has announced; -1: it does not say. */
+  private announced = -1;
 
   constructor(plane: HttpPlane) {
     this.plane = plane;
@@ -75,6 +77,7 @@ export class Http1Request implements ClientSide {
     this.upgrade = head.has(HeadFlag.upgrade) ? acceptedProtocol(head) : '';
     this.isKept = false;
     this.isFramed = false;
+    this.announced = -1;
     this.request.begin(requestBody(head), head.contentLength);
     const client = connection.factsFor(this.policy);
     this.requestId = this.idOf(head, client.isTrusted);
@@ -146,6 +149,10 @@ export class Http1Request implements ClientSide {
     return this.connection!.listenerKey;
   }
 
+  get hasWhole(): boolean {
+    return this.hasBegun && this.bytesOut === this.announced;
+  }
+
   get isFlushed(): boolean {
     return this.connection!.wire.isFlushed;
   }
@@ -196,6 +203,7 @@ export class Http1Request implements ClientSide {
     response.begin(isChunked);
     response.frame(piece);
     this.hasBegun = true;
+    this.announced = kind === Body.none ? 0 : kind === Body.length ? head.contentLength : -1;
     this.bytesOut = piece.to - piece.from;
     this.sendFirst(source);
   }

@@ -245,6 +245,11 @@ export class Http2ClientConnection implements Roles {
 
   private countRequest(): void {
     this.isLeaving = false;
+    // What was awaited has come: one that is answered at once leaves nothing else to be seen by `settle`.
+    if (this.waits === 'idle' || this.waits === 'head') {
+      this.waits = 'nothing';
+      this.setTimer(0);
+    }
     const { keepAliveRequests } = this.listener.limits;
     this.requests += 1;
     if (keepAliveRequests > 0 && this.requests >= keepAliveRequests) this.session.sayGoaway();

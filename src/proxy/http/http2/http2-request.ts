@@ -198,6 +198,11 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
     return this.connection!.listenerKey;
   }
 
+  /** Here a response ends with its stream, and not before. */
+  get hasWhole(): boolean {
+    return false;
+  }
+
   get isFlushed(): boolean {
     return !this.stream!.isWaiting && !this.connection!.session.isCongested;
   }
