@@ -175,7 +175,8 @@ export class Processes {
       thread.slowUntilMs = untilMs;
       return;
     }
-    thread.hungUntilMs = untilMs;
+    // A shorter one does not end it: it hangs all the while until it is judged.
+    thread.hungUntilMs = Math.max(thread.hungUntilMs, untilMs);
     if (forMs > HUNG_MS_MAX) this.awaitEnd(thread);
   }
 

@@ -21,14 +21,34 @@ export type ZookeeperStep = { readonly atMs: number } & ZookeeperAction;
 const MINE: readonly number[] = [...MEMBERS.keys()].filter(
   (which) => MEMBERS[which]!.registry === 'zookeeper',
 );
+const BURST_MS = 30;
 const TROUBLES: readonly MemberTrouble[] = ['down', 'mute', 'silent', 'slow', 'breaking', 'behind'];
 
 /** Most runs leave ZooKeeper alone for long enough that the others' faults are not hidden by it. */
 export function zookeeperPlanOf(kernel: Kernel, untilMs: number): ZookeeperStep[] {
   const chance = kernel.chance('zookeeper plan');
-  return Array.from({ length: chance.int(0, 24) }, () => ({
+  const steps = Array.from({ length: chance.int(0, 24) }, () => ({
     atMs: Math.round(chance.between(500, untilMs)),
     ...draw(chance),
+  }));
+  return [...steps, ...burstOf(kernel, untilMs)];
+}
+
+/**
+ * Instances of one service that come and go within few ms, of a stream of its own, in some of the runs: what
+ * changes while a folder is read.
+ */
+function burstOf(kernel: Kernel, untilMs: number): ZookeeperStep[] {
+  const chance = kernel.chance('zookeeper burst');
+  if (!chance.happens(0.5)) return [];
+  // Late: a session that breaks afterwards would read all again.
+  const atMs = chance.between(0.6 * untilMs, untilMs);
+  const { service } = MEMBERS[chance.pick(MINE)]!;
+  const own = MINE.filter((which) => MEMBERS[which]!.service === service);
+  return Array.from({ length: chance.int(4, 10) }, () => ({
+    atMs: Math.round(atMs + chance.between(0, BURST_MS)),
+    kind: chance.pick(['register', 'deregister', 'move'] as const),
+    which: chance.pick(own),
   }));
 }
 
