@@ -18,6 +18,7 @@ import {
 } from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
 import { drawListenRules, type ListenRules, TLS_SHARE } from './tls/rules.ts';
+import { drawStrangers, type StrangerPlan } from './tls/strangers.ts';
 import {
   drawHandshakeFault,
   drawUpstreamRules,
@@ -109,6 +110,7 @@ export interface WorldPlan {
   readonly changes: readonly ChangePlan[];
   readonly sessionChanges: readonly SessionChangePlan[];
   readonly intruders: readonly IntruderPlan[];
+  readonly strangers: readonly StrangerPlan[];
 }
 
 const FAULTS: readonly AnswerFault[] = [
@@ -203,6 +205,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
       ...drawChanges(seed, mood.changes, spanMs),
       ...(hasTls ? drawRenewals(seed, spanMs) : []),
     ]),
+    strangers: kept(drawStrangers(seed, { services, spanMs, mayFlood: descriptors === 65_536 })),
     intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
   };

@@ -28,6 +28,7 @@ import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
 import { Certificates } from './tls/rules.ts';
 import { SecureEndpoint } from './tls/secure-endpoint.ts';
+import { Stranger } from './tls/strangers.ts';
 import { nameOf, upstreamMaterials, upstreamTlsOf } from './tls/upstream-rules.ts';
 import { WatchedBuffers, watchBoth } from './watched.ts';
 
@@ -45,7 +46,7 @@ interface Speaking {
   readonly count: number;
 }
 
-type Client = HttpClient | H2Client | TcpClient | Intruder;
+type Client = HttpClient | H2Client | TcpClient | Intruder | Stranger;
 
 export interface WorldResult {
   readonly plan: WorldPlan;
@@ -253,6 +254,7 @@ class World {
       ),
       ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
       ...plan.intruders.map((intruder) => new Intruder(setting, intruder)),
+      ...plan.strangers.map((stranger) => new Stranger(setting, stranger)),
     ];
   }
 
