@@ -26,6 +26,7 @@ import { playSessions } from './session-changes.ts';
 import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
+import { PASSED_RULES, passedName } from './tls/pass.ts';
 import { Certificates } from './tls/rules.ts';
 import { SecureEndpoint } from './tls/secure-endpoint.ts';
 import { Stranger } from './tls/strangers.ts';
@@ -226,13 +227,16 @@ class World {
   private secureEndpoint(plan: EndpointPlan): SecureEndpoint | null {
     const { kernel, book } = this;
     const { name: endpoint, service, handshakes: fault } = plan;
-    const { upstream: rules, proxy } = this.table.services.get(service)!.plan;
+    const { upstream, proxy, passes } = this.table.services.get(service)!.plan;
+    const isPassed = passes !== null;
+    const rules = isPassed ? PASSED_RULES : upstream;
     if (rules === null) return null;
     if (fault !== '') book.unsteady.add(endpoint);
     const protocols = plan.protocol === 'tcp' ? [] : [plan.isH2c ? 'h2' : 'http/1.1'];
-    const name = nameOf(rules, service, endpoint);
+    const name = isPassed ? passedName(service) : nameOf(rules, service, endpoint);
     const { sends } = proxy;
-    const facts = { kernel, book, endpoint, service, name, rules, fault, protocols, sends };
+    const speaks = { name, rules, fault, protocols, sends, isPassed };
+    const facts = { kernel, book, endpoint, service, ...speaks };
     const known = this.secured.get(endpoint) ?? new SecureEndpoint(facts);
     this.secured.set(endpoint, known);
     return known;

@@ -118,6 +118,18 @@ const rows: readonly MutantRow[] = [
     '    else wheel.schedule(this.timer, listener.timeouts.clientHeaderMs);\n',
     '',
   ],
+  [
+    'a route for a protocol is taken by all',
+    'src/model/sni-route.ts',
+    "    if (sni === '' || (alpn.length > 0 && !alpn.some((one) => protocols.includes(one))))\n",
+    "    if (sni === '' || (alpn.length > 0 && protocols.includes('')))\n",
+  ],
+  [
+    'a ClientHello in several records is read as one',
+    'src/proxy/client-hello.ts',
+    '    at = body + length;\n',
+    "    throw new Malformed('the message goes on in another record');\n",
+  ],
 ];
 
 export const tlsMutants = mutantsOf('data', rows);
