@@ -98,7 +98,13 @@ async function drain({ kernel, hosts, drained, book }: Remains): Promise<void> {
   if (end !== 'done') book.fault('draining never ends');
 }
 
+/** Handshakes that a worker has at a time (docs/limits.md). */
+const HANDSHAKES_MAX = 128;
+
 function checkGone(remains: Remains): void {
+  const { mostUnderWay } = remains.network.tls;
+  if (mostUnderWay > HANDSHAKES_MAX * remains.plan.workers)
+    remains.book.fault(`${mostUnderWay} handshakes were under way at a time`);
   const { book, hosts, network, plan, buffers, table } = remains;
   const { ledger } = hosts[0]!;
   for (const slot of table.bySlot.keys()) {

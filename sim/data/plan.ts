@@ -17,7 +17,9 @@ import {
   sourceOfClient,
 } from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
+import { drawPassRules, type PassRules } from './tls/pass.ts';
 import { drawListenRules, type ListenRules, TLS_SHARE } from './tls/rules.ts';
+import { drawStrangers, type StrangerPlan } from './tls/strangers.ts';
 import {
   drawHandshakeFault,
   drawUpstreamRules,
@@ -46,8 +48,10 @@ export interface ServicePlan {
   readonly isH2c: boolean;
   /** Its listener terminates TLS; null: it speaks plainly. */
   readonly tls: ListenRules | null;
-  /** Its endpoints speak TLS; null: they don't. */
+  /** Its endpoints speak TLS with the product; null: they don't. */
   readonly upstream: UpstreamRules | null;
+  /** Its listener passes TLS on; null: it does not. */
+  readonly passes: PassRules | null;
 }
 
 export interface EndpointPlan {
@@ -109,6 +113,7 @@ export interface WorldPlan {
   readonly changes: readonly ChangePlan[];
   readonly sessionChanges: readonly SessionChangePlan[];
   readonly intruders: readonly IntruderPlan[];
+  readonly strangers: readonly StrangerPlan[];
 }
 
 const FAULTS: readonly AnswerFault[] = [
@@ -203,6 +208,7 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
       ...drawChanges(seed, mood.changes, spanMs),
       ...(hasTls ? drawRenewals(seed, spanMs) : []),
     ]),
+    strangers: kept(drawStrangers(seed, { services, spanMs, mayFlood: descriptors === 65_536 })),
     intruders: kept(drawIntruders(seed, { services: introduced, spanMs, isNarrow })),
     sessionChanges: kept(drawSessionChanges(seed, { spanMs, services: tcpServices })),
   };
@@ -252,9 +258,13 @@ function drawServices(seed: number, { mood, hasHttp2, hasTls }: ServiceOptions):
     // Connections that are shared speak for nobody.
     const proxy = isH2c ? { ...drawn, sends: 'off' as const } : drawn;
     const port = FIRST_SERVICE_PORT + i;
-    const tls = hasTls ? drawListenRules(seed, name) : null;
-    const upstream = hasTls && !follows ? drawUpstreamRules(seed, name) : null;
-    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy, tls, upstream };
+    const mayPass = hasTls && protocol === 'tcp';
+    const passes = mayPass ? drawPassRules(seed, name) : null;
+    const speaks = hasTls && passes === null;
+    const tls = speaks ? drawListenRules(seed, name) : null;
+    const upstream = speaks && !follows ? drawUpstreamRules(seed, name) : null;
+    const secure = { tls, upstream, passes };
+    return { name, protocol, port, slot: i, isPlain, follows, isH2c, proxy, ...secure };
   });
 }
 
@@ -359,7 +369,7 @@ function drawTcpClients(
   return Array.from({ length: chance.int(4, 12) }, (_, i) => {
     const name = `t${i}`;
     const sessions = chance.int(1, 25);
-    const { port, name: service, proxy, tls } = chance.pick(targets);
+    const { port, name: service, proxy, tls, passes } = chance.pick(targets);
     return {
       name,
       address: sourceOfClient(i),
@@ -369,6 +379,7 @@ function drawTcpClients(
       startMs: chance.between(20, spanMs),
       sessions: bounded(name, sessions, without),
       tls,
+      passes,
       faultShare: without.has(`faults of ${name}`) ? 0 : mood.clientFaults,
       bodyMax: mood.bodyMax,
     };

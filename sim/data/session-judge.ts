@@ -78,6 +78,8 @@ export class SessionJudge {
     if (endpoints.some(({ plan }) => plan.handshakes !== '')) return 'handshake';
     if (endpoints.some(({ plan }) => this.endsAt(plan.name, one))) return 'left';
     if (this.plan.descriptors < 65_536) return 'descriptors';
+    // A ClientHello has its time as well.
+    if (this.plan.isNarrow && entry.plan.passes !== null) return 'slow';
     if (this.during(one, `crowd ${name} ${request.address}`)) return 'crowd';
     const isLimited = policies.some(
       ({ limits }) => limits.perEndpoint > 0 || limits.requests > 0 || limits.adaptive,

@@ -124,6 +124,11 @@ export class SessionOracles implements LedgerWatch, NetworkWatch {
     const service = [...this.table.services.values()].find(({ plan }) => plan.port === port);
     if (service?.protocol !== 'tcp') return () => {};
     const { nowMs } = this.kernel;
+    if (service.plan.passes !== null) {
+      // Which service counts it shows later, with its ClientHello.
+      this.noteCrowd(service, address, Number.POSITIVE_INFINITY);
+      return () => {};
+    }
     const key = `${port} ${address}`;
     const all = (this.sources.get(key) ?? []).filter(({ closedMs }) => closedMs > nowMs - FLUSH_MS);
     this.sources.set(key, all);

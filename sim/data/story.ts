@@ -40,7 +40,8 @@ function partsOf(plan: WorldPlan): string[] {
     ...[...plan.httpClients, ...plan.tcpClients].filter(({ faultShare }) => faultShare > 0),
   ];
   return [
-    ...[...plan.httpClients, ...plan.tcpClients, ...plan.intruders].map(({ name }) => name),
+    ...[...plan.httpClients, ...plan.tcpClients].map(({ name }) => name),
+    ...[...plan.intruders, ...plan.strangers].map(({ name }) => name),
     ...[...plan.changes, ...plan.sessionChanges].map(({ name }) => name),
     ...faulty.map(({ name }) => `faults of ${name}`),
     ...plan.endpoints.map(({ name }) => name),
@@ -90,6 +91,10 @@ async function tell(seed: number, without: ReadonlySet<string>): Promise<string[
     ...plan.intruders.map(
       ({ name, kind, port, startMs }) =>
         `Intruder ${name} connects to port ${port} at ${startMs.toFixed(1)} ms: ${kind}.`,
+    ),
+    ...plan.strangers.map(
+      ({ name, kind, port, startMs }) =>
+        `Stranger ${name} comes to port ${port} with TLS at ${startMs.toFixed(1)} ms: ${kind}.`,
     ),
     ...[...plan.changes, ...plan.sessionChanges].map(changeSentence),
     'What happens, up to the fault:',

@@ -21,6 +21,7 @@ import {
 } from './plan.ts';
 import { drawPolicy } from './policy.ts';
 import type { Out } from './session-oracles.ts';
+import { passRoutes } from './tls/pass.ts';
 import { type ListenRules, listenTlsOf } from './tls/rules.ts';
 import { nameOf } from './tls/upstream-rules.ts';
 
@@ -267,6 +268,13 @@ export class Table {
     return { service: policy, slot: plan.slot, isPanicking, priority: 1, endpoints };
   }
 
+  private tcpBeside(name: string): string[] {
+    return [...this.services.values()]
+      .map(({ plan }) => plan)
+      .filter((plan) => plan.protocol === 'tcp' && plan.name !== name)
+      .map((plan) => plan.name);
+  }
+
   private listenAs(listener: string): ListenPolicy {
     const rules = this.secure.get(listener);
     return rules === undefined
@@ -280,7 +288,13 @@ export class Table {
       if (!isThere || !isListening) continue;
       const plain = makeListener(policy, loopback(plan.port));
       const acceptProxy = plan.proxy.accepts ? [TRUSTED_NETWORK] : [];
-      list.push({ ...plain, policy: { ...this.listenAs(plan.name), acceptProxy } });
+      const listen = { ...this.listenAs(plan.name), acceptProxy };
+      if (plan.passes === null || policy.protocol !== 'tcp')
+        list.push({ ...plain, policy: listen });
+      else {
+        const sniRoutes = passRoutes(plan.name, plan.passes, this.tcpBeside(plan.name));
+        list.push({ ...plain, service: '', sniRoutes, policy: { ...listen, tls: 'pass' } });
+      }
     }
     const address = loopback(ROUTER_PORT);
     const routes = [...this.services.values()]

@@ -9,6 +9,7 @@ import { dialIntroduced, drawIntroduction, HeaderReader, type Peer } from './int
 import { drawSize, marked } from './request-script.ts';
 import { drawRest } from './session-rules.ts';
 import { Talk } from './talk.ts';
+import { PassedClient, type PassRules } from './tls/pass.ts';
 import type { ListenRules } from './tls/rules.ts';
 import { type SecureClient, type SecureFacts, secureClient } from './tls/secure-client.ts';
 
@@ -24,6 +25,8 @@ export interface TcpClientPlan {
   readonly sessions: number;
   /** Where it connects to speaks TLS; null: it does not. */
   readonly tls: ListenRules | null;
+  /** It passes TLS on; null: it does not. */
+  readonly passes: PassRules | null;
   readonly faultShare: number;
   readonly bodyMax: number;
 }
@@ -36,14 +39,18 @@ export class TcpClient {
   isDone = false;
   private readonly setting: ClientSetting;
   private readonly plan: TcpClientPlan;
-  private readonly secure: SecureClient | null;
+  private readonly secure: SecureClient | PassedClient | null;
   private opened = 0;
 
   constructor(setting: ClientSetting, plan: TcpClientPlan) {
     this.setting = setting;
     this.plan = plan;
     const speaks = { host: 'sim', isHttp2: false, speaks: 'tcp' as const };
-    this.secure = secureClient(setting, { ...plan, ...speaks });
+    const { passes } = plan;
+    this.secure =
+      passes === null
+        ? secureClient(setting, { ...plan, ...speaks })
+        : new PassedClient(setting, plan, passes);
     setting.kernel.at(plan.startMs, () => this.next());
   }
 
@@ -63,6 +70,12 @@ export class TcpClient {
   }
 }
 
+interface TcpSessionParts {
+  readonly id: string;
+  readonly chance: Chance;
+  readonly secure: SecureClient | PassedClient | null;
+}
+
 class TcpClientSession {
   private readonly setting: ClientSetting;
   private readonly request: Request;
@@ -76,7 +89,7 @@ class TcpClientSession {
   constructor(
     setting: ClientSetting,
     plan: TcpClientPlan,
-    { id, chance, secure }: { id: string; chance: Chance; secure: SecureClient | null },
+    { id, chance, secure }: TcpSessionParts,
     done: () => void,
   ) {
     const { book, kernel, network } = setting;
@@ -341,6 +354,10 @@ export class TcpEndpointConnection {
     const request = this.setting.book.requests.get(id);
     if (request === undefined) return this.fault(`session ${attempt.tag} begins with ${id}`);
     this.header.check(request);
+    if (request.service !== this.setting.service)
+      this.fault(
+        `session ${id} for ${request.service} at ${attempt.tag} of ${this.setting.service}`,
+      );
     attempt.request = request;
     request.attempts.push(attempt);
     if (this.head.length > ID_BYTES) this.talk.onBytes(this.head.subarray(ID_BYTES));

@@ -27,8 +27,10 @@ import { playSessions } from './session-changes.ts';
 import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
+import { PASSED_RULES, passedName } from './tls/pass.ts';
 import { Certificates } from './tls/rules.ts';
 import { SecureEndpoint } from './tls/secure-endpoint.ts';
+import { Stranger } from './tls/strangers.ts';
 import { nameOf, upstreamMaterials, upstreamTlsOf } from './tls/upstream-rules.ts';
 import { WatchedBuffers, watchBoth } from './watched.ts';
 
@@ -46,7 +48,7 @@ interface Speaking {
   readonly count: number;
 }
 
-type Client = HttpClient | H2Client | TcpClient | Intruder;
+type Client = HttpClient | H2Client | TcpClient | Intruder | Stranger;
 
 export interface WorldResult {
   readonly plan: WorldPlan;
@@ -227,13 +229,16 @@ class World {
   private secureEndpoint(plan: EndpointPlan): SecureEndpoint | null {
     const { kernel, book } = this;
     const { name: endpoint, service, handshakes: fault } = plan;
-    const { upstream: rules, proxy } = this.table.services.get(service)!.plan;
+    const { upstream, proxy, passes } = this.table.services.get(service)!.plan;
+    const isPassed = passes !== null;
+    const rules = isPassed ? PASSED_RULES : upstream;
     if (rules === null) return null;
     if (fault !== '') book.unsteady.add(endpoint);
     const protocols = plan.protocol === 'tcp' ? [] : [plan.isH2c ? 'h2' : 'http/1.1'];
-    const name = nameOf(rules, service, endpoint);
+    const name = isPassed ? passedName(service) : nameOf(rules, service, endpoint);
     const { sends } = proxy;
-    const facts = { kernel, book, endpoint, service, name, rules, fault, protocols, sends };
+    const speaks = { name, rules, fault, protocols, sends, isPassed };
+    const facts = { kernel, book, endpoint, service, ...speaks };
     const known = this.secured.get(endpoint) ?? new SecureEndpoint(facts);
     this.secured.set(endpoint, known);
     return known;
@@ -255,6 +260,7 @@ class World {
       ),
       ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
       ...plan.intruders.map((intruder) => new Intruder(setting, intruder)),
+      ...plan.strangers.map((stranger) => new Stranger(setting, stranger)),
     ];
   }
 

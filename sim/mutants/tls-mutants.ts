@@ -94,6 +94,42 @@ const rows: readonly MutantRow[] = [
     "  if (!code.startsWith('ERR_')) return CONNECT_FAILED;\n",
     "  if (!code.startsWith('ERR_')) return reason('bad-response');\n",
   ],
+  [
+    'the turn of a handshake is not given back',
+    `${wire}/lobby.ts`,
+    '      this.wire.onSettled = () => parts.turns.leave(this);\n',
+    '',
+  ],
+  [
+    'as many handshakes are begun as come',
+    `${wire}/lobby.ts`,
+    'underWayMax: 128',
+    'underWayMax: 100_000',
+  ],
+  [
+    'a handshake that gets nowhere keeps its turn',
+    'src/base/fair-turns.ts',
+    '    for (const [applicant] of stale.slice(0, 10 * beginsATurn)) applicant.cut();\n',
+    '    void [stale, beginsATurn];\n',
+  ],
+  [
+    'a handshake may take as long as it likes',
+    'src/proxy/handshake.ts',
+    '    else wheel.schedule(this.timer, listener.timeouts.clientHeaderMs);\n',
+    '',
+  ],
+  [
+    'a route for a protocol is taken by all',
+    'src/model/sni-route.ts',
+    "    if (sni === '' || (alpn.length > 0 && !alpn.some((one) => protocols.includes(one))))\n",
+    "    if (sni === '' || (alpn.length > 0 && protocols.includes('')))\n",
+  ],
+  [
+    'a ClientHello in several records is read as one',
+    'src/proxy/client-hello.ts',
+    '    at = body + length;\n',
+    "    throw new Malformed('the message goes on in another record');\n",
+  ],
 ];
 
 export const tlsMutants = mutantsOf('data', rows);

@@ -88,7 +88,7 @@ export class SimNetwork implements Network {
   private readonly silent = new Set<string>();
   /** Connections made so far, by where they come from and lead to: names their draws. */
   private readonly links = new Map<string, { readonly hash: number; count: number }>();
-  private readonly tls: SimTls;
+  readonly tls: SimTls;
   /** Of each worker. */
   private readonly lobbies = new Map<number, Lobby>();
   private nextPort = FIRST_FREE_PORT;

@@ -42,6 +42,8 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
   oncertcb!: (this: CipherHandle, hello: { readonly servername: string }) => void;
   /** Of a client: it may resume by this. */
   onnewsession: ((ticket: Buffer) => void) | null = null;
+  /** For the simulator: the handshake is done or has failed; once. */
+  onSettled: (() => void) | null = null;
   sni_context?: unknown;
   private readonly parts: CipherParts;
   private readonly options: EngineOptions;
@@ -145,6 +147,7 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
         else this.ssl.choose(null);
         return;
       case 'established':
+        this.settle();
         return this.onhandshakedone();
       case 'ticket':
         return this.onnewsession?.(event.ticket);
@@ -158,6 +161,12 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
       default:
         return this.hand(event.bytes);
     }
+  }
+
+  private settle(): void {
+    const { onSettled } = this;
+    this.onSettled = null;
+    onSettled?.();
   }
 
   /** Hands bytes to the product, in its own buffer. */
@@ -261,6 +270,7 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
   destroySSL(): void {
     if (this.isDestroyed) return;
     this.isDestroyed = true;
+    this.settle();
     this._parent.listener = null;
     this.reportWrite(ECANCELED);
   }

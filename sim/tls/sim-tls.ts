@@ -43,6 +43,9 @@ interface Context extends SimContext {
 }
 
 export class SimTls {
+  /** Handshakes of clients: how many there were at a time at most. */
+  mostUnderWay = 0;
+  private underWay = 0;
   readonly parts: TlsParts;
   private readonly options: SimTlsOptions;
   /** What handles of the system, and what encrypts over them, have in common. */
@@ -73,12 +76,22 @@ export class SimTls {
         const random = Math.floor(this.chance.next() * 2 ** 32);
         const { chain = '', ticketKey = '' } = (context ?? {}) as Partial<SimContext>;
         const options = { isServer: true, random, protocols: [], chain, ticketKey, ...engine };
-        return new SimCipherHandle(cipher, handle as SimTcpHandle, options);
+        const made = new SimCipherHandle(cipher, handle as SimTcpHandle, options);
+        if (options.isServer) this.watch(made);
+        return made;
       },
       soon: (run) => kernel.tick(run),
       later: (run) => void kernel.after(0, run),
       sendPlain: (handle, reply, done) => this.sendPlain(handle as SimTcpHandle, reply, done),
       ...{ state: cipher.state, readCount: cipher.readCount, wasAsync: cipher.wasAsync },
+    };
+  }
+
+  private watch(made: SimCipherHandle): void {
+    this.underWay += 1;
+    this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
+    made.onSettled = () => {
+      this.underWay -= 1;
     };
   }
 

@@ -8,6 +8,8 @@ import { type EngineOptions, TlsEngine, type TlsEvent } from './engine.ts';
 /** Of one connection of an actor. */
 export interface ActorTls {
   readonly engine: EngineOptions;
+  /** Told when the handshake of a client begins. */
+  readonly onHello?: () => void;
   /** Told when the handshake is done. */
   readonly onSecure?: (end: TlsEnd) => void;
   /** A client may resume by this. */
@@ -57,6 +59,7 @@ export class TlsEnd extends ActorEnd {
   override opened(): void {
     const hello = (): void => {
       if (this.isClosed) return;
+      this.tls.onHello?.();
       this.engine.start();
       this.sendOut();
     };

@@ -29,6 +29,8 @@ export interface SecureClientPlan {
   readonly tls: ListenRules | null;
 }
 
+/** A second for those before it that get nowhere, and the ways (docs/limits.md). */
+const TURN_MS = 1700;
 const NO_FACTS: SecureFacts = { subject: '', fingerprint: '' };
 
 /** Null where its listener speaks plainly. */
@@ -80,6 +82,8 @@ export class SecureClient {
   /** Of its next connection. */
   connection(chance: Chance): ActorTls {
     const { plan, hasCertificate, serverName } = this;
+    const { kernel } = this.setting;
+    let helloMs = 0;
     const chain = hasCertificate ? textOf(clientCertificate(plan.name, CLIENT_AUTHORITY)) : '';
     return {
       engine: {
@@ -91,7 +95,13 @@ export class SecureClient {
         helloRecords: chance.happens(0.2) ? chance.int(2, 5) : 1,
         judge: (shown) => this.judge(shown),
       },
-      onSecure: (end) => this.check(end),
+      onHello: () => {
+        helloMs = kernel.nowMs;
+      },
+      onSecure: (end) => {
+        this.check(end);
+        this.checkTime(kernel.nowMs - helloMs);
+      },
       onTicket: (ticket) => {
         this.ticket = ticket;
       },
@@ -123,6 +133,12 @@ export class SecureClient {
     const { protocol, isResumed } = engine;
     if (isHttp2 !== (protocol === 'h2')) this.wrong(`agrees on ${protocol || 'nothing'} by ALPN`);
     if (isResumed && !this.resumes) this.wrong('resumes a session that it does not know');
+  }
+
+  /** Whoever waits for others that get nowhere has their place soon. */
+  private checkTime(tookMs: number): void {
+    if (tookMs > TURN_MS && !this.setting.isNarrow)
+      this.wrong(`has its handshake after ${Math.round(tookMs)} ms`);
   }
 
   /** The handshake has come to nothing. */

@@ -28,6 +28,8 @@ export interface SecureEndpointOptions {
   readonly fault: HandshakeFault | '';
   /** Agreed on by ALPN; empty: it has none. */
   readonly protocols: readonly string[];
+  /** A client speaks with it, through the product: it is asked for whatever that likes. */
+  readonly isPassed: boolean;
   /** What connections begin with, in plain. */
   readonly sends: ProxyRules['sends'];
 }
@@ -75,6 +77,7 @@ export class SecureEndpoint {
         if (CERTIFICATE_FAULTS.has(fault) && rules.verify) this.expectNothing(secure);
         else onSecure({ end: secure, header });
       },
+      // Whoever passes it on may cut it; what comes must open all the same.
       onWrong: (text) => this.wrong(text),
     });
     // Whoever has no actor yet is closed as the peer closes.
@@ -94,8 +97,9 @@ export class SecureEndpoint {
   }
 
   private check({ engine }: TlsEnd): void {
-    const { name, rules, protocols } = this.options;
-    if (engine.serverName !== name) this.wrong(`is asked for ${engine.serverName || 'no name'}`);
+    const { name, rules, protocols, isPassed } = this.options;
+    if (engine.serverName !== name && !isPassed)
+      this.wrong(`is asked for ${engine.serverName || 'no name'}`);
     if (engine.protocol !== (protocols[0] ?? '')) this.wrong(`agrees on ${engine.protocol}`);
     const shown = readCertificate(engine.peerChain)?.issuer ?? '';
     if (rules.needsOwn && shown !== OWN_AUTHORITY) this.wrong(`is shown ${shown || 'nothing'}`);
