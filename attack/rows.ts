@@ -178,6 +178,7 @@ export const rows: readonly Row[] = [
     [
       ['http', 'an HTTP endpoint whose 5000 targets are others each time it is asked'],
       ['docker', 'a container engine with 2000 starts and ends of containers a second'],
+      ['etcd', '500 keys of an etcd v2 that come and go as fast as they are followed'],
       ['dns', 'a name with 200 addresses without a lifetime, others each time it is asked'],
     ] as const
   ).map(
