@@ -1,4 +1,4 @@
-// Registries of the stage: an HTTP endpoint that lists targets, a container engine and a DNS server. They
+// Registries of the stage: an HTTP endpoint that lists targets, a container engine, a DNS server and etcd. They
 // say little, until an attack asks that they say other things all the time: who writes to a registry is the
 // attacker then, and the registry is as good as its writers.
 import { createServer } from 'node:http';
@@ -10,8 +10,9 @@ import {
   type ScriptedEngine,
   startScriptedEngine,
 } from '../test/support/scripted-engine.ts';
+import { startFlappingEtcd } from './flapping-etcd.ts';
 
-export type Flapping = 'http' | 'docker' | 'dns';
+export type Flapping = 'http' | 'docker' | 'dns' | 'etcd';
 
 /** Of the HTTP endpoint. */
 const TARGETS = 5000;
@@ -34,9 +35,10 @@ export interface Sources {
 const address = (part: number, i: number) => `127.${32 + part}.${i >> 8}.${i & 255}`;
 
 export async function startSources(): Promise<Sources> {
-  const said: Record<Flapping, number> = { http: 0, docker: 0, dns: 0 };
+  const said: Record<Flapping, number> = { http: 0, docker: 0, dns: 0, etcd: 0 };
   const flapping = new Set<string>();
   const engine = await startScriptedEngine();
+  const etcd = await startFlappingEtcd();
   const dns = await startDns(({ name, type }) => {
     if (type !== 'A') return { code: 0 };
     const isFlapping = flapping.has('dns');
@@ -51,6 +53,9 @@ export async function startSources(): Promise<Sources> {
     const [, what = '', name = ''] = /^\/(\w+)\/?(\w*)$/.exec(url) ?? [];
     if (what === 'flap') flapping.add(name);
     if (what === 'calm') flapping.delete(name);
+    if (flapping.has('etcd')) etcd.flap();
+    else etcd.calm();
+    said.etcd = etcd.told;
     response.setHeader('content-type', 'application/json');
     if (what !== 'list') return response.end(JSON.stringify(said));
     if (!flapping.has('http')) return response.end('[]');
@@ -65,15 +70,18 @@ export async function startSources(): Promise<Sources> {
       `http: { url: "http://127.0.0.1:${port}/list", interval: 1s }`,
       `docker: { address: "unix://${engine.socket}", virtual_hosts: "off" }`,
       `dns: { address: "127.0.0.1:${dns.port}" }`,
+      `etcd: { address: "http://127.0.0.1:${etcd.port}", api: v2 }`,
     ].join(', '),
     services: `  flapping-http: { from: { registry: http, service: flapping } }
   flapping-docker: { from: { registry: docker, service: flapping } }
+  flapping-etcd: { from: { registry: etcd, service: flapping } }
   flapping-dns: { from: { registry: dns, service: "flap.test:9" } }`,
     controlPort: port,
     stop: async () => {
       clearInterval(storm);
       await engine.stop();
       await dns.stop();
+      await etcd.stop();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

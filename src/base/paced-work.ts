@@ -50,6 +50,11 @@ export class PacedWork<W> {
     else this.wait(key, account, work);
   }
 
+  /** Whether what was asked for last has yet to be worked on. */
+  isWaiting(key: string): boolean {
+    return (this.accounts.get(key)?.waiting ?? null) !== null;
+  }
+
   /** Nothing is worked on after this. */
   close(): void {
     this.isClosed = true;

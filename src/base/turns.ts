@@ -54,13 +54,19 @@ export function takeTurn(clock: Clock, run: () => void): void {
   known.add(run);
 }
 
+/** Between turns of work that nobody waits for urgently, ms: an answer takes a few rounds, without any of it. */
+export const REST_MS = 2;
+
 export class Turns {
   private readonly clock: Clock;
+  private readonly restMs: number;
   private beganMs: number;
   private before = 0;
 
-  constructor(clock: Clock) {
+  /** `restMs`: at least so long between two turns. */
+  constructor(clock: Clock, restMs = 0) {
     this.clock = clock;
+    this.restMs = restMs;
     this.beganMs = clock.nowMs();
   }
 
@@ -77,7 +83,9 @@ export class Turns {
   /** Lets others have their turn; the next one begins now. */
   async next(): Promise<void> {
     this.before = this.spentMs;
-    await new Promise<void>((resolve) => takeTurn(this.clock, resolve));
+    const { clock, restMs } = this;
+    if (restMs > 0) await new Promise<void>((resolve) => clock.setTimer(restMs, resolve));
+    await new Promise<void>((resolve) => takeTurn(clock, resolve));
     this.beganMs = this.clock.nowMs();
   }
 

@@ -5,6 +5,7 @@
 import { Backoff } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
+import { PacedWork } from '../base/paced-work.ts';
 import { pause } from '../base/pause.ts';
 import type { Random } from '../base/prng.ts';
 import type { Container, ListedContainer } from './container.ts';
@@ -14,6 +15,11 @@ import { LookQueue } from './look-queue.ts';
 
 /** Containers that are looked at at a time. */
 const LOOKS_MAX = 8;
+/**
+ * Looks at one container by its events: a start, its health and an end are a few, and one that comes and
+ * goes all the time is looked at every other second.
+ */
+const PACE = { burst: 8, ratePerSecond: 0.5 };
 /** What an event that was missed would have said is found out after so long. */
 const RELIST_MS = 60_000;
 const RETRY = { baseMs: 100, capMs: 5000 };
@@ -74,6 +80,8 @@ interface Pending extends Why {
 interface Session {
   readonly signal: AbortSignal;
   readonly queue: LookQueue<Why>;
+  /** By which events come to be looked after. */
+  readonly paced: PacedWork<Why>;
   /** Signals to containers that are being looked at for the first time. */
   readonly kills: Map<string, EngineEvent>;
   /** When containers were started that have ended, by id. */
@@ -140,16 +148,21 @@ export class ContainerWatch {
     const end = (): void => aborter.abort();
     this.stopped.signal.addEventListener('abort', end, { once: true });
     const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
-    const session: Session = {
-      signal: aborter.signal,
-      kills: new Map(),
-      deaths: new Map(),
-      queue: new LookQueue({
-        width: LOOKS_MAX,
-        look: (id, why) => this.lookAt(session, id, why),
-        onError: fail,
-      }),
-    };
+    const queue = new LookQueue<Why>({
+      width: LOOKS_MAX,
+      look: (id, why) => this.lookAt(session, id, why),
+      onError: fail,
+    });
+    const paced = new PacedWork<Why>({
+      ...{ clock: this.options.clock, ...PACE },
+      run: (id, why) => {
+        queue.mark(id, why);
+        return 1;
+      },
+      join: (first) => first,
+    });
+    const { signal } = aborter;
+    const session: Session = { signal, queue, paced, kills: new Map(), deaths: new Map() };
     aborter.signal.addEventListener('abort', () => fail(new EngineError('stopped', 'stopped')));
     try {
       const since = await this.options.client.begin(session.signal);
@@ -160,7 +173,8 @@ export class ContainerWatch {
       return error;
     } finally {
       this.stopped.signal.removeEventListener('abort', end);
-      session.queue.close();
+      paced.close();
+      queue.close();
       aborter.abort();
     }
   }
@@ -202,7 +216,7 @@ export class ContainerWatch {
     this.summaries = summaries;
   }
 
-  private onEvent({ queue, kills, deaths }: Session, event: EngineEvent): void {
+  private onEvent({ queue, paced, kills, deaths }: Session, event: EngineEvent): void {
     const { id, kind } = event;
     const known = this.known.get(id);
     const receivedMs = this.options.clock.nowMs();
@@ -210,7 +224,7 @@ export class ContainerWatch {
     if (known !== undefined && isBefore(event, known.container)) return;
     if (kind === 'kill') {
       if (known !== undefined) this.kill(known, event, receivedMs);
-      else if (queue.isBusyWith(id)) kills.set(id, event);
+      else if (queue.isBusyWith(id) || paced.isWaiting(id)) kills.set(id, event);
       return;
     }
     const cause = kind === 'die' ? `die, exit code ${event.exitCode}` : event.action;
@@ -220,7 +234,7 @@ export class ContainerWatch {
     }
     // Who keeps something of a container that has ended learns that it is gone for good.
     if (known === undefined && isRemoval(event)) return this.note(id, { cause, receivedMs });
-    queue.mark(id, { cause, receivedMs });
+    paced.ask(id, { cause, receivedMs });
   }
 
   private kill(known: Known, event: EngineEvent, receivedMs: number): void {
@@ -237,12 +251,12 @@ export class ContainerWatch {
   }
 
   private async lookAt(session: Session, id: string, why: Why): Promise<void> {
-    const { queue, kills, deaths, signal } = session;
+    const { queue, paced, kills, deaths, signal } = session;
     const { client } = this.options;
     const found = await client.inspect(id, signal);
     if (found !== null) await this.learnDrivers(found.container, signal);
     // Something has happened to it since it was asked for: what was answered may be out of date.
-    if (signal.aborted || queue.isMarked(id)) return;
+    if (signal.aborted || queue.isMarked(id) || paced.isWaiting(id)) return;
     if (found === null || found.container.phase === 'gone') {
       this.remove(id, found?.container.exitCode ?? null, why);
       return;

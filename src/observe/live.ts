@@ -4,7 +4,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../base/clock.ts';
 import { safeData, safeJson } from '../base/safe-text.ts';
-import { type Steps, Turns } from '../base/turns.ts';
+import { REST_MS, type Steps, Turns } from '../base/turns.ts';
 import type { EventLog, TableEvent } from '../control/view.ts';
 import type { Cells } from './cells.ts';
 import { StreamSet } from './event-streams.ts';
@@ -117,7 +117,7 @@ export class Live {
       return;
     }
     this.isTicking = true;
-    const turns = new Turns(this.sources.clock);
+    const turns = new Turns(this.sources.clock, REST_MS);
     try {
       await turns.run(this.sendDifferences(sent, changes));
     } finally {

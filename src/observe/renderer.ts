@@ -2,7 +2,7 @@
 // of them than a share of the thread. Whoever asks gets a page that was begun after he asked, so what he
 // has changed himself is in it.
 import type { Clock } from '../base/clock.ts';
-import { type Steps, Turns } from '../base/turns.ts';
+import { REST_MS, type Steps, Turns } from '../base/turns.ts';
 import { type Parts, PartsWriter } from './parts.ts';
 
 /** Of the main thread's time. */
@@ -57,7 +57,7 @@ export class Renderer {
     const made = this.last.then(async () => {
       await this.pause();
       this.next.delete(key);
-      const turns = new Turns(this.clock);
+      const turns = new Turns(this.clock, REST_MS);
       try {
         const { type, text } = await make();
         const writer = new PartsWriter();

@@ -2,7 +2,7 @@
 // how often and how long an endpoint was down. Looks at every counter once a second; a peak that
 // comes and goes between two looks is not seen. Nothing here is authoritative: it may be lost.
 import type { Clock, Timer } from '../base/clock.ts';
-import { type Steps, Turns } from '../base/turns.ts';
+import { REST_MS, type Steps, Turns } from '../base/turns.ts';
 import type { ServiceView, TableEvent, TableView } from '../control/view.ts';
 import { quantileMs } from '../ledger/histogram.ts';
 import { EndpointColumn, ServiceColumn } from '../ledger/layout.ts';
@@ -170,7 +170,7 @@ export class Sampler {
     return this.sources.clock.setTimer(SAMPLE_MS, () => {
       this.timer = this.schedule();
       // One that takes longer than a second goes on; what it missed is in the next one.
-      if (!this.isSampling) void new Turns(this.sources.clock).run(this.sample());
+      if (!this.isSampling) void new Turns(this.sources.clock, REST_MS).run(this.sample());
     });
   }
 

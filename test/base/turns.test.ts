@@ -7,12 +7,14 @@ import { type Steps, Turns, takeTurn } from '../../src/base/turns.ts';
 class Thread implements Clock {
   private timeMs = 0;
   private next: (() => void)[] = [];
+  private timers: { atMs: number; run: () => void }[] = [];
   rounds = 0;
 
   nowMs = (): number => this.timeMs;
   wallMs = (): number => this.timeMs;
-  setTimer(): never {
-    throw new Error('long work sets no timer');
+  setTimer(delayMs: number, run: () => void) {
+    this.timers.push({ atMs: this.timeMs + delayMs, run });
+    return { cancel() {} };
   }
   nextTurn(run: () => void): void {
     this.next.push(run);
@@ -21,13 +23,16 @@ class Thread implements Clock {
     this.timeMs += ms;
   }
   get isIdle(): boolean {
-    return this.next.length === 0;
+    return this.next.length + this.timers.length === 0;
   }
 
   /** Returns how long the round took. */
   async round(): Promise<number> {
     const beganMs = this.timeMs;
     this.rounds += 1;
+    const { timers, timeMs } = this;
+    this.timers = timers.filter(({ atMs }) => atMs > timeMs);
+    for (const { run } of timers.filter(({ atMs }) => atMs <= timeMs)) run();
     for (const run of this.next.splice(0)) run();
     // What waits for a promise goes on in the same round.
     for (let i = 0; i < 10; i += 1) await null;
@@ -93,6 +98,24 @@ describe('long work', () => {
     await expect(thread.round()).rejects.toThrow('broken');
     await thread.round();
     expect(log).toEqual(['next']);
+  });
+
+  it('rests between its turns where that is asked for', async () => {
+    const thread = new Thread();
+    const turns = new Turns(thread, 2);
+    const spent = turns.run(work(thread, 8, [])).then(() => turns.spentMs);
+    const rounds: number[] = [];
+    while (!thread.isIdle) {
+      rounds.push(await thread.round());
+      thread.take(1);
+    }
+    // Each round takes 1 ms beside what is worked on in it.
+    const worked = rounds.flatMap((ms, at) => (ms > 0 ? [at] : []));
+    expect(worked.length).toBe(3);
+    for (const [i, at] of worked.entries()) {
+      expect(at - (worked[i - 1] ?? 0)).toBeGreaterThanOrEqual(3);
+    }
+    expect(await spent).toBe(8);
   });
 
   it('tells how long it took without the turns of others', async () => {

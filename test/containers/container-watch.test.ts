@@ -290,3 +290,33 @@ describe('an engine', () => {
     expect(one.changes).toHaveLength(1);
   });
 });
+
+describe('a container that comes and goes all the time', () => {
+  it('is looked at now and then, gone when it ends, and there in the end; others do not wait', async () => {
+    const { engine, state } = await watched();
+    const beganMs = performance.now();
+    for (let i = 0; i < 60; i += 1) {
+      engine.containers.set(A, { startedAt: new Date().toISOString() });
+      engine.tell(event(A, 'start', {}, Date.now() * 1_000_000));
+      engine.containers.delete(A);
+      engine.tell(event(A, 'die', {}, Date.now() * 1_000_000));
+      // What was told is read, and what that leads to begins.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    engine.containers.set(B, {});
+    engine.tell(event(B, 'start'));
+    await untilTrue(
+      () => B in state(),
+      () => JSON.stringify(state()),
+    );
+    const looks = engine.asked.filter((path) => path.includes(A)).length;
+    expect(looks).toBeLessThanOrEqual(8 + (performance.now() - beganMs) / 2000 + 1);
+    engine.containers.set(A, { startedAt: new Date().toISOString() });
+    engine.tell(event(A, 'start', {}, Date.now() * 1_000_000));
+    await expect.poll(state, { timeout: 8000 }).toHaveProperty(A);
+    // An end is not waited with.
+    engine.containers.delete(A);
+    engine.tell(event(A, 'die', {}, Date.now() * 1_000_000));
+    await expect.poll(state, { timeout: 1000, interval: 10 }).not.toHaveProperty(A);
+  }, 20_000);
+});
