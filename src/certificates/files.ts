@@ -1,12 +1,15 @@
 // What lies at a source of certificates now. Nothing is remembered here.
-import { readdirSync, statSync } from 'node:fs';
+import { opendirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, messageOf } from '../base/coded-error.ts';
 import { readRegularFile } from '../base/regular-file.ts';
-import { BOUNDS } from '../model/bounds.ts';
+import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { CertificateSource } from '../model/listener.ts';
 import { certificateFileOf } from './acme/place.ts';
 import { type Pair, readPair } from './pair.ts';
+
+/** Names that are had at a time. */
+const BATCH = 1000;
 
 /** Files of one certificate; the same one twice where it holds both. */
 export interface PairFiles {
@@ -27,7 +30,7 @@ export function pairsOf(source: CertificateSource): PairFiles[] {
     return [{ certFile: file, keyFile: file, isOrdered: true }];
   }
   const { dir } = source;
-  const names = new Set(readdirSync(dir).filter((name) => !name.startsWith('.')));
+  const names = namesIn(dir);
   const pairs = [...names].sort().flatMap((name) => {
     const base = name.replace(/\.(pem|crt)$/, '');
     if (base === name) return [];
@@ -37,6 +40,25 @@ export function pairsOf(source: CertificateSource): PairFiles[] {
   const { max } = BOUNDS.certificates;
   if (pairs.length > max) throw new Error(`${dir} holds more than ${max} certificates`);
   return pairs;
+}
+
+/** Names of the folder's files; it is looked at every second, and by the thread that serves the stats port. */
+function namesIn(dir: string): ReadonlySet<string> {
+  const { max } = BOUNDS.certificateNames;
+  const names = new Set<string>();
+  const folder = opendirSync(dir, { bufferSize: BATCH });
+  try {
+    let read = 0;
+    for (let one = folder.readSync(); one !== null; one = folder.readSync()) {
+      read += 1;
+      if (read > max)
+        throw new Error(`${dir} holds more than ${formatBound(BOUNDS.certificateNames)} files`);
+      if (!one.name.startsWith('.')) names.add(one.name);
+    }
+  } finally {
+    folder.closeSync();
+  }
+  return names;
 }
 
 /** What people call it by. */

@@ -25,6 +25,8 @@ import {
 import { type Pair, untimely } from './pair.ts';
 
 const LOOK_MS = 1000;
+/** Reading takes so long in one look; what is left is read in the next. */
+const READ_MS = 40;
 /** A certificate that expires within this time should have been renewed. */
 const SOON_MS = 7 * 86_400_000;
 /** The key that seals session tickets is replaced so often. */
@@ -60,6 +62,8 @@ export class CertificateStore {
   private readonly folderProblems = new Map<string, string>();
   private ticketKey = randomBytes(TICKET_KEY_BYTES);
   private ticketKeyMs: number;
+  /** Clock.nowMs() after which this look reads no more. */
+  private readUntilMs = 0;
   private timer: Timer | null = null;
   private current: readonly TlsMaterial[] = [];
 
@@ -138,6 +142,7 @@ export class CertificateStore {
       this.ticketKey = randomBytes(TICKET_KEY_BYTES);
       this.ticketKeyMs = nowMs;
     }
+    this.readUntilMs = nowMs + READ_MS;
     const changes = this.sources().map((source) => this.refresh(source, true));
     const hasOthers = this.refreshAuthorities();
     if (changes.includes(true) || hasOthers || isDue) {
@@ -185,6 +190,8 @@ export class CertificateStore {
       entry.changing = signature;
       return false;
     }
+    // Thousands may be replaced at a time.
+    if (isWatching && this.options.clock.nowMs() > this.readUntilMs) return false;
     return this.take(files, signature, entry ?? null);
   }
 

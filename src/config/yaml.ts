@@ -53,6 +53,8 @@ function readDocument(text: string, name: string, env: Variables | null): Read {
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
+    // Of itself the library writes to stderr, and quotes what others wrote.
+    logLevel: 'error',
     // Looked at below: the parser compares each key with each other.
     uniqueKeys: false,
   });

@@ -37,6 +37,8 @@ const OWN_FAULTS: ReadonlySet<string> = new Set([
   'not-a-list',
   'no-index',
   'too-large',
+  'too-complex',
+  'not-yaml',
 ]);
 
 /**

@@ -575,6 +575,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'refused; the certificates in use stay',
   },
+  certificateNames: {
+    input: 'folder of certificates',
+    what: 'files of any kind',
+    max: 10_000,
+    unit: 'items',
+    beyond: 'refused; the certificates in use stay',
+  },
   stateFile: {
     input: 'state file',
     what: 'size',

@@ -1,5 +1,16 @@
 // Certificates over time: what is read, what replaces what is in use, and what does not.
-import { copyFileSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -199,6 +210,75 @@ describe('files of certificates', () => {
     store.follow([]);
     expect(sent.at(-1)).toEqual([]);
     expect(store.statuses()).toEqual([]);
+  });
+});
+
+describe('a folder of others', () => {
+  const follow = () => store.follow([tlsOf({ kind: 'folder', dir: folder })]);
+
+  it('with too many files is refused at once, and what was there stays', () => {
+    put(one);
+    follow();
+    for (let i = 0; i < 12_000; i += 1) writeFileSync(at(`x${i}`), '');
+    const before = process.threadCpuUsage();
+    look();
+    const { user, system } = process.threadCpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(200);
+    expect(store.problems().join()).toContain('holds more than 10,000 files');
+    expect(namesNow()).toEqual([['one.example', '*.one.example']]);
+  });
+
+  it('with what is no file, or no small one, serves the others', () => {
+    put(one);
+    execFileSync('mkfifo', [at('b.pem')]);
+    symlinkSync('/dev/zero', at('c.pem'));
+    symlinkSync('d.pem', at('d.pem'));
+    mkdirSync(at('e.pem'));
+    writeFileSync(at('f.pem'), '');
+    truncateSync(at('f.pem'), 2 ** 30);
+    writeFileSync(at('g\x1b[2J.pem'), 'x');
+    follow();
+    look();
+    expect(namesNow()).toEqual([['one.example', '*.one.example']]);
+    const problems = store.problems().join('\n');
+    const said = ['b.pem is a FIFO', 'c.pem is a device', 'ELOOP', 'e.pem is a directory'];
+    for (const text of [...said, 'f.pem is larger than 1MiB']) expect(problems).toContain(text);
+  });
+
+  it('of which all are replaced is read in several looks', () => {
+    const pairs = ['a', 'b', 'c', 'd'];
+    for (const name of pairs) put(one, `${name}.crt`, `${name}.key`);
+    follow();
+    for (const name of pairs) put(two, `${name}.crt`, `${name}.key`);
+    // Time passes while they are looked at.
+    const { nowMs } = clock;
+    let asked = 0;
+    clock.nowMs = () => {
+      asked += 1;
+      return nowMs.call(clock) + 15 * asked;
+    };
+    const newOnes = () => namesNow()!.filter(([name]) => name === 'two.example').length;
+    const seen = new Set<number>();
+    for (let i = 0; i < 50 && newOnes() < pairs.length; i += 1) {
+      clock.advance(1000);
+      seen.add(newOnes());
+    }
+    expect(newOnes()).toBe(pairs.length);
+    expect(seen.size).toBeGreaterThan(2);
+  });
+
+  it('with a key that every user may read warns of it', () => {
+    put(one);
+    chmodSync(at('a.key'), 0o640);
+    follow();
+    expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);
+    put(two, 'b.crt', 'b.key');
+    chmodSync(at('b.key'), 0o644);
+    follow();
+    const [warning, ...more] = lines.filter(({ level }) => level === 'warn');
+    expect(warning?.message).toMatch(/private key .*b\.key: every user .* \(mode 0644\)/);
+    look();
+    expect(more).toEqual([]);
   });
 });
 

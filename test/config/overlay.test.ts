@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { keyRows } from '../../scripts/config-docs.ts';
 import { OVERLAY_KEYS } from '../../src/config/overlay-keys.ts';
-import { problemsOf, settingsOf } from '../support/config.ts';
+import { load, problemsOf, settingsOf } from '../support/config.ts';
 
 const file = `
 registries: { consul: { address: 'http://127.0.0.1:8500', token: the-token } }
@@ -140,4 +140,15 @@ routers: [ { listen: 90, routes: [ { service: web } ] } ]
     const kv = 'services: &a { web: { listen: 81 } }\nregistries: *a';
     expect(problemsOf({ file, kv })[0]).toContain('registries: a map: must not');
   });
+});
+
+it('writes nothing to stderr, whatever its keys are', async () => {
+  const warnings: string[] = [];
+  const note = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', note);
+  for (const kv of ['? !!binary aGVsbG8bWzJK\n: 1', '!<tag:x> x', '? [a]\n: 1']) load({ kv });
+  // Node tells them in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', note);
+  expect(warnings).toEqual([]);
 });

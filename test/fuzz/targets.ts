@@ -1,6 +1,7 @@
 // Every foreign input that is fuzzed: `npm run fuzz -- --target NAME`.
 import { fuzzOnce } from '../http1/fuzzing.ts';
 import { adminTarget } from './admin.ts';
+import { answerTargets } from './answers.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
@@ -21,6 +22,7 @@ export const targets: readonly FuzzTarget[] = [
   ...openingTargets,
   ...zookeeperTargets,
   ...registryTargets,
+  ...answerTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */

@@ -138,7 +138,12 @@ function scrambled({ scramble, plugin }: Omit<Greeting, 'version'>, password: st
 function sealed(password: string, scramble: Buffer, key: Buffer): Buffer {
   const bytes = xored(Buffer.from(`${password}\0`, 'utf8'), scramble);
   const padding = constants.RSA_PKCS1_OAEP_PADDING;
-  return publicEncrypt({ key: key.toString('latin1'), padding }, bytes);
+  try {
+    return publicEncrypt({ key: key.toString('latin1'), padding }, bytes);
+  } catch {
+    // What OpenSSL says of a key tells nobody that the server has sent it.
+    throw new CheckFailure('the public key that the server has sent is none');
+  }
 }
 
 function xored(bytes: Buffer, mask: Buffer): Buffer {

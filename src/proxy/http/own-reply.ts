@@ -1,5 +1,6 @@
 // Replies that we make ourselves: a status, the reason's code in X-Upriver-Reason, its sentence as
 // text. How they are written is each protocol's own.
+import { safeLine } from '../../base/safe-text.ts';
 import type { Reason } from '../../model/reason.ts';
 import type { OwnAnswer } from './judgement.ts';
 
@@ -30,7 +31,8 @@ const RETRY_AFTER = 'Retry-After: 1\r\n';
 
 /** The reply for a failure; `detail`: more after the reason's sentence, or ''. */
 export function failureReply({ code, status, text }: Reason, detail: string): OwnReply {
-  const body = detail === '' ? `${text}\n` : `${text.replace(/\.$/, '')}: ${detail}\n`;
+  // It may name endpoints, as whoever registered them chose.
+  const body = detail === '' ? `${text}\n` : `${text.replace(/\.$/, '')}: ${safeLine(detail)}\n`;
   const more = status === 405 ? ALLOW : status === 503 ? RETRY_AFTER : '';
   return { status, lines: `X-Upriver-Reason: ${code}\r\n${more}`, body };
 }

@@ -127,6 +127,7 @@ const YAMLS: Readonly<Record<string, () => string>> = {
   'many tags': () => '! '.repeat(60_000),
   'many keys': () => Array.from({ length: 12_000 }, (_, i) => `k${i}: 1\n`).join(''),
   'lists in lists': () => '['.repeat(60_000),
+  'maps as keys': () => '? '.repeat(600),
   aliases: () =>
     `a: &a [${'x,'.repeat(100)}]\nb: &b [${'*a,'.repeat(90)}]\nc: &c [${'*b,'.repeat(90)}]\nd: [${'*c,'.repeat(90)}]\n# ${'x'.repeat(5000)}`,
 };
