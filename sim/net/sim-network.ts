@@ -257,8 +257,8 @@ export class SimNetwork implements Network {
     const onWire = (wire: Wire): void => {
       options.onWire(wire);
       const isOpen = (): boolean => !handle.isClosing;
-      if (isOpen())
-        handle.onClose = this.watch?.onAccepted(port, wire.remoteAddress, isOpen) ?? null;
+      const onClose = this.watch?.onAccepted(port, wire.remoteAddress, isOpen) ?? null;
+      if (isOpen()) handle.onClose = onClose;
     };
     return { ...options, port, buffers, lobby, onWire, parts: this.tls.parts };
   }

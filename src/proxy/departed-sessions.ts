@@ -1,6 +1,6 @@
 // Sessions on endpoints that have left the table: they are the endpoint's again when it comes back, so
 // that what becomes of it then becomes of them.
-import type { EndpointSessions } from './endpoint-sessions.ts';
+import type { EndpointSessions, Fate } from './endpoint-sessions.ts';
 
 interface Place {
   readonly id: string;
@@ -8,8 +8,15 @@ interface Place {
   readonly port: number;
 }
 
+/** How long sessions may stay, ms; null: as long as they like. */
+export interface Stays {
+  readonly onDownMs: number | null;
+  readonly onDrainMs: number | null;
+}
+
 export class DepartedSessions {
   private readonly byPlace = new Map<string, EndpointSessions>();
+  private stays: Stays | null = null;
 
   /** Whether any session is left. */
   get isEmpty(): boolean {
@@ -21,6 +28,17 @@ export class DepartedSessions {
   keep(endpoint: Place & { readonly sessions: EndpointSessions }): void {
     for (const [place, { count }] of this.byPlace) if (count === 0) this.byPlace.delete(place);
     if (endpoint.sessions.count > 0) this.byPlace.set(keyOf(endpoint), endpoint.sessions);
+  }
+
+  /** What becomes of them is what the service says now; `fate` is that of who has left. */
+  settle({ onDownMs, onDrainMs }: Stays, fate: Fate | null): void {
+    const { stays } = this;
+    const isOther = stays?.onDownMs !== onDownMs || stays.onDrainMs !== onDrainMs;
+    this.stays = { onDownMs, onDrainMs };
+    for (const sessions of this.byPlace.values()) {
+      if (isOther) sessions.goOn();
+      sessions.decide(fate);
+    }
   }
 
   /** Those of an endpoint that is back at its place; null where it has none. */

@@ -350,7 +350,9 @@ export class LiveService implements TimerOwner, OutcomesOwner {
   /** Ends sessions, now or later, where their endpoint takes no work; those that move find another. */
   private settleSessions(left: readonly LiveEndpoint[]): void {
     const { protocol, tcp, udp, tunnels } = this.service;
-    const { onDownMs, onDrainMs } = { http: tunnels, tcp, udp }[protocol];
+    const stays = { http: tunnels, tcp, udp }[protocol];
+    const { onDownMs, onDrainMs } = stays;
+    this.departed.settle(stays, fate(onDrainMs));
     for (const endpoint of left)
       endpoint.sessions.decide(endpoint.isStandby ? OUSTED : fate(onDrainMs));
     for (const { slot, state, isStandby } of this.snapshot.endpoints) {

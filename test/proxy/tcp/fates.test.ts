@@ -154,6 +154,22 @@ describe('sessions of an endpoint that takes no more work', () => {
     expect(await ask(client, 'still')).toBe('one:still');
   });
 
+  it('end or stay as a reload says when their endpoint has left before', async () => {
+    const live = await serveTwo({ onDrainMs: 100 });
+    const client = await session();
+    turn(live, 0, 'gone');
+    const reload = (tcp: Partial<TcpPolicy>): void => {
+      const { snapshot } = live;
+      live.apply({ ...snapshot, service: { ...snapshot.service, tcp: makeTcp(tcp) } });
+    };
+    reload({ onDrainMs: null });
+    await new Promise((resolve) => stage.wheel.schedule(entry(resolve), 200));
+    expect(await ask(client, 'still')).toBe('one:still');
+    const end = ending(client);
+    reload({ onDrainMs: 0 });
+    expect(await end).toBe('ECONNRESET');
+  });
+
   it('are its sessions again where it has left and is back', async () => {
     const live = await serveTwo({ onDrainMs: 100, onDownMs: 0 });
     const { snapshot } = live;
