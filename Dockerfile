@@ -33,7 +33,7 @@ EXPOSE 1936
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["/usr/local/bin/node", "/app/bin/upriver.mjs", "healthcheck"]
 # SIGUSR1 would open Node's inspector.
-ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "/app/bin/upriver.mjs"]
+ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--max-semi-space-size=8", "/app/bin/upriver.mjs"]
 CMD ["run"]
 
 # The file capability lets the non-root user open ports below 1024 on the host's network, where

@@ -76,7 +76,8 @@ export function spawnUpriver(
   const limit = descriptors === 0 ? '' : `ulimit -n ${descriptors};`;
   const redirection = stdout === '' ? '' : `>'${stdout}'`;
   const shell = ['sh', '-c', `${limit} exec "$0" "$@" ${redirection}`];
-  const command = [process.execPath, launcher, ...args];
+  // As the launcher starts it on the Node that npm brings, and the image does.
+  const command = [process.execPath, '--max-semi-space-size=8', launcher, ...args];
   const whole = limit + redirection === '' ? command : [...shell, ...command];
   const [file = '', ...rest] = [...within, ...whole];
   const child = spawn(file, rest, {
