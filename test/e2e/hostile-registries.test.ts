@@ -1,19 +1,16 @@
 // Hostile names, numbers and types from registries into a real Upriver, and everything that it says:
 // pages, API, metrics, streams, commands, log, state file. Each registry is given the same fixture.
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { HOSTILE_NAMES, looksHarmless } from '../support/hostile-names.ts';
 import { HOSTILE_NUMBERS } from '../support/hostile-numbers.ts';
 import { freePorts } from '../support/ports.ts';
-import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+import { outputOf, startUpriver, type UpriverProcess } from '../support/upriver.ts';
 
-const launcher = join(import.meta.dirname, '..', '..', 'bin', 'upriver.mjs');
 const endings: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
@@ -127,15 +124,6 @@ function answerOf(path: string, _: IncomingMessage, port: number): unknown {
   return undefined;
 }
 
-const run = (args: readonly string[]): Promise<string> =>
-  promisify(execFile)(process.execPath, [launcher, ...args], {
-    env: { PATH: process.env.PATH },
-    maxBuffer: 64 * 2 ** 20,
-  }).then(
-    ({ stdout, stderr }) => stdout + stderr,
-    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
-  );
-
 const PATHS = [
   ...['/stats', '/stats;csv', '/metrics', '/readyz', '/api/v1/status', '/api/v1/services'],
   ...['/api/v1/events?format=json', '/api/v1/services/__proto__', '/api/v1/services/..%2f..'],
@@ -202,7 +190,7 @@ log: { level: debug }
     const said = await pages(upriver);
     const { statsUrl } = upriver;
     for (const command of [['status'], ['explain', 'constructor'], ['explain', '\x1b[2J']]) {
-      said.set(command.join(' '), await run([...command, '--stats', statsUrl]));
+      said.set(command.join(' '), await outputOf([...command, '--stats', statsUrl]));
     }
     upriver.signal('SIGTERM');
     expect(await upriver.exited).toBe(0);

@@ -1,24 +1,21 @@
 // Hostile text from every registry but those of hostile-registries.test.ts, from checks and from clients, into a
 // real Upriver: etcd v3, containers, ZooKeeper, DNS, answers to checks; then everything that it says, and the
 // dashboard in a browser.
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { afterEach, expect, it } from 'vitest';
 import { HOSTILE_NAMES, looksHarmless } from '../support/hostile-names.ts';
 import { freePorts } from '../support/ports.ts';
 import { startDns } from '../support/scripted-dns.ts';
 import { idOf, startScriptedEngine } from '../support/scripted-engine.ts';
-import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+import { outputOf, startUpriver, type UpriverProcess } from '../support/upriver.ts';
 import { startZookeeperTree } from '../support/zookeeper-tree.ts';
 
-const launcher = join(import.meta.dirname, '..', '..', 'bin', 'upriver.mjs');
 const browserPath = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const endings: (() => unknown)[] = [];
 afterEach(async () => {
@@ -145,15 +142,6 @@ async function askWith(port: number, name: string): Promise<void> {
   }
 }
 
-const run = (args: readonly string[]): Promise<string> =>
-  promisify(execFile)(process.execPath, [launcher, ...args], {
-    env: { PATH: process.env.PATH },
-    maxBuffer: 64 * 2 ** 20,
-  }).then(
-    ({ stdout, stderr }) => stdout + stderr,
-    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
-  );
-
 const PATHS = [
   ...['/stats', '/stats;csv', '/metrics', '/readyz', '/api/v1/status', '/api/v1/services'],
   ...['/api/v1/events?format=json', '/api/v1/events', '/stats/live'],
@@ -271,7 +259,7 @@ log: { level: debug, access: ${folder}/access }
       const isLocal = command[0] === 'check';
       said.set(
         command.join(' '),
-        await run([...command, ...(isLocal ? [] : ['--stats', statsUrl])]),
+        await outputOf([...command, ...(isLocal ? [] : ['--stats', statsUrl])]),
       );
     }
     for (const name of ['\x1b[2J', 'a\r\nX: y', '\u202e'].map(encodeURIComponent)) {

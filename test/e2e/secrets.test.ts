@@ -1,21 +1,18 @@
 // A real Upriver with a marked secret in every place where one can be. No mark may be in anything that
 // it says: log, access log, pages, API, metrics, streams, commands, state file.
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { createEmbeddedRegistry } from '../../src/dev/embedded-registry.ts';
 import { RegistryClient } from '../suites/consul-api/client.ts';
 import { startEndpoint } from '../support/endpoint.ts';
 import { freePorts } from '../support/ports.ts';
-import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+import { outputOf, startUpriver, type UpriverProcess } from '../support/upriver.ts';
 
-const launcher = join(import.meta.dirname, '..', '..', 'bin', 'upriver.mjs');
 const endings: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
@@ -104,14 +101,6 @@ log: { level: debug, access: stdout }
   );
 }
 
-const run = (args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> =>
-  promisify(execFile)(process.execPath, [launcher, ...args], {
-    env: { PATH: process.env.PATH, ...env },
-  }).then(
-    ({ stdout, stderr }) => stdout + stderr,
-    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
-  );
-
 /** Everything that the stats port says to those who may read, and to those who may not. */
 async function pages(upriver: UpriverProcess): Promise<Map<string, string>> {
   const said = new Map<string, string>();
@@ -174,11 +163,14 @@ it.each([
   for (const [path, text] of await pages(upriver)) said.set(`${path}, refused`, text);
   const { statsUrl } = upriver;
   for (const command of [['status'], ['explain', 'web'], ['drain', 'web', 'none']]) {
-    said.set(command.join(' '), await run([...command, '--stats', statsUrl], ENVIRONMENT));
+    said.set(command.join(' '), await outputOf([...command, '--stats', statsUrl], ENVIRONMENT));
   }
-  said.set('check', await run(['check', '--config', setup.config], ENVIRONMENT));
+  said.set('check', await outputOf(['check', '--config', setup.config], ENVIRONMENT));
   write(setup, '/health', settings);
-  said.set('check --print', await run(['check', '--print', '--config', setup.config], ENVIRONMENT));
+  said.set(
+    'check --print',
+    await outputOf(['check', '--print', '--config', setup.config], ENVIRONMENT),
+  );
   upriver.signal('SIGTERM');
   expect(await upriver.exited).toBe(0);
   said.set('output', upriver.output());
@@ -252,17 +244,17 @@ log: { level: debug, access: stdout }
   const said = await pages(upriver);
   for (const command of [['status'], ['explain', 'cache']]) {
     const env = { UPRIVER_READ_TOKEN: 's3cr3t-read' };
-    said.set(command.join(' '), await run([...command, '--stats', upriver.statsUrl], env));
+    said.set(command.join(' '), await outputOf([...command, '--stats', upriver.statsUrl], env));
   }
-  said.set('check --print', await run(['check', '--print', '--config', config], {}));
+  said.set('check --print', await outputOf(['check', '--print', '--config', config], {}));
   writeFileSync(config, text('nonsense: true'));
-  said.set('check', await run(['check', '--config', config], {}));
+  said.set('check', await outputOf(['check', '--config', config], {}));
   const host = { DOCKER_HOST: 'tcp://s3cr3t-docker:s3cr3t-docker@127.0.0.1:1' };
-  said.set('docker', await run(['check', '--docker'], host));
+  said.set('docker', await outputOf(['check', '--docker'], host));
   const uri = 'consul://s3cr3t-user:s3cr3t-pass@127.0.0.1:1?token=s3cr3t-x';
   const engine = ['--docker', 'tcp://s3cr3t-user@127.0.0.1:1'];
-  said.set('register', await run(['register', uri, ...engine], {}));
-  said.set('register, refused', await run(['register', uri, '--retry-interval', '10'], {}));
+  said.set('register', await outputOf(['register', uri, ...engine], {}));
+  said.set('register, refused', await outputOf(['register', uri, '--retry-interval', '10'], {}));
   upriver.signal('SIGTERM');
   await upriver.exited;
   said.set('output', upriver.output());
@@ -282,7 +274,7 @@ it('a token that no field can carry is refused', async () => {
   for (const key of ['admin_token', 'read_token']) {
     for (const value of ['s3cr3t-a b', 's3cr3t-a\\tb', ' s3cr3t-a', 's3cr3t-ä', 's3cr3t-a\\n']) {
       writeFileSync(config, `stats: { ${key}: "${value}" }\n`);
-      const said = await run(['check', '--config', config], {});
+      const said = await outputOf(['check', '--config', config], {});
       expect(said).toContain(`stats.${key}`);
       expect(said).toContain('without white space');
       expect(said).not.toMatch(MARK);

@@ -1,8 +1,9 @@
 // The real program as a process of its own, started the way a user starts it.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { freePorts } from './ports.ts';
 
 const launcher = join(import.meta.dirname, '..', '..', 'bin', 'upriver.mjs');
@@ -167,4 +168,11 @@ function parseLine(line: string): LogLine | null {
 
 function isRunning(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
+}
+
+/** All that a command writes, stdout first, whether it succeeds or fails. */
+export function outputOf(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const said = ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr;
+  const options = { env: { PATH: process.env.PATH, ...env }, maxBuffer: 64 * 2 ** 20 };
+  return promisify(execFile)(process.execPath, [launcher, ...args], options).then(said, said);
 }
