@@ -78,7 +78,8 @@ services and routers, and no registry, file, unix socket, secret, log or environ
 
 - An overlay with any other key, with a unix socket in \`listen\`, or with a reference such as \`\${VAR}\` is
   refused as a whole. The error names the KV key, line and column; the running configuration stays, and
-  changes of the file are applied with the last good overlay.
+  changes of the file are applied with the last good overlay, or without one where the file rules that
+  out as well (a narrower \`listen_allow\`).
 - Delete the key, and what it did is undone.
 - A listener that the other layers do not have must be within \`registries.consul.listen_allow\`, as one of
   a tag.

@@ -12,12 +12,11 @@ if (why.includes('libatomic') && process.getuid?.() === 0 && existsSync('/usr/bi
     stdio: 'inherit',
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   };
-  execFileSync('apt-get', ['update', '-qq'], options);
-  execFileSync(
-    'apt-get',
-    ['install', '-y', '-qq', '--no-install-recommends', 'libatomic1'],
-    options,
-  );
+  // Another apt may hold the lock, on a machine that has just started.
+  const patient = ['-o', 'Acquire::Retries=3', '-o', 'DPkg::Lock::Timeout=300'];
+  execFileSync('apt-get', ['update', '-qq', ...patient], options);
+  const install = ['install', '-y', '-qq', ...patient, '--no-install-recommends'];
+  execFileSync('apt-get', [...install, 'libatomic1'], options);
   why = whyNotRunning(bundledNode);
 }
 if (why !== '') {

@@ -96,8 +96,24 @@ async function findOrInstall(path: string, name: string): Promise<string> {
   if (existsSync(path)) return path;
   if (process.getuid?.() !== 0) throw new Error(`install the package ${name} to run them`);
   console.error(`installing ${name}`);
-  await run('apt-get', ['update', '-qq']);
-  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
-  await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], options);
+  await aptGet('update', '-qq');
+  await aptGet('install', '-y', '-qq', '--no-install-recommends', name);
   return path;
+}
+
+const TRIES = 3;
+
+/** Tried again after a while: a mirror may be in the middle of an update, and another apt may hold the lock. */
+async function aptGet(...args: readonly string[]): Promise<void> {
+  const patient = ['-o', 'Acquire::Retries=3', '-o', 'DPkg::Lock::Timeout=300'];
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await run('apt-get', [...patient, ...args], options);
+      return;
+    } catch (error) {
+      if (tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, tries * 4000));
+    }
+  }
 }

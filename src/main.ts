@@ -135,6 +135,7 @@ export class Upriver {
       ...{ version: programVersion(), material: () => this.tls.materialOf(settings.stats.tls) },
     });
     this.controller = new Controller({
+      isFailing: (source) => this.providers.set.isFailing(source),
       clock,
       log,
       ledger: this.ledger,
@@ -209,7 +210,7 @@ export class Upriver {
    */
   async start(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    // What is loaded anew meanwhile comes after: it would be undone by what was loaded first.
+    // A reload in the meantime waits: this start would undo it.
     this.reloading = promise;
     try {
       await this.begin();
@@ -222,7 +223,7 @@ export class Upriver {
     const { settings } = this;
     await this.supervisor.start();
     this.memory.start();
-    this.tls.follow({ ...settings, stats: this.statsSettings });
+    await this.tls.follow({ ...settings, stats: this.statsSettings });
     await this.keeper.read();
     await this.tenure.begin(this.statsSources());
     this.providers.set.follow(sourcesOf(settings));
@@ -380,7 +381,7 @@ export class Upriver {
   // Changes
 
   /** What keeps other settings from being applied: certificates that can't be used, or not now. */
-  vet(settings: Settings): readonly CertificateProblem[] {
+  vet(settings: Settings): Promise<readonly CertificateProblem[]> {
     return this.tls.vet(settings);
   }
 
@@ -408,7 +409,8 @@ export class Upriver {
     await this.updates.drained();
     // It may have been asked to end meanwhile.
     if (this.hasEnded) return;
-    this.tls.follow({ ...settings, stats: this.statsSettings });
+    await this.tls.follow({ ...settings, stats: this.statsSettings });
+    if (this.hasEnded) return;
     this.controller.setSettings(settings, cause, names);
     this.providers.settle(settings);
     this.providers.set.follow(this.followed());

@@ -238,9 +238,33 @@ const bans: readonly { word: RegExp; allowed: readonly string[]; why: string }[]
     why: 'one logger writes to stdout',
   },
   {
+    word: /\b(?:(?:open|read|stat|lstat|fstat|readdir|opendir|access|exists|realpath|readFile)Sync|readRegularFile)\(/,
+    allowed: ['src/base/regular-file.ts', 'src/cli', 'src/dev']
+      // Before anything is served: the configuration, the state file, files of the program itself.
+      .concat([
+        'src/config/source.ts',
+        'src/state/disk.ts',
+        'src/version.ts',
+        'src/observe/page.ts',
+      ])
+      // The kernel's own, which no disk holds up.
+      .concat(['src/supervisor', 'src/proxy/wire/descriptors.ts']),
+    why: 'a disk that hangs must not hold a thread that serves: base/timely-file.ts',
+  },
+  {
     word: /\bMath\.random\b/,
     allowed: ['src/doors.ts', 'src/cli', 'src/dev', 'src/worker/entry.ts'],
     why: 'chance is injected (base/prng), so that a seed replays a run',
+  },
+  {
+    word: /[\w\])!]\.\w+ (?:\?\?)?= (?:async )?(?:\([^=]*\)|\w+)(?:: \w+)? =>/,
+    // Once for a process or a listener, or before a connection ends badly.
+    allowed: ['src/discovery/consul/provider.ts'].concat(
+      ['accept-waiting', 'accept', 'node-datagrams', 'tls-socket', 'udp-handles'].map(
+        (name) => `src/proxy/wire/${name}.ts`,
+      ),
+    ),
+    why: 'V8 keeps a function that is assigned as it is written, with all it refers to, until its next full collection: name it',
   },
   {
     word: /\bDate\.now\b/,

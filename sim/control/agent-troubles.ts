@@ -34,6 +34,10 @@ export function troubleAgent(
       return consul.begin(agent, { indexlessUntilMs: untilMs });
     case 'slow':
       return consul.begin(agent, { slowUntilMs: untilMs, slowMs: chance.int(10, 4000) });
+    case 'large':
+      return consul.begin(agent, { largeUntilMs: untilMs });
+    case 'huge':
+      return consul.begin(agent, { hugeUntilMs: untilMs });
     case 'lag': {
       const { lagMs = chance.int(100, 15_000) } = step;
       return consul.begin(agent, { lagUntilMs: untilMs, lagMs });

@@ -17,13 +17,13 @@ export interface ConfigurationsOptions {
   readonly kernel: Kernel;
   readonly judge: Judge;
   readonly registered: Registered;
+  /** What the operator has said, by `service endpoint`. */
+  readonly words: ReadonlyMap<string, Word>;
   /** The one that runs. */
   readonly process: () => SimProcess | null;
 }
 
 export class Configurations {
-  /** What the operator has said, by `service endpoint`. */
-  readonly words = new Map<string, Word>();
   reloadedMs = Number.NEGATIVE_INFINITY;
   private readonly options: ConfigurationsOptions;
   private list: { settings: Settings; untilMs: number }[] = [];
@@ -64,6 +64,12 @@ export class Configurations {
     return this.list.length > 1 || this.options.kernel.nowMs - this.reloadedMs < RELOAD_MS;
   }
 
+  /** Whether this is so by one of the configurations of late. */
+  some(isSo: (settings: Settings) => boolean): boolean {
+    this.note();
+    return this.list.some(({ settings }) => isSo(settings));
+  }
+
   /** Whether every configuration of late wants this endpoint there. */
   isWanted(service: string, id: string): boolean {
     const { kernel, registered } = this.options;
@@ -95,8 +101,10 @@ export class Configurations {
       settings,
       instances: [...registered.should.values()],
       maintained: registered.maintained,
-      words: this.words,
+      words: this.options.words,
       isServing: (place, type) => registered.isServing(place, type),
+      roleAt: (place) => registered.roleAt(place),
+      holderOf: (lock) => registered.holderOf(lock),
       nameAddresses: registered.nameAddresses,
     });
   }

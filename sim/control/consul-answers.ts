@@ -28,6 +28,11 @@ export function answerOf(state: State, path: string, search: URLSearchParams): A
       return { status: 200, index: state.catalogIndex, body: () => nodeOf(state, name) };
     case 'internal/ui':
       return { status: 200, index: state.checksIndex, body: () => summaryOf(state) };
+    case 'session/info': {
+      const node = NODES.find((one) => name === `session-${one}`);
+      const body = () => (node === undefined ? [] : [{ Node: node }]);
+      return { status: 200, index: Math.max(1, state.keysIndex), body };
+    }
     case 'status/leader':
       return { status: 200, index: null, body: () => '10.9.0.1:8300' };
     case 'acl/token':
@@ -116,7 +121,8 @@ function keyOf(state: State, key: string): Answered {
   // Without the key the index is that of the store, so that its making wakes the query.
   if (known === undefined)
     return { status: 404, index: Math.max(1, state.keysIndex), body: () => '' };
-  const { text, index } = known;
+  const { text, index, session } = known;
   const Value = Buffer.from(text).toString('base64');
-  return { status: 200, index, body: () => [{ Key: key, Value, ModifyIndex: index }] };
+  const lock = session === '' ? {} : { Session: session };
+  return { status: 200, index, body: () => [{ Key: key, Value, ModifyIndex: index, ...lock }] };
 }

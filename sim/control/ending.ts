@@ -21,6 +21,8 @@ export interface EndingOptions {
   readonly consul: SimConsul;
   readonly config: SimConfig;
   readonly configurations: Configurations;
+  /** What is wrong with priorities, and with listeners that rules forbid; or ''. */
+  readonly unguided: (process: SimProcess) => string;
   /** The longest sync age of a registry that answers, ms. */
   readonly ageMsMax: number;
 }
@@ -56,6 +58,8 @@ export class Ending {
     const { listeners } = controller.full();
     const unheard = wrongListeners(listeners ?? [], process.settings, shown.keys());
     if (unheard !== '') this.fault(unheard);
+    const unguided = this.options.unguided(process);
+    if (unguided !== '') this.fault(unguided);
     const { ok, reason } = supervisor.liveness();
     if (!ok) this.fault(`not live at the end: ${reason}`);
     this.checkProviders(process, nowMs);

@@ -2,9 +2,12 @@
 // the configuration, the operator's words and the servers: apart from the product's own way there.
 
 import type { TableView } from '../../src/control/view.ts';
+import type { Role } from '../../src/health/outcome.ts';
 import type { CheckType, Service } from '../../src/model/service.ts';
 import type { Settings } from '../../src/model/settings.ts';
-import { addressOf, describes, type Instance, keyOf } from './truth.ts';
+import { isDenied } from './guided/trust.ts';
+import { describes, type Instance, keyOf } from './truth.ts';
+import { HOST_NAME, hostOf } from './universe.ts';
 
 export interface Word {
   state: 'ready' | 'drain' | 'maint';
@@ -20,6 +23,10 @@ export interface Facts {
   readonly words: ReadonlyMap<string, Word>;
   /** Whether an active check of the server at this place is good. */
   readonly isServing: (place: string, type: CheckType) => boolean;
+  /** What the server there says that it is. */
+  readonly roleAt: (place: string) => Role;
+  /** Who holds a lock of this key: names of an endpoint, the first before the second. */
+  readonly holderOf: (lock: string) => readonly string[];
   /** Addresses of the host name; null: it is gone, and what was known of it may stay. */
   readonly nameAddresses: readonly string[];
 }
@@ -40,32 +47,87 @@ export function expectedTable(facts: Facts): Expected {
   return table;
 }
 
+/** One that a source names. */
+interface Named {
+  readonly name: string;
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly tags: readonly string[];
+  readonly weight: number;
+  readonly barred: string;
+}
+
 /** `service` is null for one that describes itself. */
 function endpointsOf(facts: Facts, name: string, service: Service | null): Map<string, string> {
-  const found = new Map<string, string>();
-  const source = service?.from[0]?.source ?? { registry: 'consul', service: name, tag: '' };
-  if (service !== null && source.registry === 'static') {
-    for (const { address, port, weight } of facts.settings.static[source.service] ?? []) {
-      const id = `${address}:${port}`;
-      found.set(id, shown(facts, { name, id, address, port, weight, barred: '', service }));
-    }
-    return found;
+  const named = new Map<string, Named>();
+  const plain = { source: { registry: 'consul', service: name, tag: '' } };
+  for (const { source } of service?.from ?? [plain]) {
+    for (const one of namedBy(facts, name, source)) named.set(one.id, one);
   }
-  const { service: registered, tag } = source;
-  for (const one of facts.instances) {
-    if (one.service !== registered || (tag !== '' && !one.tags.includes(tag))) continue;
+  const all = [...named.values()];
+  const primary = service?.primary == null ? null : primaryOf(facts, all, service);
+  return new Map(
+    all.map((one) => {
+      const isStandby = primary !== null && one.id !== primary;
+      return [one.id, shown(facts, one, { service, isStandby })] as const;
+    }),
+  );
+}
+
+function namedBy(
+  facts: Facts,
+  name: string,
+  { registry, service, tag }: { registry: string; service: string; tag: string },
+): Named[] {
+  if (registry === 'static') {
+    return (facts.settings.static[service] ?? []).map(({ address, port, weight }) => {
+      return { name, id: `${address}:${port}`, address, port, weight, tags: [], barred: '' };
+    });
+  }
+  const own = facts.instances.filter(
+    (one) => one.service === service && (tag === '' || one.tags.includes(tag)),
+  );
+  return own.flatMap((one) => {
     const key = keyOf(one);
-    const isName = one.address !== '';
-    const addresses = isName ? facts.nameAddresses : [addressOf(one.node)];
-    for (const address of addresses) {
+    const { port, tags } = one;
+    const barred = barredBy(one, facts.maintained);
+    const weight = weightOf(one, barred === 'maint');
+    const isName = one.address === HOST_NAME;
+    const addresses = isName ? facts.nameAddresses : [hostOf(one)];
+    return addresses.map((address) => {
       const id = isName ? `${key}@${address}` : key;
-      const { port } = one;
-      const barred = barredBy(one, facts.maintained);
-      const weight = weightOf(one, barred === 'maint');
-      found.set(id, shown(facts, { name, id, address, port, weight, barred, service }));
+      return { name, id, address, port, tags, weight, barred };
+    });
+  });
+}
+
+/** The id of the one that is the primary; '' where none is, or more than one. */
+function primaryOf(facts: Facts, all: readonly Named[], { primary, health }: Service): string {
+  const { by, tag, lock } = primary!;
+  const only = (list: readonly Named[]): string => (list.length === 1 ? list[0]!.id : '');
+  switch (by) {
+    case 'tag':
+      return only(all.filter(({ tags }) => tags.includes(tag)));
+    case 'lock': {
+      const held = facts.holderOf(lock).map((name) => all.filter(({ id }) => idsOf(id).has(name)));
+      return only(held.find(({ length }) => length > 0) ?? []);
+    }
+    case 'check': {
+      const isFine = (place: string): boolean => facts.isServing(place, health!.type);
+      return only(
+        all.filter(({ address, port }) => {
+          const place = `${address}:${port}`;
+          return isFine(place) && facts.roleAt(place) === 'primary';
+        }),
+      );
     }
   }
-  return found;
+}
+
+/** What a lock may call an endpoint of Consul: its id there, or its node. */
+function idsOf(id: string): ReadonlySet<string> {
+  return new Set([id, ...id.split('/')]);
 }
 
 function weightOf(one: Instance, isMaintained: boolean): number {
@@ -85,26 +147,23 @@ function barredBy(one: Instance, maintained: ReadonlySet<string>): string {
 
 function shown(
   facts: Facts,
-  one: {
-    name: string;
-    id: string;
-    address: string;
-    port: number;
-    weight: number;
-    barred: string;
-    service: Service | null;
-  },
+  one: Named,
+  { service, isStandby }: { service: Service | null; isStandby: boolean },
 ): string {
-  const { name, id, address, port, barred, service } = one;
+  const { name, id, address, port, barred } = one;
   const place = `${address}:${port}`;
   const word = facts.words.get(`${name} ${id}`);
   const weight = word?.weight ?? one.weight;
   const health = service?.health ?? null;
-  const isDown = health !== null && !facts.isServing(place, health.type);
+  const isOfNoUse = health?.wantsRole === true && health.type === 'http';
+  const isDown =
+    health !== null &&
+    (!facts.isServing(place, health.type) || (isOfNoUse && facts.roleAt(place) === 'replica'));
   let state = 'up';
-  if (word?.state === 'maint' || barred === 'maint') state = 'maint';
+  if (isDenied(address, facts.settings)) state = 'down';
+  else if (word?.state === 'maint' || barred === 'maint') state = 'maint';
   else if (word?.state === 'drain') state = 'drain';
-  else if (barred === 'down' || isDown) state = 'down';
+  else if (barred === 'down' || isDown || isStandby) state = 'down';
   else if (weight === 0) state = 'drain';
   return `${place} weight ${weight} ${state}`;
 }

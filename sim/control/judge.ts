@@ -5,7 +5,7 @@ import type { ListenerSnapshot, SnapshotDelta } from '../../src/model/snapshot.t
 import type { Delivered } from './sim-consul.ts';
 import { type SimThread, type ThreadWatcher, whoOf } from './sim-thread.ts';
 import { describes, type Instance } from './truth.ts';
-import { DESCRIBED_PORTS } from './universe.ts';
+import { DESCRIBING } from './universe.ts';
 
 /** Old answers may be so old: a server's lag and the way. Whoever changed within it is not judged. */
 const RECENT_MS = 25_000;
@@ -29,12 +29,17 @@ export interface Circumstances {
   readonly listen: (listeners: readonly ListenerSnapshot[]) => string;
   /** The table has the endpoint, at whatever place. */
   readonly isShown: (service: string, id: string) => boolean;
+  /** The table has the service, without any endpoint. */
+  readonly isEmpty: (service: string) => boolean;
   /** The question whose answers give the service its endpoints, as `tag|service`. */
   readonly questionOf: (service: string) => string;
   /** The configuration in force names the service. */
   readonly isConfigured: (service: string) => boolean;
   /** How long the server behind this endpoint has answered well, ms. */
   readonly wellMs: (service: string, id: string) => number;
+  /** A worker has another table, and sends work somewhere. */
+  readonly onApplied: (thread: SimThread, delta: SnapshotDelta) => void;
+  readonly onWork: (thread: SimThread, service: string, address: string) => void;
 }
 
 export class Judge implements ThreadWatcher {
@@ -51,6 +56,8 @@ export class Judge implements ThreadWatcher {
   private readonly seen = new Set<string>();
   /** Questions that this process has had answered, as `tag|service`. */
   private readonly answered = new Set<string>();
+  /** Services of which an answer had no instance, whatever their tag: a reload may ask for another one. */
+  private readonly saidEmpty = new Set<string>();
   private questions: ReadonlySet<string> = new Set();
   private readonly streaks = new Map<string, number>();
   /** What the last answer about a service listed. */
@@ -81,6 +88,7 @@ export class Judge implements ThreadWatcher {
     const isSame =
       known !== undefined &&
       instance !== null &&
+      known.address === instance.address &&
       known.port === instance.port &&
       known.tags.join() === instance.tags.join() &&
       JSON.stringify(known.meta) === JSON.stringify(instance.meta);
@@ -99,6 +107,7 @@ export class Judge implements ThreadWatcher {
   onDelivered({ path, tag, ids, asOfMs }: Delivered): void {
     const service = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
     if (tag === '') this.listed.set(service, ids);
+    if (ids.size === 0) this.saidEmpty.add(service);
     this.toldOfMs.set(service, Math.max(asOfMs, this.toldOfMs.get(service) ?? asOfMs));
     for (const [key, one] of this.instances) {
       if (one.service !== service || (tag !== '' && !one.tags.includes(tag))) continue;
@@ -145,6 +154,7 @@ export class Judge implements ThreadWatcher {
     this.lastEventId = 0;
     this.leftOutMs.clear();
     this.answered.clear();
+    this.saidEmpty.clear();
     this.seen.clear();
     this.streaks.clear();
     this.listed.clear();
@@ -157,7 +167,8 @@ export class Judge implements ThreadWatcher {
     if (id <= this.lastEventId) this.fault(`event ${id} comes after ${this.lastEventId}`);
     this.lastEventId = id;
     if (cause.text === '') this.fault(`an event of ${service} has no cause`);
-    if (endpoint === '') return;
+    // Of the service as a whole, whose primary changes.
+    if (endpoint === '' || from === 'primary') return;
     const told = this.told.get(service) ?? new Map<string, string>();
     this.told.set(service, told);
     const before = told.get(endpoint) ?? '';
@@ -204,8 +215,18 @@ export class Judge implements ThreadWatcher {
     else {
       this.around.afterwards(() => {
         if (!this.around.isShown(service, endpoint)) this.judgeGone(event);
+        if (this.around.isEmpty(service)) this.judgeEmpty(event);
       });
     }
+  }
+
+  /** Whatever is replaced, and however fast: without an answer that has no instance a service is never empty. */
+  private judgeEmpty({ service, endpoint, cause }: TableEvent): void {
+    const question = this.around.questionOf(service);
+    const [, asked = ''] = question.split('|');
+    const isOfName = endpoint.includes('@');
+    if (isOfName || !this.answered.has(question) || this.saidEmpty.has(asked)) return;
+    this.fault(`${service} is shown empty (${cause.text}), and every answer had an instance`);
   }
 
   private judgeGone({ service, endpoint, to, cause }: TableEvent): void {
@@ -220,7 +241,7 @@ export class Judge implements ThreadWatcher {
     if (!isWanted(service, endpoint) || this.hasMoved(service, endpoint)) return;
     // What describes itself is there for as long as one of its instances says so.
     const changedMs = this.changedMs.get(service) ?? Number.NEGATIVE_INFINITY;
-    if (DESCRIBED_PORTS.has(service) && now - changedMs < RECENT_MS) return;
+    if (DESCRIBING.has(service) && now - changedMs < RECENT_MS) return;
     if (this.isUndescribed(service)) return;
     const leftOutMs = [...this.leftOutMs]
       .filter(([place]) => place.endsWith(`|${key}`))
@@ -280,7 +301,9 @@ export class Judge implements ThreadWatcher {
     }
   }
 
-  private judgeCheck({ service, endpoint }: TableEvent): void {
+  private judgeCheck({ service, endpoint, reason }: TableEvent): void {
+    // It is well, and another one is the primary by its check.
+    if (!reason.startsWith('check')) return;
     const wellMs = this.around.wellMs(service, endpoint);
     if (wellMs > RECENT_MS) {
       const seconds = (wellMs / 1000).toFixed(0);
@@ -299,9 +322,14 @@ export class Judge implements ThreadWatcher {
     this.streaks.set(name, this.around.nowMs());
   }
 
+  onWork(thread: SimThread, service: string, address: string): void {
+    this.around.onWork(thread, service, address);
+  }
+
   onApplied(thread: SimThread, delta: SnapshotDelta): void {
     const wrong = delta.listeners === null ? '' : this.around.listen(delta.listeners);
     if (wrong !== '') this.fault(wrong);
+    this.around.onApplied(thread, delta);
     for (const { service, endpoints } of delta.upsert) {
       for (const one of endpoints) {
         if (one !== undefined) this.judgeSlot(thread, one.slot, whoOf(service.name, one));

@@ -13,9 +13,11 @@ export interface Said {
   readonly service: string;
   readonly id: string;
   readonly word: Spoken;
+  /** Nothing may be sent there: it stays down whatever is said. */
+  readonly isDenied?: boolean;
 }
 
-const WEIGHT = 7;
+export const WEIGHT = 7;
 
 /** Ways in which nothing may be changed: what is wrong with the request, and the status that it gets. */
 const REFUSED: readonly (readonly [number, (plain: StatsRequest) => StatsRequest])[] = [
@@ -64,13 +66,14 @@ function requestOf({ service, id, word }: Said, chance: Chance): StatsRequest {
     : { ...plain, body: JSON.stringify({ weight: WEIGHT }) };
 }
 
-function isShown(body: string, { id, word }: Said): boolean {
+function isShown(body: string, { id, word, isDenied }: Said): boolean {
   const { ok, endpoint } = JSON.parse(body) as {
     ok: boolean;
     endpoint: { id: string; state: string; weight: number } | null;
   };
   if (!ok || endpoint?.id !== id) return false;
   if (word === 'weight') return endpoint.weight === WEIGHT;
+  if (isDenied === true) return endpoint.state === 'down';
   if (word === 'maint') return endpoint.state === 'maint';
   // Without a word of the operator's what others say of it shows; a drain may be outweighed by them.
   return word === 'ready' || endpoint.state !== 'up';

@@ -2,8 +2,9 @@
 // run as well, so that a failing one can be made short.
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { type GuidedAction, guidedPlanOf, textOfGuided } from './guided/plan.ts';
 import { scenesOf } from './scenes.ts';
-import { AGENTS, DESCRIBED_PORTS, REGISTERED, SERVERS, variantCount } from './universe.ts';
+import { AGENTS, DESCRIBED_PORTS, PLAIN_COUNT, REGISTERED, variantCount } from './universe.ts';
 
 export type Step = { readonly atMs: number } & Action;
 
@@ -57,13 +58,14 @@ export type Action =
   | { readonly kind: 'restart'; readonly downMs: number }
   | { readonly kind: 'disk-full'; readonly forMs: number }
   | { readonly kind: 'port'; readonly port: number; readonly forMs: number }
-  | { readonly kind: 'name'; readonly isGone: boolean };
+  | { readonly kind: 'name'; readonly isGone: boolean }
+  | GuidedAction;
 
 export const AGENT_TROUBLES = [
   ...(['down', 'silent', 'limited', 'failing', 'partial', 'doubtful'] as const),
   ...(['truncating', 'indexless', 'slow', 'lag'] as const),
 ] as const;
-export type AgentTrouble = (typeof AGENT_TROUBLES)[number];
+export type AgentTrouble = (typeof AGENT_TROUBLES)[number] | 'large' | 'huge';
 export type ServerTrouble = 'refuses' | 'answers 500' | 'is silent';
 /** What the state file is found as after a crash. */
 export type FileFate =
@@ -73,7 +75,8 @@ export type FileFate =
 /** When the last fault may still be going on. */
 export const FAULTS_END_MS = 120_000;
 
-export function planOf(kernel: Kernel): Step[] {
+/** `isGuided`: with what the world's own draws may give it beside plain services. */
+export function planOf(kernel: Kernel, isGuided = true): Step[] {
   const chance = kernel.chance('plan');
   const count = chance.int(5, 45);
   const steps = Array.from({ length: count }, (): Step => {
@@ -92,12 +95,13 @@ export function planOf(kernel: Kernel): Step[] {
     return { atMs, kind: 'port', port, forMs: forMs(ports, 30_000) };
   });
   const scenes = scenesOf(kernel, FAULTS_END_MS);
-  return [...steps, ...more, ...taken, ...scenes].sort((a, b) => a.atMs - b.atMs);
+  const guided = isGuided ? guidedPlanOf(kernel, FAULTS_END_MS - 20_000) : [];
+  return [...steps, ...more, ...taken, ...scenes, ...guided].sort((a, b) => a.atMs - b.atMs);
 }
 
 type Maker = (chance: Chance) => Action;
 
-const which = (chance: Chance): number => chance.int(0, REGISTERED.length - 1);
+const which = (chance: Chance): number => chance.int(0, PLAIN_COUNT - 1);
 const agent = (chance: Chance): number => chance.int(0, AGENTS.length - 1);
 const forMs = (chance: Chance, max = 60_000): number => chance.size(200, max);
 
@@ -130,7 +134,7 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     3,
     (c) => ({
       kind: 'server',
-      server: c.int(0, SERVERS - 1),
+      server: c.int(0, PLAIN_COUNT - 1),
       how: c.pick(['refuses', 'answers 500', 'is silent']),
       forMs: forMs(c),
     }),
@@ -231,6 +235,11 @@ function happening(step: Action): string {
       return `another program has port ${step.port} ${seconds}`;
     case 'name':
       return step.isGone ? 'the host name is gone from DNS' : 'the host name gets another address';
+    case 'promote':
+    case 'abdicate':
+    case 'listen':
+    case 'roam':
+      return textOfGuided(step, one);
   }
 }
 

@@ -91,7 +91,7 @@ export function wrongListeners(
   { services }: Settings,
   names: Iterable<string>,
 ): string {
-  const is = portsOf(listeners);
+  const is = portsOf(listeners.filter(({ service }) => service !== 'rogue'));
   const should = new Set<number>();
   for (const name of names) {
     const service = services.find((one) => one.name === name);

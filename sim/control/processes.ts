@@ -1,6 +1,6 @@
 // The processes of a run, one after the other: their starts, stops and deaths, and what happens to their
 // workers.
-import type { ServiceView } from '../../src/control/view.ts';
+import type { ServiceView, TableEvent } from '../../src/control/view.ts';
 import { KvWatch } from '../../src/discovery/consul/kv-watch.ts';
 import { LockWatch } from '../../src/discovery/consul/lock-watch.ts';
 import { ConsulProvider } from '../../src/discovery/consul/provider.ts';
@@ -36,6 +36,9 @@ export interface ProcessesOptions {
   readonly course: Run;
   /** Services followed each by a query of its own. */
   readonly directMax: number;
+  /** Another process begins. */
+  readonly onBegin: () => void;
+  readonly onEvent: (event: TableEvent) => void;
 }
 
 interface Delay {
@@ -70,9 +73,9 @@ export class Processes {
 
   start(): void {
     if (this.isOver) return;
-    const { judge, ports, config, configurations, warmStarts } = this.options;
+    const { judge, ports, config, configurations, warmStarts, onBegin, onEvent } = this.options;
     this.count += 1;
-    configurations.words.clear();
+    onBegin();
     judge.begin();
     ports.begin();
     config.finish();
@@ -82,7 +85,9 @@ export class Processes {
     warmStarts.begin(process);
     configurations.begin();
     process.upriver.controller.events.subscribe((event) => {
-      if (this.current === process) judge.onEvent(event);
+      if (this.current !== process) return;
+      judge.onEvent(event);
+      onEvent(event);
     });
     process.start();
     this.awaitStarted(process, isSpoilt);

@@ -1,9 +1,12 @@
 // What is so in truth while a run goes: who ought to be registered, what answers behind each endpoint, to
 // which addresses the host name leads, and Consul's own state, of which those who register make the most.
 import type { Probe } from '../../src/health/checker.ts';
-import type { CheckType } from '../../src/model/service.ts';
+import type { CheckOutcome, Role } from '../../src/health/outcome.ts';
+import type { CheckType, HealthCheck } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { systemError } from '../kernel/system-error.ts';
+import { LAST_RESORT } from './guided/shape.ts';
+import { NETWORKS, PLACES } from './guided/trust.ts';
 import type { ServerTrouble, Step } from './plan.ts';
 import type { SimConsul } from './sim-consul.ts';
 import * as truth from './truth.ts';
@@ -12,6 +15,8 @@ import { HOST_NAME, placeOf, REGISTERED } from './universe.ts';
 
 interface Server {
   how: ServerTrouble | null;
+  /** What it says that it is, to who asks for that. */
+  role: Role;
   /** Since when it answers well. */
   wellSinceMs: number;
 }
@@ -29,6 +34,10 @@ export interface RegisteredOptions {
   readonly onTruth: (key: string, instance: Instance | null, isAccepted: boolean) => void;
   /** Whoever asks at this place is told of it, until the signal. */
   readonly onProbe: (place: string, signal: AbortSignal) => void;
+  /** A check of this place has ended so. */
+  readonly onOutcome: (place: string, outcome: CheckOutcome) => void;
+  /** Consul has begun anew; all are back after so long. */
+  readonly onEmptied: (afterMs: number) => void;
 }
 
 export class Registered {
@@ -39,10 +48,16 @@ export class Registered {
   isNameGone = false;
   nameChangedMs = Number.NEGATIVE_INFINITY;
   private readonly options: RegisteredOptions;
-  private readonly servers: Server[] = REGISTERED.map(() => ({ how: null, wellSinceMs: -1e9 }));
+  private readonly servers: Server[] = REGISTERED.map(() => ({
+    how: null,
+    role: 'replica',
+    wellSinceMs: -1e9,
+  }));
   private readonly places = new Map<string, number>();
+  /** Where who describes `rogue` wants to listen. */
+  rogueListen = PLACES[0]!.listen;
   /** Consul is down: who registers does so when it is back. */
-  private isAway = false;
+  isAway = false;
 
   constructor(options: RegisteredOptions) {
     this.options = options;
@@ -79,8 +94,9 @@ export class Registered {
   register(which: number, weight: number): void {
     const base = REGISTERED[which]!;
     const key = keyOf(base);
-    const instance = { ...(this.should.get(key) ?? base), weight };
-    this.putInstance(which, instance);
+    const known = this.should.get(key) ?? base;
+    const tags = base.service === 'rogue' ? this.rogueTags : known.tags;
+    this.putInstance(which, { ...known, tags, weight });
   }
 
   maintainNode(which: number, isOn: boolean): void {
@@ -98,6 +114,7 @@ export class Registered {
     if (kernel.trace.isOn) kernel.trace.add(kernel.nowMs, 'Consul begins anew');
     consul.restartEmpty(downMs);
     this.isAway = true;
+    this.options.onEmptied(downMs + backMs);
     const chance = kernel.chance(`back ${kernel.nowMs}`);
     kernel.after(downMs, () => {
       this.isAway = false;
@@ -121,6 +138,36 @@ export class Registered {
       if (one.service !== service || known === undefined) continue;
       this.putInstance(i, toggled(known, one));
     }
+  }
+
+  /** Its registration has the tag from now on, or has it no more. */
+  tag(which: number, tag: string, isOn: boolean): void {
+    const known = this.should.get(keyOf(REGISTERED[which]!));
+    if (known === undefined) return;
+    const others = known.tags.filter((one) => one !== tag);
+    this.putInstance(which, { ...known, tags: isOn ? [...others, tag] : others });
+  }
+
+  /** All who describe `rogue` want another listener. */
+  listenAt(place: number): void {
+    this.rogueListen = PLACES[place]!.listen;
+    for (const [i, one] of REGISTERED.entries()) {
+      const known = this.should.get(keyOf(one));
+      if (one.service !== 'rogue' || known === undefined) continue;
+      this.putInstance(i, { ...known, tags: this.rogueTags });
+    }
+  }
+
+  private get rogueTags(): readonly string[] {
+    return [`upriver.listen=${this.rogueListen}`];
+  }
+
+  /** It registers again, at an address of this network. */
+  roam(which: number, network: number): void {
+    const known = this.should.get(keyOf(REGISTERED[which]!));
+    if (known === undefined) return;
+    const { address } = NETWORKS[network]!;
+    this.putInstance(which, { ...known, address, port: known.port + 20 });
   }
 
   private putInstance(which: number, instance: Instance): void {
@@ -148,11 +195,35 @@ export class Registered {
     this.options.onTruth(key, one, !isBarred);
   }
 
+  /** Names of who holds the lock of this key in truth; none: nobody. */
+  holderOf(lock: string): readonly string[] {
+    const { text = '', session = '' } = this.options.consul.state.keys.get(lock) ?? {};
+    if (session === '') return [];
+    return [text, session.slice('session-'.length)].filter((name) => name !== '');
+  }
+
   // What is behind the endpoints
 
+  /** Whether its server answers a check of this type well. */
   isServing(place: string, type: CheckType): boolean {
-    const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    const how = this.troubleAt(place);
     return how === null || (how === 'answers 500' && type === 'tcp');
+  }
+
+  roleAt(place: string): Role {
+    return this.servers[this.places.get(place) ?? -1]?.role ?? 'replica';
+  }
+
+  setRole(which: number, role: Role): void {
+    const server = this.servers[which]!;
+    server.role = role;
+    server.wellSinceMs = this.options.kernel.nowMs;
+  }
+
+  private troubleAt(place: string): ServerTrouble | null {
+    if (place === LAST_RESORT) return null;
+    const server = this.servers[this.places.get(place) ?? -1];
+    return server === undefined ? 'refuses' : server.how;
   }
 
   /** How long the server behind this endpoint has answered well, ms. */
@@ -160,7 +231,9 @@ export class Registered {
     const one = this.should.get(id);
     if (one === undefined) return 0;
     const server = this.servers[this.places.get(placeOf(one)) ?? -1];
-    const isWell = server !== undefined && server.how === null;
+    // A replica may be down because it is one.
+    const isBarred = one.service === 'db' && server?.role === 'replica';
+    const isWell = server !== undefined && server.how === null && !isBarred;
     return isWell ? this.options.kernel.nowMs - server.wellSinceMs : 0;
   }
 
@@ -177,16 +250,17 @@ export class Registered {
   }
 
   readonly probe: Probe = (check, { address, port }, signal) => {
-    const { kernel, onProbe } = this.options;
+    const { kernel, onProbe, onOutcome } = this.options;
     const place = `${address}:${port}`;
-    const { how } = this.servers[this.places.get(place) ?? -1] ?? { how: 'refuses' as const };
+    const how = this.troubleAt(place);
     onProbe(place, signal);
     return new Promise((resolve) => {
       const tookMs = how === 'is silent' ? check.timeoutMs : 2;
-      const isGood = this.isServing(place, check.type);
+      const outcome = this.outcomeAt(place, check);
       const timer = kernel.after(tookMs, () => {
         signal.removeEventListener('abort', abort);
-        resolve({ isGood, text: isGood ? 'answered' : `${place} ${how}` });
+        resolve(outcome);
+        onOutcome(place, outcome);
       });
       const abort = (): void => {
         timer.cancel();
@@ -195,6 +269,16 @@ export class Registered {
       signal.addEventListener('abort', abort, { once: true });
     });
   };
+
+  private outcomeAt(place: string, { type, wantsRole }: HealthCheck): CheckOutcome {
+    if (!this.isServing(place, type)) {
+      return { isGood: false, text: `${place} ${this.troubleAt(place)}` };
+    }
+    if (!wantsRole) return { isGood: true, text: 'answered' };
+    const role = this.roleAt(place);
+    // As Patroni answers who asks for its primary.
+    return { isGood: type !== 'http' || role === 'primary', text: `is the ${role}`, role };
+  }
 
   // The host name
 

@@ -3,9 +3,16 @@
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Action, Step } from './plan.ts';
-import { DESCRIBED_PORTS, REGISTERED, variantCount } from './universe.ts';
+import { countOf, DESCRIBED_PORTS, firstOf, PLAIN_COUNT, variantCount } from './universe.ts';
 
 type Scene = (chance: Chance, atMs: number) => Step[];
+
+/** Runs in which a service of large answers changes as fast as it can. */
+const LARGE_SHARE = 0.14;
+/** Runs in which all of a service comes and goes, and each second read is huge. */
+const AVALANCHE_SHARE = 0.06;
+/** Runs in which instances of a service take each other's place within milliseconds. */
+const RELAY_SHARE = 0.2;
 
 /** One or two scenes, in most of the runs; and one of those that came later, in some. */
 export function scenesOf(kernel: Kernel, endMs: number): Step[] {
@@ -17,10 +24,17 @@ export function scenesOf(kernel: Kernel, endMs: number): Step[] {
   };
   const count = chance.happens(0.3) ? 0 : chance.int(1, 2);
   const steps = Array.from({ length: count }, () => draw(chance, SCENES)).flat();
-  return later.happens(0.6) ? [...steps, ...draw(later, LATER_SCENES)] : steps;
+  const all = later.happens(0.6) ? [...steps, ...draw(later, LATER_SCENES)] : steps;
+  const large = kernel.chance('large answers');
+  const torrents = large.happens(LARGE_SHARE) ? draw(large, [torrent]) : [];
+  const avalanches = kernel.chance('avalanche');
+  const flaps = avalanches.happens(AVALANCHE_SHARE) ? draw(avalanches, [avalanche]) : [];
+  const relays = kernel.chance('relay');
+  const swaps = relays.happens(RELAY_SHARE) ? draw(relays, [relay]) : [];
+  return [...all, ...torrents, ...flaps, ...swaps];
 }
 
-const which = (chance: Chance): number => chance.int(0, REGISTERED.length - 1);
+const which = (chance: Chance): number => chance.int(0, PLAIN_COUNT - 1);
 
 function at(atMs: number, action: Action): Step {
   return { atMs: Math.round(atMs), ...action };
@@ -52,6 +66,56 @@ const ambush: Scene = (chance, atMs) => {
     ...agents,
     ...(chance.happens(0.3) ? cuts : []),
   ];
+};
+
+/** One instance changes fifty times a second, and each answer about its service is large. */
+const torrent: Scene = (chance, atMs) => {
+  const one = which(chance);
+  const agents = [0, 1].map((agent) => {
+    return at(atMs, { kind: 'agent', agent, trouble: 'large', forMs: 5000 });
+  });
+  const changes = Array.from({ length: 200 }, (_, i) => {
+    const weight = i % 2 === 0 ? 2 : 5;
+    return at(atMs + 500 + 20 * i, { kind: 'register', which: one, weight });
+  });
+  return [...agents, ...changes];
+};
+
+/** All instances of a service leave and return again and again; second reads about it are huge. */
+const avalanche: Scene = (chance, atMs) => {
+  const service = chance.pick(['web', 'api', 'mq'] as const);
+  const all = Array.from({ length: countOf(service) }, (_, i) => firstOf(service) + i);
+  const agents = [0, 1].map((agent) => {
+    return at(atMs, { kind: 'agent', agent, trouble: 'huge', forMs: 10_000 });
+  });
+  const flaps = Array.from({ length: 24 }, (_, i) => {
+    const whenMs = atMs + 500 + 150 * i;
+    const kind = i % 2 === 0 ? 'deregister' : 'register';
+    return all.map((one) =>
+      at(whenMs, kind === 'register' ? { kind, which: one, weight: 1 } : { kind, which: one }),
+    );
+  });
+  return [...agents, ...flaps.flat()];
+};
+
+/** One instance of a service after the other is there alone; each is registered before the one before it leaves. */
+const relay: Scene = (chance, atMs) => {
+  const service = chance.pick(['web', 'api', 'mq'] as const);
+  const count = countOf(service);
+  const who = (i: number): number => firstOf(service) + (i % count);
+  const everyMs = chance.int(3, 30);
+  const others = Array.from({ length: count - 1 }, (_, i) => {
+    return at(atMs, { kind: 'deregister', which: who(i + 1) });
+  });
+  const turns = Array.from({ length: chance.int(10, 60) }, (_, i) => {
+    const whenMs = atMs + 1000 + everyMs * i;
+    return [
+      at(whenMs, { kind: 'register', which: who(i + 1), weight: 1 }),
+      at(whenMs + chance.int(1, 2), { kind: 'deregister', which: who(i) }),
+    ];
+  });
+  const first = at(atMs - 1, { kind: 'register', which: who(0), weight: 1 });
+  return [first, ...others, ...turns.flat()];
 };
 
 /** Much changes while a worker takes its time for each message. */
@@ -215,10 +279,6 @@ const late: Scene = (chance, atMs) => {
     at(atMs + 18_500, { kind: 'register', which: one, weight: 1 }),
   ];
 };
-
-function firstOf(service: string): number {
-  return REGISTERED.findIndex((one) => one.service === service);
-}
 
 const SCENES: readonly Scene[] = [
   ...[behind, ambush, churn, words, away, overlay, reloads, deaths],

@@ -43,7 +43,8 @@ export class SimConfig {
   /** The way to it of one process. */
   doorFor(isDead: () => boolean): ConfigDoor {
     return {
-      read: () => this.text,
+      readFirst: () => this.text,
+      read: () => Promise.resolve(this.text),
       watch: (_folder, { onChange }) => {
         const told = (): void => {
           if (!isDead()) onChange();

@@ -12,7 +12,7 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { systemError } from '../kernel/system-error.ts';
 import type { Trace } from '../kernel/trace.ts';
-import { type Asked, AskJudge } from './asks.ts';
+import { type Asked, AskJudge, HUGE_BYTES, LARGE_BYTES } from './asks.ts';
 import { type Answered, answerOf } from './consul-answers.ts';
 import { describes, emptyState, type State } from './truth.ts';
 
@@ -42,12 +42,17 @@ export interface Trouble {
   /** Stale answers come from a server that is so far behind. */
   lagUntilMs: number;
   lagMs: number;
+  /** Answers about services are large: each agent has much to say of every instance. */
+  largeUntilMs: number;
+  /** Those to consistent questions are huge. */
+  hugeUntilMs: number;
 }
 
 const NO_TROUBLE: Trouble = {
   ...{ downUntilMs: 0, silentUntilMs: 0, limitedUntilMs: 0, retryAfter: 0, failingUntilMs: 0 },
   ...{ leaderlessUntilMs: 0, partialUntilMs: 0, isDoubtful: false, truncatingUntilMs: 0 },
-  ...{ indexlessUntilMs: 0, slowUntilMs: 0, slowMs: 0, lagUntilMs: 0, lagMs: 0 },
+  ...{ indexlessUntilMs: 0, slowUntilMs: 0, slowMs: 0, lagUntilMs: 0, lagMs: 0, largeUntilMs: 0 },
+  hugeUntilMs: 0,
 };
 
 /** What was delivered whole with status 200 to a question about a service. */
@@ -68,7 +73,11 @@ export interface Listed {
   readonly isDescribing: boolean;
 }
 
+const SERVICE_PATH = '/v1/health/service/';
 const LEADERLESS_MS = 7000;
+/** Between the tokens of JSON: it costs nobody much to read. */
+const MUCH = ' '.repeat(LARGE_BYTES);
+const MOST = ' '.repeat(HUGE_BYTES);
 /** Less than the way of a question. */
 const AMBUSH_MS = 0.05;
 
@@ -152,8 +161,8 @@ export class SimConsul {
       return [key, { ...one, ...indexes }] as const;
     });
     const services = [...state.serviceIndexes].map(([key, index]) => [key, lower(index)] as const);
-    const keys = [...state.keys].map(([key, { text, index }]) => {
-      return [key, { text, index: lower(index) }] as const;
+    const keys = [...state.keys].map(([key, one]) => {
+      return [key, { ...one, index: lower(one.index) }] as const;
     });
     this.state = {
       ...state,
@@ -217,7 +226,10 @@ export class SimConsul {
     return new Promise<ConsulResponse>((resolve, reject) => {
       const question = new Question(this, agent, request.path);
       asks.onAsked(question.asked);
-      question.onWhole = (index) => asks.onAnswered(question.asked, index);
+      question.onWhole = (index, bytes) => {
+        asks.onAnswered(question.asked, index);
+        if (bytes > 0) asks.onLarge(question.asked, bytes, this.now);
+      };
       const end = (run: () => void): void => {
         if (!this.open.delete(entry)) return;
         own.delete(closing);
@@ -296,7 +308,7 @@ class Question {
   answer: (response: ConsulResponse) => void = () => {};
   fail: (error: Error) => void = () => {};
   /** A whole, good answer with this index has arrived. */
-  onWhole: (index: number) => void = () => {};
+  onWhole: (index: number, bytes: number) => void = () => {};
   isOnWay = true;
   readonly asked: Asked;
   private readonly consul: SimConsul;
@@ -372,6 +384,15 @@ class Question {
     if (this.agent.trouble.silentUntilMs <= this.consul.now) this.send(this.now());
   }
 
+  /** What makes the answer as large as it is. */
+  private get padding(): string {
+    const { trouble } = this.agent;
+    const { now } = this.consul;
+    if (this.isStale) return trouble.largeUntilMs > now ? MUCH : '';
+    // Second reads are few: what they come to shows where each of them is huge.
+    return this.search.has('consistent') && trouble.hugeUntilMs > now ? MOST : '';
+  }
+
   private get isStale(): boolean {
     return this.search.has('stale');
   }
@@ -400,7 +421,9 @@ class Question {
       // A key that is missing is an answer as well.
       'x-consul-knownleader': String((isGood || answered.status === 404) && !isDoubtful),
     };
-    const text = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
+    const padding = isGood && this.path.startsWith(SERVICE_PATH) ? this.padding : '';
+    const said = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
+    const text = `${said}${padding}`;
     const isCut = isGood && trouble.truncatingUntilMs > now && draws.happens(0.5);
     const kept = isCut ? text.slice(0, Math.floor(text.length * draws.next())) : text;
     const ids = idsOf(body);
@@ -409,7 +432,8 @@ class Question {
     const breaks = isCut && draws.happens(0.5);
     const asOfMs = this.isStale ? now - consul.lagOf(agent) : now;
     this.timer = consul.after(draws.between(0.1, 2) + slowMs, () => {
-      const onWhole = (): void => this.deliver(status, { index, ids, isCut, isPartial, asOfMs });
+      const onWhole = (): void =>
+        this.deliver(status, { index, ids, isCut, isPartial, bytes: padding.length, asOfMs });
       this.answer({ status, headers: fields, body: pieces(kept, { breaks, onWhole }) });
     });
   }
@@ -421,14 +445,16 @@ class Question {
       ids: ReadonlyMap<string, Listed>;
       isCut: boolean;
       isPartial: boolean;
+      /** That it is padded with. */
+      bytes: number;
       asOfMs: number;
     },
   ): void {
     const { consul } = this;
-    const { index, ids, isCut, isPartial, asOfMs } = answer;
+    const { index, ids, isCut, isPartial, bytes, asOfMs } = answer;
     const isMissing = status === 404 && this.path.startsWith('/v1/kv/');
     if ((status !== 200 && !isMissing) || index === null || isCut) return;
-    this.onWhole(index);
+    this.onWhole(index, bytes);
     consul.lastGoodMs = consul.now;
     if (!this.path.startsWith('/v1/health/service/')) return;
     const tag = this.search.get('tag') ?? '';

@@ -203,4 +203,4 @@ const NO_SOCKETS: SystemTables = { table: () => '', socketsOf: () => [], pids: (
 
 /** Errors that a run may well have. */
 const EXPECTED =
-  /worker died|worker does not answer|listener .* is taken by|worker is unresponsive|refused: /;
+  /worker died|worker does not answer|listener .* is (taken by|not allowed by)|worker is unresponsive|refused: /;

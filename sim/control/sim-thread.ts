@@ -20,6 +20,8 @@ export interface ThreadWatcher {
   onFault(text: string): void;
   /** It reported this many failures in a row of an endpoint. */
   onStreak(thread: SimThread, who: string): void;
+  /** It sends work of a service to this address. */
+  onWork?(thread: SimThread, service: string, address: string): void;
 }
 
 /** How long a worker that is slow may take for one message. */
@@ -165,11 +167,14 @@ export class SimThread implements Thread {
     this.kernel.after(this.chance.between(20, 400), () => this.work());
     const services = [...this.services.values()];
     if (services.length === 0) return;
-    const { endpoints, service } = this.chance.pick(services);
-    const usable = endpoints.filter((one) => one !== undefined && takesWork(one));
+    const { endpoints, priority, service } = this.chance.pick(services);
+    const working = endpoints.filter((one) => one !== undefined && takesWork(one));
+    const first = working.filter((one) => one.priority === priority);
+    const usable = first.length > 0 ? first : working;
     if (usable.length === 0) return;
     const { slot, id, address, port } = this.chance.pick(usable);
     const who = whoOf(service.name, { id, address, port });
+    this.watcher.onWork?.(this, service.name, address);
     this.acquire(slot, who);
     const isFailing = this.chance.happens(0.03) && !this.isQuiet;
     this.kernel.after(this.chance.size(5, 20_000), () => this.finish(slot, who, isFailing));

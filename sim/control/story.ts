@@ -17,4 +17,7 @@ function kindOf(fault: string): string {
     .join(' ');
 }
 
-const SERVICES = new Set(['web', 'second', 'api', 'mq', 'names', 'shop', 'meta', 'over', 'plain']);
+const SERVICES = new Set([
+  ...['web', 'second', 'api', 'mq', 'names', 'shop', 'meta', 'over', 'plain'],
+  ...['db', 'tier', 'far', 'rogue'],
+]);

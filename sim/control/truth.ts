@@ -22,6 +22,13 @@ export interface Instance {
   readonly checkIndex: number;
 }
 
+/** A key of the KV store; `session` is whose lock it is, '' for nobody's. */
+export interface Key {
+  readonly text: string;
+  readonly index: number;
+  readonly session: string;
+}
+
 export interface State {
   readonly atMs: number;
   readonly index: number;
@@ -34,7 +41,7 @@ export interface State {
   readonly extinctIndex: number;
   readonly catalogIndex: number;
   readonly checksIndex: number;
-  readonly keys: ReadonlyMap<string, { readonly text: string; readonly index: number }>;
+  readonly keys: ReadonlyMap<string, Key>;
   readonly keysIndex: number;
 }
 
@@ -134,10 +141,14 @@ export function withNodeMaintenance(
 }
 
 /** `text` null removes the key. */
-export function withKey(before: State, atMs: number, name: string, text: string | null): State {
+export function withKey(
+  before: State,
+  atMs: number,
+  { name, text, session = '' }: { name: string; text: string | null; session?: string },
+): State {
   const index = before.index + 1;
   const keys = new Map(before.keys);
   if (text === null) keys.delete(name);
-  else keys.set(name, { text, index });
+  else keys.set(name, { text, index, session });
   return { ...before, atMs, index, keys, keysIndex: index };
 }

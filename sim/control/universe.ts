@@ -1,4 +1,6 @@
 // Who there may be in a run: services, their instances, agents, and configurations.
+import { type GuidedShape, guidedServices, LAST_RESORT } from './guided/shape.ts';
+import { NETWORKS, PLACES, trustText } from './guided/trust.ts';
 import type { Instance } from './truth.ts';
 import { addressOf, NODES } from './truth.ts';
 
@@ -8,8 +10,8 @@ export const OVERLAY_KEY = 'upriver/config';
 /** The host name that an instance of `names` has in the place of an address. */
 export const HOST_NAME = 'db.example';
 
-/** Every instance that may be registered; its index is its number in a plan. */
-export const REGISTERED: readonly Instance[] = [
+/** Instances that there are in every world. */
+const PLAIN: readonly Instance[] = [
   ...instancesOf('web', 4, 8100),
   ...instancesOf('api', 3, 8200),
   ...instancesOf('mq', 3, 8300),
@@ -17,13 +19,23 @@ export const REGISTERED: readonly Instance[] = [
   ...instancesOf('shop', 3, 8500, '', ['upriver.listen=9500']),
   ...instancesOf('meta', 2, 8600, '', [], { 'upriver-listen': '9600' }),
 ];
+/** Every instance that may be registered; its index is its number in a plan. */
+export const REGISTERED: readonly Instance[] = [
+  ...PLAIN,
+  ...instancesOf('db', 3, 8700),
+  ...instancesOf('tier', 4, 8800),
+  ...instancesOf('far', 3, 8900, NETWORKS[0]!.address),
+  ...instancesOf('rogue', 2, 9000, '', [`upriver.listen=${PLACES[0]!.listen}`]),
+];
 /** Where services that describe themselves want to listen. */
 export const DESCRIBED_PORTS: ReadonlyMap<string, number> = new Map([
   ['shop', 9500],
   ['meta', 9600],
 ]);
-/** Servers behind them: the same number. */
-export const SERVERS = REGISTERED.length;
+/** Services that are there by their own description. */
+export const DESCRIBING: ReadonlySet<string> = new Set([...DESCRIBED_PORTS.keys(), 'rogue']);
+/** Those that there are in every world come first; a server is behind each. */
+export const PLAIN_COUNT = PLAIN.length;
 
 function instancesOf(
   service: string,
@@ -44,8 +56,22 @@ function instancesOf(
 }
 
 /** Where an instance is reached; a host name as it is. */
-export function placeOf({ address, node, port }: Instance): string {
-  return `${address === '' ? addressOf(node) : address}:${port}`;
+export function placeOf(one: Instance): string {
+  return `${hostOf(one)}:${one.port}`;
+}
+
+/** Its address, or its host name. */
+export function hostOf({ address, node }: Instance): string {
+  return address === '' ? addressOf(node) : address;
+}
+
+/** The number of the first instance of a service. */
+export function firstOf(service: string): number {
+  return REGISTERED.findIndex((one) => one.service === service);
+}
+
+export function countOf(service: string): number {
+  return REGISTERED.filter((one) => one.service === service).length;
 }
 
 export interface Shape {
@@ -54,6 +80,8 @@ export interface Shape {
   readonly isGuarded: boolean;
   readonly maxRemoved: number;
   readonly isStale: boolean;
+  /** Null: there is none of what `guided` has. */
+  readonly guided: GuidedShape | null;
 }
 
 export const variantCount = 6;
@@ -66,6 +94,7 @@ export function configText(variant: number, shape: Shape): string {
   const check = variant === 4 ? 'interval: 5s, path: /other' : 'interval: 2s, path: /health';
   // Large ones are read apart from other work.
   const comment = variant === 5 || variant === 2 ? `# ${'x'.repeat(9000)}` : '';
+  const { guided } = shape;
   const extra = variant >= 2 ? '\n  plain: { listen: 9900, from: { registry: static } }' : '';
   return `${comment}
 registries:
@@ -73,14 +102,15 @@ registries:
     address: [${agents.join(', ')}]
     wait: ${shape.waitS}s
     stale: ${shape.isStale}
-services:
+${guided === null ? '' : `    ${trustText(variant)}\n`}services:
   web: { listen: 9100, from: { service: web${tag} } }
   second: { listen: 9110, from: { service: web } }
 ${hasApi ? `  api: { listen: 9200, health: { ${check}, timeout: 1s }, passive: { resets: 3, max_ejected: 50% } }` : ''}
   mq: { listen: 9300, protocol: tcp, health: { interval: 3s, timeout: 1s }, slow_start: 5s }
   names: { listen: 9400, passive: { resets: 3 } }${extra}
-static:
+${guided === null ? '' : guidedServices(variant, guided)}static:
   plain: [10.1.0.1:80, 10.1.0.2:80]
+${guided === null ? '' : `  last: ["${LAST_RESORT}"]\n`}\
 guard: { enabled: ${shape.isGuarded}, hold: ${shape.holdS}s, max_removed: ${shape.maxRemoved}% }
 state: { file: ${STATE_FILE} }
 stats: { listen: off }

@@ -6,9 +6,12 @@ import type { Trace } from '../kernel/trace.ts';
 import { RETRY_AFTER_MAX, troubleAgent } from './agent-troubles.ts';
 import { Configurations } from './configurations.ts';
 import { Ending } from './ending.ts';
-import type { Word } from './expected.ts';
+import { GuidedJudge } from './guided/guided-judge.ts';
+import { Leaders } from './guided/leaders.ts';
+import { guidedShapeOf } from './guided/shape.ts';
+import * as trust from './guided/trust.ts';
 import { Judge } from './judge.ts';
-import { operate } from './operator.ts';
+import { operate, WEIGHT } from './operator.ts';
 import { FAULTS_END_MS, planOf, type Step, sentenceOf } from './plan.ts';
 import { Ports } from './ports.ts';
 import { Processes } from './processes.ts';
@@ -22,25 +25,43 @@ import * as truth from './truth.ts';
 import { keyOf } from './truth.ts';
 import * as universe from './universe.ts';
 import { WarmStarts } from './warm.ts';
+import { WordJudge } from './word-judge.ts';
 
-const { AGENTS, OVERLAYS, OVERLAY_KEY, REGISTERED } = universe;
+const { AGENTS, OVERLAYS, OVERLAY_KEY, PLAIN_COUNT, REGISTERED } = universe;
+
+/** What there is of it in a world that has it. */
+interface Guided {
+  readonly leaders: Leaders;
+  readonly judge: GuidedJudge;
+}
 
 /** How often the table is compared when all is quiet. */
 const LOOK_MS = 500;
 const EVENTS_MAX = 300_000;
+
+export interface ControlOptions {
+  readonly trace?: Trace;
+  /** Instead of the plan of the seed. */
+  readonly steps?: readonly Step[];
+  /** False: without what `guided` has, whatever the seed draws; true unless it is said. */
+  readonly isGuided?: boolean;
+}
+
 /** Runs the plan of a seed, or these steps of it. */
 export async function runControlWorld(
   seed: number,
-  { trace, steps }: { trace?: Trace; steps?: readonly Step[] } = {},
+  { trace, steps, isGuided = true }: ControlOptions = {},
 ): Promise<RunResult> {
   const kernel = new Kernel(seed, trace);
-  return new ControlWorld(kernel, steps ?? planOf(kernel)).run();
+  return new ControlWorld(kernel, { steps: steps ?? planOf(kernel, isGuided), isGuided }).run();
 }
 
 export class ControlWorld {
   private readonly kernel: Kernel;
   private readonly steps: readonly Step[];
   private readonly shape: universe.Shape;
+  private readonly guided: Guided | null;
+  private readonly words: WordJudge;
   private readonly consul: SimConsul;
   private readonly disk: SimDisk;
   private readonly judge: Judge;
@@ -52,7 +73,7 @@ export class ControlWorld {
   private readonly course: Run;
   private readonly processes: Processes;
 
-  constructor(kernel: Kernel, steps: readonly Step[]) {
+  constructor(kernel: Kernel, { steps, isGuided }: { steps: readonly Step[]; isGuided: boolean }) {
     this.kernel = kernel;
     this.steps = steps;
     const chance = kernel.chance('shape');
@@ -62,6 +83,7 @@ export class ControlWorld {
       isGuarded: !chance.happens(0.1),
       maxRemoved: chance.pick([50, 50, 20]),
       isStale: chance.happens(0.8),
+      guided: isGuided ? guidedShapeOf(kernel) : null,
     };
     const directMax = chance.pick([96, 96, 2, 0]);
     const consul = new SimConsul(kernel, AGENTS);
@@ -79,23 +101,71 @@ export class ControlWorld {
     const registered = new Registered({
       ...{ kernel, consul },
       onTruth: (key, instance, isAccepted) => judge.setTruth(key, instance, isAccepted),
-      onProbe: (place, signal) => this.processes.checkProbe(place, signal),
+      onProbe: (place, signal) => {
+        this.processes.checkProbe(place, signal);
+        this.guided?.judge.onProbe(place);
+      },
+      onOutcome: (place, outcome) => this.guided?.judge.onOutcome(place, outcome),
+      onEmptied: (afterMs) => this.guided?.leaders.emptied(afterMs),
     });
     this.registered = registered;
-    const process = (): SimProcess | null => this.processes.current;
-    const configurations = new Configurations({ kernel, judge, registered, process });
+    const process = (): SimProcess | null => this.processes?.current ?? null;
+    const fault = (text: string): void => judge.fault(text);
+    const isDenied = (address: string): boolean =>
+      this.configurations.some((settings) => trust.isDenied(address, settings));
+    const words = new WordJudge({ fault, isDenied });
+    this.words = words;
+    const configurations = new Configurations({
+      ...{ kernel, judge, registered, process, words: words.words },
+    });
     this.configurations = configurations;
+    this.guided = this.makeGuided();
     const { isGuarded, waitS } = this.shape;
     const warm = { kernel, consul, disk, judge, registered, configurations, isGuarded };
     const warmStarts = new WarmStarts(warm);
-    this.processes = new Processes({ ...warm, config, ports, warmStarts, course, directMax });
+    this.processes = new Processes({
+      ...{ ...warm, config, ports, warmStarts, course, directMax },
+      onBegin: () => {
+        words.begin();
+        this.guided?.judge.begin();
+      },
+      onEvent: (event) => this.guided?.judge.onEvent(event),
+    });
     const ageMsMax = waitS * 1000 * (17 / 16) + 5000;
-    this.ending = new Ending({ judge, consul, config, configurations, ageMsMax });
+    const unguided = (current: SimProcess): string => this.unguided(current);
+    this.ending = new Ending({ judge, consul, config, configurations, ageMsMax, unguided });
     consul.onFault = (text) => judge.fault(text);
     consul.onDelivered = (delivered) => {
       configurations.note();
       judge.onDelivered(delivered);
     };
+  }
+
+  /** Null where the world has nothing of it. */
+  private makeGuided(): Guided | null {
+    const { kernel, consul, configurations, registered, judge } = this;
+    const { guided } = this.shape;
+    if (guided === null) return null;
+    const leaders = new Leaders({ kernel, consul, registered, by: guided.primaryBy });
+    const fault = (text: string): void => judge.fault(text);
+    const process = (): SimProcess | null => this.processes?.current ?? null;
+    return {
+      leaders,
+      judge: new GuidedJudge({ kernel, fault, leaders, configurations, process }),
+    };
+  }
+
+  /** What is wrong at the end with what guides traffic, or ''. */
+  private unguided(process: SimProcess): string {
+    const { guided, registered, configurations } = this;
+    if (guided === null) return '';
+    const expected = configurations.expectedBy(process.settings);
+    const { listeners } = process.upriver.controller.full();
+    const listen = expected.has('rogue') ? registered.rogueListen : null;
+    return (
+      guided.judge.wrongPriority(process, expected.get('tier') ?? new Map()) ||
+      guided.judge.wrongListeners(listeners ?? [], process.settings, listen)
+    );
   }
 
   private makeJudge(): Judge {
@@ -111,12 +181,19 @@ export class ControlWorld {
       isConfigured: (service) =>
         this.processes.current?.settings.services.some(({ name }) => name === service) === true,
       listen: (listeners) => this.ports.listen(listeners),
+      onApplied: (thread, delta) => {
+        this.words.check(thread);
+        this.guided?.judge.onApplied(thread, delta);
+      },
+      onWork: (thread, service, address) => this.guided?.judge.onWork(thread, service, address),
       afterwards: (run) => {
         const process = this.processes.current;
         kernel.after(0, () => {
           if (this.processes.current === process) run();
         });
       },
+      isEmpty: (service) =>
+        this.processes.current?.upriver.controller.service(service)?.endpoints.length === 0,
       isShown: (service, id) =>
         this.processes.current?.upriver.controller
           .service(service)
@@ -126,7 +203,8 @@ export class ControlWorld {
 
   async run(): Promise<RunResult> {
     const { kernel, judge, course } = this;
-    for (const [which] of REGISTERED.entries()) {
+    const count = this.guided === null ? PLAIN_COUNT : REGISTERED.length;
+    for (let which = 0; which < count; which += 1) {
       if (kernel.chance(`first ${which}`).happens(0.7)) this.registered.register(which, 1);
     }
     this.processes.start();
@@ -135,6 +213,7 @@ export class ControlWorld {
       await course.pass(FAULTS_END_MS);
       this.endFaults();
       const tookMs = await this.settle();
+      this.guided?.judge.end();
       await this.processes.finish();
       return tookMs;
     });
@@ -168,8 +247,16 @@ export class ControlWorld {
         return registered.maintainNode(step.node, step.isOn);
       case 'overlay': {
         const text = OVERLAYS[step.variant] ?? null;
-        return consul.write(truth.withKey(consul.state, nowMs, OVERLAY_KEY, text));
+        return consul.write(truth.withKey(consul.state, nowMs, { name: OVERLAY_KEY, text }));
       }
+      case 'promote':
+        return this.guided?.leaders.promote(step);
+      case 'abdicate':
+        return this.guided?.leaders.abdicate();
+      case 'listen':
+        return registered.listenAt(step.place);
+      case 'roam':
+        return registered.roam(step.which, step.network);
       case 'operate':
         return this.operate(step);
       case 'reload':
@@ -231,23 +318,21 @@ export class ControlWorld {
   }
 
   private operate({ which, word }: Extract<Step, { kind: 'operate' }>): void {
+    const { kernel, registered } = this;
     const process = this.processes.current;
     if (process?.isStarted !== true) return;
     const { service } = REGISTERED[which]!;
     const id = keyOf(REGISTERED[which]!);
-    const { words } = this.configurations;
+    const address = registered.should.get(id)?.address ?? '';
+    const isDenied = trust.isDenied(address, process.settings);
+    const { version } = process.upriver.controller;
     operate(
       process,
-      { service, id, word },
+      { service, id, word, isDenied },
       {
-        chance: this.kernel.chance(`operator ${this.kernel.nowMs}`),
+        chance: kernel.chance(`operator ${kernel.nowMs}`),
         fault: (text) => this.judge.fault(text),
-        onDone: () => {
-          const before = words.get(`${service} ${id}`) ?? { state: 'ready', weight: null };
-          const after: Word =
-            word === 'weight' ? { ...before, weight: 7 } : { ...before, state: word };
-          words.set(`${service} ${id}`, after);
-        },
+        onDone: () => this.words.said(`${service} ${id}`, word, WEIGHT, version),
       },
     );
   }

@@ -2,6 +2,7 @@
 import { textAnd } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { AnswerFault, Request } from './book.ts';
+import { acceptOf } from './h2/tunnels.ts';
 import { chunked, drawSize, marked } from './request-script.ts';
 
 export type AnswerFraming = 'length' | 'chunked' | 'close' | 'none';
@@ -39,9 +40,13 @@ export interface EndpointHabits {
   readonly bodyMax: number;
   /** It closes connections that were idle for so long, which any server may; 0: it does not. */
   readonly idleCloseMs: number;
+  /** Its connections are used for many requests: it seldom ends one with an answer. */
+  readonly isLasting: boolean;
   readonly h2: {
     /** SETTINGS_MAX_CONCURRENT_STREAMS, which changes up to that; 0: none. */
     readonly streamsMax: number;
+    /** It takes WebSockets. */
+    readonly takesTunnels: boolean;
     /** A connection is given up in order within so long; 0: never. */
     readonly ageMs: number;
   };
@@ -58,25 +63,29 @@ export function drawAnswer(
   const drawn = chance.happens(habits.faultShare) ? chance.pick(habits.faults) : '';
   const isBodiless = request.method === 'HEAD' || request.isUpgrade;
   const fault = isBodiless && IN_BODY.has(drawn) ? 'junk' : drawn;
-  const switches = request.isUpgrade && fault === '' && chance.happens(0.8);
+  const isWebSocket = request.websocketKey !== undefined;
+  // A WebSocket may be reset when it is open.
+  const maySwitch = fault === '' || (isWebSocket && fault === 'resets');
+  const switches = request.isUpgrade && maySwitch && chance.happens(0.8);
   const usual = IN_BODY.has(fault) ? 200 : chance.pick(STATUSES);
   const status = switches ? 101 : chance.happens(habits.busyShare) ? 503 : usual;
   const mayHaveBody = request.method !== 'HEAD' && status !== 204 && status !== 304;
-  const framing = mayHaveBody ? drawFraming(chance, fault) : 'none';
+  const framing = mayHaveBody ? drawFraming(chance, fault, habits.isLasting) : 'none';
   const size = drawSize(chance, habits.bodyMax);
   const isCutShort = fault === 'stalls' || fault === 'resets' || fault === 'closes';
   const body = mayHaveBody ? marked(isCutShort ? size + 20 : size, `<${tag}.`) : marked(0, '');
-  const saysClose = framing === 'close' || (!AFTERWARDS.has(fault) && chance.happens(0.05));
+  const endShare = habits.isLasting ? 0.005 : 0.05;
+  const saysClose = framing === 'close' || (!AFTERWARDS.has(fault) && chance.happens(endShare));
   const isHead = request.method === 'HEAD';
   const mayBeginEarly = !IN_BODY.has(fault);
   const sent = { tag, status, framing, body, saysClose, isHead, mayBeginEarly };
-  const whole = switches ? switching(tag) : answerBytes(chance, sent);
+  const whole = switches ? switching(tag, '') : answerBytes(chance, sent);
   const { thinkMs, pieces, pauseMs } = drawPace(chance, habits, fault);
   return {
     status,
     body,
     fault,
-    bytes: spoil(chance, fault, whole, body),
+    bytes: switches ? whole : spoil(chance, fault, whole, body),
     endsByClose: framing === 'close',
     thinkMs,
     pieces,
@@ -103,13 +112,17 @@ const AFTERWARDS: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
   'surplus-idle',
 ]);
 
-function drawFraming(chance: Chance, fault: AnswerFault): AnswerFraming {
+function drawFraming(chance: Chance, fault: AnswerFault, isLasting: boolean): AnswerFraming {
   if (fault === 'bad-chunk') return 'chunked';
   if (fault === 'both-lengths' || fault === 'bad-length') return 'length';
   // Nobody could tell the end of a body from these.
   if (fault === 'closes' || AFTERWARDS.has(fault)) return chance.pick(['length', 'chunked']);
-  return chance.pick(['length', 'length', 'length', 'chunked', 'chunked', 'close']);
+  const framing = chance.pick<AnswerFraming>(FRAMINGS);
+  const isKept = framing === 'close' && isLasting && !chance.happens(0.1);
+  return isKept ? 'length' : framing;
 }
+
+const FRAMINGS = ['length', 'length', 'length', 'chunked', 'chunked', 'close'] as const;
 
 function drawPace(chance: Chance, habits: EndpointHabits, fault: AnswerFault) {
   const isSlow = chance.happens(habits.slowShare);
@@ -157,9 +170,11 @@ function answerBytes(
   return textAnd(head, content);
 }
 
-function switching(tag: string): Buffer {
+/** `key`: of the request for a WebSocket; ''. */
+export function switching(tag: string, key: string): Buffer {
+  const upgrade = key === '' ? 'sim' : `websocket\r\nSec-WebSocket-Accept: ${acceptOf(key)}`;
   return Buffer.from(
-    `HTTP/1.1 101 Switching\r\nX-Tag: ${tag}\r\nConnection: upgrade\r\nUpgrade: sim\r\n\r\n`,
+    `HTTP/1.1 101 Switching\r\nX-Tag: ${tag}\r\nConnection: upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
   );
 }
 

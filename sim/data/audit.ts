@@ -138,6 +138,12 @@ export class Audit {
         secure !== null && attempts.some(({ isWholeByLength }) => isWholeByLength === true),
     ).length;
     const cutOver = wereCut.filter(({ body }) => isTooLarge(body, policies)).length;
+    // It may also have begun when client and endpoint fall silent, and the client owes more of its body.
+    const cutSilent = wereCut.filter((one) => lastsToBodyTimeout(one, policies)).length;
+    const cutBy: Record<string, number> = {
+      'body-too-large': cutOver,
+      'client-body-timeout': cutSilent,
+    };
     for (const { code, index, status } of reasons) {
       const count = counts.get(code) ?? 0;
       const told = ledger.reasonTotal(slot, index);
@@ -145,7 +151,7 @@ export class Audit {
       // A connection that is refused before its first request counts as well.
       const isEarly = EARLY.includes(code);
       const mayCut = status === 0 || code === 'request-timeout';
-      const cut = mayCut ? wereCut.length : code === 'body-too-large' ? cutOver : 0;
+      const cut = mayCut ? wereCut.length : (cutBy[code] ?? 0);
       const most = count + unknown + cut + (code === 'client-closed' ? left : 0);
       this.between(`${code} of ${name}`, told, [least, isEarly ? Number.POSITIVE_INFINITY : most]);
     }
@@ -196,7 +202,8 @@ export class Audit {
           hadTrouble ? 0 : mine.length,
           connects,
         ]);
-      this.checkFailures(entry, plan, total);
+      const asksTunnels = seen.requests.some(({ isUpgrade }) => isUpgrade);
+      this.checkFailures(entry, plan, { total, asksTunnels });
       if (protocol === 'http') this.checkClasses(plan.name, total, mine);
     }
     let told = 0;
@@ -227,6 +234,9 @@ export class Audit {
             one.rejectShare > 0 ||
             book.unsteady.has(one.name),
         ) ||
+      requests.some(({ call }) => call && call.deadlineMs > 0) ||
+      // An endpoint that takes no WebSockets is tried, and asked for none.
+      requests.some(({ isUpgrade }) => isUpgrade && entry.plan.isH2c) ||
       // A body that grows too large ends an attempt that may not have arrived.
       requests.some(({ reason }) => reason === 'body-too-large') ||
       // A kept connection may be closed in the moment of its reuse.
@@ -237,7 +247,7 @@ export class Audit {
   private checkFailures(
     { policies }: ServiceEntry,
     { name, habits, rejectShare, protocol }: EndpointPlan,
-    total: (column: number) => number,
+    { total, asksTunnels }: { total: (column: number) => number; asksTunnels: boolean },
   ): void {
     const parts =
       total(EndpointColumn.connectFailures) +
@@ -246,6 +256,8 @@ export class Audit {
     const { book, plan } = this.options;
     const isBlameless =
       protocol === 'http' &&
+      // Who waits for a word on WebSockets loses its connection by GOAWAY, also by that of an endpoint in order.
+      !(asksTunnels && (habits.faultShare > 0 || habits.h2.ageMs > 0)) &&
       (habits.faultShare === 0 || onlyRefuses(habits)) &&
       rejectShare === 0 &&
       !book.unsteady.has(name) &&
@@ -308,6 +320,10 @@ function isUnknown({ end, status, isOrderly }: Request): boolean {
 
 function isTooLarge({ length }: Buffer, policies: readonly Service[]): boolean {
   return policies.some(({ limits: { bodyBytes } }) => bodyBytes > 0 && length > bodyBytes);
+}
+
+function lastsToBodyTimeout({ startMs, endMs }: Request, policies: readonly Service[]): boolean {
+  return policies.some(({ timeouts }) => endMs - startMs >= timeouts.idleBodyMs);
 }
 
 function indexOf(code: string): number {

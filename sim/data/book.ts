@@ -1,6 +1,8 @@
 // What the actors of a run did and saw, in one place: every request that a client sent, every attempt
 // that an endpoint saw of it, and what is wrong. Oracles read it; nothing in it comes from the product.
 import type { Kernel } from '../kernel/kernel.ts';
+import type { Call } from './h2/calls.ts';
+import type { Field } from './h2/hpack.ts';
 import type { SecureFacts } from './tls/secure-client.ts';
 
 /** What an endpoint does wrong with an answer; '' is nothing. */
@@ -66,6 +68,8 @@ export interface Attempt {
   fault: AnswerFault;
   /** The endpoint has said that it did nothing for it. */
   isUnprocessed?: boolean;
+  /** How a call of gRPC ends: what the client has to be told. */
+  readonly ending?: readonly Field[] | undefined;
   /** By HTTP/2, with a length: by HTTP/1.1 it is whole before its stream has ended. */
   isWholeByLength?: boolean;
   /** The whole request has arrived. */
@@ -73,11 +77,21 @@ export interface Attempt {
   /** When the first and the last byte of the answer were written; -1: not. */
   answeredMs: number;
   doneMs: number;
+  /** When a session was broken off that its client had not ended here; undefined: it was not. */
+  cutMs?: number;
 }
 
 /** Whether what the client gets of this attempt may be whole. */
 export function mayBeWhole({ fault, doneMs, isWholeByLength }: Attempt): boolean {
   return HARMLESS.has(fault) && (doneMs >= 0 || fault === 'surplus' || isWholeByLength === true);
+}
+
+/**
+ * The earliest moment at which the product may have handed the last byte of an answer to its system. By a narrow link
+ * the client reads it long after that.
+ */
+export function soonestSentMs({ attempts, startMs }: Request): number {
+  return Math.max(startMs, ...attempts.map(({ doneMs }) => doneMs));
 }
 
 export type RequestEnd = 'open' | 'answered' | 'own' | 'cut' | 'gone' | 'quit' | 'unanswered';
@@ -93,15 +107,25 @@ export interface Request {
   readonly port: number;
   /** The service that it is for. */
   readonly service: string;
-  /** Since when nothing has happened on its connection. */
+  /** Since when nothing has happened on its connection; by a narrow link, how early the product may see it so. */
   readonly idleSinceMs: number;
   readonly method: string;
   /** The client's connection has TLS; null: it is plain. */
   readonly secure?: SecureFacts | null;
   /** It is a stream of HTTP/2. */
   readonly isHttp2?: boolean;
+  /** It is a call of gRPC. */
+  readonly call?: Call | null;
   readonly body: Buffer;
+  /** By HTTP/2, trailers follow the body: endpoints by HTTP/2 get them. */
+  readonly hasTrailers?: boolean;
   readonly isUpgrade: boolean;
+  /** It asks for a WebSocket: the key of HTTP/1.1; '' by HTTP/2. */
+  readonly websocketKey?: string | undefined;
+  /** Neither side ends the tunnel. */
+  readonly rests?: boolean;
+  /** When the client broke its tunnel off; undefined: it did not. */
+  brokeOffMs?: number;
   /** No endpoint may ever see it. */
   readonly isForbidden: boolean;
   /** Its body never becomes whole. */
@@ -154,6 +178,10 @@ export class Book {
     // One broken rule shows in many places; the first tell enough.
     if (this.faults.length < 20) this.faults.push(`${this.kernel.nowMs.toFixed(3)} ms: ${text}`);
     this.note(`FAULT: ${text}`);
+  }
+
+  get nowMs(): number {
+    return this.kernel.nowMs;
   }
 
   note(text: string): void {

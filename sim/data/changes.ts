@@ -126,7 +126,8 @@ function changeService(
   { chance, service }: Cast,
 ): (() => void) | null {
   const { table, kernel, book } = stage;
-  const { name, port, protocol, isPlain, follows, isH2c, proxy, upstream } = service.plan;
+  const { name, port, protocol, isPlain, places, follows, isH2c, proxy, upstream, fates } =
+    service.plan;
   const told = (removed: string[] = []): void => table.changed([name], removed);
   const during = (key: string): void =>
     table.periods.add(key, kernel.nowMs, kernel.nowMs + change.forMs + SETTLE_MS);
@@ -137,10 +138,12 @@ function changeService(
         name,
         protocol: service.protocol,
         isPlain,
+        places,
         follows,
         isH2c,
         proxy,
         upstream,
+        fates,
       });
       service.policies.push(service.policy);
       told();

@@ -1,9 +1,11 @@
 // An HTTP/2 client: sends its requests over one connection after the other, many at once on each.
 import type { Chance } from '../kernel/chance.ts';
 import type { Request } from './book.ts';
+import { drawCall } from './h2/calls.ts';
 import { H2ClientConnection } from './h2/client-connection.ts';
 import { drawStream, type StreamScript } from './h2/request-script.ts';
-import type { ClientSetting, HttpClientPlan } from './http-client.ts';
+import { drawTunnel } from './h2/tunnels.ts';
+import { type ClientSetting, type HttpClientPlan, PATIENCE_MS } from './http-client.ts';
 import type { Peer } from './introductions.ts';
 import { type SecureClient, secureClient } from './tls/secure-client.ts';
 
@@ -44,9 +46,9 @@ export class H2Client {
     this.manner = {
       depth: chance.happens(0.7) ? chance.int(2, 20) : 1,
       isSlowWriter: chance.happens(0.08),
-      isSlowReader: chance.happens(0.08),
+      isSlowReader: chance.happens(plan.weights.slowReaders),
       thinkMs: chance.pick([0, 0, 5, 50]),
-      isHeavy: plan.bodyMax > LARGE_BYTES && chance.happens(0.1),
+      isHeavy: plan.bodyMax > LARGE_BYTES && chance.happens(plan.weights.heavy),
     };
     setting.kernel.at(plan.startMs, () => this.connect());
   }
@@ -57,17 +59,27 @@ export class H2Client {
   }
 
   get hasMore(): boolean {
-    return this.asked < this.plan.requests;
+    const { requests, startMs } = this.plan;
+    return this.asked < requests && this.setting.kernel.nowMs < startMs + PATIENCE_MS;
   }
 
   /** The next request, entered in the book. */
-  next(idleSinceMs: number, source: Peer): { request: Request; script: StreamScript } {
-    const { name, host, faultShare, bodyMax } = this.plan;
+  next(
+    idleSinceMs: number,
+    source: Peer,
+    takesTunnels: boolean,
+  ): { request: Request; script: StreamScript } {
+    const { name, host, faultShare, bodyMax, hasCalls, hasTunnels, weights } = this.plan;
     const id = `${name}-${this.asked}`;
     this.asked += 1;
-    const chance = this.setting.kernel.chance(`request ${id}`);
+    const { kernel } = this.setting;
     const { isHeavy } = this.manner;
-    const script = drawStream(chance, { id, host, faultShare, bodyMax, isHeavy });
+    const { asksTunnel: asks, large } = weights;
+    const options = { id, host, faultShare, bodyMax, isHeavy, asks, large };
+    const call = hasCalls ? drawCall(kernel.chance(`call ${id}`), options) : null;
+    const mayTunnel = hasTunnels && takesTunnels && call === null;
+    const tunnel = mayTunnel ? drawTunnel(kernel.chance(`tunnel ${id}`), options) : null;
+    const script = call ?? tunnel ?? drawStream(kernel.chance(`request ${id}`), options);
     return { request: this.enter(id, { idleSinceMs, source, script }), script };
   }
 
@@ -83,14 +95,24 @@ export class H2Client {
   private enter(id: string, { idleSinceMs, source, script }: Entered): Request {
     const { name, port, service } = this.plan;
     const { book, kernel } = this.setting;
+    const tunnel = script?.tunnel ?? null;
     const request: Request = {
-      ...{ id, client: name, port, service, idleSinceMs, isHttp2: true },
+      id,
+      client: name,
+      port,
+      service,
+      idleSinceMs,
+      isHttp2: true,
       secure: this.secure?.facts ?? null,
+      call: script?.call ?? null,
       address: source.address,
       sourcePort: source.port,
       method: script?.method ?? 'GET',
       body: script?.asked ?? EMPTY,
-      isUpgrade: false,
+      hasTrailers: script?.fault === '' && script.trailers.length > 0,
+      isUpgrade: tunnel !== null,
+      websocketKey: tunnel === null ? undefined : '',
+      rests: tunnel?.rests ?? false,
       isForbidden: script?.isForbidden ?? false,
       isBroken: script?.isBroken ?? false,
       isOrderly: script?.fault === '',

@@ -4,11 +4,11 @@
 import type { Logger } from '../../src/base/log.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { AccessRecord } from '../../src/proxy/access-log.ts';
-import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
 import type { Datagrams } from '../../src/proxy/datagrams.ts';
-import { Memory } from '../../src/proxy/memory.ts';
-import { Room } from '../../src/proxy/room.ts';
+import { Memory } from '../../src/proxy/limits/memory.ts';
+import { Room } from '../../src/proxy/limits/room.ts';
+import { Challenges } from '../../src/proxy/tls/challenges.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';

@@ -1,14 +1,16 @@
 // One connection of an HTTP client: sends requests, reads answers, and compares them with what the
 // endpoints sent.
+import { partOf } from '../kernel/bytes.ts';
 import type { ActorEnd, ActorHandler } from '../net/actor-end.ts';
 import { SURPLUS } from './answer-script.ts';
-import { type Attempt, mayBeWhole, type Request, type RequestEnd } from './book.ts';
+import { type Attempt, mayBeWhole, type Request, type RequestEnd, soonestSentMs } from './book.ts';
+import { acceptOf } from './h2/tunnels.ts';
 import type { HttpClient } from './http-client.ts';
-import { tunnelBytes } from './http-endpoint.ts';
 import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
 import { dialIntroduced, drawIntroduction, type Introduction } from './introductions.ts';
 import type { RequestScript } from './request-script.ts';
-import { Talk } from './talk.ts';
+import type { Talk } from './talk.ts';
+import { clientTalk, tunnelBytes } from './tunnel-talk.ts';
 
 /** A client that expects 100 sends the body all the same after so long. */
 const EXPECT_MS = 200;
@@ -54,7 +56,7 @@ export class HttpClientConnection implements MessageSink {
         const { dials } = client.setting.book;
         dials.set(port, (dials.get(port) ?? 0) + 1);
         this.idleSinceMs = client.setting.kernel.nowMs;
-        this.askMore();
+        this.begin();
       },
       onRefused: (code) => {
         client.secure?.failed(code);
@@ -74,15 +76,22 @@ export class HttpClientConnection implements MessageSink {
 
   // Sending
 
+  private begin(): void {
+    const { chance, plan, setting } = this.client;
+    if (plan.idleMs === 0) this.askMore();
+    else setting.kernel.after(chance.between(0, plan.idleMs), () => this.askMore());
+  }
+
   private askMore(): void {
     const { client } = this;
     if (this.isOver || this.isLast || this.isSending || this.talk !== null) return;
     if (!client.hasMore || this.open.length >= client.manner.depth) return;
     const { request, script } = client.next(this.idleSinceMs, this.introduction.client);
     this.open.push({ request, script });
-    this.note(
-      `asks ${request.method} ${request.id}${script.fault === '' ? '' : `, and ${script.fault}`}`,
-    );
+    if (client.setting.kernel.trace.isOn) {
+      const what = script.fault === '' ? '' : `, and ${script.fault}`;
+      this.note(`asks ${request.method} ${request.id}${what}`);
+    }
     if (script.isUpgrade || script.fault !== '') this.isLast = true;
     // What the client does wrong with one request, it does to all on the connection.
     if (script.fault !== '') for (const other of this.open) other.request.isOrderly = false;
@@ -259,7 +268,7 @@ export class HttpClientConnection implements MessageSink {
     this.bodyBytes += bytes.length;
     const { attempt } = this;
     if (attempt === null) this.body += bytes.toString('latin1');
-    else if (!bytes.equals(attempt.body.subarray(at, this.bodyBytes)))
+    else if (!bytes.equals(partOf(attempt.body, at, this.bodyBytes)))
       throw new Error(`the body differs from byte ${at} on: ${preview(bytes)}`);
   }
 
@@ -276,9 +285,10 @@ export class HttpClientConnection implements MessageSink {
     this.head = null;
     this.attempt = null;
     this.answered += 1;
-    this.idleSinceMs = this.client.setting.kernel.nowMs;
+    const { isNarrow, kernel } = this.client.setting;
+    this.idleSinceMs = isNarrow ? Math.max(this.idleSinceMs, soonestSentMs(request)) : kernel.nowMs;
     const [next] = this.open;
-    if (next !== undefined) next.request.turnMs = this.idleSinceMs;
+    if (next !== undefined) next.request.turnMs = kernel.nowMs;
     if (attempt === null) this.ended(request, 'own');
     else {
       this.checkWhole(request, attempt);
@@ -306,37 +316,32 @@ export class HttpClientConnection implements MessageSink {
     }
     if (this.isAsking) return;
     this.isAsking = true;
-    const delayMs = client.chance.happens(0.7)
-      ? 0
-      : client.chance.between(0, client.manner.thinkMs);
-    client.setting.kernel.after(delayMs, () => {
+    client.setting.kernel.after(this.drawThinkMs(), () => {
       this.isAsking = false;
       for (let i = 0; i < client.manner.depth; i += 1) this.askMore();
     });
+  }
+
+  private drawThinkMs(): number {
+    const { chance, manner, plan } = this.client;
+    if (plan.idleMs > 0) return chance.between(0, plan.idleMs);
+    return chance.happens(0.7) ? 0 : chance.between(0, manner.thinkMs);
   }
 
   private beginTalk(request: Request): BodyEnd {
     const { kernel, book } = this.client.setting;
     const attempt = this.attempt!;
     if (!request.isUpgrade) throw new Error('101 unasked');
-    this.talk = new Talk({
-      kernel,
-      end: this.end,
-      chance: kernel.chance(`talk ${request.id}`),
-      out: tunnelBytes(request).subarray(this.earlyBytes),
-      expected: () => attempt.body,
-      onEnded: () => {
-        request.endedMs = kernel.nowMs;
-      },
-      mayBeShort: () => false,
-      onWrong: (text) =>
-        book.fault(`tunnel of ${attempt.tag}, at the client: ${text}`, request.service),
-      onDone: () => {
-        this.open.shift();
-        this.ended(request, 'answered');
-        this.quit(() => this.end.close());
-      },
-    });
+    const { websocketKey: key } = request;
+    if (key !== undefined && this.head!.get('sec-websocket-accept') !== acceptOf(key))
+      throw new Error(`the key of ${request.id} is accepted wrongly`);
+    const onDone = (): void => {
+      this.open.shift();
+      this.ended(request, 'answered');
+      this.quit(() => this.end.close());
+    };
+    const talking = { kernel, book, attempt, end: this.end };
+    this.talk = clientTalk(talking, { earlyBytes: this.earlyBytes, onDone });
     this.talk.start();
     return 'switch';
   }

@@ -3,11 +3,13 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Book, Request } from './book.ts';
+import { keyOf } from './h2/tunnels.ts';
 import { HttpClientConnection } from './http-client-connection.ts';
 import type { Peer } from './introductions.ts';
 import { drawRequest, type RequestScript } from './request-script.ts';
 import type { Certificates, ListenRules } from './tls/rules.ts';
 import { type SecureClient, secureClient } from './tls/secure-client.ts';
+import type { Weights } from './weights.ts';
 
 export interface HttpClientPlan {
   readonly name: string;
@@ -23,8 +25,15 @@ export interface HttpClientPlan {
   readonly bodyMax: number;
   /** It speaks HTTP/2, by ALPN or by prior knowledge. */
   readonly isHttp2: boolean;
+  /** Some of its requests are calls of gRPC. */
+  readonly hasCalls: boolean;
+  /** It opens WebSockets. */
+  readonly hasTunnels: boolean;
+  readonly weights: Weights;
   /** Where it connects to speaks TLS; null: it does not. */
   readonly tls: ListenRules | null;
+  /** It says nothing for so long at most, before its first request and between two; 0: only as its manner is. */
+  readonly idleMs: number;
 }
 
 export interface ClientSetting {
@@ -37,6 +46,8 @@ export interface ClientSetting {
   readonly isNarrow: boolean;
   /** The product may have had cause to cut connections of the service. */
   readonly mayCut: (service: string) => boolean;
+  /** ... and without a GOAWAY. */
+  readonly mayBreak: (service: string) => boolean;
   /** It may answer requests to the service without an endpoint. */
   readonly mayRefuse: (service: string) => boolean;
   /** Of listeners with TLS; null: there are none. */
@@ -53,6 +64,8 @@ export interface Manner {
 }
 
 const RETRIES_MAX = 20;
+/** No client asks for longer: where each request lasts for all its timeouts, hundreds take half an hour. */
+export const PATIENCE_MS = 600_000;
 
 export class HttpClient {
   isDone = false;
@@ -92,21 +105,25 @@ export class HttpClient {
   }
 
   get hasMore(): boolean {
-    return this.asked < this.plan.requests;
+    const { requests, startMs } = this.plan;
+    return this.asked < requests && this.setting.kernel.nowMs < startMs + PATIENCE_MS;
   }
 
   /** The next request, entered in the book. */
   next(idleSinceMs: number, client: Peer): { request: Request; script: RequestScript } {
-    const { name, port, host, service, faultShare, bodyMax } = this.plan;
+    const { name, port, host, service, faultShare, bodyMax, hasTunnels, weights } = this.plan;
     const { book, kernel } = this.setting;
     const id = `${name}-${this.asked}`;
     this.asked += 1;
+    const websocketKey = hasTunnels ? keyOf(id) : '';
     const script = drawRequest(kernel.chance(`request ${id}`), {
       id,
       host,
       isOld: this.manner.isOld,
       faultShare,
       bodyMax,
+      large: weights.large,
+      websocketKey,
     });
     const { method, isUpgrade, isForbidden, isBroken, fault } = script;
     const request: Request = {
@@ -121,6 +138,7 @@ export class HttpClient {
       method: isBroken ? 'POST' : method,
       body: isBroken ? GOOD : script.body,
       isUpgrade,
+      websocketKey: isUpgrade && hasTunnels ? websocketKey : undefined,
       isForbidden,
       isBroken,
       isOrderly: fault === '',

@@ -1,18 +1,29 @@
 // An HTTP endpoint: answers each request as the draw of its answer says, orderly or broken.
+import { partOf } from '../kernel/bytes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { ActorEnd } from '../net/actor-end.ts';
 import { TlsEnd } from '../tls/tls-end.ts';
-import { type AnswerScript, drawAnswer, type EndpointHabits, SURPLUS } from './answer-script.ts';
+import {
+  type AnswerScript,
+  drawAnswer,
+  type EndpointHabits,
+  SURPLUS,
+  switching,
+} from './answer-script.ts';
 import { type Attempt, type Book, mayBeWhole, type Request } from './book.ts';
 import { type BodyEnd, type HeadText, HttpReader, type MessageSink } from './http-reader.ts';
 import { HeaderReader, type ProxyRules } from './introductions.ts';
-import { marked, REQUEST_TRAILER } from './request-script.ts';
-import { Talk } from './talk.ts';
+import { REQUEST_TRAILER } from './request-script.ts';
+import type { Talk } from './talk.ts';
 import { checkTold } from './tls/told.ts';
+import { endpointTalk } from './tunnel-talk.ts';
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 /** What was sent so long ago has arrived, but on a narrow link. */
 const ARRIVED_MS = 150;
+const KEY = /^[A-Za-z0-9+/]{22}==$/;
+/** A connection with bytes that belong to nothing is closed within so long, there and back. */
+const LEFT_MS = 500;
 const FLOOD_MAX = 200;
 const INTERIM = Buffer.from('HTTP/1.1 103 Early\r\nX-Early: yes\r\n\r\n');
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
@@ -27,6 +38,8 @@ export interface EndpointSetting {
   readonly sends: ProxyRules['sends'];
   /** The connection has TLS, and this was read before; null: it is plain. */
   readonly secureHeader?: HeaderReader | null;
+  /** HTTP/2 was not offered, though it may be spoken: an upgrade has to be the first that comes. */
+  readonly onlyUpgrades?: boolean;
   /** What is sent may take seconds to arrive. */
   readonly isNarrow: boolean;
 }
@@ -41,12 +54,18 @@ export class HttpEndpointConnection implements MessageSink {
   private script: AnswerScript | null = null;
   private talk: Talk | null = null;
   private bodyBytes = 0;
+  /** Of a WebSocket; ''. */
+  private key = '';
   private isAnswering = false;
   private isOver = false;
   /** When bytes were sent that belong to no answer. */
   private surplusMs = Number.POSITIVE_INFINITY;
   /** Answers so far. */
   private rounds = 0;
+  /** Requests so far. */
+  private asked = 0;
+  /** What it was asked last. */
+  private lastRequest: Request | null = null;
 
   constructor(setting: EndpointSetting, end: ActorEnd) {
     this.setting = setting;
@@ -95,6 +114,8 @@ export class HttpEndpointConnection implements MessageSink {
     if (!IDEMPOTENT.has(request.method) && request.attempts.length > 0)
       throw new Error(`${request.method} ${request.id} a second time`);
     const isUpgrade = head.get('upgrade') !== '';
+    if (this.setting.onlyUpgrades === true && this.asked === 0 && !isUpgrade)
+      throw new Error(`${request.id} on a connection for upgrades`);
     if (isUpgrade && !request.isUpgrade) throw new Error(`${request.id} with an upgrade`);
     if (this.setting.kernel.nowMs > this.surplusMs + ARRIVED_MS)
       throw new Error(`${request.id} on a connection with surplus bytes`);
@@ -103,11 +124,22 @@ export class HttpEndpointConnection implements MessageSink {
       throw new Error(`${request.id} of ${address} for ${head.get('x-forwarded-for')}`);
     this.header.check(request);
     checkTold(request, (name) => head.get(name));
+    this.key = this.checkKey(request, head);
     const script = this.draw(request, name);
     const expects = head.get('expect') !== '';
     if (expects && script.sends100 && script.fault === '') this.end.write(CONTINUE);
     if (script.isEarly || script.fault === 'interim-flood') this.answerLater();
     return 'framed';
+  }
+
+  /** The key of a WebSocket: the client's own, or one of the product's. */
+  private checkKey({ id, websocketKey }: Request, head: HeadText): string {
+    if (websocketKey === undefined) return '';
+    const key = head.get('sec-websocket-key');
+    const isRight = websocketKey === '' ? KEY.test(key) : key === websocketKey;
+    if (!isRight || head.get('upgrade').toLowerCase() !== 'websocket')
+      throw new Error(`${id}, a WebSocket, with the key ${JSON.stringify(key)}`);
+    return key;
   }
 
   private draw(request: Request, name: string): AnswerScript {
@@ -119,6 +151,8 @@ export class HttpEndpointConnection implements MessageSink {
     this.script = script;
     this.bodyBytes = 0;
     this.isAnswering = false;
+    this.asked += 1;
+    this.lastRequest = request;
     this.attempt = {
       tag,
       endpoint: name,
@@ -143,7 +177,7 @@ export class HttpEndpointConnection implements MessageSink {
     const { body, id } = this.attempt!.request!;
     const at = this.bodyBytes;
     this.bodyBytes += bytes.length;
-    if (!bytes.equals(body.subarray(at, this.bodyBytes)))
+    if (!bytes.equals(partOf(body, at, this.bodyBytes)))
       throw new Error(`body of ${id} that differs in ${at} to ${this.bodyBytes}: ${show(bytes)}`);
   }
 
@@ -195,16 +229,18 @@ export class HttpEndpointConnection implements MessageSink {
   /** Writes piece number `piece`, and the rest after it. */
   private answer(piece: number): void {
     const { end, setting } = this;
-    const { bytes, pieces, pauseMs } = this.script!;
+    const { bytes, pieces, pauseMs, switches } = this.script!;
     if (this.isOver || end.isClosed) return;
     const attempt = this.attempt!;
     if (piece === 0) attempt.answeredMs = setting.kernel.nowMs;
-    if (pieces === 1) end.write(bytes);
+    if (switches && this.key !== '') end.write(switching(attempt.tag, this.key));
+    else if (pieces === 1) end.write(bytes);
     else {
       const size = Math.ceil(bytes.length / pieces);
       end.write(bytes.subarray(piece * size, (piece + 1) * size));
     }
-    if (piece + 1 < pieces) setting.kernel.after(pauseMs, () => this.answer(piece + 1));
+    if (piece + 1 < pieces && (!switches || this.key === ''))
+      setting.kernel.after(pauseMs, () => this.answer(piece + 1));
     else this.answered(attempt);
   }
 
@@ -230,7 +266,7 @@ export class HttpEndpointConnection implements MessageSink {
         kernel.after(delayMs(), () => this.whileIdle(() => this.end.reset()));
         break;
       case 'surplus-idle':
-        kernel.after(delayMs(), () => this.whileIdle(() => this.sendSurplus()));
+        kernel.after(this.surplusAfterMs(attempt), () => this.whileIdle(() => this.sendSurplus()));
         break;
     }
     if (script.closes) this.endAfter(attempt);
@@ -256,9 +292,24 @@ export class HttpEndpointConnection implements MessageSink {
     end.truncate();
   }
 
+  /** A connection that is used much is idle for a moment only. */
+  private surplusAfterMs({ tag }: Attempt): number {
+    const chance = this.setting.kernel.chance(`surplus after ${tag}`);
+    return chance.between(0, chance.pick([5, 40, 400]));
+  }
+
   private sendSurplus(): void {
+    const { isNarrow, kernel } = this.setting;
     this.noteSurplus();
     this.end.write(Buffer.from(SURPLUS));
+    // While the last answer takes its time, what follows that may lie unread.
+    if (isNarrow || this.lastRequest?.end === 'open') return;
+    const { asked } = this;
+    kernel.after(LEFT_MS, () => {
+      // To a request that was on its way they look like the beginning of an answer.
+      if (this.isOver || this.end.isClosed || this.asked !== asked) return;
+      this.wrong('is kept though it sent surplus bytes');
+    });
   }
 
   private noteSurplus(): void {
@@ -286,25 +337,15 @@ export class HttpEndpointConnection implements MessageSink {
   private beginTalk(attempt: Attempt): void {
     const { kernel, book } = this.setting;
     this.reader.toTunnel();
-    this.talk = new Talk({
-      kernel,
-      end: this.end,
-      chance: kernel.chance(`talk ${attempt.tag}`),
-      out: attempt.body,
-      expected: () => tunnelBytes(attempt.request!),
-      peerEndedMs: () => (this.setting.isNarrow ? -1 : attempt.request!.endedMs),
-      mayBeShort: () => !attempt.request!.isOrderly,
-      onWrong: (text) =>
-        book.fault(`tunnel of ${attempt.tag}, at the endpoint: ${text}`, attempt.request!.service),
-      onDone: () => this.end.close(),
-    });
+    const isNarrow = this.setting.isNarrow;
+    const talking = { kernel, book, attempt, isNarrow, end: this.end };
+    this.talk = endpointTalk(talking, () => this.end.close());
     this.talk.start();
+    if (attempt.fault === 'resets')
+      kernel.after(kernel.chance(`reset of ${attempt.tag}`).between(0, 100), () =>
+        this.leave(() => this.end.reset()),
+      );
   }
-}
-
-/** What a client sends in the tunnel of this request. */
-export function tunnelBytes({ id }: Request): Buffer {
-  return marked((id.length * 7919) % 3000, `>${id}.`);
 }
 
 function show(bytes: Buffer): string {

@@ -1,6 +1,8 @@
 // Reads HTTP/1.1 messages as they arrive, for actors. Written apart from the product's parser, simple
 // and strict: what it can't read is the product's fault, and throws.
 
+import { bothOf } from '../kernel/bytes.ts';
+
 export class HeadText {
   /** The first line. */
   readonly line: string;
@@ -96,7 +98,7 @@ export class HttpReader {
   }
 
   feed(bytes: Buffer): void {
-    const data = this.rest === null ? bytes : Buffer.concat([this.rest, bytes]);
+    const data = this.rest === null ? bytes : bothOf(this.rest, bytes);
     this.rest = null;
     let at = 0;
     while (at < data.length && !this.isStopped) {

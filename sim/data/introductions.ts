@@ -1,6 +1,7 @@
 // How the PROXY protocol comes into a world: clients that connect through a balancer, which says by a header
 // who they are, or by themselves; and what endpoints must be told. The bytes are written and read apart from
 // the product, by the words of the specification.
+import { bothOf, NOTHING } from '../kernel/bytes.ts';
 import { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { ActorEnd, ActorHandler } from '../net/actor-end.ts';
@@ -150,7 +151,7 @@ interface Introduced {
   readonly id: string;
   readonly address: string;
   readonly sourcePort: number;
-  readonly secure?: object | null;
+  readonly secure?: { readonly version: string } | null;
 }
 
 /** Reads the header that a connection of the product's begins with. */
@@ -159,8 +160,10 @@ export class HeaderReader {
   client: Peer | null = null;
   /** It says that the client's connection has TLS. */
   private isSecure = false;
+  /** ... and of which version. */
+  private tlsVersion = '';
   private readonly version: ProxyRules['sends'];
-  private bytes: Buffer = Buffer.alloc(0);
+  private bytes: Buffer = NOTHING;
 
   constructor(version: ProxyRules['sends']) {
     this.version = version;
@@ -173,7 +176,7 @@ export class HeaderReader {
   /** What follows the header, or null while that is not whole. Throws where there is none. */
   feed(bytes: Buffer): Buffer | null {
     if (this.isDone) return bytes;
-    this.bytes = Buffer.concat([this.bytes, bytes]);
+    this.bytes = bothOf(this.bytes, bytes);
     const length = this.version === 'v1' ? this.readV1() : this.readV2();
     return length === 0 ? null : this.bytes.subarray(length);
   }
@@ -210,7 +213,12 @@ export class HeaderReader {
       const end = at + 3 + bytes.readUInt16BE(at + 1);
       if (end > bytes.length) throw new Error(`TLVs: ${bytes.toString('hex')}`);
       // PP2_TYPE_SSL; PP2_CLIENT_SSL must be set.
-      if (bytes[at] === 0x20) this.isSecure = (bytes[at + 3]! & 1) === 1;
+      if (bytes[at] === 0x20) {
+        this.isSecure = (bytes[at + 3]! & 1) === 1;
+        // Behind the client's part and the verdict on its certificate: PP2_SUBTYPE_SSL_VERSION.
+        const [first, length] = [bytes[at + 8], bytes.readUInt16BE(at + 9)];
+        if (first === 0x21) this.tlsVersion = bytes.toString('latin1', at + 11, at + 11 + length);
+      }
       at = end;
     }
   }
@@ -218,9 +226,12 @@ export class HeaderReader {
   /** Throws where this connection does not speak for the client of what came on it. */
   check(request: Introduced): void {
     const { address, sourcePort, id, secure = null } = request;
-    const { client, isSecure, version } = this;
+    const { client, isSecure, tlsVersion, version } = this;
     if (version === 'v2' && isSecure !== (secure !== null))
       throw new Error(`${id} on a connection that is said to ${isSecure ? '' : 'not '}have TLS`);
+    const must = version === 'v2' && secure !== null ? secure.version : '';
+    if (tlsVersion !== must)
+      throw new Error(`${id} on a connection that is said to have ${tlsVersion || 'no version'}`);
     if (client === null || (client.address === address && client.port === sourcePort)) return;
     const told = `${client.address}:${client.port}`;
     throw new Error(`${id} of ${address}:${sourcePort} on a connection for ${told}`);

@@ -69,6 +69,8 @@ export class Intruder {
   private readonly chance: Chance;
   private end: ActorEnd | null = null;
   private answer = '';
+  /** The reset may have destroyed the end of the answer. */
+  private wasReset = false;
   /** Of a stranger: that is counted. */
   private request: Request | null = null;
 
@@ -103,7 +105,10 @@ export class Intruder {
         this.end!.close();
         this.leave();
       },
-      onReset: () => this.leave(),
+      onReset: () => {
+        this.wasReset = true;
+        this.leave();
+      },
     };
     this.end = network.dial(plan.name, plan.port, handler, { from });
     kernel.after(PATIENCE_MS, () => this.giveUp());
@@ -146,11 +151,18 @@ export class Intruder {
     this.isDone = true;
     const { kind, protocol } = this.plan;
     // A stranger's endpoint may have spoken before the header was recognized, and HTTP clients are told.
-    const mayHear = kind === 'stranger' && (protocol === 'tcp' || REFUSAL.test(this.answer));
+    const mayHear = kind === 'stranger' && (protocol === 'tcp' || this.isRefused);
     if (this.answer !== '' && !mayHear)
       this.fault(`gets ${JSON.stringify(this.answer.slice(0, 60))}`);
     this.close();
     this.setting.book.note(`intruder ${this.plan.name} is out`);
+  }
+
+  private get isRefused(): boolean {
+    const { answer, wasReset } = this;
+    // An alert goes as far as the system takes it at once, as Node's does: nothing waits for the rest.
+    if (answer.startsWith(ALERT) || ALERT.startsWith(answer)) return true;
+    return REFUSALS.some((how) => answer.startsWith(how) || (wasReset && how.startsWith(answer)));
   }
 
   private close(): void {
@@ -167,9 +179,9 @@ export class Intruder {
   }
 }
 
-/** Of HTTP, or a fatal alert of TLS. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how a record begins
-const REFUSAL = /^HTTP\/1.1 [45]|^\x15\x03/;
+/** How a refusal by HTTP begins, and a fatal alert of TLS. */
+const REFUSALS = ['HTTP/1.1 4', 'HTTP/1.1 5'];
+const ALERT = '\x15\x03';
 
 const line = (text: string): Buffer => Buffer.from(`${text}\r\n`, 'latin1');
 const addresses = addressesOf(HIDDEN, HERE);

@@ -17,6 +17,8 @@ import type { HandshakeFault } from './tls/upstream-rules.ts';
 const TICK_SLACK_MS = 60;
 /** Ways through the network and back. */
 const LINK_SLACK_MS = 200;
+/** What is sent by then may come behind what a slow reader has not read yet. */
+const LATE_MS = 600;
 
 const NO_ANSWER: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
   'silent',
@@ -77,10 +79,27 @@ export class Judge {
       toMs: toMs + SETTLE_MS,
     };
     this.judgeTime(one);
+    this.judgeDeadline(one);
     const why = request.method === 'TCP' ? this.sessions.explain(one) : this.explain(one);
     if (why === '') this.fault(request, `has no reason to end as "${endText(request)}"`);
     else if (why === 'saved') this.fault(request, `could have been saved: ${endText(request)}`);
   };
+
+  /** At the end of the world: what clients of sessions sent in order has come to their endpoints. */
+  judgeSessions(): void {
+    const { book, table } = this.options;
+    for (const { tag, request, cutMs } of book.sessions.values()) {
+      if (cutMs === undefined || request?.answeredBy !== tag) continue;
+      if (request.end !== 'answered' || !request.isOrderly) continue;
+      if (book.isForgiven(request.service)) continue;
+      const entry = table.services.get(request.service)!;
+      const { policies } = entry;
+      const fromMs = request.startMs - SETTLE_MS;
+      const one: Case = { request, entry, policies, fromMs, toMs: cutMs + SETTLE_MS };
+      if (this.sessions.explainLoss(one) === '')
+        this.fault(request, `ended in order, and its endpoint ${tag} was cut off`);
+    }
+  }
 
   private fault({ id, client, service }: Request, text: string): void {
     this.options.book.fault(`request ${id} of ${client} ${text}`, service);
@@ -107,6 +126,12 @@ export class Judge {
 
   /** Whether the product may have had cause, in these ms, to cut connections of this service. */
   mayCut(name: string): boolean {
+    const { policies } = this.options.table.services.get(name)!;
+    return this.mayBreak(name) || policies.some((policy) => limitsConnections(policy));
+  }
+
+  /** ... without a GOAWAY, before it has answered anything: who is one connection too many is told so. */
+  mayBreak(name: string): boolean {
     const { kernel, plan, table } = this.options;
     const entry = table.services.get(name)!;
     const keys = [
@@ -119,8 +144,7 @@ export class Judge {
     const { nowMs } = kernel;
     return (
       keys.some((key) => this.periods.overlaps(key, nowMs - 2000, nowMs)) ||
-      plan.descriptors < 65_536 ||
-      entry.policies.some((policy) => limitsConnections(policy))
+      plan.descriptors < 65_536
     );
   }
 
@@ -168,10 +192,19 @@ export class Judge {
 
   private closesIdle({ entry }: Case): boolean {
     // By HTTP/2 it says that it has done nothing for what comes too late.
-    if (entry.plan.isH2c) return false;
+    if (entry.plan.isH2c && entry.plan.upstream?.isAuto !== true) return false;
     return this.options.table
       .endpointsOf(entry.plan.name)
       .some(({ plan }) => plan.habits.idleCloseMs > 0);
+  }
+
+  /** What is asked for is no WebSocket, or there is an endpoint that takes none. */
+  private takesNone({ request, entry }: Case, code: ReasonCode): boolean {
+    const isOther = request.websocketKey === undefined;
+    if (code === 'unsupported-protocol' || isOther) return isOther;
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan }) => !plan.habits.h2.takesTunnels);
   }
 
   /** Packets of the connection were lost; one that is shared may have been opened for an earlier request. */
@@ -191,6 +224,13 @@ export class Judge {
     return this.options.table
       .endpointsOf(entry.plan.name)
       .some(({ plan: { isH2c, habits } }) => isH2c && habits.h2.ageMs + habits.idleCloseMs > 0);
+  }
+
+  /** A new connection may take fewer streams than the one before, and more may wait for it. */
+  private takesFewer({ entry }: Case): boolean {
+    return this.options.table
+      .endpointsOf(entry.plan.name)
+      .some(({ plan: { isH2c, habits } }) => isH2c && habits.h2.streamsMax > 0);
   }
 
   private explainOwn(one: Case): string {
@@ -232,7 +272,8 @@ export class Judge {
         return if_(policies.some(({ limits }) => limits.connectionsPerClient > 0));
       case 'request-timeout':
         return if_(
-          policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs),
+          isOutOfTime(request) ||
+            policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs),
         );
       case 'body-too-large':
         return if_(
@@ -247,7 +288,8 @@ export class Judge {
         );
       case 'client-body-timeout':
         return if_(
-          this.options.isNarrow && policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs),
+          (this.options.isNarrow || this.waitsInVain(one)) &&
+            policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs),
         );
       default:
         return this.explainUpstream(one, code, lasted);
@@ -269,7 +311,7 @@ export class Judge {
       case 'connect-failed':
         return if_(this.isUnreliable(one) || this.failsHandshakes(one));
       case 'tls-untrusted':
-        return if_(this.failsHandshakes(one, 'untrusted', 'expired'));
+        return if_(this.failsHandshakes(one, 'untrusted', 'expired', 'expires'));
       case 'tls-wrong-name':
         return if_(this.failsHandshakes(one, 'wrong-name'));
       case 'tls-plain':
@@ -281,10 +323,10 @@ export class Judge {
         // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
         return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
       case 'stream-refused':
-        return if_(this.refuses(one) || this.leaves(one));
+        return if_(this.refuses(one) || this.leaves(one) || this.takesFewer(one));
       case 'no-tunnels':
       case 'unsupported-protocol':
-        return if_(request.isUpgrade && entry.plan.isH2c);
+        return if_(request.isUpgrade && entry.plan.isH2c && this.takesNone(one, code));
       case 'response-timeout':
         return if_(
           (this.has(one, NO_ANSWER) || this.isUnreliable(one) || this.options.isNarrow) &&
@@ -368,8 +410,9 @@ export class Judge {
     if (this.options.plan.descriptors < 65_536) return 'descriptors';
     if (policies.some((policy) => limitsConnections(policy))) return 'connections';
     // It was sent when the connection had lain idle for so long that it was closed just then.
-    // By a narrow link a record of TLS takes its time, and says nothing before it is whole.
-    const isHidden = request.secure && this.options.isNarrow;
+    // By a narrow link a record of TLS takes its time, and says nothing before it is whole; so does what an earlier
+    // stream has sent, of which the answer may be long over.
+    const isHidden = (request.secure || request.isHttp2) && this.options.isNarrow;
     const idleMs = (isHidden ? request.endMs : request.startMs) - request.idleSinceMs;
     if (idleMs >= keepAliveMs - LINK_SLACK_MS) return 'keep-alive';
     if (request.isHttp2 && policies.some(({ limits }) => limits.keepAliveRequests > 0))
@@ -387,6 +430,7 @@ export class Judge {
     // The reset of a connection on which the answer is still on its way may destroy that.
     if (request.attempts.some(({ endpoint }) => this.resetsIdle(endpoint))) return 'resets-idle';
     if (this.periods.overlaps('grace over', one.fromMs, one.toMs)) return 'grace';
+    if (isOutOfTime(request)) return 'deadline';
     if (policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs))
       return 'request-timeout';
     // An endpoint may answer before the whole body is there; how long that is in chunks shows later.
@@ -401,6 +445,19 @@ export class Judge {
   private resetsIdle(endpoint: string): boolean {
     const { habits } = this.options.table.endpoints.get(endpoint)!.plan;
     return habits.faultShare > 0 && habits.faults.includes('resets-idle');
+  }
+
+  /** Who takes turns says nothing while the endpoint does not: which of them is silent can't be seen. */
+  private waitsInVain(one: Case): boolean {
+    return one.request.call?.takesTurns === true && this.has(one, NO_ANSWER);
+  }
+
+  /** A call has ended when its deadline was over, whatever it waited for. */
+  private judgeDeadline({ request }: Case): void {
+    const deadlineMs = request.call?.deadlineMs ?? 0;
+    const lasted = request.endMs - request.startMs;
+    if (deadlineMs === 0 || this.options.isNarrow || lasted <= deadlineMs + LATE_MS) return;
+    this.fault(request, `ended after ${Math.round(lasted)} ms; its deadline was ${deadlineMs} ms`);
   }
 
   /** Ended within the sum of its timeouts. */
@@ -451,6 +508,11 @@ function isCutting({ fault }: Attempt): boolean {
     fault === 'breaks' ||
     fault === 'harmed'
   );
+}
+
+/** The deadline of a call was over. */
+function isOutOfTime({ call, startMs, endMs }: Request): boolean {
+  return call ? call.deadlineMs > 0 && endMs - startMs >= call.deadlineMs : false;
 }
 
 function endText({ end, status, reason }: Request): string {

@@ -1,5 +1,5 @@
 // What must be gone when all is quiet. The world's end: workers drain, services leave, wheels stop.
-import { SHORT_MAX } from '../../src/proxy/memory.ts';
+import { SHORT_MAX } from '../../src/proxy/limits/memory.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { SimNetwork } from '../net/sim-network.ts';
 import type { Book } from './book.ts';
@@ -121,4 +121,6 @@ function checkGone(remains: Remains): void {
   if (usedCount > 0) book.fault(`${usedCount} descriptors are open at the end`);
   const lost = buffers.out.size - network.forfeited;
   if (lost > 0) book.fault(`${lost} read buffers were not given back`);
+  const { count } = buffers.largeWrites;
+  if (count > 0) book.fault(`${count} places of connections that write large were not given back`);
 }

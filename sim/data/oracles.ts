@@ -1,4 +1,5 @@
 // What must hold at the moment in which an attempt begins: limits, the table, and least connections.
+import type { Service } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Book } from './book.ts';
 import type { EndpointEntry, ServiceEntry, Table } from './table.ts';
@@ -13,22 +14,26 @@ export class InstantOracles implements LedgerWatch {
 
   private readonly kernel: Kernel;
   private readonly waitingAt: (worker: number, service: string) => number;
+  private readonly hasTunnels: boolean;
 
-  /** `waitingAt`: how many wait in a worker's queue of this service. */
+  /** `waitingAt`: how many wait in a worker's queue of this service; `hasTunnels`: clients ask for WebSockets. */
   constructor(
     kernel: Kernel,
     {
       book,
       table,
       waitingAt,
+      hasTunnels,
     }: {
       book: Book;
       table: Table;
       waitingAt: (worker: number, service: string) => number;
+      hasTunnels: boolean;
     },
   ) {
     this.kernel = kernel;
     this.waitingAt = waitingAt;
+    this.hasTunnels = hasTunnels;
     this.book = book;
     this.table = table;
   }
@@ -78,9 +83,9 @@ export class InstantOracles implements LedgerWatch {
     { policies, policy }: ServiceEntry,
     count: number,
   ): void {
-    const most = largest(policies.map(({ limits }) => limits.perEndpoint));
+    const most = widest(policies, 'perEndpoint');
     if (count > most) this.book.fault(`${plan.name} has ${count} in flight, ${most} may be`);
-    const all = largest(policies.map(({ limits }) => limits.requests));
+    const all = widest(policies, 'requests');
     if (all === Number.POSITIVE_INFINITY || policy.retry.hedge !== null || !this.table.isSettled)
       return;
     let sum = 0;
@@ -95,16 +100,18 @@ export class InstantOracles implements LedgerWatch {
   }
 
   private isSettledFor({ plan, policy, policies }: ServiceEntry): boolean {
-    const { book, table } = this;
+    const { book, hasTunnels, table } = this;
     return (
       policies.length === 1 &&
       policy.retry.hedge === null &&
       policy.retry.onStatus.size === 0 &&
       table.isSettled &&
-      !table.periods.has(`table ${plan.name}`) &&
+      !table.hasChanged(plan.name) &&
       table.endpointsOf(plan.name).every(({ plan: { name, habits, rejectShare, isH2c } }) => {
         // A stream that crosses a GOAWAY goes to another endpoint.
         if (isH2c && habits.h2.ageMs + habits.idleCloseMs > 0) return false;
+        // A WebSocket that it does not take goes to another as well, whatever the load there.
+        if (isH2c && hasTunnels && !habits.h2.takesTunnels) return false;
         return habits.faultShare === 0 && rejectShare === 0 && !book.unsteady.has(name);
       })
     );
@@ -138,6 +145,11 @@ export class InstantOracles implements LedgerWatch {
 }
 
 /** The widest of limits that were in force; 0 is none. */
-function largest(limits: readonly number[]): number {
-  return limits.includes(0) ? Number.POSITIVE_INFINITY : Math.max(...limits);
+function widest(policies: readonly Service[], name: 'perEndpoint' | 'requests'): number {
+  let most = 0;
+  for (const { limits } of policies) {
+    if (limits[name] === 0) return Number.POSITIVE_INFINITY;
+    most = Math.max(most, limits[name]);
+  }
+  return most;
 }

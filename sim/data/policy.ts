@@ -14,6 +14,7 @@ import type { Chance } from '../kernel/chance.ts';
 import type { ProxyRules } from './introductions.ts';
 import { withSessionRules } from './session-rules.ts';
 import { type UpstreamRules, upstreamTlsOf } from './tls/upstream-rules.ts';
+import type { Weights } from './weights.ts';
 
 /** Retries that nothing but their number bounds. */
 export const GENEROUS_PER_SECOND = 100_000;
@@ -29,6 +30,11 @@ const BALANCES: readonly BalancePolicy[] = [
   'hash',
 ];
 
+function http2By(upstream: UpstreamRules | null): 'h2c' | 'h2' | 'auto' {
+  if (upstream === null) return 'h2c';
+  return upstream.isAuto ? 'auto' : 'h2';
+}
+
 /** `isPlain`: no limit that could refuse a request. */
 export function drawPolicy(
   chance: Chance,
@@ -38,11 +44,13 @@ export function drawPolicy(
     isPlain: boolean;
     follows: boolean;
     isH2c: boolean;
+    places: number;
     proxy: ProxyRules;
     upstream: UpstreamRules | null;
+    fates: Weights['fates'];
   },
 ): Service {
-  const { name, protocol, isPlain, follows, isH2c, proxy, upstream } = options;
+  const { name, protocol, isPlain, places, follows, isH2c, proxy, upstream, fates } = options;
   const policy = chance.pick(BALANCES);
   const hash = { on: 'source' as const, name: '' };
   const service = makeService({
@@ -55,7 +63,7 @@ export function drawPolicy(
     timeouts: drawTimeouts(chance, isPlain),
     limits: drawLimits(chance, isPlain),
     upstream: {
-      protocol: isH2c ? (upstream === null ? 'h2c' : 'h2') : 'http1',
+      protocol: isH2c ? http2By(upstream) : 'http1',
       sendProxy: proxy.sends,
       tls: upstream === null ? null : upstreamTlsOf(upstream, name),
       host: 'client',
@@ -69,7 +77,20 @@ export function drawPolicy(
     primary: follows ? { by: 'tag', tag: 'primary', lock: '' } : null,
     slowStartMs: chance.pick([0, 0, 1000]),
   });
-  return protocol === 'tcp' ? withSessionRules(chance, service, isPlain) : service;
+  if (places > 0) return forCrowd(service, places);
+  return protocol === 'tcp' ? withSessionRules(chance, service, { isPlain, fates }) : service;
+}
+
+/** Nothing but the places of its connections bounds it, and nothing but its answer ends a request. */
+function forCrowd(service: Service, places: number): Service {
+  const { limits, retry, timeouts } = service;
+  const none = { connectionsPerClient: 0, perEndpoint: 0, requests: 0, bodyBytes: 0 };
+  return {
+    ...service,
+    limits: { ...limits, ...none, connections: places, adaptive: false },
+    retry: { ...retry, hedge: null },
+    timeouts: { ...timeouts, requestMs: 0 },
+  };
 }
 
 function drawRetry(chance: Chance): RetryPolicy {
@@ -77,7 +98,7 @@ function drawRetry(chance: Chance): RetryPolicy {
   const kinds = ALL_KINDS.filter(() => isGenerous || chance.happens(0.7));
   return {
     attempts: isGenerous ? 8 : chance.int(1, 4),
-    connectAttempts: isGenerous ? 32 : chance.int(1, 6),
+    connectAttempts: isGenerous ? 12 : chance.int(1, 6),
     connectTimeMs: isGenerous ? 30_000 : chance.int(500, 5000),
     on: new Set(kinds),
     onStatus: new Set(chance.happens(0.2) ? [503] : []),
@@ -120,7 +141,7 @@ function drawLimits(chance: Chance, isPlain: boolean): Limits {
     bodyBytes: sometimes(0.15, 100, 20_000, 0),
     keepAliveRequests: sometimes(0.1, 1, 10, 0),
     pipelined: sometimes(0.15, 1, 3, 0),
-    idleUpstream: chance.pick([0, 1, 4, 64]),
+    idleUpstream: chance.pick([0, 1, 4, 4, 64, 64, 64, 64]),
     idleUpstreamMs: chance.pick([100, 1000, 30_000]),
     upstreamAgeMs: chance.pick([0, 0, 0, 300]),
   };

@@ -1,5 +1,5 @@
 // What a client sends, drawn by the id of the request.
-import { roomFor, textAnd } from '../kernel/bytes.ts';
+import { partOf, roomFor, textAnd } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -52,6 +52,10 @@ export interface RequestOptions {
   readonly isOld: boolean;
   readonly faultShare: number;
   readonly bodyMax: number;
+  /** Share of bodies that may be as large. */
+  readonly large: number;
+  /** What it upgrades to is a WebSocket, with this key; '': it is none. */
+  readonly websocketKey: string;
 }
 
 const METHODS = ['GET', 'GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE', 'OPTIONS'];
@@ -69,14 +73,16 @@ export function marked(size: number, mark: string): Buffer {
   return bytes;
 }
 
+/** Share of bodies that are larger than that, where any are: they cost as much as a hundred others. */
+const LARGE_SHARE = 0.015;
 const HELD_BYTES = 256 * 1024;
 
 /** A body's size: mostly small, sometimes none, seldom large. */
-export function drawSize(chance: Chance, largest: number): number {
+export function drawSize(chance: Chance, largest: number, largeShare = 0.04): number {
   if (chance.happens(0.1)) return 0;
   // More than the systems on the way hold.
-  if (largest > HELD_BYTES && chance.happens(0.015)) return chance.int(largest >> 1, largest);
-  return chance.size(1, chance.happens(0.06) ? largest : 600);
+  if (largest > HELD_BYTES && chance.happens(LARGE_SHARE)) return chance.int(largest >> 1, largest);
+  return chance.size(1, chance.happens(largeShare) ? largest : 600);
 }
 
 export function drawRequest(chance: Chance, options: RequestOptions): RequestScript {
@@ -86,7 +92,7 @@ export function drawRequest(chance: Chance, options: RequestOptions): RequestScr
   const isUpgrade = !isOld && wrong === null && chance.happens(0.03);
   const method = isUpgrade || wrong !== null ? 'GET' : chance.pick(METHODS);
   const body = WITH_BODY.has(method)
-    ? marked(drawSize(chance, options.bodyMax), `>${id}.`)
+    ? marked(drawSize(chance, options.bodyMax, options.large), `>${id}.`)
     : NOTHING;
   const isChunked = !isOld && body.length > 0 && chance.happens(0.4);
   const hasTrailers = isChunked && chance.happens(0.3);
@@ -95,7 +101,7 @@ export function drawRequest(chance: Chance, options: RequestOptions): RequestScr
   const padding = chance.happens(0.05) ? `X-Pad: ${'p'.repeat(chance.size(1, 6000))}\r\n` : '';
   const fields =
     `Host: ${options.host}\r\n${padding}` +
-    (isUpgrade ? 'Connection: upgrade\r\nUpgrade: sim\r\n' : '') +
+    (isUpgrade ? upgradeFields(options.websocketKey) : '') +
     (isOld && chance.happens(0.5) ? 'Connection: keep-alive\r\n' : '') +
     (expects ? 'Expect: 100-continue\r\n' : '') +
     framing(body, isChunked);
@@ -122,6 +128,12 @@ export function drawRequest(chance: Chance, options: RequestOptions): RequestScr
   };
 }
 
+function upgradeFields(key: string): string {
+  if (key === '') return 'Connection: upgrade\r\nUpgrade: sim\r\n';
+  const fields = `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n`;
+  return `Connection: upgrade\r\nUpgrade: websocket\r\n${fields}`;
+}
+
 function framing(body: Buffer, isChunked: boolean): string {
   if (isChunked) return 'Transfer-Encoding: chunked\r\n';
   return body.length === 0 ? '' : `Content-Length: ${body.length}\r\n`;
@@ -141,7 +153,7 @@ export function chunked(body: Buffer, chance: Chance, trailers: string): Buffer 
     const size = Math.min(body.length - at, Math.max(least, chance.int(1, most)));
     const extension = chance.happens(0.05) ? ';a=b' : '';
     end += all.write(`${size.toString(16)}${extension}\r\n`, end, 'latin1');
-    all.set(body.subarray(at, at + size), end);
+    all.set(partOf(body, at, at + size), end);
     end += size;
     all[end] = 13;
     all[end + 1] = 10;

@@ -39,6 +39,11 @@ export class SessionJudge {
     return isServed ? this.explainServed(one) : this.explainUnserved(one);
   }
 
+  /** Why an endpoint may not have had all of a session whose client ended in order both ways; '': no reason. */
+  explainLoss(one: SessionCase): string {
+    return this.explainWhole(one) || this.explainServed(one);
+  }
+
   private during({ fromMs, toMs }: SessionCase, key: string): boolean {
     return this.periods.overlaps(key, fromMs, toMs);
   }

@@ -2,6 +2,7 @@
 // the primary, and how many connections one source may have. And the changes that put them to the test.
 import type { Service } from '../../src/model/service.ts';
 import { Chance } from '../kernel/chance.ts';
+import type { Weights } from './weights.ts';
 
 /** What a session rule may be changed by; played by session-changes.ts. */
 export interface SessionChangePlan {
@@ -15,12 +16,15 @@ export interface SessionChangePlan {
 
 /** How many sources the clients of a world come from. */
 const SOURCES = 3;
-const FATES = [null, 0, 0, 300, 1000] as const;
 
-/** The policy with rules for its sessions; `isPlain`: none that could refuse one. */
-export function withSessionRules(chance: Chance, service: Service, isPlain: boolean): Service {
-  const onDownMs = chance.pick(FATES);
-  const onDrainMs = chance.pick(FATES);
+/** The policy with rules for its sessions; `isPlain`: none that could refuse one; `fates`: when they end, ms. */
+export function withSessionRules(
+  chance: Chance,
+  service: Service,
+  { isPlain, fates }: { isPlain: boolean; fates: Weights['fates'] },
+): Service {
+  const onDownMs = chance.pick(fates);
+  const onDrainMs = chance.pick(fates);
   const isLimited = !isPlain && chance.happens(0.4);
   const { limits } = service;
   const connectionsPerClient = isLimited ? chance.int(1, 4) : limits.connectionsPerClient;
@@ -41,12 +45,13 @@ export function sourceOfClient(index: number): string {
   return `10.9.0.${(index % SOURCES) + 1}`;
 }
 
-/** How long a client says nothing in mid-session, ms: some sessions are long. */
-export function drawRest(chance: Chance): number {
-  return chance.happens(0.4) ? chance.between(200, 2500) : 0;
+/** How long a client says nothing in mid-session, ms: some sessions are long. `share`: of those that rest. */
+export function drawRest(chance: Chance, share: number): number {
+  return chance.happens(share) ? chance.between(200, 2500) : 0;
 }
 
 interface SessionChangeOptions {
+  readonly weights: Weights;
   readonly spanMs: number;
   /** TCP services, and whether they follow their primary. */
   readonly services: readonly { readonly name: string; readonly follows: boolean }[];
@@ -55,11 +60,11 @@ interface SessionChangeOptions {
 /** Changes of primaries, and endpoints whose state changes several times in a row. */
 export function drawSessionChanges(
   seed: number,
-  { spanMs, services }: SessionChangeOptions,
+  { weights, spanMs, services }: SessionChangeOptions,
 ): SessionChangePlan[] {
   const chance = new Chance(seed, 'session changes');
   if (services.length === 0 || chance.happens(0.2)) return [];
-  return Array.from({ length: chance.int(1, 12) }, (_, i) => {
+  return Array.from({ length: chance.int(1, weights.sessionChanges) }, (_, i) => {
     const { name: service, follows } = chance.pick(services);
     const isTurn = chance.happens(0.5);
     return {

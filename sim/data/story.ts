@@ -2,8 +2,9 @@
 // way, and what is left is said in sentences.
 import { shrink } from '../kernel/shrink.ts';
 import { Trace } from '../kernel/trace.ts';
+import { drawPlan } from './draw-plan.ts';
 import type { HttpClientPlan } from './http-client.ts';
-import { type ChangePlan, drawPlan, type EndpointPlan, type WorldPlan } from './plan.ts';
+import type { ChangePlan, EndpointPlan, WorldPlan } from './plan.ts';
 import type { SessionChangePlan } from './session-rules.ts';
 import { runWorld } from './world.ts';
 
@@ -45,6 +46,8 @@ function partsOf(plan: WorldPlan): string[] {
     ...[...plan.changes, ...plan.sessionChanges].map(({ name }) => name),
     ...faulty.map(({ name }) => `faults of ${name}`),
     ...plan.endpoints.map(({ name }) => name),
+    ...plan.orders.validators.map(({ name }) => name),
+    ...(plan.orders.orders.length > 0 ? ['orders'] : []),
     'second worker',
     'http2',
     'tls',
@@ -95,6 +98,10 @@ async function tell(seed: number, without: ReadonlySet<string>): Promise<string[
     ...plan.strangers.map(
       ({ name, kind, port, startMs }) =>
         `Stranger ${name} comes to port ${port} with TLS at ${startMs.toFixed(1)} ms: ${kind}.`,
+    ),
+    ...plan.orders.validators.map(
+      ({ name, kind, order, port, startMs }) =>
+        `Validator ${name} comes to port ${port} at ${startMs.toFixed(1)} ms for ${order.name}: ${kind}.`,
     ),
     ...[...plan.changes, ...plan.sessionChanges].map(changeSentence),
     'What happens, up to the fault:',

@@ -76,6 +76,8 @@ export class Table {
   readonly bySlot = new Map<number, EndpointEntry>();
   private readonly byService = new Map<string, EndpointEntry[]>();
   readonly periods: Periods;
+  /** Services in which something has changed at any time: asked with each attempt. */
+  private readonly altered = new Set<string>();
   /** A worker has this table, and no other is on its way to it. */
   onApplied: ((worker: number, outs: ReadonlyMap<number, Out>) => void) | null = null;
   private readonly kernel: Kernel;
@@ -104,17 +106,19 @@ export class Table {
     this.secure = plan.secure;
     this.views = Array.from({ length: plan.workers }, () => ({ lastMs: 0, told: [] }));
     for (const service of plan.services) {
-      const { name, protocol, isPlain, follows, isH2c, proxy, upstream } = service;
+      const { name, protocol, isPlain, places, follows, isH2c, proxy, upstream, fates } = service;
       this.byService.set(name, []);
       const chance = kernel.chance(`policy of ${name}`);
       const policy = drawPolicy(chance, {
         name,
         protocol,
         isPlain: isPlain || plain,
+        places: plain ? 0 : places,
         follows,
         isH2c,
         proxy,
         upstream,
+        fates,
       });
       const first = plan.endpoints.find((one) => one.service === name);
       const primary = service.follows ? (first?.name ?? '') : '';
@@ -134,6 +138,10 @@ export class Table {
       this.bySlot.set(endpoint.slot, entry);
       this.byService.get(endpoint.service)!.push(entry);
     }
+  }
+
+  hasChanged(service: string): boolean {
+    return this.altered.has(service);
   }
 
   endpointsOf(service: string): readonly EndpointEntry[] {
@@ -173,6 +181,7 @@ export class Table {
     const { kernel } = this;
     for (const name of names) {
       this.periods.add(`table ${name}`, kernel.nowMs, kernel.nowMs + SETTLE_MS);
+      this.altered.add(name);
       this.notePlaces(name);
       this.noteEnds(name);
     }

@@ -2,11 +2,19 @@
 // direction, and compares what it gets with what the other side sends.
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { ActorEnd } from '../net/actor-end.ts';
+
+/** A connection, or a stream of one. */
+export interface TalkEnd {
+  readonly isClosed: boolean;
+  /** Everything that was written has gone to the network. */
+  readonly isFlushed: boolean;
+  write(bytes: Buffer): void;
+  end(): void;
+}
 
 export interface TalkOptions {
   readonly kernel: Kernel;
-  readonly end: ActorEnd;
+  readonly end: TalkEnd;
   readonly chance: Chance;
   readonly out: Buffer;
   /** What the other side sends, as far as it is known yet. */
@@ -17,6 +25,8 @@ export interface TalkOptions {
   readonly mayBeShort: () => boolean;
   /** How long it rests between its first bytes and the others, ms; 0: not at all. */
   readonly restMs?: number;
+  /** It ends after the other side alone, however long that takes. */
+  readonly rests?: boolean;
   /** This direction has ended. */
   readonly onEnded?: () => void;
   /** When the other side ended its direction, as far as that is to be held against the product; -1. */
@@ -36,8 +46,10 @@ export class Talk {
   /** Everything was handed to the network. */
   isSent = false;
   private readonly options: TalkOptions;
+  private isDone = false;
   private readonly waits: boolean;
-  private lastMs: number;
+  /** When something came last. */
+  lastMs: number;
   private at = 0;
 
   constructor(options: TalkOptions) {
@@ -68,6 +80,7 @@ export class Talk {
       return;
     }
     this.isSent = true;
+    if (this.options.rests && !this.hasPeerEnded) return;
     if (!this.waits || this.hasPeerEnded) this.endNow();
     else this.waitForPeer();
   }
@@ -102,8 +115,9 @@ export class Talk {
   /** Both have ended; what was written last may still have to be sent. */
   private finish(): void {
     const { kernel, end } = this.options;
-    if (end.isClosed) return;
-    if (end.isFlushed) this.options.onDone();
+    if (end.isClosed || this.isDone) return;
+    this.isDone = end.isFlushed;
+    if (this.isDone) this.options.onDone();
     else kernel.after(10, () => this.finish());
   }
 

@@ -1,5 +1,6 @@
 // A TCP client and a TCP endpoint. The client's first line says whose session it is; the endpoint's
 // bytes name the connection that they come from.
+import { bothOf, NOTHING } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
 import type { ActorEnd } from '../net/actor-end.ts';
 import type { Attempt, Request, RequestEnd } from './book.ts';
@@ -29,6 +30,9 @@ export interface TcpClientPlan {
   readonly passes: PassRules | null;
   readonly faultShare: number;
   readonly bodyMax: number;
+  /** Shares of its sessions that say nothing for a while, and that may send as much as there is. */
+  readonly rests: number;
+  readonly large: number;
 }
 
 const ID_BYTES = 16;
@@ -82,7 +86,7 @@ class TcpClientSession {
   private readonly end: ActorEnd;
   private readonly done: () => void;
   private talk: Talk | null = null;
-  private head: Buffer = Buffer.alloc(0);
+  private head: Buffer = NOTHING;
   private attempt: Attempt | null = null;
   private isOver = false;
 
@@ -99,7 +103,7 @@ class TcpClientSession {
     const draws = kernel.chance(`introduction of ${id}`);
     const { address, isIntroduced: accepts, port } = plan;
     const introduction = drawIntroduction(draws, { address, accepts, port });
-    const body = marked(drawSize(chance, plan.bodyMax), `>${id}.`);
+    const body = marked(drawSize(chance, plan.bodyMax, plan.large), `>${id}.`);
     this.request = makeSession(id, plan, {
       body,
       isOrderly,
@@ -111,7 +115,7 @@ class TcpClientSession {
     const handler = {
       onOpen: () => {
         book.dials.set(plan.port, (book.dials.get(plan.port) ?? 0) + 1);
-        this.opened(chance);
+        this.opened(chance, plan.rests);
       },
       onRefused: (code: string) => {
         secure?.failed(code);
@@ -130,7 +134,7 @@ class TcpClientSession {
     this.end = dialIntroduced({ ...dialling, introduction, tls }, handler);
   }
 
-  private opened(chance: Chance): void {
+  private opened(chance: Chance, rests: number): void {
     const { kernel, book } = this.setting;
     const { body, id, isOrderly } = this.request;
     book.note(`client opens TCP session ${id}${isOrderly ? '' : ', and will break off'}`);
@@ -138,9 +142,9 @@ class TcpClientSession {
       kernel,
       end: this.end,
       chance,
-      out: Buffer.concat([named(`${id}\n`, ID_BYTES), body]),
+      out: bothOf(named(`${id}\n`, ID_BYTES), body),
       expected: () => this.attempt?.body ?? null,
-      restMs: drawRest(kernel.chance(`rest in ${id}`)),
+      restMs: drawRest(kernel.chance(`rest in ${id}`), rests),
       onEnded: () => {
         this.request.endedMs = kernel.nowMs;
       },
@@ -164,7 +168,7 @@ class TcpClientSession {
   private take(bytes: Buffer): void {
     if (this.isOver) return;
     if (this.attempt !== null) return this.talk!.onBytes(bytes);
-    this.head = Buffer.concat([this.head, bytes]);
+    this.head = bothOf(this.head, bytes);
     if (this.head.length < TAG_BYTES) return;
     const tag = this.head.toString('latin1', 0, TAG_BYTES).split('\n')[0]!;
     const { book } = this.setting;
@@ -184,6 +188,7 @@ class TcpClientSession {
     this.isOver = true;
     this.request.end = end;
     this.request.endMs = kernel.nowMs;
+    this.request.answeredBy = this.attempt?.tag ?? '';
     if (this.attempt !== null && !this.request.attempts.includes(this.attempt)) {
       // The endpoint did not hear whose session it was.
       this.request.attempts.push(this.attempt);
@@ -252,7 +257,7 @@ export class TcpEndpointConnection {
   private readonly attempt: Attempt;
   private readonly header: HeaderReader;
   private readonly talk: Talk;
-  private head: Buffer = Buffer.alloc(0);
+  private head: Buffer = NOTHING;
   private isOver = false;
 
   constructor(setting: EndpointSetting, end: ActorEnd, count: number) {
@@ -286,7 +291,7 @@ export class TcpEndpointConnection {
       kernel,
       end,
       chance,
-      out: Buffer.concat([named(`${tag}\n`, TAG_BYTES), body]),
+      out: bothOf(named(`${tag}\n`, TAG_BYTES), body),
       expected: () => this.attempt.request?.body ?? null,
       peerEndedMs: () => (setting.isNarrow ? -1 : (this.attempt.request?.endedMs ?? -1)),
       mayBeShort: () => this.attempt.request?.isOrderly === false,
@@ -303,6 +308,7 @@ export class TcpEndpointConnection {
       onEnd: () => this.talk.onEnd(),
       onReset: () => {
         this.isOver = true;
+        if (!this.talk.hasPeerEnded) this.attempt.cutMs = kernel.nowMs;
       },
     };
     this.begin(chance, fault);
@@ -348,7 +354,7 @@ export class TcpEndpointConnection {
   private take(bytes: Buffer): void {
     const { attempt } = this;
     if (attempt.request !== null) return this.talk.onBytes(bytes);
-    this.head = Buffer.concat([this.head, bytes]);
+    this.head = bothOf(this.head, bytes);
     if (this.head.length < ID_BYTES) return;
     const id = this.head.toString('latin1', 0, ID_BYTES).split('\n')[0]!;
     const request = this.setting.book.requests.get(id);

@@ -111,13 +111,19 @@ export class WatchedBuffers extends ReadBuffers {
 
   /** Buffers of which none is in use: those of the world before, where that left none. */
   static clean(onFault: (text: string) => void): WatchedBuffers {
-    if (last === null || last.out.size > 0) last = new WatchedBuffers(onFault);
+    if (last === null || last.out.size + last.rests.size + last.largeWrites.count > 0)
+      last = new WatchedBuffers(onFault);
     last.onFault = onFault;
     return last;
   }
 
-  override take(): ReadBuffer {
-    const buffer = super.take();
+  /** Their world is over: nothing of it is kept. */
+  forget(): void {
+    this.onFault = ignore;
+  }
+
+  override take(bytes?: number): ReadBuffer {
+    const buffer = super.take(bytes);
     if (this.out.has(buffer)) this.onFault('a read buffer is taken that is in use');
     this.out.add(buffer);
     return buffer;
@@ -131,6 +137,8 @@ export class WatchedBuffers extends ReadBuffers {
     super.give(buffer);
   }
 }
+
+const ignore = (): void => {};
 
 /** Making them anew for each world costs as much as a hundred exchanges. */
 let last: WatchedBuffers | null = null;

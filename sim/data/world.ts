@@ -7,10 +7,12 @@ import { Kernel } from '../kernel/kernel.ts';
 import type { Trace } from '../kernel/trace.ts';
 import type { ActorEnd } from '../net/actor-end.ts';
 import { SimNetwork } from '../net/sim-network.ts';
+import { drawAcceptMs } from '../net/weather.ts';
 import { Audit } from './audit.ts';
-import { Book } from './book.ts';
+import { type Attempt, Book } from './book.ts';
 import { play } from './changes.ts';
 import { ConnectionOracle } from './connection-oracle.ts';
+import { drawPlan } from './draw-plan.ts';
 import { H2EndpointConnection } from './h2/endpoint-connection.ts';
 import { H2Client } from './h2-client.ts';
 import { WorkerHost } from './host.ts';
@@ -22,16 +24,21 @@ import { cleanLedger, type SharedLedger } from './ledgers.ts';
 import { leftOver } from './left-over.ts';
 import { InstantOracles } from './oracles.ts';
 import { Periods } from './periods.ts';
-import { drawPlan, type EndpointPlan, type WorldPlan } from './plan.ts';
+import type { EndpointPlan, WorldPlan } from './plan.ts';
 import { playSessions } from './session-changes.ts';
 import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
 import { TcpClient, TcpEndpointConnection } from './tcp-actors.ts';
+import { HttpValidator } from './tls/http-validators.ts';
+import { Choosing } from './tls/minds.ts';
+import { playOrders } from './tls/orders.ts';
 import { PASSED_RULES, passedName } from './tls/pass.ts';
+import { PassJudge } from './tls/pass-judge.ts';
 import { Certificates } from './tls/rules.ts';
 import { SecureEndpoint } from './tls/secure-endpoint.ts';
 import { Stranger } from './tls/strangers.ts';
 import { nameOf, upstreamMaterials, upstreamTlsOf } from './tls/upstream-rules.ts';
+import { Validator } from './tls/validators.ts';
 import { WatchedBuffers, watchBoth } from './watched.ts';
 
 /** No actor waits for so long; beyond it something hangs. */
@@ -46,9 +53,11 @@ interface Speaking {
   readonly end: ActorEnd;
   /** Connections that it has had so far. */
   readonly count: number;
+  /** By ALPN, whatever it speaks otherwise. */
+  readonly isHttp1?: boolean;
 }
 
-type Client = HttpClient | H2Client | TcpClient | Intruder | Stranger;
+type Client = HttpClient | H2Client | TcpClient | Intruder | Stranger | Validator | HttpValidator;
 
 export interface WorldResult {
   readonly plan: WorldPlan;
@@ -81,6 +90,7 @@ class World {
   private readonly hosts: WorkerHost[];
   private readonly table: Table;
   private readonly oracles: InstantOracles;
+  private readonly passed: PassJudge;
   private readonly listening = new Map<string, () => void>();
   private readonly accepted = new Map<string, number>();
   private readonly certificates: Certificates | null;
@@ -88,6 +98,7 @@ class World {
   private readonly upstream: readonly UpstreamTls[];
   private readonly secured = new Map<string, SecureEndpoint>();
   private renewals = 0;
+  private judge: Judge | null = null;
 
   constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
     this.plan = plan;
@@ -96,8 +107,13 @@ class World {
     const { kernel } = this;
     this.book = new Book(kernel);
     this.buffers = WatchedBuffers.clean((text) => this.book.fault(text));
+    // In half of the worlds there are more than may write large.
+    this.buffers.largeWrites.max = kernel.chance('large writes').pick([0, 1, 256, 256]);
     const { descriptors, weather: weatherOf } = plan;
-    this.network = new SimNetwork(kernel, { weatherOf, descriptors, buffers: this.buffers });
+    this.network = new SimNetwork(kernel, {
+      ...{ weatherOf, descriptors, buffers: this.buffers },
+      acceptMs: drawAcceptMs(kernel.chance('accepting')),
+    });
     const shared = cleanLedger(plan.workers);
     this.shared = shared;
     this.hosts = [];
@@ -108,12 +124,17 @@ class World {
       // What another worker frees is seen with the next tick only.
       waitingAt: (worker, name) =>
         plan.workers > 1 ? 0 : (this.hosts[worker]!.context.services.get(name)?.waitingCount ?? 0),
+      hasTunnels: plan.httpClients.some(({ hasTunnels }) => hasTunnels),
     });
     const connections = new ConnectionOracle(this.book, this.table);
-    this.book.onSeen = (attempt) => connections.onSeen(attempt);
+    this.passed = new PassJudge(plan, this.book, this.table);
+    // By a name of its own: V8 keeps a function that is assigned as it is written until its next full collection.
+    const seen = (attempt: Attempt): void => connections.onSeen(attempt);
+    this.book.onSeen = seen;
     const sessions = new SessionOracles(kernel, { book: this.book, table: this.table });
     this.network.watch = sessions;
-    this.table.onApplied = (worker, outs) => sessions.applied(worker, outs);
+    const applied: Table['onApplied'] = (worker, outs) => sessions.applied(worker, outs);
+    this.table.onApplied = applied;
     const watch = watchBoth(this.oracles, sessions);
     for (let index = 0; index < plan.workers; index += 1) {
       const setting = { shared, index, watch, onAccess: (one: AccessRecord) => this.check(one) };
@@ -128,7 +149,10 @@ class World {
   }
 
   /** The access log says who the client is. */
-  private check({ target, client, service }: AccessRecord): void {
+  private check(record: AccessRecord): void {
+    const { target, client, service } = record;
+    this.passed.judge(record);
+    if (client === '') this.book.fault('a line of the access log names no client', service);
     const request = this.book.requests.get(target.slice(1));
     if (request !== undefined && request.address !== client)
       this.book.fault(`${request.id} of ${request.address} is logged as of ${client}`, service);
@@ -166,11 +190,13 @@ class World {
         drained,
       };
       await leftOver(remains);
+      this.judge?.judgeSessions();
       new Audit({ ledger: hosts[0]!.ledger, plan, book, table, network }).run();
     } catch (error) {
       book.fault(`the product throws ${error instanceof Error ? error.stack : String(error)}`);
     }
     for (const host of hosts) for (const error of host.errors) book.fault(error);
+    this.buffers.forget();
     const exchanges = [...book.requests.values()].filter(({ end }) => end !== 'open').length;
     return { plan, exchanges, events: kernel.eventCount, faults: book.faults };
   }
@@ -197,16 +223,18 @@ class World {
         else end.close();
       } else if (secure === null) this.speak(endpoint, { setting, end: make(null), count });
       else {
-        secure.accept(chance, make, ({ end, header }) => {
-          this.speak(endpoint, { setting: { ...setting, secureHeader: header }, end, count });
+        secure.accept(chance, make, ({ end, header, onlyUpgrades, isHttp1 }) => {
+          const secureHeader = header;
+          const own = { ...setting, secureHeader, onlyUpgrades };
+          this.speak(endpoint, { setting: own, end, count, isHttp1 });
         });
       }
     });
     this.listening.set(name, close);
   }
 
-  private speak(endpoint: EndpointPlan, { setting, end, count }: Speaking): void {
-    if (endpoint.isH2c) new H2EndpointConnection(setting, end, count);
+  private speak(endpoint: EndpointPlan, { setting, end, count, isHttp1 = false }: Speaking): void {
+    if (endpoint.isH2c && !isHttp1) new H2EndpointConnection(setting, end, count);
     else if (endpoint.protocol === 'http') new HttpEndpointConnection(setting, end);
     else new TcpEndpointConnection(setting, end, count);
   }
@@ -234,10 +262,12 @@ class World {
     const rules = isPassed ? PASSED_RULES : upstream;
     if (rules === null) return null;
     if (fault !== '') book.unsteady.add(endpoint);
-    const protocols = plan.protocol === 'tcp' ? [] : [plan.isH2c ? 'h2' : 'http/1.1'];
+    const usual = [plan.isH2c ? 'h2' : 'http/1.1'];
+    const protocols = plan.protocol === 'tcp' || plan.mind !== null ? [] : usual;
     const name = isPassed ? passedName(service) : nameOf(rules, service, endpoint);
     const { sends } = proxy;
-    const speaks = { name, rules, fault, protocols, sends, isPassed };
+    const choosing = plan.mind === null ? null : new Choosing(plan.mind);
+    const speaks = { name, rules, fault, protocols, choosing, sends, isPassed };
     const facts = { kernel, book, endpoint, service, ...speaks };
     const known = this.secured.get(endpoint) ?? new SecureEndpoint(facts);
     this.secured.set(endpoint, known);
@@ -248,11 +278,13 @@ class World {
     const { kernel, network, book, plan, table } = this;
     const isNarrow = plan.isNarrow;
     const oracle = new Judge({ kernel, plan, book, table, isNarrow });
+    this.judge = oracle;
     const { judge } = oracle;
     const mayCut = (service: string): boolean => oracle.mayCut(service);
+    const mayBreak = (service: string): boolean => oracle.mayBreak(service);
     const mayRefuse = (service: string): boolean => oracle.mayRefuse(service);
     const { certificates } = this;
-    const may = { mayCut, mayRefuse };
+    const may = { mayBreak, mayCut, mayRefuse };
     const setting = { kernel, network, book, judge, isNarrow, certificates, ...may };
     return [
       ...plan.httpClients.map((client) =>
@@ -261,6 +293,11 @@ class World {
       ...plan.tcpClients.map((client) => new TcpClient(setting, client)),
       ...plan.intruders.map((intruder) => new Intruder(setting, intruder)),
       ...plan.strangers.map((stranger) => new Stranger(setting, stranger)),
+      ...plan.orders.validators.map((validator) =>
+        validator.kind.startsWith('http')
+          ? new HttpValidator(setting, validator)
+          : new Validator(setting, validator),
+      ),
     ];
   }
 
@@ -274,6 +311,7 @@ class World {
     const restart = (endpoint: string): void => this.secured.get(endpoint)?.restart();
     const stage = { kernel, network, book, hosts, table, setListening, drained, renew, restart };
     for (const change of this.plan.changes) play(stage, change);
+    playOrders(kernel, { orders: this.plan.orders.orders, hosts, book });
     for (const change of this.plan.sessionChanges) playSessions(stage, change);
     return drained;
   }

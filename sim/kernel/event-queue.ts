@@ -1,4 +1,5 @@
 import type { Timer } from '../../src/base/clock.ts';
+import { Fifo } from './fifo.ts';
 
 /** Something that happens at a moment of simulated time. */
 export class SimEvent implements Timer {
@@ -27,15 +28,13 @@ export class EventQueue {
   private readonly heap: SimEvent[] = [];
   private times = new Float64Array(FIRST_ROOM);
   private orders = new Float64Array(FIRST_ROOM);
-  private readonly now: SimEvent[] = [];
-  /** How many of `now` have gone. */
-  private gone = 0;
+  private readonly now = new Fifo<SimEvent>();
   /** The moment of those in `now`. */
   private atNowMs = 0;
   private count = 0;
 
   get size(): number {
-    return this.heap.length + this.now.length - this.gone;
+    return this.heap.length + this.now.size;
   }
 
   /** Sets `run` for a moment; one that is not after `nowMs` is now. */
@@ -71,21 +70,16 @@ export class EventQueue {
   nextMs(): number {
     const { heap, now } = this;
     while (heap.length > 0 && heap[0]!.run === null) this.removeFirst();
-    while (this.gone < now.length && now[this.gone]!.run === null) this.gone += 1;
+    while (now.size > 0 && now.peek()!.run === null) now.shift();
     const heapMs = heap.length === 0 ? NEVER : this.times[0]!;
-    if (this.gone < now.length) return Math.min(heapMs, this.atNowMs);
-    now.length = 0;
-    this.gone = 0;
-    return heapMs;
+    return now.size > 0 ? Math.min(heapMs, this.atNowMs) : heapMs;
   }
 
   /** Takes the event whose moment `nextMs` has just returned. */
   shift(): SimEvent {
-    const { heap, now, gone } = this;
-    const isNow = gone < now.length && (heap.length === 0 || this.times[0]! > this.atNowMs);
-    if (!isNow) return this.removeFirst();
-    this.gone += 1;
-    return now[gone]!;
+    const { heap, now } = this;
+    const isNow = now.size > 0 && (heap.length === 0 || this.times[0]! > this.atNowMs);
+    return isNow ? now.shift()! : this.removeFirst();
   }
 
   private removeFirst(): SimEvent {

@@ -3,6 +3,7 @@
 import type { Timer, WorkerClock } from '../../src/base/clock.ts';
 import { Chance } from './chance.ts';
 import { EventQueue } from './event-queue.ts';
+import { Fifo } from './fifo.ts';
 import { PromiseWatch } from './promises.ts';
 import { noTrace, type Trace } from './trace.ts';
 
@@ -45,8 +46,7 @@ export class Kernel {
   private readonly tickers: Ticker[] = [];
   /** When the first of them is due. */
   private tickMs = NEVER;
-  private ticks: (() => void)[] = [];
-  private spareTicks: (() => void)[] = [];
+  private readonly ticks = new Fifo<() => void>();
 
   constructor(seed: number, trace: Trace = noTrace) {
     this.seed = seed;
@@ -143,13 +143,8 @@ export class Kernel {
   }
 
   private runTicks(): void {
-    while (this.ticks.length > 0) {
-      const { ticks } = this;
-      this.ticks = this.spareTicks;
-      for (const run of ticks) run();
-      ticks.length = 0;
-      this.spareTicks = ticks;
-    }
+    const { ticks } = this;
+    while (ticks.size > 0) ticks.shift()!();
   }
 
   /** The one that is due first. */

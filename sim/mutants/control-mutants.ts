@@ -32,6 +32,18 @@ const rows: readonly Row[] = [
     '    const why = this.objection(health).slice(0, 0);\n',
   ],
   [
+    'large answers are followed as fast as they come',
+    `${consul}/blocking-query.ts`,
+    'for (const bucket of [this.bucket, this.sizes]) {',
+    'for (const bucket of [this.bucket]) {',
+  ],
+  [
+    'second reads are as many as answers are in doubt, however large',
+    `${consul}/brake.ts`,
+    'if (this.reads.take(nowMs) > 0 || this.sizes.take(nowMs) > 0) {',
+    'if (this.reads.take(nowMs) > 0) {',
+  ],
+  [
     'a second read over a break confirms',
     `${consul}/brake.ts`,
     '    if (isShort && this.epoch !== this.currentEpoch) {',

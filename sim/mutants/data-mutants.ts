@@ -87,8 +87,20 @@ const rows: readonly MutantRow[] = [
   [
     'a shared buffer is written from',
     'src/proxy/wire/socket-wire.ts',
-    '      return other.write(Buffer.from(bytes));\n    }\n    const isTaken',
-    '      return other.write(bytes);\n    }\n    const isTaken',
+    'other.write(copies.take(base, start, end));',
+    'other.write(base.subarray(start, end));',
+  ],
+  [
+    'the memory of a copy that waits is used again',
+    'src/proxy/wire/socket-wire.ts',
+    '    if (!isTaken) copies.lend();\n',
+    '',
+  ],
+  [
+    'a lent copy of a first read is read into',
+    'src/proxy/wire/socket-wire.ts',
+    'this.nextBuffer = isTaken ? own : this.buffers.take();',
+    'this.nextBuffer = own;',
   ],
   [
     'who has a place still waits in the queue',
@@ -182,8 +194,8 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'the connections of a service are not counted down',
-    'src/proxy/connection-place.ts',
-    '    this.ledger.closeConnection(service.slot);\n',
+    'src/proxy/limits/connection-place.ts',
+    '    ledger.closeConnection(service!.slot);\n',
     '',
   ],
   [
@@ -218,7 +230,7 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'one connection more than the limit is served',
-    'src/proxy/connection-place.ts',
+    'src/proxy/limits/connection-place.ts',
     'count <= connections ||',
     'count <= connections + 1 ||',
   ],

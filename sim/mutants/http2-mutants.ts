@@ -92,6 +92,12 @@ const rows: readonly Row[] = [
     '    this.link.flush(this.session);\n',
   ],
   [
+    'who is one connection too many gets no GOAWAY',
+    `${http2}/client-connection.ts`,
+    "detail: '' });\n    this.session.endStreams();\n    this.close();\n  }\n\n  /** Says what",
+    "detail: '' });\n    this.close();\n  }\n\n  /** Says what",
+  ],
+  [
     'content may be shorter than announced',
     `${session}/inflow.ts`,
     'stream.expected >= 0 && !(isLast && stream.expected > 0)',

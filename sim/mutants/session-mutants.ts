@@ -16,21 +16,21 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'the end of sessions is put off by what comes later',
-    'src/proxy/endpoint-sessions.ts',
+    'src/proxy/sessions/endpoint-sessions.ts',
     '    if (dueMs >= this.dueMs) return;\n',
     '',
   ],
   [
     'sessions end though their endpoint takes work again',
-    'src/proxy/endpoint-sessions.ts',
+    'src/proxy/sessions/endpoint-sessions.ts',
     '    this.dueMs = Number.POSITIVE_INFINITY;\n    this.wheel.remove(this.timer);\n',
     '',
   ],
   [
     'a source has one connection more than it may',
-    'src/proxy/connection-place.ts',
-    'if (ledger.openClient(this.client) > connectionsPerClient)',
-    'if (ledger.openClient(this.client) > connectionsPerClient + 1)',
+    'src/proxy/limits/connection-place.ts',
+    'if (ofClient > connectionsPerClient)',
+    'if (ofClient > connectionsPerClient + 1)',
   ],
   [
     'what follows a PROXY header in its segment is lost',
@@ -46,7 +46,7 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'a port of a PROXY line may begin with zeros',
-    'src/proxy/proxy-header.ts',
+    'src/proxy/proxy-protocol/proxy-header.ts',
     '[1-9]\\\\d{0,4}',
     '\\\\d{1,5}',
   ],

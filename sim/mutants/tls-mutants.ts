@@ -13,8 +13,8 @@ const rows: readonly MutantRow[] = [
   [
     'a write behind another one is not copied',
     `${wire}/tls-wire.ts`,
-    'secure.write(isFree ? bytes : Buffer.from(bytes), this.onReported)',
-    'secure.write(bytes, this.onReported)',
+    'const copy = this.copyOf(rest);',
+    'const copy = rest;',
   ],
   [
     'a connection is left without close_notify',
@@ -31,24 +31,24 @@ const rows: readonly MutantRow[] = [
   [
     'the end overtakes what waits to be encrypted',
     `${wire}/cipher-socket.ts`,
-    '    if (!this.isWriting) this.shutdown();\n',
-    '    this.shutdown();\n',
+    '    if (!this.isWriting) this.shutdown(true);\n',
+    '    this.shutdown(true);\n',
   ],
   [
     'the place of a handshake is not given back',
-    'src/proxy/handshake.ts',
+    'src/proxy/tls/handshake.ts',
     '    wheel.remove(this.timer);\n    this.place.leave();\n',
     '    wheel.remove(this.timer);\n',
   ],
   [
     'the time of a handshake goes on when it is done',
-    'src/proxy/handshake.ts',
+    'src/proxy/tls/handshake.ts',
     '    wheel.remove(this.timer);\n    this.place.leave();\n',
     '    this.place.leave();\n',
   ],
   [
     'the name that a client asks for is ignored',
-    `${wire}/cipher-socket.ts`,
+    `${wire}/accepted-cipher.ts`,
     '      if (chosen !== null) this.cipher!.sni_context = chosen.context;\n',
     '',
   ],
@@ -73,14 +73,20 @@ const rows: readonly MutantRow[] = [
   [
     'the name of an endpoint is not compared',
     `${wire}/connect-tls.ts`,
-    '  const other = checkServerIdentity(tls.serverName, socket.getPeerCertificate(true));\n',
+    '  const other = checkServerIdentity(tls.serverName, certificate);\n',
     '  const other = undefined;\n',
+  ],
+  [
+    'an endpoint with TLS is not introduced to',
+    `${wire}/endpoint-cipher.ts`,
+    '    else this.introduce(introduction);\n',
+    '    else this.encrypt();\n',
   ],
   [
     'sessions of endpoints that were refused are kept',
     `${wire}/session-keeper.ts`,
-    '    if (this.isBelieved) this.store.session = session;\n    else this.unproven = session;\n',
-    '    this.store.session = session;\n',
+    '    if (this.isBelieved) this.keep(session);\n    else this.unproven = session;\n',
+    '    this.keep(session);\n',
   ],
   [
     'renewed certificates are shown to nobody',
@@ -97,7 +103,7 @@ const rows: readonly MutantRow[] = [
   [
     'the turn of a handshake is not given back',
     `${wire}/lobby.ts`,
-    '      this.wire.onSettled = () => parts.turns.leave(this);\n',
+    '      this.wire.onSettled = settled;\n',
     '',
   ],
   [
@@ -114,7 +120,7 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'a handshake may take as long as it likes',
-    'src/proxy/handshake.ts',
+    'src/proxy/tls/handshake.ts',
     '    else wheel.schedule(this.timer, listener.timeouts.clientHeaderMs);\n',
     '',
   ],
@@ -126,9 +132,21 @@ const rows: readonly MutantRow[] = [
   ],
   [
     'a ClientHello in several records is read as one',
-    'src/proxy/client-hello.ts',
+    'src/proxy/tls/client-hello.ts',
     '    at = body + length;\n',
     "    throw new Malformed('the message goes on in another record');\n",
+  ],
+  [
+    'endpoints are told of TLS 1.3 whatever it is',
+    `${wire}/tls-wire.ts`,
+    "this.version = socket.getProtocol() ?? '';",
+    "this.version = 'TLSv1.3';",
+  ],
+  [
+    'a ClientHello without extensions is none',
+    'src/proxy/tls/client-hello.ts',
+    'fields.isAtEnd ? new Map<number, Buffer>() : readExtensions(fields)',
+    'readExtensions(fields)',
   ],
 ];
 

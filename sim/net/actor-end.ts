@@ -1,4 +1,6 @@
 // The end of a connection at which an actor sits: a client or an endpoint, not the product.
+import { bothOf } from '../kernel/bytes.ts';
+import { Fifo } from '../kernel/fifo.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { TcpEnd, TcpOwner } from './tcp.ts';
 
@@ -28,7 +30,10 @@ export class ActorEnd implements TcpOwner {
   lead: Buffer | null = null;
   private readonly kernel: Kernel;
   private readonly tcp: TcpEnd;
-  private rest: Buffer[] = [];
+  /** What was not sent of the write that is under way; null: there is none. */
+  private rest: Buffer | null = null;
+  /** Writes behind it. */
+  private readonly waiting = new Fifo<Buffer>();
   private isPaused = false;
   private isEnding = false;
   private hasTellEnd = false;
@@ -41,7 +46,7 @@ export class ActorEnd implements TcpOwner {
   }
 
   get isFlushed(): boolean {
-    return this.rest.length === 0;
+    return this.rest === null;
   }
 
   protected get nowMs(): number {
@@ -61,8 +66,12 @@ export class ActorEnd implements TcpOwner {
     if (this.isClosed || this.isEnding) return false;
     const { lead } = this;
     this.lead = null;
-    this.rest.push(lead === null ? bytes : Buffer.concat([lead, bytes]));
-    if (this.rest.length === 1) this.flush();
+    const all = lead === null ? bytes : bothOf(lead, bytes);
+    if (this.rest !== null) this.waiting.push(all);
+    else {
+      this.rest = all;
+      this.flush();
+    }
     return this.isFlushed;
   }
 
@@ -108,22 +117,22 @@ export class ActorEnd implements TcpOwner {
   }
 
   onWritable(): void {
-    if (this.isClosed || this.rest.length === 0) return;
+    if (this.isClosed || this.rest === null) return;
     this.flush();
-    if (!this.isClosed && this.rest.length === 0) this.handler.onRoom?.();
+    if (!this.isClosed && this.isFlushed) this.handler.onRoom?.();
   }
 
   private flush(): void {
-    while (this.rest.length > 0) {
-      const bytes = this.rest[0]!;
+    while (this.rest !== null) {
+      const bytes: Buffer = this.rest;
       const sent = this.tcp.sendShared(bytes);
       // A paused actor that writes finds the reset by that.
       if (sent < 0) return this.kernel.tick(() => this.wasReset());
       if (sent < bytes.length) {
-        this.rest[0] = bytes.subarray(sent);
+        this.rest = bytes.subarray(sent);
         return;
       }
-      this.rest.shift();
+      this.rest = this.waiting.shift() ?? null;
     }
     if (this.isEnding) this.tcp.shutdown();
   }
@@ -131,7 +140,8 @@ export class ActorEnd implements TcpOwner {
   private wasReset(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.rest = [];
+    this.rest = null;
+    this.waiting.clear();
     this.tcp.close();
     this.lost();
   }

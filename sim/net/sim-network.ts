@@ -9,19 +9,22 @@ import type {
   WireServer,
   WireTarget,
 } from '../../src/proxy/network.ts';
-import type { ProxiedPeer } from '../../src/proxy/proxy-header.ts';
+import type { ProxiedPeer } from '../../src/proxy/proxy-protocol/proxy-header.ts';
 import { readIntroduction } from '../../src/proxy/wire/accept-proxied.ts';
-import { beginTls, takeSecure } from '../../src/proxy/wire/accept-secure.ts';
+import { beginTls, takeSecure, waitForTls } from '../../src/proxy/wire/accept-secure.ts';
+import type { TlsTarget } from '../../src/proxy/wire/connect-tls.ts';
 import { firstOfReserve } from '../../src/proxy/wire/descriptors.ts';
+import { HandleSocket } from '../../src/proxy/wire/handle-socket.ts';
 import { Lobby } from '../../src/proxy/wire/lobby.ts';
 import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
-import { SocketWire } from '../../src/proxy/wire/socket-wire.ts';
+import { type SocketDoor, SocketWire } from '../../src/proxy/wire/socket-wire.ts';
 import { Chance, hashOfName } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { SimTcpHandle } from '../tls/sim-tcp-handle.ts';
 import { SimTls } from '../tls/sim-tls.ts';
 import { type ActorTls, TlsEnd } from '../tls/tls-end.ts';
 import { ActorEnd, type ActorHandler } from './actor-end.ts';
+import { Backlog } from './backlog.ts';
 import { Descriptors } from './descriptors.ts';
 import { IntroSocket } from './intro-socket.ts';
 import { SimSocket, type SocketAddress } from './sim-socket.ts';
@@ -31,6 +34,7 @@ import { drawWeather, type Weather } from './weather.ts';
 /** How long the system tries to connect to an address that never answers. */
 const SYN_TIMEOUT_MS = 127_000;
 const FIRST_FREE_PORT = 20_000;
+const LOOPBACK = '127.0.0.1';
 
 /** What is told of the product's connections as they come and of what they send. */
 export interface NetworkWatch {
@@ -70,6 +74,8 @@ export interface NetworkOptions {
   readonly descriptors?: number;
   /** Where the product's reads land; plain ones unless it is said. */
   readonly buffers?: ReadBuffers;
+  /** How long connections wait to be accepted together, ms; 0, and no waiting, unless it is said. */
+  readonly acceptMs?: number;
 }
 
 export class SimNetwork implements Network {
@@ -81,13 +87,16 @@ export class SimNetwork implements Network {
   watch: NetworkWatch | null = null;
   private readonly kernel: Kernel;
   private readonly weatherOf: (chance: Chance) => Weather;
+  private readonly acceptMs: number;
   private readonly buffers: ReadBuffers;
   /** By `host:port`, or the path of a unix socket. */
   private readonly listening = new Map<string, Accept[]>();
   /** Addresses that swallow every packet. */
   private readonly silent = new Set<string>();
   /** Connections made so far, by where they come from and lead to: names their draws. */
-  private readonly links = new Map<string, { readonly hash: number; count: number }>();
+  private readonly links = new Map<string, Link>();
+  /** Of the other ends, by the same names. */
+  private readonly serverLinks = new Map<string, Link>();
   readonly tls: SimTls;
   /** Of each worker. */
   private readonly lobbies = new Map<number, Lobby>();
@@ -97,6 +106,7 @@ export class SimNetwork implements Network {
     this.kernel = kernel;
     this.buffers = options.buffers ?? new ReadBuffers();
     this.weatherOf = options.weatherOf ?? drawWeather;
+    this.acceptMs = options.acceptMs ?? 0;
     this.descriptors = new Descriptors(options.descriptors ?? 65_536);
     const { descriptors, buffers } = this;
     this.tls = new SimTls({ kernel, descriptors, buffers });
@@ -123,7 +133,10 @@ export class SimNetwork implements Network {
   ): Wire {
     const { connects, descriptors, kernel } = this;
     connects.set(target.port, (connects.get(target.port) ?? 0) + 1);
-    if (target.tls) return this.connectTls(target, handler, { introduction, worker });
+    if (target.tls) {
+      const known = { ...target, tls: target.tls };
+      return this.connectTls(known, handler, { introduction, worker });
+    }
     const socket = new SimSocket(kernel, descriptors, target, true);
     const wire = this.makeWire(socket, 0);
     socket.wire = wire;
@@ -136,10 +149,10 @@ export class SimNetwork implements Network {
       if (descriptor < 0) socket.fail('EMFILE');
       else {
         socket.open(descriptor);
-        this.reach(`product>${target.address}:${target.port}`, target, {
+        this.reach(linkTo(target), target, {
           isWanted: () => socket.connecting,
           opened: (end) => {
-            end.onSent = (count) => this.watch?.onSent(worker, target.port, count);
+            end.onSent = this.tellSent(worker, target.port);
             socket.connected(end);
           },
           refused: (code) => socket.fail(code),
@@ -150,27 +163,31 @@ export class SimNetwork implements Network {
   }
 
   private connectTls(
-    target: WireTarget,
+    target: TlsTarget,
     handler: ConnectHandler,
     { introduction, worker }: { introduction: Buffer | null; worker: number },
   ): Wire {
     const { descriptors, kernel } = this;
-    const socket = this.tls.client(target.tls!, handler, introduction);
+    const { wire, handle } = this.tls.client(target, handler, introduction);
     kernel.tick(() => {
-      if (!socket.connecting) return;
+      if (!handle.isConnecting) return;
       const descriptor = descriptors.take();
-      if (descriptor < 0) return socket.refused('EMFILE');
-      socket.open(descriptor);
-      this.reach(`product>${target.address}:${target.port}`, target, {
-        isWanted: () => socket.connecting,
+      if (descriptor < 0) return handle.refused('EMFILE');
+      handle.fd = descriptor;
+      this.reach(linkTo(target), target, {
+        isWanted: () => handle.isConnecting,
         opened: (end) => {
-          end.onSent = (count) => this.watch?.onSent(worker, target.port, count);
-          socket.begun(end);
+          end.onSent = this.tellSent(worker, target.port);
+          handle.opened(end);
         },
-        refused: (code) => socket.refused(code),
+        refused: (code) => handle.refused(code),
       });
     });
-    return socket.wire!;
+    return wire;
+  }
+
+  private tellSent(worker: number, port: number): (count: number) => void {
+    return (count) => this.watch?.onSent(worker, port, count);
   }
 
   /** The lobby of a worker: how many handshakes it has at a time. */
@@ -190,11 +207,15 @@ export class SimNetwork implements Network {
       return Promise.reject(Object.assign(new Error(`EADDRINUSE ${key}`), { code: 'EADDRINUSE' }));
     }
     const listening = { options, port, lobby: this.lobbyOf(worker) };
-    const accept: Accept = (end, from) => this.accept(listening, end, isUnix ? null : from);
+    const backlog = new Backlog(this.kernel, this.acceptMs);
+    const accept: Accept = (end, from) =>
+      backlog.add(() => this.accept(listening, end, isUnix ? null : from));
     this.listening.set(key, [...known, accept]);
-    const close = (): Promise<void> => {
+    const close = async (): Promise<void> => {
       this.leave(key, accept);
-      return new Promise((resolve) => this.kernel.clock.nextTurn(resolve));
+      await new Promise<void>((resolve) => this.kernel.clock.nextTurn(resolve));
+      // Who waits is accepted before the listener closes.
+      backlog.take();
     };
     return new Promise((resolve) => {
       this.kernel.clock.nextTurn(() => resolve({ port, close }));
@@ -219,7 +240,7 @@ export class SimNetwork implements Network {
     const intro = this.rawSocket(accepted, { from, handle });
     const done = (raw: IntroSocket, peer: ProxiedPeer | null): void => {
       if (handle === null) this.take(accepted, { peer, rest: raw.rest });
-      else takeSecure(raw, this.securing(accepted, handle), { peer });
+      else takeSecure(raw, this.securing(accepted, { handle, from }), { peer });
     };
     readIntroduction(intro, proxy, done, kernel.clock);
   }
@@ -227,12 +248,16 @@ export class SimNetwork implements Network {
   /** As the product's acceptHandles. */
   private takeTls(accepted: Accepted, from: SocketAddress): void {
     const { options, lobby } = accepted.listening;
+    const system = this.tls.parts.system!;
     const handle = this.makeHandle(accepted, from);
-    const securing = this.securing(accepted, handle);
-    if ((options.peek?.() ?? null) === null && lobby.hasRoom) {
-      handle.attach(accepted.end);
-      if (!beginTls({ handle }, securing, null)) handle.close();
-    } else takeSecure(this.rawSocket(accepted, { from, handle }), securing, null);
+    const securing = this.securing(accepted, { handle, from });
+    if ((options.peek?.() ?? null) !== null || !isBare(from)) {
+      takeSecure(this.rawSocket(accepted, { from, handle }), securing, null);
+      return;
+    }
+    handle.attach(accepted.end);
+    if (!lobby.hasRoom) waitForTls(handle, securing, { tls: options.tls!()!, system });
+    else if (!beginTls({ handle }, securing, null)) handle.close();
   }
 
   private makeHandle({ listening, descriptor }: Accepted, remote: SocketAddress): SimTcpHandle {
@@ -251,21 +276,26 @@ export class SimNetwork implements Network {
     return new IntroSocket(kernel, { tcp: end, remoteAddress: from.address, handle }, gone);
   }
 
-  private securing({ listening }: Accepted, handle: SimTcpHandle) {
+  private securing(
+    { listening }: Accepted,
+    { handle, from }: { handle: SimTcpHandle; from: SocketAddress },
+  ) {
     const { buffers } = this;
     const { options, port, lobby } = listening;
     const onWire = (wire: Wire): void => {
       options.onWire(wire);
       const isOpen = (): boolean => !handle.isClosing;
-      const onClose = this.watch?.onAccepted(port, wire.remoteAddress, isOpen) ?? null;
+      const onClose = this.watch?.onAccepted(port, sourceOf(wire, from), isOpen) ?? null;
       if (isOpen()) handle.onClose = onClose;
     };
     return { ...options, port, buffers, lobby, onWire, parts: this.tls.parts };
   }
 
-  private take({ listening, end, from, descriptor }: Accepted, intro: Introduced): void {
+  private take(accepted: Accepted, intro: Introduced): void {
+    const { listening, end, from, descriptor } = accepted;
     const { descriptors, kernel, watch } = this;
     const { options, port } = listening;
+    if (intro === null && from !== null && isBare(from)) return this.takeHandle(accepted, from);
     const local = { address: '127.0.0.1', port };
     const socket = new SimSocket(kernel, descriptors, from, false, local);
     socket.open(descriptor);
@@ -278,10 +308,26 @@ export class SimNetwork implements Network {
     socket.attach(end);
     options.onWire(wire);
     if (from === null || watch === null) return;
-    socket.onClosed = watch.onAccepted(port, wire.remoteAddress, () => !socket.destroyed);
+    socket.onClosed = watch.onAccepted(port, sourceOf(wire, from), () => !socket.destroyed);
   }
 
-  private makeWire(socket: SimSocket, port: number): SocketWire {
+  /** As the product's wireOf: a connection over the system's handle. */
+  private takeHandle(accepted: Accepted, from: SocketAddress): void {
+    const { buffers, watch } = this;
+    const { options, port } = accepted.listening;
+    const handle = this.makeHandle(accepted, from);
+    const socket = new HandleSocket(this.tls.parts.system!, handle, buffers.shared.view);
+    const wire = this.makeWire(socket, port);
+    socket.wire = wire;
+    handle.attach(accepted.end);
+    socket.start();
+    options.onWire(wire);
+    const isOpen = (): boolean => !handle.isClosing;
+    const onClose = watch?.onAccepted(port, from.address, isOpen) ?? null;
+    if (isOpen()) handle.onClose = onClose;
+  }
+
+  private makeWire(socket: SocketDoor, port: number): SocketWire {
     const { buffers } = this;
     const forfeit = (): void => {
       this.forfeited += 1;
@@ -330,13 +376,14 @@ export class SimNetwork implements Network {
   dial(name: string, port: number, handler: ActorHandler, dialling: DialOptions = {}): ActorEnd {
     const target = { address: '127.0.0.1', port };
     const { from, tls = null } = dialling;
-    const tcp = this.makeEnd(`${name}>${port}`);
+    const link = `${name}>${port}`;
+    const tcp = this.makeEnd(link);
     const { kernel } = this;
     const end =
       tls === null ? new ActorEnd(kernel, tcp, handler) : new TlsEnd(kernel, tcp, { handler, tls });
-    this.reach(`${name}>${port}`, target, {
+    this.reach(link, target, {
       tcp,
-      ...(from === undefined ? {} : { from }),
+      from,
       isWanted: () => !end.isClosed,
       opened: () => end.opened(),
       refused: (code) => end.refused(code),
@@ -348,7 +395,7 @@ export class SimNetwork implements Network {
 
   private reach(name: string, target: WireTarget, dialling: Dialling): void {
     const client = dialling.tcp ?? this.makeEnd(name);
-    const key = `${target.address}:${target.port}`;
+    const key = placeOf(target);
     if (this.silent.has(key)) {
       this.kernel.after(SYN_TIMEOUT_MS, () => dialling.refused('ETIMEDOUT'));
       return;
@@ -362,7 +409,7 @@ export class SimNetwork implements Network {
         this.kernel.at(openMs, () => dialling.refused('ECONNREFUSED'));
         return;
       }
-      const server = this.makeEnd(`${name}/server`);
+      const server = this.makeEnd(name, '/server');
       TcpEnd.join(client, server, openMs);
       const free = this.freePort();
       const from = dialling.from ?? { address: '127.0.0.1', port: free };
@@ -374,11 +421,13 @@ export class SimNetwork implements Network {
     });
   }
 
-  private makeEnd(name: string): TcpEnd {
-    const { kernel, links } = this;
+  /** `side`: added to the name, for the other end. */
+  private makeEnd(name: string, side: '' | '/server' = ''): TcpEnd {
+    const { kernel } = this;
+    const links = side === '' ? this.links : this.serverLinks;
     let link = links.get(name);
     if (link === undefined) {
-      link = { hash: hashOfName(kernel.seed, `link ${name} `), count: 0 };
+      link = { hash: hashOfName(kernel.seed, `link ${name}${side} `), count: 0 };
       links.set(name, link);
     }
     link.count += 1;
@@ -419,7 +468,7 @@ class WatchedWire extends SocketWire {
   private readonly forfeit: () => void;
   private hasBorrowed = false;
 
-  constructor(socket: SimSocket, buffers: ReadBuffers, options: WatchedWireOptions) {
+  constructor(socket: SocketDoor, buffers: ReadBuffers, options: WatchedWireOptions) {
     super(socket, buffers, options.port);
     this.forfeit = options.forfeit;
   }
@@ -431,12 +480,36 @@ class WatchedWire extends SocketWire {
   }
 }
 
+/** `address:port`, and the product's links there: made once, for V8 looks up a text that is new among all that it knows. */
+const places = new Map<number, string>();
+const linksTo = new Map<number, string>();
+
+function placeOf({ address, port }: WireTarget): string {
+  if (address !== LOOPBACK) return `${address}:${port}`;
+  const known = places.get(port) ?? `${LOOPBACK}:${port}`;
+  places.set(port, known);
+  return known;
+}
+
+function linkTo({ address, port }: WireTarget): string {
+  if (address !== LOOPBACK) return `product>${address}:${port}`;
+  const known = linksTo.get(port) ?? `product>${LOOPBACK}:${port}`;
+  linksTo.set(port, known);
+  return known;
+}
+
+/** What the draws of connections of one name begin with, and how many there were. */
+interface Link {
+  readonly hash: number;
+  count: number;
+}
+
 /** One attempt to connect. */
 interface Dialling {
   /** The client's end, where it is made already. */
   readonly tcp?: TcpEnd;
   /** Who connects; any port of 127.0.0.1 unless it is said. */
-  readonly from?: SocketAddress;
+  readonly from?: SocketAddress | undefined;
   /** False once who connects has given up. */
   readonly isWanted: () => boolean;
   readonly opened: (end: TcpEnd) => void;
@@ -444,3 +517,13 @@ interface Dialling {
 }
 
 const idleHandler: ActorHandler = { onBytes() {}, onEnd() {}, onReset() {} };
+
+/** Most connections are the system's handles until they are secure; others are sockets, as by the public way. */
+function isBare({ port }: SocketAddress): boolean {
+  return port % 4 !== 0;
+}
+
+/** Who has connected. The wire itself is not asked: what the product has not asked it does not know later. */
+function sourceOf(wire: Wire, from: SocketAddress): string {
+  return wire.isIntroduced ? wire.remoteAddress : from.address;
+}

@@ -3,6 +3,7 @@
 // so does this. The rules are those of Node's lib/net.js and lib/internal/streams.
 
 import type { SocketDoor, SocketWire } from '../../src/proxy/wire/socket-wire.ts';
+import { joined } from '../kernel/bytes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { systemError } from '../kernel/system-error.ts';
 import type { Descriptors } from './descriptors.ts';
@@ -12,12 +13,16 @@ import type { TcpEnd, TcpOwner } from './tcp.ts';
 const POISON = 0x7e;
 const NOTHING = Buffer.alloc(0);
 
+type Callbacks = readonly (() => void)[];
+
+const NONE: Callbacks = [];
+
 /** One write, or several that Node gathers behind an unfinished one. */
 interface Writing {
   /** What the system did not take yet. */
   rest: Buffer;
   readonly length: number;
-  readonly callbacks: (() => void)[];
+  readonly callbacks: Callbacks;
 }
 
 export interface SocketAddress {
@@ -26,8 +31,6 @@ export interface SocketAddress {
 }
 
 export class SimSocket implements SocketDoor, TcpOwner {
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
   /** For the network: what the connection begins with. */
@@ -40,6 +43,9 @@ export class SimSocket implements SocketDoor, TcpOwner {
   wire!: SocketWire;
   /** For the network: called when the product closes it. */
   onClosed: (() => void) | null = null;
+  private readonly remote: SocketAddress | null;
+  /** Who the peer is was asked while it was open: that is remembered. */
+  private isPeerKnown = false;
   private readonly kernel: Kernel;
   private readonly descriptors: Descriptors;
   private end_: TcpEnd | null = null;
@@ -66,11 +72,24 @@ export class SimSocket implements SocketDoor, TcpOwner {
   ) {
     this.kernel = kernel;
     this.descriptors = descriptors;
-    this.remoteAddress = remote?.address;
-    this.remotePort = remote?.port;
+    this.remote = remote;
     this.localAddress = local?.address;
     this.localPort = local?.port;
     this.connecting = connecting;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.peer?.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.peer?.port;
+  }
+
+  /** Once it is closed the system knows no peer any more. */
+  private get peer(): SocketAddress | null {
+    if (!this.destroyed) this.isPeerKnown = true;
+    return this.isPeerKnown ? this.remote : null;
   }
 
   /** For the network: the socket has a descriptor. */
@@ -108,26 +127,23 @@ export class SimSocket implements SocketDoor, TcpOwner {
     this.writableLength += bytes.length;
     this.descriptors.noteBuffered(this.writableLength);
     if (this.writing !== null) this.buffered.push({ bytes, flushed });
-    else this.begin(bytes, flushed === undefined ? [] : [flushed]);
+    else this.begin(bytes, flushed === undefined ? NONE : [flushed]);
     return true;
   }
 
-  private begin(bytes: Buffer, callbacks: (() => void)[]): void {
-    this.writing = { rest: bytes, length: bytes.length, callbacks };
-    if (this.connecting) return;
-    const sent = this.end_!.send(bytes);
+  private begin(bytes: Buffer, callbacks: Callbacks): void {
+    const { length } = bytes;
+    const sent = this.connecting ? 0 : this.end_!.send(bytes);
     if (sent < 0) {
-      this.writableLength -= bytes.length;
-      this.writing = null;
+      this.writableLength -= length;
       this.kernel.tick(() => {
         for (const callback of callbacks) callback();
         this.fail('EPIPE');
       });
-    } else if (sent === bytes.length) {
-      this.writableLength -= bytes.length;
-      this.writing = null;
+    } else if (sent === length && !this.connecting) {
+      this.writableLength -= length;
       for (const callback of callbacks) this.kernel.tick(callback);
-    } else this.writing.rest = bytes.subarray(sent);
+    } else this.writing = { rest: sent === 0 ? bytes : bytes.subarray(sent), length, callbacks };
   }
 
   onWritable(): void {
@@ -152,10 +168,9 @@ export class SimSocket implements SocketDoor, TcpOwner {
     this.buffered = [];
     if (buffered.length > 0) {
       const all = buffered.length === 1 ? buffered[0]!.bytes : concat(buffered);
-      this.begin(
-        all,
-        buffered.flatMap(({ flushed }) => flushed ?? []),
-      );
+      const callbacks: (() => void)[] = [];
+      for (const { flushed } of buffered) if (flushed !== undefined) callbacks.push(flushed);
+      this.begin(all, callbacks);
     }
     for (const callback of writing.callbacks) callback();
     this.finishMaybe();
@@ -282,13 +297,11 @@ export class SimSocket implements SocketDoor, TcpOwner {
   }
 }
 
-/** Without a stack, which would cost more than the exchange that it ends. */
-
 function poison(view: Buffer, count: number): void {
   // Buffer's own fill looks at its arguments for longer than it takes to fill a head.
   Uint8Array.prototype.fill.call(view, POISON, 0, count);
 }
 
 function concat(buffered: readonly { bytes: Buffer }[]): Buffer {
-  return Buffer.concat(buffered.map(({ bytes }) => bytes));
+  return joined(buffered.map(({ bytes }) => bytes));
 }

@@ -1,13 +1,20 @@
 // A TCP connection as two systems' kernels keep it: bytes, the end and the reset between two ends.
 // Data before FIN, always in order; closing with unread bytes resets; bytes for an end that is closed
 // reset; a reset may destroy what was not read.
-import { roomFor } from '../kernel/bytes.ts';
+import { joined, roomFor } from '../kernel/bytes.ts';
 import type { Chance } from '../kernel/chance.ts';
+import { Fifo } from '../kernel/fifo.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Weather } from './weather.ts';
 
 /** Pieces that one write is cut into at most. */
 const PIECES_MAX = 4;
+/** Share of ends whose writes of one moment arrive together, as one segment does; those of others come one by one. */
+const GATHERED_SHARE = 0.8;
+/** Goes before what arrives together. */
+const TOGETHER = null;
+/** Of what arrives together the last: the peer sends no more. */
+const FIN = Buffer.alloc(0);
 
 /** Who reads and writes at an end. */
 export interface TcpOwner {
@@ -32,7 +39,7 @@ export class TcpEnd {
   private readonly kernel: Kernel;
   private readonly chance: Chance;
   private readonly weather: Weather;
-  private readonly pieces: Buffer[] = [];
+  private readonly pieces = new Fifo<Buffer>();
   /** Offset into the first piece. */
   private offset = 0;
   /** Bytes that were sent and that the peer did not read. */
@@ -50,11 +57,27 @@ export class TcpEnd {
   /** Nothing sent later arrives before this. */
   private lastArrivalMs = 0;
   /** What is on its way to the peer, in the order in which it arrives. After a loss nothing is sent any more. */
-  private readonly flying: Buffer[] = [];
+  private readonly flying = new Fifo<Buffer | typeof TOGETHER>();
+  /** Writes of one moment arrive together. */
+  private readonly gathers: boolean;
+  /** When the last piece was sent, and when it arrives: what does either at the same moment may join it. */
+  private lastSentMs = -1;
+  private lastLandMs = -1;
   /** One for all that arrives: a closure for each would cost more than its bytes. */
   private readonly land = (): void => {
-    const piece = this.flying.shift();
-    if (piece !== undefined) this.peer!.arrived(piece);
+    const { flying } = this;
+    // Lost, with all behind it.
+    if (flying.shift() === undefined) return;
+    const peer = this.peer!;
+    let count = 0;
+    let isLast = false;
+    while (flying.size > 0 && flying.peek() !== TOGETHER) {
+      const piece = flying.shift()!;
+      if (piece === FIN) isLast = true;
+      else count += peer.take(piece);
+    }
+    peer.arrived(count);
+    if (isLast) peer.ended();
   };
   /** Raised when what is on its way to the peer is lost. */
   private flight = 0;
@@ -63,6 +86,7 @@ export class TcpEnd {
     this.kernel = kernel;
     this.chance = chance;
     this.weather = weather;
+    this.gathers = chance.happens(GATHERED_SHARE);
   }
 
   /** Joins two ends; nothing that `server` sends arrives before `openMs`. */
@@ -111,9 +135,8 @@ export class TcpEnd {
   /** Takes all bytes that have arrived; they are the caller's. */
   receiveAll(): Buffer {
     const { pieces, offset, readable } = this;
-    let all = pieces[0]!;
-    if (pieces.length > 1) all = Buffer.concat(pieces);
-    pieces.length = 0;
+    let all = pieces.shift()!;
+    if (pieces.size > 0) all = joined([all, ...pieces.takeAll()]);
     this.offset = 0;
     this.readable = 0;
     this.peer!.wasRead(readable);
@@ -123,8 +146,8 @@ export class TcpEnd {
   /** Takes bytes that have arrived, as many as fit; returns how many. */
   receive(target: Buffer): number {
     let count = 0;
-    while (count < target.length && this.pieces.length > 0) {
-      const piece = this.pieces[0]!;
+    while (count < target.length && this.pieces.size > 0) {
+      const piece = this.pieces.peek()!;
       const { offset } = this;
       const part = Math.min(piece.length - offset, target.length - count);
       const isWhole = part === piece.length;
@@ -144,10 +167,9 @@ export class TcpEnd {
   shutdown(): void {
     if (this.hasShutdown || this.isReset || this.peer === null) return;
     this.hasShutdown = true;
-    this.arriveLater(() => {
-      this.peer!.hasFin = true;
-      this.peer!.owner?.onReadable();
-    });
+    const joins = this.gathers && this.flying.size > 0 && this.kernel.nowMs === this.lastSentMs;
+    if (joins) this.flying.push(FIN);
+    else this.arriveLater(() => this.peer!.ended());
   }
 
   /** Closes both directions, as close(2). */
@@ -176,7 +198,7 @@ export class TcpEnd {
   private sendReset(): void {
     if (this.chance.happens(this.weather.lossyResetShare)) {
       this.flight += 1;
-      this.flying.length = 0;
+      this.flying.clear();
       this.lastArrivalMs = this.kernel.nowMs;
       this.arriveLater(() => this.peer!.wasReset(true));
     } else this.arriveLater(() => this.peer!.wasReset(false));
@@ -186,20 +208,33 @@ export class TcpEnd {
     this.onSent?.(bytes.length);
     this.unread += bytes.length;
     const isSplit = bytes.length > 1 && this.chance.happens(this.weather.splitShare);
-    if (!isSplit) return this.sendPiece(bytes);
+    if (!isSplit) return this.sendPiece(bytes, this.gathers);
     const cuts = this.chance.int(1, Math.min(PIECES_MAX, bytes.length) - 1);
     let start = 0;
     for (let i = 0; i < cuts && start < bytes.length - 1; i += 1) {
       const end = this.chance.int(start + 1, bytes.length - 1);
-      this.sendPiece(bytes.subarray(start, end));
+      this.sendPiece(bytes.subarray(start, end), false);
       start = end;
     }
-    this.sendPiece(bytes.subarray(start));
+    this.sendPiece(bytes.subarray(start), false);
   }
 
-  private sendPiece(piece: Buffer): void {
-    this.flying.push(piece);
-    this.kernel.at(this.nextArrivalMs(), this.land);
+  /** `mayJoin`: it may arrive with what was sent before. */
+  private sendPiece(piece: Buffer, mayJoin: boolean): void {
+    const { flying, kernel } = this;
+    if (!mayJoin || flying.size === 0 || !this.joins()) {
+      if (!mayJoin || flying.size === 0) this.nextArrivalMs();
+      flying.push(TOGETHER);
+      this.lastLandMs = this.lastArrivalMs;
+      kernel.at(this.lastLandMs, this.land);
+    }
+    this.lastSentMs = kernel.nowMs;
+    flying.push(piece);
+  }
+
+  /** Whether what is sent now arrives together with what is on its way; if it does not, draws when it arrives. */
+  private joins(): boolean {
+    return this.kernel.nowMs === this.lastSentMs || this.nextArrivalMs() === this.lastLandMs;
   }
 
   private nextArrivalMs(): number {
@@ -215,15 +250,28 @@ export class TcpEnd {
     });
   }
 
-  private arrived(piece: Buffer): void {
-    if (this.isReset) return;
+  /** A piece that has come, with others or alone; returns how many bytes it has. */
+  private take(piece: Buffer): number {
+    if (!this.isReset && !this.isClosed) {
+      this.pieces.push(piece);
+      this.readable += piece.length;
+    }
+    return piece.length;
+  }
+
+  /** All of what comes together is there. */
+  private arrived(count: number): void {
+    if (this.isReset || count === 0) return;
     if (this.isClosed) {
       this.isReset = true;
       this.sendReset();
       return;
     }
-    this.pieces.push(piece);
-    this.readable += piece.length;
+    this.owner?.onReadable();
+  }
+
+  private ended(): void {
+    this.hasFin = true;
     this.owner?.onReadable();
   }
 
@@ -238,7 +286,7 @@ export class TcpEnd {
   }
 
   private drop(): void {
-    this.pieces.length = 0;
+    this.pieces.clear();
     this.offset = 0;
     this.readable = 0;
   }

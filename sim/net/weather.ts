@@ -35,3 +35,8 @@ export function drawWeather(chance: Chance): Weather {
     lossyResetShare: 0.5,
   };
 }
+
+/** How long threads leave connections that have come before they accept them, ms. Most have time for each. */
+export function drawAcceptMs(chance: Chance): number {
+  return chance.happens(0.3) ? chance.between(0.1, 5) : 0;
+}

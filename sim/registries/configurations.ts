@@ -1,7 +1,7 @@
 // The configurations of late: a reload takes its time, and until then what the one before it wants is right.
 import { SimConfig } from '../control/sim-config.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { configText, followedBy, type Shape } from './members.ts';
+import { configText, followedBy, prioritiesOf, type Shape } from './members.ts';
 import { KIOSK } from './zookeeper-registrar.ts';
 
 /** Configurations of the last so long are regarded. */
@@ -40,9 +40,14 @@ export class Configurations {
     kernel.after(SIGNAL_MS, signal);
   }
 
+  /** The priorities of the sources of the service that has some, in their order. */
+  priorities(): readonly number[] {
+    return prioritiesOf(this.variants.at(-1)!.variant);
+  }
+
   /** The sources, as `registry|service`, of each service now. */
   sources(): Iterable<readonly [string, readonly string[]]> {
-    return [...followedBy(this.variants.at(-1)!.variant), ...OWN_SOURCES];
+    return [...followedBy(this.variants.at(-1)!.variant, this.shape.isReplacing), ...OWN_SOURCES];
   }
 
   /** Those that every configuration of late follows for a service. */
@@ -52,7 +57,7 @@ export class Configurations {
     const { nowMs } = this.kernel;
     const all = this.variants
       .filter(({ untilMs }) => untilMs > nowMs)
-      .map(({ variant }) => followedBy(variant).get(service) ?? []);
+      .map(({ variant }) => followedBy(variant, this.shape.isReplacing).get(service) ?? []);
     return (all[0] ?? []).filter((source) => all.every((sources) => sources.includes(source)));
   }
 }

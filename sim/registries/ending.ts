@@ -1,11 +1,13 @@
 // The oracles at the end of a run of several registries: the table equals what is registered and stays so, and
 // every part of the process agrees with it.
 import { isDeepStrictEqual } from 'node:util';
+import type { ServiceView } from '../../src/control/view.ts';
 import { sorted } from '../control/run.ts';
 import type { SimProcess } from '../control/sim-process.ts';
 import type { Configurations } from './configurations.ts';
 import type { RegistriesJudge } from './judge.ts';
 import { placeOf } from './members.ts';
+import { FALLING } from './priorities.ts';
 import type { Processes } from './processes.ts';
 import type { Registered } from './registered.ts';
 import { KIOSK } from './zookeeper-registrar.ts';
@@ -53,8 +55,27 @@ export class Ending {
       if (lastError !== '') judge.fault(`an error of ${name} is shown still: ${lastError}`);
       if (!isSynced) judge.fault(`${name} is not synced at the end`);
     }
+    const priority = this.wrongPriority(upriver.controller.service(FALLING));
+    if (priority !== '') judge.fault(priority);
     const { ready, reason } = upriver.readiness();
     if (!ready || reason !== '') judge.fault(`not plainly ready at the end: ${reason}`);
+  }
+
+  /** What is wrong with the priority that is in use, or ''. */
+  private wrongPriority(view: ServiceView | null): string {
+    const { registered, configurations } = this.options;
+    const sources = new Map(configurations.sources()).get(FALLING) ?? [];
+    const working = configurations.priorities().filter((_, at) => {
+      return registered.should.some(
+        (member) =>
+          member !== null &&
+          `${member.registry}|${member.service}` === sources[at] &&
+          registered.isListed(member),
+      );
+    });
+    const best = Math.min(...working);
+    if (view === null || working.length === 0 || view.priority === best) return '';
+    return `priority ${view.priority} of ${FALLING} gets the traffic, and ${best} works`;
   }
 
   /** What the table must have: service -> place -> state. */

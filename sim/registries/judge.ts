@@ -7,6 +7,8 @@ import { MEMBERS, type Member, placeOf } from './members.ts';
 
 /** Whoever is listed for less long may be unknown yet: servers lag, and connections stall. */
 const RECENT_MS = 45_000;
+/** What is held is surely so, if it has to be, but for this last moment. */
+const HELD_SLACK_MS = 2000;
 
 interface Listing {
   /** Since when the registry lists it without a break; null: it does not. */
@@ -33,11 +35,15 @@ export interface Circumstances {
   readonly afterwards: (run: () => void) => void;
   /** The registry may have denied it, in a way that must be believed. */
   readonly wasDenied: (registry: string) => boolean;
+  /** The registry says that an instance has ended before it says what another one is. */
+  readonly isLate: (registry: string) => boolean;
 }
 
 export class RegistriesJudge implements ThreadWatcher {
   readonly faults: string[] = [];
   private readonly around: Circumstances;
+  /** By source, `registry|service`: since when it is never without an instance that is listed. */
+  private readonly neverEmptyMs = new Map<string, number>();
   private readonly listings: Listing[] = MEMBERS.map(() => ({ listedMs: null, lackedMs: null }));
 
   constructor(around: Circumstances) {
@@ -65,14 +71,36 @@ export class RegistriesJudge implements ThreadWatcher {
       else if (wasListed) listing.lackedMs ??= nowMs();
       listing.listedMs = null;
     }
+    this.noteEmpty();
   }
 
-  /** A registry has lost everything; who was in it registers again. */
+  private noteEmpty(): void {
+    const { isListed, nowMs, wanted } = this.around;
+    const listed = new Set<string>();
+    for (const [which, { registry, service }] of MEMBERS.entries()) {
+      if (wanted(which) !== null && isListed(which)) listed.add(`${registry}|${service}`);
+    }
+    for (const source of this.neverEmptyMs.keys()) {
+      if (!listed.has(source)) this.neverEmptyMs.delete(source);
+    }
+    for (const source of listed) {
+      if (!this.neverEmptyMs.has(source)) this.neverEmptyMs.set(source, nowMs());
+    }
+  }
+
+  /**
+   * A registry has lost everything; who was in it registers again. Whoever has not done so since the last time has
+   * all of `guard.hold` for it once more.
+   */
   lost(registry: string): void {
+    const { holdMs } = this.around;
     const nowMs = this.around.nowMs();
     for (const [which, listing] of this.listings.entries()) {
-      if (MEMBERS[which]!.registry !== registry || listing.listedMs === null) continue;
-      if (nowMs - listing.listedMs >= RECENT_MS) listing.lackedMs = nowMs;
+      if (MEMBERS[which]!.registry !== registry) continue;
+      const { listedMs, lackedMs } = listing;
+      const isKnown = listedMs !== null && nowMs - listedMs >= RECENT_MS;
+      const isHeld = lackedMs !== null && nowMs - lackedMs < holdMs - HELD_SLACK_MS;
+      if (isKnown || isHeld) listing.lackedMs = nowMs;
     }
     this.note();
   }
@@ -90,7 +118,21 @@ export class RegistriesJudge implements ThreadWatcher {
     if (place === null) return;
     afterwards(() => {
       if (!shown(service).has(place)) this.judgeLoss(service, place, cause.text);
+      if (shown(service).size === 0) this.judgeEmpty(service, cause.text);
     });
+  }
+
+  /** A service that never was empty is never shown empty, however fast its instances replace each other. */
+  private judgeEmpty(service: string, cause: string): void {
+    const { followed, nowMs, wasDenied, isLate } = this.around;
+    for (const source of followed(service)) {
+      const sinceMs = this.neverEmptyMs.get(source);
+      if (sinceMs === undefined || nowMs() - sinceMs < RECENT_MS) continue;
+      const [registry = ''] = source.split('|');
+      if (wasDenied(registry) || isLate(registry)) continue;
+      const s = ((nowMs() - sinceMs) / 1000).toFixed(1);
+      this.fault(`${service} is shown empty (${cause}): ${source} was not for ${s} s`);
+    }
   }
 
   private judgeLoss(service: string, place: string, cause: string): void {

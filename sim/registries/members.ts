@@ -1,6 +1,7 @@
 // Who there may be in a run of several registries: services, who is registered where, and the
 // configurations that follow them.
 
+import { FALLING } from './priorities.ts';
 import { DNS_SERVERS } from './sim-dns.ts';
 import { ENGINE } from './sim-engine.ts';
 import type { EtcdApi } from './sim-etcd.ts';
@@ -50,7 +51,17 @@ export const MEMBERS: readonly Member[] = [
   // Last: the numbers before them stay what they were.
   ...members('zookeeper', 'cache', 4, '10.5.0', 8600),
   ...members('zookeeper', 'kiosk', 2, '10.5.1', 8700),
+  // Of services whose instances are replaced again and again, in some of the runs.
+  ...members('etcd', 'swap', 1, '10.6.0', 8800),
+  ...members('docker', 'swap', 1, '', 8810),
+  ...members('dns', 'swap.example', 1, '10.6.1', 8820),
+  ...members('zookeeper', 'swap', 1, '10.6.2', 8830),
 ];
+
+/** Whether it is one of those. */
+export function isReplaced({ service }: Member): boolean {
+  return service.startsWith('swap');
+}
 
 function members(
   registry: RegistryName,
@@ -75,14 +86,25 @@ export interface Shape {
   readonly api: EtcdApi;
   readonly isAuto: boolean;
   readonly holdS: number;
+  /** There are services whose instances are replaced again and again (replacing.ts). */
+  readonly isReplacing: boolean;
+  /** Of the service with priorities, s. */
+  readonly failover: { readonly afterS: number; readonly returnS: number };
 }
 
 export const variantCount = 5;
 
+const REPLACED: readonly (readonly [string, readonly string[]])[] = [
+  ['swap-e', ['etcd|swap']],
+  ['swap-d', ['docker|swap']],
+  ['swap-n', ['dns|swap.example']],
+  ['swap-z', ['zookeeper|swap']],
+];
+
 /** Which registries a service of the configuration follows, as `registry|service`. */
 export type Followed = ReadonlyMap<string, readonly string[]>;
 
-export function followedBy(variant: number): Followed {
+export function followedBy(variant: number, isReplacing: boolean): Followed {
   const isShort = variant === 2;
   return new Map([
     ['e', ['etcd|web']],
@@ -91,20 +113,29 @@ export function followedBy(variant: number): Followed {
     ['both', isShort ? ['etcd|both'] : ['etcd|both', 'docker|both']],
     ['fall', ['etcd|fall', 'dns|fall.example']],
     ['z', ['zookeeper|cache']],
+    ...(isReplacing ? REPLACED : []),
   ]);
 }
 
+/** Of the sources of the service that has some, in their order. */
+export function prioritiesOf(variant: number): readonly number[] {
+  return variant === 4 ? [2, 1] : [1, 2];
+}
+
 /** The text of a configuration. Number 0 is the first one of each run. */
-export function configText(variant: number, { api, isAuto, holdS }: Shape): string {
+export function configText(variant: number, shape: Shape): string {
+  const { api, isAuto, holdS, isReplacing, failover } = shape;
   const etcd = variant === 3 ? ETCD_MEMBERS.slice(1) : ETCD_MEMBERS;
-  const [first, second] = variant === 4 ? [2, 1] : [1, 2];
-  const services = [...followedBy(variant)].map(([name, sources], i) => {
+  const { afterS, returnS } = failover;
+  const services = [...followedBy(variant, isReplacing)].map(([name, sources], i) => {
     const from = sources.map((source, at) => {
       const [registry, service] = source.split('|');
-      const priority = name !== 'fall' ? '' : `, priority: ${at === 0 ? first : second}`;
+      const priority = name === FALLING ? `, priority: ${prioritiesOf(variant)[at]}` : '';
       return `{ registry: ${registry}, service: ${service}${priority} }`;
     });
-    return `  ${name}: { listen: ${9100 + 10 * i}, from: [${from.join(', ')}] }`;
+    const own =
+      name === FALLING ? `, failover: { after: ${afterS}s, return_after: ${returnS}s }` : '';
+    return `  ${name}: { listen: ${9100 + 10 * i}, from: [${from.join(', ')}]${own} }`;
   });
   return `
 registries:

@@ -2,10 +2,11 @@
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { MEMBERS, type RegistryName, SERVERS, variantCount } from './members.ts';
+import { type ReplaceStep, replacingPlanOf, textOfReplace } from './replacing.ts';
 import type { DnsTrouble } from './sim-dns.ts';
 import { textOfZookeeper, type ZookeeperStep, zookeeperPlanOf } from './zookeeper-plan.ts';
 
-export type Step = ({ readonly atMs: number } & Action) | ZookeeperStep;
+export type Step = ({ readonly atMs: number } & Action) | ZookeeperStep | ReplaceStep;
 
 export type ServerTrouble = 'down' | 'silent' | 'slow' | 'failing' | 'behind';
 
@@ -44,7 +45,11 @@ export function planOf(kernel: Kernel): Step[] {
   const steps = Array.from({ length: chance.int(5, 40) }, (): Step => {
     return { atMs: Math.round(chance.between(500, DRAWN_UNTIL_MS)), ...draw(chance) };
   });
-  return [...steps, ...zookeeperPlanOf(kernel, DRAWN_UNTIL_MS)].sort((a, b) => a.atMs - b.atMs);
+  return [
+    ...steps,
+    ...zookeeperPlanOf(kernel, DRAWN_UNTIL_MS),
+    ...replacingPlanOf(kernel, DRAWN_UNTIL_MS),
+  ].sort((a, b) => a.atMs - b.atMs);
 }
 
 const OTHERS = MEMBERS.findIndex(({ registry }) => registry === 'zookeeper');
@@ -148,6 +153,8 @@ function textOf(step: Step): string {
     case 'connections-break':
     case 'znodes-lost':
       return textOfZookeeper(step, one);
+    case 'replace':
+      return textOfReplace(step, one);
     case 'restart':
       return `the process is stopped and starts again after ${step.downMs} ms`;
   }

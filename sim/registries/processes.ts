@@ -9,6 +9,7 @@ import type { AllRegistries } from './all-registries.ts';
 import type { RegistriesJudge } from './judge.ts';
 import { placeOf } from './members.ts';
 import type { Step } from './plan.ts';
+import type { Priorities } from './priorities.ts';
 
 /** A process that could not start is started again after so long. */
 const START_AGAIN_MS = 1000;
@@ -19,6 +20,7 @@ export interface ProcessesOptions {
   readonly config: SimConfig;
   readonly judge: RegistriesJudge;
   readonly course: Run;
+  readonly priorities: Priorities;
 }
 
 export class Processes {
@@ -39,15 +41,17 @@ export class Processes {
 
   start(): void {
     if (this.isOver) return;
-    const { kernel, config, judge } = this.options;
+    const { kernel, config, judge, priorities } = this.options;
     this.count += 1;
     config.finish();
     this.places.clear();
     const process = this.make();
     this.current = process;
+    priorities.begin();
     process.upriver.controller.events.subscribe((event) => {
       if (this.current !== process) return;
       judge.onEvent(event);
+      priorities.onEvent(event);
       kernel.after(0, () => this.notePlaces());
     });
     process.start();
@@ -100,7 +104,8 @@ export class Processes {
 
   /** No other one is started; resolves when the last has stopped, and nothing of it is left. */
   finish(): Promise<void> {
-    const { course, registries } = this.options;
+    const { course, registries, priorities } = this.options;
+    priorities.end();
     const process = this.current;
     this.isOver = true;
     this.current = null;

@@ -5,10 +5,17 @@ import type { RegistriesJudge } from './judge.ts';
 import { MEMBERS, type Member, type RegistryName } from './members.ts';
 import type { Step } from './plan.ts';
 import { EngineRegistrar, EtcdRegistrar, type Registrar, ZoneRegistrar } from './registrars.ts';
+import type { ReplaceStep } from './replacing.ts';
 import { ZookeeperRegistrar } from './zookeeper-registrar.ts';
 
 /** What a change of one that is registered is. */
-type Change = Extract<Step, { kind: 'register' | 'deregister' | 'move' | 'stop' | 'pause' }>;
+type Change = Extract<
+  Step,
+  { kind: 'register' | 'deregister' | 'move' | 'stop' | 'pause' | 'replace' }
+>;
+
+/** A container that runs for so long is known, where the engine is well. */
+const LOOKED_MS = 20;
 
 export interface RegisteredOptions {
   readonly kernel: Kernel;
@@ -22,6 +29,10 @@ export class Registered {
   readonly zookeeper: ZookeeperRegistrar;
   private readonly options: RegisteredOptions;
   private readonly etcd: EtcdRegistrar;
+  /** So many instances were replaced so far; and those that are just being replaced. */
+  private replaced = 0;
+  private readonly replacing = new Set<number>();
+  private isOver = false;
   private readonly registrars: Readonly<Record<RegistryName, Registrar>>;
 
   constructor(options: RegisteredOptions) {
@@ -54,6 +65,8 @@ export class Registered {
         return this.stop(step.which);
       case 'pause':
         return this.pause(step.which, step.isOn);
+      case 'replace':
+        return this.replace(step);
     }
   }
 
@@ -74,6 +87,7 @@ export class Registered {
 
   /** Nothing is renewed any more. */
   close(): void {
+    this.isOver = true;
     this.etcd.close();
     this.zookeeper.close();
   }
@@ -90,6 +104,38 @@ export class Registered {
     const known = this.should[which];
     if (known == null) return;
     this.register(which, { ...known, port: known.port + 20 });
+  }
+
+  /** By others, one after the other; one that is being replaced is not replaced by two at a time. */
+  private replace(step: ReplaceStep): void {
+    if (this.replacing.has(step.which)) return;
+    this.replacing.add(step.which);
+    this.replaceOnce(step, 1);
+  }
+
+  /** By one of another name, which is registered before this one leaves. */
+  private replaceOnce(step: ReplaceStep, count: number): void {
+    const { which, everyMs, bothMs } = step;
+    const known = this.should[which];
+    if (known == null || this.isOver) return;
+    const { kernel, judge } = this.options;
+    this.replaced += 1;
+    const [name = ''] = known.name.split('-x');
+    const port = MEMBERS[which]!.port + 100 * (1 + (this.replaced % 50));
+    const next = { ...known, name: `${name}-x${this.replaced}`, port };
+    const registrar = this.registrars[known.registry];
+    registrar.put(next);
+    const chance = kernel.chance(`replacing ${this.replaced}`);
+    // The engine says at once that a container has ended, and what another one is it has to be asked.
+    const lookedMs = known.registry === 'docker' ? LOOKED_MS : 0;
+    kernel.after(lookedMs + chance.between(0, bothMs), () => {
+      this.should[which] = next;
+      judge.forget(which);
+      registrar.remove(known, true);
+      judge.note();
+      if (count === step.count) this.replacing.delete(which);
+      else kernel.after(chance.between(0, everyMs), () => this.replaceOnce(step, count + 1));
+    });
   }
 
   private stop(which: number): void {

@@ -10,7 +10,8 @@ import type { SimEtcd } from './sim-etcd.ts';
 export interface Registrar {
   /** Registers, or registers anew. */
   put(member: Member): void;
-  remove(member: Member): void;
+  /** `isAtOnce`: in order, as far as the registry can be reached. */
+  remove(member: Member, isAtOnce?: boolean): void;
   /** Whether the registry has it, as it is. */
   isListed(member: Member): boolean;
 }

@@ -25,6 +25,8 @@ export class SimDns {
   /** By the name that is asked for. */
   readonly zone = new Map<string, readonly SimRecord[]>();
   questions = 0;
+  /** Addresses don't come with the records that name their hosts, and are asked for. */
+  isSparse = false;
   private readonly kernel: Kernel;
   private readonly chance: Chance;
   private readonly troubles = new Map<string, { how: DnsTrouble; untilMs: number }>();
@@ -106,6 +108,7 @@ export class SimDns {
     if (how === 'denies once') return message(question, NXDOMAIN, [], []);
     const zone = how === 'is behind' ? this.old.get(server)! : this.zone;
     const { name, type } = readQuestion(question);
+    if (type === TYPES.A && this.isSparse) return this.addressAnswer(question, name, zone);
     if (type !== TYPES.SRV) return message(question, NXDOMAIN, [], []);
     const records = zone.get(name);
     if (records === undefined || records.length === 0) return message(question, NXDOMAIN, [], []);
@@ -113,8 +116,18 @@ export class SimDns {
       question,
       0,
       records.map(({ host, port }) => srvRecord(name, host, port)),
-      records.map(({ host, address }) => addressRecord(host, address)),
+      this.isSparse ? [] : records.map(({ host, address }) => addressRecord(host, address)),
     );
+  }
+
+  private addressAnswer(
+    question: Buffer,
+    name: string,
+    zone: ReadonlyMap<string, readonly SimRecord[]>,
+  ): Buffer {
+    const found = [...zone.values()].flat().find(({ host }) => host === name);
+    if (found === undefined) return message(question, NXDOMAIN, [], []);
+    return message(question, 0, [addressRecord(found.host, found.address)], []);
   }
 }
 

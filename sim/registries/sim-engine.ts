@@ -50,7 +50,7 @@ export class SimEngine {
   run(name: string, service: string, port: number): void {
     this.end(name);
     this.count += 1;
-    const id = this.count.toString(16).padStart(64, 'a');
+    const id = this.count.toString(16).padStart(64, '0');
     const startedMs = this.wallMs;
     this.containers.set(name, { id, name, service, port, startedMs, isPaused: false });
     this.tell(id, 'create', {});

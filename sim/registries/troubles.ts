@@ -13,6 +13,8 @@ import type { ZookeeperAction } from './zookeeper-plan.ts';
 const DENIALS_MS = 45_000;
 /** A server that is slow, or behind, is so by this much. */
 const SLOW_MS = 4000;
+/** Within so long after a trouble of the engine all containers have been looked at again. */
+const RELOOKED_MS = 20_000;
 
 export interface TroublesOptions {
   readonly kernel: Kernel;
@@ -24,6 +26,8 @@ export interface TroublesOptions {
 export class Troubles {
   private readonly options: TroublesOptions;
   private deniedMs: number[] = [];
+  /** The engine answers late until then. */
+  private engineUntilMs = 0;
 
   constructor(options: TroublesOptions) {
     this.options = options;
@@ -34,10 +38,18 @@ export class Troubles {
     return this.deniedMs.length > 1;
   }
 
+  /** What runs may be unknown yet though it has been there for a while: the engine is unwell, or was just now. */
+  get isEngineLate(): boolean {
+    return this.options.kernel.nowMs < this.engineUntilMs + RELOOKED_MS;
+  }
+
   begin(step: Step): void {
     const { kernel, registries } = this.options;
     const { etcd, engine, dns } = registries;
     const untilMs = kernel.nowMs + ('forMs' in step ? step.forMs : 0);
+    const isOfEngine =
+      'registry' in step ? step.registry === 'docker' : step.kind === 'engine-restart';
+    if (isOfEngine) this.engineUntilMs = Math.max(this.engineUntilMs, untilMs);
     switch (step.kind) {
       case 'server': {
         const { registry, server, trouble } = step;

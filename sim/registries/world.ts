@@ -8,10 +8,12 @@ import { AllRegistries } from './all-registries.ts';
 import { Configurations } from './configurations.ts';
 import { Ending } from './ending.ts';
 import { RegistriesJudge } from './judge.ts';
-import { MEMBERS, type Shape } from './members.ts';
+import { isReplaced, MEMBERS, type Shape } from './members.ts';
 import { FAULTS_END_MS, planOf, type Step, sentenceOf } from './plan.ts';
+import { Priorities } from './priorities.ts';
 import { Processes } from './processes.ts';
 import { Registered } from './registered.ts';
+import { drawReplacing } from './replacing.ts';
 import { Troubles } from './troubles.ts';
 
 const LOOK_MS = 500;
@@ -30,6 +32,7 @@ export async function runRegistriesWorld(
 
 class RegistriesWorld {
   private readonly kernel: Kernel;
+  private readonly shape: Shape;
   private readonly steps: readonly Step[];
   private readonly registries: AllRegistries;
   private readonly registered: Registered;
@@ -44,12 +47,17 @@ class RegistriesWorld {
     this.kernel = kernel;
     this.steps = steps;
     const chance = kernel.chance('shape');
+    const falling = kernel.chance('failover');
     const shape: Shape = {
       api: chance.pick(['v2', 'v3']),
       isAuto: chance.happens(0.3),
       holdS: chance.pick([30, 40]),
+      isReplacing: drawReplacing(kernel),
+      failover: { afterS: falling.pick([0, 0, 2, 8]), returnS: falling.pick([1, 10, 30]) },
     };
+    this.shape = shape;
     const registries = new AllRegistries(kernel, shape.api);
+    registries.dns.isSparse = shape.isReplacing && kernel.chance('sparse zone').happens(0.5);
     this.registries = registries;
     const judge = this.makeJudge(shape);
     this.judge = judge;
@@ -63,7 +71,10 @@ class RegistriesWorld {
     const configurations = new Configurations(kernel, shape);
     this.configurations = configurations;
     const { config } = configurations;
-    const processes = new Processes({ kernel, registries, config, judge, course });
+    const fault = (text: string): void => judge.fault(text);
+    const process = () => this.processes.current;
+    const priorities = new Priorities({ kernel, fault, process });
+    const processes = new Processes({ kernel, registries, config, judge, course, priorities });
     this.processes = processes;
     this.ending = new Ending({ judge, registered, configurations, processes });
   }
@@ -84,13 +95,14 @@ class RegistriesWorld {
       threads: () => this.processes.threads(),
       afterwards: (run) => this.processes.afterwards(run),
       wasDenied: (registry) => registry === 'dns' && this.troubles.isDenied,
+      isLate: (registry) => registry === 'docker' && this.troubles.isEngineLate,
     });
   }
 
   async run(): Promise<RunResult> {
-    const { kernel, judge, course, processes, registered } = this;
+    const { judge, course, processes, registered } = this;
     for (const which of MEMBERS.keys()) {
-      if (kernel.chance(`first ${which}`).happens(0.7)) registered.register(which, MEMBERS[which]!);
+      if (this.isThereFirst(which)) registered.register(which, MEMBERS[which]!);
     }
     processes.start();
     const take = (step: Step): void => this.take(step);
@@ -102,9 +114,14 @@ class RegistriesWorld {
       await processes.finish();
       return tookMs;
     });
-    const { eventCount: events } = kernel;
+    const { eventCount: events } = this.kernel;
     const { questions } = this.registries;
     return { events, questions, steps: this.steps.length, settledMs, faults: judge.faults };
+  }
+
+  private isThereFirst(which: number): boolean {
+    if (isReplaced(MEMBERS[which]!)) return this.shape.isReplacing;
+    return this.kernel.chance(`first ${which}`).happens(0.7);
   }
 
   // Steps
@@ -125,6 +142,7 @@ class RegistriesWorld {
       case 'move':
       case 'stop':
       case 'pause':
+      case 'replace':
         return this.registered.take(step);
       case 'compact':
         return etcd.store.compact();

@@ -1,8 +1,9 @@
 // What happens to ZooKeeper in a run of several registries, drawn apart from what happens to the others.
 import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { MEMBERS } from './members.ts';
+import { isReplaced, MEMBERS } from './members.ts';
 import type { MemberTrouble } from './sim-zookeeper.ts';
+import { SESSION_MS } from './zookeeper-registrar.ts';
 
 export type ZookeeperAction =
   | { readonly kind: 'register' | 'deregister' | 'move'; readonly which: number }
@@ -19,9 +20,11 @@ export type ZookeeperAction =
 export type ZookeeperStep = { readonly atMs: number } & ZookeeperAction;
 
 const MINE: readonly number[] = [...MEMBERS.keys()].filter(
-  (which) => MEMBERS[which]!.registry === 'zookeeper',
+  (which) => MEMBERS[which]!.registry === 'zookeeper' && !isReplaced(MEMBERS[which]!),
 );
 const BURST_MS = 30;
+/** Whoever is registered at the start is known for longer than the oracles ask. */
+const LONG_KNOWN_MS = 50_000;
 const TROUBLES: readonly MemberTrouble[] = ['down', 'mute', 'silent', 'slow', 'breaking', 'behind'];
 
 /** Most runs leave ZooKeeper alone for long enough that the others' faults are not hidden by it. */
@@ -31,7 +34,8 @@ export function zookeeperPlanOf(kernel: Kernel, untilMs: number): ZookeeperStep[
     atMs: Math.round(chance.between(500, untilMs)),
     ...draw(chance),
   }));
-  return [...steps, ...burstOf(kernel, untilMs)];
+  const scenes = [...burstOf(kernel, untilMs), ...lossesOf(kernel), ...startOf(kernel, untilMs)];
+  return [...steps, ...scenes];
 }
 
 /**
@@ -43,13 +47,54 @@ function burstOf(kernel: Kernel, untilMs: number): ZookeeperStep[] {
   if (!chance.happens(0.5)) return [];
   // Late: a session that breaks afterwards would read all again.
   const atMs = chance.between(0.6 * untilMs, untilMs);
-  const { service } = MEMBERS[chance.pick(MINE)]!;
-  const own = MINE.filter((which) => MEMBERS[which]!.service === service);
+  const own = drawService(chance);
   return Array.from({ length: chance.int(4, 10) }, () => ({
     atMs: Math.round(atMs + chance.between(0, BURST_MS)),
     kind: chance.pick(['register', 'deregister', 'move'] as const),
     which: chance.pick(own),
   }));
+}
+
+/**
+ * All instances of one service leave, and start within few ms when nothing of them is left, in most of the runs: what
+ * is registered while its folder is read, and is followed by no other change.
+ */
+function startOf(kernel: Kernel, untilMs: number): ZookeeperStep[] {
+  const chance = kernel.chance('zookeeper start');
+  if (!chance.happens(0.7)) return [];
+  const own = drawService(chance);
+  const startMs = untilMs + chance.between(1.2 * SESSION_MS, 1.8 * SESSION_MS);
+  return [
+    ...own.map((which) => ({ atMs: untilMs, kind: 'deregister' as const, which })),
+    ...own.map((which) => ({
+      atMs: startMs + chance.between(0, BURST_MS),
+      kind: 'register' as const,
+      which,
+    })),
+  ];
+}
+
+/**
+ * ZooKeeper begins anew twice, and one instance is cut off meanwhile, in some of the runs: it registers again when
+ * `guard.hold` is over since the first time, and not since the second one.
+ */
+function lossesOf(kernel: Kernel): ZookeeperStep[] {
+  const chance = kernel.chance('zookeeper losses');
+  if (!chance.happens(0.25)) return [];
+  const atMs = Math.round(chance.between(LONG_KNOWN_MS, LONG_KNOWN_MS + 5000));
+  const againMs = Math.round(atMs + chance.between(14_000, 24_000));
+  const backMs = chance.between(atMs + 32_000, againMs + 28_000);
+  const which = chance.pick(MINE);
+  return [
+    { atMs: atMs - 1, kind: 'cut-off', which, forMs: Math.round(backMs - atMs) },
+    { atMs, kind: 'znodes-lost' },
+    { atMs: againMs, kind: 'znodes-lost' },
+  ];
+}
+
+function drawService(chance: Chance): readonly number[] {
+  const { service } = MEMBERS[chance.pick(MINE)]!;
+  return MINE.filter((which) => MEMBERS[which]!.service === service);
 }
 
 function draw(chance: Chance): ZookeeperAction {

@@ -50,11 +50,11 @@ export class ZookeeperRegistrar implements Registrar {
     return true;
   }
 
-  remove(member: Member): void {
+  remove(member: Member, isAtOnce = false): void {
     const key = keyOf(member);
     const known = this.wanted.get(key);
     this.wanted.delete(key);
-    if (known !== undefined) this.leave(known, this.chance.happens(0.7));
+    if (known !== undefined) this.leave(known, isAtOnce || this.chance.happens(0.7));
   }
 
   isListed(member: Member): boolean {

@@ -19,6 +19,20 @@ export function textOf(certificate: Certificate): string {
 
 /** What a chain says; null: it is none. */
 export function readCertificate(text: string): Certificate | null {
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  // Those of a few worlds.
+  if (known.size === KNOWN_MAX) known.clear();
+  const read = parse(text);
+  known.set(text, read);
+  return read;
+}
+
+/** A few are shown again and again: at each handshake, and with each exchange that is told of them. */
+const known = new Map<string, Certificate | null>();
+const KNOWN_MAX = 200;
+
+function parse(text: string): Certificate | null {
   try {
     return JSON.parse(text) as Certificate;
   } catch {

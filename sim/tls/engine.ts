@@ -1,9 +1,21 @@
 // One side of a fake TLS connection, as OpenSSL is asked for it: bytes go in, and what they come to is
 // read one after the other; what is to be sent lies in `out`. It has the flights of TLS 1.3 (RFC 8446
-// section 2), its alerts, tickets and KeyUpdate; what would be cryptography is a number.
+// section 2), its alerts, tickets and KeyUpdate, and those of TLS 1.2 (RFC 5246 section 7.3, RFC 5077); what would be
+// cryptography is a number.
+import { bothOf, joined, roomFor } from '../kernel/bytes.ts';
+import { Fifo } from '../kernel/fifo.ts';
 import { systemError } from '../kernel/system-error.ts';
 import { type HelloFacts, message, readHello, TLS13, writeHello } from './hello.ts';
-import { hashOf, Kind, mix, Protection, plainRecord, RECORD_MAX, RecordReader } from './records.ts';
+import {
+  hashOf,
+  Kind,
+  mix,
+  Protection,
+  plainRecord,
+  putNumber,
+  RECORD_MAX,
+  RecordReader,
+} from './records.ts';
 
 export type TlsEvent =
   | { readonly kind: 'data'; readonly bytes: Buffer }
@@ -28,10 +40,13 @@ export interface EngineOptions {
   readonly serverName?: string;
   /** A session that a `ticket` event gave. */
   readonly ticket?: Buffer | null;
+  /** It knows nothing above TLS 1.2. */
   readonly isOld?: boolean;
   readonly isLarge?: boolean;
   /** The ClientHello lies in as many records. */
   readonly helloRecords?: number;
+  /** Records of content are no longer. */
+  readonly recordBytes?: number;
   /** Of a client: the alert that the server's chain deserves; 0: none. Without, all are taken. */
   readonly judge?: (chain: string) => number;
   /** Of a server: who reads its tickets, and what a session is good for; '' gives none. */
@@ -76,25 +91,28 @@ const Type = {
   certificate: 11,
   request: 13,
   verify: 15,
+  keyExchange: 12,
+  done: 14,
+  clientKeyExchange: 16,
   finished: 20,
   keyUpdate: 24,
 } as const;
 const MESSAGE_MAX = 65_536;
 const NOTHING: Buffer = Buffer.alloc(0);
 const CHANGE = Buffer.from([1]);
+const VERSION = Buffer.from([3, 3]);
 
 type State = 'hello' | 'choosing' | 'flight' | 'finished' | 'open' | 'failed';
 
-/** What a ticket says. */
-interface Session {
-  readonly key: string;
-  readonly chain: string;
-  readonly protocol: string;
-}
+/** The first byte of what a server says of its extensions; the protocol follows. */
+const RESUMED = 'r';
+const ANEW = 'n';
+/** Between what a ticket says: whose it is, and the client's chain. */
+const TICKET_PART = '\n';
 
 /** What a client keeps. */
 interface KeptSession {
-  readonly ticket: string;
+  readonly ticket: Buffer;
   /** The server's. */
   readonly chain: string;
 }
@@ -102,24 +120,30 @@ interface KeptSession {
 export class TlsEngine {
   /** To be sent, in order. */
   out: Buffer[] = [];
+  /** Messages of a flight that go in one record. */
+  private flight: Buffer[] = [];
   state: State = 'hello';
   serverName: string;
   /** By ALPN; '' for none. */
   protocol = '';
   isResumed = false;
+  /** TLS 1.2 was agreed on. */
+  is12 = false;
   /** What the peer has shown; '' for nothing. */
   peerChain = '';
   /** close_notify was sent. */
   hasClosed = false;
   private readonly options: EngineOptions;
   private readonly reader = new RecordReader();
-  private readonly events: TlsEvent[] = [];
+  private readonly events = new Fifo<TlsEvent>();
   private handshake: Buffer = NOTHING;
   private hello: HelloFacts | null = null;
   private transcript = 0;
   private clientRandom: Buffer = NOTHING;
   private sealing: Protection | null = null;
   private opening: Protection | null = null;
+  /** Of TLS 1.2: what seals and opens from a change of the cipher on. */
+  private keys: { readonly sealing: Protection; readonly opening: Protection } | null = null;
   private chain: string;
   private ticketKey: string;
   private isFirst = true;
@@ -134,11 +158,16 @@ export class TlsEngine {
     this.ticketKey = options.ticketKey ?? '';
   }
 
+  /** To a server: by ALPN, the preferred first. */
+  get offered(): readonly string[] {
+    return this.hello?.protocols ?? [];
+  }
+
   /** A client says hello. */
   start(): void {
     const { protocols, isLarge = false, isOld, helloRecords = 1 } = this.options;
-    this.kept = readJson<KeptSession>(this.options.ticket ?? null);
-    const ticket = this.kept === null ? null : Buffer.from(this.kept.ticket);
+    this.kept = readKept(this.options.ticket ?? null);
+    const ticket = this.kept === null ? null : this.kept.ticket;
     this.clientRandom = randomOf(this.options.random);
     const versions = isOld === true ? [] : [TLS13, 0x0303];
     const hello = writeHello({
@@ -185,13 +214,21 @@ export class TlsEngine {
   }
 
   private take(kind: number, body: Buffer): void {
-    if (kind === Kind.change) return;
+    if (kind === Kind.change) return this.takeChange();
     if (this.opening === null) return this.takeOpen(kind, body);
     if (kind !== Kind.data) return this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
     const opened = this.opening.open(body);
     if (opened === null)
       return this.fail(Alert.badMac, 'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC');
     this.takeOpen(opened.kind, opened.body);
+  }
+
+  /** TLS 1.3 has it for those in between alone. */
+  private takeChange(): void {
+    if (!this.is12) return;
+    if (this.keys === null || this.opening !== null)
+      return this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
+    this.opening = this.keys.opening;
   }
 
   private takeOpen(kind: number, body: Buffer): void {
@@ -215,13 +252,15 @@ export class TlsEngine {
   }
 
   private takeHandshake(body: Buffer): void {
-    this.handshake = this.handshake.length === 0 ? body : Buffer.concat([this.handshake, body]);
+    this.handshake = bothOf(this.handshake, body);
     while (this.handshake.length >= 4 && this.state !== 'failed') {
-      const length = 4 + this.handshake.readUIntBE(1, 3);
+      const length = 4 + lengthAt(this.handshake, 1);
       if (length > MESSAGE_MAX) return this.fail(Alert.decode, 'ERR_SSL_EXCESSIVE_MESSAGE_SIZE');
       if (this.handshake.length < length) return;
-      const whole = this.handshake.subarray(0, length);
-      this.handshake = this.handshake.subarray(length);
+      const { handshake } = this;
+      const isAll = handshake.length === length;
+      const whole = isAll ? handshake : handshake.subarray(0, length);
+      this.handshake = isAll ? NOTHING : handshake.subarray(length);
       this.takeMessage(whole[0]!, whole);
     }
   }
@@ -237,8 +276,8 @@ export class TlsEngine {
 
   /** After the handshake: tickets, and other keys. */
   private takeLate(type: number, body: Buffer): void {
-    if (type === Type.ticket) this.keep(body);
-    else if (type === Type.keyUpdate) {
+    if (type === Type.ticket && !this.is12) this.keep(body);
+    else if (type === Type.keyUpdate && !this.is12) {
       this.opening!.renew();
       if (body[0] === 1) this.renewKey(false);
     } else this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
@@ -246,7 +285,7 @@ export class TlsEngine {
 
   /** The keys are others from here on; the peer is asked for the same. */
   renewKey(asks: boolean): void {
-    if (this.state !== 'open' || this.hasClosed) return;
+    if (this.state !== 'open' || this.hasClosed || this.is12) return;
     this.send(Kind.handshake, message(Type.keyUpdate, Buffer.from([asks ? 1 : 0])));
     this.sealing!.renew();
   }
@@ -261,14 +300,14 @@ export class TlsEngine {
       if (this.peerChain === '' && this.options.needsPeer === true)
         this.fail(Alert.certificateRequired, 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE');
     } else if (type === Type.finished) this.finish(body, before);
+    else if (type === Type.clientKeyExchange && this.is12) return;
     else if (type !== Type.verify) this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
   }
 
   private greet(body: Buffer): void {
     const hello = readHello(body);
     if (hello === null) return this.fail(Alert.decode, 'ERR_SSL_BAD_PACKET');
-    if (!hello.versions.includes(TLS13))
-      return this.fail(Alert.version, 'ERR_SSL_UNSUPPORTED_PROTOCOL');
+    this.is12 = this.options.isOld === true || !hello.versions.includes(TLS13);
     this.hello = hello;
     this.clientRandom = Buffer.from(hello.random);
     this.serverName = hello.serverName;
@@ -291,11 +330,11 @@ export class TlsEngine {
     }
     this.resume(ticket);
     const serverRandom = randomOf(random);
-    this.say(Type.serverHello, Buffer.concat([Buffer.from([3, 3]), serverRandom]));
+    if (this.is12) return this.answer12(serverRandom);
+    this.say(Type.serverHello, bothOf(VERSION, serverRandom));
     this.out.push(plainRecord(Kind.change, CHANGE));
     this.key(serverRandom);
-    const extensions = { protocol: this.protocol, isResumed: this.isResumed };
-    this.say(Type.extensions, Buffer.from(JSON.stringify(extensions)));
+    this.say(Type.extensions, Buffer.from(`${this.isResumed ? RESUMED : ANEW}${this.protocol}`));
     if (!this.isResumed) {
       if (asksPeer === true) this.say(Type.request, NOTHING);
       this.say(Type.certificate, Buffer.from(this.chain));
@@ -303,15 +342,48 @@ export class TlsEngine {
     }
     if (this.options.ticketsFirst === true && this.ticketKey !== '') this.giveTicket();
     this.say(Type.finished, this.proof());
+    this.sendFlight();
     this.state = 'flight';
+  }
+
+  /** The first flight of TLS 1.2, and of a session that is resumed the last one. */
+  private answer12(serverRandom: Buffer): void {
+    const how = Buffer.from(`${this.isResumed ? RESUMED : ANEW}${this.protocol}`);
+    this.note12(Type.serverHello, joined([VERSION, serverRandom, how]));
+    this.key(serverRandom);
+    this.state = 'flight';
+    if (this.isResumed) return this.finish12();
+    this.note12(Type.certificate, Buffer.from(this.chain));
+    this.note12(Type.keyExchange, serverRandom);
+    if (this.options.asksPeer === true) this.note12(Type.request, NOTHING);
+    this.note12(Type.done, NOTHING);
+    this.sendFlight();
+  }
+
+  /** A message of a flight in plain. */
+  private note12(type: number, body: Buffer): void {
+    const whole = message(type, body);
+    this.note(whole);
+    this.flight.push(whole);
+  }
+
+  /** The cipher changes, and Finished is the first that it seals; a server's ticket goes before. */
+  private finish12(): void {
+    const { isServer } = this.options;
+    if (isServer && this.ticketKey !== '') this.note12(Type.ticket, this.ticket);
+    if (this.flight.length > 0) this.sendFlight();
+    this.out.push(plainRecord(Kind.change, CHANGE));
+    this.sealing = this.keys!.sealing;
+    this.say(Type.finished, this.proof());
+    this.sendFlight();
   }
 
   private resume(ticket: Buffer | null): void {
     if (ticket === null || this.ticketKey === '') return;
-    const session = readJson<Session>(ticket);
-    if (session === null || session.key !== this.ticketKey) return;
+    const [key, chain, version] = ticket.toString('latin1').split(TICKET_PART);
+    if (chain === undefined || key !== this.ticketKey || version !== this.version) return;
     this.isResumed = true;
-    this.peerChain = session.chain;
+    this.peerChain = chain;
   }
 
   // A client
@@ -319,17 +391,20 @@ export class TlsEngine {
   private takeOfServer(type: number, body: Buffer, before: number): void {
     switch (type) {
       case Type.serverHello:
-        if (this.state !== 'hello' || body.length !== 34) break;
+        if (this.state !== 'hello' || body.length < 34) break;
         this.state = 'flight';
+        this.is12 = body.length > 34;
         this.key(body.subarray(2, 34));
+        if (this.is12) this.agree(body.subarray(34));
         return;
-      case Type.extensions: {
-        const { protocol, isResumed } = JSON.parse(body.toString());
-        this.protocol = protocol;
-        this.isResumed = isResumed;
-        if (this.isResumed) this.peerChain = this.kept?.chain ?? '';
+      case Type.extensions:
+        return this.agree(body);
+      case Type.keyExchange:
+        if (!this.is12) break;
         return;
-      }
+      case Type.done:
+        if (!this.is12) break;
+        return this.answerFlight12();
       case Type.request:
         this.isAsked = true;
         return;
@@ -350,21 +425,46 @@ export class TlsEngine {
     this.fail(Alert.unexpected, 'ERR_SSL_UNEXPECTED_MESSAGE');
   }
 
+  /** What the server has agreed to. */
+  private agree(body: Buffer): void {
+    this.protocol = body.toString('latin1', 1);
+    this.isResumed = body[0] === RESUMED.charCodeAt(0);
+    if (this.isResumed) this.peerChain = this.kept?.chain ?? '';
+  }
+
+  /** The second flight of TLS 1.2; the server's Finished is yet to come. */
+  private answerFlight12(): void {
+    if (this.isAsked) this.note12(Type.certificate, Buffer.from(this.chain));
+    this.note12(Type.clientKeyExchange, this.clientRandom);
+    if (this.isAsked && this.chain !== '') this.note12(Type.verify, this.clientRandom);
+    this.finish12();
+  }
+
   /** A client keeps with a ticket who has given it. */
   private keep(ticket: Buffer): void {
-    const kept: KeptSession = { ticket: ticket.toString(), chain: this.peerChain };
-    this.events.push({ kind: 'ticket', ticket: Buffer.from(JSON.stringify(kept)) });
+    const { length } = ticket;
+    const chain = Buffer.from(this.peerChain);
+    const kept = roomFor(KEPT_BYTES + length + chain.length);
+    putNumber(kept, 0, length);
+    kept.set(ticket, KEPT_BYTES);
+    kept.set(chain, KEPT_BYTES + length);
+    this.events.push({ kind: 'ticket', ticket: kept });
   }
 
   private answerFlight(body: Buffer, before: number): void {
     if (!body.equals(proofOf(before)))
       return this.fail(Alert.decrypt, 'ERR_SSL_DIGEST_CHECK_FAILED');
+    if (this.is12) {
+      if (this.isResumed) this.finish12();
+      return this.opened();
+    }
     this.out.push(plainRecord(Kind.change, CHANGE));
     if (this.isAsked && !this.isResumed) {
       this.say(Type.certificate, Buffer.from(this.chain));
       if (this.chain !== '') this.say(Type.verify, this.clientRandom);
     }
     this.say(Type.finished, this.proof());
+    this.sendFlight();
     this.opened();
   }
 
@@ -373,19 +473,26 @@ export class TlsEngine {
   private finish(body: Buffer, before: number): void {
     if (!body.equals(proofOf(before)))
       return this.fail(Alert.decrypt, 'ERR_SSL_DIGEST_CHECK_FAILED');
+    if (this.is12 && !this.isResumed) this.finish12();
     this.opened();
-    if (this.ticketKey !== '' && this.options.ticketsFirst !== true) this.giveTicket();
+    const isLate = !this.is12 && this.options.ticketsFirst !== true;
+    if (isLate && this.ticketKey !== '') this.giveTicket();
   }
 
   private giveTicket(): void {
-    const session: Session = {
-      key: this.ticketKey,
-      chain: this.peerChain,
-      protocol: this.protocol,
-    };
-    const ticket = Buffer.from(JSON.stringify(session));
+    const { ticket } = this;
     if (this.state === 'open') this.send(Kind.handshake, message(Type.ticket, ticket));
     else this.say(Type.ticket, ticket);
+  }
+
+  private get ticket(): Buffer {
+    const parts = [this.ticketKey, this.peerChain, this.version];
+    return Buffer.from(parts.join(TICKET_PART), 'latin1');
+  }
+
+  /** As OpenSSL names it. */
+  get version(): string {
+    return this.is12 ? 'TLSv1.2' : 'TLSv1.3';
   }
 
   private opened(): void {
@@ -397,8 +504,13 @@ export class TlsEngine {
     const both = hashOf(serverRandom, hashOf(this.clientRandom));
     const [client, server] = [new Protection(mix(both, 1)), new Protection(mix(both, 2))];
     const { isServer } = this.options;
-    this.sealing = isServer ? server : client;
-    this.opening = isServer ? client : server;
+    const keys = isServer
+      ? { sealing: server, opening: client }
+      : { sealing: client, opening: server };
+    this.keys = keys;
+    if (this.is12) return;
+    this.sealing = keys.sealing;
+    this.opening = keys.opening;
   }
 
   private note(whole: Buffer): void {
@@ -409,18 +521,29 @@ export class TlsEngine {
     return proofOf(this.transcript);
   }
 
-  /** A message of the handshake. */
+  /** A message of the handshake: what is sealed waits for the end of its flight. */
   private say(type: number, body: Buffer): void {
     const whole = message(type, body);
     this.note(whole);
-    this.send(Kind.handshake, whole);
+    if (this.sealing === null) this.send(Kind.handshake, whole);
+    else this.flight.push(whole);
+  }
+
+  private sendFlight(): void {
+    const { flight } = this;
+    this.flight = [];
+    this.send(Kind.handshake, joined(flight));
   }
 
   private send(kind: number, body: Buffer): void {
-    for (let at = 0; at < body.length || at === 0; at += RECORD_MAX) {
-      const part = body.subarray(at, at + RECORD_MAX);
-      this.out.push(this.sealing?.seal(kind, part) ?? plainRecord(kind, part));
-    }
+    const most = kind === Kind.data ? (this.options.recordBytes ?? RECORD_MAX) : RECORD_MAX;
+    if (body.length <= most) return this.sendRecord(kind, body);
+    for (let at = 0; at < body.length; at += most)
+      this.sendRecord(kind, body.subarray(at, at + most));
+  }
+
+  private sendRecord(kind: number, part: Buffer): void {
+    this.out.push(this.sealing?.seal(kind, part) ?? plainRecord(kind, part));
   }
 
   /** Only once it is established. */
@@ -445,19 +568,27 @@ export class TlsEngine {
 }
 
 function randomOf(number: number): Buffer {
-  const bytes = Buffer.alloc(32);
-  for (let i = 0; i < 8; i += 1) bytes.writeUInt32BE(mix(number, i + 1), 4 * i);
+  const bytes = roomFor(32);
+  for (let i = 0; i < 8; i += 1) putNumber(bytes, 4 * i, mix(number, i + 1));
   return bytes;
+}
+
+/** Three bytes. */
+function lengthAt(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
 }
 
 function proofOf(transcript: number): Buffer {
   return randomOf(mix(transcript, 0xf1));
 }
 
-function readJson<T>(text: Buffer | null): T | null {
-  try {
-    return text === null ? null : (JSON.parse(text.toString()) as T);
-  } catch {
-    return null;
-  }
+/** In front of a ticket that is kept: its length. */
+const KEPT_BYTES = 4;
+
+/** What a client has kept; null: that is none. */
+function readKept(kept: Buffer | null): KeptSession | null {
+  if (kept === null || kept.length < KEPT_BYTES) return null;
+  const end = KEPT_BYTES + kept.readUInt32BE(0);
+  if (end > kept.length) return null;
+  return { ticket: kept.subarray(KEPT_BYTES, end), chain: kept.toString('utf8', end) };
 }

@@ -2,11 +2,16 @@
 // of Node's src/crypto/crypto_tls.cc: it encrypts at once; it hands at most ten pieces of 16 KiB to the
 // system at a time; a write is reported in a later turn; several reads may come out of one of the system's,
 // also after readStop; the end is told by close_notify, or by FIN where none has come before.
+
+import type { PeerCertificate } from 'node:tls';
 import type {
   CipherHandle,
   HandleRequest,
   WriteRequest,
 } from '../../src/proxy/wire/system-handles.ts';
+import { joined } from '../kernel/bytes.ts';
+import { systemError } from '../kernel/system-error.ts';
+import { problemWith, readCertificate } from './certificate.ts';
 import { type EngineOptions, TlsEngine, type TlsEvent } from './engine.ts';
 import {
   errno,
@@ -21,33 +26,32 @@ const EPROTO = errno('EPROTO');
 const STEP_BYTES = 10 * 16 * 1024;
 /** What bytes are overwritten with as soon as the product may not read them any more. */
 const POISON = 0x7e;
+const NOTHING = Buffer.alloc(0);
 
 /** What a SecureContext is made of here. */
 export interface SimContext {
   readonly chain: string;
   /** Who may resume the sessions. */
   readonly ticketKey: string;
-}
-
-export interface CipherParts extends HandleParts {
-  readonly wasAsync: number;
+  /** Who may issue the certificates of peers. */
+  readonly authority: string;
 }
 
 export class SimCipherHandle implements CipherHandle, StreamListener {
   _parent: SimTcpHandle;
-  owner?: unknown;
+  holder?: unknown;
   onread!: CipherHandle['onread'];
   onhandshakedone!: (this: CipherHandle) => void;
   onerror!: (this: CipherHandle, error: NodeJS.ErrnoException) => void;
   oncertcb!: (this: CipherHandle, hello: { readonly servername: string }) => void;
-  /** Of a client: it may resume by this. */
-  onnewsession: ((ticket: Buffer) => void) | null = null;
+  onnewsession!: CipherHandle['onnewsession'];
   /** For the simulator: the handshake is done or has failed; once. */
   onSettled: (() => void) | null = null;
   sni_context?: unknown;
-  private readonly parts: CipherParts;
-  private readonly options: EngineOptions;
-  private protocols: readonly string[] | null = null;
+  private readonly parts: HandleParts;
+  private options: EngineOptions;
+  private readonly authority: string;
+  private hasSessionCallbacks = false;
   private engine: TlsEngine | null = null;
   private view!: Buffer;
   private hasCertCb = false;
@@ -60,24 +64,40 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
   private isDestroyed = false;
   private depth = 0;
 
-  constructor(parts: CipherParts, parent: SimTcpHandle, options: EngineOptions) {
+  constructor(
+    parts: HandleParts,
+    parent: SimTcpHandle,
+    { options, authority }: { readonly options: EngineOptions; readonly authority: string },
+  ) {
     this.parts = parts;
     this._parent = parent;
     this.options = options;
+    this.authority = authority;
     parent.listener = this;
   }
 
   private get ssl(): TlsEngine {
-    const { options, protocols } = this;
-    this.engine ??= new TlsEngine(protocols === null ? options : { ...options, protocols });
+    this.engine ??= new TlsEngine(this.options);
     return this.engine;
   }
 
   setALPNProtocols(list: Uint8Array): void {
-    const names: string[] = [];
+    const protocols: string[] = [];
     for (let at = 0; at < list.length; at += 1 + list[at]!)
-      names.push(Buffer.from(list.subarray(at + 1, at + 1 + list[at]!)).toString('latin1'));
-    this.protocols = names;
+      protocols.push(Buffer.from(list.subarray(at + 1, at + 1 + list[at]!)).toString('latin1'));
+    this.options = { ...this.options, protocols };
+  }
+
+  setServername(serverName: string): void {
+    this.options = { ...this.options, serverName };
+  }
+
+  setSession(ticket: Buffer): void {
+    this.options = { ...this.options, ticket };
+  }
+
+  enableSessionCallbacks(): void {
+    this.hasSessionCallbacks = true;
   }
 
   enableCertCb(): void {
@@ -150,7 +170,8 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
         this.settle();
         return this.onhandshakedone();
       case 'ticket':
-        return this.onnewsession?.(event.ticket);
+        if (this.hasSessionCallbacks) this.onnewsession(NOTHING, event.ticket);
+        return;
       case 'closed':
         this.hasEof = true;
         return this.tell(EOF);
@@ -174,7 +195,7 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
     for (let at = 0; at < bytes.length && !this.isDestroyed; ) {
       const { view } = this;
       const count = Math.min(view.length, bytes.length - at);
-      view.set(bytes.subarray(at, at + count));
+      view.set(count === bytes.length ? bytes : bytes.subarray(at, at + count));
       at += count;
       this.tell(count);
       // Where the view stays nothing may refer to its bytes any more.
@@ -214,6 +235,10 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
     return 0;
   }
 
+  writev(request: WriteRequest, pieces: readonly Buffer[]): number {
+    return this.writeBuffer(request, joined(pieces));
+  }
+
   private clearIn(): void {
     if (this.early === null || this.isDestroyed || this.ssl.state !== 'open') return;
     this.ssl.write(this.early);
@@ -227,11 +252,12 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
       if (!this.isInWrite && this.early === null) this.reportWrite(0);
       return;
     }
-    const all = Buffer.concat(out);
-    const step = all.subarray(0, STEP_BYTES);
-    this.ssl.out = all.length > STEP_BYTES ? [all.subarray(STEP_BYTES)] : [];
+    const all = joined(out);
+    const isMore = all.length > STEP_BYTES;
+    const step = isMore ? all.subarray(0, STEP_BYTES) : all;
+    this.ssl.out = isMore ? [all.subarray(STEP_BYTES)] : [];
     this.isWriting = true;
-    const result = this._parent.send(step, (status) => this.wrote(status));
+    const result = this._parent.send(step, (status) => this.wrote(status), true);
     this.parts.descriptors.noteBuffered(this._parent.writeQueueSize + all.length - step.length);
     if (typeof result === 'number') {
       this.isWriting = false;
@@ -290,11 +316,33 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
   }
 
   getProtocol(): string {
-    return 'TLSv1.3';
+    return this.ssl.version;
   }
 
   getCipher() {
-    return { name: 'TLS_FAKE', standardName: 'TLS_FAKE', version: 'TLSv1.3' };
+    return { name: 'TLS_FAKE', standardName: 'TLS_FAKE', version: this.ssl.version };
+  }
+
+  /** As OpenSSL says it; null: the peer is to be trusted. */
+  verifyError(): NodeJS.ErrnoException | null {
+    const { authority } = this;
+    const { nowMs } = this.parts.kernel;
+    // Of a session that is resumed it is what was found when that began.
+    if (!this.options.isServer && this.isSessionReused()) return null;
+    const certificate = readCertificate(this.peerChain);
+    const problem =
+      certificate === null
+        ? 'UNABLE_TO_GET_ISSUER_CERT'
+        : problemWith(certificate, { authority, nowMs });
+    return problem === '' ? null : systemError(problem);
+  }
+
+  getPeerCertificate(): PeerCertificate {
+    const { names = [], untilMs = 0 } = readCertificate(this.peerChain) ?? {};
+    const subjectaltname = names.map((name) => `DNS:${name}`).join(', ');
+    const valid_to = new Date(untilMs).toUTCString();
+    // This much of one is read.
+    return { subject: {}, subjectaltname, valid_to } as unknown as PeerCertificate;
   }
 
   /** What the peer has shown; '' for nothing. */

@@ -2,7 +2,12 @@
 // The rules are those of libuv's src/unix/stream.c.
 import { getSystemErrorMap } from 'node:util';
 import { assert } from '../../src/base/assert.ts';
-import type { HandleRequest, PeerName, TcpHandle } from '../../src/proxy/wire/system-handles.ts';
+import type {
+  HandleRequest,
+  PeerName,
+  TcpHandle,
+  WriteRequest,
+} from '../../src/proxy/wire/system-handles.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Descriptors } from '../net/descriptors.ts';
 import type { SocketAddress } from '../net/sim-socket.ts';
@@ -19,6 +24,8 @@ const ENOTCONN = errno('ENOTCONN');
 const EPIPE = errno('EPIPE');
 /** The size of libuv's reads. */
 const READ_BYTES = 64 * 1024;
+/** `~`: of a buffer that was read from for too long. */
+const SPENT = 0x7e;
 
 /** What is above the connection, as a StreamListener of Node's. */
 export interface StreamListener {
@@ -38,6 +45,7 @@ export interface HandleParts {
   /** Of the last read and write, as Node keeps them. */
   readonly state: Int32Array;
   readonly readCount: number;
+  readonly wasAsync: number;
 }
 
 export interface HandleNames {
@@ -48,7 +56,7 @@ export interface HandleNames {
 export class SimTcpHandle implements TcpHandle, TcpOwner {
   /** -1 until it has one. */
   fd = -1;
-  owner?: unknown;
+  holder?: unknown;
   /** Of the lobby's, which is Node's. */
   reading = false;
   writeQueueSize = 0;
@@ -60,6 +68,7 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
   private readonly parts: HandleParts;
   private readonly names: HandleNames;
   private end: TcpEnd | null = null;
+  private connecting: HandleRequest | null = null;
   private isReading = false;
   private view: Buffer | null = null;
   private queue: Writing[] = [];
@@ -80,10 +89,10 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
 
   readStart(): number {
     if (this.isClosing) return EINVAL;
-    if (this.end === null) return ENOTCONN;
+    if (this.end === null && this.connecting === null) return ENOTCONN;
     if (this.isReading) return EALREADY;
     this.isReading = true;
-    this.readLater();
+    if (this.end !== null) this.readLater();
     return 0;
   }
 
@@ -99,9 +108,9 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
   onReadable(): void {
     const { end } = this;
     while (this.isReading && end!.readable > 0) {
-      const bytes = end!.receiveAll();
-      for (let at = 0; at < bytes.length && !this.isClosing; )
-        at += this.hand(bytes.subarray(at, at + READ_BYTES));
+      // One read at a time: whoever stops in between leaves the rest to the system.
+      if (this.listener === null) this.readInto(end!);
+      else this.readAll(end!);
     }
     if (!this.isReading || this.isClosing) return;
     if (!end!.isReset && !end!.hasFin) return;
@@ -111,18 +120,20 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     else this.tell(status);
   }
 
-  /** Returns how many of them it has handed on. */
-  private hand(bytes: Buffer): number {
-    const { listener, view } = this;
-    if (listener !== null) {
-      listener.onRead(bytes);
-      return bytes.length;
-    }
-    const count = Math.min(bytes.length, view?.length ?? 0);
-    assert(count > 0, 'who reads from a handle has given it a buffer');
-    view!.set(bytes.subarray(0, count));
+  private readAll(end: TcpEnd): void {
+    const bytes = end.receiveAll();
+    if (bytes.length <= READ_BYTES) return this.listener!.onRead(bytes);
+    for (let at = 0; at < bytes.length && !this.isClosing; at += READ_BYTES)
+      this.listener!.onRead(bytes.subarray(at, at + READ_BYTES));
+  }
+
+  /** Into the buffer of whoever reads, which is read into again when they have been told: or they have lent it. */
+  private readInto(end: TcpEnd): void {
+    const { view } = this;
+    assert(view !== null && view.length > 0, 'who reads from a handle has given it a buffer');
+    const count = end.receive(view.subarray(0, READ_BYTES));
     this.tell(count);
-    return count;
+    if (this.view === view) view.fill(SPENT, 0, count);
   }
 
   private tell(count: number): void {
@@ -131,18 +142,23 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     this.view = this.onread() ?? this.view;
   }
 
-  /** Hands bytes to the system, which copies what it takes at once: true. What is left waits for `done`. */
-  send(bytes: Buffer, done: (status: number) => void): boolean | number {
+  /**
+   * Hands bytes to the system, which copies what it takes at once: true. What is left waits for `done`. `isOwn`: nobody
+   * will ever change them, and nothing is copied.
+   */
+  send(bytes: Buffer, done: (status: number) => void, isOwn = false): boolean | number {
     if (this.isClosing || this.hasShutdown) return EPIPE;
     let rest = bytes;
     if (this.queue.length === 0) {
-      const sent = this.end!.send(bytes);
+      const sent = isOwn ? this.end!.sendShared(bytes) : this.end!.send(bytes);
       if (sent < 0) return EPIPE;
       if (sent === bytes.length) return true;
       rest = bytes.subarray(sent);
     }
     this.queue.push({ rest, done });
     this.writeQueueSize += rest.length;
+    // What is encrypted is bounded by who encrypts it.
+    if (this.listener === null) this.parts.descriptors.noteBuffered(this.writeQueueSize);
     return false;
   }
 
@@ -209,6 +225,7 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     if (this.end !== null) how(this.end);
     kernel.after(0, () => {
       this.failWrites(ECANCELED);
+      this.tellConnected(ECANCELED);
       const { ending } = this;
       this.ending = null;
       ending?.oncomplete.call(ending, ECANCELED);
@@ -243,17 +260,48 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     this.view = view;
   }
 
-  // What is written here is encrypted: it goes by `send`.
+  /** What is encrypted goes by `send`. */
+  writeBuffer(request: WriteRequest, bytes: Buffer): number {
+    const { state, wasAsync } = this.parts;
+    const result = this.send(bytes, (status) => request.oncomplete.call(request, status));
+    if (typeof result === 'number') return result;
+    state[wasAsync] = result ? 0 : 1;
+    return 0;
+  }
 
-  writeBuffer(): number {
+  /** Nobody asks for it. */
+  writev(): number {
     return EINVAL;
   }
 
-  connect(): number {
-    return EINVAL;
+  // Connecting
+
+  /** The network brings it about, and calls `opened` or `refused`. */
+  connect(request: HandleRequest): number {
+    this.connecting = request;
+    return 0;
   }
 
-  connect6(): number {
-    return EINVAL;
+  connect6(request: HandleRequest): number {
+    return this.connect(request);
+  }
+
+  get isConnecting(): boolean {
+    return this.connecting !== null && !this.isClosing;
+  }
+
+  opened(end: TcpEnd): void {
+    this.attach(end);
+    this.tellConnected(0);
+  }
+
+  refused(code: string): void {
+    if (this.isConnecting) this.tellConnected(errno(code));
+  }
+
+  private tellConnected(status: number): void {
+    const { connecting } = this;
+    this.connecting = null;
+    connecting?.oncomplete.call(connecting, status);
   }
 }

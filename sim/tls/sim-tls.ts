@@ -1,10 +1,10 @@
-// TLS of a simulated network: what stands in the place of the product's node-tls.ts, system-handles.ts and
-// connect-tls.ts.
+// TLS of a simulated network: what stands in the place of the product's node-tls.ts and system-handles.ts.
 import type { SecureContext } from 'node:tls';
-import { certificateFor, type TlsMaterial } from '../../src/model/tls.ts';
-import type { ClientTls, ConnectHandler } from '../../src/proxy/network.ts';
-import type { CipherOptions } from '../../src/proxy/wire/cipher-socket.ts';
-import { problemOf } from '../../src/proxy/wire/connect-tls.ts';
+import { certificateFor, type TlsMaterial, type UpstreamMaterial } from '../../src/model/tls.ts';
+import type { ConnectHandler, Wire } from '../../src/proxy/network.ts';
+import type { AcceptedOptions } from '../../src/proxy/wire/accepted-cipher.ts';
+import { protocolList } from '../../src/proxy/wire/alpn.ts';
+import { connectCipher, type TlsTarget } from '../../src/proxy/wire/connect-tls.ts';
 import type { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import type { SystemHandles } from '../../src/proxy/wire/system-handles.ts';
 import type { Accepted, TlsParts, Wrapping } from '../../src/proxy/wire/tls-parts.ts';
@@ -14,13 +14,12 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Descriptors } from '../net/descriptors.ts';
 import { IntroSocket } from '../net/intro-socket.ts';
 import type { EngineOptions } from './engine.ts';
-import { type CipherParts, SimCipherHandle, type SimContext } from './sim-cipher-handle.ts';
-import { SimTcpHandle } from './sim-tcp-handle.ts';
+import { SimCipherHandle, type SimContext } from './sim-cipher-handle.ts';
+import { type HandleParts, SimTcpHandle } from './sim-tcp-handle.ts';
 import { SimTlsSocket } from './sim-tls-socket.ts';
 
 /** How long a client that spoke plainly may take to read its answer, ms. */
 const PLAIN_REPLY_MS = 1000;
-const NOTHING = Buffer.alloc(0);
 const LATENT = { address: '', port: 0 };
 
 export interface SimTlsOptions {
@@ -36,12 +35,6 @@ class Request {
   bytes: Buffer | null = null;
 }
 
-/** What a context is of here. */
-interface Context extends SimContext {
-  /** Who may issue certificates of clients. */
-  readonly clientCa: string;
-}
-
 export class SimTls {
   /** Handshakes of clients: how many there were at a time at most. */
   mostUnderWay = 0;
@@ -49,7 +42,7 @@ export class SimTls {
   readonly parts: TlsParts;
   private readonly options: SimTlsOptions;
   /** What handles of the system, and what encrypts over them, have in common. */
-  readonly cipher: CipherParts;
+  readonly cipher: HandleParts;
   private readonly chance: Chance;
 
   constructor(options: SimTlsOptions) {
@@ -60,8 +53,8 @@ export class SimTls {
     this.cipher = { kernel, descriptors, state, readCount: 0, wasAsync: 1 };
     this.parts = {
       clock: kernel.clock,
-      system: this.systemFor({ isServer: true }),
-      contextFor,
+      system: this.systemFor({}),
+      ...{ contextFor, upstreamContext },
       wrap: (accepted, wrapping) => this.wrap(accepted, wrapping),
     };
   }
@@ -71,28 +64,36 @@ export class SimTls {
     const { kernel } = this.options;
     return {
       TCP: SimTcpHandle as unknown as SystemHandles['TCP'],
-      ...{ TCPConnectWrap: Request, WriteWrap: Request, ShutdownWrap: Request },
-      wrap: (handle, context) => {
+      TCPConnectWrap: Request,
+      WriteWrap: Request,
+      ShutdownWrap: Request,
+      wrap: (handle, context, isServer) => {
         const random = Math.floor(this.chance.next() * 2 ** 32);
-        const { chain = '', ticketKey = '' } = (context ?? {}) as Partial<SimContext>;
-        const options = { isServer: true, random, protocols: [], chain, ticketKey, ...engine };
-        const made = new SimCipherHandle(cipher, handle as SimTcpHandle, options);
-        if (options.isServer) this.watch(made);
+        const { chain, ticketKey, authority } = context as SimContext;
+        const options = { isServer, random, protocols: [], chain, ticketKey, ...engine };
+        const made = new SimCipherHandle(cipher, handle as SimTcpHandle, { options, authority });
+        if (isServer) this.watch(made);
         return made;
       },
       soon: (run) => kernel.tick(run),
       later: (run) => void kernel.after(0, run),
+      nowMs: () => kernel.nowMs,
       sendPlain: (handle, reply, done) => this.sendPlain(handle as SimTcpHandle, reply, done),
-      ...{ state: cipher.state, readCount: cipher.readCount, wasAsync: cipher.wasAsync },
+      state: cipher.state,
+      readCount: cipher.readCount,
+      wasAsync: cipher.wasAsync,
     };
   }
+
+  /** One for all; assigned as it is written, V8 would keep each until its next full collection. */
+  private readonly settled = (): void => {
+    this.underWay -= 1;
+  };
 
   private watch(made: SimCipherHandle): void {
     this.underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
-    made.onSettled = () => {
-      this.underWay -= 1;
-    };
+    made.onSettled = this.settled;
   }
 
   /** As a socket of Node's does it that ends and reads on. */
@@ -110,19 +111,16 @@ export class SimTls {
   }
 
   private wrap(accepted: Accepted, { options, plainReply, port }: Wrapping): TlsWire {
-    const { buffers, kernel } = this.options;
+    const { buffers } = this.options;
     const { handle, first } = heldBy(accepted);
     const { requestCert, rejectUnauthorized, secureContext, SNICallback, ALPNProtocols } = options;
     const system = this.systemFor({ asksPeer: requestCert, needsPeer: rejectUnauthorized });
-    const cipher: CipherOptions = {
-      ...{ context: secureContext, plainReply, protocols: listOf(ALPNProtocols ?? []) },
+    const cipher: AcceptedOptions = {
+      ...{ context: secureContext, plainReply, protocols: protocolList(ALPNProtocols ?? []) },
       choose: SNICallback === undefined ? null : (name) => chosenBy(SNICallback, name),
     };
-    const { clientCa } = secureContext.context as Context;
-    const nowMs = (): number => kernel.nowMs;
-    const judging = { nowMs, authority: clientCa, asksPeer: requestCert };
     const { view } = buffers.shared;
-    const socket = new SimTlsSocket(system, handle, { view, options: cipher, judging });
+    const socket = new SimTlsSocket(system, handle, { view, options: cipher, asks: requestCert });
     const wire = new TlsWire(socket, buffers, { localPort: port });
     socket.wire = wire;
     if (first !== undefined && first.length > 0) system.soon(() => socket.feed(first));
@@ -130,30 +128,28 @@ export class SimTls {
     return wire;
   }
 
-  /** As the product's connectTls, up to where it connects. */
-  client(tls: ClientTls, handler: ConnectHandler, introduction: Buffer | null): SimTlsSocket {
-    const { buffers, kernel } = this.options;
-    const { material, protocols, serverName, session } = tls;
-    const isName = !/^[\d.:]+$/.test(serverName);
-    const engine = {
-      ...{ isServer: false, protocols, chain: material.cert, ticket: session },
-      serverName: isName ? serverName : '',
-    };
+  /** The product's connection to an endpoint, and the handle that the network connects. */
+  client(
+    target: TlsTarget,
+    handler: ConnectHandler,
+    introduction: Buffer | null,
+  ): { readonly wire: Wire; readonly handle: SimTcpHandle } {
+    const { buffers } = this.options;
+    const { parts } = this;
     const handle = new SimTcpHandle(this.cipher, { remote: LATENT, local: LATENT });
-    const nowMs = (): number => kernel.nowMs;
-    const judging = { nowMs, authority: material.ca ?? 'public', asksPeer: false };
-    const options: CipherOptions = {
-      ...{ context: {} as SecureContext, plainReply: NOTHING, protocols: null, choose: null },
-    };
-    const { view } = buffers.shared;
-    const system = this.systemFor(engine);
-    const socket = new SimTlsSocket(system, handle, { view, options, judging });
-    const judge = (): string => problemOf(socket, tls);
-    const wire = new TlsWire(socket, buffers, { localPort: 0, judge });
-    socket.wire = wire;
-    wire.handler = handler;
-    socket.prepare(introduction, tls);
-    return socket;
+    // What a constructor returns is what `new` makes.
+    const TCP = function made() {
+      return handle;
+    } as unknown as SystemHandles['TCP'];
+    const system = { ...parts.system!, TCP };
+    const wire = connectCipher(target, handler, {
+      system,
+      parts,
+      buffers,
+      introduction,
+      family: 4,
+    });
+    return { wire, handle };
   }
 }
 
@@ -177,17 +173,16 @@ function chosenBy(
   return chosen;
 }
 
-/** RFC 7301 section 3.1. */
-function listOf(protocols: readonly string[]): Buffer | null {
-  if (protocols.length === 0) return null;
-  return Buffer.from(protocols.map((one) => `${String.fromCharCode(one.length)}${one}`).join(''));
-}
-
 function contextFor(material: TlsMaterial, serverName: string): SecureContext | null {
   const certificate = certificateFor(material.certificates, serverName);
   if (certificate === null) return null;
   const { key, clientCa } = material;
   const ticketKey = `${Buffer.from(material.ticketKey).toString('hex')} ${key} ${clientCa}`;
-  const context: Context = { chain: certificate.chain, ticketKey, clientCa };
+  const context: SimContext = { chain: certificate.chain, ticketKey, authority: clientCa };
+  return { context };
+}
+
+function upstreamContext({ ca, cert }: UpstreamMaterial): SecureContext {
+  const context: SimContext = { chain: cert, ticketKey: '', authority: ca ?? 'public' };
   return { context };
 }

@@ -1,5 +1,6 @@
 // An actor's end of a connection with TLS: to the actor it is as any other one, and begins when the handshake
 // is done. An end without close_notify is none: the actor is told of a reset.
+import { joined } from '../kernel/bytes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { ActorEnd, type ActorHandler } from '../net/actor-end.ts';
 import type { TcpEnd } from '../net/tcp.ts';
@@ -27,9 +28,16 @@ interface FlightLimit {
   readonly done: () => void;
 }
 
+/** One connection in so many seals each write by itself; others seal those of one moment together, as a buffer in front of TLS does. */
+const SINGLE_OF = 5;
+
 export class TlsEnd extends ActorEnd {
   readonly engine: TlsEngine;
   private readonly tls: ActorTls;
+  private readonly loop: Kernel;
+  private readonly gathers: boolean;
+  /** What was written in this moment and is not sealed yet. */
+  private gathered: Buffer[] = [];
   private pending: Buffer[] = [];
   private isEndingLater = false;
   private hasEnded = false;
@@ -45,6 +53,8 @@ export class TlsEnd extends ActorEnd {
   ) {
     super(kernel, tcp, handler);
     this.tls = tls;
+    this.loop = kernel;
+    this.gathers = tls.engine.random % SINGLE_OF !== 0;
     this.engine = new TlsEngine(tls.engine);
   }
 
@@ -53,7 +63,7 @@ export class TlsEnd extends ActorEnd {
   }
 
   override get isFlushed(): boolean {
-    return this.pending.length === 0 && super.isFlushed;
+    return this.pending.length === 0 && this.gathered.length === 0 && super.isFlushed;
   }
 
   override opened(): void {
@@ -74,9 +84,25 @@ export class TlsEnd extends ActorEnd {
       this.pending.push(bytes);
       return false;
     }
-    this.engine.write(bytes);
-    this.sendOut();
+    if (this.gathers) this.gather(bytes);
+    else {
+      this.engine.write(bytes);
+      this.sendOut();
+    }
     return this.isFlushed;
+  }
+
+  private gather(bytes: Buffer): void {
+    if (this.gathered.length === 0) this.loop.tick(() => this.sealGathered());
+    this.gathered.push(bytes);
+  }
+
+  private sealGathered(): void {
+    const { gathered } = this;
+    if (gathered.length === 0 || this.isClosed) return;
+    this.gathered = [];
+    this.engine.write(joined(gathered));
+    this.sendOut();
   }
 
   override end(): void {
@@ -86,12 +112,14 @@ export class TlsEnd extends ActorEnd {
   }
 
   private endNow(): void {
+    this.sealGathered();
     this.engine.close();
     this.sendOut();
     super.end();
   }
 
   override close(): void {
+    this.sealGathered();
     if (!this.isClosed && this.isSecure) {
       this.engine.close();
       this.sendOut();
@@ -99,13 +127,20 @@ export class TlsEnd extends ActorEnd {
     super.close();
   }
 
+  override reset(): void {
+    this.sealGathered();
+    super.reset();
+  }
+
   /** Ends it by FIN alone, as whoever cuts the connection. */
   truncate(): void {
+    this.sealGathered();
     super.end();
   }
 
   private sendOut(): void {
     const { out } = this.engine;
+    if (out.length === 0) return;
     this.engine.out = [];
     for (const record of out) {
       if (this.limit === null) this.writeRaw(record);
@@ -130,6 +165,7 @@ export class TlsEnd extends ActorEnd {
 
   /** Closes without a word, as whoever dies. */
   cut(): void {
+    this.sealGathered();
     super.close();
   }
 
@@ -144,6 +180,8 @@ export class TlsEnd extends ActorEnd {
       this.take(event);
       if (!this.isClosed) this.sendOut();
     }
+    // By TLS 1.2 a client answers a flight before it is established.
+    if (!this.isClosed) this.sendOut();
   }
 
   private take(event: TlsEvent): void {

@@ -4,6 +4,8 @@ import { type Balancer, type BalancerContext, type Choice, isOut } from './balan
 
 /** Points on the ring of an endpoint with average weight: keeps shares within about a tenth. */
 const POINTS = 128;
+/** Two to the power of what a double has beyond the 32 bits of a point. */
+const OWNERS_MAX = 2 ** 20;
 
 export class HashRing<C extends Choice> implements Balancer<C> {
   private readonly context: BalancerContext;
@@ -16,14 +18,19 @@ export class HashRing<C extends Choice> implements Balancer<C> {
 
   setChoices(choices: readonly C[]): void {
     const mean = choices.reduce((sum, choice) => sum + choice.weight, 0) / (choices.length || 1);
-    const ring: { point: number; owner: C }[] = [];
-    for (const owner of choices) {
-      const count = Math.max(1, Math.round((POINTS * owner.weight) / mean));
-      for (let i = 0; i < count; i += 1) ring.push({ point: hashText(`${owner.id}#${i}`), owner });
+    const byId = choices.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    const counts = byId.map(({ weight }) => Math.max(1, Math.round((POINTS * weight) / mean)));
+    // A point and whose it is in one number, which numbers alone sort by: points that are equal go by id.
+    const ring = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
+    let end = 0;
+    for (const [at, { id }] of byId.entries()) {
+      const before = addToHash(FIRST_HASH, `${id}#`);
+      for (let i = 0; i < counts[at]!; i += 1, end += 1)
+        ring[end] = mixHash(addToHash(before, `${i}`)) * OWNERS_MAX + at;
     }
-    ring.sort((a, b) => a.point - b.point || (a.owner.id < b.owner.id ? -1 : 1));
-    this.points = Uint32Array.from(ring, (entry) => entry.point);
-    this.owners = ring.map((entry) => entry.owner);
+    ring.sort();
+    this.points = Uint32Array.from(ring, (one) => Math.floor(one / OWNERS_MAX));
+    this.owners = Array.from(ring, (one) => byId[one % OWNERS_MAX]!);
   }
 
   pick(tried: readonly number[], hash: number): C | null {

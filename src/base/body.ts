@@ -1,5 +1,6 @@
-// Bodies of answers: whoever sends them, no more is kept than was agreed.
+// Bodies of answers, read up to a bound that the caller sets.
 import type { Clock } from './clock.ts';
+import { Pieces } from './pieces.ts';
 import { Turns } from './turns.ts';
 
 /** Destroyed when it is not read to its end. */
@@ -16,26 +17,22 @@ const NEWLINE = 0x0a;
 
 /** The whole body. Throws beyond the limit, and where the body breaks. */
 export async function readWhole(body: Body, { max, excess }: BodyLimit): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const pieces = new Pieces();
   for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > max) throw excess();
-    chunks.push(chunk);
+    if (pieces.bytes + chunk.length > max) throw excess();
+    pieces.push(chunk);
   }
-  return Buffer.concat(chunks, bytes);
+  return pieces.take();
 }
 
 /** The first bytes as text, `max` of them at most: what an error says. The rest is not read. */
 export async function readStart(body: Body, max: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const pieces = new Pieces();
   for await (const chunk of body) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= max) break;
+    pieces.push(chunk);
+    if (pieces.bytes >= max) break;
   }
-  return Buffer.concat(chunks).toString('utf8', 0, max);
+  return pieces.take().toString('utf8', 0, max);
 }
 
 /**
@@ -47,22 +44,19 @@ export async function* linesOf(
   { max, excess, clock }: BodyLimit & { readonly clock: Clock },
 ): AsyncGenerator<Buffer, void, undefined> {
   const turns = new Turns(clock);
-  let pieces: Buffer[] = [];
-  let bytes = 0;
+  const pieces = new Pieces();
   for await (const chunk of body) {
     let from = 0;
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-      const line = Buffer.concat([...pieces, chunk.subarray(from, at)]);
-      pieces = [];
-      bytes = 0;
+      pieces.push(chunk.subarray(from, at));
       from = at + 1;
-      if (line.length > max) throw excess();
-      if (line.length > 0) yield line;
+      if (pieces.bytes > max) throw excess();
+      if (pieces.bytes > 0) yield pieces.take();
       if (turns.isOver) await turns.next();
     }
-    const rest = chunk.subarray(from);
-    bytes += rest.length;
-    if (bytes > max) throw excess();
-    if (rest.length > 0) pieces.push(rest);
+    pieces.push(chunk.subarray(from));
+    if (pieces.bytes > max) throw excess();
+    // A line that comes byte by byte is read in turns as well.
+    if (from === 0 && turns.isOver) await turns.next();
   }
 }

@@ -1,5 +1,5 @@
 // Work that strangers may cause at will, and that costs the thread much at a time: a few pieces of it are
-// begun in a turn, so many are under way, and whoever waits is taken address by address. What is under
+// begun in a turn, so many are under way, and waiting ones are taken address by address. What is under
 // way and gets nowhere gives its place to those who wait.
 // Invariant: an applicant waits, or is under way, or is unknown here.
 import { ByAddress } from './by-address.ts';
@@ -25,6 +25,14 @@ export interface FairTurnsOptions {
   /** While others wait, one that has been under way for so long may lose its place, ms. */
   readonly staleMs: number;
   readonly waitingMax: number;
+  /** At least so long between two turns, ms: other work of the thread has the rest. Without it, none. */
+  readonly restMs?: number;
+  /**
+   * In a turn as many begin at once of addresses that have fewer than `fewMax` here, also where others have all
+   * places: they have as many again. Without it, none.
+   */
+  readonly newcomersATurn?: number;
+  readonly fewMax?: number;
 }
 
 export class FairTurns {
@@ -34,6 +42,10 @@ export class FairTurns {
   private readonly underWay = new Map<Applicant, number>();
   private isScheduled = false;
   private isLooking = false;
+  /** The next turn may begin then; ms. */
+  private freeMs = 0;
+  /** That have begun at once since the last turn. */
+  private newcomers = 0;
 
   constructor(options: FairTurnsOptions) {
     this.options = options;
@@ -43,6 +55,23 @@ export class FairTurns {
   get hasRoom(): boolean {
     return this.waiting.size === 0 && this.underWay.size < this.options.straightMax;
   }
+
+  /** Whether one of this address may begin at once though others wait; to be followed by `begun`. */
+  mayOvertake(address: string): boolean {
+    const { newcomersATurn = 0, fewMax = 1, underWayMax } = this.options;
+    if (this.newcomers >= newcomersATurn || this.underWay.size >= 2 * underWayMax) return false;
+    let count = this.waiting.countOf(address);
+    for (const one of this.underWay.keys()) if (one.address === address) count += 1;
+    if (count >= fewMax) return false;
+    this.newcomers += 1;
+    // A turn of its own: there may be none of those that wait.
+    if (this.newcomers === 1) this.options.clock.nextTurn(this.forget);
+    return true;
+  }
+
+  private readonly forget = (): void => {
+    this.newcomers = 0;
+  };
 
   get size(): number {
     return this.underWay.size;
@@ -73,12 +102,19 @@ export class FairTurns {
     }
     if (this.isScheduled) return;
     this.isScheduled = true;
-    this.options.clock.nextTurn(() => {
-      this.isScheduled = false;
-      this.turn();
-      this.schedule();
-    });
+    const { clock } = this.options;
+    const waitMs = this.freeMs - clock.nowMs();
+    if (waitMs > 0) clock.setTimer(waitMs, this.round);
+    else clock.nextTurn(this.round);
   }
+
+  private readonly round = (): void => {
+    const { clock, restMs = 0 } = this.options;
+    this.isScheduled = false;
+    this.freeMs = clock.nowMs() + restMs;
+    this.turn();
+    this.schedule();
+  };
 
   private turn(): void {
     const { beginsATurn, underWayMax } = this.options;

@@ -7,17 +7,50 @@ export type IpBytes = Uint8Array;
 /** Null where the text is no IP address. A zone (`%eth0`) is no part of the address. */
 export function parseIp(text: string): IpBytes | null {
   const four = parseFour(text);
-  if (four !== null) return Uint8Array.from([...MAPPED, ...four]);
-  return parseSix(text.replace(/%.*$/, ''));
+  if (four < 0) return parseSix(text.replace(/%.*$/, ''));
+  const bytes = new Uint8Array(16);
+  bytes[10] = 0xff;
+  bytes[11] = 0xff;
+  for (let i = 0; i < 4; i += 1) bytes[12 + i] = byteOf(four, i);
+  return bytes;
 }
 
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
-function parseFour(text: string): number[] | null {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  const bytes = match?.slice(1).map(Number) ?? [];
-  return bytes.length === 4 && bytes.every((byte) => byte <= 255) ? bytes : null;
+/**
+ * An IPv4 address in dots as a number, or -1. A leading zero makes a byte octal for some and wrong for others (the
+ * system resolves 012.0.0.1 to 10.0.0.1): such a text is no address here. Asked for each connection: without a
+ * pattern or a list.
+ */
+function parseFour(text: string): number {
+  let address = 0;
+  let byte = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0 || dots === 3) return -1;
+      address = address * 256 + byte;
+      byte = 0;
+      digits = 0;
+      dots += 1;
+    } else {
+      if (digits > 0 && byte === 0) return -1;
+      byte = byte * 10 + code - ZERO;
+      digits += 1;
+      if (code < ZERO || code > NINE || digits > 3 || byte > 255) return -1;
+    }
+  }
+  return dots === 3 && digits > 0 ? address * 256 + byte : -1;
 }
+
+/** Byte 0 is the first that is written. */
+function byteOf(four: number, i: number): number {
+  return (four >>> (24 - 8 * i)) & 0xff;
+}
+
+const [DOT, ZERO, NINE] = [0x2e, 0x30, 0x39];
 
 function parseSix(text: string): IpBytes | null {
   const halves = text.split('::');
@@ -35,8 +68,8 @@ function groupsOf(text: string): number[] | null {
   const groups = text.split(':');
   const bytes: number[] = [];
   for (const [i, group] of groups.entries()) {
-    const four = i === groups.length - 1 ? parseFour(group) : null;
-    if (four !== null) bytes.push(...four);
+    const four = i === groups.length - 1 ? parseFour(group) : -1;
+    if (four >= 0) for (let k = 0; k < 4; k += 1) bytes.push(byteOf(four, k));
     else if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
       const value = Number.parseInt(group, 16);
       bytes.push(value >> 8, value & 0xff);
@@ -47,7 +80,8 @@ function groupsOf(text: string): number[] | null {
 
 /** Whether it is IPv4, in either spelling. */
 function isFour(ip: IpBytes): boolean {
-  return MAPPED.every((byte, i) => ip[i] === byte);
+  for (let i = 0; i < MAPPED.length; i += 1) if (ip[i] !== MAPPED[i]) return false;
+  return true;
 }
 
 /** 0.0.0.0 or ::, in any spelling: every address of this machine. */
@@ -57,7 +91,7 @@ export function isUnspecified(ip: IpBytes): boolean {
 
 /** The one spelling of an address: dotted where it is IPv4, else as in URLs (RFC 5952). */
 export function formatIp(ip: IpBytes): string {
-  if (isFour(ip)) return ip.subarray(12).join('.');
+  if (isFour(ip)) return `${ip[12]}.${ip[13]}.${ip[14]}.${ip[15]}`;
   const groups = Array.from({ length: 8 }, (_, i) =>
     ((ip[2 * i]! << 8) | ip[2 * i + 1]!).toString(16),
   );

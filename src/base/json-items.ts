@@ -3,6 +3,7 @@
 // much is known before it has all been read. What it accepts is what JSON.parse accepts; a key that
 // comes twice has its last value, as there.
 import { CodedError } from './coded-error.ts';
+import { Pieces } from './pieces.ts';
 
 export interface ItemBounds {
   /** Elements of the list, members of the map. */
@@ -37,8 +38,7 @@ export class JsonItems {
   private readonly list: unknown[] = [];
   private readonly members: [string, unknown][] = [];
   /** Bytes of the element that is being read, of earlier chunks. */
-  private pieces: Buffer[] = [];
-  private pieceBytes = 0;
+  private readonly pieces = new Pieces();
   private depth = 0;
   /** Commas and brackets of the element so far. */
   private values = 0;
@@ -149,15 +149,12 @@ export class JsonItems {
 
   private keep(piece: Buffer): void {
     if (piece.length === 0) return;
-    this.pieceBytes += piece.length;
-    if (this.pieceBytes > this.bounds.itemBytes) throw new CodedError('too-long', 'too long');
     this.pieces.push(piece);
+    if (this.pieces.bytes > this.bounds.itemBytes) throw new CodedError('too-long', 'too long');
   }
 
   private take(): string {
-    const text = Buffer.concat(this.pieces, this.pieceBytes).toString();
-    this.pieces = [];
-    this.pieceBytes = 0;
+    const text = this.pieces.take().toString();
     this.values = 0;
     return text;
   }

@@ -1,6 +1,6 @@
 // Reads files whose names come from a configuration: whole, bounded, and regular ones alone. What
 // never ends (a device), never begins (a FIFO without a writer) or is no file at all is refused
-// before a byte of it is read.
+// before a byte of it is read. What is read while the process serves is read by timely-file.ts.
 import {
   closeSync,
   constants,
@@ -11,13 +11,14 @@ import {
   type Stats,
   statSync,
 } from 'node:fs';
+import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatBytes } from './bytes.ts';
 import { CodedError } from './coded-error.ts';
 
 const PIECE_BYTES = 64 * 1024;
 /** A FIFO must not be waited for, and a terminal not become ours, where the file was swapped. */
-const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+export const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /**
  * The content of a regular file of at most `bytesMax`. Throws CodedError `not-a-file` or
@@ -25,11 +26,11 @@ const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
  */
 export function readRegularFile(path: string, bytesMax: number): Buffer {
   // Opening a device can do something; so it is looked at first, and again once it is open.
-  check(path, statSync(path), bytesMax);
-  const file = openSync(path, FLAGS);
+  checkRegular(path, statSync(path), bytesMax);
+  const file = openSync(path, OPEN_FLAGS);
   try {
     const stats = fstatSync(file);
-    check(path, stats, bytesMax);
+    checkRegular(path, stats, bytesMax);
     return readWhole(file, path, bytesMax, stats.size);
   } finally {
     closeSync(file);
@@ -37,19 +38,24 @@ export function readRegularFile(path: string, bytesMax: number): Buffer {
 }
 
 /**
- * Throws CodedError `not-a-file` where `path` is something that a file must not take the place of: who
+ * Rejects with CodedError `not-a-file` where `path` is something that a file must not take the place of: who
  * may write to a device's folder would take it from the whole machine. Nothing there is fine.
  */
-export function refuseOther(path: string): void {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats !== undefined && !stats.isSymbolicLink()) checkKind(path, stats);
+export async function refuseOther(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => null);
+  if (stats !== null && !stats.isSymbolicLink()) checkKind(path, stats);
 }
 
-/** That every user may read a file with a secret, for people; '' where that is not so, or there is none. */
+/** That every user may read a file with a secret, or change it; '' where that is not so, or there is none. */
 export function exposureOf(path: string): string {
-  const mode = modeOf(path);
-  if ((mode & OTHERS_READ) === 0) return '';
-  return `every user of this machine may read it (mode ${octal(mode)}): expected 0600 or 0640`;
+  return exposureBy(modeOf(path));
+}
+
+/** The same of a file of this mode. */
+export function exposureBy(mode: number): string {
+  const may = (mode & OTHERS_READ) !== 0 ? 'read' : (mode & OTHERS_WRITE) !== 0 ? 'change' : '';
+  if (may === '') return '';
+  return `every user of this machine may ${may} it (mode ${octal(mode)}): expected 0600 or 0640`;
 }
 
 /**
@@ -100,7 +106,8 @@ function readWhole(file: number, path: string, bytesMax: number, size: number): 
   }
 }
 
-function check(path: string, stats: Stats, bytesMax: number): void {
+/** Throws CodedError `not-a-file` or `too-large`. */
+export function checkRegular(path: string, stats: Stats, bytesMax: number): void {
   checkKind(path, stats);
   if (stats.size > bytesMax) throw tooLarge(path, bytesMax);
 }
@@ -111,7 +118,7 @@ function checkKind(path: string, stats: Stats): void {
     throw new CodedError('not-a-file', `${path} is ${kind}: expected a regular file`);
 }
 
-function tooLarge(path: string, bytesMax: number): CodedError {
+export function tooLarge(path: string, bytesMax: number): CodedError {
   return new CodedError('too-large', `${path} is larger than ${formatBytes(bytesMax)}`);
 }
 

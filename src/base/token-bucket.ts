@@ -27,7 +27,7 @@ export class TokenBucket {
     return (1 - this.tokens) / this.ratePerMs;
   }
 
-  /** Returns a share of a token that was taken: what it was taken for cost less. */
+  /** Returns a share of a token that was taken: what it was taken for cost less; below 0: it cost more. */
   giveBack(share: number): void {
     this.tokens = Math.min(this.burst, this.tokens + share);
   }

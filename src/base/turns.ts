@@ -80,6 +80,16 @@ export class Turns {
     return this.before + this.clock.nowMs() - this.beganMs;
   }
 
+  /** What `work` comes to: another thread or a disk is busy with it, which is nobody's turn. */
+  async apart<T>(work: Promise<T>): Promise<T> {
+    this.before = this.spentMs;
+    try {
+      return await work;
+    } finally {
+      this.beganMs = this.clock.nowMs();
+    }
+  }
+
   /** Lets others have their turn; the next one begins now. */
   async next(): Promise<void> {
     this.before = this.spentMs;

@@ -51,10 +51,11 @@ export class AllTls {
     this.ordered = new AcmeKeeper({ clock, random, log, answer, loadObtain });
   }
 
-  /** These settings name what is wanted from now on. */
-  follow(settings: Settings): void {
-    this.listeners.follow(tlsOf(settings));
-    this.upstream.follow(upstreamTlsOf(settings));
+  /** These settings name what is wanted from now on. Resolves when workers have it. Never rejects. */
+  async follow(settings: Settings): Promise<void> {
+    await this.upstream.follow(upstreamTlsOf(settings));
+    // The last: listeners that go lose their certificates when they close.
+    await this.listeners.follow(tlsOf(settings));
     this.ordered.follow(acmeOf(settings), challengeTypesOf(settings));
   }
 
@@ -69,10 +70,11 @@ export class AllTls {
    * What keeps other settings from being applied: certificates that can't be used, or not now. Those
    * that are in use already stay so, whatever lies in their files.
    */
-  vet(settings: Settings): readonly CertificateProblem[] {
+  async vet(settings: Settings): Promise<readonly CertificateProblem[]> {
     const list = this.listeners.statuses();
     const used = new Set(list.flatMap(({ file, untilMs }) => (untilMs === null ? [] : [file])));
-    return certificateProblems(settings, this.clock.wallMs()).filter(
+    const problems = await certificateProblems(settings, this.clock);
+    return problems.filter(
       ({ kind, where }) => (kind === 'broken' || kind === 'untimely') && !used.has(where),
     );
   }

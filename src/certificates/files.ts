@@ -1,8 +1,8 @@
 // What lies at a source of certificates now. Nothing is remembered here.
-import { opendirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { opendir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { codeOf, messageOf } from '../base/coded-error.ts';
-import { readRegularFile } from '../base/regular-file.ts';
+import { inTime, readInTime, stampsInTime } from '../base/timely-file.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
 import type { CertificateSource } from '../model/listener.ts';
 import { certificateFileOf } from './acme/place.ts';
@@ -22,15 +22,15 @@ export interface PairFiles {
 /** What was found: a certificate, or why there is none. */
 export type Found = PairFiles & ({ readonly pair: Pair } | { readonly problem: string });
 
-/** The pairs of a source, in order. Throws where a folder can't be read, or holds too many. */
-export function pairsOf(source: CertificateSource): PairFiles[] {
+/** The pairs of a source, in order. Rejects where a folder can't be read, or holds too many. */
+export async function pairsOf(source: CertificateSource): Promise<PairFiles[]> {
   if (source.kind === 'pair') return [source];
   if (source.kind === 'acme') {
     const file = certificateFileOf(source.acme);
     return [{ certFile: file, keyFile: file, isOrdered: true }];
   }
   const { dir } = source;
-  const names = namesIn(dir);
+  const names = await inTime(join(dir, '*'), () => namesIn(dir));
   const pairs = [...names].sort().flatMap((name) => {
     const base = name.replace(/\.(pem|crt)$/, '');
     if (base === name) return [];
@@ -42,21 +42,16 @@ export function pairsOf(source: CertificateSource): PairFiles[] {
   return pairs;
 }
 
-/** Names of the folder's files; it is looked at every second, and by the thread that serves the stats port. */
-function namesIn(dir: string): ReadonlySet<string> {
+/** Names of the folder's files. */
+async function namesIn(dir: string): Promise<ReadonlySet<string>> {
   const { max } = BOUNDS.certificateNames;
   const names = new Set<string>();
-  const folder = opendirSync(dir, { bufferSize: BATCH });
-  try {
-    let read = 0;
-    for (let one = folder.readSync(); one !== null; one = folder.readSync()) {
-      read += 1;
-      if (read > max)
-        throw new Error(`${dir} holds more than ${formatBound(BOUNDS.certificateNames)} files`);
-      if (!one.name.startsWith('.')) names.add(one.name);
-    }
-  } finally {
-    folder.closeSync();
+  let read = 0;
+  for await (const { name } of await opendir(dir, { bufferSize: BATCH })) {
+    read += 1;
+    if (read > max)
+      throw new Error(`${dir} holds more than ${formatBound(BOUNDS.certificateNames)} files`);
+    if (!name.startsWith('.')) names.add(name);
   }
   return names;
 }
@@ -67,41 +62,46 @@ export function placeOf(source: CertificateSource): string {
   return source.kind === 'pair' ? source.certFile : source.dir;
 }
 
-/** What would change with the content; '' where there is no such file. */
-export function signatureOf({ certFile, keyFile }: PairFiles): string {
-  return [certFile, keyFile].map(stampOf).join(' ');
-}
-
-function stampOf(path: string): string {
-  try {
-    const { ino, size, mtimeMs, ctimeMs } = statSync(path);
-    return [ino, size, mtimeMs, ctimeMs].join(':');
-  } catch (error) {
-    return codeOf(error);
+/**
+ * What would change with the content, for each of these pairs; the code of the error stands for a file that is not
+ * there. Rejects where the disk does not answer.
+ */
+export async function signaturesOf(pairs: readonly PairFiles[]): Promise<string[]> {
+  // Pairs of one folder are most of them, and looked at together.
+  const stamps = new Map<string, string>();
+  const byFolder = Map.groupBy(
+    new Set(pairs.flatMap(({ certFile, keyFile }) => [certFile, keyFile])),
+    dirname,
+  );
+  for (const paths of byFolder.values()) {
+    for (const [i, stamp] of (await stampsInTime(paths)).entries()) stamps.set(paths[i]!, stamp);
   }
+  return pairs.map(({ certFile, keyFile }) => `${stamps.get(certFile)} ${stamps.get(keyFile)}`);
 }
 
-export function readFiles({ certFile, keyFile }: PairFiles): Found {
+/** Reads a pair. Rejects where the disk does not answer. */
+export async function readFiles({ certFile, keyFile }: PairFiles): Promise<Found> {
   try {
-    const chain = readText(certFile);
-    const key = keyFile === certFile ? chain : readText(keyFile);
+    const chain = await readText(certFile);
+    const key = keyFile === certFile ? chain : await readText(keyFile);
     return { certFile, keyFile, pair: readPair(chain, key) };
   } catch (error) {
     const code = codeOf(error);
+    if (code === 'hanging') throw error;
     const missing = code === 'ENOENT' ? 'there is no such file' : messageOf(error);
     return { certFile, keyFile, problem: missing };
   }
 }
 
-/** CA certificates; throws where the file can't be read, or holds none. */
-export function readAuthorities(path: string): string {
-  const text = readText(path);
+/** CA certificates; rejects where the file can't be read, or holds none. */
+export async function readAuthorities(path: string): Promise<string> {
+  const text = await readText(path);
   if (!text.includes('-----BEGIN CERTIFICATE-----')) {
     throw new Error('there is no certificate in it: expected PEM');
   }
   return text;
 }
 
-function readText(path: string): string {
-  return readRegularFile(path, BOUNDS.certificateFile.max).toString('latin1');
+async function readText(path: string): Promise<string> {
+  return (await readInTime(path, BOUNDS.certificateFile.max)).toString('latin1');
 }

@@ -1,12 +1,15 @@
 // The certificates of all listeners over time. Files are looked at every second; what was replaced is
 // read when it has stood still for that long, since certificate and key are written one after the
-// other. What can't be used, has expired or is not valid yet does not replace what is in use.
+// other. What can't be used, has expired or is not valid yet does not replace what is in use. There may be
+// thousands: they are read in turns, one look after the other, and what a disk that hangs holds stays as it is.
 // Private keys leave this folder in TlsMaterial alone.
 import { randomBytes } from 'node:crypto';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
-import { exposureOf } from '../base/regular-file.ts';
+import { exposureBy } from '../base/regular-file.ts';
+import { modeInTime } from '../base/timely-file.ts';
+import { REST_MS, Turns } from '../base/turns.ts';
 import type { CertificateSource, ListenTls } from '../model/listener.ts';
 import {
   type CertificateStatus,
@@ -20,13 +23,11 @@ import {
   placeOf,
   readAuthorities,
   readFiles,
-  signatureOf,
+  signaturesOf,
 } from './files.ts';
 import { type Pair, untimely } from './pair.ts';
 
 const LOOK_MS = 1000;
-/** Reading takes so long in one look; what is left is read in the next. */
-const READ_MS = 40;
 /** A certificate that expires within this time should have been renewed. */
 const SOON_MS = 7 * 86_400_000;
 /** The key that seals session tickets is replaced so often. */
@@ -62,8 +63,9 @@ export class CertificateStore {
   private readonly folderProblems = new Map<string, string>();
   private ticketKey = randomBytes(TICKET_KEY_BYTES);
   private ticketKeyMs: number;
-  /** Clock.nowMs() after which this look reads no more. */
-  private readUntilMs = 0;
+  /** The last look; each begins when the one before is over. */
+  private looking: Promise<void> = Promise.resolve();
+  private isClosed = false;
   private timer: Timer | null = null;
   private current: readonly TlsMaterial[] = [];
 
@@ -72,15 +74,27 @@ export class CertificateStore {
     this.ticketKeyMs = options.clock.nowMs();
   }
 
-  /** Listeners speak these from now on: reads what is new of them. */
-  follow(wanted: readonly ListenTls[]): void {
+  /** Listeners speak these from now on: reads what is new of them. Resolves when that is in use. Never rejects. */
+  follow(wanted: readonly ListenTls[]): Promise<void> {
     this.wanted = wanted;
-    for (const source of this.sources()) this.refresh(source, false);
-    this.forget();
-    this.publish();
     this.timer?.cancel();
     this.timer = null;
-    if (wanted.length > 0) this.schedule();
+    this.looking = this.looking.then(() => this.lookFirst(wanted));
+    return this.looking;
+  }
+
+  /** Resolves when what was being read is in use. */
+  settled(): Promise<void> {
+    return this.looking;
+  }
+
+  private async lookFirst(wanted: readonly ListenTls[]): Promise<void> {
+    const turns = new Turns(this.options.clock);
+    for (const source of this.sources()) await this.refresh(source, false, turns);
+    if (this.isClosed || this.wanted !== wanted) return;
+    this.forget();
+    await this.publish();
+    if (wanted.length > 0 && this.timer === null) this.schedule();
   }
 
   get materials(): readonly TlsMaterial[] {
@@ -98,7 +112,7 @@ export class CertificateStore {
     }));
   }
 
-  /** What is wrong now, for people. */
+  /** What is wrong now, human-readable. */
   problems(): string[] {
     return [
       ...this.statuses().flatMap((status) => this.problemOf(status)),
@@ -116,6 +130,7 @@ export class CertificateStore {
   }
 
   close(): void {
+    this.isClosed = true;
     this.timer?.cancel();
     this.timer = null;
   }
@@ -129,46 +144,66 @@ export class CertificateStore {
   }
 
   private schedule(): void {
+    if (this.isClosed) return;
     this.timer = this.options.clock.setTimer(LOOK_MS, () => {
-      this.look();
-      this.schedule();
+      this.timer = null;
+      this.looking = this.looking.then(() => this.look());
     });
   }
 
-  private look(): void {
-    const nowMs = this.options.clock.nowMs();
+  private async look(): Promise<void> {
+    const { clock } = this.options;
+    const { wanted } = this;
+    const nowMs = clock.nowMs();
     const isDue = nowMs - this.ticketKeyMs >= TICKET_KEY_MS;
     if (isDue) {
       this.ticketKey = randomBytes(TICKET_KEY_BYTES);
       this.ticketKeyMs = nowMs;
     }
-    this.readUntilMs = nowMs + READ_MS;
-    const changes = this.sources().map((source) => this.refresh(source, true));
-    const hasOthers = this.refreshAuthorities();
-    if (changes.includes(true) || hasOthers || isDue) {
-      this.forget();
-      this.publish();
+    const turns = new Turns(clock, REST_MS);
+    let hasChanged = isDue;
+    for (const source of this.sources()) {
+      if (await this.refresh(source, true, turns)) hasChanged = true;
     }
+    if (await this.refreshAuthorities()) hasChanged = true;
+    // What is wanted now is looked at next.
+    if (this.isClosed || this.wanted !== wanted) return;
+    if (hasChanged) {
+      this.forget();
+      await this.publish();
+    }
+    if (this.timer === null) this.schedule();
   }
 
   /** Looks at a source; `isWatching`: what has changed must stand still first. True: others are in use. */
-  private refresh(source: CertificateSource, isWatching: boolean): boolean {
+  private async refresh(
+    source: CertificateSource,
+    isWatching: boolean,
+    turns: Turns,
+  ): Promise<boolean> {
     const key = JSON.stringify(source);
     const before = this.bySource.get(key);
     let pairs: readonly PairFiles[];
+    let signatures: readonly string[];
     try {
-      pairs = pairsOf(source);
+      pairs = await pairsOf(source);
+      signatures = await signaturesOf(pairs);
       this.tellFolder(key, pairs.length === 0 ? `${placeOf(source)}: there is no certificate` : '');
     } catch (error) {
       this.tellFolder(key, `${placeOf(source)}: ${messageOf(error)}`);
       // What was there stays in use.
       return false;
     }
-    if (pairs.length === 0 && before !== undefined) return false;
+    if (this.isClosed || (pairs.length === 0 && before !== undefined)) return false;
     const names = pairs.map(nameOf);
     this.bySource.set(key, names);
-    const changes = pairs.map((files) => this.refreshPair(files, isWatching));
-    return changes.includes(true) || before?.join('\n') !== names.join('\n');
+    let hasChanged = before?.join('\n') !== names.join('\n');
+    for (const [i, files] of pairs.entries()) {
+      if (await this.refreshPair(files, signatures[i]!, isWatching)) hasChanged = true;
+      if (turns.isOver) await turns.next();
+      if (this.isClosed) return false;
+    }
+    return hasChanged;
   }
 
   private tellFolder(key: string, problem: string): void {
@@ -178,10 +213,12 @@ export class CertificateStore {
     this.folderProblems.set(key, problem);
   }
 
-  private refreshPair(files: PairFiles, isWatching: boolean): boolean {
-    const name = nameOf(files);
-    const signature = signatureOf(files);
-    const entry = this.entries.get(name);
+  private async refreshPair(
+    files: PairFiles,
+    signature: string,
+    isWatching: boolean,
+  ): Promise<boolean> {
+    const entry = this.entries.get(nameOf(files));
     if (entry?.signature === signature) {
       entry.changing = '';
       return false;
@@ -190,15 +227,19 @@ export class CertificateStore {
       entry.changing = signature;
       return false;
     }
-    // Thousands may be replaced at a time.
-    if (isWatching && this.options.clock.nowMs() > this.readUntilMs) return false;
-    return this.take(files, signature, entry ?? null);
+    try {
+      return await this.take(files, signature, entry ?? null);
+    } catch (error) {
+      // Its disk does not answer: it is looked at again.
+      this.options.log.error({}, `certificates: ${messageOf(error)}`);
+      return false;
+    }
   }
 
-  /** Reads the files. True: the certificate is in use from now on. */
-  private take(files: PairFiles, signature: string, before: Entry | null): boolean {
+  /** Reads the files. True: the certificate is in use from now on. Rejects where the disk does not answer. */
+  private async take(files: PairFiles, signature: string, before: Entry | null): Promise<boolean> {
     const { log, clock } = this.options;
-    const found = readFiles(files);
+    const found = await readFiles(files);
     const late = 'pair' in found ? untimely(found.pair, clock.wallMs()) : '';
     // That what is ordered is not there yet, the order tells.
     const isAwaited = files.isOrdered === true && signature.startsWith('ENOENT');
@@ -216,24 +257,26 @@ export class CertificateStore {
     } else if (old !== null) {
       log.info({ ...fields, names: pair!.certificate.names }, 'certificate replaced');
     }
-    const exposure = exposureOf(files.keyFile);
-    if (exposure !== '' && isUsed) log.warn(fields, `private key ${files.keyFile}: ${exposure}`);
+    const exposure = isUsed ? exposureBy(await modeInTime(files.keyFile)) : '';
+    if (exposure !== '') log.warn(fields, `private key ${files.keyFile}: ${exposure}`);
     return isUsed;
   }
 
   /** True where CA certificates are others than before. */
-  private refreshAuthorities(): boolean {
+  private async refreshAuthorities(): Promise<boolean> {
     const paths = new Set(this.wanted.map(({ clientCaFile }) => clientCaFile));
     let hasChanged = false;
-    for (const path of paths) if (path !== '' && this.readAuthority(path)) hasChanged = true;
+    for (const path of paths) {
+      if (path !== '' && (await this.readAuthority(path))) hasChanged = true;
+    }
     for (const path of this.authorities.keys()) if (!paths.has(path)) this.authorities.delete(path);
     return hasChanged;
   }
 
-  private readAuthority(path: string): boolean {
+  private async readAuthority(path: string): Promise<boolean> {
     const known = this.authorities.get(path) ?? { text: '', problem: '' };
     try {
-      const text = readAuthorities(path);
+      const text = await readAuthorities(path);
       this.authorities.set(path, { text, problem: '' });
       return text !== known.text;
     } catch (error) {
@@ -255,8 +298,9 @@ export class CertificateStore {
     for (const name of this.entries.keys()) if (!names.has(name)) this.entries.delete(name);
   }
 
-  private publish(): void {
-    this.refreshAuthorities();
+  private async publish(): Promise<void> {
+    await this.refreshAuthorities();
+    if (this.isClosed) return;
     const materials = this.wanted.map((tls) => this.materialOf(tls));
     if (materials.length === 0 && this.current.length === 0) return;
     this.current = materials;

@@ -1,12 +1,12 @@
 // CA files, and certificates of our own, for TLS to endpoints: looked at every second, and replaced when
-// what lies there can be read. What can't stays as it was; what never could trusts nobody.
+// what lies there can be read. What can't be read stays as it was; what never could be read trusts no CA.
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import type { UpstreamTls } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { type UpstreamMaterial, upstreamKey } from '../model/tls.ts';
-import { readAuthorities, readFiles, signatureOf } from './files.ts';
+import { readAuthorities, readFiles, signaturesOf } from './files.ts';
 
 const LOOK_MS = 1000;
 
@@ -29,27 +29,43 @@ export class UpstreamStore {
   private readonly options: UpstreamStoreOptions;
   private entries = new Map<string, Entry>();
   private timer: Timer | null = null;
+  private wanted: readonly UpstreamTls[] = [];
+  /** Not wanted any more, and given to workers until the next look. */
+  private readonly leaving = new Map<string, Entry>();
+  /** The last look; each begins when the one before is over. */
+  private looking: Promise<void> = Promise.resolve();
+  private isClosed = false;
 
   constructor(options: UpstreamStoreOptions) {
     this.options = options;
   }
 
-  /** Services speak TLS by these from now on. */
-  follow(wanted: readonly UpstreamTls[]): void {
-    const before = this.entries;
-    this.entries = new Map();
-    for (const tls of wanted) {
-      const key = upstreamKey(tls);
-      if (!this.entries.has(key)) this.entries.set(key, before.get(key) ?? this.read(tls, null));
-    }
-    if (this.entries.size > 0 || before.size > 0) this.publish();
+  /** Services speak TLS by these from now on. Resolves when they do. Never rejects. */
+  follow(wanted: readonly UpstreamTls[]): Promise<void> {
+    this.wanted = wanted;
     this.timer?.cancel();
     this.timer = null;
-    if (this.entries.size > 0) this.schedule();
+    this.looking = this.looking.then(() => this.lookFirst(wanted));
+    return this.looking;
+  }
+
+  private async lookFirst(wanted: readonly UpstreamTls[]): Promise<void> {
+    const before = this.entries;
+    const entries = new Map<string, Entry>();
+    for (const tls of wanted) {
+      const key = upstreamKey(tls);
+      if (!entries.has(key)) entries.set(key, before.get(key) ?? (await this.read(tls, null)));
+    }
+    if (this.isClosed || this.wanted !== wanted) return;
+    this.entries = entries;
+    // What is not wanted any more may be in use until the settings are in force.
+    for (const [key, entry] of before) if (!entries.has(key)) this.leaving.set(key, entry);
+    if (entries.size > 0 || before.size > 0) this.publish();
+    if (entries.size > 0 || before.size > 0) this.schedule();
   }
 
   get materials(): readonly UpstreamMaterial[] {
-    return [...this.entries.values()].map(({ material }) => material);
+    return [...this.leaving.values(), ...this.entries.values()].map(({ material }) => material);
   }
 
   problems(): string[] {
@@ -57,38 +73,47 @@ export class UpstreamStore {
   }
 
   close(): void {
+    this.isClosed = true;
     this.timer?.cancel();
     this.timer = null;
   }
 
   private schedule(): void {
+    if (this.isClosed) return;
     this.timer = this.options.clock.setTimer(LOOK_MS, () => {
-      this.look();
-      this.schedule();
+      this.timer = null;
+      this.looking = this.looking.then(() => this.look());
     });
   }
 
-  private look(): void {
-    let hasChanged = false;
-    for (const [key, entry] of this.entries) {
-      const signature = signatureFor(entry.tls);
+  private async look(): Promise<void> {
+    const { entries } = this;
+    let hasChanged = this.leaving.size > 0;
+    this.leaving.clear();
+    for (const [key, entry] of entries) {
+      // What its disk does not tell stays as it was.
+      const signature = await signatureFor(entry.tls).catch(() => entry.signature);
+      if (this.isClosed || this.entries !== entries) return;
       if (signature === entry.signature) continue;
       // What is being replaced is read when it stands still.
       if (signature !== entry.changing) {
         entry.changing = signature;
         continue;
       }
-      const next = this.read(entry.tls, entry);
-      this.entries.set(key, next);
+      const next = await this.read(entry.tls, entry);
+      if (this.isClosed || this.entries !== entries) return;
+      entries.set(key, next);
       hasChanged ||= next.material !== entry.material;
     }
     if (hasChanged) this.publish();
+    if (this.timer === null && entries.size > 0) this.schedule();
   }
 
-  private read(tls: UpstreamTls, before: Entry | null): Entry {
-    const signature = signatureFor(tls);
+  private async read(tls: UpstreamTls, before: Entry | null): Promise<Entry> {
+    let signature = '';
     try {
-      return { tls, signature, changing: '', material: readMaterial(tls), problem: '' };
+      signature = await signatureFor(tls);
+      return { tls, signature, changing: '', material: await readMaterial(tls), problem: '' };
     } catch (error) {
       const problem = `TLS to endpoints: ${messageOf(error)}`;
       this.options.log.error({}, problem);
@@ -112,34 +137,38 @@ export function upstreamTlsOf({ services }: Pick<Settings, 'services'>): Upstrea
 }
 
 /** What is wrong with the files; '' where they can be used. */
-export function upstreamProblem(tls: UpstreamTls): string {
+export async function upstreamProblem(tls: UpstreamTls): Promise<string> {
   try {
-    readMaterial(tls);
+    await readMaterial(tls);
     return '';
   } catch (error) {
     return messageOf(error);
   }
 }
 
-function signatureFor({ caFile, certFile, keyFile }: UpstreamTls): string {
-  return `${signatureOf({ certFile: caFile, keyFile: caFile })} ${signatureOf({ certFile, keyFile })}`;
+async function signatureFor({ caFile, certFile, keyFile }: UpstreamTls): Promise<string> {
+  const signatures = await signaturesOf([
+    { certFile: caFile, keyFile: caFile },
+    { certFile, keyFile },
+  ]);
+  return signatures.join(' ');
 }
 
-/** Throws where a file can't be read, or does not hold what it should. */
-function readMaterial(tls: UpstreamTls): UpstreamMaterial {
+/** Rejects where a file can't be read, or does not hold what it should. */
+async function readMaterial(tls: UpstreamTls): Promise<UpstreamMaterial> {
   const { caFile, certFile, keyFile } = tls;
   const key = upstreamKey(tls);
-  const ca = caFile === '' ? null : named(caFile, () => readAuthorities(caFile));
+  const ca = caFile === '' ? null : await authoritiesAt(caFile);
   if (certFile === '') return { key, ca, cert: '', privateKey: '' };
-  const found = readFiles({ certFile, keyFile });
+  const found = await readFiles({ certFile, keyFile });
   if ('problem' in found) throw new Error(`${certFile}: ${found.problem}`);
   const { chain, privateKey } = found.pair.certificate;
   return { key, ca, cert: chain, privateKey };
 }
 
-function named<T>(path: string, read: () => T): T {
+async function authoritiesAt(path: string): Promise<string> {
   try {
-    return read();
+    return await readAuthorities(path);
   } catch (error) {
     throw new Error(`${path}: ${messageOf(error)}`);
   }

@@ -1,5 +1,8 @@
 // What is wrong with the certificates of a configuration, before it is in force.
+import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
+import { exposureOf } from '../base/regular-file.ts';
+import { Turns } from '../base/turns.ts';
 import type { CertificateSource, ListenTls } from '../model/listener.ts';
 import type { UpstreamTls } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
@@ -31,32 +34,56 @@ export function tlsOf({ services, routers, stats }: Settings): ListenTls[] {
   return [...found];
 }
 
-/** Everything that is wrong with the certificates of these settings at this time. */
-export function certificateProblems(settings: Settings, nowMs: number): CertificateProblem[] {
+/** Everything that is wrong with the certificates of these settings now; read in turns of this clock. */
+export async function certificateProblems(
+  settings: Settings,
+  clock: Clock,
+): Promise<CertificateProblem[]> {
   const all = tlsOf(settings);
-  const sources = new Map<string, CertificateSource>();
-  for (const { certificates } of all) {
-    for (const source of certificates) sources.set(JSON.stringify(source), source);
+  const turns = new Turns(clock);
+  const found = new Map<string, readonly Found[]>();
+  for (const source of all.flatMap(({ certificates }) => certificates)) {
+    const key = JSON.stringify(source);
+    if (!found.has(key)) found.set(key, await look(source, turns));
   }
-  const found = new Map([...sources].map(([key, source]) => [key, look(source)] as const));
   const authorities = new Set(all.map(({ clientCaFile }) => clientCaFile));
+  const upstream = upstreamTlsOf(settings);
   return [
-    ...[...found.values()].flat().flatMap((one) => problemOf(one, nowMs)),
-    ...[...authorities].flatMap(authorityProblem),
-    ...upstreamTlsOf(settings).flatMap(upstreamProblems),
+    ...[...found.values()].flat().flatMap((one) => problemOf(one, clock.wallMs())),
+    ...(await Promise.all([...authorities].map(authorityProblem))).flat(),
+    ...(await Promise.all(upstream.map(upstreamProblems))).flat(),
     ...unused(settings, found),
-    ...acmeProblems(settings),
+    ...(await acmeProblems(settings)),
   ];
 }
 
-function look(source: CertificateSource): Found[] {
+/** Keys of listeners that every user of this machine may read or change. */
+export async function exposedKeys(
+  settings: Settings,
+): Promise<Pick<CertificateProblem, 'where' | 'message'>[]> {
+  const keys = new Set<string>();
+  for (const source of tlsOf(settings).flatMap(({ certificates }) => certificates)) {
+    // That it can't be read is told elsewhere.
+    for (const { keyFile } of await pairsOf(source).catch(() => [])) keys.add(keyFile);
+  }
+  return [...keys].flatMap((where) => {
+    const message = exposureOf(where);
+    return message === '' ? [] : [{ where, message: `private key: ${message}` }];
+  });
+}
+
+async function look(source: CertificateSource, turns: Turns): Promise<Found[]> {
   const where = placeOf(source);
   // What is ordered may be missing, or of no use any more: it is ordered again.
   if (source.kind === 'acme') return [];
   const nothing = (problem: string) => [{ certFile: where, keyFile: where, problem }];
   try {
-    const pairs = pairsOf(source).map(readFiles);
-    return pairs.length > 0 ? pairs : nothing('there is no certificate in this folder');
+    const found: Found[] = [];
+    for (const pair of await pairsOf(source)) {
+      found.push(await readFiles(pair));
+      if (turns.isOver) await turns.next();
+    }
+    return found.length > 0 ? found : nothing('there is no certificate in this folder');
   } catch (error) {
     return nothing(messageOf(error));
   }
@@ -74,17 +101,17 @@ function problemOf(found: Found, nowMs: number): CertificateProblem[] {
   return why === '' ? [] : tell('untimely', why);
 }
 
-function authorityProblem(path: string): CertificateProblem[] {
+async function authorityProblem(path: string): Promise<CertificateProblem[]> {
   try {
-    if (path !== '') readAuthorities(path);
+    if (path !== '') await readAuthorities(path);
     return [];
   } catch (error) {
     return [{ where: path, key: '', message: messageOf(error), kind: 'broken' }];
   }
 }
 
-function upstreamProblems(tls: UpstreamTls): CertificateProblem[] {
-  const message = upstreamProblem(tls);
+async function upstreamProblems(tls: UpstreamTls): Promise<CertificateProblem[]> {
+  const message = await upstreamProblem(tls);
   return message === '' ? [] : [{ where: 'upstream.tls', key: '', message, kind: 'broken' }];
 }
 

@@ -3,9 +3,10 @@
 import { stringify } from 'yaml';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
-import { certificateProblems } from '../certificates/vet.ts';
+import { certificateProblems, exposedKeys } from '../certificates/vet.ts';
 import { withoutDead } from '../config/consistency.ts';
 import { type Environment, fromEnvironment } from '../config/environment.ts';
+import { exposedFiles } from '../config/exposed-files.ts';
 import { fromFlags, type RunFlags } from '../config/flags.ts';
 import { loadSettings } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
@@ -15,7 +16,11 @@ import { fillDefaults } from '../config/shape.ts';
 import { readConfigFile } from '../config/source.ts';
 import type { Tree } from '../config/tree.ts';
 
-export function check(options: { flags: RunFlags; path: string; isPrinted: boolean }): number {
+export async function check(options: {
+  flags: RunFlags;
+  path: string;
+  isPrinted: boolean;
+}): Promise<number> {
   const { flags, path, isPrinted } = options;
   let text = '';
   try {
@@ -33,12 +38,14 @@ export function check(options: { flags: RunFlags; path: string; isPrinted: boole
   const loaded = loadSettings({ flags, env: process.env, file, kv: null });
   const { settings, tree } = loaded;
   const problems =
-    settings === null ? loaded.problems : certificateProblems(settings, systemClock.wallMs());
+    settings === null ? loaded.problems : await certificateProblems(settings, systemClock);
   if (settings === null || problems.length > 0) {
     for (const problem of problems) console.error(formatProblem(problem));
     console.error(`${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`);
     return 1;
   }
+  const exposed = [...exposedFiles(tree), ...(await exposedKeys(settings))];
+  for (const one of exposed) console.error(`warning: ${formatProblem({ key: '', ...one })}`);
   if (isPrinted) {
     const printed = effective({ ...tree, workers: settings.workers });
     console.log(hideVariables(printed, process.env));

@@ -55,7 +55,7 @@ const CONFIG_FLAGS: readonly Flag[] = [
     name: 'workers',
     value: 'N',
     environment: 'UPRIVER_WORKERS',
-    help: 'data-plane threads (default: the cores)',
+    help: 'data-plane threads (default: the cores it may use)',
   },
   ...LOG_FLAGS,
   {

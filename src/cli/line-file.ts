@@ -1,5 +1,5 @@
 // Lines on their way into a file, a pipe or a terminal: written in order, by the thread pool, so that
-// a slow disk keeps nobody waiting. What can't be written is kept up to a limit and tried again with
+// a slow disk blocks no caller. What can't be written is kept up to a limit and tried again with
 // the next line; beyond it lines are lost, and counted. A full disk stops no request and no shutdown.
 import { write, writeSync } from 'node:fs';
 import { codeOf, messageOf } from '../base/coded-error.ts';

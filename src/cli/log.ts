@@ -1,8 +1,9 @@
 // The log on stdout, by pino, and the access log: one writer owns each output. JSON lines, or lines
 // for people (`pretty`).
-import { mkdirSync, openSync } from 'node:fs';
+import { fchmodSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type LogFn, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import { codeOf } from '../base/coded-error.ts';
 import type { LogFields, Logger } from '../base/log.ts';
 import { hideCredentials, safeJson, safeLine, safeLines } from '../base/safe-text.ts';
 import type { LogSettings } from '../model/settings.ts';
@@ -57,10 +58,24 @@ function openAccess(path: string, stdout: LineFile, log: Logger): LineFile | nul
   if (path === 'stdout') return stdout;
   mkdirSync(dirname(path), { recursive: true });
   return new LineFile({
-    fd: openSync(path, 'a'),
+    fd: openToAppend(path),
     onError: (why) => log.error({ file: path }, `the access log can't be written: ${why}`),
     onRecovered: (lost) => log.info({ file: path, lost }, 'the access log is written again'),
   });
+}
+
+/** A new file has this mode, whatever the umask is: who reads logs is in the group. One that is there keeps its own. */
+const ACCESS_MODE = 0o640;
+
+function openToAppend(path: string): number {
+  try {
+    const fd = openSync(path, 'ax', ACCESS_MODE);
+    fchmodSync(fd, ACCESS_MODE);
+    return fd;
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    return openSync(path, 'a', ACCESS_MODE);
+  }
 }
 
 /** Texts that others wrote have a length of their own choice; a list may have any number of them. */

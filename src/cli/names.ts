@@ -1,5 +1,5 @@
 // `upriver names [SERVICE]`: one name per line, for completion scripts. Silent where nothing answers: a
-// message in the middle of a command line helps nobody.
+// message in the middle of a command line is of no use.
 import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import type { ServiceAnswer } from './status.ts';

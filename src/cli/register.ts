@@ -3,6 +3,7 @@
 import { messageOf } from '../base/coded-error.ts';
 import { hideCredentials } from '../base/safe-text.ts';
 import type { Environment } from '../config/environment.ts';
+import { exposedRegisterFiles } from '../config/exposed-files.ts';
 import { readRegister } from '../config/register.ts';
 import { logSchema } from '../config/schema/process.ts';
 import { type RegisterInput, registerSchema } from '../config/schema/register.ts';
@@ -36,6 +37,9 @@ export async function register(
   if (log.output === null)
     return misuse(log.problems.map(({ where, message }) => `${where}: ${message}`));
   const output = openLog(log.output);
+  for (const { key, where: file, message } of exposedRegisterFiles(settings)) {
+    output.log.warn({ file, key }, `${key} ${file}: ${message}`);
+  }
   // The timers of a registrar keep no process, and between two tries nothing else may be open.
   const alive = setInterval(() => {}, ALIVE_MS);
   const ending = new AbortController();

@@ -3,9 +3,11 @@
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger, LogLevel } from '../base/log.ts';
+import { isReading } from '../base/timely-file.ts';
 import { certificateProblems } from '../certificates/vet.ts';
 import { describeService, isGoodSetting } from '../config/describe.ts';
 import type { Environment } from '../config/environment.ts';
+import { exposedFiles } from '../config/exposed-files.ts';
 import type { RunFlags } from '../config/flags.ts';
 import { formatProblem, type Problem } from '../config/problem.ts';
 import { ConfigSource } from '../config/source.ts';
@@ -46,11 +48,11 @@ export async function run(options: RunOptions): Promise<number> {
     path,
     clock: systemClock,
     log: late,
-    vet: (settings) => upriver?.vet(settings) ?? [],
+    vet: async (settings) => (await upriver?.vet(settings)) ?? [],
     onSettings: (settings, why) => void upriver?.apply(settings, { kind: 'reload', text: why }),
   });
-  const { settings, problems: found } = config.loadFirst();
-  const problems = settings === null ? found : unusableCertificates(settings);
+  const { settings, problems: found, tree } = config.loadFirst();
+  const problems = settings === null ? found : await unusableCertificates(settings);
   if (settings === null || problems.length > 0) {
     for (const problem of problems) console.error(`upriver: ${formatProblem(problem)}`);
     return 2;
@@ -58,6 +60,9 @@ export async function run(options: RunOptions): Promise<number> {
   const output = openLogOrSay(settings.log);
   if (output === null) return 2;
   late.target = output.log;
+  for (const { key, where: file, message } of exposedFiles(tree)) {
+    output.log.warn({ file, key }, `${key} ${file}: ${message}`);
+  }
   upriver = new Upriver({
     settings,
     log: output.log,
@@ -72,13 +77,22 @@ export async function run(options: RunOptions): Promise<number> {
   config.close();
   output.flush();
   // Everything is closed by now; a connection that is not must not keep the process.
-  setTimeout(() => process.exit(code), EXIT_MS_MAX).unref();
+  setTimeout(() => exit(code), EXIT_MS_MAX).unref();
   return code;
 }
 
+/** Node waits for the threads that read files, and one whose disk hangs never comes back. */
+function exit(code: number): void {
+  if (isReading()) {
+    console.error('upriver: a disk does not answer: ended without waiting for it');
+    process.kill(process.pid, 'SIGKILL');
+  }
+  process.exit(code);
+}
+
 /** Those that have expired are served, and said to have: a start must not fail for it. */
-function unusableCertificates(settings: Settings): readonly Problem[] {
-  const problems = certificateProblems(settings, systemClock.wallMs());
+async function unusableCertificates(settings: Settings): Promise<readonly Problem[]> {
+  const problems = await certificateProblems(settings, systemClock);
   return problems.filter(({ kind }) => kind === 'broken');
 }
 

@@ -1,6 +1,6 @@
 // From what the schema yields to what the program works with: names and shapes of the model. Each
 // section of a service is built beside its schema.
-import { cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import type { HealthCheck, PrimaryPolicy, Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import { buildRegistries } from './registries/schemas.ts';
@@ -25,7 +25,7 @@ import { buildUpstream } from './schema/upstream.ts';
 export function buildSettings(
   input: ConfigInput,
   overlayListeners: readonly string[] = [],
-  cores = cpus().length,
+  cores = availableParallelism(),
 ): Settings {
   const { guard, memory, shutdown } = input;
   return {

@@ -1,4 +1,4 @@
-// What a service says of itself in the registry, read as settings. Whoever may register a service
+// What a service says of itself in the registry, read as settings. A registrant of a service
 // writes it: a setting that is wrong spoils itself alone, and none reaches beyond the service
 // (docs/security.md).
 import type { z } from 'zod';
@@ -208,7 +208,7 @@ function withoutName(listen: ListenInput): ListenInput {
 }
 
 /**
- * Fields by which somebody is told who asks, and from where: set by the proxy, or trusted by those
+ * Fields that name the client and where it came from: set by the proxy, or trusted by those
  * behind it. What frames a message is no matter of any rule (model/field-rules.ts).
  */
 const TRUSTED =

@@ -97,7 +97,7 @@ function fleetOf({ register_self }: Tree): string {
 export interface Claim {
   readonly address: ListenAddress;
   readonly listen: ListenInput;
-  /** `service web`, for people. */
+  /** `service web`, human-readable. */
   readonly owner: string;
   readonly path: readonly (string | number)[];
 }

@@ -95,7 +95,7 @@ const KEYS: Readonly<Record<string, string>> = {
   outlierdetection: 'passive',
   reverseproxy: 'routers[].routes[].service',
   virtualhosts: 'routers[].routes with host',
-  // Words of nobody in particular
+  // Common words of no program in particular
   address: 'listen',
   algorithm: 'balance',
   hosts: 'host',

@@ -56,10 +56,10 @@ export const SHARE = `0*(?:\\d{1,2}${FRACTION}|100(?:\\.0+)?)%|` + `0*(?:0${FRAC
 
 const PORT = `(?=\\d{1,5}(?!\\d))${wholePattern(1, 65535)}`;
 const BRACKETED = '\\[[0-9a-fA-F:.]+\\]';
-export const LISTEN = `/[\\s\\S]*|(?:(?:${BRACKETED}|[0-9A-Za-z.-]*):)?${PORT}`;
+export const LISTEN = `/[^\\u0000-\\u001f\\u007f-\\u009f]{0,106}|(?:(?:${BRACKETED}|[0-9A-Za-z.-]*):)?${PORT}`;
 export const HOST_PORT = `(?:${BRACKETED}|[^\\s:[\\]]+):${PORT}`;
-/** A member of ZooKeeper, with the path that may end a connect string. */
-export const ENSEMBLE_MEMBER = `(?:${BRACKETED}|[^\\s:[\\]/,]+)(?::${PORT})?(?:/(?!\\.{1,2}(?:[/,\\s]|$))[^\\s,/\\u0000-\\u001f\\u007f-\\u009f]*)*`;
+/** A member of ZooKeeper, with the path that may end a connect string; digits alone are a port without a host. */
+export const ENSEMBLE_MEMBER = `(?:${BRACKETED}|(?!\\d+(?:[:/,\\s]|$))[^\\s:[\\]/,]+)(?::${PORT})?(?:/(?!\\.{1,2}(?:[/,\\s]|$))[^\\s,/\\u0000-\\u001f\\u007f-\\u009f]*)*`;
 
 const STATUS_RANGE = '[1-5]\\d\\d(?:-[1-5]\\d\\d)?';
 export const STATUS_RANGES = `\\s*${STATUS_RANGE}\\s*(?:,\\s*${STATUS_RANGE}\\s*)*`;
@@ -67,19 +67,16 @@ export const STATUS_RANGES = `\\s*${STATUS_RANGE}\\s*(?:,\\s*${STATUS_RANGE}\\s*
 const OCTET = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 const bits = (max: number) => `(?:/(?=\\d{1,3}(?!\\d))${wholePattern(0, max)})?`;
 export const NETWORK =
-  `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` +
-  `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(?:%[^/]+)?${bits(128)}`;
+  `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` + `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+${bits(128)}`;
 
 export const READER = `any|loopback|token|${NETWORK}`;
 
-const ZERO_OCTET = `(?:${OCTET}|0\\d{1,2})`;
-const FOUR = `(?:${ZERO_OCTET}\\.){3}${ZERO_OCTET}`;
-const SIX = '\\[[0-9a-fA-F:.]+(?:%[^\\]]*)?\\]';
+const FOUR = `(?:${OCTET}\\.){3}${OCTET}`;
 
 /** Whether a range is the right way round, only the parser knows. */
 export const LISTEN_RULE =
   '(?![\\s\\S]*/\\.{0,2}/)/(?:[\\s\\S]*/)?|' +
-  `(?:(?:\\*|${FOUR}${bits(32)}|${SIX}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
+  `(?:(?:\\*|${FOUR}${bits(32)}|${BRACKETED}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
 
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
 

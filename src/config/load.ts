@@ -142,7 +142,7 @@ type Path = readonly PropertyKey[];
 /** One of the sources that are laid over each other. */
 interface Layer {
   readonly tree: Tree;
-  /** Where the value (or key) at `path` was set, for people. */
+  /** Where the value (or key) at `path` was set, human-readable. */
   readonly where: (path: Path, isKey: boolean) => string | null;
 }
 
@@ -286,7 +286,7 @@ function readTree(text: string, name: string, env: Environment | null): ReadTree
 }
 
 /**
- * Fills in which registry is meant where nobody said: a service with static endpoints uses those;
+ * Fills in the registry where none is named: a service with static endpoints uses those;
  * others use Consul where it is configured, or the one registry that is; with nothing else to
  * follow, Consul on its usual address is followed.
  */

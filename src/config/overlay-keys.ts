@@ -1,4 +1,4 @@
-// What the overlay in the registry may change. Whoever may write its KV key must not reach further
+// What the overlay in the registry may change. A writer of its KV key must not reach further
 // than services and routers: no registry, no file or unix socket, no secret, nothing of the
 // environment. A key of the schema may be set there only when it is listed here; a new key is not.
 import { BOUNDS } from '../model/bounds.ts';

@@ -2,7 +2,7 @@
 // followed as a client follows it: from a request that the route answers to the location, and on from
 // the route that answers there. It loops when its own route answers again before any other does twice.
 //
-// Each step is the same whoever comes there, so all ways together are a graph in which every node has
+// Each step is the same for every client, so all ways together are a graph in which every node has
 // one successor at most: trees that end, and trees that run into a ring. The answer for each start is
 // read off the way ahead of it, in one walk over the whole graph from its ends backwards.
 import { expandLocation, type Route, routesInOrder } from '../model/route.ts';

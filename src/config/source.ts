@@ -1,6 +1,7 @@
 // The configuration over time: the file is read again when it changes or when it is asked to, and
 // the overlay in the registry when it is told. A configuration with problems is refused as a whole;
-// the one that runs stays. While the overlay is bad the file counts with the last good overlay.
+// the one that runs stays. While the overlay is bad the file counts with the last good overlay,
+// or without any where it does not go with that.
 import { createHash } from 'node:crypto';
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
@@ -8,6 +9,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import { readRegularFile } from '../base/regular-file.ts';
+import { readInTime } from '../base/timely-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Settings } from '../model/settings.ts';
 import type { Environment } from './environment.ts';
@@ -23,8 +25,10 @@ const INLINE_CHARS = 8 * 1024;
 
 /** What the configuration reaches the outside by. */
 export interface ConfigDoor {
-  /** The text of a file. Throws where it can't be read. */
-  readonly read: (path: string) => string;
+  /** The text of a file, read before anything is served. Throws where it can't be read. */
+  readonly readFirst: (path: string) => string;
+  /** The same later. Rejects where it can't be read, or not in time. */
+  readonly read: (path: string) => Promise<string>;
   /** Calls back whenever something in the folder changes. Throws where it can't be watched. */
   readonly watch: (folder: string, on: WatchEvents) => { close(): void };
   /** As loadSettings, while the process does other work. */
@@ -37,7 +41,8 @@ interface WatchEvents {
 }
 
 const nodeDoor: ConfigDoor = {
-  read: readConfigFile,
+  readFirst: readConfigFile,
+  read: async (path) => (await readInTime(path, BOUNDS.configFile.max)).toString(),
   watch: (folder, { onChange, onError }) => watch(folder, onChange).on('error', onError),
   loadLarge: loadInThread,
 };
@@ -50,7 +55,7 @@ export interface ConfigSourceOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** What is wrong with a valid configuration beyond its text, in files that it names. */
-  readonly vet?: (settings: Settings) => readonly Problem[];
+  readonly vet?: (settings: Settings) => Promise<readonly Problem[]>;
   /** A configuration without problems that differs from the last. */
   readonly onSettings: (settings: Settings, why: string) => void;
   /** Node's own unless given. */
@@ -93,6 +98,7 @@ export class ConfigSource {
   private goodKv: Overlay | null = null;
   private loadedHash = '';
   private isLoading = false;
+  private loading: Promise<void> = Promise.resolve();
   /** Why to read again once what is being loaded is there; null for nothing. */
   private next: string | null = null;
   private isClosed = false;
@@ -109,7 +115,7 @@ export class ConfigSource {
 
   /** Loads for the first time; the caller decides what problems mean at the start. */
   loadFirst(): LoadResult {
-    const read = this.readFile();
+    const read = this.readFirst();
     if ('problem' in read) return { settings: null, problems: [read.problem], tree: {} };
     const { env, flags, path, clock } = this.options;
     const file = path === '' ? null : { path, text: read.text };
@@ -152,19 +158,40 @@ export class ConfigSource {
       this.next = why;
       return;
     }
-    const file = this.readFile();
+    this.isLoading = true;
+    this.loading = this.loadAll(why);
+  }
+
+  /** Resolves when what was asked for by now is read, and in force or refused. */
+  settled(): Promise<void> {
+    return this.loading;
+  }
+
+  /** ... and then what came meanwhile. */
+  private async loadAll(why: string): Promise<void> {
+    for (let next: string | null = why; next !== null && !this.isClosed; ) {
+      this.next = null;
+      await this.load(next);
+      next = this.next;
+    }
+    this.isLoading = false;
+  }
+
+  private async load(why: string): Promise<void> {
+    const file = await this.readFile();
+    if (this.isClosed) return;
     if ('problem' in file) return this.refuse([file.problem], why);
-    this.attempt({ file: file.text, kv: this.kv, why }, (loaded, attempt) => {
-      const result = this.vetted(loaded);
-      if (result.settings !== null) return this.accept(result.settings, attempt);
-      this.refuse(result.problems, why);
-      // Whoever may write the overlay must not keep the file from being changed.
-      if (this.kv === null || this.kv === this.goodKv) return;
-      this.attempt({ file: file.text, kv: this.goodKv, why }, (other, known) => {
-        const instead = this.vetted(other);
-        if (instead.settings !== null) this.accept(instead.settings, known);
-      });
-    });
+    const { kv } = this;
+    const problems = await this.attempt({ file: file.text, kv, why });
+    if (problems.length === 0 || this.isClosed) return;
+    this.refuse(problems, why);
+    // Whoever may write the overlay must not keep the file from being changed: the last good one counts
+    // meanwhile, or none where the file no longer goes with that.
+    for (const other of new Set([this.goodKv, null])) {
+      if (other === kv || this.isClosed) continue;
+      const others = await this.attempt({ file: file.text, kv: other, why });
+      if (others.length === 0) return;
+    }
   }
 
   close(): void {
@@ -173,35 +200,23 @@ export class ConfigSource {
     this.watcher?.close();
   }
 
-  /** Loads; at once where that is quick, and otherwise in a thread, one at a time. */
-  private attempt(sources: Sources, then: (result: LoadResult, attempt: Attempt) => void): void {
-    const { env, flags, path } = this.options;
+  /** Loads, in a thread where that is not quick, and accepts what is good; resolves with what is wrong. */
+  private async attempt(sources: Sources): Promise<readonly Problem[]> {
+    const { env, flags, path, vet } = this.options;
     const file = path === '' ? null : { path, text: sources.file };
     const hash = hashOf(sources.file, sources.kv);
-    const attempt = { ...sources, hash };
     if (hash === this.loadedHash) {
       if (sources.kv === this.kv) this.recover(sources.why, 'the one that runs');
-      return;
+      return [];
     }
     const input = { flags, env, file, kv: sources.kv };
     const length = sources.file.length + (sources.kv?.text.length ?? 0);
-    if (length <= INLINE_CHARS) return then(loadSettings(input), attempt);
-    this.isLoading = true;
-    void this.door.loadLarge(input).then((result) => {
-      this.isLoading = false;
-      if (this.isClosed) return;
-      then(result, attempt);
-      // What came meanwhile; unless `then` has begun another attempt, which ends here as well.
-      const { next } = this;
-      if (this.isLoading || next === null) return;
-      this.next = null;
-      this.reload(next);
-    });
-  }
-
-  private vetted(result: LoadResult): LoadResult {
-    const problems = result.settings === null ? [] : (this.options.vet?.(result.settings) ?? []);
-    return problems.length === 0 ? result : { ...result, settings: null, problems };
+    const { settings, problems } =
+      length <= INLINE_CHARS ? loadSettings(input) : await this.door.loadLarge(input);
+    if (settings === null || this.isClosed) return problems;
+    const found = (await vet?.(settings)) ?? [];
+    if (found.length === 0 && !this.isClosed) this.accept(settings, { ...sources, hash });
+    return found;
   }
 
   private accept(settings: Settings, { hash, kv, why }: Attempt): void {
@@ -237,14 +252,29 @@ export class ConfigSource {
     this.settling = this.options.clock.setTimer(SETTLE_MS, () => this.reload('file changed'));
   }
 
-  private readFile(): { text: string } | { problem: Problem } {
+  private readFirst(): Read {
     const { path } = this.options;
     try {
-      return { text: path === '' ? '' : this.door.read(path) };
+      return { text: path === '' ? '' : this.door.readFirst(path) };
     } catch (error) {
-      return { problem: { where: path, key: '', message: messageOf(error) } };
+      return unread(path, error);
     }
   }
+
+  private async readFile(): Promise<Read> {
+    const { path } = this.options;
+    try {
+      return { text: path === '' ? '' : await this.door.read(path) };
+    } catch (error) {
+      return unread(path, error);
+    }
+  }
+}
+
+type Read = { readonly text: string } | { readonly problem: Problem };
+
+function unread(path: string, error: unknown): Read {
+  return { problem: { where: path, key: '', message: messageOf(error) } };
 }
 
 /** The text of a configuration file; throws where it is no regular file, or too large. */

@@ -8,6 +8,7 @@ import { messageOf } from '../base/coded-error.ts';
 import { PacedWork } from '../base/paced-work.ts';
 import { pause } from '../base/pause.ts';
 import type { Random } from '../base/prng.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Container, ListedContainer } from './container.ts';
 import { type EngineClient, EngineError } from './engine-client.ts';
 import type { EngineEvent } from './event.ts';
@@ -150,6 +151,7 @@ export class ContainerWatch {
     const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
     const queue = new LookQueue<Why>({
       width: LOOKS_MAX,
+      waitingMax: BOUNDS.containerLooks.max,
       look: (id, why) => this.lookAt(session, id, why),
       onError: fail,
     });
@@ -258,6 +260,8 @@ export class ContainerWatch {
     // Something has happened to it since it was asked for: what was answered may be out of date.
     if (signal.aborted || queue.isMarked(id) || paced.isWaiting(id)) return;
     if (found === null || found.container.phase === 'gone') {
+      deaths.delete(id);
+      kills.delete(id);
       this.remove(id, found?.container.exitCode ?? null, why);
       return;
     }

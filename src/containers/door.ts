@@ -1,7 +1,8 @@
 // Connections to a container engine, over a unix socket or TCP. One of them is held by the stream of
 // events for as long as the engine lives.
-import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { Agent, buildConnector } from 'undici';
+import { inTime } from '../base/timely-file.ts';
 import type { EngineAddress } from '../model/engine-address.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 import { tlsOptions } from '../reach/tls-files.ts';
@@ -11,13 +12,17 @@ import type { EngineTransport } from './transport.ts';
 const CONNECTIONS_MAX = 16;
 const CONNECT_MS_MAX = 5000;
 
-export function openEngine(address: EngineAddress, tls: TlsSettings): EngineTransport {
+export async function openEngine(
+  address: EngineAddress,
+  tls: TlsSettings,
+): Promise<EngineTransport> {
   const { socketPath, url } = address;
   const isTls = url.startsWith('https:');
   const connect = buildConnector({
     timeout: CONNECT_MS_MAX,
     ...(socketPath === '' ? {} : { socketPath }),
-    ...(isTls ? tlsOptions(tls) : {}),
+    // As for registries: a resumed session would be trusted beyond its certificate's end.
+    ...(isTls ? { ...(await tlsOptions(tls)), maxCachedSessions: 0 } : {}),
   });
   const agent = new Agent({ connect, connections: CONNECTIONS_MAX, allowH2: false });
   return {
@@ -37,6 +42,6 @@ export function openEngine(address: EngineAddress, tls: TlsSettings): EngineTran
   };
 }
 
-export function hasSocket(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+export function hasSocket(path: string): Promise<boolean> {
+  return inTime(path, async () => (await stat(path)).isSocket()).catch(() => false);
 }

@@ -53,6 +53,7 @@ export class EngineClient {
   private readonly options: EngineClientOptions;
   private transport: EngineTransport | null = null;
   private base = '';
+  private isClosed = false;
   private current: EngineAddress;
 
   constructor(options: EngineClientOptions) {
@@ -88,6 +89,7 @@ export class EngineClient {
         shape: (one) => listedOf([one]),
       }).catch((error: unknown) => {
         if (codeOf(error) === 'too-many') throw tooMuch(BOUNDS.containers);
+        if (codeOf(error) === 'too-long') throw tooMuch(BOUNDS.containerInspection);
         throw error;
       }),
     );
@@ -133,7 +135,7 @@ export class EngineClient {
     const limit = { ...limitOf(BOUNDS.containerEvent), clock: this.options.clock };
     try {
       for await (const line of linesOf(body, limit)) {
-        const event = eventOf(line.toString());
+        const event = eventOf(line);
         if (event !== null) yield event;
       }
     } catch (error) {
@@ -143,17 +145,29 @@ export class EngineClient {
   }
 
   async close(): Promise<void> {
-    await this.transport?.close();
+    this.isClosed = true;
+    await this.closeTransport();
+  }
+
+  private async closeTransport(): Promise<void> {
+    const { transport } = this;
     this.transport = null;
+    await transport?.close();
   }
 
   private async reopen(): Promise<void> {
     const { addresses, hasSocket, open, tls } = this.options;
-    await this.close();
-    const found = addresses.find(({ socketPath }) => socketPath === '' || hasSocket(socketPath));
-    this.current = found ?? this.current;
+    await this.closeTransport();
+    for (const address of addresses) {
+      if (address.socketPath !== '' && !(await hasSocket(address.socketPath))) continue;
+      this.current = address;
+      break;
+    }
     this.base = '';
-    this.transport = open(this.current, tls);
+    const transport = await open(this.current, tls);
+    // It may have been closed meanwhile.
+    if (this.isClosed) await transport.close();
+    else this.transport = transport;
   }
 
   private async json(path: string, bound: Bound, signal: AbortSignal): Promise<unknown> {

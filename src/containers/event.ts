@@ -1,6 +1,7 @@
 // One line of an engine's stream of events (GET /events). Docker and Podman name some of them
 // differently; what says nothing of a container's life is none. Pure.
 import { type Fields, fieldsOf, textOf } from '../base/foreign.ts';
+import { parseBounded } from '../base/json-body.ts';
 
 export interface EngineEvent {
   /** Container id. */
@@ -23,7 +24,7 @@ const CHANGES: ReadonlySet<string> = new Set([
 ]);
 
 /** Null for what concerns no container, and for what is no event. */
-export function eventOf(line: string): EngineEvent | null {
+export function eventOf(line: Buffer): EngineEvent | null {
   const event = parse(line);
   const actor = fieldsOf(event.Actor);
   const attributes = fieldsOf(actor.Attributes);
@@ -62,9 +63,12 @@ function wholeOf(value: unknown): number {
   return Number.isInteger(number) ? number : 0;
 }
 
-function parse(line: string): Fields {
+/** Of an event with every label that a container may have; what is more says nothing of use. */
+const VALUES_MAX = 10_000;
+
+function parse(line: Buffer): Fields {
   try {
-    return fieldsOf(JSON.parse(line));
+    return fieldsOf(parseBounded(line, VALUES_MAX));
   } catch {
     return {};
   }

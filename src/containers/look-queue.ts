@@ -1,11 +1,16 @@
 // What is to be looked at, by key: a few at a time, each key by one looker. A key that is marked while
 // it is being looked at is looked at once more, and what was seen before that is out of date.
+import { CodedError } from '../base/coded-error.ts';
+
+const EXCESS = 'more containers are to be looked at than there may be';
 
 export interface LookQueueOptions<Why> {
   /** At a time. */
   readonly width: number;
+  /** How many may wait; without it any number. */
+  readonly waitingMax?: number;
   readonly look: (key: string, why: Why) => Promise<void>;
-  /** A look failed; nothing more is looked at. */
+  /** A look failed, or too many wait; nothing more is looked at. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -25,6 +30,8 @@ export class LookQueue<Why> {
     if (this.isClosed) return;
     if (!this.marked.has(key)) this.marked.set(key, why);
     this.begin();
+    const { waitingMax = Number.POSITIVE_INFINITY, onError } = this.options;
+    if (this.marked.size > waitingMax) onError(new CodedError('too-many', EXCESS));
   }
 
   /** Whether it was marked since it began to be looked at, or has not been looked at yet. */

@@ -26,7 +26,10 @@ export interface EngineTransport {
   close(): Promise<void>;
 }
 
-export type OpenEngine = (address: EngineAddress, tls: TlsSettings) => EngineTransport;
+export type OpenEngine = (
+  address: EngineAddress,
+  tls: TlsSettings,
+) => EngineTransport | Promise<EngineTransport>;
 
 /** Whether a unix socket is there. */
-export type HasSocket = (path: string) => boolean;
+export type HasSocket = (path: string) => boolean | Promise<boolean>;

@@ -1,7 +1,7 @@
 // Reads the ledger twenty times a second and keeps, per service, what its endpoints did with their
 // requests beside each other (health/fault-history.ts, health/latency-history.ts). Says which of
 // them did worse than their peers; who is ejected for it is not decided here.
-// A service that nobody asks for costs two reads.
+// A service without requests costs two reads.
 import type { Clock, Timer } from '../base/clock.ts';
 import { type Compared, FaultHistory, type Outlier } from '../health/fault-history.ts';
 import { LatencyHistory } from '../health/latency-history.ts';

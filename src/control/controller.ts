@@ -10,7 +10,6 @@ import { ENDPOINT_SLOTS, type Ledger } from '../ledger/ledger.ts';
 import type { Cause } from '../model/cause.ts';
 import type { Kept, KeptChecks } from '../model/kept.ts';
 import type { ListenError } from '../model/listener.ts';
-import type { Service } from '../model/service.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import { type ServiceSource, sourceKey } from '../model/source.ts';
@@ -20,20 +19,19 @@ import { EndpointPolicy } from './endpoint-policy.ts';
 import { type Applied, Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { keptChecks, keptSources } from './keeping.ts';
-import { Listening, type Wanting } from './listening.ts';
-import { type Merged, merge } from './merge.ts';
+import { Listening } from './listening.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
 import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
+import { ServedServices } from './served-services.ts';
 import { ServiceProblems } from './service-problems.ts';
-import { ServiceRecord } from './service-record.ts';
 import { ServiceRows } from './service-rows.ts';
 import { ServiceViews } from './service-views.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
-import { type Describe, Table, type TableChange } from './table.ts';
+import { type Describe, Table } from './table.ts';
 import { Transports } from './transports.ts';
 import type { Convergence, ServiceView, TableView } from './view.ts';
 
@@ -46,6 +44,8 @@ export interface ControllerOptions {
   readonly makeChecker: (onChange: (key: string) => void) => Checker;
   /** Reads the settings that a service gives itself in the registry. */
   readonly describe: Describe;
+  /** The registry of a source does not answer for it now; without, all do. */
+  readonly isFailing?: (source: ServiceSource) => boolean;
   /** Who has an address that a service wants for itself; without, nobody has. */
   readonly probe?: Probe;
   /** Every address of this machine; without, loopback alone. */
@@ -58,9 +58,6 @@ export interface ControllerOptions {
  * hundred little more than a hundred.
  */
 const SOURCE_PACE = { burst: 200_000, ratePerSecond: 10_000 };
-
-/** A service that comes, goes, or is served in another way is as much work as so many endpoints. */
-const SERVICE_WORK = 100;
 
 /** An update on its way from what is known of a source to the services that it concerns. */
 interface Changed {
@@ -80,7 +77,6 @@ export class Controller implements TableView {
   private readonly comparisons: Comparisons;
   private readonly policy: EndpointPolicy;
   private readonly listening: Listening;
-  private readonly problemLog: ProblemLog;
   private readonly serviceProblems: ServiceProblems;
   private readonly views: ServiceViews;
   private readonly operator = new OperatorWords();
@@ -88,7 +84,7 @@ export class Controller implements TableView {
   private readonly checker: Checker;
   private readonly endpointSlots: Slots;
   private readonly rows: ServiceRows;
-  private readonly records = new Map<string, ServiceRecord>();
+  private readonly served: ServedServices;
   private readonly transports = new Transports();
   private readonly paced: PacedWork<Changed>;
   /** Names of who holds a lock, by its key. */
@@ -100,22 +96,22 @@ export class Controller implements TableView {
     this.options = options;
     const { clock, log, ledger, send } = options;
     this.table = new Table(options.describe);
-    const { probe, localAddresses = () => [] } = options;
+    const { probe, isFailing = () => false, localAddresses = () => [] } = options;
     this.policy = new EndpointPolicy({ localAddresses });
-    this.problemLog = new ProblemLog({ clock, log });
     const onChange = () => this.publisher.changeListeners();
     this.listening = new Listening({ clock, log, probe, onChange });
     this.sources = new Sources({
       clock,
       guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
-      isPassing: (key, id) => this.isPassing(key, id),
+      isPassing: (key, id) => this.served.isPassing(key, id),
+      isFailing,
       onRelease: (source) => {
         this.review(source, { kind: 'guard', text: 'did not register again in time' });
       },
     });
     this.publisher = new Publisher({
       nowMs: () => clock.nowMs(),
-      snapshotOf: (name) => this.records.get(name)?.snapshot() ?? null,
+      snapshotOf: (name) => this.served.get(name)?.snapshot() ?? null,
       planListeners: () => this.planListeners(),
       send,
       onApplied: (version, errors) => this.onApplied(version, errors),
@@ -140,6 +136,13 @@ export class Controller implements TableView {
       onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
     });
     this.serviceProblems = new ServiceProblems(this.table, this.sources, this.transports);
+    this.served = new ServedServices({
+      ...{ clock, table: this.table, sources: this.sources, transports: this.transports },
+      ...{ endpoints: this.endpoints, comparisons: this.comparisons, rows: this.rows },
+      ...{ publisher: this.publisher, events: this.events },
+      problems: this.serviceProblems,
+      problemLog: new ProblemLog({ clock, log }),
+    });
     this.views = new ServiceViews({
       checks: this.endpoints.checks,
       comparisons: this.comparisons,
@@ -190,7 +193,7 @@ export class Controller implements TableView {
     this.listening.names = names;
     this.publisher.changeListeners();
     const isOther = this.policy.deny(settings.registries);
-    this.settle(this.table.configure(settings.services), cause);
+    this.served.settle(this.table.configure(settings.services), cause);
     if (isOther) this.reviewRefusals(cause);
   }
 
@@ -220,11 +223,11 @@ export class Controller implements TableView {
   private review(source: ServiceSource, cause: Cause, order?: number): Applied {
     const key = sourceKey(source);
     const settings = this.sources.settingsOf(key);
-    const settled = this.settle(
+    const settled = this.served.settle(
       this.table.describeSource(source, settings, order || undefined),
       cause,
     );
-    const applied = this.applySource(key, cause);
+    const applied = this.served.applySource(key, cause);
     return {
       hasChanged: applied.hasChanged || settled.hasChanged,
       work: applied.work + settled.work,
@@ -239,7 +242,7 @@ export class Controller implements TableView {
       kind: 'registry',
       text: `lock ${key}: ${holder.join(', ') || 'not held'}`,
     } as const;
-    for (const record of this.records.values()) {
+    for (const record of this.served.all()) {
       const { primary } = record.service;
       if (primary?.by === 'lock' && primary.lock === key)
         this.endpoints.reviewer.review(record, cause);
@@ -270,8 +273,8 @@ export class Controller implements TableView {
 
   /** An operator's word. Returns '' or why it can't be done. */
   operate(serviceName: string, endpointId: string, command: OperatorCommand): string {
-    const service = this.records.get(serviceName);
-    if (service === undefined) return `no service '${serviceName}'`;
+    const service = this.served.get(serviceName);
+    if (service === null) return `no service '${serviceName}'`;
     const record = service.endpoints.get(endpointId);
     if (record === undefined) return `service ${serviceName} has no endpoint '${endpointId}'`;
     this.operator.say(serviceName, endpointId, command);
@@ -297,145 +300,25 @@ export class Controller implements TableView {
 
   // What comes of it
 
-  /** Brings services up to the table; `hasChanged` if any was concerned. */
-  private settle({ changed, removed }: TableChange, cause: Cause): Applied {
-    let work = 0;
-    for (const name of removed) work += this.removeService(name, cause);
-    for (const name of changed) if (this.isConfigured(name)) work += this.setService(name, cause);
-    for (const name of changed) if (!this.isConfigured(name)) work += this.setService(name, cause);
-    if (changed.length === 0 && removed.length === 0) return { hasChanged: false, work };
-    // What was left out for want of a row in the ledger may have one now.
-    this.rows.retry((name) => this.setService(name, cause));
-    this.publisher.changeListeners();
-    return { hasChanged: true, work: work + SERVICE_WORK };
-  }
-
-  /** Returns how much work it was. */
-  private setService(name: string, cause: Cause): number {
-    const desired = this.table.get(name);
-    if (desired === null) return 0;
-    const { service } = desired;
-    const known = this.records.get(name);
-    const record = known ?? this.addService(service);
-    if (record === null) return 0;
-    record.service = service;
-    this.publisher.change(name);
-    this.tell(name, { from: known === undefined ? '' : 'served', to: 'served', cause });
-    // A new source that has not answered yet takes nothing away; what it says then does.
-    const { work } = this.endpoints.apply(record, this.mergedOf(record), cause);
-    if (known !== undefined) this.endpoints.reconsider(record, cause);
-    this.logProblems(name);
-    return work;
-  }
-
-  private isConfigured(name: string): boolean {
-    return this.table.get(name)?.isConfigured === true;
-  }
-
-  private addService(service: Service): ServiceRecord | null {
-    const { name } = service;
-    const slot = this.rows.take(name, this.isConfigured(name));
-    if (slot === null) return null;
-    const record = new ServiceRecord(service, slot);
-    this.records.set(name, record);
-    this.comparisons.follow(record);
-    return record;
-  }
-
-  /** Returns how much work it was. */
-  private removeService(name: string, cause: Cause): number {
-    this.rows.forget(name);
-    const record = this.records.get(name);
-    if (record === undefined) return 0;
-    const work = this.endpoints.removeAll(record, cause);
-    this.records.delete(name);
-    this.problemLog.forget(name);
-    this.comparisons.forget(record);
-    this.publisher.change(name);
-    this.rows.leave(record.slot, this.publisher.nextVersion);
-    this.tell(name, { from: 'served', to: '', cause });
-    return work;
-  }
-
-  private applySource(key: string, cause: Cause): Applied {
-    let hasChanged = false;
-    let work = 0;
-    for (const name of this.table.servedBy(key)) {
-      const record = this.records.get(name);
-      if (record === undefined) continue;
-      const applied = this.endpoints.apply(record, this.mergedOf(record), cause);
-      hasChanged ||= applied.hasChanged;
-      work += applied.work;
-    }
-    return { hasChanged, work };
-  }
-
-  /** What the sources of a service say now, brought together. */
-  private mergedOf({ service, endpoints }: ServiceRecord): Merged[] {
-    const words = service.from.map((used) => {
-      const key = sourceKey(used.source);
-      const admitted = this.sources.admitted(key);
-      return { used, admitted: this.transports.usable(key, service.protocol, admitted) };
-    });
-    return merge(words, endpoints);
-  }
-
-  private isPassing(key: string, endpointId: string): boolean {
-    return [...this.table.servedBy(key)].some((name) => {
-      const record = this.records.get(name);
-      const id = record?.idOf(key, endpointId);
-      if (record === undefined || id === undefined) return false;
-      const check = this.endpoints.checks.stateOf(record, id);
-      return check?.isKnown === true && check.isUp;
-    });
-  }
-
   private planListeners(): readonly ListenerSnapshot[] {
     const { settings, listening } = this;
     if (settings === null) return [];
-    const listeners = listening.plan(settings, this.wanting());
+    const listeners = listening.plan(settings, this.served.wanting(settings.services));
     const ports = this.policy.setOwn(settings.stats.listen, listeners, listening.names);
     if (ports.size > 0) this.reviewRefusals({ kind: 'reload', text: 'listeners' }, ports);
     return listeners;
   }
 
-  /** The services that want listeners, each kind in the order in which they get them. */
-  private wanting(): Wanting {
-    const { table, settings } = this;
-    const configured = (settings?.services ?? []).flatMap(
-      ({ name }) => this.records.get(name)?.service ?? [],
-    );
-    const described: { service: Service; order: number }[] = [];
-    for (const { name, service } of this.records.values()) {
-      if (table.get(name)?.isConfigured === true) continue;
-      described.push({ service, order: table.orderOf(name) });
-    }
-    described.sort((a, b) => a.order - b.order || (a.service.name < b.service.name ? -1 : 1));
-    return { configured, described: described.map(({ service }) => service) };
-  }
-
   /** What may be sent where has changed. */
   private reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null = null): void {
     const concerned = this.endpoints.reviewRefusals(cause, ports);
-    for (const { name } of concerned) this.logProblems(name);
+    for (const { name } of concerned) this.served.logProblems(name);
   }
 
   /** What is wrong with the services of this source, in the log. */
   private reviewProblems(source: ServiceSource): void {
     const served = this.table.servedBy(sourceKey(source));
-    for (const name of new Set([source.service, ...served])) this.logProblems(name);
-  }
-
-  private logProblems(name: string): void {
-    const record = this.records.get(name);
-    const own = record === undefined ? [] : this.serviceProblems.of(record);
-    this.problemLog.review(name, [...own, ...this.serviceProblems.unservedOf(name)]);
-  }
-
-  /** An event about a service as a whole. */
-  private tell(service: string, step: { from: string; to: string; cause: Cause }): void {
-    const atMs = this.options.clock.wallMs();
-    this.events.add({ atMs, service, endpoint: '', reason: '', ...step });
+    for (const name of new Set([source.service, ...served])) this.served.logProblems(name);
   }
 
   private onApplied(version: number, errors: readonly ListenError[]): void {
@@ -465,15 +348,15 @@ export class Controller implements TableView {
   }
 
   services(): readonly ServiceView[] {
-    const names = [...this.records.keys()].sort();
-    return names.map((name) => this.views.of(this.records.get(name)!));
+    const byName = [...this.served.all()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return byName.map((record) => this.views.of(record));
   }
 
   /** What is to be kept over a restart. */
   kept(): Kept {
     return {
-      sources: keptSources(this.sources, this.table, this.records.values()),
-      checks: keptChecks(this.records.values(), this.endpoints.checks),
+      sources: keptSources(this.sources, this.table, this.served.all()),
+      checks: keptChecks(this.served.all(), this.endpoints.checks),
     };
   }
 
@@ -484,8 +367,8 @@ export class Controller implements TableView {
   }
 
   service(name: string): ServiceView | null {
-    const record = this.records.get(name);
-    return record === undefined ? null : this.views.of(record);
+    const record = this.served.get(name);
+    return record === null ? null : this.views.of(record);
   }
 
   unserved(): ReadonlyMap<string, readonly string[]> {

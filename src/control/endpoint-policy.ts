@@ -1,4 +1,4 @@
-// Where no endpoint may be, whoever registers it: Upriver's own stats port and listeners, where a
+// Where no endpoint may be, whatever its source: Upriver's own stats port and listeners, where a
 // request would come from this host and go round for ever, and the networks that configuration
 // denies to the registry. Looked at after names are resolved, by the address that is connected to.
 import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';

@@ -1,4 +1,4 @@
-// The life of endpoints: they join, leave, and are decided anew whenever a fact about them changes
+// The life of endpoints: they join, leave, and are decided again whenever a fact about them changes
 // (registry, check, ejection, operator, time). The facts are kept in their records; reconcile says
 // what they come to. Work is per endpoint: a change of one costs nothing for the others.
 // Invariant: an endpoint has a row in the ledger, and a watch where its service has a check, exactly
@@ -139,7 +139,7 @@ export class Endpoints {
   }
 
   /**
-   * What may be sent where has changed, at these ports alone if they are given: decides anew about
+   * What may be sent where has changed, at these ports alone if they are given: decides again about
    * the endpoints that this concerns.
    */
   reviewRefusals(cause: Cause, ports: ReadonlySet<number> | null): Set<ServiceRecord> {

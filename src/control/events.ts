@@ -1,5 +1,5 @@
 // The history of the table: every change of an endpoint's state with its cause. The last ones are
-// kept; whoever subscribes gets the next.
+// kept; subscribers get the next ones.
 import type { Cause } from '../model/cause.ts';
 
 const KEPT = 1000;

@@ -4,20 +4,21 @@
 // they list what registered again so far. What they left out after it was back is gone at once.
 // A confirmed answer ends it where the doubt was one about the answer: the registry was asked again,
 // and is sure. Of an outage no second answer knows better.
-// Pure but for the map it keeps.
+// Another outage while endpoints are held begins their time again: registrars have it to come back from
+// the latest one. Pure but for the map it keeps.
 import type { ProvidedService } from '../discovery/provider.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { GuardSettings } from '../model/settings.ts';
 
-/** While the registry is in doubt, what passes its own check is looked at so often. */
-const LOOK_MS = 1000;
+/** What stays though its time is over, as long as something is so, is looked at so often. */
+export const LOOK_MS = 1000;
 
 interface Held {
   readonly endpoint: Endpoint;
   untilMs: number;
-  readonly reason: string;
+  reason: string;
   /** A confirmed answer does not end it. */
-  readonly isLasting: boolean;
+  isLasting: boolean;
 }
 
 /** The facts of a moment. */
@@ -26,6 +27,8 @@ export interface Moment {
   readonly settings: GuardSettings;
   /** Whether an active check of ours has found this endpoint good. */
   readonly isPassing: (id: string) => boolean;
+  /** The registry does not answer: nobody could have registered again where it would be seen. */
+  readonly isFailing: boolean;
 }
 
 export interface Admitted {
@@ -36,7 +39,10 @@ export interface Admitted {
   readonly nextMs: number;
 }
 
-type Word = Pick<ProvidedService, 'endpoints' | 'doubt' | 'kept' | 'isConfirmed' | 'isLasting'>;
+type Word = Pick<
+  ProvidedService,
+  'endpoints' | 'doubt' | 'sinceMs' | 'kept' | 'isConfirmed' | 'isLasting'
+>;
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
@@ -46,14 +52,19 @@ export class Guard {
   private present: readonly Endpoint[] = [];
   private kept = NONE;
   private isInDoubt = false;
+  private sinceMs = 0;
+  /** The last answer was the first after an outage. */
+  isAfterOutage = false;
 
   /** Takes an answer of the registry. `doubt` is '' for an answer that is to be believed. */
   answer(word: Word, moment: Moment): Admitted {
     const { endpoints, doubt, kept = NONE, isConfirmed = false, isLasting = false } = word;
     const { nowMs, settings } = moment;
     const ids = new Set(endpoints.map((endpoint) => endpoint.id));
+    this.noteOutage(word);
     if (doubt !== '' && settings.enabled) {
       const reason = `held: the registry left it out (${doubt})`;
+      if (this.isAfterOutage) this.renew(reason, nowMs + settings.holdMs);
       for (const endpoint of this.present) {
         if (ids.has(endpoint.id)) continue;
         const untilMs = nowMs + settings.holdMs;
@@ -69,6 +80,18 @@ export class Guard {
     this.kept = kept;
     this.isInDoubt = doubt !== '';
     return this.admitted(moment);
+  }
+
+  private noteOutage({ doubt, isLasting = false, sinceMs = 0 }: Word): void {
+    const isNew = sinceMs > 0 ? sinceMs > this.sinceMs : !this.isInDoubt;
+    this.isAfterOutage = doubt !== '' && isLasting && isNew;
+    this.sinceMs = Math.max(this.sinceMs, sinceMs);
+  }
+
+  /** What is held already is held for another outage from now on. */
+  private renew(reason: string, untilMs: number): void {
+    for (const held of this.held.values())
+      Object.assign(held, { reason, untilMs, isLasting: true });
   }
 
   /** Some endpoint is there that the registry left out. */
@@ -87,12 +110,12 @@ export class Guard {
 
   /**
    * What is admitted as time passes: endpoints held long enough go. While the last answer is in
-   * doubt, those that pass their own check stay.
+   * doubt, those that pass their own check stay, and all of them while there is no answer.
    */
-  admitted({ nowMs, isPassing }: Moment): Admitted {
+  admitted({ nowMs, isPassing, isFailing }: Moment): Admitted {
     for (const [id, held] of this.held) {
       if (held.untilMs > nowMs) continue;
-      if (this.isInDoubt && isPassing(id)) held.untilMs = nowMs + LOOK_MS;
+      if (isFailing || (this.isInDoubt && isPassing(id))) held.untilMs = nowMs + LOOK_MS;
       else this.held.delete(id);
     }
     const held = [...this.held.values()];

@@ -61,7 +61,7 @@ export class Listening {
       holderOf: (wish) => {
         const { key } = wish;
         asked.add(key);
-        // What is open already is ours, whoever it was opened for.
+        // What is open already is ours, for whichever service it was opened.
         const isOpen = this.planned.has(key) && !refused.has(key);
         return ports === null || isOpen ? '' : ports.holderOf(wish);
       },

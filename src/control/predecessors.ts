@@ -1,5 +1,5 @@
 // What services still have of sources that they follow no more, since those of now have yet to answer
-// (merge.ts). Over a restart it is kept as a word of the first of these: nobody asks for the others then.
+// (merge.ts). Over a restart it is kept as a word of the first of these: the others are not needed then.
 // Pure.
 import type { KeptSource } from '../model/kept.ts';
 import { sourceKey } from '../model/source.ts';

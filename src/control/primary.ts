@@ -64,7 +64,7 @@ function byCheck({ candidates, before }: PrimaryQuestion): PrimaryChoice {
 
 function byLock({ candidates, policy, holder }: PrimaryQuestion): PrimaryChoice {
   if (holder === null) return none(`the holder of the lock ${policy.lock} is not known yet`, []);
-  if (holder.length === 0) return none(`nobody holds the lock ${policy.lock}`, []);
+  if (holder.length === 0) return none(`the lock ${policy.lock} is not held`, []);
   // Its value may name the endpoint; the node alone may have several.
   for (const name of holder) {
     const held = candidates.filter(({ endpoint }) => namesOf(endpoint).includes(name));

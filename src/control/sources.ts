@@ -8,7 +8,7 @@ import type { ProvidedService, ServiceSettings } from '../discovery/provider.ts'
 import type { KeptSource } from '../model/kept.ts';
 import type { GuardSettings } from '../model/settings.ts';
 import { type ServiceSource, sourceKey } from '../model/source.ts';
-import { type Admitted, Guard, type Moment } from './guard.ts';
+import { type Admitted, Guard, LOOK_MS, type Moment } from './guard.ts';
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
@@ -18,7 +18,7 @@ interface Source {
   readonly said: ServiceSettings | null;
   settings: ServiceSettings | null;
   /** Until then settings are held that an answer in doubt has left out; Infinity: none are. */
-  readonly lapseMs: number;
+  lapseMs: number;
   readonly problems: readonly string[];
   readonly guard: Guard;
   admitted: Admitted;
@@ -31,6 +31,8 @@ export interface SourcesOptions {
   readonly guard: () => GuardSettings;
   /** Whether an active check of ours has found this endpoint of a source good. */
   readonly isPassing: (key: string, endpointId: string) => boolean;
+  /** The registry does not answer for this source now. */
+  readonly isFailing: (source: ServiceSource) => boolean;
   /** Endpoints of this source were held long enough, and are gone; what it says may have changed. */
   readonly onRelease: (source: ServiceSource) => void;
 }
@@ -61,7 +63,7 @@ export class Sources {
     const key = sourceKey(source);
     const known = this.sources.get(key);
     const guard = known?.guard ?? new Guard();
-    const admitted = guard.answer(service, this.moment(key));
+    const admitted = guard.answer(service, this.moment(source));
     known?.timer?.cancel();
     const isSilent = endpoints.length === 0 || guard.isHolding;
     const lapseMs = isSilent || said !== null ? NEVER_MS : this.lapseMs(service, known);
@@ -78,7 +80,8 @@ export class Sources {
     const { clock, guard } = this.options;
     const { enabled, holdMs } = guard();
     if (!enabled || doubt === '' || (known?.settings ?? null) === null) return NEVER_MS;
-    return known!.lapseMs < NEVER_MS ? known!.lapseMs : clock.nowMs() + holdMs;
+    const isRunning = known!.lapseMs < NEVER_MS && !known!.guard.isAfterOutage;
+    return isRunning ? known!.lapseMs : clock.nowMs() + holdMs;
   }
 
   /** What its instances say that is wrong. */
@@ -128,7 +131,10 @@ export class Sources {
     const nextMs = Math.min(source.admitted.nextMs, lapseMs);
     if (nextMs === NEVER_MS) return;
     source.timer = clock.setTimer(Math.max(0, nextMs - clock.nowMs()), () => {
-      source.admitted = source.guard.admitted(this.moment(key));
+      const moment = this.moment(source.source);
+      source.admitted = source.guard.admitted(moment);
+      if (moment.isFailing && source.lapseMs < NEVER_MS)
+        source.lapseMs = Math.max(source.lapseMs, moment.nowMs + LOOK_MS);
       const isEmpty = source.admitted.endpoints.length === 0;
       const hasLapsed = clock.nowMs() >= source.lapseMs || source.lapseMs === NEVER_MS;
       if (hasLapsed && !source.guard.isHolding && !isEmpty) source.settings = source.said;
@@ -137,8 +143,14 @@ export class Sources {
     });
   }
 
-  private moment(key: string): Moment {
-    const { clock, guard, isPassing } = this.options;
-    return { nowMs: clock.nowMs(), settings: guard(), isPassing: (id) => isPassing(key, id) };
+  private moment(source: ServiceSource): Moment {
+    const { clock, guard, isFailing, isPassing } = this.options;
+    const key = sourceKey(source);
+    return {
+      nowMs: clock.nowMs(),
+      settings: guard(),
+      isPassing: (id) => isPassing(key, id),
+      isFailing: isFailing(source),
+    };
   }
 }

@@ -1,5 +1,5 @@
 // The keys and values of /v1/kv (Consul API, "KV Store"). A key's answer has the index of its last
-// change; a deleted one leaves a tombstone with an index, so that whoever waits for it wakes.
+// change; a deleted one leaves a tombstone with an index, so that a blocking query on it returns.
 import type { ChangeLog } from './change-log.ts';
 
 export interface StoredKey {

@@ -87,6 +87,11 @@ export class Contact {
     return !isStrict && failure.times >= TIMES_MIN && this.lastSyncMs > failure.sinceMs;
   }
 
+  /** The last exchange of this question gave no answer. */
+  isFailing(what: string): boolean {
+    return this.failing.has(what);
+  }
+
   answered(what: string, address: string): void {
     this.lastSyncMs = this.clock.nowMs();
     if (!this.failing.delete(what) || this.failing.size > 0) return;

@@ -29,6 +29,8 @@ export class Doubts {
   private readonly options: DoubtsOptions;
   /** Until then what goes by itself is in doubt, clock.nowMs(). */
   private untilMs = 0;
+  /** When the doubt began that came last, clock.nowMs(). */
+  sinceMs = 0;
   private why = '';
   private isBare = false;
   private end: Timer | null = null;
@@ -48,7 +50,8 @@ export class Doubts {
   /** Something came before this that makes doubtful what is missing for a while. */
   open(why: string): void {
     this.why = why;
-    this.untilMs = this.options.clock.nowMs() + WINDOW_MS;
+    this.sinceMs = this.options.clock.nowMs();
+    this.untilMs = this.sinceMs + WINDOW_MS;
     this.awaitEnd();
   }
 
@@ -63,14 +66,18 @@ export class Doubts {
     this.openIfHeld([...configured, ...this.inherited]);
   }
 
-  /** The registry answers again after `outageMs`. */
-  recovered(outageMs: number, why: string): void {
-    if (outageMs >= OUTAGE_MS_MIN) this.open(`first answers after an outage: ${why}`);
+  /** The registry answers again after `outageMs`; true where that opens a doubt. */
+  recovered(outageMs: number, why: string): boolean {
+    if (outageMs < OUTAGE_MS_MIN) return false;
+    this.open(`first answers after an outage: ${why}`);
+    return true;
   }
 
   /** The last one went; `isMeant` where somebody took it out. */
   emptied(isMeant: boolean): void {
-    if (!isMeant) this.isBare = true;
+    if (isMeant) return;
+    this.isBare = true;
+    this.sinceMs = this.options.clock.nowMs();
   }
 
   /** There is one. */

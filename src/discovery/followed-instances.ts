@@ -34,7 +34,9 @@ export interface Listed {
 export interface Word {
   /** Why what is missing may be there all the same; '' for what is to be believed. */
   readonly doubt: string;
-  /** For people: "revision 41 -> 42". */
+  /** As ProvidedService.sinceMs. */
+  readonly sinceMs?: number;
+  /** Human-readable: "revision 41 -> 42". */
   readonly change: string;
   /** Clock.nowMs(). */
   readonly receivedMs: number;
@@ -136,7 +138,8 @@ export class FollowedInstances {
     // What a name that is not resolved leaves out must not be taken for gone.
     const unresolved = this.names.doubtAbout(instances.map(({ host }) => host));
     const doubt = word.doubt || unresolved;
-    const content = JSON.stringify([settings, order, problems, doubt !== '']);
+    const sinceMs = word.doubt === '' ? 0 : (word.sinceMs ?? 0);
+    const content = JSON.stringify([settings, order, problems, doubt !== '', sinceMs]);
     if (content === this.sent && areSame(endpoints, this.sentEndpoints)) return false;
     this.sent = content;
     this.sentEndpoints = endpoints;
@@ -152,7 +155,7 @@ export class FollowedInstances {
         ...(order === null ? {} : { order }),
         ...(problems.length === 0 ? {} : { problems }),
         ...(isConfirmed ? { isConfirmed } : {}),
-        ...(word.doubt === '' ? {} : { isLasting: true }),
+        ...(word.doubt === '' ? {} : { isLasting: true, ...(sinceMs > 0 ? { sinceMs } : {}) }),
       },
       cause: { kind: 'registry', text: `${provider}: ${word.change}` },
       receivedMs: word.receivedMs,

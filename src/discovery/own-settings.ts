@@ -1,5 +1,5 @@
-// The settings that a service gives itself where a registry lists them for the service as a whole. Whoever
-// may write them pays for no more than a service can have: each is judged by itself, which takes time.
+// The settings that a service gives itself where a registry lists them for the service as a whole. No more of them
+// are read than a service can have: each is validated on its own, which takes time.
 import { BOUNDS } from '../model/bounds.ts';
 import type { ServiceSettings } from './provider.ts';
 

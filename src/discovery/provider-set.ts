@@ -81,6 +81,11 @@ export class ProviderSet {
     return status.lastError === '' ? status.name : `${status.name} (${status.lastError})`;
   }
 
+  /** The registry of this source does not answer for it now. */
+  isFailing(source: ServiceSource): boolean {
+    return this.running.get(source.registry)?.provider.isFailing?.(source) ?? false;
+  }
+
   /** Resolves when every registry has answered, or `withinMs` have passed; true when they have. */
   async synced(withinMs: number): Promise<boolean> {
     const untilMs = this.clock.nowMs() + withinMs;

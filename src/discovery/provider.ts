@@ -24,6 +24,11 @@ export interface ProvidedService {
   readonly doubt: string;
   /** No second read can clear the doubt: services may be yet to register again. */
   readonly isLasting?: boolean;
+  /**
+   * With isLasting: Clock.nowMs() at which the outage was over that the doubt is about, where several may
+   * follow each other within one doubt.
+   */
+  readonly sinceMs?: number;
   /** Why an endpoint is there although the registry did not just say so, by id. */
   readonly kept?: ReadonlyMap<string, string>;
   /** Asked a second time, it said the same: what was held for want of that goes at once. */
@@ -85,6 +90,8 @@ export interface Provider {
    * itself, which runs still; called before start.
    */
   inherit?(sources: readonly ServiceSource[], before: Provider | null): void;
+  /** The registry does not answer for this source now: nothing that is known of it ends meanwhile. */
+  isFailing?(source: ServiceSource): boolean;
   /** Whether what it has not spoken of is not there; without, as soon as it has answered. */
   hasNamedAll?(): boolean;
   /** Begins to watch; `onUpdate` is never called after `stop`, nor before `start` returned. */

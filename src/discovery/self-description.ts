@@ -1,5 +1,5 @@
 // What the instances of a service say of themselves: tags `PREFIX.key=value` and Meta `PREFIX-key`.
-// Pure. Whoever may register an instance writes these: every text is bounded, and one odd instance
+// Pure. Registrants write these: every text is bounded, and one odd instance
 // spoils nothing that the others say.
 import { BOUNDS } from '../model/bounds.ts';
 import { type ListenRule, mayListen, parseListen } from '../model/listener.ts';

@@ -30,7 +30,7 @@ export interface TargetRules {
 
 export interface Targets {
   readonly list: ServiceList;
-  /** What belongs to no service, for people; '' where all is well. */
+  /** What belongs to no service, human-readable; '' where all is well. */
   readonly problem: string;
 }
 

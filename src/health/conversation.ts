@@ -69,7 +69,7 @@ export class Conversation {
     return this.cut(this.unread.length);
   }
 
-  /** What the endpoint has sent lately, for people; '' for nothing. */
+  /** What the endpoint has sent lately, human-readable; '' for nothing. */
   get shown(): string {
     return showBytes(this.unread);
   }

@@ -10,7 +10,7 @@ export interface Ejection {
   readonly untilMs: number;
   /** How many times the configured ejection it lasts. */
   readonly times: number;
-  /** For people: `5 failed requests in a row (reset)`. */
+  /** Human-readable: `5 failed requests in a row (reset)`. */
   readonly text: string;
 }
 

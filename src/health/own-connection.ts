@@ -22,7 +22,7 @@ export function openOwn(
     if (header !== null) socket.write(header);
     return socket;
   }
-  const trust = checkTls(check.tls, hostName ?? host, performance.now());
+  const trust = checkTls(check.tls, hostName ?? host);
   const options = protocols.length === 0 ? trust : { ...trust, ALPNProtocols: [...protocols] };
   return header === null
     ? connectTls({ host, port, ...options })

@@ -14,6 +14,7 @@ import { speakSendExpect } from './protocols/send-expect.ts';
 import { speakSmtp } from './protocols/smtp.ts';
 import { checkTcp } from './tcp-check.ts';
 import { checkTls } from './tls-check.ts';
+import { readCheckTls } from './tls-options.ts';
 import { checkUdp } from './udp-check.ts';
 
 type Check = (
@@ -52,12 +53,13 @@ const KINDS: Readonly<Record<HealthCheck['type'], Check>> = {
  * Checks the target once. Resolves with what went wrong in the text; rejects when the check can't
  * be made at all. `signal` ends it early (the outcome is then of no interest).
  */
-export function probe(
+export async function probe(
   check: HealthCheck,
   target: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckOutcome> {
   const at = { ...target, port: check.port === 0 ? target.port : check.port };
+  if (check.tls !== null) await readCheckTls(check.tls);
   const ask = check.isUdp ? checkUdp : KINDS[check.type];
   return ask(check, at, signal);
 }

@@ -5,7 +5,7 @@ import type { Role } from './outcome.ts';
 
 export interface CheckResult {
   readonly isGood: boolean;
-  /** For people: `GET /health answered 500`, `connect refused`, `timeout after 1s`. */
+  /** Human-readable: `GET /health answered 500`, `connect refused`, `timeout after 1s`. */
   readonly text: string;
   readonly durationMs: number;
   /** ms since the epoch. */

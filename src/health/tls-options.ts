@@ -2,7 +2,8 @@
 // are many, and read the same ones.
 import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { readRegularFile } from '../base/regular-file.ts';
+import { assert } from '../base/assert.ts';
+import { readInTime } from '../base/timely-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { UpstreamTls } from '../model/service.ts';
 import { upstreamKey } from '../model/tls.ts';
@@ -19,16 +20,24 @@ export interface CheckTls {
 }
 
 /**
- * `name`: that of the endpoint, or its address, where the settings say none. Throws what the system or
- * OpenSSL says of the files.
+ * Reads the files of these settings, where that is due, for the checks that follow. Rejects with what the system or
+ * OpenSSL says of them, where they could never be read; those of before are used while they can't be.
  */
-export function checkTls(tls: UpstreamTls, name: string, nowMs: number): CheckTls {
+export async function readCheckTls(tls: UpstreamTls): Promise<void> {
   const key = upstreamKey(tls);
-  let known = made.get(key);
-  if (known === undefined || known.untilMs < nowMs) {
-    known = { context: contextOf(tls), untilMs: nowMs + KEPT_MS };
-    made.set(key, known);
-  }
+  const nowMs = performance.now();
+  const known = made.get(key);
+  if (known !== undefined && known.untilMs >= nowMs) return;
+  made.set(key, { context: await contextOf(tls), untilMs: nowMs + KEPT_MS });
+}
+
+/**
+ * `name`: that of the endpoint, or its address, where the settings say none. Throws where the files were not read
+ * by readCheckTls.
+ */
+export function checkTls(tls: UpstreamTls, name: string): CheckTls {
+  const known = made.get(upstreamKey(tls));
+  assert(known !== undefined, 'the files of a check are read before it');
   const servername = tls.serverName || name;
   return {
     secureContext: known.context,
@@ -38,11 +47,11 @@ export function checkTls(tls: UpstreamTls, name: string, nowMs: number): CheckTl
   };
 }
 
-function contextOf({ caFile, certFile, keyFile }: UpstreamTls): SecureContext {
-  const read = (path: string) => readRegularFile(path, BOUNDS.certificateFile.max);
+async function contextOf({ caFile, certFile, keyFile }: UpstreamTls): Promise<SecureContext> {
+  const read = (path: string) => readInTime(path, BOUNDS.certificateFile.max);
   return createSecureContext({
-    ...(caFile === '' ? {} : { ca: read(caFile) }),
-    ...(certFile === '' ? {} : { cert: read(certFile), key: read(keyFile) }),
+    ...(caFile === '' ? {} : { ca: await read(caFile) }),
+    ...(certFile === '' ? {} : { cert: await read(certFile), key: await read(keyFile) }),
     minVersion: 'TLSv1.2',
   });
 }

@@ -15,6 +15,8 @@ const SIZE_DIGITS_MAX = 16;
 const EXTENSION_BYTES_MAX = 4096;
 /** Bytes of the whole trailer section. */
 const TRAILER_BYTES_MAX = 8192;
+/** At first, and eight times as many each time that they do not do. */
+const TRAILER_BYTES_FIRST = 128;
 const SEMICOLON = 59;
 const EQUALS = 61;
 const QUOTE = 34;
@@ -155,15 +157,27 @@ export class ChunkedDecoder {
 
   /** Trailers are rare: the section is gathered, and each line taken when its CRLF is there. */
   private takeTrailer(byte: number): void {
-    this.trailerBytes ??= Buffer.allocUnsafe(TRAILER_BYTES_MAX);
-    const { trailerBytes, trailerEnd } = this;
+    const { trailerEnd } = this;
     if (trailerEnd === TRAILER_BYTES_MAX) return this.reject('bad-trailer');
+    const trailerBytes = this.trailerRoom(trailerEnd);
     const isAfterCr = trailerEnd > this.trailerLineStart && trailerBytes[trailerEnd - 1] === CR;
     const isAllowed = isAfterCr ? byte === LF : byte === CR || VALUE[byte] === 1;
     if (!isAllowed) return this.reject('bad-trailer');
     trailerBytes[trailerEnd] = byte;
     this.trailerEnd = trailerEnd + 1;
     if (byte === LF) this.takeTrailerLine(trailerBytes, this.trailerLineStart, trailerEnd - 1);
+  }
+
+  /** Most sections are the last CRLF alone: what holds the longest would cost more than all other framing. */
+  private trailerRoom(used: number): Buffer {
+    let room = this.trailerBytes;
+    if (room !== null && used < room.length) return room;
+    const size = room === null ? TRAILER_BYTES_FIRST : room.length * 8;
+    const wider = Buffer.allocUnsafe(Math.min(size, TRAILER_BYTES_MAX));
+    if (room !== null) wider.set(room);
+    room = wider;
+    this.trailerBytes = room;
+    return room;
   }
 
   private takeTrailerLine(bytes: Buffer, start: number, end: number): void {

@@ -5,7 +5,7 @@ import { COLON, NAME_FOLDED } from './chars.ts';
 /**
  * What a recipient may act on before the body, or merge into the head: framing, routing, request
  * modifiers, authentication, response control and the description of the content. None of it may
- * come behind the body, where nobody who decided by the head has seen it.
+ * come after the body, when every decision by the head has been made.
  */
 const FORBIDDEN = new Set([
   // Framing and what belongs to the connection

@@ -11,6 +11,11 @@ const NONE = Buffer.alloc(0);
 /** Below this many bytes a loop beats the call of copy. */
 const LOOP_BYTES_MAX = 48;
 
+function keep(buffer: Buffer): void {
+  const isSpare = buffer.length > 0 && buffer.length <= SPARE_BYTES_MAX;
+  if (isSpare && spares.length < SPARES_MAX) spares.push(buffer);
+}
+
 export class FrameWriter {
   buffer: Buffer = NONE;
   used = 0;
@@ -27,15 +32,22 @@ export class FrameWriter {
   /** As `clear`, and an idle connection holds no buffer. */
   letGo(): void {
     this.used = 0;
-    const isSpare = this.buffer.length > 0 && this.buffer.length <= SPARE_BYTES_MAX;
-    if (isSpare && spares.length < SPARES_MAX) spares.push(this.buffer);
+    keep(this.buffer);
     this.buffer = NONE;
   }
 
-  /** Leaves the buffer to an unfinished write, and goes on with another. */
-  abandonBuffer(): void {
+  /** Leaves the buffer to an unfinished write, and goes on with another; `takeBack` follows where the write is done. */
+  abandonBuffer(): Buffer {
+    const { buffer } = this;
     this.buffer = NONE;
     this.used = 0;
+    return buffer;
+  }
+
+  /** No write refers to the buffer that was left to one: it is written to again. */
+  takeBack(buffer: Buffer): void {
+    if (this.buffer === NONE) this.buffer = buffer;
+    else keep(buffer);
   }
 
   /** Makes room for `count` bytes, to be written at `used`. */

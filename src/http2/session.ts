@@ -20,13 +20,16 @@ const UNTAKEN_BYTES_MAX = 256 * 1024;
 const PING = Buffer.from('upriver.');
 /** A header block, compressed. What it decodes to is bounded by HeadBounds. */
 const BLOCK_BYTES_MAX = 128 * 1024;
+/** What a header block counts for: decoding it, and what is done for a request, or for an answer. */
+const REQUEST_WORK = 32;
+const RESPONSE_WORK = 16;
 
 export class Session {
   readonly out: FrameWriter;
   readonly streams: Map<number, Stream>;
   readonly peer: PeerSettings;
-  /** Frames, or pieces of them, that the last `feed` has read. */
-  frames = 0;
+  /** What `feed` has done since its owner has set it to 0: a frame, or a piece of one, is 1. */
+  work = 0;
   /** The peer has said that it takes no new streams. */
   hasGoaway = false;
   private readonly table: StreamTable;
@@ -99,20 +102,27 @@ export class Session {
 
   // What comes
 
-  /** Takes base[start,end); `tailroom` bytes behind them may be written to. */
-  feed(base: Buffer, start: number, end: number, tailroom: number): void {
+  /**
+   * Takes base[start,end), as long as `work` is below its bound, and returns the offset after what was taken;
+   * `tailroom` bytes behind them may be written to.
+   */
+  feed(base: Buffer, start: number, end: number, tailroom: number): number {
     let at = start;
-    this.frames = 0;
     if (this.prefaceBytes < PREFACE.length) at = this.readPreface(base, at, end);
     const { inflow, reader, table } = this;
-    while (at < end && !table.isOver) {
+    const { isServer, workMax } = table.options;
+    const blockWork = isServer ? REQUEST_WORK : RESPONSE_WORK;
+    // A read that is a piece of a frame alone, such as a record of TLS of one byte, is not for nothing.
+    this.work += 1;
+    while (at < end && !table.isOver && this.work < workMax) {
       at = reader.read(base, at, end);
       if (reader.found === Found.nothing) continue;
-      this.frames += 1;
+      this.work += reader.found === Found.block ? blockWork : 1;
       inflow.hasMore = at < end;
       this.take(at === end ? tailroom : 0);
     }
     inflow.giveGathered();
+    return table.isOver ? end : at;
   }
 
   private readPreface(base: Buffer, start: number, end: number): number {
@@ -324,7 +334,7 @@ export class Session {
   leave(stream: Stream): void {
     if (stream.isClosed) return;
     stream.user = null;
-    stream.inbox = null;
+    stream.clearInbox();
     stream.isPaused = false;
     if (stream.isRemoteDone) this.table.closeIfDone(stream);
     else this.inflow.returnToStream(stream);

@@ -1,6 +1,7 @@
 // One stream (RFC 9113 section 5): which side may still send, its two windows, and what waits in either
-// direction. session.ts moves it; whoever uses it sees the methods of its session.
+// direction. session.ts moves it; its users see the methods of its session.
 import type { HeadText } from './head-text.ts';
+import { KeptBytes } from './kept-bytes.ts';
 
 /** Who uses a stream. Each call may end the stream, or the connection. */
 export interface StreamUser {
@@ -26,49 +27,11 @@ export interface StreamUser {
 
 /** A piece of content where it lies; one object is filled again and again. */
 export interface Content {
-  readonly base: Buffer;
-  readonly from: number;
-  readonly to: number;
-  readonly room: number;
+  base: Buffer;
+  from: number;
+  to: number;
+  room: number;
 }
-
-/** Small pieces are put together in buffers of this size: what each costs to keep is bounded. */
-const KEPT_BYTES = 4096;
-
-/** Content that waits for its stream to be read. */
-class Inbox {
-  isEnded = false;
-  trailers = '';
-  private readonly whole: Buffer[] = [];
-  private last: Buffer | null = null;
-  private used = 0;
-
-  add({ base, from, to }: Content): void {
-    const bytes = to - from;
-    if (this.last === null || this.last.length - this.used < bytes) {
-      const last = this.takeLast();
-      if (last !== null) this.whole.push(last);
-      this.last = Buffer.allocUnsafeSlow(Math.max(KEPT_BYTES, bytes));
-    }
-    base.copy(this.last!, this.used, from, to);
-    this.used += bytes;
-  }
-
-  /** What came first; null: nothing is left. */
-  take(): Buffer | null {
-    return this.whole.shift() ?? this.takeLast();
-  }
-
-  private takeLast(): Buffer | null {
-    const { last, used } = this;
-    this.last = null;
-    this.used = 0;
-    return last === null ? null : last.subarray(0, used);
-  }
-}
-
-/** Of streams that have nothing waiting, which are most: it is never written to. */
-const NOTHING: Buffer[] = [];
 
 export class Stream {
   readonly id: number;
@@ -93,9 +56,9 @@ export class Stream {
   /** Small pieces wait in the inbox for what has come with them. */
   isGathering = false;
   /** Made for the first content that has to wait. */
-  inbox: Inbox | null = null;
-  /** Content that waits for a window, or for the connection; then `isEnding` and `trailers`. */
-  outbox: Buffer[] = NOTHING;
+  inbox: KeptBytes | null = null;
+  /** Content that waits for a window, or for the connection, once there was any; then `isEnding` and `trailers`. */
+  outbox: KeptBytes | null = null;
   isEnding = false;
   trailers = '';
   /** When content last left, while some waits: monotonic ms. */
@@ -110,28 +73,39 @@ export class Stream {
 
   /** Something waits to be sent. */
   get isWaiting(): boolean {
-    return this.outbox.length > 0 || (this.isEnding && !this.isLocalDone);
+    return this.hasContent || (this.isEnding && !this.isLocalDone);
   }
 
-  /** Keeps bytes, which stay what they are, until they may be sent. */
-  queue(bytes: Buffer): void {
-    if (this.outbox === NOTHING) this.outbox = [];
-    this.outbox.push(bytes);
+  /** Content waits to be sent. */
+  get hasContent(): boolean {
+    return this.outbox !== null && !this.outbox.isEmpty;
+  }
+
+  /** Keeps a copy of base[from,to) until it may be sent. */
+  queue(base: Buffer, from: number, to: number): void {
+    this.outbox ??= new KeptBytes();
+    this.outbox.add(base, from, to);
   }
 
   /** What was queued is not to be sent any more. */
   clearQueue(): void {
-    this.outbox = NOTHING;
+    this.outbox?.clear();
   }
 
   /** Keeps content until the stream is read again. */
-  keep(piece: Content): void {
-    this.inbox ??= new Inbox();
-    this.inbox.add(piece);
+  keep({ base, from, to }: Content): void {
+    this.inbox ??= new KeptBytes();
+    this.inbox.add(base, from, to);
+  }
+
+  /** What was kept is not to be read any more. */
+  clearInbox(): void {
+    this.inbox?.clear();
+    this.inbox = null;
   }
 
   keepEnd(trailers: string): void {
-    this.inbox ??= new Inbox();
+    this.inbox ??= new KeptBytes();
     this.inbox.isEnded = true;
     this.inbox.trailers = trailers;
   }

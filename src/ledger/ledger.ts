@@ -1,5 +1,5 @@
 // Numbers shared between the workers and the main thread, in shared memory, without messages.
-// Each worker owns a slab of counters that nobody else writes; the main thread sums the slabs.
+// Each worker owns a slab of counters that it alone writes; the main thread sums the slabs.
 // Three things are shared by all and written with Atomics: requests in flight per endpoint (least
 // connections are exact over all workers), failures in a row per endpoint and kind, and client
 // connections per service and per client (the limits hold over all workers). When an endpoint last

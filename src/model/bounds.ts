@@ -5,9 +5,10 @@
 // docs/limits.md lists every row: `npm run docs` writes them there.
 import { formatBytes } from '../base/bytes.ts';
 import { formatDuration } from '../base/duration.ts';
+import { FILE_MS_MAX, FILE_READS_MAX } from '../base/timely-file.ts';
 
 export interface Bound {
-  /** Whose input, for people. */
+  /** Whose input, human-readable. */
   readonly input: string;
   /** What is counted. */
   readonly what: string;
@@ -64,11 +65,11 @@ export const BOUNDS = {
     beyond: 'those to the endpoint that it met first close',
   },
   http2Frames: {
-    input: 'HTTP/2 connection of a client',
-    what: 'frames in one read of 64 KiB',
+    input: 'HTTP/2 connection',
+    what: 'frames that are read in one turn of the event loop; the head of a request counts as 32',
     max: 4096,
     unit: 'items',
-    beyond: 'the connection is not read for 25 ms',
+    beyond: 'they wait for the next turn, or for 25 ms where the average is below 64 bytes',
   },
   configFile: {
     input: 'configuration file',
@@ -246,6 +247,13 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the keys are listed again',
   },
+  etcdEventItems: {
+    input: 'watch of etcd v3',
+    what: 'events of one message',
+    max: 10_000,
+    unit: 'items',
+    beyond: 'the keys are listed again',
+  },
   etcdError: {
     input: 'answer of etcd other than 200',
     what: 'size that is read',
@@ -314,6 +322,13 @@ export const BOUNDS = {
     what: 'size of one',
     max: 256 * 1024,
     unit: 'bytes',
+    beyond: 'the stream is opened again, and everything listed',
+  },
+  containerLooks: {
+    input: 'events of a container engine',
+    what: 'containers that wait to be looked at',
+    max: 20_000,
+    unit: 'items',
     beyond: 'the stream is opened again, and everything listed',
   },
   containerLabels: {
@@ -449,6 +464,27 @@ export const BOUNDS = {
     unit: 'bytes',
     beyond: 'the rest is not read',
   },
+  dnsAnswer: {
+    input: 'answer of a DNS server',
+    what: 'size, by TCP or UDP',
+    max: 65_535,
+    unit: 'bytes',
+    beyond: 'no length says more; what follows ends the connection',
+  },
+  dnsRecords: {
+    input: 'answer of a DNS server',
+    what: 'questions and records',
+    max: 4096,
+    unit: 'items',
+    beyond: STAYS,
+  },
+  dnsOthers: {
+    input: 'datagrams of a DNS server',
+    what: 'with the number of the question that are no answer to it',
+    max: 16,
+    unit: 'items',
+    beyond: 'the question fails; the next server is asked',
+  },
   dnsName: {
     input: 'name in an answer of a DNS server',
     what: 'size, with what its pointers lead to',
@@ -491,6 +527,13 @@ export const BOUNDS = {
     unit: 'items',
     beyond: 'what is deeper is not read',
   },
+  zookeeperName: {
+    input: 'znodes below the path in ZooKeeper',
+    what: 'length of a name',
+    max: 1024,
+    unit: 'items',
+    beyond: 'it is left out',
+  },
   zookeeperValue: {
     input: 'znode of an instance in ZooKeeper',
     what: 'size of its data',
@@ -504,6 +547,20 @@ export const BOUNDS = {
     max: 10,
     unit: 'items',
     beyond: 'the others are counted',
+  },
+  fileTime: {
+    input: 'files that are read while the process serves',
+    what: 'time until one is read',
+    max: FILE_MS_MAX,
+    unit: 'ms',
+    beyond: 'it counts as one that can not be read: what is in use stays',
+  },
+  fileReads: {
+    input: 'files that are read while the process serves',
+    what: 'read at the same time, of one folder one',
+    max: FILE_READS_MAX,
+    unit: 'items',
+    beyond: 'they wait; a folder whose disk hangs is not tried until it has answered',
   },
   tokenFile: {
     input: 'files of tokens',

@@ -11,6 +11,6 @@ export type CauseKind =
 
 export interface Cause {
   readonly kind: CauseKind;
-  /** For people: "consul: index 41 -> 42", "check: GET /health answered 500". */
+  /** Human-readable: "consul: index 41 -> 42", "check: GET /health answered 500". */
   readonly text: string;
 }

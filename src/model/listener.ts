@@ -77,13 +77,20 @@ export function formatListen(address: ListenAddress): string {
  * Returns null where the text is none of them or the port isn't 1-65535.
  */
 export function parseListen(text: string): ListenAddress | null {
-  if (text.startsWith('/')) return { kind: 'unix', path: text };
+  if (text.startsWith('/')) return isSocketPath(text) ? { kind: 'unix', path: text } : null;
   const match = /^(?:(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]*):)?(\d{1,5})$/.exec(text);
   if (match === null) return null;
   const port = Number(match[2]);
   if (port < 1 || port > 65535) return null;
   const host = canonicalHost((match[1] ?? '').replace(/^\[|\]$/g, ''));
   return host === null ? null : { kind: 'tcp', host, port };
+}
+
+/** What the system takes for the path of a socket: sun_path has 108 bytes, the last of which is 0 (unix(7)). */
+const SOCKET_PATH_BYTES = 107;
+
+function isSocketPath(path: string): boolean {
+  return Buffer.byteLength(path) <= SOCKET_PATH_BYTES && !/\p{Cc}/u.test(path);
 }
 
 /** A listener that could not be opened. */
@@ -131,7 +138,8 @@ function networkOf(text: string): string | null {
   if (text === '' || text === '*') return '';
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+?))(?:\/(\d{1,3}))?$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? '';
-  const ip = parseIp(address);
+  // A zone would not be looked at.
+  const ip = address.includes('%') ? null : parseIp(address);
   const bits = match?.[3] ?? '';
   if (ip === null || Number(bits) > (address.includes(':') ? 128 : 32)) return null;
   return bits === '' ? address : `${address}/${bits}`;

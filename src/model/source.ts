@@ -79,7 +79,7 @@ export function sourceKey(source: ServiceSource): string {
   return key;
 }
 
-/** For people: `consul web`, and what else tells it from another question about the same service. */
+/** Human-readable: `consul web`, and what else tells it from another question about the same service. */
 export function formatSource(source: ServiceSource): string {
   const { registry, service } = source;
   const more = SOURCE_KEYS.flatMap((key) => {

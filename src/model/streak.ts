@@ -83,7 +83,7 @@ const TEXTS: Readonly<Record<StreakKind, string>> = {
   server: 'server errors (5xx) in a row',
 };
 
-/** For people: `3 timeouts in a row (response-timeout)`. */
+/** Human-readable: `3 timeouts in a row (response-timeout)`. */
 export function streakText({ kind, count, reason }: StreakReport): string {
   if (kind === 'silence') return 'no answer to any request for a whole response timeout';
   return `${count} ${TEXTS[kind]} (${reason})`;

@@ -1,5 +1,5 @@
 // Who is asking, and what he may read. Nothing that a proxy passed on counts as coming from the
-// machine or the network that the connection comes from, whoever runs that proxy: it may be us.
+// machine or the network that the connection comes from, whichever proxy that is: it may be this process.
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BlockList, isIP, type Socket } from 'node:net';
@@ -78,7 +78,7 @@ export class ReadAccess {
   private isAllowedAddress(request: IncomingMessage): boolean {
     if (isProxied(request.headers)) return false;
     if (this.settings.read.includes('loopback') && isThisMachine(request.socket)) return true;
-    const address = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
+    const address = addressOf(request.socket);
     const family = isIP(address);
     return family !== 0 && this.networks.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }
@@ -89,6 +89,11 @@ export function isProxied(headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some(
     (name) => name.startsWith('x-forwarded') || PROXY_FIELDS.has(name),
   );
+}
+
+/** The other end's; IPv4 as itself, also on a dual-stack listener. '' for a unix socket. */
+export function addressOf({ remoteAddress = '' }: Socket): string {
+  return remoteAddress.replace(/^::ffff:(?=\d+\.)/, '');
 }
 
 /** From this machine: over loopback, or over a unix socket, which has no address at all. */

@@ -1,5 +1,5 @@
 // Changes by the API: who may make them, and what they are.
-// A page in somebody's browser is the danger: it can send requests from loopback, by a form or by a
+// The danger is a page in a user's browser: it can send requests from loopback, by a form or by a
 // name of its own that it lets resolve to 127.0.0.1. Both are told by what the browser adds.
 import type { IncomingMessage } from 'node:http';
 import type { OperatorCommand } from '../control/view.ts';

@@ -12,8 +12,6 @@ import type { StatsSources } from './sources.ts';
 const PLACES = 512;
 /** Places beyond those, kept for health checks and for this machine. */
 const RESERVED = 64;
-/** Requests that a client may have sent ahead of their answers; one that sends more is cut off. */
-const PIPELINED_MAX = 16;
 /** A client that took nothing of its answer for so long may lose its place to another. */
 const STALLED_MS = 1000;
 /** ... and loses it in any case after this. */
@@ -47,7 +45,10 @@ export class Connection {
   response: ServerResponse | null = null;
   /** An open stream of events: it has no end, and is bounded by its unread bytes. */
   isStream = false;
-  readonly waiting: (() => void)[] = [];
+  /** What follows the answer under way: its client sent it with the end of that request's body. */
+  waiting: (() => void) | null = null;
+  /** For who reads requests: the answer has left, and nothing waits. */
+  onIdle: () => void = () => {};
   /** Those of the same address, with the same kind of place. */
   readonly group: Group;
 
@@ -74,6 +75,10 @@ export class Connection {
 
   get isIdle(): boolean {
     return this.response === null;
+  }
+
+  get isAnswering(): boolean {
+    return this.response !== null && (this.response.req.complete || this.waiting !== null);
   }
 
   /** Whether its client has left something unread for `ms`. */
@@ -104,13 +109,13 @@ export class Connections {
     return this.open.size;
   }
 
-  /** Gives a new connection a place, or closes it. */
-  add(socket: Socket): void {
+  /** Gives a new connection a place, or closes it: null. */
+  add(socket: Socket): Connection | null {
     const isReserved = this.ordinary >= this.places && !this.makeRoom(false);
     const left = this.reserved - (this.open.size - this.ordinary);
     if (isReserved && left <= 0 && !this.makeRoom(true)) {
       socket.destroy();
-      return;
+      return null;
     }
     const group = this.groupOf(socket.remoteAddress ?? '', isReserved);
     const isLocal = this.isLocal(socket);
@@ -120,23 +125,25 @@ export class Connections {
     group.idle.add(connection);
     if (!isReserved) this.ordinary += 1;
     socket.once('close', () => this.remove(connection));
+    return connection;
   }
 
-  /** The handshake on `raw` is done: from now on the connection is that of `socket`. */
-  secured(raw: Socket, socket: Socket): void {
+  /** The handshake on `raw` is done: from now on the connection is that of `socket`. Null: it has lost its place. */
+  secured(raw: Socket, socket: Socket): Connection | null {
     const connection = this.open.get(raw);
     if (connection === undefined) {
       socket.destroy();
-      return;
+      return null;
     }
     this.open.delete(raw);
     connection.socket = socket;
     this.open.set(socket, connection);
+    return connection;
   }
 
   /**
-   * Calls `run` when every answer ahead of `response` on its connection has left; never where the
-   * client has sent too many requests ahead, or has gone.
+   * Calls `run` when the answer ahead of `response` on its connection has left; never where the client has gone.
+   * What reads requests (reading.ts) lets one through ahead of its turn at most.
    */
   take(response: ServerResponse, run: (connection: Connection) => void): void {
     const { socket } = response.req;
@@ -150,7 +157,7 @@ export class Connections {
       run(connection);
     };
     if (connection.isIdle) begin();
-    else if (connection.waiting.length < PIPELINED_MAX) connection.waiting.push(begin);
+    else if (connection.waiting === null) connection.waiting = begin;
     else socket.destroy();
   }
 
@@ -172,9 +179,11 @@ export class Connections {
     connection.isStream = false;
     connection.progressMs = performance.now();
     if (connection.socket.destroyed) return;
-    const begin = connection.waiting.shift();
-    if (begin === undefined) connection.group.idle.add(connection);
-    else begin();
+    const { waiting } = connection;
+    connection.waiting = null;
+    if (waiting !== null) return waiting();
+    connection.group.idle.add(connection);
+    connection.onIdle();
   }
 
   /** Closes a connection that has such a place and does nothing with it; false where all do. */

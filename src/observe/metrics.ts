@@ -34,7 +34,7 @@ export class Metrics {
       throw error;
     });
     const defaults = await registry.metrics();
-    return { type: TYPES[format], text: metricsSteps(scrapeOf(this.sources), defaults, format) };
+    return { type: TYPES[format], text: metricsSteps(this.sources, defaults, format) };
   }
 }
 
@@ -45,10 +45,13 @@ async function openRegistry(): Promise<Registry> {
   return registry;
 }
 
-function* metricsSteps(scrape: Scrape, defaults: string, format: MetricsFormat): Steps {
+function* metricsSteps(sources: StatsSources, defaults: string, format: MetricsFormat): Steps {
   const isOpen = format === 'openmetrics';
   const labels = new SafeLabels();
+  // The library has taken milliseconds for these: the table has its turn after them.
   yield isOpen ? toOpenMetrics(defaults) : defaults;
+  const scrape = scrapeOf(sources);
+  yield '';
   for (const family of families) {
     yield `${isOpen ? '' : '\n'}${headOf(family, isOpen)}`;
     for (const sample of family.read(scrape)) yield lineOf(family, sample, labels);

@@ -10,17 +10,30 @@ import { type Applicant, FairTurns } from '../base/fair-turns.ts';
 import type { TlsMaterial } from '../model/tls.ts';
 import { contextFor } from '../model/tls-contexts.ts';
 import type { Connections } from './connections.ts';
+import type { Reading } from './reading.ts';
 
 /** From the connection to the end of the handshake. */
 const HANDSHAKE_MS = 5000;
 /** For who spoke plainly to read why that is wrong. */
 const PLAIN_MS = 1000;
+/**
+ * What is decrypted ahead of who reads it. A read of the system's may hold hundreds of records, each of which costs a
+ * buffer; with Node's default a client that is held back could have a thousand times as many waiting.
+ */
+const READ_BYTES = 1024;
 /** Type of the record that a ClientHello comes in, bytes before its content, and of that (RFC 8446 section 5.1). */
 const HANDSHAKE_RECORD = 0x16;
 const RECORD_HEAD = 5;
 const RECORD_MAX = 2 ** 14;
-/** Handshakes; as many may wait as there are places. */
-const LIMITS = { straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000, waitingMax: 512 };
+/**
+ * Handshakes; as many may wait as there are places. Those that wait have half of the thread at most, and those of
+ * an address that has few do not wait for them: who asks at a constant rate has a few at once after a stall of the
+ * thread, and would then wait behind a crowd for good.
+ */
+const LIMITS = {
+  ...{ straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000, waitingMax: 512 },
+  ...{ restMs: 4, newcomersATurn: 4, fewMax: 4 },
+};
 
 const PLAIN_BODY = '{"error":"this port speaks TLS: ask it by https://"}\n';
 const PLAIN_REPLY =
@@ -36,7 +49,11 @@ interface Verified {
 }
 
 /** Connections of this server speak TLS from now on; each keeps its place through the handshake. */
-export function speakTls(server: Server, connections: Connections, now: MaterialNow): void {
+export function speakTls(
+  server: Server,
+  { connections, reading }: { connections: Connections; reading: Reading },
+  now: MaterialNow,
+): void {
   // Node's own, which reads requests: it gets the connections that are secured.
   const serve = server.listeners('connection');
   server.removeAllListeners('connection');
@@ -47,8 +64,10 @@ export function speakTls(server: Server, connections: Connections, now: Material
     const begin = (done: () => void): void =>
       secure({ raw, isLocal: connections.isLocal(raw) }, contexts, (socket) => {
         done();
-        connections.secured(raw, socket);
+        const connection = connections.secured(raw, socket);
+        if (connection === null) return;
         for (const listener of serve) listener.call(server, socket);
+        reading.read(socket, connection);
       });
     // What listens to the socket holds it.
     new Arrival(raw, { turns, begin });
@@ -102,7 +121,7 @@ class Arrival implements Applicant {
     if (!isTls) return answerPlain(raw);
     raw.off('end', this.onLate);
     raw.unshift(this.bytes);
-    if (!turns.hasRoom) return turns.wait(this);
+    if (!turns.hasRoom && !turns.mayOvertake(this.address)) return turns.wait(this);
     turns.begun(this);
     this.begin();
   };
@@ -128,7 +147,10 @@ function secure(
     return;
   }
   const needsCertificate = material.clientAuth === 'require' && !isLocal;
+  // The types don't know of the mark, which Node gives to the socket.
+  const mark: object = { highWaterMark: READ_BYTES };
   const socket = new TLSSocket(raw, {
+    ...mark,
     isServer: true,
     secureContext,
     requestCert: material.clientAuth !== 'off',

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { safeLine } from '../base/safe-text.ts';
 import type { Steps } from '../base/turns.ts';
 import type { ServiceView } from '../control/view.ts';
-import { type AccessSettings, ReadAccess, type Refusal } from './access.ts';
+import { type AccessSettings, addressOf, ReadAccess, type Refusal } from './access.ts';
 import { commandOf, objection, readBody, refusal } from './admin.ts';
 import { type CsvService, csvSteps } from './csv.ts';
 import { EventStreams } from './event-streams.ts';
@@ -194,8 +194,7 @@ export class StatsPort {
     if (typeof command === 'string') return sendError(call, 400, command);
     const error = this.sources.operate(service, endpoint, command);
     if (error !== '') return sendError(call, 404, error);
-    const { remoteAddress: from } = call.request.socket;
-    const fields = { service, endpoint, from, ...command };
+    const fields = { service, endpoint, from: addressOf(call.request.socket), ...command };
     this.sources.log.info(fields, 'changed by the operator');
     return sendJson(call, 200, { ok: true, endpoint: this.endpoint(service, endpoint) });
   }

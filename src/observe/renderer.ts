@@ -1,5 +1,5 @@
 // Pages that cost time to make: one at a time, in turns, one for everyone who waits for it, and no more
-// of them than a share of the thread. Whoever asks gets a page that was begun after he asked, so what he
+// of them than a share of the thread. A request gets a page that was begun after it came, so what he
 // has changed himself is in it.
 import type { Clock } from '../base/clock.ts';
 import { REST_MS, type Steps, Turns } from '../base/turns.ts';

@@ -31,7 +31,7 @@ class Meter {
   private total = 0;
 
   take(total: number, level: number, at: { elapsedMs: number; wallMs: number }): void {
-    // A slot that was cleared starts anew.
+    // A slot that was cleared starts from zero.
     const grown = Math.max(0, total - this.total);
     this.total = total;
     this.rate = at.elapsedMs > 0 ? (grown * 1000) / at.elapsedMs : 0;

@@ -2,6 +2,7 @@
 // renderer.ts), closes. Who may read is `stats.read` (access.ts); changes come from loopback, or with
 // the admin token (admin.ts).
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { AccessSettings } from './access.ts';
@@ -12,6 +13,7 @@ import { type MaterialNow, speakTls } from './over-tls.ts';
 import { loadAssets } from './page.ts';
 import { StatsPort } from './port.ts';
 import { Pump } from './pump.ts';
+import { Reading } from './reading.ts';
 import { sendError } from './reply.ts';
 import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
@@ -64,6 +66,7 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
   });
   const connections = new Connections(options.places);
   const outbox = new Outbox(pump);
+  const reading = new Reading(systemClock);
   const assets = loadAssets();
   const server = createServer(
     {
@@ -90,8 +93,13 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
       });
     },
   );
-  if (options.tls !== undefined) speakTls(server, connections, options.tls);
-  else server.on('connection', (socket) => connections.add(socket));
+  if (options.tls !== undefined) speakTls(server, { connections, reading }, options.tls);
+  else {
+    server.on('connection', (socket) => {
+      const connection = connections.add(socket);
+      if (connection !== null) reading.read(socket, connection);
+    });
+  }
   try {
     await listenAlone(server, listen);
   } catch (error) {

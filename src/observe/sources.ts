@@ -44,7 +44,7 @@ export interface StatsSources {
   readonly sharedPorts: () => readonly { readonly listen: string; readonly pid: number | null }[];
   /**
    * Whose the other end of a connection from this machine is: 'ours' where a request came through our
-   * own data plane, 'gone' where nobody can be asked any more. Without it, all are others'.
+   * own data plane, 'gone' where the connection has no other end any more. Without it, all are others'.
    */
   readonly ownerOfPeer?: (peer: {
     readonly address: string;

@@ -6,12 +6,12 @@ import type { WorkerLedger } from '../ledger/ledger.ts';
 import type { EndpointReport } from '../model/streak.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { AccessLog } from './access-log.ts';
-import type { Challenges } from './challenges.ts';
 import type { Datagrams } from './datagrams.ts';
+import type { Memory } from './limits/memory.ts';
+import type { Room } from './limits/room.ts';
 import type { LiveService } from './live-service.ts';
-import type { Memory } from './memory.ts';
 import type { Network } from './network.ts';
-import type { Room } from './room.ts';
+import type { Challenges } from './tls/challenges.ts';
 
 /**
  * What everything in a worker shares; one per worker thread. The data plane reaches time, chance,

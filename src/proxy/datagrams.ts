@@ -28,7 +28,7 @@ export interface DatagramHandler {
   /** `bytes` are the handler's from now on. */
   onAnswer(bytes: Buffer): void;
   /**
-   * A datagram that was sent did not arrive: the endpoint's host says that nobody is there (ECONNREFUSED),
+   * A datagram that was sent did not arrive: the endpoint's host reports a closed port (ECONNREFUSED),
    * or the system's reason why it could not be sent.
    */
   onUnsent(code: string): void;

@@ -10,6 +10,8 @@ export class Hold {
   endpoint: LiveEndpoint | null = null;
   private readonly ledger: WorkerLedger;
   private live!: LiveService;
+  /** It is counted as an attempt. */
+  private isCounted = false;
 
   constructor(ledger: WorkerLedger) {
     this.ledger = ledger;
@@ -18,8 +20,9 @@ export class Hold {
   /**
    * Counts it, and the attempt, on `endpoint` of `live`, unless that has as many as it may have: another
    * worker may have taken the last place since this one looked. False: nothing is counted.
+   * `isSure`: the attempt is made whatever the endpoint chooses; otherwise `count` or `leave` counts it.
    */
-  take(endpoint: LiveEndpoint, live: LiveService): boolean {
+  take(endpoint: LiveEndpoint, live: LiveService, isSure = true): boolean {
     assert(this.endpoint === null, 'an attempt is on one endpoint at a time');
     const max = live.service.limits.perEndpoint;
     const { ledger } = this;
@@ -29,14 +32,28 @@ export class Hold {
     }
     this.endpoint = endpoint;
     this.live = live;
-    ledger.addEndpoint(endpoint.slot, EndpointColumn.attempts, 1);
+    this.isCounted = false;
+    if (isSure) this.count();
     return true;
+  }
+
+  /** The attempt is made: counts it, once. */
+  count(): void {
+    if (this.isCounted) return;
+    this.isCounted = true;
+    this.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.attempts, 1);
+  }
+
+  /** Nothing was tried: the endpoint has chosen another protocol, and the request is placed again for that. */
+  forgo(): void {
+    this.isCounted = true;
   }
 
   /** Takes the count back. A request that waits may be placed before this returns. */
   leave(): void {
     const { endpoint } = this;
     if (endpoint === null) return;
+    this.count();
     this.endpoint = null;
     this.ledger.release(endpoint.slot);
     this.live.placeFreed();

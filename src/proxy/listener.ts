@@ -7,12 +7,12 @@ import type { ListenerLimits, ListenerTimeouts } from '../model/service.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
 import { materialKey } from '../model/tls.ts';
 import type { WorkerContext } from './context.ts';
-import { Crowd, type Group, type Member } from './crowd.ts';
-import { Handshake } from './handshake.ts';
+import { Crowd, type Group, type Member } from './limits/crowd.ts';
 import type { LiveService } from './live-service.ts';
 import type { HelloPeek, ProxyAccept, ServerTls, Wire, WireServer } from './network.ts';
-import { proxyAcceptOf } from './proxy-accept.ts';
+import { proxyAcceptOf } from './proxy-protocol/proxy-accept.ts';
 import { Router } from './router.ts';
+import { Handshake } from './tls/handshake.ts';
 
 /** Connections of one address that came in by one listener. */
 export type Neighbours = Group<Drainable>;
@@ -114,6 +114,8 @@ export class LiveListener {
       proxy: () => this.proxyAccept,
       peek: () => (this.context.challenges.hasTls ? this.peekNow() : null),
       onWire: (wire) => {
+        // It has waited for its handshake, or for its PROXY header, since before the listener closed.
+        if (this.isDraining) this.refind(this.context.services);
         if (!wire.isHandshaking) return take(wire);
         const handshake = new Handshake(wire, this, { context: this.context, onDone: take });
         if (wire.isOpen) this.connections.add(handshake);

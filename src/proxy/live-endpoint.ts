@@ -2,9 +2,9 @@
 import type { Choice } from '../balance/balancer.ts';
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { EffectiveEndpoint } from '../model/endpoint.ts';
-import { EndpointSessions } from './endpoint-sessions.ts';
 import type { ClientTls } from './network.ts';
 import { Pool } from './pool.ts';
+import { EndpointSessions } from './sessions/endpoint-sessions.ts';
 import type { SharedConnections } from './shared-connections.ts';
 
 export type HttpVersion = 'http1' | 'http2';

@@ -11,14 +11,14 @@ import { reason } from '../model/reason.ts';
 import type { BalancePolicy, Service } from '../model/service.ts';
 import type { ServiceSnapshot } from '../model/snapshot.ts';
 import { hostOf } from '../model/upstream-host.ts';
-import { AdaptiveLimit } from './adaptive-limit.ts';
-import { clientTls, http1Alone, isSameTls } from './client-tls.ts';
 import type { WorkerContext } from './context.ts';
-import { DepartedSessions } from './departed-sessions.ts';
-import type { Fate } from './endpoint-sessions.ts';
+import { AdaptiveLimit } from './limits/adaptive-limit.ts';
+import { RetryBudget } from './limits/retry-budget.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
 import { Outcomes, type OutcomesOwner } from './outcomes.ts';
-import { RetryBudget } from './retry-budget.ts';
+import { DepartedSessions } from './sessions/departed-sessions.ts';
+import type { Fate } from './sessions/endpoint-sessions.ts';
+import { clientTls, http1Alone, isSameTls } from './tls/client-tls.ts';
 
 const NOT_PRIMARY = reason('not-primary');
 const ENDPOINT_LEFT = reason('endpoint-left');
@@ -105,9 +105,6 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const wereIn = [...this.endpoints.values()].filter((one) => !one.isOut);
     const mayHaveBeen = [...this.endpoints.values()].filter((one) => !one.isStandby);
     const left = this.applyEndpoints();
-    if (!hasSameFates(snapshot.service, before)) {
-      for (const { sessions } of this.endpoints.values()) sessions.goOn();
-    }
     this.settleSessions(left);
     if (onNotPrimary !== null) {
       for (const one of mayHaveBeen) if (one.isStandby) onNotPrimary(one);
@@ -175,7 +172,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     return false;
   }
 
-  /** Why there is no endpoint, for people: `3 endpoints: 2 down, 1 maint`. */
+  /** Why there is no endpoint, human-readable: `3 endpoints: 2 down, 1 maint`. */
   whyNoEndpoint(): string {
     const { endpoints } = this.snapshot;
     if (endpoints.length === 0) return 'none registered';
@@ -321,7 +318,7 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const left = [...before.values()].filter((one) => !isSamePlace(one, bySlot.get(one.slot)));
     for (const endpoint of left) {
       endpoint.takesWork = false;
-      // It is the primary no more, whoever is next.
+      // It is no longer the primary, whichever is next.
       endpoint.isStandby = this.service.primary !== null;
       this.departed.keep(endpoint);
       endpoint.retire();
@@ -352,14 +349,15 @@ export class LiveService implements TimerOwner, OutcomesOwner {
     const { protocol, tcp, udp, tunnels } = this.service;
     const stays = { http: tunnels, tcp, udp }[protocol];
     const { onDownMs, onDrainMs } = stays;
-    this.departed.settle(stays, fate(onDrainMs));
+    const isOther = this.departed.settle(stays, fate(onDrainMs));
     for (const endpoint of left)
       endpoint.sessions.decide(endpoint.isStandby ? OUSTED : fate(onDrainMs));
     for (const { slot, state, isStandby } of this.snapshot.endpoints) {
       const { takesWork, sessions } = this.endpoints.get(slot)!;
       const isOut = state === 'down' || state === 'ejected';
-      if (takesWork) sessions.goOn();
-      else sessions.decide(isStandby === true ? OUSTED : fate(isOut ? onDownMs : onDrainMs));
+      if (takesWork || isOther) sessions.goOn();
+      if (!takesWork)
+        sessions.decide(isStandby === true ? OUSTED : fate(isOut ? onDownMs : onDrainMs));
     }
   }
 
@@ -442,18 +440,6 @@ function isSamePlace(
     known.id === endpoint?.id &&
     known.address === endpoint.address &&
     known.port === endpoint.port
-  );
-}
-
-/** Whether sessions of both end in the same way when their endpoint goes. */
-function hasSameFates({ tcp, udp, tunnels }: Service, other: Service): boolean {
-  return (
-    tunnels.onDownMs === other.tunnels.onDownMs &&
-    tunnels.onDrainMs === other.tunnels.onDrainMs &&
-    tcp.onDownMs === other.tcp.onDownMs &&
-    tcp.onDrainMs === other.tcp.onDrainMs &&
-    udp.onDownMs === other.udp.onDownMs &&
-    udp.onDrainMs === other.udp.onDrainMs
   );
 }
 

@@ -3,7 +3,7 @@
 import type { ListenAddress } from '../model/listener.ts';
 import type { KeepAlive } from '../model/service.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
-import type { ProxyPeer } from './proxy-header.ts';
+import type { ProxyPeer } from './proxy-protocol/proxy-header.ts';
 import type { ReadBuffer } from './wire/read-buffers.ts';
 
 /** One object per connection, attached once. */
@@ -139,6 +139,8 @@ export interface ClientTls {
   readonly protocols: readonly string[];
   /** The latest, to be resumed; the wire writes it. */
   session: Buffer | null;
+  /** When the endpoint's certificate expires with which `session` began, ms since the epoch. */
+  sessionUntilMs: number;
 }
 
 export interface WireTarget {

@@ -86,7 +86,7 @@ export class Outcomes {
     const { passive, timeouts } = this.owner.service;
     const sameInRow = this.lengthen(endpoint, column, reason.code);
     if (column === Streak.connect) this.owner.avoid(endpoint, AVOID_MS);
-    // What answers nobody leaves with its first victim; where it may not, it is passed over here.
+    // A frozen endpoint is ejected with its first victim; where it may not be, it is passed over here.
     if (reason.code !== 'response-timeout' || passive.timeouts === 0) return;
     if (
       ledger.answeredMs(slot) >

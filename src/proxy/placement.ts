@@ -5,11 +5,11 @@
 import { assert } from '../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../base/timer-wheel.ts';
 import { type Reason, reason } from '../model/reason.ts';
-import type { AdaptiveLimit } from './adaptive-limit.ts';
 import type { WorkerContext } from './context.ts';
+import type { AdaptiveLimit } from './limits/adaptive-limit.ts';
+import type { Place } from './limits/memory.ts';
 import type { LiveEndpoint } from './live-endpoint.ts';
 import type { LiveService, Waiter } from './live-service.ts';
-import type { Place } from './memory.ts';
 
 const NO_ENDPOINT = reason('no-endpoint');
 const QUEUE_FULL = reason('queue-full');

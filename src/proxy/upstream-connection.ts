@@ -67,7 +67,7 @@ export class UpstreamConnection implements ConnectHandler, TimerOwner {
 
   /**
    * Connects to the endpoint; the user gets onUpstreamConnect or onUpstreamClose. An open one is to be
-   * released by whoever makes it, and has no user.
+   * released by its maker, and has no user.
    */
   constructor(
     endpoint: LiveEndpoint,

@@ -1,8 +1,9 @@
 // Connections to registries that speak HTTP: one pool per address. Over TLS HTTP/2 is offered, so that
 // all watches share a connection; over plain HTTP each open query has one.
-import { statSync } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
+import { CodedError } from '../base/coded-error.ts';
+import { stampInTime } from '../base/timely-file.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 import { tlsOptions } from './tls-files.ts';
 
@@ -44,6 +45,7 @@ export class HttpPools {
   private readonly agents = new Map<string, { agent: Agent; files: string }>();
   /** Addresses that speak HTTP/1.1 over TLS: a proxy in front of the agent, say. */
   private readonly onlyHttp1 = new Set<string>();
+  private isClosed = false;
 
   /** `onProtocol` is called when isMultiplexed of an address turns out to be false. */
   constructor(tls: TlsSettings, onProtocol: () => void = () => {}) {
@@ -56,9 +58,13 @@ export class HttpPools {
     return address.startsWith('https:') && !this.onlyHttp1.has(address);
   }
 
-  /** The channel to this address, as it is now. Throws CodedError where a file can't be read. */
-  to(address: string): PoolChannel {
-    const agent = this.agentFor(address);
+  /** The channel to this address, as it is now. Rejects with CodedError where a file can't be read. */
+  to(address: string): PoolChannel | Promise<PoolChannel> {
+    if (address.startsWith('https:')) return this.toTls(address);
+    return this.channel(address, this.plainAgent(address));
+  }
+
+  private channel(address: string, agent: Agent): PoolChannel {
     return {
       get: (request) => ask(agent, address, { method: 'GET', ...request }),
       request: (request) => ask(agent, address, request),
@@ -66,16 +72,29 @@ export class HttpPools {
     };
   }
 
-  /** The pool of an address; a new one when certificate files have changed. */
-  private agentFor(address: string): Agent {
-    const files = address.startsWith('https:') ? this.fileVersions() : '';
+  private plainAgent(address: string): Agent {
     const known = this.agents.get(address);
-    if (known?.files === files) return known.agent;
-    // What is in flight ends by itself, the rest begins with the new files.
-    void known?.agent.close();
-    const agent = address.startsWith('https:') ? this.makeTls(address) : makePlain(address);
-    this.agents.set(address, { agent, files });
+    if (known !== undefined) return known.agent;
+    const agent = makePlain(address);
+    this.agents.set(address, { agent, files: '' });
     return agent;
+  }
+
+  /** By the pool of an address; a new one when certificate files have changed. */
+  private async toTls(address: string): Promise<PoolChannel> {
+    const files = await this.fileVersions();
+    if (this.agents.get(address)?.files !== files) {
+      const options = await tlsOptions(this.tls);
+      if (this.isClosed) throw new CodedError('closed', 'the connections are closed');
+      const known = this.agents.get(address);
+      // Others may have asked meanwhile.
+      if (known?.files !== files) {
+        // What is in flight ends by itself, the rest begins with the new files.
+        void known?.agent.close();
+        this.agents.set(address, { agent: this.makeTls(address, options), files });
+      }
+    }
+    return this.channel(address, this.agents.get(address)!.agent);
   }
 
   private recycle(address: string, agent: Agent): void {
@@ -85,16 +104,19 @@ export class HttpPools {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     const agents = [...this.agents.values()];
     this.agents.clear();
     await Promise.all(agents.map(({ agent }) => agent.destroy()));
   }
 
-  private makeTls(address: string): Agent {
+  private makeTls(address: string, options: Awaited<ReturnType<typeof tlsOptions>>): Agent {
     const connect = buildConnector({
-      ...tlsOptions(this.tls),
+      ...options,
       timeout: CONNECT_MS_MAX,
       allowH2: true,
+      // A resumed session shows no certificate; it would be trusted beyond that certificate's end.
+      maxCachedSessions: 0,
     });
     return new Agent({
       allowH2: true,
@@ -114,9 +136,9 @@ export class HttpPools {
     this.onProtocol();
   }
 
-  private fileVersions(): string {
+  private async fileVersions(): Promise<string> {
     const { caFile, certFile, keyFile } = this.tls;
-    return [caFile, certFile, keyFile].map(versionOf).join();
+    return (await Promise.all([caFile, certFile, keyFile].map(versionOf))).join();
   }
 }
 
@@ -147,12 +169,6 @@ function socketPathOf(address: string): string {
 }
 
 /** Tells two contents of a file apart; one that is away for the moment counts as its own. */
-function versionOf(file: string): string {
-  if (file === '') return '';
-  try {
-    const { mtimeMs, ino } = statSync(file);
-    return `${mtimeMs}/${ino}`;
-  } catch {
-    return 'away';
-  }
+async function versionOf(file: string): Promise<string> {
+  return file === '' ? '' : stampInTime(file).catch(() => 'away');
 }

@@ -1,6 +1,5 @@
-import { statSync } from 'node:fs';
 import { CodedError, messageOf } from '../base/coded-error.ts';
-import { readRegularFile } from '../base/regular-file.ts';
+import { readInTime, stampInTime } from '../base/timely-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 
 export interface SecretOptions {
@@ -30,16 +29,19 @@ export class Secret {
   }
 
   /**
-   * The secret as it is now; '' for none. Throws CodedError when the file could never be read; a
-   * file that is away later (while it is being replaced) leaves the secret as it was.
+   * The secret as it is now; '' for none. Rejects with CodedError when the file could never be read; a
+   * file that is away later (while it is being replaced), or whose disk hangs, leaves the secret as it was.
    */
-  read(): string {
-    if (!this.isFile) return this.fixed;
+  read(): string | Promise<string> {
+    return this.isFile ? this.readFile() : this.fixed;
+  }
+
+  private async readFile(): Promise<string> {
     try {
-      const { mtimeMs, ino, size } = statSync(this.file);
-      const version = `${mtimeMs} ${ino} ${size}`;
+      const version = await stampInTime(this.file);
       if (version !== this.version) {
-        this.text = readRegularFile(this.file, BOUNDS.tokenFile.max).toString().trim();
+        const bytes = await readInTime(this.file, BOUNDS.tokenFile.max);
+        this.text = bytes.toString().trim();
         this.version = version;
       }
     } catch (error) {

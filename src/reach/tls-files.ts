@@ -1,24 +1,24 @@
 // What a connection to a registry or an engine has of TLS: the files are read each time, so that those
 // that were replaced count from the next connection on.
 import { CodedError, messageOf } from '../base/coded-error.ts';
-import { readRegularFile } from '../base/regular-file.ts';
+import { readInTime } from '../base/timely-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
 
-/** Options of `tls.connect`. Throws CodedError `tls-file` with the path where a file can't be read. */
-export function tlsOptions({ caFile, certFile, keyFile, serverName, verify }: TlsSettings) {
+/** Options of `tls.connect`. Rejects with CodedError `tls-file` with the path where a file can't be read. */
+export async function tlsOptions({ caFile, certFile, keyFile, serverName, verify }: TlsSettings) {
   return {
     rejectUnauthorized: verify,
-    ...(caFile === '' ? {} : { ca: read(caFile) }),
-    ...(certFile === '' ? {} : { cert: read(certFile) }),
-    ...(keyFile === '' ? {} : { key: read(keyFile) }),
+    ...(caFile === '' ? {} : { ca: await read(caFile) }),
+    ...(certFile === '' ? {} : { cert: await read(certFile) }),
+    ...(keyFile === '' ? {} : { key: await read(keyFile) }),
     ...(serverName === '' ? {} : { servername: serverName }),
   };
 }
 
-function read(file: string): Buffer {
+async function read(file: string): Promise<Buffer> {
   try {
-    return readRegularFile(file, BOUNDS.tlsFile.max);
+    return await readInTime(file, BOUNDS.tlsFile.max);
   } catch (error) {
     throw new CodedError('tls-file', `${file}: ${messageOf(error)}`);
   }

@@ -17,12 +17,12 @@ const ANSWER: BodyLimit = {
 
 export interface ConsulAccess {
   /** The way to the agent, as it is now. */
-  readonly channel: () => PoolChannel;
+  readonly channel: () => PoolChannel | Promise<PoolChannel>;
   readonly close: () => Promise<void>;
   /** For messages. */
   readonly address: string;
   /** The ACL token as it is now; '' for none. */
-  readonly token: () => string;
+  readonly token: () => string | Promise<string>;
   /** user:password for HTTP basic authentication; '' for none. */
   readonly httpAuth: string;
   readonly namespace: string;
@@ -97,8 +97,9 @@ export class ConsulApi {
     signal.addEventListener('abort', abort, { once: true });
     try {
       signal.throwIfAborted();
-      const sent = { method, path: this.pathOf(path), headers: this.headersOf(body) };
-      const response = await this.access.channel().request({
+      const sent = { method, path: this.pathOf(path), headers: await this.headersOf(body) };
+      const channel = await this.access.channel();
+      const response = await channel.request({
         ...{ ...sent, signal: aborter.signal },
         ...(body === undefined ? {} : { body }),
       });
@@ -118,9 +119,9 @@ export class ConsulApi {
     return `${path}${path.includes('?') ? '&' : '?'}ns=${encodeSegment(namespace)}`;
   }
 
-  private headersOf(body: string | undefined): Record<string, string> {
+  private async headersOf(body: string | undefined): Promise<Record<string, string>> {
     const { token, httpAuth } = this.access;
-    const secret = token();
+    const secret = await token();
     const basic = Buffer.from(httpAuth).toString('base64');
     return {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),

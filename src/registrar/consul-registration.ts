@@ -82,7 +82,7 @@ function checkOf(service: Registration): ConsulCheck | null {
   const { attributes: say } = service;
   return {
     ...ask,
-    // A check with a time to live is told, and asks nobody.
+    // A TTL check is reported by us; the agent probes nothing.
     ...(ask.TTL === undefined ? { Interval: say.check_interval || INTERVAL } : {}),
     ...(say.check_initial_status ? { Status: say.check_initial_status } : {}),
     ...(say.check_deregister_after

@@ -41,6 +41,6 @@ export function isOfHost(id: string, hostname: string): boolean {
 
 /** Whether a container that ended like this is to be deregistered. */
 export function isDeregistered(mode: 'always' | 'on-success', exitCode: number | null): boolean {
-  // Null: it is gone, and nobody knows. Bit 128: it was ended by a signal.
+  // Null: it is gone, and its exit code is not known. Bit 128: it was ended by a signal.
   return mode === 'always' || exitCode === null || exitCode === 0 || (exitCode & 128) !== 0;
 }

@@ -1,5 +1,5 @@
 // Registers in etcd, by v2 or v3: keys with a time to live, or without one. By v2 each key has its own,
-// by v3 all keys of a registrar hang on one lease. Putting off the end wakes nobody who watches. What is
+// by v3 all keys of a registrar hang on one lease. Renewing a lease is no event for watchers. What is
 // out of service has no key.
 
 import { codeOf, messageOf } from '../base/coded-error.ts';
@@ -167,7 +167,7 @@ export class EtcdRegistry implements Registry {
         try {
           await client.post('/v3/kv/put', kept, asking);
         } catch (error) {
-          // It has ended, while nobody could put that off: another one is asked for with the next try.
+          // It has expired, while it could not be renewed: the next try asks for another one.
           if (messageOf(error).includes('lease not found')) this.lease = '';
           throw error;
         }

@@ -335,7 +335,7 @@ export class Registrar {
         this.queue.mark(id, null);
       }
     } catch {
-      // Whoever writes to it says that it is away.
+      // The next write to it reports that it is away.
     }
   }
 

@@ -35,7 +35,7 @@ export const nodeDisk: Disk = {
     return readRegularFile(path, BOUNDS.stateFile.max).toString();
   },
   async create(path) {
-    // What lies there may be a link of somebody else's, or a FIFO, where others may write to the folder.
+    // It may be a link of another user, or a FIFO, where others may write to the folder.
     await rm(path, { force: true });
     // Outputs of checks may tell secrets: others on the machine don't read it.
     const file = await open(path, 'wx', 0o600);
@@ -47,7 +47,7 @@ export const nodeDisk: Disk = {
     };
   },
   async rename(from, to) {
-    refuseOther(to);
+    await refuseOther(to);
     await rename(from, to);
   },
   remove: (path) => rm(path, { force: true }),

@@ -1,4 +1,4 @@
-// The state file on the disk: read once at the start, and written anew as a whole when something
+// The state file on the disk: read once at the start, and written again as a whole when something
 // has changed, at most once a second. A reader finds the old one or the new one, never a part: a
 // file beside it is written, synced, and takes its name. What goes wrong is said and no more.
 import type { Clock, Timer } from '../base/clock.ts';

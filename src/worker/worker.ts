@@ -6,13 +6,13 @@ import { formatListen, type ListenAddress, type ListenError } from '../model/lis
 import type { ListenerSnapshot, SnapshotDelta } from '../model/snapshot.ts';
 import type { TlsMaterial, UpstreamMaterial } from '../model/tls.ts';
 import type { WorkerContext } from '../proxy/context.ts';
-import type { DepartedSessions } from '../proxy/departed-sessions.ts';
 import { ClientConnection } from '../proxy/http/http1/client-connection.ts';
 import { Http2ClientConnection } from '../proxy/http/http2/client-connection.ts';
 import { HttpPlane } from '../proxy/http/plane.ts';
 import { type Drainable, LiveListener } from '../proxy/listener.ts';
 import { LiveService } from '../proxy/live-service.ts';
 import type { Wire } from '../proxy/network.ts';
+import type { DepartedSessions } from '../proxy/sessions/departed-sessions.ts';
 import { HelloReader } from '../proxy/tcp/hello-reader.ts';
 import { TcpSession } from '../proxy/tcp/session.ts';
 import { UdpListener } from '../proxy/udp/listener.ts';
@@ -110,7 +110,7 @@ export class Worker {
       unwanted
         .filter(([, listener]) => kinds.includes(listener.snapshot.address.kind))
         .map(([, listener]) => this.retire(listener));
-    // Two can't share a path. On a port the new one comes first, so that nobody is refused, and the
+    // Two can't share a path. On a port the new one opens first, so that no client is refused, and the
     // old one must be closed before this is live: it would read the connections in its own protocol.
     await Promise.all(close('unix'));
     await Promise.all([...wanted.map((one) => this.setListener(one)), ...close('tcp', 'udp')]);

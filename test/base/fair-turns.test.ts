@@ -89,6 +89,67 @@ describe('turns that are fair', () => {
     expect(log).toEqual(['cut a1']);
   });
 
+  describe('of which some overtake, and that rest', () => {
+    beforeEach(() => {
+      const limits = { straightMax: 2, beginsATurn: 1, underWayMax: 6, staleMs: 1000 };
+      const more = { restMs: 10, newcomersATurn: 2, fewMax: 2 };
+      turns = new FairTurns({ ...limits, ...more, clock, waitingMax: 9 });
+    });
+
+    it('have time for others between them', () => {
+      for (const name of ['a1', 'a2', 'a3']) turns.wait(piece('a', name));
+      clock.advance(0);
+      expect(log).toEqual(['begin a1']);
+      clock.advance(9);
+      expect(log).toHaveLength(1);
+      clock.advance(1);
+      expect(log).toEqual(['begin a1', 'begin a2']);
+    });
+
+    it('let one begin at once of an address that has few, a few in a turn', () => {
+      for (const name of ['a1', 'a2', 'a3', 'a4']) turns.wait(piece('a', name));
+      expect(turns.mayOvertake('a')).toBe(false);
+      expect(turns.mayOvertake('b')).toBe(true);
+      turns.begun(piece('b'));
+      expect(turns.mayOvertake('c')).toBe(true);
+      expect(turns.mayOvertake('d')).toBe(false);
+      clock.advance(0);
+      expect(turns.mayOvertake('d')).toBe(true);
+    });
+
+    it('count what waits and what is under way of an address', () => {
+      for (const name of ['a1', 'a2', 'a3', 'a4']) turns.wait(piece('a', name));
+      turns.begun(piece('b', 'b1'));
+      turns.wait(piece('b', 'b2'));
+      expect(turns.mayOvertake('b')).toBe(false);
+    });
+
+    it('have places left for it where another has taken all, and no more than these', () => {
+      for (let i = 0; i < 9; i += 1) turns.wait(piece('a', `a${i}`));
+      clock.advance(100);
+      expect(turns.size).toBe(6);
+      for (let i = 0; i < 6; i += 1) {
+        clock.advance(10);
+        expect(turns.mayOvertake(`b${i}`)).toBe(true);
+        turns.begun(piece(`b${i}`));
+      }
+      clock.advance(10);
+      expect(turns.mayOvertake('c')).toBe(false);
+    });
+
+    it('serve one that comes as often as it rests, however many wait', () => {
+      for (let i = 0; i < 9; i += 1) turns.wait(piece('a', `a${i}`));
+      // A stall of the thread: two of it come at once, and others as they did before.
+      for (const name of ['b1', 'b2', 'b3', 'b4', 'b5']) {
+        const one = piece('b', name);
+        expect(turns.mayOvertake('b')).toBe(true);
+        turns.begun(one);
+        clock.advance(5);
+        if (name !== 'b1') turns.leave(one);
+      }
+    });
+  });
+
   it('forgets who leaves while it waits', () => {
     const [one, other] = [piece('a', 'a1'), piece('a', 'a2')];
     turns.wait(one);

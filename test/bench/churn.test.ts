@@ -27,7 +27,7 @@ describe('bench:churn', () => {
     const figures = figuresOf(
       {
         ok: 3,
-        failures: [{ atMs: 1, why: '502 ', tookMs: 1, isReused: true }],
+        failures: [{ atMs: 1, sentMs: 0, why: '502 ', tookMs: 1, isReused: true }],
         byEndpoint: new Map(),
         latenciesMs: [900, 1, 2, 3],
         repeated: 0,

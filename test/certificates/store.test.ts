@@ -14,12 +14,16 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
 import { readPair } from '../../src/certificates/pair.ts';
 import { CertificateStore } from '../../src/certificates/store.ts';
+import { BOUNDS } from '../../src/model/bounds.ts';
 import type { CertificateSource, ListenTls } from '../../src/model/listener.ts';
 import { materialKey, type TlsMaterial } from '../../src/model/tls.ts';
 import { Authority, type Issued } from '../support/certificates.ts';
 import { ManualClock } from '../support/clock.ts';
+import { watchTurns } from '../support/turn-times.ts';
 
 const authority = new Authority();
 afterAll(() => authority.remove());
@@ -79,13 +83,16 @@ const put = (issued: Issued, cert = 'a.crt', key = 'a.key') => {
   copyFileSync(issued.keyFile, at(key));
 };
 /** What has changed is read when it has stood still for one look. */
-const look = (times = 2) => {
-  for (let i = 0; i < times; i += 1) clock.advance(1000);
+const look = async (times = 2) => {
+  for (let i = 0; i < times; i += 1) {
+    clock.advance(1000);
+    await store.settled();
+  }
 };
 const namesNow = () => sent.at(-1)?.flatMap(({ certificates }) => certificates.map((c) => c.names));
 
 describe('a certificate', () => {
-  it('is read with its names and dates', () => {
+  it('is read with its names and dates', async () => {
     const pair = readPair(one.cert, one.key);
     expect(pair.certificate.names).toEqual(['one.example', '*.one.example']);
     expect(pair.untilMs - Date.now()).toBeGreaterThan(29 * 86_400_000);
@@ -113,31 +120,31 @@ describe('a certificate', () => {
       '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----',
       'the key is encrypted',
     ],
-  ])('with %s is refused', (_, cert, key, message) => {
+  ])('with %s is refused', async (_, cert, key, message) => {
     expect(() => readPair(cert, key)).toThrow(message);
   });
 });
 
 describe('files of certificates', () => {
-  it('are read, and sent with the settings they are for', () => {
+  it('are read, and sent with the settings they are for', async () => {
     put(one);
     const tls = tlsOf(pairAt(at('a.crt'), at('a.key')));
-    store.follow([tls]);
+    await store.follow([tls]);
     expect(sent).toHaveLength(1);
     expect(sent[0]![0]).toMatchObject({ key: materialKey(tls), minVersion: '1.2' });
     expect(namesNow()).toEqual([['one.example', '*.one.example']]);
     expect(store.problems()).toEqual([]);
-    look(5);
+    await look(5);
     expect(sent).toHaveLength(1);
   });
 
-  it('replace what is in use once they stand still', () => {
+  it('replace what is in use once they stand still', async () => {
     put(one);
-    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    await store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
     put(two);
-    clock.advance(1000);
+    await look(1);
     expect(sent).toHaveLength(1);
-    clock.advance(1000);
+    await look(1);
     expect(namesNow()).toEqual([['two.example']]);
     expect(lines).toEqual([{ level: 'info', message: 'certificate replaced' }]);
   });
@@ -148,66 +155,66 @@ describe('files of certificates', () => {
     ['that is not valid yet', () => put(early), 'is not valid yet'],
     ['that is none', () => writeFileSync(at('a.crt'), 'x'), 'there is no certificate in it'],
     ['that is gone', () => unlinkSync(at('a.crt')), 'there is no such file'],
-  ])('leave what is in use in place for one %s, and say so', (_, change, problem) => {
+  ])('leave what is in use in place for one %s, and say so', async (_, change, problem) => {
     put(one);
-    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    await store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
     change();
-    look();
+    await look();
     expect(namesNow()).toEqual([['one.example', '*.one.example']]);
     expect(store.problems()).toEqual([expect.stringContaining(problem)]);
     expect(lines).toHaveLength(1);
     expect(lines[0]!.message).toContain('the one before stays in use');
-    look(3);
+    await look(3);
     expect(lines).toHaveLength(1);
     put(two);
-    look();
+    await look();
     expect(store.problems()).toEqual([]);
     expect(namesNow()).toEqual([['two.example']]);
   });
 
-  it('are served with an error where there were none before that are better', () => {
+  it('are served with an error where there were none before that are better', async () => {
     put(expired);
-    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    await store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
     expect(namesNow()).toEqual([['one.example']]);
     expect(store.problems()[0]).toContain('has expired');
   });
 
-  it('are told of before they expire, and when they have', () => {
+  it('are told of before they expire, and when they have', async () => {
     put(one);
-    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    await store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
     clock.shiftMs = 24 * 86_400_000;
     expect(store.problems()).toEqual([expect.stringContaining('expires at')]);
     clock.shiftMs = 31 * 86_400_000;
     expect(store.problems()).toEqual([expect.stringContaining('has expired')]);
   });
 
-  it('of a folder are those that are there, by name', () => {
+  it('of a folder are those that are there, by name', async () => {
     put(two, 'b.crt', 'b.key');
     writeFileSync(at('a.pem'), one.cert + one.key);
     writeFileSync(at('readme.txt'), 'x');
-    store.follow([tlsOf({ kind: 'folder', dir: folder })]);
+    await store.follow([tlsOf({ kind: 'folder', dir: folder })]);
     expect(namesNow()).toEqual([['one.example', '*.one.example'], ['two.example']]);
     unlinkSync(at('a.pem'));
-    look();
+    await look();
     expect(namesNow()).toEqual([['two.example']]);
     unlinkSync(at('b.crt'));
-    look();
+    await look();
     expect(namesNow()).toEqual([['two.example']]);
     expect(store.problems().join()).toContain('there is no certificate');
   });
 
-  it('of which one is broken serve the others', () => {
+  it('of which one is broken serve the others', async () => {
     put(two, 'b.crt', 'b.key');
     writeFileSync(at('a.crt'), 'x');
-    store.follow([tlsOf({ kind: 'folder', dir: folder })]);
+    await store.follow([tlsOf({ kind: 'folder', dir: folder })]);
     expect(namesNow()).toEqual([['two.example']]);
     expect(store.problems()).toEqual([expect.stringContaining('a.crt: there is no certificate')]);
   });
 
-  it('are forgotten with their listeners', () => {
+  it('are forgotten with their listeners', async () => {
     put(one);
-    store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
-    store.follow([]);
+    await store.follow([tlsOf(pairAt(at('a.crt'), at('a.key')))]);
+    await store.follow([]);
     expect(sent.at(-1)).toEqual([]);
     expect(store.statuses()).toEqual([]);
   });
@@ -216,19 +223,30 @@ describe('files of certificates', () => {
 describe('a folder of others', () => {
   const follow = () => store.follow([tlsOf({ kind: 'folder', dir: folder })]);
 
-  it('with too many files is refused at once, and what was there stays', () => {
+  it('with more certificates than there may be is refused, and what was there stays', async () => {
     put(one);
-    follow();
+    await follow();
+    for (let i = 0; i < BOUNDS.certificates.max; i += 1) writeFileSync(at(`x${i}.pem`), '');
+    await look();
+    expect(store.problems().join()).toContain('holds more than 1000 certificates');
+    expect(namesNow()).toEqual([['one.example', '*.one.example']]);
+  });
+
+  // Bounds: certificateNames
+  it('with too many files is refused at once, and what was there stays', async () => {
+    put(one);
+    await follow();
     for (let i = 0; i < 12_000; i += 1) writeFileSync(at(`x${i}`), '');
     const before = process.threadCpuUsage();
-    look();
+    await look();
     const { user, system } = process.threadCpuUsage(before);
     expect((user + system) / 1000).toBeLessThan(200);
     expect(store.problems().join()).toContain('holds more than 10,000 files');
     expect(namesNow()).toEqual([['one.example', '*.one.example']]);
   });
 
-  it('with what is no file, or no small one, serves the others', () => {
+  // Bounds: certificateFile
+  it('with what is no file, or no small one, serves the others', async () => {
     put(one);
     execFileSync('mkfifo', [at('b.pem')]);
     symlinkSync('/dev/zero', at('c.pem'));
@@ -237,67 +255,75 @@ describe('a folder of others', () => {
     writeFileSync(at('f.pem'), '');
     truncateSync(at('f.pem'), 2 ** 30);
     writeFileSync(at('g\x1b[2J.pem'), 'x');
-    follow();
-    look();
+    await follow();
+    await look();
     expect(namesNow()).toEqual([['one.example', '*.one.example']]);
     const problems = store.problems().join('\n');
     const said = ['b.pem is a FIFO', 'c.pem is a device', 'ELOOP', 'e.pem is a directory'];
     for (const text of [...said, 'f.pem is larger than 1MiB']) expect(problems).toContain(text);
   });
 
-  it('of which all are replaced is read in several looks', () => {
-    const pairs = ['a', 'b', 'c', 'd'];
-    for (const name of pairs) put(one, `${name}.crt`, `${name}.key`);
-    follow();
-    for (const name of pairs) put(two, `${name}.crt`, `${name}.key`);
-    // Time passes while they are looked at.
-    const { nowMs } = clock;
-    let asked = 0;
-    clock.nowMs = () => {
-      asked += 1;
-      return nowMs.call(clock) + 15 * asked;
-    };
-    const newOnes = () => namesNow()!.filter(([name]) => name === 'two.example').length;
-    const seen = new Set<number>();
-    for (let i = 0; i < 50 && newOnes() < pairs.length; i += 1) {
-      clock.advance(1000);
-      seen.add(newOnes());
+  it('of hundreds holds up no turn for long, at first and when all are replaced', async () => {
+    // Each would take a millisecond or more of one turn; each also asks the disk some ten times, one after the other.
+    const names = Array.from({ length: 300 }, (_, i) => `c${i}`);
+    for (const name of names) put(one, `${name}.crt`, `${name}.key`);
+    // Looks are ten times as often, so that nobody waits for them.
+    const soon = (ms: number, run: () => void) => systemClock.setTimer(ms / 10, run);
+    const large = new CertificateStore({
+      ...{ clock: { ...systemClock, setTimer: soon }, log: silentLogger },
+      onChange: (materials) => sent.push(materials),
+    });
+    const count = (of: string) => namesNow()?.filter(([name]) => name === of).length ?? 0;
+    const turns = watchTurns();
+    try {
+      await large.follow([tlsOf({ kind: 'folder', dir: folder })]);
+      expect(count('one.example')).toBe(names.length);
+      expect(turns.longest()).toBeLessThan(100);
+      for (const name of names) put(two, `${name}.crt`, `${name}.key`);
+      // What the test itself has done does not count.
+      const after = watchTurns();
+      await new Promise((resolve) => setImmediate(resolve));
+      await expect.poll(() => count('two.example')).toBe(names.length);
+      after.stop();
+      expect(after.longest()).toBeLessThan(100);
+    } finally {
+      turns.stop();
+      large.close();
     }
-    expect(newOnes()).toBe(pairs.length);
-    expect(seen.size).toBeGreaterThan(2);
   });
 
-  it('with a key that every user may read warns of it', () => {
+  it('with a key that every user may read warns of it', async () => {
     put(one);
     chmodSync(at('a.key'), 0o640);
-    follow();
+    await follow();
     expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);
     put(two, 'b.crt', 'b.key');
     chmodSync(at('b.key'), 0o644);
-    follow();
+    await follow();
     const [warning, ...more] = lines.filter(({ level }) => level === 'warn');
     expect(warning?.message).toMatch(/private key .*b\.key: every user .* \(mode 0644\)/);
-    look();
+    await look();
     expect(more).toEqual([]);
   });
 });
 
 describe('the key of session tickets', () => {
-  it('is the same for all, and replaced twice a day', () => {
+  it('is the same for all, and replaced twice a day', async () => {
     put(one);
     const source = pairAt(at('a.crt'), at('a.key'));
-    store.follow([tlsOf(source), { ...tlsOf(source), minVersion: '1.3' }]);
+    await store.follow([tlsOf(source), { ...tlsOf(source), minVersion: '1.3' }]);
     const [a, b] = sent[0]!;
     expect(a!.ticketKey).toHaveLength(48);
     expect(a!.ticketKey).toEqual(b!.ticketKey);
     clock.advance(12 * 3_600_000 + 1000);
+    await store.settled();
     expect(sent.length).toBeGreaterThan(1);
     expect(sent.at(-1)![0]!.ticketKey).not.toEqual(a!.ticketKey);
   });
 });
 
 describe('CA certificates of clients', () => {
-  it('are read with the listeners, and again when they change', () => {
+  it('are read with the listeners, and again when they change', async () => {
     put(one);
     writeFileSync(at('ca.pem'), authority.ca);
     const source = pairAt(at('a.crt'), at('a.key'));
@@ -305,21 +331,21 @@ describe('CA certificates of clients', () => {
       ...tlsOf(source),
       ...{ clientAuth: 'require', clientCaFile: at('ca.pem') },
     };
-    store.follow([tls]);
+    await store.follow([tls]);
     expect(sent[0]![0]!.clientCa).toBe(authority.ca);
     writeFileSync(at('ca.pem'), `${authority.ca}${one.cert}`);
-    look();
+    await look();
     expect(sent.at(-1)![0]!.clientCa).toContain(one.cert);
     unlinkSync(at('ca.pem'));
-    look();
+    await look();
     expect(sent.at(-1)![0]!.clientCa).toContain(one.cert);
     expect(store.problems().join()).toContain('CA file');
   });
 
-  it('that were never read refuse every client', () => {
+  it('that were never read refuse every client', async () => {
     put(one);
     const source = pairAt(at('a.crt'), at('a.key'));
-    store.follow([{ ...tlsOf(source), clientAuth: 'request', clientCaFile: at('none.pem') }]);
+    await store.follow([{ ...tlsOf(source), clientAuth: 'request', clientCaFile: at('none.pem') }]);
     expect(namesNow()).toEqual([]);
   });
 });

@@ -52,7 +52,7 @@ describe.skipIf(!hasConsul || !hasNamespaces)('a cut link', () => {
     // Nobody could tell of it.
     expect((await stage.figures('e1')).state).toBe('up');
     await far.mend();
-    await expect.poll(() => stage.figures('e1').catch(() => null), { timeout: 30_000 }).toBeNull();
+    await expect.poll(() => stage.figures('e1').catch(() => null)).toBeNull();
     const late = await stage.start('late');
     await stage.register(late);
     await stage.untilState('late', 'up');

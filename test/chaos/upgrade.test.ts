@@ -14,6 +14,11 @@ import { freePorts } from '../support/ports.ts';
 import { startUpriver } from '../support/upriver.ts';
 
 const UPGRADES = 20;
+/**
+ * What a new connection has for its first request while a process drains is 5 s (docs/guides/upgrade.md): a client that
+ * stands still for as long, on a machine that others use, loses it. It has sent nothing.
+ */
+const STILL_MS = 4500;
 const SETTING = '/proc/sys/net/ipv4/tcp_migrate_req';
 const MIGRATES = existsSync(SETTING) && readFileSync(SETTING, 'utf8').trim() === '1';
 
@@ -51,8 +56,8 @@ it('upgrades twenty times without losing a request', { timeout: 300_000 }, async
     return next;
   };
   const url = `http://127.0.0.1:${port}/`;
-  const kept = startLoad({ url, perSecond: 200, timeoutMs: 5000, repeatsStale: true });
-  const fresh = startLoad({ url, perSecond: 200, timeoutMs: 5000, keepAlive: false });
+  const kept = startLoad({ url, perSecond: 200, timeoutMs: 15_000, repeatsStale: true });
+  const fresh = startLoad({ url, perSecond: 200, timeoutMs: 15_000, keepAlive: false });
   await kept.next(100);
   for (let turn = 0; turn < UPGRADES; turn += 1) {
     const next = await startNext();
@@ -70,7 +75,9 @@ it('upgrades twenty times without losing a request', { timeout: 300_000 }, async
   expect(await requestsAt(endpoints)).toBe(onKept.ok + onFresh.ok);
   expect(onFresh.ok).toBeGreaterThan(1000);
   // Whatever fails there is a reset of the kernel's, and none of our answers.
-  const failures = [...onKept.failures, ...onFresh.failures];
+  const failures = [...onKept.failures, ...onFresh.failures].filter(
+    ({ why, tookMs }) => why !== 'socket hang up' || tookMs < STILL_MS,
+  );
   expect(failures.filter(({ why }) => !why.includes('ECONNRESET'))).toEqual([]);
   expect(failures.length).toBeLessThanOrEqual(MIGRATES ? 0 : onFresh.ok / 200);
 });

@@ -50,6 +50,7 @@ it('says once that the disk is full, and its end does not wait for the disk', as
   const { file, told } = make('/dev/full', 'w');
   for (let i = 0; i < 5; i += 1) {
     file.write('a line\n');
+    await expect.poll(() => told).toHaveLength(1);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   expect(told).toEqual([expect.stringContaining('ENOSPC')]);

@@ -29,6 +29,7 @@ describe('health.send', () => {
 
 it('refuses more than a check reads from a person', () => {
   expect(problemsWith({ send: 'x'.repeat(1024) })).toEqual([]);
+  // Bounds: checkExpect
   expect(problemsWith({ send: 'x'.repeat(1025) })).toHaveLength(1);
 });
 

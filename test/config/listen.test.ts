@@ -28,6 +28,11 @@ describe('a listener', () => {
     expect(isValid(jsonSchema(), parse(fileOf(listen)))).toBe(true);
   });
 
+  it('is a unix socket with a path as long as the system takes it, in bytes', () => {
+    expect(listenOf(`/${'x'.repeat(106)}`)).toHaveLength(1);
+    expect(problemsOf({ file: fileOf(`/${'ä'.repeat(54)}`) })).toHaveLength(1);
+  });
+
   it('of a router is written in the same ways', () => {
     const file = 'routers: [ { listen: [ 80, { address: ":81" } ], routes: [] } ]';
     expect(load({ file }).settings?.routers[0]?.listen).toEqual([port(80), port(81)]);
@@ -40,6 +45,10 @@ describe('a listener', () => {
     ['[ 80, { address: x } ]', `${place(45, 'listen.1.address')}: "x": expected a port`],
     ['[ 80, x ]', `${place(34, 'listen.1')}: "x": expected a port`],
     ['true', `${place(28, 'listen')}: true: expected a port`],
+    ['"/run/a\\0b"', `${place(28, 'listen')}: "/run/a\\u0000b": expected a port`],
+    ['"/run/a\\nb"', `${place(28, 'listen')}: "/run/a\\nb": expected a port`],
+    // The system has 108 bytes for it, with a 0 at the end.
+    [`/${'x'.repeat(107)}`, `expected a port, address:port or the path of a unix socket`],
     ['{ address: 80, tls: maybe }', `${place(48, 'listen.tls')}: "maybe": expected true, false`],
     [
       '{ address: 80, tls: { min_version: "1.1" } }',

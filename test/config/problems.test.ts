@@ -84,6 +84,9 @@ const bad: [string, string, string][] = [
   ['http.trusted_proxies', '["::1/129"]', '"::1/129": expected an address or a network'],
   ['http.trusted_proxies', '[999.1.1.1]', '"999.1.1.1": expected an address or a network'],
   ['http.trusted_proxies', '[10.0.0.0/40]', 'expected an address or a network such as 10.0.0.0/8'],
+  // A zone would not be looked at: the address would be trusted on every interface.
+  ['http.trusted_proxies', '["fe80::1%eth0"]', '"fe80::1%eth0": expected an address or a network'],
+  ['http.trusted_proxies', '["fe80::1%eth0/64"]', '"fe80::1%eth0/64": expected an address'],
   ['http.trusted_proxies', '[home]', 'expected an address or a network such as 10.0.0.0/8'],
   ['http.via', 'perhaps', '"perhaps": expected true or false'],
   ['http.request_headers', '{ "a b": c }', '"a b": expected a field name'],

@@ -1,5 +1,6 @@
 // `stats.listen` as a mapping: what it yields, and what is wrong with it.
 import { expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import { certificateProblems } from '../../src/certificates/vet.ts';
 import { problemsOf, settingsOf } from '../support/config.ts';
 
@@ -58,9 +59,9 @@ it('an address that a service has is taken, however it is written', () => {
   expect(problemsOf({ file }).join()).toMatch(/already the listener of/);
 });
 
-it('check names a certificate of the stats port that is not there', () => {
+it('check names a certificate of the stats port that is not there', async () => {
   const settings = settingsOf({ file: `${SHARED}stats: { listen: { tls: true } }` });
-  expect(certificateProblems(settings, Date.now())).toMatchObject([
+  expect(await certificateProblems(settings, systemClock)).toMatchObject([
     { where: '/a.pem', kind: 'broken', message: expect.stringContaining('no such file') },
   ]);
 });

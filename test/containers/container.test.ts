@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { containerOf, listedOf, signalOf } from '../../src/containers/container.ts';
 import { eventOf } from '../../src/containers/event.ts';
+import { BOUNDS } from '../../src/model/bounds.ts';
 import { container, inspection } from '../support/containers.ts';
 
 describe('containerOf', () => {
@@ -52,6 +53,25 @@ describe('containerOf', () => {
     expect([...read.ports]).toEqual([['80/tcp', []]]);
   });
 
+  it('takes no more labels, variables, ports and characters of them than there may be', () => {
+    const [many, ports] = [BOUNDS.containerLabels.max + 1, BOUNDS.containerServices.max + 1];
+    const long = 'x'.repeat(BOUNDS.containerText.max + 1);
+    const of = <T>(count: number, make: (i: number) => T) =>
+      Array.from({ length: count }, (_, i) => make(i));
+    const read = containerOf({
+      Id: 'abcdef012345',
+      Config: {
+        Env: [`LONG=${long}`, ...of(many, (i) => `V${i}=1`)],
+        Labels: { long, [long]: '', ...Object.fromEntries(of(many, (i) => [`l${i}`, ''])) },
+        ExposedPorts: Object.fromEntries(of(ports, (i) => [`${i + 1}/tcp`, {}])),
+      },
+      NetworkSettings: { Ports: Object.fromEntries(of(ports, (i) => [`${i + 1}/tcp`, []])) },
+    })!;
+    expect([read.env.length, read.labels.size]).toEqual([many - 1, many - 1]);
+    expect([read.exposed.length, read.ports.size]).toEqual([ports - 1, ports - 1]);
+    expect([read.env[0], [...read.labels.keys()][0]]).toEqual(['V0=1', 'l0']);
+  });
+
   it('never began, where Go says year 1', () => {
     expect(container({ startedAt: '0001-01-01T00:00:00Z' }).startedNs).toBe(0n);
     expect(container({ startedAt: '2026-11-21T19:50:52.5+01:00' }).startedNs).toBe(
@@ -85,13 +105,20 @@ it('sees health and state in a list', () => {
 describe('eventOf', () => {
   const id = 'abcdef012345';
   const line = (Action: string, Attributes: object = {}, Type = 'container') =>
-    JSON.stringify({ Type, Action, Actor: { ID: id, Attributes }, timeNano: 1795287056293047000 });
+    Buffer.from(
+      JSON.stringify({
+        Type,
+        Action,
+        Actor: { ID: id, Attributes },
+        timeNano: 1795287056293047000,
+      }),
+    );
 
   it.each([
     ['Docker', line('die', { exitCode: '143' })],
     ['Podman', line('died', { containerExitCode: '143' })],
   ])('knows the end of a container of %s', (_, text) => {
-    expect(eventOf(text)).toMatchObject({ id, kind: 'die', exitCode: 143 });
+    expect(eventOf(Buffer.from(text))).toMatchObject({ id, kind: 'die', exitCode: 143 });
   });
 
   it('knows the signal of a kill', () => {
@@ -118,5 +145,5 @@ describe('eventOf', () => {
     '{"Type":"container"',
     '[]',
     '{"Type":"container","Action":5,"Actor":null}',
-  ])('%s is none', (text) => expect(eventOf(text)).toBeNull());
+  ])('%s is none', (text) => expect(eventOf(Buffer.from(text))).toBeNull());
 });

@@ -22,6 +22,7 @@ let ledger: Ledger;
 let worker: WorkerLedger;
 let deltas: SnapshotDelta[];
 let isHealthy: boolean;
+let isFailing: boolean;
 let controller: Controller;
 let lines: Logged[];
 let local: string[];
@@ -32,6 +33,7 @@ beforeEach(() => {
   worker = new WorkerLedger(ledger.buffersFor(0));
   deltas = [];
   isHealthy = true;
+  isFailing = false;
   const kept = keepingLogger();
   lines = kept.lines;
   local = [];
@@ -39,6 +41,7 @@ beforeEach(() => {
     clock,
     log: kept.log,
     ledger,
+    isFailing: () => isFailing,
     localAddresses: () => local,
     send: (delta) => {
       deltas.push(delta);
@@ -513,6 +516,22 @@ describe('Controller', () => {
     expect(controller.service('self')).toBeNull();
   });
 
+  it.each([
+    ['the instance that describes it', ['b']],
+    ['its description alone', ['a', 'b']],
+  ])('keeps a service of which %s is held while the registry does not answer', (_, ids) => {
+    const self = makeService({ name: 'self' });
+    configure();
+    provide(self, ['a', 'b'], { settings: { listen: '8055' } });
+    provide(self, ids, { doubt: 'the registry was away' });
+    isFailing = true;
+    clock.advance(90_000);
+    expect(states('self')).toEqual({ a: 'up', b: 'up' });
+    isFailing = false;
+    clock.advance(1000);
+    expect(controller.service('self')).toBeNull();
+  });
+
   it('keeps the listener of a service whose last instance has left', () => {
     const self = makeService({ name: 'self' });
     configure();
@@ -867,6 +886,7 @@ describe('what a registry may not', () => {
     expect(controller.services()).toHaveLength(3584);
     const problems = controller.problems();
     expect(problems).toContain('service s3584: too many services');
+    // Bounds: problems
     expect(problems).toContain('and 606 more of the kind');
     const web = makeService();
     configure(web);

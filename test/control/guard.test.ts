@@ -8,6 +8,7 @@ const at = (nowMs: number, passing: readonly string[] = []) => ({
   nowMs,
   settings,
   isPassing: (id: string) => passing.includes(id),
+  isFailing: false,
 });
 const endpoint = (id: string): Endpoint => ({
   id,
@@ -32,6 +33,14 @@ const idsOf = (admitted: { endpoints: readonly Endpoint[] }) =>
   admitted.endpoints.map(({ id }) => id).sort();
 
 describe('Guard', () => {
+  it('lets nothing go while the registry does not answer', () => {
+    const { guard } = answers({ ids: ['a'], doubt: 'an outage', nowMs: 5 });
+    const cut = { ...at(30_005), isFailing: true };
+    expect(idsOf(guard.admitted(cut))).toEqual(['a', 'b', 'c']);
+    expect(guard.admitted(cut).nextMs).toBe(31_005);
+    expect(idsOf(guard.admitted(at(31_005)))).toEqual(['a']);
+  });
+
   it('believes an answer without doubt at once', () => {
     expect(idsOf(answers({ ids: [], nowMs: 1 }).last)).toEqual([]);
     expect(idsOf(answers({ ids: ['a'], nowMs: 1 }).last)).toEqual(['a']);
@@ -78,6 +87,44 @@ describe('Guard', () => {
     const after = guard.admitted(at(30_005));
     expect(idsOf(after)).toEqual(['a']);
     expect(after.nextMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  describe('in another outage', () => {
+    const outage = (sinceMs?: number) => ({
+      ...{ endpoints: [], doubt: 'an outage', isLasting: true },
+      ...(sinceMs === undefined ? {} : { sinceMs }),
+    });
+
+    it('begins to hold again', () => {
+      const guard = new Guard();
+      guard.answer({ endpoints: three, doubt: '' }, at(0));
+      guard.answer(outage(), at(1000));
+      guard.answer({ endpoints: [three[0]!], doubt: '' }, at(2000));
+      const again = guard.answer({ ...outage(), doubt: 'the next' }, at(21_000));
+      expect(again.held.get('b')).toContain('the next');
+      expect(again.nextMs).toBe(51_000);
+      expect(idsOf(guard.admitted(at(50_999)))).toEqual(['a', 'b', 'c']);
+      expect(idsOf(guard.admitted(at(51_000)))).toEqual([]);
+    });
+
+    it('begins again within one doubt where the provider tells them apart', () => {
+      const guard = new Guard();
+      guard.answer({ endpoints: three, doubt: '' }, at(0));
+      guard.answer(outage(1000), at(1000));
+      // A certain answer in between does not make two of one.
+      guard.answer({ endpoints: [], doubt: '' }, at(9000));
+      expect(guard.answer(outage(1000), at(10_000)).nextMs).toBe(31_000);
+      expect(guard.answer(outage(20_000), at(20_500)).nextMs).toBe(50_500);
+    });
+
+    it('goes on where the doubt is one about an answer', () => {
+      const guard = new Guard();
+      guard.answer({ endpoints: three, doubt: '' }, at(0));
+      guard.answer({ endpoints: [], doubt: 'no known leader' }, at(1000));
+      guard.answer({ endpoints: [], doubt: '' }, at(2000));
+      const again = guard.answer({ endpoints: [], doubt: 'no known leader' }, at(9000));
+      expect(again.nextMs).toBe(31_000);
+    });
   });
 
   it('does not hold one whose place another id has taken', () => {

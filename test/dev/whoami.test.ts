@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startWhoami, type Whoami } from '../../src/dev/whoami.ts';
 
@@ -38,10 +40,15 @@ describe('whoami', () => {
   });
 
   it('answers what is in flight before it ends', async () => {
-    const asked = fetch(`${url}/?wait=100ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const asked = request(`${url}/?wait=100ms`, { headers: { expect: '100-continue' } });
+    const answered = once(asked, 'response') as Promise<[IncomingMessage]>;
+    asked.flushHeaders();
+    await once(asked, 'continue');
+    asked.end();
     await whoami.close();
-    expect((await asked).status).toBe(200);
+    const [response] = await answered;
+    expect(response.statusCode).toBe(200);
+    response.resume();
     await expect(fetch(url)).rejects.toThrow();
   });
 });

@@ -54,6 +54,7 @@ describe('a value', () => {
     ['{"host":5,"port":80}', 'host: expected'],
     ['{"host":"a","port":80,"weight":-1}', 'weight: expected a number from 0'],
     ['{"host":"a","port":80,"weight":"5"}', 'weight: expected a number from 0'],
+    // Bounds: etcdValue
     ['x'.repeat(5000), 'longer than 4096 characters'],
   ])('%.40j is a problem', (value, why) => {
     const reading = readRecord('a1b2', value, backends);
@@ -142,7 +143,9 @@ describe('a key', () => {
     ['//web//a/', [['web', 'a']]],
     ['alone', []],
     ['', []],
+    // Bounds: etcdDepth
     [`${'d/'.repeat(16)}a`, []],
+    // Bounds: etcdKey
     [`web/${'x'.repeat(1100)}`, []],
   ])('%.40j belongs to %j', (path, places) => {
     const found = placesOf(path, 'backends').map(({ service, leaf }) => [service, leaf]);

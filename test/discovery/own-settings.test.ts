@@ -78,6 +78,7 @@ it('a setting that is too long is left out', () => {
   const read = finish(targetSteps(groups, { service: 'web', tagPrefix: 'upriver' }));
   const { settings, problems } = read!.list.get('web')!;
   expect(settings).toEqual({ listen: '80' });
+  // Bounds: ownSetting
   expect(problems.join()).toContain('longer than 1024 characters');
 });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type TargetRules, targetSteps } from '../../src/discovery/target-groups.ts';
+import { BOUNDS } from '../../src/model/bounds.ts';
 import { finish } from '../support/steps.ts';
 
 const readTargets = (value: unknown, rules: TargetRules) => finish(targetSteps(value, rules));
@@ -43,6 +44,18 @@ describe('target groups', () => {
       { targets: ['10.0.0.1:80', '10.0.0.2:80'], labels: { service: 'web' } },
     ];
     expect(read(groups).services.web!.ids).toEqual(['10.0.0.1:80 5', '10.0.0.2:80 1']);
+  });
+
+  it('name so many services, by names so long, and no more', () => {
+    const named = (service: string) => ({ targets: ['10.0.0.1:80'], labels: { service } });
+    const many = Array.from({ length: BOUNDS.listedServices.max + 1 }, (_, i) => named(`s${i}`));
+    const { problem, services } = read(many);
+    expect(Object.keys(services)).toHaveLength(BOUNDS.listedServices.max);
+    expect(problem).toContain('more than 10000 services: the others are left out');
+    const long = 'x'.repeat(BOUNDS.listedName.max + 1);
+    expect(Object.keys(read([named(long), named(long.slice(1))]).services)).toEqual([
+      long.slice(1),
+    ]);
   });
 
   it('have settings, with dots or as Prometheus writes labels', () => {

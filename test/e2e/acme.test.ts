@@ -98,7 +98,7 @@ async function served(port: number): Promise<string> {
         fingerprint = answer?.fingerprint ?? '';
         return answer?.status;
       },
-      { timeout: 15_000, interval: 50 },
+      { interval: 50 },
     )
     .toBe(200);
   return fingerprint;
@@ -166,11 +166,13 @@ describe('a certificate', () => {
   it('that is refused is told everywhere, and asked for again after the time that the CA names', async () => {
     const [http, https] = (await freePorts(2)) as [number, number];
     ca.behaviour.ports = { http, tls: https };
-    const refusal = new Refusal('rateLimited', 'slow down', 429, { 'retry-after': '3' });
+    const refusal = new Refusal('rateLimited', 'slow down', 429, { 'retry-after': '6' });
     ca.behaviour.refusals.push({ resource: 'new-order', refusal });
     const upriver = await start({ http, https });
-    await upriver.waitForLog(({ msg }) => msg.includes('rateLimited: slow down'), 'the refusal');
-    const refusedMs = performance.now();
+    const refused = await upriver.waitForLog(
+      ({ msg }) => msg.includes('rateLimited: slow down'),
+      'the refusal',
+    );
     const status = (await (await fetch(`${upriver.statsUrl}/api/v1/status`)).json()) as {
       problems: string[];
       certificates: { acme: { state: string; failures: number } }[];
@@ -178,8 +180,10 @@ describe('a certificate', () => {
     expect(status.problems.join()).toContain('slow down');
     expect(status.certificates[0]!.acme).toMatchObject({ state: 'waiting', failures: 1 });
     expect(await (await fetch(upriver.statsUrl)).text()).toContain('slow down');
-    await upriver.waitForLog(received, 'the certificate');
-    expect(performance.now() - refusedMs).toBeGreaterThan(2500);
+    const got = await upriver.waitForLog(received, 'the certificate');
+    // By the program's own clock: this process may see the lines late.
+    const [fromMs, toMs] = [refused, got].map(({ time }) => Date.parse(String(time)));
+    expect(toMs! - fromMs!).toBeGreaterThan(5500);
     await served(https);
   });
 

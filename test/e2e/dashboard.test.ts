@@ -58,9 +58,9 @@ describe.skipIf(!existsSync(executablePath))('the dashboard', () => {
     const inMaintenance = () => page.locator(`${ENDPOINTS}[data-state=maint]`).count();
     expect(await inMaintenance()).toBe(0);
     await fetch(`${upriver.statsUrl}${path}/maint`, { method: 'POST' });
-    await expect.poll(inMaintenance, { timeout: 10_000 }).toBe(1);
+    await expect.poll(inMaintenance).toBe(1);
     await fetch(`${upriver.statsUrl}${path}/ready`, { method: 'POST' });
-    await expect.poll(inMaintenance, { timeout: 10_000 }).toBe(0);
+    await expect.poll(inMaintenance).toBe(0);
   });
 
   it('leaves what the filter finds', async () => {

@@ -157,7 +157,7 @@ services:
 
     const load = startLoad({
       url: `http://127.0.0.1:${port}/`,
-      ...{ perSecond: 200, timeoutMs: 5000, repeatsStale: true },
+      ...{ perSecond: 200, timeoutMs: 15_000, repeatsStale: true },
     });
     await load.next(200);
     await Promise.all(locals.map((one) => one.kill()));

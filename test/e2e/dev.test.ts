@@ -21,7 +21,7 @@ function start(...args: readonly string[]): UpriverProcess {
 
 /** What `pattern` finds in the output, as soon as it is there. */
 async function printed(upriver: UpriverProcess, pattern: RegExp): Promise<string> {
-  await expect.poll(upriver.output, { timeout: 15_000, interval: 20 }).toMatch(pattern);
+  await expect.poll(upriver.output, { interval: 20 }).toMatch(pattern);
   return pattern.exec(upriver.output())![1]!;
 }
 

@@ -40,7 +40,11 @@ it('follows web.service.consul, all of it, and loses nothing when its instances 
     ],
   });
   cleanups.push(() => upriver.stop());
-  const load = startLoad({ url: `http://127.0.0.1:${webPort}/`, perSecond: 100, timeoutMs: 5000 });
+  const load = startLoad({
+    url: `http://127.0.0.1:${webPort}/`,
+    perSecond: 100,
+    timeoutMs: 15_000,
+  });
   const sees = async (name: string) => {
     while (!load.byEndpoint.has(name)) await load.next(10);
   };

@@ -23,6 +23,7 @@ afterAll(async () => {
 
 interface EndpointAnswer {
   readonly id: string;
+  readonly port: number;
   readonly state: string;
   readonly reason: string;
   readonly requests: number;
@@ -64,7 +65,18 @@ async function configFile(text: string): Promise<string> {
 
 function load(port: number): Load {
   const url = `http://127.0.0.1:${port}/`;
-  return startLoad({ url, perSecond: 100, timeoutMs: 10_000 });
+  return startLoad({ url, perSecond: 100, timeoutMs: 15_000 });
+}
+
+/** A container has started before its server listens: until these answer. */
+async function untilServing(...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const answers = async () => {
+      const response = await fetch(`http://${engine.address}:${await engine.portOf(name)}/`);
+      return (await response.text()) !== '';
+    };
+    await expect.poll(() => answers().catch(() => false)).toBe(true);
+  }
 }
 
 async function endpointOf(upriver: UpriverProcess, id: string): Promise<EndpointAnswer> {
@@ -83,18 +95,22 @@ describe.skipIf(!hasEngine)('containers', () => {
     const upriver = await follow();
     const states = () => statesOf(upriver, 'web');
     await expect.poll(states).toBe('w1:80 up');
+    await untilServing('w1');
     const running = load(port);
     await running.next(50);
     await engine.run({ name: 'w2', env, labels });
+    await untilServing('w2');
     await expect.poll(states).toBe('w1:80 up, w2:80 up');
     await engine.act('w1', 'stop');
     await expect.poll(states).toBe('w2:80 up');
     await engine.act('w1', 'start');
     await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await untilServing('w1');
     await engine.act('w2', 'kill');
     await expect.poll(states).toBe('w1:80 up');
     await engine.act('w2', 'start');
     await expect.poll(states).toBe('w1:80 up, w2:80 up');
+    await untilServing('w2');
     await engine.act('w1', 'pause');
     await expect.poll(states).toBe('w2:80 up');
     await running.next(50);
@@ -115,16 +131,24 @@ describe.skipIf(!hasEngine)('containers', () => {
     await engine.run({ name: 'w1', env, labels, command: ['/bin/sh', '-c', script] });
     await engine.run({ name: 'w2', env, labels });
     const upriver = await follow();
+    await untilServing('w1', 'w2');
     const running = load(port);
     await running.next(50);
     await engine.act('w1', 'kill?signal=SIGTERM');
     await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 drain, w2:80 up');
-    const before = await endpointOf(upriver, 'w1:80');
-    expect(before.reason).toBe('registry: stopping: signal 15');
+    const { reason } = await endpointOf(upriver, 'w1:80');
+    expect(reason).toBe('registry: stopping: signal 15');
+    const requests = async () => (await endpointOf(upriver, 'w1:80')).requests;
+    // What was under way between the decision and its being live in the workers.
+    const more = async () => {
+      const count = await requests();
+      await running.next(20);
+      return (await requests()) - count;
+    };
+    await expect.poll(more).toBe(0);
+    const before = await requests();
     await running.next(50);
-    const after = await endpointOf(upriver, 'w1:80');
-    // What was being sent when it was told may have been counted late.
-    expect(after.requests - before.requests).toBeLessThan(5);
+    expect(await requests()).toBe(before);
     await engine.act('w1', 'kill');
     await expect.poll(() => statesOf(upriver, 'web')).toBe('w2:80 up');
     expect((await running.stop()).failures).toEqual([]);
@@ -140,6 +164,7 @@ describe.skipIf(!hasEngine)('containers', () => {
     // Its first check fails after a second.
     await expect.poll(reason).toContain('unhealthy');
     expect(await statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
+    await untilServing('w1', 'w2');
     const running = load(port);
     await engine.exec('w1', 'touch /tmp/good');
     await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
@@ -201,6 +226,7 @@ describe.skipIf(!hasEngine)('an engine', () => {
     const upriver = await follow();
     const ports = async () => [await engine.portOf('w1'), await engine.portOf('w2')];
     const before = await ports();
+    await untilServing('w1', 'w2');
     const running = load(port);
     await running.next(20);
     await engine.kill();
@@ -211,8 +237,12 @@ describe.skipIf(!hasEngine)('an engine', () => {
     // It ends them, and starts them again on other ports.
     await engine.start();
     await upriver.waitForLog(({ msg }) => msg === 'the registry answers again', 'return');
-    await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
-    expect(await ports()).not.toEqual(before);
+    await untilServing('w1', 'w2');
+    const now = await ports();
+    expect(now).not.toEqual(before);
+    const followed = async () => (await endpointsOf(upriver, 'web')).map((one) => one.port);
+    await expect.poll(followed).toEqual(now);
+    expect(await statesOf(upriver, 'web')).toBe('w1:80 up, w2:80 up');
     const again = load(port);
     await again.next(50);
     expect((await again.stop()).failures).toEqual([]);

@@ -59,7 +59,7 @@ describe.skipIf(!hasConsul)('CONSUL=host:port SERVICE=name', () => {
     const load = startLoad({
       url: `http://127.0.0.1:${port}/`,
       perSecond: 300,
-      timeoutMs: 10_000,
+      timeoutMs: 15_000,
     });
     await load.next(100);
     const c = await launch('c');

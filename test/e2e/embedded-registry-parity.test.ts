@@ -146,21 +146,22 @@ describe.skipIf(!hasConsul)('the embedded registry and Consul', () => {
 
   it('answer the same, request by request', async ({ skip }) => {
     if (!isSameVersion) skip('another version of Consul words some answers otherwise');
-    const [expected, got] = await Promise.all([real, embedded].map(run));
-    expect(got).toEqual(expected);
+    for (const line of script) {
+      const got = await answer(embedded, line);
+      // An agent answers before it has told the catalog: what it says of that is soon the same.
+      if (line.startsWith('GET '))
+        await expect.poll(() => answer(real, line), { message: line }).toEqual(got);
+      else expect(await answer(real, line), line).toEqual(got);
+    }
   });
 
-  async function run(registry: Registry): Promise<object[]> {
-    const answers: object[] = [];
-    for (const line of script) {
-      const [method = '', path = '', ...rest] = line.split(' ');
-      const body = rest.length === 0 ? undefined : rest.join(' ');
-      const answer = told(await tell(registry, method, path, body));
-      // Tags of a name are a set: Consul lists them in no order.
-      const isSet = path === '/v1/catalog/services';
-      answers.push({ line, ...answer, body: isSet ? sorted(answer.body) : answer.body });
-    }
-    return answers;
+  async function answer(registry: Registry, line: string): Promise<object> {
+    const [method = '', path = '', ...rest] = line.split(' ');
+    const body = rest.length === 0 ? undefined : rest.join(' ');
+    const plainly = told(await tell(registry, method, path, body));
+    // Tags of a name are a set: Consul lists them in no order.
+    const isSet = path === '/v1/catalog/services';
+    return { ...plainly, body: isSet ? sorted(plainly.body) : plainly.body };
   }
 
   async function tell(registry: Registry, method: string, path: string, body?: string) {

@@ -57,7 +57,7 @@ describe.skipIf(etcd34 === '')('three members', () => {
     await expect.poll(seen).toEqual(['a', 'b']);
 
     const url = `http://127.0.0.1:${port}/`;
-    const load = startLoad({ url, perSecond: 200, timeoutMs: 10_000, keepAlive: false });
+    const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000, keepAlive: false });
     await load.next(100);
     await leader.kill();
     await load.next(100);

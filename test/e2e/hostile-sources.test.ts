@@ -238,10 +238,10 @@ log: { level: debug, access: ${folder}/access }
       const all = await servicesOf(upriver);
       return sources.filter((name) => !all.find((one) => one.name === name)?.endpoints.length);
     };
-    await expect.poll(empty, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(empty).toEqual([]);
     // Each check has answered.
     const checked = async () => await (await fetch(`${upriver.statsUrl}/api/v1/services`)).text();
-    await expect.poll(checked, { timeout: 10_000 }).toMatch(/ERR/);
+    await expect.poll(checked).toMatch(/ERR/);
     for (const name of NAMES) await askWith(web, name);
     const services = await servicesOf(upriver);
     const said = await pages(upriver.statsUrl);

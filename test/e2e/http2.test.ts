@@ -149,7 +149,9 @@ describe('gRPC over two workers', () => {
       open.push(stream);
       await new Promise((resolve) => stream.once('data', resolve));
     };
-    for (let i = 0; i < 64; i += 8) await Promise.all(clients.map(begin));
+    // Two workers that choose in the same moment may choose the same endpoint; the next ones even that out.
+    for (let i = 0; i < 56; i += 8) await Promise.all(clients.map(begin));
+    for (const client of clients) await begin(client);
     expect(counts).toEqual([16, 16, 16, 16]);
     // All of some connections end, whatever that does to each endpoint: what comes next evens it out.
     const ended = open.splice(0, 24).map((stream) => {

@@ -112,7 +112,7 @@ describe.each(callers)('called with $name', (caller) => {
     pids.push(pid);
     expect(pid !== running.pid).toBe(caller.isChild);
     const url = `http://127.0.0.1:${port}`;
-    const slow = fetch(`${url}/slow?ms=1000`).then(
+    const slow = fetch(`${url}/held`).then(
       (response) => response.status,
       () => 'cut',
     );
@@ -122,6 +122,7 @@ describe.each(callers)('called with $name', (caller) => {
     };
     await expect.poll(inFlight).toBe(1);
     process.kill(running.pid, 'SIGKILL');
+    await endpoint.behave({ holds: false });
     const output = await running.output;
     expect(await slow).toBe(caller.isChild ? 200 : 'cut');
     if (caller.isChild) expect(output).toContain('"msg":"stopped"');

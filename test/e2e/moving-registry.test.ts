@@ -84,7 +84,7 @@ describe.skipIf(!hasConsul || etcd34 === '')('a service that moves to Consul and
       const upriver = await startUpriver({ args: ['--config', path] });
       endings.push(() => upriver.stop());
       const url = `http://127.0.0.1:${port}/`;
-      const load = startLoad({ url, perSecond: 200, timeoutMs: 5000, repeatsStale: true });
+      const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000, repeatsStale: true });
       await load.next(50);
       const ids = (await endpointsOf(upriver)).map(({ id }) => id);
       let requests = 0;

@@ -98,7 +98,7 @@ workers: 1
     other.closeAllConnections();
     other.close();
     // It is free now.
-    await expect.poll(thief, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(thief).toEqual([]);
   });
 
   const ALSO = 'services: { web: { http: { response_headers: { X-Also: yes } } } }';

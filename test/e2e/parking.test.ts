@@ -20,6 +20,9 @@ describe.skipIf(!hasConsul)('a service without an instance', () => {
       args: ['--consul', consul.url, '--service', service, '--workers', '1'],
     });
     endings.push(() => upriver.stop());
+    // Before anybody waits: on a slow machine it takes long to start.
+    const endpoint = await startEndpoint('a');
+    endings.push(() => endpoint.kill());
     const url = `http://127.0.0.1:${port}/`;
     const asked = Array.from({ length: 30 }, () =>
       fetch(url).then(async (answer) => `${answer.status} ${(await answer.text()).trim()}`),
@@ -27,8 +30,6 @@ describe.skipIf(!hasConsul)('a service without an instance', () => {
     // What the queue has no room for is answered now, and told when to come again.
     const early = await Promise.race(asked);
     expect(early).toContain('503');
-    const endpoint = await startEndpoint('a');
-    endings.push(() => endpoint.kill());
     await consul.register({ Name: 'web', ID: 'a', Address: '127.0.0.1', Port: endpoint.port });
     const answers = await Promise.all(asked);
     expect(answers.filter((answer) => answer === '200 a GET 0')).toHaveLength(20);

@@ -42,7 +42,7 @@ async function active(): Promise<number> {
 describe('SIGTERM', () => {
   it('finishes what is in flight, says not ready, and exits with 0', async () => {
     upriver = await startUpriver({ args: flags() });
-    const slow = fetch(url('/slow?ms=1500'));
+    const slow = fetch(url('/held'));
     await expect.poll(active).toBe(1);
     upriver.signal('SIGTERM');
     await expect.poll(readyStatus).toBe(503);
@@ -53,6 +53,7 @@ describe('SIGTERM', () => {
         () => 'refused',
       );
     await expect.poll(asked).toBe('refused');
+    await endpoint.behave({ holds: false });
     const response = await slow;
     expect(response.status).toBe(200);
     expect(await response.text()).toBe('one GET 0\n');
@@ -61,7 +62,7 @@ describe('SIGTERM', () => {
 
   it('a second one does not wait for what is in flight', async () => {
     upriver = await startUpriver({ args: flags() });
-    const slow = fetch(url('/slow?ms=50000')).then(
+    const slow = fetch(url('/held')).then(
       () => 'answered',
       () => 'cut',
     );
@@ -89,7 +90,7 @@ services:
     const [second] = await freePorts(1);
     await writeFile(file, config());
     upriver = await startUpriver({ args: ['--config', file] });
-    const load = startLoad({ url: url(), perSecond: 200, timeoutMs: 5000 });
+    const load = startLoad({ url: url(), perSecond: 200, timeoutMs: 15_000 });
     await load.next(50);
     await writeFile(
       `${file}.new`,

@@ -55,7 +55,7 @@ describe.skipIf(!hasConsul)('the registry', () => {
     const a = await launch(consul, 'a');
     const b = await launch(consul, 'b');
     const { upriver, url } = await balance(consul);
-    const load = startLoad({ url, perSecond: 200, timeoutMs: 5000 });
+    const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000 });
     await load.next(100);
     await consul.kill();
     await load.next(300);
@@ -97,7 +97,7 @@ describe.skipIf(!hasConsul)('the registry', () => {
     await launch(client, 'a');
     await launch(client, 'b');
     const { upriver, url } = await balance(client);
-    const load = startLoad({ url, perSecond: 200, timeoutMs: 5000 });
+    const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000 });
     await load.next(100);
     const leader = await cluster.leader();
     await leader.kill();
@@ -107,14 +107,10 @@ describe.skipIf(!hasConsul)('the registry', () => {
     // An agent that found no leader waits half a minute before it tells the servers again, unless
     // it is asked again.
     await expect
-      .poll(() => register(client, 'c', c).then(() => isInCatalog(client, 'c'), String), {
-        timeout: 30_000,
-      })
+      .poll(() => register(client, 'c', c).then(() => isInCatalog(client, 'c'), String))
       .toBe(true);
     await expect
-      .poll(async () => (await endpointsOf(upriver)).map(({ id }) => id.split('/')[1]).sort(), {
-        timeout: 20_000,
-      })
+      .poll(async () => (await endpointsOf(upriver)).map(({ id }) => id.split('/')[1]).sort())
       .toEqual(['a', 'b', 'c']);
     await load.next(100);
     const result = await load.stop();

@@ -1,14 +1,27 @@
 // A real Upriver with a marked secret in every place where one can be. No mark may be in anything that
 // it says: log, access log, pages, API, metrics, streams, commands, state file.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { createEmbeddedRegistry } from '../../src/dev/embedded-registry.ts';
 import { RegistryClient } from '../suites/consul-api/client.ts';
+import { AcmeServer } from '../support/acme-server.ts';
+import { Authority, type Issued } from '../support/certificates.ts';
 import { startEndpoint } from '../support/endpoint.ts';
 import { freePorts } from '../support/ports.ts';
 import { outputOf, startUpriver, type UpriverProcess } from '../support/upriver.ts';
@@ -265,6 +278,140 @@ log: { level: debug, access: stdout }
   expect(said.get('register, refused')).toContain('://***@127.0.0.1:1');
   for (const [where, what] of said)
     expect(MARK.exec(what)?.[0], `${where}: ${what}`).toBeUndefined();
+});
+
+/** Texts by which a key would be known wherever it stood, whole or in part: lines of its PEM, fields of its JWK. */
+function marksOf(key: string): string[] {
+  const lines = key.split('\n').filter((line) => /^[A-Za-z0-9+/=]{16,}$/.test(line));
+  const jwk = createPrivateKey(key).export({ format: 'jwk' });
+  return [...lines, ...[jwk.d ?? []].flat()].flatMap((text) => [text, text.slice(0, 24)]);
+}
+
+function isOpen(port: number): Promise<boolean> {
+  const socket = connectTcp(port, '127.0.0.1');
+  return once(socket, 'connect').then(
+    () => {
+      socket.destroy();
+      return true;
+    },
+    () => false,
+  );
+}
+
+it('no byte of a private key is in anything that is said', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upriver-secrets-'));
+  endings.push(() => rmSync(folder, { recursive: true }));
+  const authority = new Authority();
+  endings.push(() => authority.remove());
+  const at = (name: string) => join(folder, name);
+  const issued = authority.issue(['site.test']);
+  const [inFolder, client, registry] = [['dir.test'], ['client'], ['registry']].map((names) =>
+    authority.issue(names),
+  ) as [Issued, Issued, Issued];
+  mkdirSync(at('certs'));
+  writeFileSync(at('certs/both.pem'), inFolder.cert + inFolder.key);
+  // Each broken in another way, with a key in it.
+  const broken = { body: issued.key.replace(/.(?=\n-----END)/, '!'), alone: client.key };
+  writeFileSync(at('certs/broken.pem'), inFolder.cert + broken.body);
+  writeFileSync(at('certs/alone.pem'), broken.alone);
+  writeFileSync(at('eab'), 's3cr3t-eab\n');
+  writeFileSync(at('redis'), 's3cr3t-redis-file\n');
+  writeFileSync(at('http'), 's3cr3t-http-file\n');
+  writeFileSync(at('etcd'), 's3cr3t-etcd-file\n');
+  const endpoint = await startEndpoint('one');
+  endings.push(() => endpoint.kill());
+  const ca = await AcmeServer.start();
+  endings.push(() => ca.close());
+  const [web = 0, tcp = 0] = await freePorts(2);
+  const config = at('upriver.yaml');
+  const text = (keyFile: string, more = '') => `registries:
+  consul: { address: "https://127.0.0.1:1", tls: { cert_file: ${registry.certFile}, key_file: ${registry.keyFile} }, self_described: false, kv_key: "" }
+  http: { url: "http://127.0.0.1:1/sd", token_file: ${at('http')} }
+  etcd: { address: "https://127.0.0.1:1", username: u, password_file: ${at('etcd')}, tls: { cert_file: ${registry.certFile}, key_file: ${registry.keyFile} } }
+static: { web: ["127.0.0.1:${endpoint.port}"], cache: ["127.0.0.1:${endpoint.port}"] }
+tls:
+  certificates:
+    - { cert_file: ${issued.certFile}, key_file: ${keyFile} }
+    - acme: { directory: "${ca.directory}", domains: [ordered.test], dir: ${at('acme')}, eab: { key_id: k, key_file: ${at('eab')} } }
+services:
+  web:
+    listen: [{ address: "127.0.0.1:${web}", tls: true }]
+    upstream: { tls: { cert_file: ${client.certFile}, key_file: ${client.keyFile}, verify: false } }
+    ${more}
+  keys: { from: { registry: etcd } }
+  listed: { from: { registry: http } }
+  asked: { from: { registry: consul } }
+  cache: { protocol: tcp, listen: "127.0.0.1:${tcp}", health: { type: redis, password_file: ${at('redis')} } }
+stats: { read: token, read_token: s3cr3t-read }
+state: { file: ${at('state')} }
+log: { level: debug, access: ${at('access')} }
+`;
+  writeFileSync(config, text(issued.keyFile));
+  const upriver = await startUpriver({ args: ['--config', config], isReady: false });
+  endings.push(() => upriver.stop());
+  await upriver.waitForLog(({ msg }) => msg.includes('no certificate for ordered.test'), 'ACME');
+  // No registry answers: that is waited for, but not for long.
+  await upriver.waitForLog(({ msg }) => msg.includes('listeners open without it'), 'listeners');
+  await expect.poll(() => isOpen(web)).toBe(true);
+  // The certificate is used.
+  const socket = connect({
+    port: web,
+    host: '127.0.0.1',
+    servername: 'site.test',
+    ca: authority.ca,
+  });
+  await once(socket, 'secureConnect');
+  socket.end('GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n').resume();
+  await once(socket, 'close');
+  const said = await pages(upriver);
+  const environment = { UPRIVER_READ_TOKEN: 's3cr3t-read' };
+  for (const command of [['status'], ['explain', 'cache']]) {
+    const given = [...command, '--stats', upriver.statsUrl];
+    said.set(command.join(' '), await outputOf(given, environment));
+  }
+  // Bad reloads: another's key, a key in the place of a certificate, a key that is broken, one that no field takes.
+  writeFileSync(at('broken.key'), broken.body);
+  const reloads: Readonly<Record<string, string>> = {
+    'does not belong': text(client.keyFile),
+    'no certificate in it': text(issued.keyFile).replace(issued.certFile, issued.keyFile),
+    "the key can't be read": text(at('broken.key')),
+    nonsense: text(issued.keyFile, 'nonsense: true'),
+    expected: text(issued.keyFile, `balance: ${JSON.stringify(issued.key)}`),
+    'broken.pem': text(issued.keyFile).replace(
+      '- { cert_file',
+      `- { dir: ${at('certs')} }\n    - { cert_file`,
+    ),
+  };
+  for (const [why, reload] of Object.entries(reloads)) {
+    writeFileSync(config, reload);
+    upriver.signal('SIGHUP');
+    await expect.poll(() => upriver.output()).toContain(why);
+  }
+  // `check` says the same of the last one, and of one that is good.
+  said.set('check', await outputOf(['check', '--config', config]));
+  expect(said.get('check')).toContain('broken.pem');
+  writeFileSync(config, text(issued.keyFile));
+  said.set('check --print', await outputOf(['check', '--print', '--config', config]));
+  for (const [path, page] of await pages(upriver)) said.set(`${path}, refused`, page);
+  upriver.signal('SIGTERM');
+  await upriver.exited;
+  said.set('output', upriver.output());
+  for (const file of ['access', 'state']) {
+    if (existsSync(at(file))) said.set(file, readFileSync(at(file), 'utf8'));
+  }
+  const account = readdirSync(at('acme'), { recursive: true, encoding: 'utf8' }).find((name) =>
+    name.endsWith('account.json'),
+  )!;
+  const { key } = JSON.parse(readFileSync(join(at('acme'), account), 'utf8')) as { key: string };
+  const keys = [issued.key, inFolder.key, client.key, registry.key, key];
+  const marks = keys.flatMap(marksOf);
+  expect(marks.length).toBeGreaterThan(20);
+  for (const [where, what] of said) {
+    expect(MARK.exec(what)?.[0], `${where}: ${what}`).toBeUndefined();
+    const found = marks.filter((mark) => what.includes(mark));
+    expect(found, `${where}: ${what}`).toEqual([]);
+    expect(what, where).not.toContain('PRIVATE KEY-----');
+  }
 });
 
 it('a token that no field can carry is refused', async () => {

@@ -66,7 +66,7 @@ describe('an HTTP service', () => {
     const [port] = (await freePorts(1)) as [number];
     const [victim, ...others] = (await launch(4)) as [EndpointProcess, ...EndpointProcess[]];
     upriver = await startUpriver({ args: web(port, [victim, ...others]) });
-    const load = startLoad({ url: `http://127.0.0.1:${port}/`, perSecond: 300, timeoutMs: 5000 });
+    const load = startLoad({ url: `http://127.0.0.1:${port}/`, perSecond: 300, timeoutMs: 15_000 });
     await load.next(200);
     await victim.kill();
     await load.next(300);
@@ -137,7 +137,7 @@ describe('two processes on the same ports', () => {
     const args = web(port, await launch(2));
     upriver = await startUpriver({ args });
     const url = `http://127.0.0.1:${port}/`;
-    const load = startLoad({ url, perSecond: 200, timeoutMs: 5000 });
+    const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000 });
     await load.next(100);
     const next = await startUpriver({ args, statsPort: otherStats });
     try {

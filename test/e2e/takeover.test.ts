@@ -80,7 +80,7 @@ describe('a second process on the same stats address', () => {
 
 describe('an upgrade', () => {
   it('hands the stats port over when the old process drains, while that still works', async () => {
-    const { args, statsPort, port } = await set();
+    const { endpoint, args, statsPort, port } = await set();
     const old = await start({ args, statsPort });
     expect(await takeover(old)).toBe(503);
     const next = await start({ args: [...args, '--takeover'], statsPort, isReady: false });
@@ -90,19 +90,20 @@ describe('an upgrade', () => {
       pid: old.pid,
       takeover: { from: null, successor: { pid: next.pid, ready: true } },
     });
-    const slow = fetch(`http://127.0.0.1:${port}/slow?ms=1500`);
-    // It may go to either; what counts is that the port changes hands before the drain is over.
+    const held = fetch(`http://127.0.0.1:${port}/held`);
+    const reached = async () => (await fetch(`http://127.0.0.1:${endpoint.port}/requests`)).text();
+    await expect.poll(reached).toBe('1');
+    // It may have gone to either; what counts is that the port changes hands before the drain is over.
     old.signal('SIGTERM');
     await next.waitForLog(({ msg }) => msg === 'stats port taken over', 'that it has the port');
     expect(await status(next)).toMatchObject({
       pid: next.pid,
       takeover: { from: { pid: old.pid }, successor: null },
     });
-    expect((await slow).status).toBe(200);
+    await endpoint.behave({ holds: false });
+    expect((await held).status).toBe(200);
     expect(await old.exited).toBe(0);
-    await expect
-      .poll(async () => (await status(next)).shared_ports, { timeout: 15_000 })
-      .toEqual([]);
+    await expect.poll(async () => (await status(next)).shared_ports).toEqual([]);
   });
 
   it('takes the port of an old process that is killed', async () => {

@@ -60,7 +60,7 @@ services:
   cleanups.push(() => upriver.stop());
 
   const loads = [webPort, apiPort].map((port) =>
-    startLoad({ url: `http://127.0.0.1:${port}/`, perSecond: 100, timeoutMs: 5000 }),
+    startLoad({ url: `http://127.0.0.1:${port}/`, perSecond: 100, timeoutMs: 15_000 }),
   );
   const sees = async (name: string) => {
     for (const load of loads) while (!load.byEndpoint.has(name)) await load.next(10);

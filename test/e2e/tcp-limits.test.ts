@@ -31,9 +31,13 @@ async function startEndpoint(): Promise<Endpoint> {
     endpoint.open += 1;
     endpoint.most = Math.max(endpoint.most, endpoint.open);
     socket.on('error', () => {});
-    socket.on('close', () => {
-      endpoint.open -= 1;
-    });
+    // Before the answer to its end is sent: only then may the place go to another.
+    let isOpen = true;
+    const leave = (): void => {
+      if (isOpen) endpoint.open -= 1;
+      isOpen = false;
+    };
+    socket.once('end', leave).once('close', leave);
     socket.write('hello');
     socket.resume();
   });

@@ -190,7 +190,8 @@ services: { web: { listen: { address: "127.0.0.1:${tls}", tls: {
     expect(await curl('site.test', port!, ...own)).toContain('200 OK');
     await expect(curl('site.test', port!)).rejects.toThrow(/alert|certificate required/i);
     const name = 'upriver_tls_handshake_failures_total{reason="client-certificate"}';
-    expect(await metric(name)).toBe(1);
+    // Counted a moment after the alert is sent.
+    await expect.poll(() => metric(name)).toBe(1);
   });
 
   it('terminates for a TCP service as well', async () => {

@@ -101,7 +101,7 @@ describe.skipIf(!hasConsul)('a start while the registry is down', () => {
     await consul.restart();
     await launch(consul, 'b');
     await expect
-      .poll(() => endpointsOf(upriver), { timeout: 15_000 })
+      .poll(() => endpointsOf(upriver))
       .toMatchObject([
         { id: 'dev/a', state: 'up', reason: expect.stringContaining('held: the registry left') },
         { id: 'dev/b', state: 'up', reason: '' },
@@ -129,7 +129,7 @@ describe.skipIf(!hasConsul)('a start while the registry is down', () => {
     // Empty when it is back: the service is not gone, its endpoint is held.
     await consul.restart();
     await expect
-      .poll(async () => (await endpointsOf(upriver, 'own'))[0]?.reason, { timeout: 15_000 })
+      .poll(async () => (await endpointsOf(upriver, 'own'))[0]?.reason)
       .toContain('held: the registry left it out');
     expect((await fetch(url)).status).toBe(200);
     await consul.register(definition);

@@ -47,32 +47,30 @@ describe.skipIf(zookeeper === null)('three members', () => {
     await expect.poll(() => portsOf(upriver, 'web')).toEqual(places(a, b));
 
     const url = `http://127.0.0.1:${port}/`;
-    const load = startLoad({ url, perSecond: 200, timeoutMs: 10_000, keepAlive: false });
+    const load = startLoad({ url, perSecond: 200, timeoutMs: 15_000, keepAlive: false });
     await load.next(100);
     await leader.kill();
     await load.next(100);
     const c = await launch('c');
     // Sessions of the others live on at the new leader's.
-    await expect.poll(() => portsOf(upriver, 'web'), POLL).toEqual(places(a, b, c));
+    await expect.poll(() => portsOf(upriver, 'web')).toEqual(places(a, b, c));
     while (!load.byEndpoint.has('c')) await load.next(20);
-    await expect.poll(() => registryOf(upriver), POLL).toMatchObject({ last_error: '' });
+    await expect.poll(() => registryOf(upriver)).toMatchObject({ last_error: '' });
     expect((await registryOf(upriver)).address).not.toBe(`127.0.0.1:${leader.port}`);
 
     // One member of three can't decide anything.
     await members[2]!.kill();
-    await expect.poll(async () => (await registryOf(upriver)).last_error, POLL).not.toBe('');
+    await expect.poll(async () => (await registryOf(upriver)).last_error).not.toBe('');
     await load.next(100);
     expect(await portsOf(upriver, 'web')).toEqual(places(a, b, c));
     await Promise.all([leader.restart(), members[2]!.restart()]);
-    await expect.poll(() => registryOf(upriver), POLL).toMatchObject({ last_error: '' });
+    await expect.poll(() => registryOf(upriver)).toMatchObject({ last_error: '' });
     await load.next(100);
     expect(await portsOf(upriver, 'web')).toEqual(places(a, b, c));
     expect((await load.stop()).failures).toEqual([]);
     for (const registrar of registrars) registrar.die();
   });
 });
-
-const POLL = { timeout: 20_000 };
 
 async function portsOf(upriver: UpriverProcess, name: string): Promise<number[]> {
   const response = await fetch(`${upriver.statsUrl}/api/v1/services/${name}`);

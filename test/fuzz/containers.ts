@@ -77,7 +77,7 @@ const events: FuzzTarget = {
   ].map((one) => JSON.stringify(one)),
   morsels: ['"Action":', '"died"', '"status":', '"signal":', '"timeNano":', '1e400', 'null', '{}'],
   check: (input) => {
-    const read = eventOf(input);
+    const read = eventOf(Buffer.from(input));
     if (read === null) return;
     ok(/^[0-9a-f]{12,128}$/.test(read.id), 'an odd id');
     ok(Number.isInteger(read.signal) && Number.isInteger(read.exitCode), 'no number');

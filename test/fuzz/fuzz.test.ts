@@ -17,6 +17,7 @@ const RUNS: Readonly<Record<string, number>> = {
   'consul-kv': 500,
   yaml: 250,
   'state-file': 5000,
+  acme: 40,
   admin: 300,
 };
 

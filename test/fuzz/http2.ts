@@ -29,6 +29,8 @@ const MORSELS = [
   ...[block({ a: 'b\r\nc: d' }), block({ te: 'trailers' }), block({ host: 'b' })],
 ];
 const OUT_BYTES_MAX = 4 * 1024 * 1024;
+/** What is read in one go: the rest comes in further ones. */
+const WORK_MAX = 20;
 
 /** What came of an input. */
 interface Outcome {
@@ -83,15 +85,20 @@ function run(input: Buffer, piece: number): Outcome {
     },
     {
       ...{ isServer: true, text: new HeadText(), streams: 10, streamWindow: 65_535 },
-      ...{ connectionWindow: 100_000, nowMs: () => 0 },
+      ...{ connectionWindow: 100_000, workMax: WORK_MAX, nowMs: () => 0 },
     },
     { headBytes: 4096, fieldCount: 20 },
   );
   const all = Buffer.concat([Buffer.from(CLIENT_PREFACE, 'latin1'), input]);
   for (let at = 0; at < all.length; at += piece) {
     const bytes = Buffer.from(all.subarray(at, at + piece));
-    session.feed(bytes, 0, bytes.length, 0);
-    bytes.fill(0xee);
+    for (let from = 0; from < bytes.length; ) {
+      session.work = 0;
+      const to = session.feed(bytes, from, bytes.length, 0);
+      // What was taken may be overwritten.
+      bytes.fill(0xee, from, to);
+      from = to;
+    }
   }
   ok(session.streams.size <= 10, 'more streams than allowed');
   ok(session.out.used < OUT_BYTES_MAX, `${session.out.used} bytes to say`);

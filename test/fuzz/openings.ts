@@ -1,13 +1,13 @@
 // Fuzz targets of what a connection may begin with: a PROXY protocol header, a ClientHello.
 import { ok } from 'node:assert/strict';
 import { isIP } from 'node:net';
-import { CLIENT_HELLO_BYTES_MAX, readClientHello } from '../../src/proxy/client-hello.ts';
 import {
   HEADER_BYTES_MAX,
   readProxyHeader,
   writeV1,
   writeV2,
-} from '../../src/proxy/proxy-header.ts';
+} from '../../src/proxy/proxy-protocol/proxy-header.ts';
+import { CLIENT_HELLO_BYTES_MAX, readClientHello } from '../../src/proxy/tls/client-hello.ts';
 import type { FuzzTarget } from './target.ts';
 
 const client = {

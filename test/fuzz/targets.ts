@@ -1,11 +1,13 @@
 // Every foreign input that is fuzzed: `npm run fuzz -- --target NAME`.
 import { fuzzOnce } from '../http1/fuzzing.ts';
+import { acmeTarget } from './acme.ts';
 import { adminTarget } from './admin.ts';
 import { answerTargets } from './answers.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
 import { dnsTarget } from './dns.ts';
+import { fileTargets } from './files.ts';
 import { http2Target } from './http2.ts';
 import { openingTargets } from './openings.ts';
 import { registryTargets } from './registries.ts';
@@ -15,6 +17,7 @@ import { zookeeperTargets } from './zookeeper.ts';
 export const targets: readonly FuzzTarget[] = [
   ...consulTargets,
   ...configTargets,
+  acmeTarget,
   adminTarget,
   http2Target,
   dnsTarget,
@@ -23,6 +26,7 @@ export const targets: readonly FuzzTarget[] = [
   ...zookeeperTargets,
   ...registryTargets,
   ...answerTargets,
+  ...fileTargets,
 ];
 
 /** One run of a target, by name; `http` is the parser's. Rejects where a rule is broken. */

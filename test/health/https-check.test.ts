@@ -1,7 +1,7 @@
 // HTTP checks over TLS, and what they look at beside the status.
 import { createServer, type Server } from 'node:https';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { checkHttp } from '../../src/health/http-check.ts';
+import { probe } from '../../src/health/probe.ts';
 import { checkTls } from '../../src/health/tls-check.ts';
 import type { HealthCheck, UpstreamTls } from '../../src/model/service.ts';
 import { Authority } from '../support/certificates.ts';
@@ -31,7 +31,7 @@ const run = async (parts: Partial<HealthCheck>, hostName?: string) => {
   const target = { address: '127.0.0.1', port: await serve() };
   const named = hostName === undefined ? target : { ...target, hostName };
   const check = makeCheck({ timeoutMs: 5000, tls: TLS, ...parts });
-  return checkHttp(check, named, new AbortController().signal);
+  return probe(check, named, new AbortController().signal);
 };
 
 describe('a check over TLS', () => {
@@ -76,7 +76,7 @@ describe('a check over TLS of an endpoint that expects PROXY headers', () => {
       const target = { address: '127.0.0.1', port: reader.port };
       const { signal } = new AbortController();
       const ask = (tls: UpstreamTls) =>
-        checkHttp(makeCheck({ timeoutMs: 5000, tls, sendProxy }), target, signal);
+        probe(makeCheck({ timeoutMs: 5000, tls, sendProxy }), target, signal);
       expect(await ask(named)).toMatchObject({ isGood: true });
       // The name of the certificate is looked at as ever.
       expect(await ask(TLS)).toMatchObject({
@@ -97,7 +97,7 @@ describe('a check over TLS of an endpoint that expects PROXY headers', () => {
     await serve();
     const check = makeCheck({ timeoutMs: 5000, tls: named, sendProxy: 'v2' });
     const { signal } = new AbortController();
-    expect(await checkHttp(check, { address: '127.0.0.1', port }, signal)).toMatchObject({
+    expect(await probe(check, { address: '127.0.0.1', port }, signal)).toMatchObject({
       ...{ isGood: false, text: expect.stringContaining('refused') },
     });
   });

@@ -69,7 +69,7 @@ async function startPeer(
 }
 
 const run = (parts: Partial<HealthCheck>, port: number) =>
-  probe(makeCheck({ timeoutMs: 300, ...parts }), { address: '127.0.0.1', port }, never());
+  probe(makeCheck({ timeoutMs: 10_000, ...parts }), { address: '127.0.0.1', port }, never());
 
 function never(): AbortSignal {
   return new AbortController().signal;
@@ -89,7 +89,7 @@ describe('every kind that speaks', () => {
 
   it.each(kinds)('%s gives up on a peer that says nothing', async (type) => {
     const { port } = await startPeer('');
-    const outcome = await run({ type, expect: expectation }, port);
+    const outcome = await run({ type, expect: expectation, timeoutMs: 300 }, port);
     expect(outcome.isGood).toBe(false);
     expect(outcome.text).toMatch(/^no (answer|TLS handshake) within 300ms$/);
   });
@@ -445,6 +445,7 @@ describe('mysql', () => {
   it.each([
     [mysqlError(0, 1040, 'Too many connections'), 'Too many connections (1040)'],
     [mysqlError(0, 1129, "Host 'a' is blocked"), "Host 'a' is blocked (1129)"],
+    // Bounds: checkAnswer
     [Buffer.from('220 mail.test ESMTP ready and waiting\r\n'), 'answered more than 16384 bytes'],
   ])('is bad for %#', async (greeting, text) => {
     const { port } = await startPeer(greeting);

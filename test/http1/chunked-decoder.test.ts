@@ -95,6 +95,18 @@ describe('ChunkedDecoder', () => {
     }
   });
 
+  it('keeps trailers of any length, in whatever pieces they come', () => {
+    for (const length of [100, 126, 127, 128, 129, 1021, 1024, 5000, 8188]) {
+      const trailer = `B: ${'c'.repeat(length - 5)}\r\n`;
+      const bytes = Buffer.from(`1\r\na\r\n0\r\n${trailer}\r\n`);
+      const cuts = [20, 133, 134, 1030].filter((cut) => cut < bytes.length);
+      const whole = { data: 'a', trailers: trailer, rest: '' };
+      expect(readChunked(piecesOf(bytes, cuts)), `${length} bytes`).toEqual(whole);
+    }
+    const endless = Buffer.from(`0\r\nB: ${'c'.repeat(8200)}\r\n\r\n`);
+    expect(readChunked([endless])).not.toHaveProperty('data');
+  });
+
   it('lets a long body have as many extensions as it has data for', () => {
     const signed = `100;signature=${'f'.repeat(64)}\r\n${'x'.repeat(256)}\r\n`;
     expect(readChunked([Buffer.from(`${signed.repeat(500)}0\r\n\r\n`)])).toHaveProperty('data');

@@ -97,6 +97,47 @@ describe('HeadWriter', () => {
     expect(textOf(writer.view())).toBe('other');
   });
 
+  it('shares large buffers with others, and goes on with its own small one', () => {
+    const writer = new HeadWriter();
+    writer.text('head');
+    const small = writer.view();
+    writer.copy(Buffer.alloc(80_000, 'b'), 0, 80_000);
+    const large = writer.view();
+    writer.giveBack();
+    writer.text('next');
+    expect(textOf(writer.view())).toBe('next');
+    expect(writer.view().buffer).toBe(small.buffer);
+    const other = new HeadWriter();
+    other.copy(Buffer.alloc(20_000, 'o'), 0, 20_000);
+    expect(other.view().buffer).toBe(large.buffer);
+    expect(textOf(other.view())).toBe('o'.repeat(20_000));
+    expect(textOf(writer.view())).toBe('next');
+  });
+
+  it('neither shares nor goes back to a buffer that was abandoned', () => {
+    const writer = new HeadWriter();
+    writer.text('head');
+    writer.copy(Buffer.alloc(80_000, 'b'), 0, 80_000);
+    const lent = writer.view();
+    writer.abandonBuffer();
+    writer.giveBack();
+    for (const one of [writer, new HeadWriter()]) {
+      one.copy(Buffer.alloc(50_000, 'o'), 0, 50_000);
+      expect(one.view().buffer).not.toBe(lent.buffer);
+    }
+    expect(textOf(lent)).toBe(`head${'b'.repeat(80_000)}`);
+  });
+
+  it('grows beyond what is shared', () => {
+    const writer = new HeadWriter();
+    const part = Buffer.alloc(70_000, 'p');
+    for (let i = 0; i < 5; i += 1) writer.copy(part, 0, part.length);
+    expect(textOf(writer.view())).toBe('p'.repeat(350_000));
+    writer.giveBack();
+    writer.text('next');
+    expect(textOf(writer.view())).toBe('next');
+  });
+
   it('copies what it holds to a place in another buffer', () => {
     const writer = new HeadWriter();
     writer.text('bc');

@@ -74,7 +74,8 @@ class End implements SessionOwner {
 
   constructor(options: Partial<SessionOptions> = {}) {
     const plain = { isServer: true, streams: 100, streamWindow: 65_535, connectionWindow: 2 ** 20 };
-    const all = { ...plain, text: new HeadText(), nowMs: () => 0, ...options };
+    const rest = { text: new HeadText(), workMax: 1e6, nowMs: () => 0 };
+    const all = { ...plain, ...rest, ...options };
     this.session = new Session(this, all, BOUNDS);
   }
 
@@ -175,6 +176,21 @@ describe('a stream', () => {
     expect(end.fault).toBe('');
   });
 
+  it('that has ended both ways is not reset, whatever of it was not read yet', () => {
+    const end = openServer();
+    end.feed(headers(1, POST, endHeaders));
+    const { stream } = end.requests[0]!;
+    end.session.pause(stream);
+    end.feed(frame(FrameType.data, endStream, 1, 'kept'));
+    respond(end, stream, 'answer');
+    end.session.reset(stream, ErrorCode.cancel);
+    expect(end.saidOf(FrameType.rstStream)).toEqual([]);
+    expect(end.session.streams.size).toBe(0);
+    // It is as closed as any other.
+    end.feed(frame(FrameType.windowUpdate, 0, 1, uint32(5)));
+    expect(end.fault).toBe('');
+  });
+
   it('gives small pieces that came together as one', () => {
     const end = openServer();
     let pieces = 0;
@@ -198,6 +214,51 @@ describe('a stream', () => {
       'x-t: 1\r\n',
       'end',
     ]);
+  });
+
+  it('gives large pieces from where they lie, behind small ones that came before', () => {
+    const end = openServer();
+    end.feed(headers(1, POST, endHeaders));
+    const { stream, log } = end.requests[0]!;
+    const places: string[] = [];
+    const large = 'L'.repeat(5000);
+    const bytes = (text: string) => frame(FrameType.data, 0, 1, text);
+    const text = ['a', 'b', large, 'c', 'd'].map(bytes).join('');
+    const read = Buffer.from(text, 'latin1');
+    log.onData = (_stream, { base, from, to }) => {
+      places.push(
+        `${base === read ? 'there' : 'kept'} ${base.toString('latin1', from, to)[0]} ${to - from}`,
+      );
+      // What is paused by a small piece gets nothing more.
+      if (places.length === 4) end.session.pause(stream);
+    };
+    end.session.feed(read, 0, read.length, 0);
+    expect(places).toEqual(['kept a 2', 'there L 5000', 'kept c 2']);
+    end.session.feed(read, 0, read.length, 0);
+    expect(places.slice(3)).toEqual(['kept a 2']);
+    end.session.resume(stream);
+    expect(places.slice(4).map((one) => one.split(' ').at(-1))).toEqual(['5002']);
+  });
+
+  it('needs no fresh memory for each small message with trailers', () => {
+    const end = openServer();
+    const places = new Set<Buffer>();
+    for (let id = 1; id < 200; id += 2) {
+      const trailers = headers(id, { 'x-t': '1' }, endHeaders | endStream);
+      end.onRequestMade = (_stream, log) => {
+        log.onData = (stream, piece, isLast) => {
+          places.add(piece.base);
+          Log.prototype.onData.call(log, stream, piece, isLast);
+        };
+      };
+      const message = (one: string) => frame(FrameType.data, 0, id, one);
+      end.feed(headers(id, POST, endHeaders) + message('one') + message('two') + trailers);
+      const { stream, log } = end.requests.at(-1)!;
+      expect([log.body, log.ending]).toEqual(['onetwo', 'end']);
+      respond(end, stream, '');
+      end.take();
+    }
+    expect(places.size).toBe(1);
   });
 
   it('that is refused leaves the tables as they are', () => {
@@ -241,6 +302,23 @@ describe('windows', () => {
     end.feed(frame(FrameType.windowUpdate, 0, 0, uint32(40_000)));
     expect(sizeOf(end.said(), 1)).toBe(34_365);
     expect(one!.log.drains).toBe(1);
+    expect(end.session.streams.size).toBe(0);
+  });
+
+  it('that open later get whole frames, the last of which ends the message', () => {
+    const end = openServer();
+    end.feed(headers(1, GET, endHeaders | endStream));
+    respond(end, end.requests[0]!.stream, 'x'.repeat(100_000));
+    end.take();
+    const wider = (id: number) => frame(FrameType.windowUpdate, 0, id, uint32(40_000));
+    end.feed(wider(1) + wider(0));
+    const bytes = end.take();
+    // What waited, and nothing for the end alone.
+    const lengths = [16_384, 16_384, 34_465 - 2 * 16_384];
+    const frames = lengths.map((length, i) =>
+      frame(FrameType.data, i === 2 ? endStream : 0, 1, 'x'.repeat(length)),
+    );
+    expect(bytes.toString('latin1')).toBe(frames.join(''));
     expect(end.session.streams.size).toBe(0);
   });
 

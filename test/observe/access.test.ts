@@ -1,7 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { hostname } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type AccessSettings, isTrustedName, ReadAccess } from '../../src/observe/access.ts';
+import {
+  type AccessSettings,
+  addressOf,
+  isTrustedName,
+  ReadAccess,
+} from '../../src/observe/access.ts';
 import { type StatsPort, startStatsPort } from '../support/stats-port.ts';
 
 const OPEN: AccessSettings = { adminToken: '', readToken: '', read: ['any'], hosts: [] };
@@ -162,4 +167,12 @@ describe('the port', () => {
     }
     for (const path of CHECKS) expect((await port.ask(path, { headers })).status).toBe(200);
   });
+});
+
+it.each([
+  ['::ffff:10.0.0.1', '10.0.0.1'],
+  ['10.0.0.1', '10.0.0.1'],
+  ['fd00::1', 'fd00::1'],
+])('shows the address of %s as %s, in the log of changes too', (given, shown) => {
+  expect(addressOf(requestFrom(given).socket)).toBe(shown);
 });

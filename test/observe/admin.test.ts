@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BOUNDS } from '../../src/model/bounds.ts';
 import { refusal } from '../../src/observe/admin.ts';
 import { type AskOptions, type StatsPort, startStatsPort } from '../support/stats-port.ts';
 
@@ -24,6 +25,15 @@ describe('a change', () => {
       expect(JSON.parse(answer.text)).toMatchObject({ ok: true });
       expect(port.operated.at(-1)).toEqual(['my web', 'node-1/web-1', { kind }]);
     }
+  });
+
+  it('with a body larger than any is refused, and not carried out', async () => {
+    const path = '/api/v1/services/web/endpoints/a/weight?weight=5';
+    const { max } = BOUNDS.adminBody;
+    const before = port.operated.length;
+    expect((await post(path, { body: ' '.repeat(max + 1) })).status).toBe(413);
+    expect(port.operated).toHaveLength(before);
+    expect((await post(path, { body: ' '.repeat(max) })).status).toBe(200);
   });
 
   it('sets a weight by query, by JSON or by the number alone', async () => {

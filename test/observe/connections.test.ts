@@ -1,4 +1,5 @@
 // What one client, or many of them, can take of the stats port, and who is served all the same.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type StatsPort, type StatsPortOptions, startStatsPort } from '../support/stats-port.ts';
@@ -85,15 +86,55 @@ describe('requests ahead of their answers', () => {
     await expect.poll(() => count.pages, PATIENT).toBe(3);
   });
 
-  it('cost a client its connection when there are hundreds', async () => {
+  it('are not even parsed, however many there are', async () => {
     await start();
     fill();
     const count = counting();
-    const all = await Promise.all(Array.from({ length: 10 }, () => client(get(PAGE).repeat(400))));
-    await Promise.all(all.map(closed));
-    expect((await port.ask('/healthz')).status).toBe(200);
-    // One page per client at the most, of 4000 that were asked for.
-    expect(count.pages).toBeLessThanOrEqual(10);
+    let parsed = 0;
+    const note = (): void => {
+      parsed += 1;
+    };
+    const all = await Promise.all(Array.from({ length: 10 }, () => client()));
+    subscribe('http.server.request.start', note);
+    try {
+      for (const one of all) one.write(get(PAGE).repeat(400));
+      await expect.poll(() => parsed, PATIENT).toBe(all.length);
+      await expect.poll(() => count.pages, PATIENT).toBeGreaterThan(0);
+    } finally {
+      unsubscribe('http.server.request.start', note);
+    }
+    for (let i = 0; i < 5; i += 1) expect((await port.ask('/healthz')).status).toBe(200);
+    // One of each client, of 4000 that were asked for, and no connection was lost by it.
+    expect(parsed).toBe(all.length);
+    expect(all.every((one) => !one.closed)).toBe(true);
+  });
+
+  it('are all answered where they are read, more than were ever kept', async () => {
+    await start();
+    const socket = await client(get('/healthz').repeat(5000));
+    let text = '';
+    socket.setEncoding('latin1').on('data', (part: string) => {
+      text += part;
+    });
+    socket.resume();
+    await expect.poll(() => text.split('HTTP/1.1 200').length - 1, PATIENT).toBe(5000);
+  });
+
+  it('may follow the body of a change', async () => {
+    await start();
+    const body = `{"reason":"${'x'.repeat(600)}"}`;
+    const head = `POST /api/v1/services/web/endpoints/a/drain HTTP/1.1\r\nHost: localhost\r\n`;
+    const post = `${head}Content-Length: ${body.length}\r\n\r\n${body}`;
+    const socket = await client(`${post}${get('/healthz')}${post}${get('/readyz')}`);
+    let text = '';
+    socket.setEncoding('latin1').on('data', (part: string) => {
+      text += part;
+    });
+    socket.resume();
+    await expect.poll(() => text.match(/HTTP\/1\.1 \d+/g)?.length, PATIENT).toBe(4);
+    const [first, second, third, fourth] = text.match(/HTTP\/1\.1 \d+/g) ?? [];
+    expect([second, fourth]).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200']);
+    expect(third).toBe(first);
   });
 });
 

@@ -2,7 +2,7 @@
 // wait for each other.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AdaptiveLimit } from '../../src/proxy/adaptive-limit.ts';
+import { AdaptiveLimit } from '../../src/proxy/limits/adaptive-limit.ts';
 
 /** Keeps offering `offered` requests at once; returns how many of them are in flight at the end. */
 function offer(limit: AdaptiveLimit, offered: number, service: { capacity: number; us: number }) {

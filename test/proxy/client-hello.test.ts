@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect } from 'node:tls';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CLIENT_HELLO_BYTES_MAX, readClientHello } from '../../src/proxy/client-hello.ts';
+import { CLIENT_HELLO_BYTES_MAX, readClientHello } from '../../src/proxy/tls/client-hello.ts';
 
 /** What a TLS client says first. */
 async function helloOf(options: ConnectionOptions): Promise<Buffer> {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
-import { Crowd, type Group, type Member } from '../../src/proxy/crowd.ts';
+import { Crowd, type Group, type Member } from '../../src/proxy/limits/crowd.ts';
 import type { LiveService } from '../../src/proxy/live-service.ts';
 
 /** Known by its identity alone. */
@@ -10,7 +10,8 @@ const SERVICE = {} as LiveService;
 
 class Guest implements Member<Guest> {
   readonly service = SERVICE;
-  readonly address: string;
+  /** How often anybody asked for its address. */
+  asked = 0;
   group: Group<Guest> | null = null;
   older: Guest | null = null;
   younger: Guest | null = null;
@@ -18,11 +19,17 @@ class Guest implements Member<Guest> {
   hasDeparted = false;
   /** How often anybody looked at what it does. */
   looks = 0;
+  private readonly from: string;
   private readonly does: Guest['leisure'];
 
   constructor(address: string, does: Guest['leisure']) {
-    this.address = address;
+    this.from = address;
     this.does = does;
+  }
+
+  get address(): string {
+    this.asked += 1;
+    return this.from;
   }
 
   get leisure(): 'idle' | 'partial' | 'busy' {
@@ -60,7 +67,28 @@ function crowdOf(...groups: [address: string, does: Guest['leisure'], count: num
   return { crowd, guests, gone, makeRoom, pass };
 }
 
+describe('addresses', () => {
+  it('are asked for when there is no room, once for each that came since', () => {
+    const { crowd, guests, makeRoom } = crowdOf(['a', 'busy', 3], ['b', 'busy', 2]);
+    crowd.remove(guests[0]!);
+    expect(crowd.members()).toEqual(guests.slice(1));
+    expect(guests.map(({ asked }) => asked)).toEqual([0, 0, 0, 0, 0]);
+    expect(makeRoom('c')).toBe(false);
+    expect(makeRoom('c', 1)).toBe(false);
+    expect(guests.map(({ asked }) => asked)).toEqual([0, 1, 1, 1, 1]);
+    for (const one of guests.slice(1)) crowd.remove(one);
+    expect([crowd.size, crowd.members()]).toEqual([0, []]);
+  });
+});
+
 describe('which connections are closed for another', () => {
+  it('are asked for as they come where many came already, so that no look is long', () => {
+    const { guests } = crowdOf(['a', 'idle', 1500]);
+    const asked = guests.map((guest) => guest.asked);
+    expect(asked.slice(0, 476).every((times) => times === 1)).toBe(true);
+    expect(asked.slice(476).every((times) => times === 0)).toBe(true);
+  });
+
   it('those of the address with the most, oldest first, some at a time', () => {
     const { gone, guests, makeRoom } = crowdOf(
       ['a', 'idle', 1],

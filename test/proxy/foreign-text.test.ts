@@ -6,7 +6,7 @@ import { reason } from '../../src/model/reason.ts';
 import { connectDetail } from '../../src/proxy/connect-failure.ts';
 import { grpcLines } from '../../src/proxy/http/grpc.ts';
 import { failureReply, replyLines } from '../../src/proxy/http/own-reply.ts';
-import { writeV2 } from '../../src/proxy/proxy-header.ts';
+import { writeV2 } from '../../src/proxy/proxy-protocol/proxy-header.ts';
 import { subjectText } from '../../src/proxy/wire/subject-text.ts';
 import { HOSTILE_NAMES, looksHarmless } from '../support/hostile-names.ts';
 

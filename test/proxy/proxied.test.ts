@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { createServer } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { upstreamKey } from '../../src/model/tls.ts';
-import { readProxyHeader, writeV1, writeV2 } from '../../src/proxy/proxy-header.ts';
+import { readProxyHeader, writeV1, writeV2 } from '../../src/proxy/proxy-protocol/proxy-header.ts';
 import { Authority } from '../support/certificates.ts';
 import { readHeadersFor } from '../support/header-reader.ts';
 import { makeService } from '../support/service.ts';

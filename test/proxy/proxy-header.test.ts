@@ -10,7 +10,7 @@ import {
   readProxyHeader,
   writeV1,
   writeV2,
-} from '../../src/proxy/proxy-header.ts';
+} from '../../src/proxy/proxy-protocol/proxy-header.ts';
 
 const v1 = (line: string) => readProxyHeader(Buffer.from(line, 'latin1'));
 const SIGNATURE = '0d0a0d0a000d0a515549540a';

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectPlain, createServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/base/log.ts';
@@ -11,7 +12,7 @@ import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
 import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
 import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
-import { systemHandles } from '../../src/proxy/wire/system-handles.ts';
+import { type CipherHandle, systemHandles } from '../../src/proxy/wire/system-handles.ts';
 import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
 import { loopback } from '../support/service.ts';
 
@@ -31,6 +32,12 @@ const tlsOf = (parts: Partial<ServerTls> = {}): ServerTls => ({
 
 let tls: ServerTls | 'refuse' | null;
 let server: WireServer;
+/** For what reads the date; timers and OpenSSL keep theirs. */
+function setDaysFromNow(days: number): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + days * 86_400_000 });
+}
+afterEach(() => vi.useRealTimers());
+
 let seen: string[];
 let wires: Wire[];
 const clients: Socket[] = [];
@@ -76,10 +83,10 @@ function slowly(client: TLSSocket, size: number): Promise<Buffer> {
 }
 
 /** A listener whose wires write down what happens to them. */
-async function serve(isFast = true): Promise<void> {
+async function serve(isFast = true, buffers = new ReadBuffers()): Promise<void> {
   server = await listenWires({
     ...{ address: loopback(), reusePort: false, isFast },
-    ...{ buffers: new ReadBuffers(), log: silentLogger },
+    ...{ buffers, log: silentLogger },
     tls: () => tls,
     onWire: (wire) => {
       wires.push(wire);
@@ -92,6 +99,25 @@ async function serve(isFast = true): Promise<void> {
       };
     },
   });
+}
+
+/** The bytes of each write that Node's encryption gets from now on. */
+function watchWrites(wire: Wire): number[] {
+  const { socket } = wire as unknown as { socket: { cipher: CipherHandle } };
+  const { cipher } = socket;
+  const sizes: number[] = [];
+  const { writeBuffer, writev } = cipher;
+  cipher.writeBuffer = (request, bytes) => {
+    sizes.push(bytes.length);
+    return writeBuffer.call(cipher, request, bytes);
+  };
+  cipher.writev = (request, pieces, isAll) => {
+    // Node's own list names the encoding of each.
+    const buffers = pieces.filter((piece) => typeof piece !== 'string');
+    sizes.push(buffers.reduce((sum, { length }) => sum + length, 0));
+    return writev.call(cipher, request, pieces, isAll);
+  };
+  return sizes;
 }
 
 async function dial(options: ConnectionOptions = {}): Promise<TLSSocket> {
@@ -165,7 +191,7 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     let bytes = '';
     const tlsToServer = {
       material: { key: 'a', ca: authority.ca, cert: '', privateKey: '' },
-      ...{ serverName: 'localhost', verify: true, protocols: [], session: null },
+      ...{ serverName: 'localhost', verify: true, protocols: [], session: null, sessionUntilMs: 0 },
     };
     const target = { address: '127.0.0.1', port: server.port, tls: tlsToServer };
     // Node's own client takes a FIN for an end as well; a wire does not.
@@ -262,6 +288,25 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     expect(last).toBe('z');
     await until('secure', 'drain');
     expect(wire!.isFlushed).toBe(true);
+  });
+
+  it('encrypts less than 16 KiB at a time where others may write large, however much waits', async () => {
+    await server.close();
+    const buffers = new ReadBuffers();
+    buffers.largeWrites.max = 0;
+    await serve(isFast, buffers);
+    const client = await dial();
+    await until('secure');
+    const [wire] = wires;
+    const sizes = watchWrites(wire!);
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251));
+    const received = slowly(client, 2 * bytes.length);
+    wire!.write(bytes);
+    for (let at = 0; at < bytes.length; at += 5000) wire!.write(bytes.subarray(at, at + 5000));
+    expect((await received).equals(Buffer.concat([bytes, bytes]))).toBe(true);
+    expect(Math.max(...sizes)).toBeLessThan(16 * 1024);
+    // What is small leaves together.
+    expect(sizes.length).toBeLessThan(45);
   });
 
   it('is sent what lies in a buffer that all read into, and keeps none of it', async () => {
@@ -417,6 +462,19 @@ describe('clients with certificates', () => {
     expect(wires[1]!.tls!.peer).toBeNull();
   });
 
+  it('are refused with one that has expired since their session began', async () => {
+    tls = asking('require');
+    const first = await dial({ cert: alice.cert, key: alice.key });
+    first.resume();
+    const [session] = (await once(first, 'session')) as [Buffer];
+    await dial({ cert: alice.cert, key: alice.key, session });
+    await until('secure', 'secure');
+    expect(wires[1]!.tls!.isResumed).toBe(true);
+    setDaysFromNow(31);
+    await dial({ cert: alice.cert, key: alice.key, session });
+    await until('secure', 'secure', 'close ERR_TLS_PEER_CERTIFICATE');
+  });
+
   it('are asked for it again where a session was begun without being asked', async () => {
     const first = await dial();
     first.resume();
@@ -493,3 +551,112 @@ function cutWithFin(client: TLSSocket): void {
   handle.close = () => {};
   handle._parent.close();
 }
+
+/** What encrypts: our own over the system's handle, or Node's TLSSocket over that or over a socket. */
+const ways = [
+  { way: 'the fast one', isFast: true, clientAuth: 'off' },
+  { way: 'asked for a certificate', isFast: true, clientAuth: 'request' },
+  { way: 'over a socket', isFast: false, clientAuth: 'off' },
+] as const;
+
+describe.each(ways)('records of one byte ($way)', ({ isFast, clientAuth }) => {
+  beforeEach(() => {
+    tls = tlsOf({
+      material: { ...materialOf([localhost, other]), clientAuth, clientCa: authority.ca },
+    });
+    return serve(isFast);
+  });
+
+  /** What a client sends from now on is kept, each write a record of its own, and leaves in one go. */
+  async function recordsOf(text: string): Promise<{ client: TLSSocket; send: () => void }> {
+    const raw = connectPlain(server.port, '127.0.0.1');
+    clients.push(raw);
+    const records: Buffer[] = [];
+    let isKeeping = false;
+    const between = new Duplex({
+      read: () => {},
+      write: (bytes: Buffer, _encoding, done) => {
+        if (isKeeping) records.push(bytes);
+        else raw.write(bytes);
+        done();
+      },
+    });
+    raw.on('data', (bytes) => between.push(bytes)).on('end', () => between.push(null));
+    raw.on('error', () => {});
+    const client = connect({ socket: between, ca: authority.ca, servername: 'localhost' });
+    client.on('error', () => {});
+    clients.push(client);
+    await once(client, 'secureConnect');
+    isKeeping = true;
+    for (const one of text) await new Promise((resolve) => client.write(one, resolve));
+    return { client, send: () => raw.end(Buffer.concat(records)) };
+  }
+
+  it('are given some at a time, in order', async () => {
+    const text = 'abcdefghij'.repeat(300);
+    const { send } = await recordsOf(text);
+    let [most, inTurn] = [0, 0];
+    let timer: NodeJS.Immediate;
+    const turn = (): void => {
+      inTurn = 0;
+      timer = setImmediate(turn);
+    };
+    turn();
+    let got = '';
+    wires[0]!.handler = {
+      ...wires[0]!.handler,
+      onBytes: (base, start, end) => {
+        got += base.toString('latin1', start, end);
+        inTurn += 1;
+        most = Math.max(most, inTurn);
+      },
+    };
+    send();
+    await expect.poll(() => got.length, { interval: 2 }).toBe(text.length);
+    clearImmediate(timer!);
+    expect(got).toBe(text);
+    // 64 of them, what came with these, and what the next read begins with.
+    expect(most).toBeLessThan(150);
+    // The end without close_notify is told as what it is, and after everything else.
+    await expect.poll(() => seen.at(-1)).toBe('close ERR_TLS_TRUNCATED');
+  });
+
+  it('are cut by an end without close_notify, also where that comes while they are held back', async () => {
+    const text = 'abcdefghij'.repeat(30);
+    const { send } = await recordsOf(text);
+    let got = '';
+    const [wire] = wires;
+    wire!.handler = {
+      ...wire!.handler,
+      onBytes: (base, start, end) => {
+        got += base.toString('latin1', start, end);
+        if (got.length > 1) return;
+        wire!.pause();
+        // By then all of it has come, and the FIN.
+        setTimeout(() => wire!.resume(), 20);
+      },
+    };
+    send();
+    await expect.poll(() => seen.at(-1)).toBe('close ERR_TLS_TRUNCATED');
+    expect(seen).not.toContain('end');
+    expect(got).toBe(text);
+  });
+
+  it('may be held back while they wait', async () => {
+    const text = 'abcdefghij'.repeat(100);
+    const { send } = await recordsOf(text);
+    let got = '';
+    const [wire] = wires;
+    wire!.handler = {
+      ...wire!.handler,
+      onBytes: (base, start, end) => {
+        got += base.toString('latin1', start, end);
+        wire!.pause();
+        setImmediate(() => wire!.resume());
+      },
+    };
+    send();
+    await expect.poll(() => got.length, { interval: 2 }).toBe(text.length);
+    expect(got).toBe(text);
+  });
+});

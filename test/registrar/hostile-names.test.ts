@@ -162,6 +162,7 @@ it.each(Object.keys(makers))('%s: no name leads elsewhere', async (kind) => {
 
 it.each(Object.entries(makers))('%s takes neither ., .. nor what is too long', async (_, make) => {
   const registry = make('http://127.0.0.1:1');
+  // Bounds: registeredName
   for (const name of ['.', '..', 'x'.repeat(513), 'a\nb', 'a\0b', '\x1b[2J']) {
     for (const service of services(name)) expect(registry.unfit(service), name).not.toBe('');
   }

@@ -1,5 +1,6 @@
 // How a process keeps itself in the catalog, on an agent that the test scripts.
 import { afterEach, describe, expect, it } from 'vitest';
+import { BOUNDS } from '../../src/model/bounds.ts';
 import type { SelfSettings } from '../../src/model/registries/consul-self.ts';
 import type { PoolRequest } from '../../src/reach/http-pools.ts';
 import { ConsulApi } from '../../src/registrar/consul-api.ts';
@@ -103,6 +104,21 @@ describe('a process', () => {
         DeregisterCriticalServiceAfter: '30m',
       },
     });
+  });
+
+  it('has so many tags and no more, and says so once', async () => {
+    const { max } = BOUNDS.selfTags;
+    const services = Array.from({ length: max + 5 }, (_, i) => `s${i}`);
+    const { agent, clock, facts, lines } = start({}, { isReady: false });
+    await turn();
+    Object.assign(facts, { isReady: true, services });
+    clock.advance(5001);
+    await turn();
+    expect((agent.services.get(ID) as { Tags: string[] }).Tags).toHaveLength(max);
+    clock.advance(5001);
+    await turn();
+    const said = lines.filter(({ message }) => message.startsWith('more services than tags'));
+    expect(said).toHaveLength(1);
   });
 
   it('is registered with what is configured', async () => {
@@ -223,4 +239,30 @@ describe('leaving', () => {
     await registration.leave();
     expect(agent.services.get(ID)).toMatchObject({ Meta: { instance: 'two' } });
   });
+});
+
+it('an answer that is longer than any is refused, and read no further', async () => {
+  const piece = Buffer.alloc(2 ** 20, ' ');
+  let pieces = 0;
+  const api = new ConsulApi({
+    ...{ address: 'http://a:8500', httpAuth: '', namespace: '', token: () => '' },
+    channel: () => ({
+      get: () => Promise.reject(new Error('unused')),
+      recycle: () => {},
+      request: async () => {
+        const body = (async function* () {
+          for (;;) {
+            pieces += 1;
+            yield piece;
+          }
+        })();
+        return { status: 200, headers: {}, body };
+      },
+    }),
+    close: () => Promise.resolve(),
+    setTimer: () => ({ cancel: () => {} }),
+  });
+  const asked = api.json('/v1/agent/services', new AbortController().signal);
+  await expect(asked).rejects.toThrow(/16MiB/);
+  expect(pieces).toBe(BOUNDS.registryAnswer.max / piece.length + 1);
 });

@@ -6,7 +6,7 @@ import { Trace } from '../../sim/kernel/trace.ts';
 import { knownMutants } from '../../sim/mutants/known.ts';
 import { mutated } from '../../sim/mutants/runner.ts';
 
-const FIXED_SEEDS = 150;
+const FIXED_SEEDS = 100;
 const FIXED_MS = 40_000;
 
 describe('a world of the data plane', () => {

@@ -1,4 +1,3 @@
-import { runRegistriesWorld } from '../../sim/registries/world.ts';
 import { tryFreshSeeds } from './fresh-seeds.ts';
 
-tryFreshSeeds('registries', runRegistriesWorld);
+tryFreshSeeds('registries', 16_000, 150);

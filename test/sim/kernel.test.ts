@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Chance } from '../../sim/kernel/chance.ts';
+import { Fifo } from '../../sim/kernel/fifo.ts';
 import { Kernel } from '../../sim/kernel/kernel.ts';
 
 describe('the kernel', () => {
@@ -73,4 +74,21 @@ it('draws of one name do not depend on those of another', () => {
   const draws = Array.from({ length: 50 }, () => alone.next());
   const same = Array.from({ length: 50 }, () => [other.next(), beside.next()][1]!);
   expect(same).toEqual(draws);
+});
+
+it('a queue gives what it got, in order, also while more comes', () => {
+  const queue = new Fifo<number>();
+  const got: number[] = [];
+  let next = 0;
+  for (let round = 0; round < 50; round += 1) {
+    for (let i = 0; i < round % 7; i += 1, next += 1) queue.push(next);
+    if (round % 3 === 0) got.push(...queue.takeAll());
+    else for (let i = 0; i < 4 && queue.size > 0; i += 1) got.push(queue.shift()!);
+    expect(queue.peek()).toBe(queue.size === 0 ? undefined : got.length);
+  }
+  got.push(...queue.takeAll());
+  expect(got).toEqual(Array.from({ length: next }, (_, i) => i));
+  queue.push(1);
+  queue.clear();
+  expect([queue.size, queue.shift()]).toEqual([0, undefined]);
 });

@@ -1,23 +1,29 @@
 // The fake TLS of the simulator has the shape of TLS: what it says is read by the product's own parser, and
 // what is lost, doubled or moved does not open.
 import { describe, expect, it } from 'vitest';
-import { drawPlan } from '../../sim/data/plan.ts';
+import { drawPlan } from '../../sim/data/draw-plan.ts';
 import { runWorld } from '../../sim/data/world.ts';
 import { TlsEngine, type TlsEvent } from '../../sim/tls/engine.ts';
-import { readClientHello } from '../../src/proxy/client-hello.ts';
+import { readClientHello } from '../../src/proxy/tls/client-hello.ts';
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-function makeClient(ticket: Buffer | null = null): TlsEngine {
+function makeClient(ticket: Buffer | null = null, isOld = false): TlsEngine {
   return new TlsEngine({
-    ...{ isServer: false, random: 1, chain: '', serverName: 'a.sim', ticket },
+    ...{ isServer: false, isOld, random: 1, chain: '', serverName: 'a.sim', ticket },
     ...{ protocols: ['h2', 'http/1.1'], isLarge: true, helloRecords: 3 },
   });
 }
 
-function makeServer(parts: { needsPeer?: boolean; protocols?: string[] } = {}): TlsEngine {
-  const { needsPeer = false, protocols = ['http/1.1'] } = parts;
-  const sessions = { asksPeer: needsPeer, needsPeer, ticketKey: 'key' };
+interface ServerParts {
+  needsPeer?: boolean;
+  protocols?: string[];
+  isOld?: boolean;
+}
+
+function makeServer(parts: ServerParts = {}): TlsEngine {
+  const { needsPeer = false, protocols = ['http/1.1'], isOld = false } = parts;
+  const sessions = { asksPeer: needsPeer, needsPeer, ticketKey: 'key', isOld };
   return new TlsEngine({ isServer: true, random: 2, chain: 'chain', protocols, ...sessions });
 }
 
@@ -62,6 +68,49 @@ describe('the fake TLS', () => {
     expect([again.isResumed, again.peerChain]).toEqual([true, 'chain']);
   });
 
+  it.each([
+    ['a client', true, false],
+    ['a server', false, true],
+  ])('speaks TLS 1.2 with %s that knows no other', (_who, isOld, isOldServer) => {
+    const serverOf = (): TlsEngine => makeServer({ isOld: isOldServer });
+    const client = makeClient(null, isOld);
+    const server = serverOf();
+    const events = shake(client, server);
+    expect([client.version, server.version, client.protocol]).toEqual([
+      'TLSv1.2',
+      'TLSv1.2',
+      'http/1.1',
+    ]);
+    expect(events.map(({ kind }) => kind)).toEqual([
+      'hello',
+      'established',
+      'ticket',
+      'established',
+    ]);
+    client.write(Buffer.from('one'));
+    expect(hand(client, server).map(({ kind }) => kind)).toEqual(['data']);
+
+    const ticket = events.find((event) => event.kind === 'ticket')!.ticket;
+    const again = makeClient(ticket, isOld);
+    shake(again, serverOf());
+    expect([again.isResumed, again.peerChain]).toEqual([true, 'chain']);
+    // The client is first to have a session that is resumed, and the server is not asked for another version's.
+    const other = makeClient(ticket);
+    shake(other, makeServer());
+    expect([other.isResumed, other.version]).toEqual([false, 'TLSv1.3']);
+  });
+
+  it('says a ClientHello without extensions, which the product reads', () => {
+    const parts = { isServer: false, isOld: true, random: 1, chain: '', protocols: [] };
+    const first = new TlsEngine(parts);
+    first.start();
+    const hello = readClientHello(Buffer.concat(first.out));
+    expect(hello).toEqual({ kind: 'hello', serverName: '', protocols: [] });
+    const [client, server] = [new TlsEngine(parts), makeServer()];
+    shake(client, server);
+    expect([client.state, server.state]).toEqual(['open', 'open']);
+  });
+
   it('refuses by alerts, on both sides', () => {
     for (const [server, code] of [
       [makeServer({ protocols: ['spdy'] }), 'NO_APPLICATION_PROTOCOL'],
@@ -92,6 +141,18 @@ describe('the fake TLS', () => {
     }
     const doubled = hand(client, pair()[1], [one, one]).map(({ kind }) => kind);
     expect(doubled).toEqual(['data', 'failed']);
+  });
+
+  it('notices any byte that is another one, wherever it lies', () => {
+    for (const length of [1, 3, 4, 5, 16, 31]) {
+      for (let at = 5; at < 5 + length + 9; at += 1) {
+        const [client, server] = [makeClient(), makeServer()];
+        shake(client, server);
+        client.write(Buffer.alloc(length, 'x'));
+        client.out[0]![at]! ^= 0x80;
+        expect(hand(client, server)[0]?.kind, `byte ${at} of ${length}`).toBe('failed');
+      }
+    }
   });
 
   it('goes on by other keys', () => {

@@ -106,6 +106,7 @@ describe('the format', () => {
     [textOf(state).replace('"up"', '"op"'), 'line 4 is odd'],
     [textOf(state).replace('"lines":3', '"lines":4'), 'its end is missing'],
     [textOf(state).replace('"weight":1', '"weight":1e999'), 'line 2 is odd'],
+    // Bounds: stateLines
     ['{}\n'.repeat(100_002), 'it has more than 100,000 lines'],
   ])('refuses one that says other things: %#', async (text, why) => {
     await expect(read(text)).rejects.toThrow(why);
@@ -217,6 +218,7 @@ describe('the file', () => {
     ]);
   });
 
+  // Bounds: stateFile
   it('that is none, or is larger than any, is said and ignored', async () => {
     const { file, path, lines } = make();
     execFileSync('mkfifo', [path]);

@@ -5,6 +5,8 @@ export interface Behaviour {
   readonly requests?: 'ok' | 'reset' | number;
   /** Every answer but that of /health comes so much later. */
   readonly delayMs?: number;
+  /** False: what waits at /held is answered, and what comes there is answered at once. */
+  readonly holds?: boolean;
   /** What /health answers. */
   readonly health?: 200 | 503;
 }

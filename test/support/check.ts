@@ -15,7 +15,7 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     tls: null,
     port: 0,
     intervalMs: 1000,
-    timeoutMs: 200,
+    timeoutMs: 10_000,
     rise: 1,
     fall: 1,
     expectStatus: [{ from: 200, to: 399 }],

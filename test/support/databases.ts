@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { freePorts } from './ports.ts';
 
 const run = promisify(execFile);
-const UP_MS_MAX = 30_000;
+const UP_MS_MAX = 60_000;
 
 export type ServerName = 'redis' | 'postgres' | 'memcached' | 'mariadb' | 'haproxy' | 'nginx';
 

@@ -1,15 +1,18 @@
 // An endpoint as a process of its own, so that tests can kill and freeze it. Answers every request
-// with its id; /health with 200; /requests with how many others there were; /slow?ms=N after N ms; PUT and POST echo the body's length. Its
-// parent may tell it over the IPC channel to behave otherwise, and is told when it does.
+// with its id; /health with 200; /requests with how many others there were; /slow?ms=N after N ms; /held when its
+// parent says so; PUT and POST echo the body's length. Its parent may tell it over the IPC channel to behave
+// otherwise, and is told when it does.
 // Prints one JSON line with its port when it listens. Arguments: id, port, address.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Behaviour } from './behaviour.ts';
 
 const [id = 'endpoint', port = '0', host = '127.0.0.1'] = process.argv.slice(2);
-let behaviour: Required<Behaviour> = { requests: 'ok', delayMs: 0, health: 200 };
+let behaviour: Required<Behaviour> = { requests: 'ok', delayMs: 0, holds: true, health: 200 };
+const held: (() => void)[] = [];
 
 process.on('message', (told: Behaviour) => {
   behaviour = { ...behaviour, ...told };
+  if (!behaviour.holds) for (const release of held.splice(0)) release();
   process.send?.('done');
 });
 
@@ -38,8 +41,10 @@ const server = createServer((request, response) => {
     const own = url.pathname === '/slow' ? Number(url.searchParams.get('ms') ?? 0) : 0;
     const delayMs = own + behaviour.delayMs;
     const status = requests === 'ok' ? 200 : requests;
-    if (delayMs > 0) setTimeout(() => answer(request, response, status, bytes), delayMs);
-    else answer(request, response, status, bytes);
+    const now = (): void => answer(request, response, status, bytes);
+    if (url.pathname === '/held' && behaviour.holds) held.push(now);
+    else if (delayMs > 0) setTimeout(now, delayMs);
+    else now();
   });
 });
 

@@ -2,7 +2,7 @@
 // and passes on what follows. Whatever does not begin with a whole header is reset.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { type ProxyHeader, readProxyHeader } from '../../src/proxy/proxy-header.ts';
+import { type ProxyHeader, readProxyHeader } from '../../src/proxy/proxy-protocol/proxy-header.ts';
 
 export interface HeaderReader {
   readonly port: number;

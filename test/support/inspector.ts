@@ -38,7 +38,7 @@ export async function crashWorker(upriver: UpriverProcess, port: number): Promis
 }
 
 async function debuggerUrl(port: number): Promise<string> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 30_000;
   for (;;) {
     try {
       const response = await fetch(`http://127.0.0.1:${port}/json/list`);

@@ -23,6 +23,8 @@ export interface LoadOptions {
 export interface Failure {
   /** ms since the load began. */
   readonly atMs: number;
+  /** When it was sent first, ms since the epoch, as logs have it. */
+  readonly sentMs: number;
   /** `503 no-endpoint`, `ECONNRESET`, `timeout`. */
   readonly why: string;
   /** Since the request was sent first, ms. */
@@ -72,7 +74,7 @@ export function startLoad(options: LoadOptions): Load {
     latenciesMs.push(nowMs - beganMs);
     const [atMs, tookMs] = [Math.round(nowMs - startMs), Math.round(nowMs - beganMs)];
     if (why === '') ok += 1;
-    else failures.push({ atMs, why, tookMs, isReused });
+    else failures.push({ atMs, sentMs: Date.now() - tookMs, why, tookMs, isReused });
     for (const waiter of waiters.filter((one) => one.at <= ended)) waiter.resolve();
     waiters = waiters.filter((one) => one.at > ended);
   };

@@ -4,7 +4,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-const UP_MS_MAX = 30_000;
+const UP_MS_MAX = 60_000;
 const POLL_MS = 20;
 /** What is kept of its output, for the error of one that does not start. */
 const OUTPUT_CHARS_MAX = 4000;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /** What is waited for comes; a busy machine takes its time. */
-const WAIT_MS = 15_000;
+const WAIT_MS = 30_000;
 /** Longer than any mark that is waited for. */
 const MARK_MAX = 64;
 

@@ -20,10 +20,10 @@ import type {
 } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot } from '../../src/model/snapshot.ts';
 import { AccessLog } from '../../src/proxy/access-log.ts';
-import { Challenges } from '../../src/proxy/challenges.ts';
 import type { WorkerContext } from '../../src/proxy/context.ts';
-import { Memory } from '../../src/proxy/memory.ts';
-import { Room } from '../../src/proxy/room.ts';
+import { Memory } from '../../src/proxy/limits/memory.ts';
+import { Room } from '../../src/proxy/limits/room.ts';
+import { Challenges } from '../../src/proxy/tls/challenges.ts';
 import { makeNodeDatagrams } from '../../src/proxy/wire/node-datagrams.ts';
 import { makeNodeNetwork } from '../../src/proxy/wire/node-network.ts';
 import type { FromWorker } from '../../src/worker/messages.ts';

@@ -1,18 +1,30 @@
 // Ports below those that the kernel gives to outgoing connections and to port 0: between the moment when
 // one is found to be free and the moment when it is used, nobody else is given it.
 import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
-/** The kernel's own begin at 32768 (net.ipv4.ip_local_port_range). */
+const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+/** Where the kernel's own begin, as long as nobody has changed it. */
+const USUAL = 32_768;
 const FIRST = 10_000;
-const LAST = 32_000;
 /** Each process of Vitest that runs at the same time has so many to itself. */
 const SHARE = 2000;
-const SHARES = (LAST - FIRST) / SHARE;
+const SHARES = Math.floor((firstOfKernel() - FIRST) / SHARE);
 
 const first = FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % SHARES) * SHARE;
 /** Files that follow each other in a share begin at different places: an old one's connections may linger. */
 let next = Math.floor(Math.random() * SHARE);
+
+/** Where there is no room below the kernel's own, theirs are used: then it is a matter of luck. */
+function firstOfKernel(): number {
+  try {
+    const begin = Number(readFileSync(RANGE, 'utf8').split(/\s/)[0]);
+    return begin < FIRST + SHARE ? USUAL : Math.min(begin, USUAL);
+  } catch {
+    return USUAL;
+  }
+}
 
 /** Ports that nobody listens on, by TCP or UDP, none of them given out twice. */
 export async function freePorts(count: number): Promise<number[]> {

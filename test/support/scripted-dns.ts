@@ -31,8 +31,13 @@ export interface Asked {
   readonly transport: 'udp' | 'tcp';
 }
 
+/** Bytes of the test's own, to the question with this number: without a length before them. */
+export type RawAnswer = (id: number) => Buffer;
+
 /** Null: no answer. 'close': the connection is closed. */
-export type Script = (asked: Asked) => ScriptedAnswer | readonly ScriptedAnswer[] | null | 'close';
+export type Script = (
+  asked: Asked,
+) => ScriptedAnswer | readonly ScriptedAnswer[] | RawAnswer | null | 'close';
 
 export const SERVFAIL: ScriptedAnswer = { code: 2 };
 export const NXDOMAIN: ScriptedAnswer = { code: 3 };
@@ -117,7 +122,10 @@ export async function startDns(script: Script): Promise<ScriptedDns> {
     },
   };
   /** Null: the connection is closed. */
-  const answersTo = (bytes: Buffer, transport: 'udp' | 'tcp'): readonly Buffer[] | null => {
+  const answersTo = (
+    bytes: Buffer,
+    transport: 'udp' | 'tcp',
+  ): readonly Buffer[] | Buffer | null => {
     const { id, questions } = readMessage(bytes);
     const [{ name, type: code }] = questions as [{ name: string; type: number }];
     const type = Object.keys(CODES).find((one) => CODES[one] === code)!;
@@ -125,10 +133,12 @@ export async function startDns(script: Script): Promise<ScriptedDns> {
     dns.asked.push(asked);
     const said = dns.script(asked);
     if (said === 'close') return null;
+    if (typeof said === 'function') return said(id);
     return [said ?? []].flat().map((one) => answerBytes(id, asked, one));
   };
   udp.on('message', (bytes, { port: to, address }) => {
-    for (const answer of answersTo(bytes, 'udp') ?? []) udp.send(answer, to, address);
+    const answers = answersTo(bytes, 'udp') ?? [];
+    for (const answer of [answers].flat()) udp.send(answer as Buffer, to, address);
   });
   const server: Server = createServer((socket) => {
     dns.connections += 1;
@@ -139,7 +149,9 @@ export async function startDns(script: Script): Promise<ScriptedDns> {
     socket.on('data', (bytes: Buffer) => {
       const answers = answersTo(bytes.subarray(2), 'tcp');
       if (answers === null) return void socket.destroy();
-      const whole = Buffer.concat(answers.flatMap((one) => [numbers(2, one.length), one]));
+      const whole = Buffer.isBuffer(answers)
+        ? answers
+        : Buffer.concat(answers.flatMap((one) => [numbers(2, one.length), one]));
       setTimeout(() => {
         // In two pieces, the first of which ends within the length.
         socket.write(whole.subarray(0, 1));

@@ -19,6 +19,13 @@ export interface StreamAnswer {
   /** In how many pieces the body is written, and what lies between two, ms. */
   readonly pieces: number;
   readonly pauseMs: number;
+  /** A tunnel begins: `body` is what the endpoint sends in it. */
+  readonly switches?: boolean;
+  /** Of a call of gRPC: where the messages end in the body, and what the client has to be told at the end. */
+  readonly ends?: readonly number[];
+  readonly ending?: readonly Field[];
+  /** ... and the head comes with the first message. */
+  readonly isHeadLate?: boolean;
   /** It answers when the head has come, whatever is still missing of the body ... */
   readonly isEarly: boolean;
   /** ... and wants no more of it when it has answered. */
@@ -28,6 +35,8 @@ export interface StreamAnswer {
   readonly faultAt: number;
 }
 
+/** Of an extended CONNECT, where any 2xx opens the tunnel. */
+const REFUSALS = [403, 404, 500];
 const STATUSES = [200, 200, 200, 200, 201, 204, 304, 404, 500];
 
 export function drawStreamAnswer(
@@ -38,12 +47,16 @@ export function drawStreamAnswer(
   const isHead = request.method === 'HEAD';
   // Nothing can be cut where there is no content.
   const fault = isHead && IN_STREAM.has(drawn) ? 'bad-fields' : drawn;
-  const usual = IN_STREAM.has(fault) ? 200 : chance.pick(STATUSES);
-  const status = chance.happens(habits.busyShare) ? 503 : usual;
+  const isTunnel = request.websocketKey !== undefined;
+  const list = isTunnel ? REFUSALS : STATUSES;
+  const usual = IN_STREAM.has(fault) && !isTunnel ? 200 : chance.pick(list);
+  const isBusy = chance.happens(habits.busyShare);
+  const switches = isTunnel && maySwitch(fault) && chance.happens(0.85);
+  const status = switches ? 200 : isBusy ? 503 : usual;
   const mayHaveBody = !isHead && status !== 204 && status !== 304;
   const size = drawSize(chance, habits.bodyMax);
   const body = marked(mayHaveBody ? (IN_STREAM.has(fault) ? size + 20 : size) : 0, `<${tag}.`);
-  const hasLength = mayHaveBody && (fault === 'wrong-length' || chance.happens(0.6));
+  const hasLength = mayHaveBody && !switches && (fault === 'wrong-length' || chance.happens(0.6));
   // By HTTP/1.1 it would be whole where it has more than was announced.
   const wrong = request.isHttp2 ? chance.pick([-7, 9]) : 9;
   const more = fault === 'wrong-length' ? wrong : 0;
@@ -61,7 +74,8 @@ export function drawStreamAnswer(
     body,
     fault,
     fields: spoil(chance, fault, fields),
-    trailers: mayHaveBody && chance.happens(0.2) ? [['x-t', 'end']] : [],
+    switches,
+    trailers: mayHaveBody && chance.happens(0.2) && !switches ? [['x-t', 'end']] : [],
     hasInterim: chance.happens(0.05),
     thinkMs: isSlow ? chance.between(0, habits.slowMs) : soonMs,
     pieces: isPieced ? chance.int(2, 6) : 1,
@@ -73,8 +87,17 @@ export function drawStreamAnswer(
   };
 }
 
+/** Faults that may come when a WebSocket is open. */
+function maySwitch(fault: AnswerFault): boolean {
+  return fault === '' || fault === 'cancels' || fault === 'resets' || fault === 'breaks';
+}
+
 /** A head as a broken endpoint writes it. */
-function spoil(chance: Chance, fault: AnswerFault, fields: readonly Field[]): readonly Field[] {
+export function spoil(
+  chance: Chance,
+  fault: AnswerFault,
+  fields: readonly Field[],
+): readonly Field[] {
   if (fault === 'huge-head') return [...fields, ['x-a', 'a'.repeat(70_000)]];
   if (fault !== 'bad-fields') return fields;
   const [, ...rest] = fields;

@@ -113,7 +113,7 @@ export const CLIENT_BREAKS: readonly Break[] = [
   rule('PUSH_PROMISE', Code.protocol, () => [frame(Type.push, END_HEADERS, 1, numbers(2))]),
   setting(8, 2, Code.protocol),
   flood('PING', 1500, () => frame(Type.ping, 0, 0, some(8))),
-  flood('SETTINGS', 400, () => frame(Type.settings, 0, 0, NOTHING)),
+  flood('SETTINGS', 600, () => frame(Type.settings, 0, 0, NOTHING)),
   flood('PRIORITY', 5000, (id) => frame(Type.priority, 0, id, some(5))),
   flood('unknown frames', 5000, () => frame(0x7f, 0, 0, NOTHING)),
   flood('WINDOW_UPDATE', 5000, () => frame(Type.window, 0, 0, numbers(1))),

@@ -1,6 +1,6 @@
 // One connection of an HTTP/2 client by prior knowledge: many streams at once, each with its request.
 import type { ActorEnd, ActorHandler } from '../../net/actor-end.ts';
-import type { RequestEnd } from '../book.ts';
+import { type RequestEnd, soonestSentMs } from '../book.ts';
 import { type H2Client, LARGE_BYTES } from '../h2-client.ts';
 import { dialIntroduced, drawIntroduction, type Peer as Source } from '../introductions.ts';
 import { type Break, CLIENT_BREAKS } from './breaks.ts';
@@ -9,7 +9,7 @@ import { Code, END_HEADERS, END_STREAM, frame, numbers, Type } from './frames.ts
 import type { Field } from './hpack.ts';
 import { drawChange, drawManner } from './manner.ts';
 import { Peer, type PeerOwner } from './peer.ts';
-import { ENDS_CONNECTION } from './request-script.ts';
+import { ENDS_CONNECTION, type StreamScript } from './request-script.ts';
 
 /** After GOAWAY and the last stream the product closes within so long. */
 const CLOSES_MS = 20_000;
@@ -121,25 +121,34 @@ export class H2ClientConnection implements PeerOwner {
   private ask(): void {
     const { client, open } = this;
     const { kernel } = client.setting;
-    const idleSinceMs = open.size === 0 ? this.idleSinceMs : kernel.nowMs;
-    const asked = client.next(idleSinceMs, this.source);
+    const asked = client.next(this.idleFromMs(), this.source, this.peer.takesTunnels);
     const { request, script } = asked;
     const id = this.nextId;
     // Ids may be left out (section 5.1.1).
     this.nextId += client.chance.happens(0.05) ? 2 * client.chance.int(1, 50) : 2;
     const one = new ClientStream(this, this.peer.open(id), asked);
     open.add(one);
-    const isHuge = script.fields.some(([, value]) => value.length > HUGE_BYTES);
-    if (isHuge && client.setting.isNarrow) this.isClogged = true;
+    if (client.setting.isNarrow && isHuge(script)) this.isClogged = true;
     if (this.isClogged) for (const other of open) other.request.isOrderly = false;
-    const what = script.fault === '' ? '' : `, and ${script.fault}`;
-    this.note(`asks ${request.method} ${request.id} on stream ${id}${what}`);
+    if (kernel.trace.isOn) {
+      const what = script.fault === '' ? '' : `, and ${script.fault}`;
+      this.note(`asks ${request.method} ${request.id} on stream ${id}${what}`);
+    }
     if (ENDS_CONNECTION.has(script.fault)) {
       this.isLast = true;
       for (const other of open) other.request.isOrderly = false;
       kernel.after(script.faultMs, () => this.misbehave(one));
     }
     one.begin();
+  }
+
+  /** What is still open here may have left the product long ago where links are narrow. */
+  private idleFromMs(): number {
+    const { isNarrow, kernel } = this.client.setting;
+    if (this.open.size === 0) return this.idleSinceMs;
+    if (!isNarrow) return kernel.nowMs;
+    const sent = [...this.open].map(({ request }) => soonestSentMs(request));
+    return Math.max(this.idleSinceMs, ...sent);
   }
 
   private misbehave({ script }: ClientStream): void {
@@ -242,12 +251,12 @@ export class H2ClientConnection implements PeerOwner {
 
   /** A request has come to its end. */
   ended(one: ClientStream, how: RequestEnd): void {
-    const { kernel, judge } = this.client.setting;
+    const { isNarrow, kernel, judge } = this.client.setting;
     const { request } = one;
     this.open.delete(one);
     request.end = how;
     request.endMs = kernel.nowMs;
-    this.idleSinceMs = kernel.nowMs;
+    this.idleSinceMs = isNarrow ? Math.max(this.idleSinceMs, soonestSentMs(request)) : kernel.nowMs;
     if (how === 'answered' || how === 'own') this.answered += 1;
     if (kernel.trace.isOn)
       this.note(`${request.id} ends: ${how} ${request.status} ${request.reason}`);
@@ -283,12 +292,13 @@ export class H2ClientConnection implements PeerOwner {
 
   private peerEnded(): void {
     if (this.isOver) return;
+    const { plan, setting } = this.client;
+    // One that was served may have to go for others at once, and so may one that has not said yet what it speaks;
+    // one that is refused is told so.
+    const isRefused = this.answered === 0 && this.hasRead;
+    const mayEnd = isRefused ? setting.mayBreak : setting.mayCut;
     // A reset may have destroyed the GOAWAY: this was no reset.
-    if (
-      this.goawayCode < 0 &&
-      !this.isTold &&
-      !this.client.setting.mayCut(this.client.plan.service)
-    )
+    if (this.goawayCode < 0 && !this.isTold && !mayEnd(plan.service))
       this.wrong('the product closes without a GOAWAY');
     this.over('lost', 'ended');
     this.end.close();
@@ -319,4 +329,8 @@ export class H2ClientConnection implements PeerOwner {
     const { book, kernel } = this.client.setting;
     if (kernel.trace.isOn) book.note(`client ${this.client.plan.name} ${text}`);
   }
+}
+
+function isHuge({ fields }: StreamScript): boolean {
+  return fields.some(([, value]) => value.length > HUGE_BYTES);
 }

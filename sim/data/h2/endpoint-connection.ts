@@ -46,7 +46,10 @@ export class H2EndpointConnection implements PeerOwner {
     };
     const manner = drawManner(chance, habits.bodyMax);
     const { h2 } = habits;
-    const own = h2.streamsMax > 0 ? [[Setting.streams, h2.streamsMax] as const] : [];
+    const own = [
+      ...(h2.streamsMax > 0 ? [[Setting.streams, h2.streamsMax] as const] : []),
+      ...(h2.takesTunnels ? [[Setting.tunnels, 1] as const] : []),
+    ];
     this.peer = new Peer({
       ...{ kernel, end, chance, isServer: true, owner: this, isNarrow },
       manner: { ...manner, settings: [...manner.settings, ...own] },

@@ -1,5 +1,5 @@
 // Frames of HTTP/2 (RFC 9113 section 4) for actors, written apart from the product's.
-import { roomFor } from '../../kernel/bytes.ts';
+import { bothOf, roomFor } from '../../kernel/bytes.ts';
 
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const HEADER_BYTES = 9;
@@ -61,10 +61,16 @@ export function frame(
   length = -1,
 ): Buffer {
   const bytes = roomFor(HEADER_BYTES + payload.length);
-  bytes.writeUIntBE(length < 0 ? payload.length : length, 0, 3);
+  const told = length < 0 ? payload.length : length;
+  bytes[0] = told >>> 16;
+  bytes[1] = told >>> 8;
+  bytes[2] = told;
   bytes[3] = type;
   bytes[4] = flags;
-  bytes.writeUInt32BE(id, 5);
+  bytes[5] = id >>> 24;
+  bytes[6] = id >>> 16;
+  bytes[7] = id >>> 8;
+  bytes[8] = id;
   if (payload.length > 0) bytes.set(payload, HEADER_BYTES);
   return bytes;
 }
@@ -86,6 +92,10 @@ export function settings(pairs: readonly (readonly [id: number, value: number])[
   return frame(Type.settings, 0, 0, bytes);
 }
 
+function numberAt(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
 /** Cuts what comes into frames. Throws for a frame that is larger than it may be. */
 export class FrameCutter {
   /** What may come as the payload of one frame. */
@@ -98,16 +108,16 @@ export class FrameCutter {
   }
 
   feed(bytes: Buffer, take: (frame: Frame) => void): void {
-    const data = this.rest === null ? bytes : Buffer.concat([this.rest, bytes]);
+    const data = this.rest === null ? bytes : bothOf(this.rest, bytes);
     this.rest = null;
     let at = 0;
     while (!this.isStopped && data.length - at >= HEADER_BYTES) {
-      const length = data.readUIntBE(at, 3);
+      const length = (data[at]! << 16) | (data[at + 1]! << 8) | data[at + 2]!;
       if (length > this.max) throw new Error(`a frame of ${length} bytes`);
       const end = at + HEADER_BYTES + length;
       if (end > data.length) break;
       const payload = data.subarray(at + HEADER_BYTES, end);
-      const id = data.readUInt32BE(at + 5) & 0x7fff_ffff;
+      const id = numberAt(data, at + 5) & 0x7fff_ffff;
       const one = { type: data[at + 3]!, flags: data[at + 4]!, id, payload };
       at = end;
       take(one);

@@ -2,9 +2,7 @@
 import type { Chance } from '../../kernel/chance.ts';
 import type { EndpointHabits } from '../answer-script.ts';
 import type { AnswerFault } from '../book.ts';
-
-/** Share of worlds with HTTP/2. */
-export const HTTP2_SHARE = 0.35;
+import type { Weights } from '../weights.ts';
 
 /** An endpoint that does this may never see what was on its way. */
 export const ENDS_CONNECTION: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
@@ -40,8 +38,8 @@ const REFUSALS: readonly AnswerFault[] = ['refuses', 'goaway'];
 /** Those that leave the connection as it is: then every stream that was opened is seen. */
 const OF_STREAMS = FAULTS.filter((fault) => !ENDS_CONNECTION.has(fault));
 
-function drawFaults(chance: Chance): readonly AnswerFault[] {
-  if (chance.happens(0.25)) return REFUSALS;
+function drawFaults(chance: Chance, refusers: number): readonly AnswerFault[] {
+  if (chance.happens(refusers)) return REFUSALS;
   return (chance.happens(0.4) ? OF_STREAMS : FAULTS).filter(() => chance.happens(0.4));
 }
 
@@ -52,10 +50,12 @@ export function onlyRefuses({ faults }: Pick<EndpointHabits, 'faults'>): boolean
 
 export function drawHttp2Habits(
   chance: Chance,
+  { refusers }: Weights,
 ): EndpointHabits['h2'] & { readonly faults: readonly AnswerFault[] } {
   return {
     streamsMax: chance.pick([0, 0, 1, 3, 20, 100]),
     ageMs: chance.pick([0, 0, 500, 3000]),
-    faults: drawFaults(chance),
+    faults: drawFaults(chance, refusers),
+    takesTunnels: chance.happens(0.7),
   };
 }

@@ -188,7 +188,7 @@ const scratch = Buffer.allocUnsafeSlow(4096);
 
 /** Section 5.1: in the last `bits` of the first byte, and on; `mark` are its other bits. Returns where it ends. */
 function putInteger(all: Buffer, at: number, value: number, bits: number, mark: number): number {
-  const most = 2 ** bits - 1;
+  const most = (1 << bits) - 1;
   all[at] = mark | Math.min(value, most);
   let end = at + 1;
   if (value < most) return end;
@@ -260,7 +260,7 @@ export class Decoder {
   }
 
   private integer(bits: number): number {
-    const most = 2 ** bits - 1;
+    const most = (1 << bits) - 1;
     let value = this.byte() & most;
     if (value < most) return value;
     for (let scale = 1; ; scale *= 128) {
@@ -276,8 +276,8 @@ export class Decoder {
     const length = this.integer(7);
     const end = this.at + length;
     if (end > this.bytes.length) throw new Error('a string that ends too late');
-    const bytes = this.bytes.subarray(this.at, end);
+    const { bytes, at } = this;
     this.at = end;
-    return isHuffman ? unhuffman(bytes) : bytes.toString('latin1');
+    return isHuffman ? unhuffman(bytes.subarray(at, end)) : bytes.toString('latin1', at, end);
   }
 }

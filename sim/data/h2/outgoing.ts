@@ -1,10 +1,12 @@
 // What an actor sends on its streams: heads at once, content as windows allow.
-import { roomFor } from '../../kernel/bytes.ts';
+import { joined, partOf, roomFor } from '../../kernel/bytes.ts';
 import { END_HEADERS, END_STREAM, frame, numbers, PADDED, PRIORITY, Type } from './frames.ts';
 import type { Field } from './hpack.ts';
 import type { Peer, PeerStream } from './peer.ts';
 
 const FRAME_MAX = 16_384;
+/** Padding and priority of a header block. */
+const AROUND_BYTES = 100;
 const NOTHING = Buffer.alloc(0);
 
 interface Content {
@@ -39,8 +41,10 @@ export class Outgoing {
     const { chance, manner } = peer.setting;
     const end = isLast ? END_STREAM : 0;
     const isSplit = chance.happens(manner.splitShare) || block.length > FRAME_MAX;
-    const first = isSplit ? chance.int(0, Math.min(block.length, FRAME_MAX)) : block.length;
-    peer.write(this.headers(id, end | (isSplit ? 0 : END_HEADERS), block.subarray(0, first)));
+    const first = isSplit
+      ? chance.int(0, Math.min(block.length, FRAME_MAX - AROUND_BYTES))
+      : block.length;
+    peer.write(this.headers(id, end | (isSplit ? 0 : END_HEADERS), partOf(block, 0, first)));
     for (let at = first, count = 0; isSplit; count += 1) {
       const most = Math.min(block.length - at, FRAME_MAX);
       // An empty one may come as well; in the end all of it has to go.
@@ -63,7 +67,7 @@ export class Outgoing {
     parts.push(block);
     if (padding > 0) parts.push(Buffer.alloc(padding));
     const all = (padding >= 0 ? PADDED : 0) | (hasPriority ? PRIORITY : 0);
-    return frame(Type.headers, flags | all, id, parts.length === 1 ? block : Buffer.concat(parts));
+    return frame(Type.headers, flags | all, id, joined(parts));
   }
 
   /** Sends content, by and by if the windows are full. `trailers`: none where they are empty. */
@@ -114,8 +118,9 @@ export class Outgoing {
       const most = Math.min(one.bytes.length, one.pieceBytes, stream.send, peer.send);
       if (most <= 0) return false;
       const isEnd = one.isLast && most === one.bytes.length && one.trailers.length === 0;
-      this.data(stream, one.bytes.subarray(0, most), isEnd);
-      one.bytes = one.bytes.subarray(most);
+      const { bytes } = one;
+      this.data(stream, partOf(bytes, 0, most), isEnd);
+      one.bytes = most === bytes.length ? NOTHING : bytes.subarray(most);
     }
     if (!one.isLast || stream.isLocalDone) return true;
     if (one.trailers.length > 0) this.fields(stream, one.trailers, true);

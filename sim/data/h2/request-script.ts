@@ -1,6 +1,7 @@
 // What a client asks on one stream, drawn by the id of the request.
 import type { Chance } from '../../kernel/chance.ts';
 import { drawSize, marked } from '../request-script.ts';
+import type { Call } from './calls.ts';
 import type { Field } from './hpack.ts';
 
 /** How a client misbehaves with one request; '' is not at all. */
@@ -58,6 +59,15 @@ export interface StreamScript {
   readonly faultMs: number;
   readonly isForbidden: boolean;
   readonly isBroken: boolean;
+  /** Of a call of gRPC. */
+  readonly call: Call | null;
+  /** Of an extended CONNECT. */
+  readonly tunnel?: {
+    /** What is for the tunnel is sent before that is open. */
+    readonly isEarly: boolean;
+    /** Neither side ends it. */
+    readonly rests: boolean;
+  };
 }
 
 export interface StreamOptions {
@@ -65,6 +75,8 @@ export interface StreamOptions {
   readonly host: string;
   readonly faultShare: number;
   readonly bodyMax: number;
+  /** Share of bodies that may be as large. */
+  readonly large: number;
   /** Its bodies are large, one like the other. */
   readonly isHeavy: boolean;
 }
@@ -104,11 +116,12 @@ export function drawStream(chance: Chance, options: StreamOptions): StreamScript
     // What is announced may be whole, by HTTP/1.1; and no byte more.
     asked: length < body.length ? body.subarray(0, length) : body,
     isBroken: isBad && length >= body.length,
+    call: null,
   };
 }
 
-function drawBody(chance: Chance, { bodyMax, isHeavy }: StreamOptions): number {
-  return isHeavy ? chance.int(bodyMax >> 3, bodyMax >> 2) : drawSize(chance, bodyMax);
+function drawBody(chance: Chance, { bodyMax, isHeavy, large }: StreamOptions): number {
+  return isHeavy ? chance.int(bodyMax >> 3, bodyMax >> 2) : drawSize(chance, bodyMax, large);
 }
 
 function wrongLength(chance: Chance, length: number): number {
@@ -116,7 +129,11 @@ function wrongLength(chance: Chance, length: number): number {
 }
 
 /** In any order (RFC 9113 section 8.3). */
-function pseudo(chance: Chance, method: string, { id, host }: StreamOptions): Field[] {
+export function pseudo(
+  chance: Chance,
+  method: string,
+  { id, host }: Pick<StreamOptions, 'id' | 'host'>,
+): Field[] {
   const list: Field[] = [
     [':method', method],
     [':scheme', 'http'],
@@ -127,7 +144,7 @@ function pseudo(chance: Chance, method: string, { id, host }: StreamOptions): Fi
   return [...list.slice(at), ...list.slice(0, at)];
 }
 
-function extra(chance: Chance): Field[] {
+export function extra(chance: Chance): Field[] {
   const list: Field[] = [['user-agent', 'sim']];
   if (chance.happens(0.1)) list.push(['te', 'trailers']);
   if (chance.happens(0.1)) list.push(['cookie', 'a=1'], ['cookie', 'b=2']);

@@ -7,6 +7,8 @@ import { readCertificate } from '../../tls/certificate.ts';
 import { Alert } from '../../tls/engine.ts';
 import type { ActorTls } from '../../tls/tls-end.ts';
 import type { ClientSetting } from '../http-client.ts';
+import type { Weights } from '../weights.ts';
+import { OLD_SHARE } from './secure-client.ts';
 import type { UpstreamRules } from './upstream-rules.ts';
 
 export interface PassRules {
@@ -15,13 +17,22 @@ export interface PassRules {
 }
 
 /** Null: the service does something else with TLS. */
-export function drawPassRules(seed: number, service: string): PassRules | null {
+export function drawPassRules(
+  seed: number,
+  service: string,
+  { passes }: Weights,
+): PassRules | null {
   const chance = new Chance(seed, `passes of ${service}`);
-  return chance.happens(0.65) ? { hasDefault: chance.happens(0.5) } : null;
+  return chance.happens(passes) ? { hasDefault: chance.happens(0.5) } : null;
 }
 
 /** Of the endpoints of a service whose TLS is passed on. */
-export const PASSED_RULES: UpstreamRules = { verify: true, isOneName: true, needsOwn: false };
+export const PASSED_RULES: UpstreamRules = {
+  verify: true,
+  isOneName: true,
+  needsOwn: false,
+  isAuto: false,
+};
 
 export const passedName = (service: string): string => `cert.${service}.pass`;
 
@@ -51,6 +62,7 @@ export class PassedClient {
   private readonly setting: ClientSetting;
   private readonly plan: { readonly name: string; readonly service: string };
   private readonly serverName: string;
+  private readonly isOld: boolean;
 
   constructor(
     setting: ClientSetting,
@@ -62,13 +74,14 @@ export class PassedClient {
     const { name, service } = plan;
     const names = [`${service}.pass`, `a.${service}.pass`, `b.a.${service}.pass`];
     const any = hasDefault ? ['', 'elsewhere.sim'] : [];
+    this.isOld = setting.kernel.chance(`tls version of ${name}`).happens(OLD_SHARE);
     this.serverName = setting.kernel.chance(`passed ${name}`).pick([...names, ...any]);
   }
 
   connection(chance: Chance): ActorTls {
     return {
       engine: {
-        ...{ isServer: false, chain: '', serverName: this.serverName },
+        ...{ isServer: false, chain: '', serverName: this.serverName, isOld: this.isOld },
         random: chance.int(0, 2 ** 32 - 1),
         protocols: chance.happens(0.5) ? ['mine'] : [],
         isLarge: chance.happens(0.4),

@@ -4,13 +4,13 @@ import { materialKey, type TlsCertificate, type TlsMaterial } from '../../../src
 import { Chance } from '../../kernel/chance.ts';
 import { type Certificate, textOf } from '../../tls/certificate.ts';
 
-/** Share of worlds that have any TLS. */
-export const TLS_SHARE = 0.3;
 /** Who issues the certificates of listeners, and those of clients. */
 export const SERVER_AUTHORITY = 'servers';
 export const CLIENT_AUTHORITY = 'clients';
 /** Longer than any world lasts. */
 const FOR_EVER_MS = 1e12;
+/** How long records of content are that actors send: many make them small, so that the first bytes can be read early. */
+export const RECORD_SIZES: readonly number[] = [16_384, 16_384, 4096, 1400];
 /** Names of routes are below it. */
 const WILDCARD = '*.sim';
 

@@ -1,6 +1,6 @@
 // TLS of one client of a world: what it offers and shows, what it resumes, and what it must be shown.
 import type { Chance } from '../../kernel/chance.ts';
-import { readCertificate, textOf } from '../../tls/certificate.ts';
+import { type Certificate, readCertificate, textOf } from '../../tls/certificate.ts';
 import { Alert } from '../../tls/engine.ts';
 import { fingerprintOf } from '../../tls/sim-tls-socket.ts';
 import type { ActorTls, TlsEnd } from '../../tls/tls-end.ts';
@@ -10,12 +10,15 @@ import {
   CLIENT_AUTHORITY,
   clientCertificate,
   type ListenRules,
+  RECORD_SIZES,
   SECOND_NAME,
   subjectLine,
 } from './rules.ts';
 
 /** What an endpoint must be told of a connection; '' for nothing. */
 export interface SecureFacts {
+  /** As OpenSSL names it. */
+  readonly version: string;
   readonly subject: string;
   readonly fingerprint: string;
 }
@@ -31,7 +34,8 @@ export interface SecureClientPlan {
 
 /** A second for those before it that get nowhere, and the ways (docs/limits.md). */
 const TURN_MS = 1700;
-const NO_FACTS: SecureFacts = { subject: '', fingerprint: '' };
+/** Share of clients, and of endpoints, that know nothing above TLS 1.2. */
+export const OLD_SHARE = 0.25;
 
 /** Null where its listener speaks plainly. */
 export function secureClient(setting: ClientSetting, plan: SecureClientPlan): SecureClient | null {
@@ -48,7 +52,12 @@ export class SecureClient {
   private readonly plan: SecureClientPlan;
   private readonly hasCertificate: boolean;
   private readonly resumes: boolean;
+  private readonly isOld: boolean;
   private readonly serverName: string;
+  /** What it shows; ''. */
+  private readonly chain: string;
+  /** What requests on its connections are to be told with. */
+  readonly facts: SecureFacts;
   private ticket: Buffer | null = null;
 
   constructor(
@@ -66,33 +75,28 @@ export class SecureClient {
     this.resumes = chance.happens(0.6);
     const names = hasSecond ? ['', plan.host, SECOND_NAME] : ['', plan.host];
     this.serverName = chance.pick(names);
-  }
-
-  /** What requests on its connections are to be told with. */
-  get facts(): SecureFacts {
-    if (!this.hasCertificate) return NO_FACTS;
-    const { name } = this.plan;
-    const fingerprint = fingerprintOf(clientCertificate(name, CLIENT_AUTHORITY));
-    return {
-      subject: subjectLine(name),
-      fingerprint: fingerprint.replaceAll(':', '').toLowerCase(),
-    };
+    const certificate = clientCertificate(plan.name, CLIENT_AUTHORITY);
+    this.chain = this.hasCertificate ? textOf(certificate) : '';
+    this.isOld = setting.kernel.chance(`tls version of ${plan.name}`).happens(OLD_SHARE);
+    const version = this.isOld ? 'TLSv1.2' : 'TLSv1.3';
+    const shown = this.hasCertificate ? factsOf(plan.name, certificate) : NOBODY;
+    this.facts = { version, ...shown };
   }
 
   /** Of its next connection. */
   connection(chance: Chance): ActorTls {
-    const { plan, hasCertificate, serverName } = this;
+    const { chain, serverName, isOld } = this;
     const { kernel } = this.setting;
     let helloMs = 0;
-    const chain = hasCertificate ? textOf(clientCertificate(plan.name, CLIENT_AUTHORITY)) : '';
     return {
       engine: {
-        ...{ isServer: false, chain, serverName },
+        ...{ isServer: false, chain, serverName, isOld },
         random: chance.int(0, 2 ** 32 - 1),
         protocols: this.offers(chance),
         ticket: this.resumes ? this.ticket : null,
         isLarge: chance.happens(0.3),
         helloRecords: chance.happens(0.2) ? chance.int(2, 5) : 1,
+        recordBytes: chance.pick(RECORD_SIZES),
         judge: (shown) => this.judge(shown),
       },
       onHello: () => {
@@ -130,7 +134,8 @@ export class SecureClient {
 
   private check({ engine }: TlsEnd): void {
     const { isHttp2 } = this.plan;
-    const { protocol, isResumed } = engine;
+    const { protocol, isResumed, version } = engine;
+    if (version !== this.facts.version) this.wrong(`agrees on ${version}`);
     if (isHttp2 !== (protocol === 'h2')) this.wrong(`agrees on ${protocol || 'nothing'} by ALPN`);
     if (isResumed && !this.resumes) this.wrong('resumes a session that it does not know');
   }
@@ -158,4 +163,11 @@ export class SecureClient {
     const { name, service } = this.plan;
     this.setting.book.fault(`client ${name}, ${text}`, service);
   }
+}
+
+const NOBODY = { subject: '', fingerprint: '' };
+
+function factsOf(name: string, certificate: Certificate): Omit<SecureFacts, 'version'> {
+  const fingerprint = fingerprintOf(certificate).replaceAll(':', '').toLowerCase();
+  return { subject: subjectLine(name), fingerprint };
 }

@@ -7,6 +7,7 @@ import { textOf } from '../../tls/certificate.ts';
 import { TlsEngine } from '../../tls/engine.ts';
 import type { ActorTls } from '../../tls/tls-end.ts';
 import type { ClientSetting } from '../http-client.ts';
+import type { Weights } from '../weights.ts';
 import { clientCertificate, type ListenRules } from './rules.ts';
 
 export type StrangerKind =
@@ -29,6 +30,8 @@ export interface StrangerPlan {
   readonly protocol: string;
   readonly port: number;
   readonly startMs: number;
+  /** How many come at once. */
+  readonly count: number;
 }
 
 const KINDS: readonly StrangerKind[] = [
@@ -37,9 +40,11 @@ const KINDS: readonly StrangerKind[] = [
 /** Longer than any patience of a listener, and the waiting of a flood before it. */
 const PATIENCE_MS = 9000;
 /** More than two workers begin at a time. */
-const FLOOD = 290;
-/** Share of worlds with TLS that have one. */
-const FLOOD_SHARE = 0.2;
+const FLOOD = 340;
+/** ... and more than the lobby of one keeps. */
+const DELUGE = 1300;
+/** Its turns take longer. */
+const DELUGE_PATIENCE_MS = 20_000;
 const ADDRESS = '10.9.8.7';
 
 interface StrangerService {
@@ -53,10 +58,12 @@ export function drawStrangers(
   seed: number,
   {
     services,
+    weights,
     spanMs,
     mayFlood,
   }: {
     services: readonly StrangerService[];
+    weights: Weights;
     spanMs: number;
     mayFlood: boolean;
   },
@@ -71,12 +78,29 @@ export function drawStrangers(
     const drawn = needs ? chance.pick(['no-certificate', 'untrusted'] as const) : kind;
     const isHttp = protocol === 'http' && clientAuth !== 'require';
     const own = drawn === 'resets' && isHttp && chance.happens(0.5) ? 'tampers' : drawn;
-    return { name, kind: own, service, protocol, port, startMs: chance.between(20, spanMs) };
+    return {
+      name,
+      kind: own,
+      service,
+      protocol,
+      port,
+      startMs: chance.between(20, spanMs),
+      count: 1,
+    };
   };
   const list = Array.from({ length: chance.int(0, 8) }, (_, i) =>
     plan(`y${i}`, chance.pick(KINDS)),
   );
-  return mayFlood && chance.happens(FLOOD_SHARE) ? [...list, plan('flood', 'flood')] : list;
+  if (!mayFlood || !chance.happens(weights.floods)) return list;
+  const isDeluge = new Chance(seed, 'deluge').happens(weights.deluges);
+  return [...list, { ...plan('flood', 'flood'), count: isDeluge ? DELUGE : FLOOD }];
+}
+
+interface Pouring {
+  readonly hello: Buffer;
+  /** Says half of it, and then leaves so. */
+  readonly quit: (how: () => void) => void;
+  readonly leave: () => void;
 }
 
 export class Stranger {
@@ -96,7 +120,7 @@ export class Stranger {
   private begin(): void {
     const { plan, setting } = this;
     setting.book.note(`stranger ${plan.name} comes: ${plan.kind}`);
-    const count = plan.kind === 'flood' ? FLOOD : 1;
+    const { count } = plan;
     this.open = count;
     for (let i = 0; i < count; i += 1) this.connect();
   }
@@ -131,7 +155,8 @@ export class Stranger {
       onReset: leave,
     };
     const end = network.dial(name, port, handler, { from, tls });
-    kernel.after(PATIENCE_MS, () => {
+    const patienceMs = plan.count === DELUGE ? DELUGE_PATIENCE_MS : PATIENCE_MS;
+    kernel.after(patienceMs, () => {
       if (isOut) return;
       if (!setting.isNarrow) this.wrong(`is let in, though it is one that ${kind}`);
       end.reset();
@@ -196,9 +221,34 @@ export class Stranger {
           end.reset();
           leave();
         });
+      case 'flood':
+        return this.pour(end, { hello, quit, leave });
       default:
         end.write(hello);
     }
+  }
+
+  /** One of many: most say who they are, some bit by bit, half of it or nothing. */
+  private pour(end: ActorEnd, { hello, quit, leave }: Pouring): void {
+    const { chance } = this;
+    const how = chance.next();
+    if (how < 0.7) end.write(hello);
+    else if (how < 0.85) this.sayInPieces(end, hello);
+    else if (how < 0.92) {
+      quit(() => {
+        if (chance.happens(0.5)) return end.end();
+        end.reset();
+        leave();
+      });
+    } else if (how < 0.96) end.write(hello.subarray(0, chance.int(1, hello.length - 1)));
+  }
+
+  private sayInPieces(end: ActorEnd, bytes: Buffer): void {
+    if (end.isClosed || bytes.length === 0) return;
+    const count = this.chance.int(1, bytes.length);
+    end.write(bytes.subarray(0, count));
+    const { kernel } = this.setting;
+    kernel.after(this.chance.between(0, 40), () => this.sayInPieces(end, bytes.subarray(count)));
   }
 
   /** In plain a request may be told so, and nobody is told anything but alerts and the server's flight. */

@@ -6,15 +6,13 @@ export function checkTold(
   { id, secure = null, port }: Request,
   get: (name: string) => string | undefined,
 ): void {
-  const expected: readonly (readonly [string, string])[] = [
-    ['x-forwarded-proto', secure === null ? 'http' : 'https'],
-    ['x-forwarded-port', String(port)],
-    ['x-client-cert-subject', secure?.subject ?? ''],
-    ['x-client-cert-fingerprint', secure?.fingerprint ?? ''],
-  ];
-  for (const [name, value] of expected) {
+  const check = (name: string, value: string): void => {
     const told = get(name) ?? '';
     if (told !== value)
       throw new Error(`${id} with ${name} ${told || 'missing'}, not ${value || 'none'}`);
-  }
+  };
+  check('x-forwarded-proto', secure === null ? 'http' : 'https');
+  check('x-forwarded-port', `${port}`);
+  check('x-client-cert-subject', secure?.subject ?? '');
+  check('x-client-cert-fingerprint', secure?.fingerprint ?? '');
 }

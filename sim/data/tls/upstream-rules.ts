@@ -3,6 +3,7 @@ import type { UpstreamTls } from '../../../src/model/service.ts';
 import { type UpstreamMaterial, upstreamKey } from '../../../src/model/tls.ts';
 import { Chance } from '../../kernel/chance.ts';
 import { type Certificate, textOf } from '../../tls/certificate.ts';
+import type { Weights } from '../weights.ts';
 
 /** Who issues the certificates of endpoints. */
 export const ENDPOINT_AUTHORITY = 'endpoints';
@@ -16,18 +17,26 @@ export interface UpstreamRules {
   readonly isOneName: boolean;
   /** Endpoints want the product's certificate. */
   readonly needsOwn: boolean;
+  /** Each connection's ALPN says whether it is HTTP/2 or HTTP/1.1 (`minds.ts`). */
+  readonly isAuto: boolean;
 }
 
 /** Null: endpoints are spoken to in plain. */
-export function drawUpstreamRules(seed: number, service: string): UpstreamRules | null {
+export function drawUpstreamRules(
+  seed: number,
+  service: string,
+  { upstreamTls, auto }: Weights,
+): UpstreamRules | null {
   const chance = new Chance(seed, `upstream tls of ${service}`);
-  if (!chance.happens(0.5)) return null;
+  if (!chance.happens(upstreamTls)) return null;
   const verify = chance.happens(0.85);
-  return { verify, isOneName: chance.happens(0.5), needsOwn: chance.happens(0.3) };
+  const isAuto = new Chance(seed, `auto of ${service}`).happens(auto);
+  return { verify, isOneName: chance.happens(0.5), needsOwn: chance.happens(0.3), isAuto };
 }
 
 /**
- * What an endpoint does wrong with each connection. `wrong-name`, `untrusted` and `expired`: its certificate.
+ * What an endpoint does wrong with each connection. `wrong-name`, `untrusted` and `expired`: its certificate; `expires`:
+ * it is good at first.
  * `plain` speaks no TLS, `garbage` nothing at all, `silent` says nothing; `cuts` and `resets` break off in the
  * handshake, `alert` refuses it.
  */
@@ -35,6 +44,7 @@ export type HandshakeFault =
   | 'wrong-name'
   | 'untrusted'
   | 'expired'
+  | 'expires'
   | 'plain'
   | 'garbage'
   | 'silent'
@@ -46,17 +56,37 @@ export const CERTIFICATE_FAULTS: ReadonlySet<HandshakeFault | ''> = new Set<Hand
   'wrong-name',
   'untrusted',
   'expired',
+  'expires',
 ]);
 
+/** When the certificate of an endpoint with the fault `expires` does, simulated ms. */
+export const EXPIRES_MS = 2000;
+
 const FAULTS: readonly HandshakeFault[] = [
-  ...(['wrong-name', 'wrong-name', 'untrusted', 'untrusted', 'expired', 'plain'] as const),
-  ...(['garbage', 'silent', 'cuts', 'resets', 'alert'] as const),
+  ...([
+    'wrong-name',
+    'wrong-name',
+    'wrong-name',
+    'wrong-name',
+    'untrusted',
+    'untrusted',
+    'expired',
+    'expires',
+    'expires',
+    'expires',
+  ] as const),
+  'plain',
+  ...(['garbage', 'silent', 'cuts', 'cuts', 'resets', 'resets', 'alert', 'alert'] as const),
 ];
 
-/** What is wrong with an endpoint from the beginning to the end; ''. */
-export function drawHandshakeFault(seed: number, endpoint: string): HandshakeFault | '' {
+/** What is wrong with an endpoint from the beginning to the end; ''. `isOrderly`: all else is in order. */
+export function drawHandshakeFault(
+  seed: number,
+  { endpoint, isOrderly, weights }: { endpoint: string; isOrderly: boolean; weights: Weights },
+): HandshakeFault | '' {
   const chance = new Chance(seed, `handshakes of ${endpoint}`);
-  return chance.happens(0.2) ? chance.pick(FAULTS) : '';
+  const share = isOrderly ? weights.badHandshakes : weights.badHandshakesOfFaulty;
+  return chance.happens(share) ? chance.pick(FAULTS) : '';
 }
 
 /** The name that the product has to ask this endpoint for. */
@@ -93,6 +123,6 @@ export function endpointCertificate(name: string, fault: HandshakeFault | ''): C
     subject: '',
     issuer: fault === 'untrusted' ? 'nobody' : ENDPOINT_AUTHORITY,
     serial: 1,
-    untilMs: fault === 'expired' ? -1 : FOR_EVER_MS,
+    untilMs: fault === 'expired' ? -1 : fault === 'expires' ? EXPIRES_MS : FOR_EVER_MS,
   };
 }

@@ -56,7 +56,9 @@ class UdpWorld {
     this.table = new UdpTable(kernel, plan, this.hosts);
     const fault = (text: string): void => this.fault(text);
     this.oracles = new UdpOracles(kernel, { plan, table: this.table, fault });
-    this.table.onApplied = (worker, usable) => this.oracles.onApplied(worker, usable);
+    const applied: UdpTable['onApplied'] = (worker, usable) =>
+      this.oracles.onApplied(worker, usable);
+    this.table.onApplied = applied;
     const { descriptors } = this.network;
     this.datagrams = new SimDatagrams(kernel, {
       weather: plan.weather,

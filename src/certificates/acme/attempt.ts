@@ -7,12 +7,12 @@ import type { Logger } from '../../base/log.ts';
 import type { AcmeSettings, Challenge, ChallengeType } from '../../model/acme.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import { readPair, untimely } from '../pair.ts';
-import { Ca, type Offer, orderProblem } from './ca.ts';
+import { bindingOf, Ca, type Offer, orderProblem } from './ca.ts';
 import type { Account, AcmeFolder, Attempts } from './folder.ts';
 import { AcmeError } from './problem.ts';
 
-/** Processes that share the folder look for challenges every second. */
-const SPREAD_MS = 1500;
+/** Processes that share the folder look for challenges every second, and take a while where machines are busy. */
+const SPREAD_MS = 2500;
 /** How long what the CA works on is waited for between two questions, where it does not say. */
 const POLL_MS = { min: 1000, max: 10_000 };
 /** The CA's word about the time between two questions counts within these. */
@@ -41,7 +41,7 @@ export interface AttemptOptions {
 export async function obtain(options: AttemptOptions): Promise<string> {
   const account = await accountOf(options.folder);
   const { acme, clock, signal } = options;
-  const ca = new Ca(acme, account, { clock, signal });
+  const ca = new Ca(acme, account, { clock, signal, binding: await bindingOf(acme) });
   try {
     return await new Attempt(ca, options).run(account);
   } catch (error) {
@@ -55,7 +55,7 @@ export async function obtain(options: AttemptOptions): Promise<string> {
 }
 
 async function accountOf(folder: AcmeFolder): Promise<Account> {
-  const known = folder.readAccount();
+  const known = await folder.readAccount();
   if (known !== null) return known;
   const account = { url: '', key: await Ca.newKey(), terms: '' };
   // Before the CA knows it: what is made there can be found again by its key.

@@ -4,7 +4,7 @@
 import { Client, crypto } from 'acme-client';
 import type { Clock } from '../../base/clock.ts';
 import { CodedError, messageOf } from '../../base/coded-error.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
+import { readInTime } from '../../base/timely-file.ts';
 import {
   type AcmeSettings,
   type Challenge,
@@ -19,6 +19,9 @@ import { Transport } from './transport.ts';
 type Order = Awaited<ReturnType<Client['createOrder']>>;
 type Authorization = Awaited<ReturnType<Client['getAuthorizations']>>[number];
 
+/** Of a domain (RFC 1035 section 2.3.4). */
+const NAME_MAX = 253;
+
 /** What an authorization offers, for one name. */
 export interface Offer {
   readonly domain: string;
@@ -29,16 +32,18 @@ export interface Offer {
   readonly authorization: Authorization;
 }
 
+type Binding = Awaited<ReturnType<typeof bindingOf>>;
+
 export class Ca {
   private readonly acme: AcmeSettings;
   private readonly transport: Transport;
   private readonly client: Client;
 
-  /** `signal` gives everything up. Throws where the file with the binding's key can't be read. */
+  /** `signal` gives everything up. `binding`: what bindingOf resolved with. */
   constructor(
     acme: AcmeSettings,
     account: Account,
-    { clock, signal }: { clock: Clock; signal: AbortSignal },
+    { clock, signal, binding }: { clock: Clock; signal: AbortSignal; binding: Binding },
   ) {
     this.acme = acme;
     this.transport = new Transport(acme, clock, signal);
@@ -46,7 +51,7 @@ export class Ca {
       directoryUrl: acme.directory,
       accountKey: account.key,
       ...(account.url === '' ? {} : { accountUrl: account.url }),
-      ...bindingOf(acme),
+      ...binding,
     });
   }
 
@@ -137,8 +142,12 @@ export class Ca {
   }
 
   /** The chain (PEM) of an order that is valid. */
-  certificate(order: Order): Promise<string> {
-    return this.ask('the certificate', () => this.client.getCertificate(order));
+  async certificate(order: Order): Promise<string> {
+    const chain: unknown = await this.ask('the certificate', () =>
+      this.client.getCertificate(order),
+    );
+    if (typeof chain !== 'string') throw new AcmeError('the certificate: the CA has sent JSON');
+    return chain;
   }
 
   /** Every failure names what was asked; what the library throws itself is about the CA's answers. */
@@ -159,25 +168,34 @@ export function orderProblem({ status, error }: Order): string {
   return `the CA has refused the order${text === '' ? '' : `: ${text}`}`;
 }
 
-function offerOf(authorization: Authorization): Offer {
-  const { identifier, status, challenges } = authorization;
-  // A list by RFC 8555; what a CA sends is looked at.
-  const all = Array.isArray(challenges) ? challenges : [];
-  const types = all.map(({ type }) => type as string).filter(isKnownType);
-  const failed = all.find(({ error }) => error !== undefined);
+/** What RFC 8555 says of its shape is the library's word; what a CA sends is looked at. */
+function offerOf(sent: Authorization): Offer {
+  const name: unknown = sent.identifier?.value;
+  if (typeof name !== 'string') throw new AcmeError('an authorization of the CA names no domain');
+  const list: unknown = sent.challenges;
+  const challenges = Array.isArray(list) ? list.filter(isChallenge) : [];
+  const status: string = sent.status;
+  const failed = challenges.find(({ error }) => error !== undefined);
   const isOver = status !== 'pending' && status !== 'valid';
-  const said = failed === undefined ? `the authorization is ${status}` : textOf(failed);
+  const said =
+    failed === undefined ? `the authorization is ${String(status).slice(0, 50)}` : textOf(failed);
   return {
-    domain: String(identifier?.value).toLowerCase(),
+    domain: name.slice(0, NAME_MAX).toLowerCase(),
     isValid: status === 'valid',
     problem: isOver ? said : '',
-    types,
-    authorization,
+    types: challenges.map(({ type }) => type as string).filter(isKnownType),
+    authorization: { ...sent, challenges },
   };
 }
 
+/** What is none is passed over: the others may do. */
+function isChallenge(value: unknown): value is Authorization['challenges'][number] {
+  const { type, url, token } = (value ?? {}) as Record<string, unknown>;
+  return [type, url, token].every((text) => typeof text === 'string');
+}
+
 function textOf({ type, error }: { type: string; error?: object }): string {
-  return `${type}: the CA said ${readProblem(error).text || 'no more'}`;
+  return `${type.slice(0, 50)}: the CA said ${readProblem(error).text || 'no more'}`;
 }
 
 function isKnownType(type: string): type is ChallengeType {
@@ -191,10 +209,12 @@ function challengeOf({ challenges, identifier }: Authorization, type: ChallengeT
   return found;
 }
 
-function bindingOf({ binding }: AcmeSettings) {
+/** What the library takes of an account elsewhere (EAB). Rejects where the file with its key can't be read. */
+export async function bindingOf({ binding }: AcmeSettings) {
   if (binding === null) return {};
   try {
-    const hmacKey = readRegularFile(binding.keyFile, BOUNDS.acmeFile.max).toString().trim();
+    const bytes = await readInTime(binding.keyFile, BOUNDS.acmeFile.max);
+    const hmacKey = bytes.toString().trim();
     return { externalAccountBinding: { kid: binding.keyId, hmacKey } };
   } catch (error) {
     throw new CodedError('acme-binding', `acme.eab.key_file: ${messageOf(error)}`);

@@ -2,12 +2,13 @@
 // outstanding. Every file is readable by its owner alone and replaced as a whole, so that whoever
 // shares the folder (a process beside this one, another host) reads it whole or not at all.
 import { createHash, randomBytes } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { fieldsOf } from '../../base/foreign.ts';
-import { exposureOf, readRegularFile } from '../../base/regular-file.ts';
+import { exposureBy } from '../../base/regular-file.ts';
+import { inTime, modeInTime, readInTime } from '../../base/timely-file.ts';
 import { type Challenge, TOKEN_PATTERN } from '../../model/acme.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 
@@ -57,14 +58,14 @@ export class AcmeFolder {
   }
 
   /** That others may read the account's key, for people; '' where they may not. */
-  exposure(): string {
+  async exposure(): Promise<string> {
     const path = join(this.path, ACCOUNT);
-    const exposure = exposureOf(path);
+    const exposure = exposureBy(await modeInTime(path));
     return exposure === '' ? '' : `key of the account, ${path}: ${exposure}`;
   }
 
-  readAccount(): Account | null {
-    const found = this.readJson(ACCOUNT);
+  async readAccount(): Promise<Account | null> {
+    const found = await this.readJson(ACCOUNT);
     if (found === null) return null;
     const { url, key, terms } = found;
     if (!isText(url) || !isText(key) || !isText(terms)) {
@@ -79,8 +80,8 @@ export class AcmeFolder {
   }
 
   /** What is known of the attempts for `name`; null where there is nothing of use. */
-  readAttempts(name: string): Attempts | null {
-    const found = this.readJson(`${name}.json`);
+  async readAttempts(name: string): Promise<Attempts | null> {
+    const found = await this.readJson(`${name}.json`);
     if (found === null) return null;
     const { domains, failures, nextMs, error, order } = found;
     if (!Array.isArray(domains) || !domains.every(isText)) return null;
@@ -109,10 +110,14 @@ export class AcmeFolder {
     await rm(join(this.path, CHALLENGES, challengeName(challenge)), { force: true });
   }
 
-  /** Every challenge that is outstanding; what is old is removed. `nowMs`: since the epoch. */
+  /**
+   * Every challenge that is outstanding; what is old is removed. `nowMs`: since the epoch. Rejects with CodedError
+   * `hanging` where the disk does not answer.
+   */
   async challenges(nowMs: number): Promise<Challenge[]> {
     const folder = join(this.path, CHALLENGES);
-    const names = (await readdir(folder)).filter((name) => name.endsWith('.json'));
+    const all = await inTime(join(folder, '*'), () => readdir(folder));
+    const names = all.filter((name) => name.endsWith('.json'));
     const found: Challenge[] = [];
     for (const name of names.slice(0, BOUNDS.acmeChallenges.max)) {
       const one = await this.challengeAt(join(folder, name), nowMs);
@@ -123,11 +128,11 @@ export class AcmeFolder {
 
   private async challengeAt(path: string, nowMs: number): Promise<Challenge | null> {
     try {
-      if (nowMs - (await stat(path)).mtimeMs > CHALLENGE_MS_MAX) {
+      if (nowMs - (await inTime(path, () => stat(path))).mtimeMs > CHALLENGE_MS_MAX) {
         await rm(path, { force: true });
         return null;
       }
-      const text = readRegularFile(path, BOUNDS.acmeFile.max).toString();
+      const text = (await readInTime(path, BOUNDS.acmeFile.max)).toString();
       return asChallenge(JSON.parse(text));
     } catch {
       // It was answered meanwhile, or is none: another process's matter.
@@ -135,10 +140,11 @@ export class AcmeFolder {
     }
   }
 
-  private readJson(name: string): Record<string, unknown> | null {
+  private async readJson(name: string): Promise<Record<string, unknown> | null> {
     const path = join(this.path, name);
     try {
-      const read: unknown = JSON.parse(readRegularFile(path, BOUNDS.acmeFile.max).toString());
+      const bytes = await readInTime(path, BOUNDS.acmeFile.max);
+      const read: unknown = JSON.parse(bytes.toString());
       if (typeof read !== 'object' || read === null) throw new Error('expected an object');
       return read as Record<string, unknown>;
     } catch (error) {
@@ -160,10 +166,10 @@ export class AcmeFolder {
 }
 
 /** Why this process can't keep anything in a folder; '' where it can, or could make it. */
-export function folderProblem(path: string): string {
+export async function folderProblem(path: string): Promise<string> {
   for (let place = path; ; place = dirname(place)) {
     try {
-      accessSync(place, constants.W_OK | constants.X_OK);
+      await inTime(place, () => access(place, constants.W_OK | constants.X_OK));
       return '';
     } catch (error) {
       const isMissing = codeOf(error) === 'ENOENT';
@@ -174,9 +180,9 @@ export function folderProblem(path: string): string {
 }
 
 /** Why a file of the account can't be read; '' where it can. */
-export function readableProblem(path: string): string {
+export async function readableProblem(path: string): Promise<string> {
   try {
-    readRegularFile(path, BOUNDS.acmeFile.max);
+    await readInTime(path, BOUNDS.acmeFile.max);
     return '';
   } catch (error) {
     return `eab.key_file: ${messageOf(error)}`;

@@ -4,7 +4,7 @@
 //   valid -> ordering -> valid | waiting (after a failure) | elsewhere (another process has the lock)
 import { join } from 'node:path';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { messageOf } from '../../base/coded-error.ts';
+import { codeOf, messageOf } from '../../base/coded-error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/prng.ts';
 import type {
@@ -14,7 +14,7 @@ import type {
   ChallengeTable,
   ChallengeType,
 } from '../../model/acme.ts';
-import { readFiles, signatureOf } from '../files.ts';
+import { readFiles, signaturesOf } from '../files.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { AcmeFolder, type Attempts } from './folder.ts';
 import { FolderLock } from './lock.ts';
@@ -79,6 +79,8 @@ export class AcmeKeeper {
   private answered = NOTHING;
   private timer: Timer | null = null;
   private isLooking = false;
+  /** What went wrong in the last look that did. */
+  private told = '';
   private running: Promise<void> = Promise.resolve();
   private isRunning = false;
   private isClosed = false;
@@ -108,7 +110,7 @@ export class AcmeKeeper {
     return new Map([...this.jobs].map(([file, job]) => [file, this.statusOf(job)]));
   }
 
-  /** What has gone wrong, for people. */
+  /** What has gone wrong, human-readable. */
   problems(): string[] {
     return [...this.jobs.values()].flatMap(({ acme, error, heldMs }) => {
       if (error === '') return [];
@@ -172,14 +174,22 @@ export class AcmeKeeper {
     try {
       await this.readChallenges();
       for (const job of this.jobs.values()) {
-        this.refresh(job);
+        await this.refresh(job);
+        if (this.isClosed) return;
         if (this.isDue(job) && !this.isRunning) this.run(job);
       }
     } catch (error) {
-      this.options.log.error({}, `ACME: ${messageOf(error)}`);
+      this.tell(messageOf(error));
     } finally {
       this.isLooking = false;
     }
+  }
+
+  /** Once, while a disk does not answer. */
+  private tell(problem: string): void {
+    if (problem === this.told) return;
+    this.told = problem;
+    this.options.log.error({}, `ACME: ${problem}`);
   }
 
   /** Any of the processes that share a folder may be the one whom the CA reaches. */
@@ -187,7 +197,12 @@ export class AcmeKeeper {
     const used = new Set([...this.jobs.values()].map(({ place }) => place));
     for (const [path, place] of this.places) {
       if (!used.has(place)) this.places.delete(path);
-      else place.challenges = await place.folder.challenges(this.wallMs).catch(() => []);
+      else {
+        place.challenges = await place.folder
+          .challenges(this.wallMs)
+          // What was outstanding before its disk hung may be asked for.
+          .catch((error: unknown) => (codeOf(error) === 'hanging' ? place.challenges : []));
+      }
     }
     await this.answer();
   }
@@ -204,20 +219,21 @@ export class AcmeKeeper {
   }
 
   /** Reads the certificate's file where it is another one than before. */
-  private refresh(job: Job): void {
+  private async refresh(job: Job): Promise<void> {
     const files = { certFile: job.file, keyFile: job.file };
-    const signature = signatureOf(files);
-    if (job.heldMs < 0) this.recall(job);
+    const [signature = ''] = await signaturesOf([files]);
+    if (job.heldMs < 0) await this.recall(job);
     if (signature === job.signature) return;
+    const found = await readFiles(files);
+    // Not before: an attempt that ends meanwhile needs to know as well.
     job.signature = signature;
-    const found = readFiles(files);
     const isWhole =
       'pair' in found &&
       job.acme.domains.every((name) => found.pair.certificate.names.includes(name));
     const { fromMs, untilMs } = isWhole ? found.pair : { fromMs: 0, untilMs: 0 };
     job.renewMs = isWhole ? renewalMs(fromMs, untilMs, this.options.random) : 0;
     job.untilMs = untilMs;
-    if (isWanted(job, job.error)) job.heldMs = 0;
+    if (isWanted(signature, job.error)) job.heldMs = 0;
     // It may have come from another process.
     if (job.renewMs > this.wallMs && job.state !== 'ordering') this.settle(job);
   }
@@ -229,9 +245,9 @@ export class AcmeKeeper {
   }
 
   /** What attempts have come to before, here or in another process. */
-  private recall(job: Job): void {
+  private async recall(job: Job): Promise<void> {
     try {
-      job.attempts = job.place.folder.readAttempts(job.name);
+      job.attempts = await job.place.folder.readAttempts(job.name);
     } catch (error) {
       job.attempts = null;
       this.options.log.warn({}, `ACME: ${messageOf(error)}`);
@@ -243,7 +259,8 @@ export class AcmeKeeper {
     const { nextMs = 0, error = '' } = job.attempts ?? {};
     // A clock that was wrong must not hold it for ever.
     const isWrong = nextMs > this.wallMs + NEXT_MS_MAX;
-    job.heldMs = isWrong || isWanted(job, error) ? 0 : Math.max(0, nextMs);
+    const [signature = ''] = await signaturesOf([{ certFile: job.file, keyFile: job.file }]);
+    job.heldMs = isWrong || isWanted(signature, error) ? 0 : Math.max(0, nextMs);
     job.error = error;
     if (error !== '') job.state = 'waiting';
   }
@@ -271,7 +288,7 @@ export class AcmeKeeper {
     const { folder, lock } = job.place;
     try {
       await folder.prepare();
-      const exposure = folder.exposure();
+      const exposure = await folder.exposure();
       if (exposure !== '') this.options.log.warn({}, `ACME: ${exposure}`);
       if (!(await lock.take())) {
         job.state = 'elsewhere';
@@ -283,8 +300,8 @@ export class AcmeKeeper {
     }
     try {
       // Who had the lock before may have done it, or failed.
-      this.recall(job);
-      this.refresh(job);
+      await this.recall(job);
+      await this.refresh(job);
       if (this.isDue(job)) await this.order(job);
     } finally {
       await lock.release();
@@ -301,7 +318,7 @@ export class AcmeKeeper {
       const obtain = await this.options.loadObtain();
       const text = await obtain({
         ...{ acme, folder: place.folder, clock, log, signal, types: this.typesFor(job) },
-        order: openOrderOf(job),
+        order: await openOrderOf(job),
         keepOrder: (order) => this.keep(job, { order }),
         show: (challenges) => {
           this.own = challenges;
@@ -324,10 +341,11 @@ export class AcmeKeeper {
   }
 
   private async succeed(job: Job): Promise<void> {
+    // First: it is not said to be there before it is known how long it lasts.
+    await this.refresh(job);
     job.renewals += 1;
     job.renewedMs = this.wallMs;
     this.settle(job);
-    this.refresh(job);
     // Where a clock is wrong, or a CA issues what is nearly over, it is not asked all the time.
     job.heldMs = this.wallMs + pauseMs(job.untilMs - this.wallMs);
     const { acme, file, renewMs, heldMs } = job;
@@ -365,15 +383,15 @@ export class AcmeKeeper {
 }
 
 /** Whoever removes the file of a certificate wants another one; after a failure that changes nothing. */
-function isWanted({ file }: Job, error: string): boolean {
-  return error === '' && signatureOf({ certFile: file, keyFile: file }).startsWith('ENOENT');
+function isWanted(signature: string, error: string): boolean {
+  return error === '' && signature.startsWith('ENOENT');
 }
 
 /** The order that an attempt goes on with; null where it has led to the certificate in the file. */
-function openOrderOf({ attempts, file }: Job): Attempts['order'] {
+async function openOrderOf({ attempts, file }: Job): Promise<Attempts['order']> {
   const order = attempts?.order ?? null;
   if (order === null) return null;
-  const found = readFiles({ certFile: file, keyFile: file });
+  const found = await readFiles({ certFile: file, keyFile: file });
   const isDone = 'pair' in found && found.pair.certificate.privateKey.includes(order.key.trim());
   return isDone ? null : order;
 }

@@ -1,5 +1,5 @@
 // One process at a time orders a certificate, of all that share its folder. The lock is a file; who
-// holds it touches it every few seconds. A lock whose process has ended, or that nobody has touched for
+// holds it touches it every few seconds. A lock whose process has ended, or that was not touched for
 // a minute, is taken over. Two that take it at the same time both order, and the later certificate
 // stays: each is whole, so nothing breaks.
 import { randomBytes } from 'node:crypto';
@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
 import { type Fields, fieldsOf } from '../../base/foreign.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
+import { inTime, readInTime } from '../../base/timely-file.ts';
 
 const TOUCH_MS = 10_000;
 const STALE_MS = 60_000;
@@ -42,7 +42,7 @@ export class FolderLock {
         this.keep();
         return true;
       }
-      const judged = textOf(this.path);
+      const judged = await textOf(this.path);
       if (isSecond || !(await this.isStale(judged))) return false;
       if (!(await this.clear(judged))) return false;
     }
@@ -53,24 +53,27 @@ export class FolderLock {
   async release(): Promise<void> {
     this.timer?.cancel();
     this.timer = null;
-    if (this.isOurs) await rm(this.path, { force: true });
+    if (await this.isOurs()) await rm(this.path, { force: true });
     held.delete(this.text);
     this.text = '';
   }
 
   /** Whether this process still has it. */
-  get isOurs(): boolean {
-    return this.text !== '' && textOf(this.path) === this.text;
+  async isOurs(): Promise<boolean> {
+    return this.text !== '' && (await textOf(this.path)) === this.text;
   }
 
   private keep(): void {
-    this.timer = this.clock.setTimer(TOUCH_MS, () => {
-      if (!this.isOurs) return;
-      const seconds = this.clock.wallMs() / 1000;
-      // It may be given back just now.
-      void utimes(this.path, seconds, seconds).catch(() => {});
-      this.keep();
-    });
+    this.timer = this.clock.setTimer(TOUCH_MS, () => void this.touch());
+  }
+
+  private async touch(): Promise<void> {
+    const { timer } = this;
+    // It may be given back just now.
+    if (!(await this.isOurs()) || this.timer !== timer) return;
+    const seconds = this.clock.wallMs() / 1000;
+    void utimes(this.path, seconds, seconds).catch(() => {});
+    this.keep();
   }
 
   private async isStale(text: string): Promise<boolean> {
@@ -92,7 +95,7 @@ export class FolderLock {
       if (codeOf(error) === 'ENOENT') return true;
       throw error;
     }
-    const isJudged = textOf(aside) === judged;
+    const isJudged = (await textOf(aside)) === judged;
     // It was taken over by another process since: that keeps it.
     if (!isJudged) await link(aside, this.path).catch(() => {});
     await rm(aside, { force: true });
@@ -144,9 +147,9 @@ async function create(path: string, text: string): Promise<boolean> {
   }
 }
 
-function textOf(path: string): string {
+async function textOf(path: string): Promise<string> {
   try {
-    return readRegularFile(path, LOCK_BYTES_MAX).toString();
+    return (await readInTime(path, LOCK_BYTES_MAX)).toString();
   } catch {
     return '';
   }
@@ -154,7 +157,7 @@ function textOf(path: string): string {
 
 async function mtimeOf(path: string): Promise<number> {
   try {
-    return (await stat(path)).mtimeMs;
+    return (await inTime(path, () => stat(path))).mtimeMs;
   } catch {
     return 0;
   }

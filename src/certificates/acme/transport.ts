@@ -56,7 +56,7 @@ export class Transport {
     const place = this.placeOf(url);
     const signal = AbortSignal.any([this.signal, AbortSignal.timeout(BOUNDS.acmeExchange.max)]);
     try {
-      const response = await this.pools.to(place.origin).request({
+      const response = await (await this.pools.to(place.origin)).request({
         ...rest,
         ...(body === null ? {} : { body }),
         ...{ path: `${place.pathname}${place.search}`, signal },
@@ -80,7 +80,7 @@ export class Transport {
       throw new AcmeError(`the CA names a URL of more than ${BOUNDS.acmeUrl.max} characters`);
     }
     const place = URL.parse(url);
-    // A CA that is reached by TLS sends nobody elsewhere without it.
+    // A CA that is reached by TLS must not redirect to a URL without it.
     const isHttp = place?.protocol === 'https:' || (place?.protocol === 'http:' && !this.isSecure);
     if (place === null || !isHttp) {
       throw new AcmeError(`the CA names a URL that is not https: ${url.slice(0, 200)}`);

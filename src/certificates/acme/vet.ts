@@ -27,19 +27,20 @@ export function acmeOf({
   return [...new Map(all.map((acme) => [JSON.stringify(acme), acme])).values()];
 }
 
-export function acmeProblems(settings: Settings): CertificateProblem[] {
+export async function acmeProblems(settings: Settings): Promise<CertificateProblem[]> {
   const types = challengeTypesOf(settings);
-  return acmeOf(settings).flatMap((acme): CertificateProblem[] => {
+  const each = acmeOf(settings).map(async (acme): Promise<CertificateProblem[]> => {
     const where = `acme ${acme.domains[0]}`;
     const tell = (kind: CertificateProblem['kind']) => (message: string) => {
       return { where, key: '' as const, message, kind };
     };
     return [
       ...unanswered(acme, types).map(tell('unanswered')),
-      ...unreadable(acme).map(tell('unanswered')),
+      ...(await unreadable(acme)).map(tell('unanswered')),
       ...unrouted(acme, settings).map(tell('unused')),
     ];
   });
+  return (await Promise.all(each)).flat();
 }
 
 function orderedBy({ tls }: Pick<ListenSpec, 'tls'>): AcmeSettings[] {
@@ -61,17 +62,17 @@ function unanswered(
   ];
 }
 
-function unreadable(acme: AcmeSettings): string[] {
-  const found = [folderProblem(caFolderOf(acme))];
+async function unreadable(acme: AcmeSettings): Promise<string[]> {
+  const found = [await folderProblem(caFolderOf(acme))];
   const { caFile, binding } = acme;
   if (caFile !== '') {
     try {
-      readAuthorities(caFile);
+      await readAuthorities(caFile);
     } catch (error) {
       found.push(`ca_file: ${messageOf(error)}`);
     }
   }
-  if (binding !== null) found.push(readableProblem(binding.keyFile));
+  if (binding !== null) found.push(await readableProblem(binding.keyFile));
   return found.filter((problem) => problem !== '');
 }
 

@@ -1,9 +1,10 @@
 // `registries.consul`.
 import { z } from 'zod';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
+import { agentAddress } from '../address-values.ts';
 import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { agentAddress, duration, flag, listOf } from '../values.ts';
+import { duration, flag, listOf } from '../values.ts';
 import { buildSelf, selfSchema } from './consul-self.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';

@@ -1,8 +1,9 @@
 // `registries.dns`.
 import { z } from 'zod';
 import type { DnsSettings } from '../../model/registries/dns.ts';
+import { hostPort } from '../address-values.ts';
 import { HOST_PORT } from '../forms.ts';
-import { duration, hostPort, listOf } from '../values.ts';
+import { duration, listOf } from '../values.ts';
 import { trustKeys } from './trust.ts';
 
 export const dnsSchema = z.strictObject({

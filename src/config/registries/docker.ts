@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKETS, parseEngineAddress } from '../../model/engine-address.ts';
 import type { DockerSettings } from '../../model/registries/docker.ts';
+import { engineAddress, listenAddress } from '../address-values.ts';
 import { ENGINE } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { engineAddress, flag, listenAddress, listOf } from '../values.ts';
+import { flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 

@@ -1,9 +1,10 @@
 // `registries.etcd`.
 import { z } from 'zod';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
+import { agentAddress } from '../address-values.ts';
 import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { agentAddress, flag, listOf } from '../values.ts';
+import { flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 

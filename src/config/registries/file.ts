@@ -1,7 +1,7 @@
 // `registries.file`.
 import { z } from 'zod';
 import type { FileSettings } from '../../model/registries/file.ts';
-import { targetPath } from '../values.ts';
+import { targetPath } from '../address-values.ts';
 import { tagPrefix } from './tag-prefix.ts';
 import { trustKeys } from './trust.ts';
 

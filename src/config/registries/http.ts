@@ -1,7 +1,8 @@
 // `registries.http`.
 import { z } from 'zod';
 import type { HttpSettings } from '../../model/registries/http.ts';
-import { duration, targetUrl, token } from '../values.ts';
+import { targetUrl } from '../address-values.ts';
+import { duration, token } from '../values.ts';
 import { tagPrefix } from './tag-prefix.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';

@@ -1,6 +1,8 @@
 // How far a registry is trusted: keys that are the same for all of them.
+
+import { listenRule, network } from '../address-values.ts';
 import { LISTEN_RULE, NETWORK } from '../forms.ts';
-import { listenRule, listOf, network } from '../values.ts';
+import { listOf } from '../values.ts';
 
 /**
  * Where no endpoint is, and a request does harm: this network, link-local addresses with the

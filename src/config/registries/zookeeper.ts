@@ -1,9 +1,10 @@
 // `registries.zookeeper`.
 import { z } from 'zod';
 import type { ZookeeperSettings } from '../../model/registries/zookeeper.ts';
+import { ensembleMember } from '../address-values.ts';
 import { ENSEMBLE, ENSEMBLE_MEMBER } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { duration, ensembleMember, flag, listOf } from '../values.ts';
+import { duration, flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 

@@ -1,8 +1,9 @@
 // Every key of the configuration, once: its type, default, unit and meaning. Types, checks, the JSON
 // Schema for editors, config.example.yaml and docs/reference/config.md all come from here.
 import { z } from 'zod';
+import { staticEndpoint } from '../address-values.ts';
 import { registryShape } from '../registries/schemas.ts';
-import { count, staticEndpoint } from '../values.ts';
+import { count } from '../values.ts';
 import { tlsMapping } from './listen.ts';
 import { guardSchema, logSchema, memorySchema, shutdownSchema, stateSchema } from './process.ts';
 import { registerSchema } from './register.ts';
@@ -44,9 +45,9 @@ export const configSchema = z.strictObject({
     description:
       'Register the containers of registries.docker as well, as upriver register does (docs/register.md).',
   }),
-  workers: count(1, 256)
-    .optional()
-    .meta({ description: 'Data-plane threads; the cores of the machine by default.' }),
+  workers: count(1, 256).optional().meta({
+    description: 'Data-plane threads; by default one for each core that the process may use.',
+  }),
   shutdown: shutdownSchema.prefault({}).meta({ description: 'How the process ends.' }),
 });
 

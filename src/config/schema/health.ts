@@ -11,7 +11,8 @@ import {
 } from '../../model/service.ts';
 import { givenHost, givenServerName } from '../../model/upstream-host.ts';
 import { checkExpect, checkSend, checkText, dnsName } from '../check-values.ts';
-import { absolutePath, count, duration, fieldName, fieldValue, statusRanges } from '../values.ts';
+import { absolutePath, fieldName, fieldValue, statusRanges } from '../http-values.ts';
+import { count, duration } from '../values.ts';
 import { buildUpstream, type UpstreamInput } from './upstream.ts';
 
 export const healthSchema = z.strictObject({

@@ -1,8 +1,10 @@
 // What is added to and taken from requests and responses: `http`.
 import { z } from 'zod';
 import type { HeaderRules, HttpPolicy } from '../../model/service.ts';
+import { network } from '../address-values.ts';
 import { NETWORK } from '../forms.ts';
-import { fieldName, fieldValue, flag, listOf, network, requestId } from '../values.ts';
+import { fieldName, fieldValue, requestId } from '../http-values.ts';
+import { flag, listOf } from '../values.ts';
 
 const headerRules = z
   .record(fieldName, fieldValue)

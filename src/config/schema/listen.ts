@@ -9,9 +9,10 @@ import type {
   ListenTls,
 } from '../../model/listener.ts';
 import type { Protocol } from '../../model/service.ts';
+import { listenAddress, network } from '../address-values.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
-import { duration, flag, listenAddress, listOf, network } from '../values.ts';
+import { duration, flag, listOf } from '../values.ts';
 import { acmeMapping, buildAcme } from './acme.ts';
 
 const LISTENER =

@@ -1,7 +1,8 @@
 // What is tried again: `retry`.
 import { z } from 'zod';
 import type { RetryPolicy } from '../../model/service.ts';
-import { count, duration, hedge, orList, share, size, statusOrKind } from '../values.ts';
+import { statusOrKind } from '../http-values.ts';
+import { count, duration, hedge, orList, share, size } from '../values.ts';
 
 const RETRY_ON = ['connect', 'reset', 'timeout', 'bad-response'] as const;
 

@@ -6,15 +6,13 @@ import { ALPN_NAME } from '../forms.ts';
 import {
   absolutePath,
   alpnName,
-  duration,
   hostName,
   hostPattern,
-  listOf,
   location,
-  oneOf,
   pathPrefix,
   sniPattern,
-} from '../values.ts';
+} from '../http-values.ts';
+import { duration, listOf, oneOf } from '../values.ts';
 import { listenerLimits, listenerTimeouts } from './limits.ts';
 import { buildListen, listeners, type TlsInput } from './listen.ts';
 

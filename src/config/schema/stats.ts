@@ -1,8 +1,9 @@
 // The stats port: `stats`.
 import { z } from 'zod';
 import type { StatsSettings } from '../../model/settings.ts';
+import { reader, servedName } from '../address-values.ts';
 import { READER, SERVED_NAME } from '../forms.ts';
-import { listOf, reader, servedName, token } from '../values.ts';
+import { listOf, token } from '../values.ts';
 import { buildTls, statsListen, type TlsInput } from './listen.ts';
 
 export const statsSchema = z.strictObject({

@@ -11,7 +11,7 @@ const DEADLINE_MS = 10_000;
 const RETRY_MS = 10_000;
 
 /**
- * What the token lacks, for people; '' when it lacks nothing that can be seen, null when nobody
+ * What the token lacks, human-readable; '' when it lacks nothing that can be seen, null when nobody
  * answered.
  */
 async function findMissingRights(
@@ -37,7 +37,7 @@ async function findMissingRights(
 
 /**
  * An agent with ACLs answers 200 here, or 403 to those it doesn't know; one without them 401, and
- * what only resembles an agent 404. Throws where nobody answers.
+ * what only resembles an agent 404. Throws where there is no answer.
  */
 async function checksRights(askForSelf: () => Promise<unknown>): Promise<boolean> {
   try {

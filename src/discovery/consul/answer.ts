@@ -26,7 +26,7 @@ export interface Body {
   /** What was parsed; null with a fault. */
   readonly value: unknown;
   readonly bytes: number;
-  /** What is left out of it, for people; '' where nothing is. */
+  /** What is left out of it, human-readable; '' where nothing is. */
   readonly excess: string;
   /** It is no JSON, or too much of it. */
   readonly fault: ConsulError | null;

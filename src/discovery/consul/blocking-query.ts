@@ -18,7 +18,7 @@ const DEADLINE_SLACK_MS = 5000;
 /** "No cluster leader" takes an agent seven seconds to say. */
 const PLAIN_DEADLINE_MS = 10_000;
 /**
- * An agent that was started anew while we paused, unnoticed, has lower indexes and would let us
+ * An agent that was restarted while we paused, unnoticed, has lower indexes and would let us
  * sleep through every change: the first wait after a pause is a short one.
  */
 const WAIT_AFTER_PAUSE_MS = 1000;
@@ -31,8 +31,20 @@ const RATE_PER_SECOND = 5;
 const TOKEN_BYTES = 4 * 1024 ** 2;
 /** And this at least: small changes are followed at up to 250 a second. */
 const TOKEN_SHARE_MIN = 0.02;
+/**
+ * What changes may come to: 8 MiB at once, and then 1.25 MiB a second. To read 1 MiB of instances that are others each
+ * time, and to work on them, takes the main thread more than 100 ms.
+ */
+const SIZE_BURST = 32;
+const SIZES_PER_SECOND = 5;
+export const SIZE_BYTES = 256 * 1024;
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 30_000;
+
+/** What answers may come to by their size, in tokens of SIZE_BYTES. */
+export function sizesFrom(nowMs: number): TokenBucket {
+  return new TokenBucket({ burst: SIZE_BURST, ratePerSecond: SIZES_PER_SECOND, nowMs });
+}
 
 /** What everything that asks an agent is given. */
 export interface ConsulContext {
@@ -53,7 +65,7 @@ export interface QueryAnswer<T> {
   readonly doubtKind: DoubtKind;
   /** It does not continue what was known: the first one, or the first after a break. */
   readonly isFresh: boolean;
-  /** For people: "index 41 -> 42". */
+  /** Human-readable: "index 41 -> 42". */
   readonly change: string;
   readonly receivedMs: number;
 }
@@ -74,6 +86,7 @@ export class BlockingQuery<T> {
   private readonly options: QueryOptions<T>;
   private readonly backoff: Backoff;
   private readonly bucket: TokenBucket;
+  private readonly sizes: TokenBucket;
   private isStopped = false;
   /** Ends the question or the pause of now; replaced for each of them. */
   private step = new AbortController();
@@ -83,7 +96,7 @@ export class BlockingQuery<T> {
   private breaks = 0;
   /** 0: the next question does not wait. */
   private index = 0n;
-  /** The last index, for people; it survives a break. */
+  /** The last index, human-readable; it survives a break. */
   private lastIndex = 0n;
   /** Why the next answers don't continue what was known, until one has waited; '' if they do. */
   private break = '';
@@ -94,6 +107,7 @@ export class BlockingQuery<T> {
     this.backoff = new Backoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
     const nowMs = clock.nowMs();
     this.bucket = new TokenBucket({ burst: BURST, ratePerSecond: RATE_PER_SECOND, nowMs });
+    this.sizes = sizesFrom(nowMs);
   }
 
   start(): void {
@@ -129,14 +143,19 @@ export class BlockingQuery<T> {
     }
   }
 
-  /** Waits for a token; true when it had to. */
+  /** Waits for a token of each kind; true when it had to. */
   private async awaitTurn(): Promise<boolean> {
     const { clock } = this.options.context;
-    for (let hasPaused = false; ; hasPaused = true) {
-      const waitMs = this.bucket.take(clock.nowMs());
-      if (waitMs <= 0 || this.isStopped) return hasPaused;
-      await this.pause(waitMs);
+    let hasPaused = false;
+    for (const bucket of [this.bucket, this.sizes]) {
+      for (;;) {
+        const waitMs = bucket.take(clock.nowMs());
+        if (waitMs <= 0 || this.isStopped) break;
+        hasPaused = true;
+        await this.pause(waitMs);
+      }
     }
+    return hasPaused;
   }
 
   private async ask(signal: AbortSignal, hasPaused: boolean) {
@@ -166,7 +185,7 @@ export class BlockingQuery<T> {
     const index = answer.index < 1n ? 1n : answer.index;
     const isBackwards = hasWaited && index < this.index;
     const change = this.lastIndex === 0n ? `index ${index}` : `index ${this.lastIndex} -> ${index}`;
-    // Who answers may have begun anew since the question was asked.
+    // The agent may have restarted since the question was asked.
     const isBroken = hasWaited && this.breaks !== this.breaksNow;
     if (isBackwards) this.breakOff(`${change} went backwards`);
     else if (isBroken) this.breakOff(BROKEN);
@@ -184,6 +203,7 @@ export class BlockingQuery<T> {
     // After a break nothing is news: a registry whose index falls again and again would have us
     // ask as fast as it answers.
     const isNews = this.hand({ ...sent, value, doubt, doubtKind, isFresh, change });
+    this.sizes.giveBack(isNews ? 1 - Math.min(1, answer.bodyBytes / SIZE_BYTES) : 1);
     if (!isNews || (isFresh && !isFirst)) return;
     const share = Math.max(TOKEN_SHARE_MIN, answer.bodyBytes / TOKEN_BYTES);
     this.bucket.giveBack(1 - Math.min(1, share));

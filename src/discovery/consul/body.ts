@@ -1,4 +1,4 @@
-// Reads the body of an answer: bounded, and in turns, so that a long one holds up nobody.
+// Reads the body of an answer: bounded, and in turns, so that a long one does not block the thread.
 import type { Clock } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
 import { JsonItems } from '../../base/json-items.ts';

@@ -14,7 +14,7 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import type { GuardSettings } from '../../model/settings.ts';
 import type { SecondRead } from '../contact.ts';
 import { type Answer, type DoubtKind, FILTERED } from './answer.ts';
-import { BROKEN } from './blocking-query.ts';
+import { BROKEN, SIZE_BYTES, sizesFrom } from './blocking-query.ts';
 import { type Entry, idsOf, listOf } from './translate.ts';
 
 /** A doubt that could not be cleared is looked at again after so long, and up to twice that. */
@@ -54,7 +54,7 @@ export interface Health {
   readonly doubtKind?: DoubtKind;
   /** The first about what another provider knew, or a state file: whoever answers may be behind that. */
   readonly isFirst?: boolean;
-  /** For people: "index 41 -> 42". */
+  /** Human-readable: "index 41 -> 42". */
   readonly change: string;
   readonly receivedMs: number;
 }
@@ -103,11 +103,14 @@ export class Brake {
   /** The epoch in which the last second read was asked for; null where it failed. */
   private leaderEpoch: string | null = null;
   private readonly reads: TokenBucket;
+  /** Of second reads, by the size of their answers. */
+  private readonly sizes: TokenBucket;
 
   constructor(options: BrakeOptions) {
     this.options = options;
     const nowMs = options.clock.nowMs();
     this.reads = new TokenBucket({ burst: READS_BURST, ratePerSecond: READS_PER_SECOND, nowMs });
+    this.sizes = sizesFrom(nowMs);
   }
 
   /** Takes an answer; true where it changed something, or may. */
@@ -161,7 +164,8 @@ export class Brake {
       this.lookAgain('outage');
       return this.options.pass(health);
     }
-    if (this.reads.take(this.options.clock.nowMs()) > 0) {
+    const nowMs = this.options.clock.nowMs();
+    if (this.reads.take(nowMs) > 0 || this.sizes.take(nowMs) > 0) {
       this.hold(health, `${why}, again and again`);
     } else void this.confirm(health, why);
     return true;
@@ -223,7 +227,7 @@ export class Brake {
     const again = new Set(missing).difference(new Set(missingIn(entries, missing)));
     const isShort = missingIn(entries, present()).length > 0;
     if (isShort && this.epoch !== this.currentEpoch) {
-      // It may have begun anew between the two answers.
+      // It may have restarted between the two answers.
       this.hold(first, why, 'outage');
     } else if (again.size > 0) {
       const reason = `held: the registry left it out (${why}), but a consistent re-read still lists it`;
@@ -235,7 +239,7 @@ export class Brake {
       this.lookAgain('answer');
       pass({ entries, receivedMs, change, doubt: '', kept });
     } else if (first.doubtKind === 'fall' && entries.length === 0) {
-      // A registry that began anew and is still empty confirms that without knowing better.
+      // A registry that restarted and is still empty confirms that without knowing better.
       this.hold(first, why, 'outage');
     } else {
       onSecondRead('confirmed', '');
@@ -255,7 +259,8 @@ export class Brake {
   private async secondRead(): Promise<Second> {
     this.leaderEpoch = null;
     const epoch = this.currentEpoch;
-    const { body, doubt, index, receivedMs } = await this.options.askAgain();
+    const { body, bodyBytes, doubt, index, receivedMs } = await this.options.askAgain();
+    this.sizes.giveBack(1 - bodyBytes / SIZE_BYTES);
     if (this.withoutUsual(doubt) !== '') throw new Error(doubt);
     const isOrdered = index >= 1n;
     this.leaderIndex = isOrdered ? index : null;
@@ -271,7 +276,8 @@ export class Brake {
   }
 
   private async endDoubt(kind: DoubtKind): Promise<void> {
-    if (this.isAsking) return this.lookAgain(kind);
+    if (this.isAsking || this.sizes.take(this.options.clock.nowMs()) > 0)
+      return this.lookAgain(kind);
     this.isAsking = true;
     /** What is to be asked about again; null where the registry is sure. */
     let left: DoubtKind | null = kind;
@@ -287,7 +293,7 @@ export class Brake {
       else if (left === null) this.passSure(second, kind);
       else this.passUnordered(second, left);
     } catch {
-      // Whoever failed has said so; the next try follows.
+      // The failure was reported where it happened; the next try follows.
     } finally {
       this.isAsking = false;
     }

@@ -45,7 +45,7 @@ export class ConsulClient {
   readonly onTokenChange = new Set<() => void>();
   /** Called when the agent turns out to need a connection for each open query. */
   onProtocol: () => void = () => {};
-  /** Called with each answer: what was left out of it, for people; '' where nothing was. */
+  /** Called with each answer: what was left out of it, human-readable; '' where nothing was. */
   onExcess: (path: string, excess: string) => void = () => {};
 
   constructor(settings: ConsulSettings, clock: Clock, open: OpenConsul) {
@@ -54,7 +54,7 @@ export class ConsulClient {
     const { token: text, tokenFile: file } = settings;
     this.token = new Secret({ text, file, key: 'token_file' });
     this.transport = open(settings.tls, () => this.onProtocol());
-    if (this.token.isFile) this.lookAtToken(this.readToken());
+    if (this.token.isFile) void this.beginTokenLook();
   }
 
   /** The agent that is asked now. */
@@ -83,7 +83,7 @@ export class ConsulClient {
 
   /**
    * Rises when a connection to the agent breaks or a question isn't answered: it may have been
-   * started anew since, also for those who asked nothing just then.
+   * restarted since, also for queries that were not open then.
    */
   breaksOf(address: string): number {
     return this.breaks.get(address) ?? 0;
@@ -140,8 +140,8 @@ export class ConsulClient {
     question.signal.addEventListener('abort', abort, { once: true });
     try {
       question.signal.throwIfAborted();
-      channel = this.transport.to(address);
-      const [path, headers] = [this.pathOf(question), this.headers(address)];
+      channel = await this.transport.to(address);
+      const [path, headers] = [this.pathOf(question), await this.headers(address)];
       const response = await channel.get({ path, headers, signal: aborter.signal });
       const { status, headers: fields } = response;
       const isGood = status === 200;
@@ -177,8 +177,8 @@ export class ConsulClient {
     return text === '' ? path : `${path}?${text}`;
   }
 
-  private headers(address: string): Record<string, string> {
-    const token = this.token.read();
+  private async headers(address: string): Promise<Record<string, string>> {
+    const token = await this.token.read();
     const httpAuth = this.settings.addressAuth?.[address] ?? this.settings.httpAuth;
     return {
       accept: 'application/json',
@@ -224,16 +224,24 @@ export class ConsulClient {
 
   /** Open queries still carry the old token: whoever waits in one is told to ask again. */
   private lookAtToken(before: string): void {
-    this.tokenLook = this.clock.setTimer(TOKEN_LOOK_MS, () => {
-      const now = this.readToken();
-      if (now !== before) for (const tell of [...this.onTokenChange]) tell();
-      this.lookAtToken(now);
-    });
+    this.tokenLook = this.clock.setTimer(TOKEN_LOOK_MS, () => void this.lookNow(before));
   }
 
-  private readToken(): string {
+  private async beginTokenLook(): Promise<void> {
+    const token = await this.readToken();
+    if (!this.closed.signal.aborted) this.lookAtToken(token);
+  }
+
+  private async lookNow(before: string): Promise<void> {
+    const now = await this.readToken();
+    if (this.closed.signal.aborted) return;
+    if (now !== before) for (const tell of [...this.onTokenChange]) tell();
+    this.lookAtToken(now);
+  }
+
+  private async readToken(): Promise<string> {
     try {
-      return this.token.read();
+      return await this.token.read();
     } catch {
       return '';
     }

@@ -164,6 +164,11 @@ export class ConsulProvider implements Provider {
     return service.isSynced || this.contact.failsAlone(service.label, isConfigured);
   }
 
+  isFailing(source: ServiceSource): boolean {
+    const followed = this.following.get(sourceKey(source));
+    return followed !== undefined && this.contact.isFailing(followed.service.label);
+  }
+
   async stop(): Promise<void> {
     this.onUpdate = null;
     this.stopped.abort();
@@ -260,7 +265,7 @@ export class ConsulProvider implements Provider {
   private doubted({ endpoints, isHeld }: Known): Known {
     const nowMs = this.options.clock.nowMs();
     const { brokenMs } = this.client;
-    // The agent may have begun anew before it was asked about this service, which is served.
+    // The agent may have restarted before it was asked about this service, which is served.
     const mayLose = endpoints.length > 0 && brokenMs !== null;
     const hasBroken = mayLose && nowMs - brokenMs < DOUBTFUL_LINGER_MS;
     return { endpoints, isHeld: isHeld || hasBroken || nowMs < this.doubtfulUntilMs };
@@ -368,7 +373,7 @@ export class ConsulProvider implements Provider {
 
   /**
    * Ends following what the catalog lacks, in a while; not as long as its own answers describe it, nor in a
-   * doubt that has come meanwhile: the registry may have begun anew before the catalog noticed.
+   * doubt that has come meanwhile: the registry may have restarted before the catalog noticed.
    */
   private awaitEnd(name: string, lingerMs: number): void {
     const { clock } = this.options;

@@ -43,7 +43,7 @@ export interface QueryWatchOptions {
 /** What an execution says beside its instances. */
 interface Executed {
   readonly entries: readonly Entry[];
-  /** For people: who answered. */
+  /** Human-readable: who answered. */
   readonly who: string;
   /** 0 where the query gives none. */
   readonly ttlMs: number;
@@ -152,7 +152,7 @@ export class QueryWatch {
     const answer = await execute(client, address, asking);
     const executed = executedOf(answer.body, asking);
     if (signal.aborted) return 0;
-    // No question is open between two executions: others notice when the registry begins anew.
+    // No question is open between two executions: other queries notice a restart of the registry.
     if (this.epoch !== '' && this.epoch !== client.epoch) this.break ||= BROKEN;
     this.epoch = epoch;
     this.backoff.reset();

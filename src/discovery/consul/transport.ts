@@ -29,7 +29,7 @@ export interface ConsulChannel {
 
 export interface ConsulTransport {
   /** The channel to the agent at this address, as it is now. */
-  to(address: string): ConsulChannel;
+  to(address: string): ConsulChannel | Promise<ConsulChannel>;
   /** Whether many open queries share a connection to `address`, as far as is known. */
   isMultiplexed(address: string): boolean;
   /** Closes all connections; what is open rejects. */

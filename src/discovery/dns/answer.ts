@@ -11,6 +11,9 @@ const NEGATIVE_TTL = 5;
 /** The weight of a record of weight 0 beside others: the least that a turn tells apart (RFC 2782). */
 const ZERO_SHARE = 1 / 16;
 
+/** Addresses of one host that are used, as of those that are resolved. */
+const ADDRESSES_MAX = 64;
+
 /** What is there of a name; without instances the name, or its records of this type, are not there. */
 export interface Said {
   readonly instances: readonly Instance[];
@@ -50,6 +53,8 @@ export function servicesIn(message: DnsMessage, name: string): Said {
     for (const one of instancesAt(`${target}:${port}`, target, extra?.list ?? [])) {
       if (!instances.has(one.id)) instances.set(one.id, { ...one, port, weight: shares[i]! });
     }
+    // Records and addresses multiply. One more than are taken is known to be too many.
+    if (instances.size > BOUNDS.listedInstances.max) break;
   }
   return { instances: sorted([...instances.values()]), problems, ttl: least };
 }
@@ -93,7 +98,7 @@ function addressesByName({ answers, additionals }: DnsMessage) {
   return new Map(
     [...byName].map(([name, { four, six, ttl }]) => [
       name,
-      { list: [...(four.size > 0 ? four : six)], ttl },
+      { list: [...(four.size > 0 ? four : six)].slice(0, ADDRESSES_MAX), ttl },
     ]),
   );
 }

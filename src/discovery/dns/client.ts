@@ -2,6 +2,7 @@
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { formatHostPort } from '../../base/host-text.ts';
 import type { Logger } from '../../base/log.ts';
+import { BOUNDS } from '../../model/bounds.ts';
 import type { DnsServer, DnsSettings } from '../../model/registries/dns.ts';
 import type { Resolved } from '../host-names.ts';
 import { addressesIn } from './answer.ts';
@@ -14,6 +15,7 @@ import {
 } from './message.ts';
 import type { Wire } from './wire.ts';
 
+const ID_BYTES = 2;
 const NXDOMAIN = 3;
 const CODES: Readonly<Record<number, string>> = {
   1: 'FORMERR',
@@ -100,7 +102,7 @@ export class DnsClient {
     const { transport, timeoutMs } = settings;
     const id = wire.newId();
     const question = questionBytes(id, name, type);
-    const isAnswer = (bytes: Buffer): boolean => fits(bytes, { id, name, type });
+    const isAnswer = answerTo({ id, name, type });
     const asking = { server, question, timeoutMs, isAnswer };
     let message = readMessage(await wire.ask({ ...asking, transport }));
     if (message.isTruncated && transport === 'udp') {
@@ -133,7 +135,22 @@ function isReply(message: DnsMessage, { id, name, type }: Question): boolean {
   return questions.length === 1 && only!.name === name && only!.type === TYPES[type];
 }
 
-/** Whether a datagram is the reply; one that can't be read is none. */
+/**
+ * Whether a datagram is the reply; one that can't be read is none. Of those with another number nothing is
+ * read: whoever does not know it is not listened to.
+ */
+function answerTo(question: Question): (bytes: Buffer) => boolean {
+  let others = 0;
+  return (bytes) => {
+    if (bytes.length < ID_BYTES || bytes.readUInt16BE() !== question.id) return false;
+    if (fits(bytes, question)) return true;
+    others += 1;
+    const { max } = BOUNDS.dnsOthers;
+    if (others <= max) return false;
+    throw new CodedError('bad-message', `sent more than ${max} datagrams that answer nothing`);
+  };
+}
+
 function fits(bytes: Buffer, question: Question): boolean {
   try {
     return isReply(readMessage(bytes), question);

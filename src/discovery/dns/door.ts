@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createConnection, isIPv6, type Socket } from 'node:net';
 import { CodedError } from '../../base/coded-error.ts';
+import { Pieces } from '../../base/pieces.ts';
 import type { DnsServer } from '../../model/registries/dns.ts';
 import type { Asking, Wire } from './wire.ts';
 
@@ -64,7 +65,11 @@ export class NodeWire implements Wire {
     this.datagrams.add(fail);
     socket.on('error', fail);
     socket.on('message', (message) => {
-      if (isAnswer(message)) end(() => resolve(message));
+      try {
+        if (isAnswer(message)) end(() => resolve(message));
+      } catch (error) {
+        fail(error as Error);
+      }
     });
     socket.connect(server.port, server.address, (error?: Error) => {
       if (isOver) return;
@@ -194,7 +199,9 @@ interface ConnectionEvents {
 class Connection {
   hasAnswered = false;
   private readonly socket: Socket;
-  private pieces: Buffer = Buffer.alloc(0);
+  private readonly pieces = new Pieces();
+  /** Of the message; null while it is not known. */
+  private length: number | null = null;
   private isOver = false;
 
   constructor(server: DnsServer, { onMessage, onEnd }: ConnectionEvents) {
@@ -209,14 +216,20 @@ class Connection {
     this.socket.on('timeout', () => lost(new CodedError('idle', 'the connection was idle')));
     this.socket.on('data', (piece: Buffer) => {
       if (this.isOver) return;
-      this.pieces = this.pieces.length === 0 ? piece : Buffer.concat([this.pieces, piece]);
-      if (this.pieces.length < LENGTH_BYTES) return;
-      const end = LENGTH_BYTES + this.pieces.readUInt16BE(0);
-      if (this.pieces.length < end) return;
-      const message = this.pieces.subarray(LENGTH_BYTES, end);
+      this.pieces.push(piece);
+      if (this.length === null) {
+        if (this.pieces.bytes < LENGTH_BYTES) return;
+        const all = this.pieces.take();
+        this.length = all.readUInt16BE();
+        this.pieces.push(all.subarray(LENGTH_BYTES));
+      }
+      if (this.pieces.bytes < this.length) return;
       // Nobody asked for more.
-      if (this.pieces.length > end) return lost(new CodedError('bad-message', 'it sent too much'));
-      this.pieces = Buffer.alloc(0);
+      if (this.pieces.bytes > this.length) {
+        return lost(new CodedError('bad-message', 'it sent too much'));
+      }
+      this.length = null;
+      const message = this.pieces.take();
       this.hasAnswered = true;
       onMessage(message);
     });

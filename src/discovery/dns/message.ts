@@ -2,7 +2,7 @@
 // message is read strictly: what does not fit into its lengths is refused as a whole.
 import { CodedError } from '../../base/coded-error.ts';
 import { formatIp } from '../../base/ip-address.ts';
-import { BOUNDS } from '../../model/bounds.ts';
+import { BOUNDS, formatBound } from '../../model/bounds.ts';
 import { isDnsName } from '../../model/registries/dns.ts';
 
 export const TYPES = { A: 1, CNAME: 5, SOA: 6, AAAA: 28, SRV: 33 } as const;
@@ -76,6 +76,10 @@ export function readMessage(bytes: Buffer): DnsMessage {
   const flags = reader.take(2);
   const counts = [reader.take(2), reader.take(2), reader.take(2), reader.take(2)] as const;
   if ((flags & OPCODE) !== 0) throw bad('is about something else than a question');
+  const { max } = BOUNDS.dnsRecords;
+  if (counts.reduce((sum, count) => sum + count) > max) {
+    throw bad(`has more than ${formatBound(BOUNDS.dnsRecords)} records`);
+  }
   const questions = Array.from({ length: counts[0] }, () => reader.question());
   return {
     id,
@@ -93,6 +97,8 @@ export function readMessage(bytes: Buffer): DnsMessage {
 class Reader {
   private readonly bytes: Buffer;
   private at = 0;
+  /** By where they begin: thousands of records may point to one name of a hundred labels. */
+  private readonly names = new Map<number, Name>();
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
@@ -165,34 +171,56 @@ class Reader {
 
   /** A name, also where it goes on at an earlier place. Bytes that are not plain are escaped. */
   private name(): string {
-    const labels: string[] = [];
-    let total = 1;
-    let pointers = 0;
-    let behind: number | null = null;
-    for (;;) {
-      const start = this.at;
-      const length = this.take(1);
-      if (length === 0) break;
-      if (length > LABEL_BYTES_MAX) {
-        if ((length & 0xc0) !== 0xc0) throw bad('has a label of an unknown kind');
-        const target = ((length & 0x3f) << 8) | this.take(1);
-        pointers += 1;
-        // Only back: what leads forward may lead in a circle.
-        if (target >= start || pointers > POINTERS_MAX) throw bad('has a name without an end');
-        behind ??= this.at;
-        this.at = target;
-        continue;
-      }
-      total += length + 1;
-      if (total > BOUNDS.dnsName.max) throw bad('has a name that is too long');
-      if (this.at + length > this.bytes.length) throw bad('ends too early');
-      labels.push(labelText(this.bytes.subarray(this.at, this.at + length)));
-      this.at += length;
+    const { text, end } = this.nameAt(this.at, 1, 0);
+    this.at = end;
+    return text;
+  }
+
+  /** `before`: bytes of what stands before it, and pointers that led to it. */
+  private nameAt(start: number, before: number, pointers: number): Name {
+    const known = this.names.get(start);
+    if (known !== undefined) {
+      if (before + known.bytes > BOUNDS.dnsName.max) throw bad(TOO_LONG);
+      return known;
     }
-    if (behind !== null) this.at = behind;
-    return labels.join('.');
+    const name = this.readName(start, before, pointers);
+    this.names.set(start, name);
+    return name;
+  }
+
+  private readName(start: number, before: number, pointers: number): Name {
+    this.at = start;
+    const length = this.take(1);
+    if (length === 0) return { text: '', bytes: 0, end: this.at };
+    if (length > LABEL_BYTES_MAX) {
+      if ((length & 0xc0) !== 0xc0) throw bad('has a label of an unknown kind');
+      const target = ((length & 0x3f) << 8) | this.take(1);
+      const end = this.at;
+      // Only back: what leads forward may lead in a circle.
+      if (target >= start || pointers >= POINTERS_MAX) throw bad('has a name without an end');
+      return { ...this.nameAt(target, before, pointers + 1), end };
+    }
+    const bytes = length + 1;
+    if (before + bytes > BOUNDS.dnsName.max) throw bad(TOO_LONG);
+    const from = this.at;
+    if (from + length > this.bytes.length) throw bad('ends too early');
+    const rest = this.nameAt(from + length, before + bytes, pointers);
+    const label = labelText(this.bytes.subarray(from, from + length));
+    const text = rest.text === '' ? label : `${label}.${rest.text}`;
+    return { text, bytes: bytes + rest.bytes, end: rest.end };
   }
 }
+
+/** A name, or the end of one. */
+interface Name {
+  readonly text: string;
+  /** Of its labels with their lengths. */
+  readonly bytes: number;
+  /** Behind what of it stands in its own place. */
+  readonly end: number;
+}
+
+const TOO_LONG = 'has a name that is too long';
 
 function labelText(bytes: Buffer): string {
   const text = bytes.toString('latin1').toLowerCase();

@@ -6,7 +6,10 @@ export interface Asking {
   readonly transport: 'tcp' | 'udp';
   readonly question: Buffer;
   readonly timeoutMs: number;
-  /** Whether this datagram is the answer; another is passed over, for anyone can send one. */
+  /**
+   * Whether this datagram is the answer; another is passed over, for anyone can send one. Throws CodedError
+   * where the server itself sends too many that are none.
+   */
   readonly isAnswer: (message: Buffer) => boolean;
 }
 

@@ -3,9 +3,12 @@ import { type Body, type BodyLimit, linesOf, readStart, readWhole } from '../../
 import type { Clock } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/coded-error.ts';
 import { parseBounded } from '../../base/json-body.ts';
+import { Turns } from '../../base/turns.ts';
 import { type Bound, excessOf } from '../../model/bounds.ts';
-import { EtcdError } from './error.ts';
+import { EtcdError, TOO_LARGE } from './error.ts';
 
+/** Parsed in about a millisecond. */
+const LONG_BYTES = 64 * 1024;
 const SHOWN_CHARS = 200;
 /** 50,000 keys of v2 have some ten values each. */
 const VALUES_MAX = 600_000;
@@ -30,7 +33,12 @@ export async function* readLines(
   body: Body,
   { bound, clock }: { bound: Bound; clock: Clock },
 ): AsyncGenerator<unknown, void, undefined> {
-  for await (const line of linesOf(body, { ...limitOf(bound), clock })) yield parse(line);
+  for await (const line of linesOf(body, { ...limitOf(bound), clock })) {
+    const message = parse(line);
+    // Reading it is a turn of its own, and so is what is made of it.
+    if (line.length > LONG_BYTES) await new Turns(clock).next();
+    yield message;
+  }
 }
 
 function parse(bytes: Buffer): unknown {
@@ -47,6 +55,6 @@ function parse(bytes: Buffer): unknown {
 
 /** Another member would answer the same: it counts as refused. */
 function limitOf(bound: Bound): BodyLimit {
-  const excess = () => new EtcdError('too-large', excessOf(bound), { isRefusal: true });
+  const excess = () => new EtcdError(TOO_LARGE, excessOf(bound), { isRefusal: true });
   return { max: bound.max, excess };
 }

@@ -37,14 +37,14 @@ export interface EtcdClientOptions {
   readonly clock: Clock;
   readonly open: OpenEtcd;
   /** The password as it is now. Throws where its file can't be read. */
-  readonly password: () => string;
+  readonly password: () => string | Promise<string>;
 }
 
 export class EtcdClient {
   private readonly settings: EtcdSettings;
   private readonly clock: Clock;
   private readonly transport: EtcdTransport;
-  private readonly password: () => string;
+  private readonly password: () => string | Promise<string>;
   private current = 0;
   /** Of v3, by member; '' where authentication is off. */
   private readonly tokens = new Map<string, string>();
@@ -94,11 +94,12 @@ export class EtcdClient {
     bound: Bound,
   ): Promise<V2Answer> {
     const { username } = this.settings;
-    const basic = (): string => Buffer.from(`${username}:${this.password()}`).toString('base64');
-    const make = () => ({
+    const basic = async (): Promise<string> =>
+      Buffer.from(`${username}:${await this.password()}`).toString('base64');
+    const make = async () => ({
       ...sent,
       headers: {
-        ...(username === '' ? {} : { authorization: `Basic ${basic()}` }),
+        ...(username === '' ? {} : { authorization: `Basic ${await basic()}` }),
         ...(sent.body === undefined ? {} : { 'content-type': FORM }),
       },
     });
@@ -162,7 +163,8 @@ export class EtcdClient {
     if (name === '') return '';
     const known = this.tokens.get(asking.address);
     if (known !== undefined) return known;
-    const make = () => postOf('/v3/auth/authenticate', { name, password: this.password() }, {});
+    const make = async () =>
+      postOf('/v3/auth/authenticate', { name, password: await this.password() }, {});
     let token = '';
     try {
       token = textOf(fieldsOf(await this.exchange(make, asking, readAnswer)).token);
@@ -176,7 +178,7 @@ export class EtcdClient {
 
   /** `read` takes the answer; for a stream it only looks at its head. */
   private async exchange<T>(
-    make: () => Omit<EtcdRequest, 'signal'>,
+    make: () => Omit<EtcdRequest, 'signal'> | Promise<Omit<EtcdRequest, 'signal'>>,
     asking: Exchange,
     read: (response: EtcdResponse) => Promise<T>,
   ): Promise<T> {
@@ -193,9 +195,9 @@ export class EtcdClient {
     signal.addEventListener('abort', abort);
     try {
       signal.throwIfAborted();
-      const channel = this.transport.to(address);
+      const channel = await this.transport.to(address);
       recycle = () => channel.recycle();
-      return await read(await channel.request({ ...make(), signal: aborter.signal }));
+      return await read(await channel.request({ ...(await make()), signal: aborter.signal }));
     } catch (error) {
       isOpen = false;
       if (!isLate) throw asEtcdError(error);

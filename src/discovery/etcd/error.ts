@@ -27,6 +27,7 @@ const STALE = /invalid auth token|revision of auth store is old/;
 const TEXT_MAX = 200;
 
 /** Codes of errors that callers look for. */
+export const TOO_LARGE = 'too-large';
 export const COMPACTED = 'compacted';
 export const NO_API = 'no-api';
 export const HISTORY_LOST = 'history-lost';

@@ -98,6 +98,10 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.apis.start();
   }
 
+  isFailing(): boolean {
+    return this.contact.lastError !== '';
+  }
+
   status(): ProviderStatus {
     const following = [...this.following.values()];
     const { lastSyncMs, errors, lastError } = this.contact;
@@ -166,8 +170,16 @@ export class EtcdProvider implements Provider, WatchEvents {
   onAnswer(api: Api, address: string, outageMs: number): void {
     this.contact.answered(whatOf(api), address);
     if (outageMs > 0) this.apis.recovered();
-    this.doubts.recovered(outageMs, this.lastError);
+    if (this.doubts.recovered(outageMs, this.lastError)) this.tellHeld();
     this.lastError = '';
+  }
+
+  /** Those of which something is held begin to be held again. */
+  private tellHeld(): void {
+    const { known } = this.options;
+    const word = this.standing('answers after an outage');
+    for (const service of this.following.values())
+      if (service.isAnswered && known?.(service.source).isHeld === true) this.tell(service, word);
   }
 
   onError(api: Api, error: EtcdError, address: string): void {
@@ -193,7 +205,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   }
 
   private word(change: string, receivedMs: number): Word {
-    return { doubt: this.doubts.now, change, receivedMs };
+    return { doubt: this.doubts.now, sinceMs: this.doubts.sinceMs, change, receivedMs };
   }
 
   // Who is followed
@@ -297,7 +309,7 @@ export class EtcdProvider implements Provider, WatchEvents {
   /** What is said of what is known already. */
   private standing(change = 'as known'): Word {
     const nowMs = this.options.clock.nowMs();
-    return { doubt: this.doubts.now, change, receivedMs: nowMs };
+    return { doubt: this.doubts.now, sinceMs: this.doubts.sinceMs, change, receivedMs: nowMs };
   }
 
   private nameOf({ service }: ServiceSource): string {

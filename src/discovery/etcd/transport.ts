@@ -10,7 +10,7 @@ export type EtcdChannel = Pick<PoolChannel, 'request' | 'recycle'>;
 
 export interface EtcdTransport {
   /** The channel to the member at this address, as it is now. */
-  to(address: string): EtcdChannel;
+  to(address: string): EtcdChannel | Promise<EtcdChannel>;
   /** Closes all connections; what is open rejects. */
   close(): Promise<void>;
 }

@@ -100,7 +100,7 @@ export class V2Watch implements EtcdWatch {
   private async round(asking: Asking): Promise<void> {
     const { clock, random } = this.context;
     const isResumed = this.mayResume;
-    if (!isResumed) await this.list(asking);
+    if (!isResumed) await this.pace.listing(asking.signal, () => this.list(asking));
     const untilMs = clock.nowMs() + (isResumed ? RESUME_MS : ROUND_MS) * (1 + random() / 2);
     while (!asking.signal.aborted) {
       const leftMs = untilMs - clock.nowMs();
@@ -110,6 +110,7 @@ export class V2Watch implements EtcdWatch {
       this.pace.answered(asking.address);
       this.pace.settled();
       await this.take(answer, asking);
+      await this.pace.changed(asking.signal);
     }
     this.mayResume = false;
   }

@@ -2,8 +2,8 @@
 // answers. Bytes are in base64, numbers of 64 bits are texts, and what is 0 or false is left out.
 // Pure. Source: etcd's api/etcdserverpb/rpc.proto.
 import { fieldsOf, listOf, textOf } from '../../base/foreign.ts';
-import { BOUNDS, formatBound } from '../../model/bounds.ts';
-import { cancelError, EtcdError, grpcError } from './error.ts';
+import { BOUNDS, excessOf, formatBound } from '../../model/bounds.ts';
+import { cancelError, EtcdError, grpcError, TOO_LARGE } from './error.ts';
 import { int64Of } from './int64.ts';
 import type { Entry } from './stock.ts';
 
@@ -74,10 +74,14 @@ export function readWatch(message: unknown): WatchMessage {
     throw new EtcdError('compacted', `revisions before ${compacted} have been compacted`);
   }
   if (fields.canceled === true) throw cancelError(textOf(fields.cancel_reason));
+  const events = listOf(fields.events);
+  if (events.length > BOUNDS.etcdEventItems.max) {
+    throw new EtcdError(TOO_LARGE, excessOf(BOUNDS.etcdEventItems), { isRefusal: true });
+  }
   return {
     header: readHeader(fields.header),
     isCreated: fields.created === true,
-    events: listOf(fields.events).flatMap((one) => readEvent(one) ?? []),
+    events: events.flatMap((one) => readEvent(one) ?? []),
   };
 }
 
@@ -120,7 +124,7 @@ function cut(value: unknown): string {
 export function checkCount(count: number): void {
   if (count <= BOUNDS.etcdKeys.max) return;
   const message = `${count} keys: at most ${formatBound(BOUNDS.etcdKeys)} are taken`;
-  throw new EtcdError('too-large', message, { isRefusal: true });
+  throw new EtcdError(TOO_LARGE, message, { isRefusal: true });
 }
 
 function base64(text: string): string {

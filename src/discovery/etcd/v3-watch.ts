@@ -9,7 +9,7 @@ import type { Timer } from '../../base/clock.ts';
 import { pause } from '../../base/pause.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { Asking } from './client.ts';
-import { COMPACTED, EtcdError } from './error.ts';
+import { COMPACTED, EtcdError, TOO_LARGE } from './error.ts';
 import { pathBelow } from './layout.ts';
 import { Pace } from './pace.ts';
 import type { Entry } from './stock.ts';
@@ -95,7 +95,9 @@ export class V3Watch implements EtcdWatch {
   }
 
   private async fail(error: unknown, address: string): Promise<void> {
-    if (error instanceof EtcdError && error.code === COMPACTED) this.relist();
+    // What is too large to be taken as events would come again.
+    const isLost = error instanceof EtcdError && [COMPACTED, TOO_LARGE].includes(error.code);
+    if (isLost) this.relist();
     this.step = new AbortController();
     await this.pace.failed(error, address, this.step.signal);
   }
@@ -107,7 +109,7 @@ export class V3Watch implements EtcdWatch {
   /** Lists where that is needed, and watches until the watch breaks; then it throws. */
   private async follow(asking: Asking): Promise<void> {
     if (this.revision > 0n) await this.resume(asking);
-    if (this.revision === 0n) await this.list(asking);
+    if (this.revision === 0n) await this.pace.listing(asking.signal, () => this.list(asking));
     const request = {
       ...this.range,
       start_revision: String(this.revision + 1n),
@@ -118,7 +120,8 @@ export class V3Watch implements EtcdWatch {
     this.lookLater(asking);
     for await (const message of stream) {
       asking.signal.throwIfAborted();
-      this.take(readWatch(message));
+      // What is not read waits at etcd, which sends the more in one message.
+      if (this.take(readWatch(message))) await this.pace.changed(asking.signal);
     }
     throw new EtcdError('ended', 'the watch ended');
   }
@@ -133,7 +136,7 @@ export class V3Watch implements EtcdWatch {
   private async list(asking: Asking): Promise<void> {
     const { clock } = this.context;
     const first = readRange(await this.ask(asking, { limit: String(PAGE) }));
-    checkCount(first.count);
+    checkPage(first);
     const { header } = first;
     const entries = new Map<string, Entry>();
     let last = this.put(entries, first);
@@ -142,6 +145,7 @@ export class V3Watch implements EtcdWatch {
       checkCount(count);
       const more = { key: behind(last), limit: String(PAGE), revision: String(header.revision) };
       page = readRange(await this.ask(asking, more));
+      checkPage(page);
       last = this.put(entries, page);
     }
     asking.signal.throwIfAborted();
@@ -181,7 +185,8 @@ export class V3Watch implements EtcdWatch {
     return keyValues.at(-1)?.raw ?? '';
   }
 
-  private take(message: WatchMessage): void {
+  /** Returns whether anything has changed. */
+  private take(message: WatchMessage): boolean {
     const { header, isCreated, events } = message;
     if (header.clusterId !== this.clusterId) {
       this.relist();
@@ -190,15 +195,15 @@ export class V3Watch implements EtcdWatch {
     if (isCreated) {
       this.isOpen = true;
       this.pace.settled();
-      return;
+      return false;
     }
     const receivedMs = this.context.clock.nowMs();
     const news = events.filter(({ revision }) => revision > this.revision);
     const revision = news.at(-1)?.revision ?? header.revision;
-    if (revision <= this.revision) return;
+    if (revision <= this.revision) return false;
     const change = this.changeTo(revision);
     this.setRevision(revision);
-    if (news.length === 0) return;
+    if (news.length === 0) return false;
     const puts = new Map<string, Entry>();
     const removals = new Set<string>();
     for (const event of news) {
@@ -214,6 +219,7 @@ export class V3Watch implements EtcdWatch {
     const step = { puts, removals: [...removals], lostDirs: [], dirs: new Map(), isMeant: null };
     // A new leader of v3 gives every lease its whole time again.
     this.events.onStep('v3', { ...step, doubt: '', change, receivedMs });
+    return true;
   }
 
   private checkRoom(more: number): void {
@@ -237,10 +243,11 @@ export class V3Watch implements EtcdWatch {
       if (asking.signal.aborted) return;
       this.pace.answered(asking.address);
       if (!this.isOpen) throw new EtcdError('silent', 'the watch was never opened');
-      if (!this.isBehind(seen)) return this.lookLater(asking);
+      // What waits to be read was sent: the stream is not dead.
+      if (this.pace.isBehind || !this.isBehind(seen)) return this.lookLater(asking);
       await pause(this.context.clock, DELIVERY_MS, asking.signal);
       if (asking.signal.aborted) return;
-      if (!this.isBehind(seen)) return this.lookLater(asking);
+      if (this.pace.isBehind || !this.isBehind(seen)) return this.lookLater(asking);
       this.relist();
       throw new EtcdError('silent', 'the watch is silent about keys that have changed');
     } catch (error) {
@@ -266,4 +273,12 @@ export class V3Watch implements EtcdWatch {
   private ask(asking: Asking, more: Readonly<Record<string, unknown>>): Promise<unknown> {
     return this.context.client.post('/v3/kv/range', { ...this.range, ...more }, asking);
   }
+}
+
+/** Throws EtcdError where there are more keys than are taken, or than were asked for. */
+function checkPage({ count, keyValues }: RangeAnswer): void {
+  checkCount(count);
+  if (keyValues.length <= PAGE) return;
+  const message = `answered ${keyValues.length} keys where ${PAGE} were asked for`;
+  throw new EtcdError(TOO_LARGE, message, { isRefusal: true });
 }

@@ -3,7 +3,7 @@ import { watch } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CodedError, messageOf } from '../../base/coded-error.ts';
-import { readRegularFile } from '../../base/regular-file.ts';
+import { inTime, readInTime } from '../../base/timely-file.ts';
 import { BOUNDS, type Bound, formatBound } from '../../model/bounds.ts';
 import { readYaml, type YamlAnswer } from './yaml-text.ts';
 import { yamlInThread } from './yaml-thread.ts';
@@ -20,7 +20,7 @@ export interface Files {
    */
   list(path: string): Promise<readonly string[]>;
   /** A regular file of at most `bytesMax`. Throws the system's error, or CodedError. */
-  read(file: string, bytesMax: number): Buffer;
+  read(file: string, bytesMax: number): Promise<Buffer>;
   /** YAML as JSON, or why it is none. */
   readYaml(text: string): Promise<YamlAnswer>;
   /** Calls `onChange` when something changes in the folder of `path`; `onError` when that can't be known. */
@@ -28,22 +28,8 @@ export interface Files {
 }
 
 export const nodeFiles: Files = {
-  async list(path) {
-    const pattern = basename(path);
-    if (!pattern.includes('*')) return [path];
-    const fits = patternOf(pattern);
-    const names: string[] = [];
-    let entries = 0;
-    // Not at one go: there may be any number of them.
-    for await (const { name } of await opendir(dirname(path), { bufferSize: BATCH })) {
-      entries += 1;
-      if (entries > BOUNDS.targetEntries.max) throw tooMany(BOUNDS.targetEntries);
-      if (fits.test(name)) names.push(name);
-      if (names.length > BOUNDS.targetFiles.max) throw tooMany(BOUNDS.targetFiles);
-    }
-    return names.sort().map((name) => join(dirname(path), name));
-  },
-  read: readRegularFile,
+  list: async (path) => (basename(path).includes('*') ? inTime(path, () => fitting(path)) : [path]),
+  read: readInTime,
   readYaml: async (text) => (text.length <= INLINE_CHARS ? readYaml(text) : yamlInThread(text)),
   // Editors and mounts replace the file itself, so its folder is watched.
   watch(path, onChange, onError) {
@@ -57,6 +43,20 @@ export const nodeFiles: Files = {
     }
   },
 };
+
+async function fitting(path: string): Promise<readonly string[]> {
+  const fits = patternOf(basename(path));
+  const names: string[] = [];
+  let entries = 0;
+  // Not at one go: there may be any number of them.
+  for await (const { name } of await opendir(dirname(path), { bufferSize: BATCH })) {
+    entries += 1;
+    if (entries > BOUNDS.targetEntries.max) throw tooMany(BOUNDS.targetEntries);
+    if (fits.test(name)) names.push(name);
+    if (names.length > BOUNDS.targetFiles.max) throw tooMany(BOUNDS.targetFiles);
+  }
+  return names.sort().map((name) => join(dirname(path), name));
+}
 
 function tooMany(bound: Bound): CodedError {
   return new CodedError('too-many', `more ${bound.what} than ${formatBound(bound)}`);

@@ -134,7 +134,7 @@ export class FileProvider implements Provider {
     const present = new Set<string>();
     const changed: string[] = [];
     for (const path of settings.paths) {
-      const files = await this.listed(path);
+      const files = await turns.apart(this.listed(path));
       if (this.isStopped) return;
       for (const file of files) {
         present.add(file);
@@ -174,7 +174,7 @@ export class FileProvider implements Provider {
   /** True where it says something else than before. A file that is wrong leaves what it said. */
   private async readOne(file: string, turns: Turns): Promise<boolean> {
     try {
-      const bytes = this.options.files.read(file, BOUNDS.targetFile.max);
+      const bytes = await turns.apart(this.options.files.read(file, BOUNDS.targetFile.max));
       const hash = createHash('sha256').update(bytes).digest('base64');
       if (this.versions.get(file)?.hash === hash) return false;
       this.refuseExcess(file, bytes.length);

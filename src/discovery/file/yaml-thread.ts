@@ -1,35 +1,31 @@
 // Reads YAML in a thread of its own, bounded in time and memory.
-import { Worker } from 'node:worker_threads';
-import { messageOf } from '../../base/coded-error.ts';
+import { askThread } from '../../base/asked-thread.ts';
 import { BOUNDS, formatBound } from '../../model/bounds.ts';
 import type { YamlAnswer } from './yaml-text.ts';
 
-const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const entry = new URL(`./yaml-entry.${extension}`, import.meta.url);
-const MEMORY_MIB = 256;
+const MEMORY_BYTES = 256 * 1024 ** 2;
 
 /** As readYaml; a thread that does not answer in time is a problem of the text. */
-export function yamlInThread(
+export async function yamlInThread(
   text: string,
   timeMsMax: number = BOUNDS.targetYamlTime.max,
 ): Promise<YamlAnswer> {
-  const worker = new Worker(entry, {
-    workerData: text,
-    name: 'yaml',
-    resourceLimits: { maxOldGenerationSizeMb: MEMORY_MIB },
+  const answer = await askThread<YamlAnswer>({
+    ...{ entry: new URL('./yaml-entry', import.meta.url), name: 'yaml', input: text, timeMsMax },
+    memoryBytesMax: MEMORY_BYTES,
   });
-  return new Promise((resolve) => {
-    const late = setTimeout(() => {
+  switch (answer.kind) {
+    case 'answer':
+      return answer.value;
+    case 'late': {
       const bound = formatBound({ ...BOUNDS.targetYamlTime, max: timeMsMax });
-      resolve({ problem: `not read within ${bound}: write it as .json` });
-      void worker.terminate();
-    }, timeMsMax);
-    late.unref();
-    worker.once('message', (answer: YamlAnswer) => resolve(answer));
-    worker.once('error', (error) => resolve({ problem: messageOf(error) }));
-    worker.once('exit', () => {
-      clearTimeout(late);
-      resolve({ problem: 'the thread that reads it ended without an answer' });
-    });
-  });
+      return { problem: `not read within ${bound}: write it as .json` };
+    }
+    case 'out-of-memory':
+      return {
+        problem: `takes more than ${MEMORY_BYTES / 1024 ** 2} MiB of memory to read: write it as .json`,
+      };
+    case 'failed':
+      return { problem: answer.why };
+  }
 }

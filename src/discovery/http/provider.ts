@@ -18,7 +18,7 @@ import { UrlPoll } from './url-poll.ts';
 
 /** The way to the servers. */
 export interface HttpTransport {
-  to(address: string): Pick<PoolChannel, 'get'>;
+  to(address: string): Pick<PoolChannel, 'get'> | Promise<Pick<PoolChannel, 'get'>>;
   close(): Promise<void>;
 }
 

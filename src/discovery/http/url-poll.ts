@@ -35,7 +35,7 @@ export interface UrlPollOptions {
   readonly transport: HttpTransport;
   readonly contact: Contact;
   /** Throws where its file can't be read. */
-  readonly token: () => string;
+  readonly token: () => string | Promise<string>;
   /** The answer is another one, or is not in doubt any more. */
   readonly onTargets: (targets: Targets & { readonly doubt: string }) => void;
 }
@@ -95,8 +95,12 @@ export class UrlPoll {
     });
     try {
       const { path, origin } = this;
-      const headers = { ...this.headers(), ...this.validators };
-      const response = await transport.to(origin).get({ path, headers, signal: aborter.signal });
+      const headers = { ...(await this.headers()), ...this.validators };
+      const response = await (await transport.to(origin)).get({
+        path,
+        headers,
+        signal: aborter.signal,
+      });
       await this.take(response);
     } finally {
       deadline.cancel();
@@ -104,9 +108,9 @@ export class UrlPoll {
     }
   }
 
-  private headers(): Record<string, string> {
+  private async headers(): Promise<Record<string, string>> {
     const { settings, token } = this.options;
-    const secret = token();
+    const secret = await token();
     return {
       accept: 'application/json',
       'user-agent': 'upriver',

@@ -22,7 +22,7 @@ export interface ClientOptions {
   readonly random: Random;
   readonly open: OpenZookeeper;
   /** The password as it is now. Throws where its file can't be read. */
-  readonly password: () => string;
+  readonly password: () => string | Promise<string>;
   readonly events: ClientEvents;
 }
 
@@ -59,15 +59,22 @@ export class ZookeeperClient {
   }
 
   start(): void {
+    const { settings, password } = this.options;
+    if (settings.username === '') return this.begin('');
+    const secret = password();
+    if (typeof secret === 'string') return this.begin(`${settings.username}:${secret}`);
+    // It is in a file.
+    secret.then(
+      (text) => this.begin(`${settings.username}:${text}`),
+      (error: unknown) => this.lost(error),
+    );
+  }
+
+  private begin(digest: string): void {
+    if (this.isStopped) return;
     const { settings, clock, open, events } = this.options;
     const { tls, sessionTimeoutMs } = settings;
     const server = settings.servers[this.current]!;
-    let digest: string;
-    try {
-      digest = this.digest();
-    } catch (error) {
-      return this.lost(error);
-    }
     const session: Session = new Session({
       ...{ clock, digest, timeoutMs: sessionTimeoutMs, greetingMs: GREETING_MS },
       open: (channelEvents) => open({ server, tls }, channelEvents),
@@ -95,11 +102,6 @@ export class ZookeeperClient {
     this.timer?.cancel();
     this.session?.close();
     this.session = null;
-  }
-
-  private digest(): string {
-    const { settings, password } = this.options;
-    return settings.username === '' ? '' : `${settings.username}:${password()}`;
   }
 
   private lost(error: unknown): void {

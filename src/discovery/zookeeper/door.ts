@@ -8,17 +8,33 @@ import type { Channel, ChannelEvents, OpenZookeeper } from './wire.ts';
 
 export const openZookeeper: OpenZookeeper = ({ server, tls }, events) => {
   const { address: host, port } = server;
-  try {
-    if (tls === null) return join(connectTcp({ host, port, noDelay: true }), 'connect', events);
-    const socket = connectTls({ host, port, ...optionsFor(tls, host) });
+  if (tls === null) return join(connectTcp({ host, port, noDelay: true }), 'connect', events);
+  return whenReady(async () => {
+    const socket = connectTls({ host, port, ...(await optionsFor(tls, host)) });
     socket.setNoDelay(true);
-    return join(socket, 'secureConnect', events);
-  } catch (error) {
-    // A file that can't be read, or holds no certificate.
-    setImmediate(events.onEnd, error instanceof Error ? error : new Error(String(error)));
-    return { write() {}, destroy() {}, end() {} };
-  }
+    return socket;
+  }, events);
 };
+
+/** A connection whose files are read first; nothing is written before it is open. */
+function whenReady(open: () => Promise<Socket>, events: ChannelEvents): Channel {
+  let channel: Channel | null = null;
+  let isOver = false;
+  const begun = (socket: Socket): void => {
+    channel = join(socket, 'secureConnect', events);
+    if (isOver) channel.destroy();
+  };
+  // A file that can't be read, or holds no certificate.
+  const failed = (error: unknown): void => {
+    if (!isOver) events.onEnd(error instanceof Error ? error : new Error(String(error)));
+  };
+  void open().then(begun, failed);
+  const end = (how: 'destroy' | 'end') => (): void => {
+    isOver = true;
+    channel?.[how]();
+  };
+  return { write: (bytes) => channel?.write(bytes), destroy: end('destroy'), end: end('end') };
+}
 
 function join(socket: Socket, opened: 'connect' | 'secureConnect', events: ChannelEvents): Channel {
   let isOver = false;
@@ -50,8 +66,8 @@ function join(socket: Socket, opened: 'connect' | 'secureConnect', events: Chann
 }
 
 /** An IP address is no server name (RFC 6066 section 3). */
-function optionsFor(tls: TlsSettings, host: string): ConnectionOptions {
+async function optionsFor(tls: TlsSettings, host: string): Promise<ConnectionOptions> {
   const name = tls.serverName || host;
   const serverName = isIP(name) === 0 ? name : '';
-  return { ...tlsOptions({ ...tls, serverName }), minVersion: 'TLSv1.2' };
+  return { ...(await tlsOptions({ ...tls, serverName })), minVersion: 'TLSv1.2' };
 }

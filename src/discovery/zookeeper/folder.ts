@@ -1,6 +1,8 @@
 // A znode that has others below it, as one session reads and watches it: its list, the data of each
 // znode in the list, and the folders among them. A watch is told once; reading again sets it again.
 //   idle -> reading (-> reading again where a watch was told meanwhile) -> idle
+//   reading -> resting, where that goes on -> idle
+//   reading, with rests, where most of what a list names is gone when it is asked for -> idle
 // While it reads it reports nothing: what takes the place of a znode that is gone is known by then, so
 // that a service whose instances are all replaced is never seen without any.
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -10,6 +12,13 @@ import { readZnode, type ZnodeReading } from './record.ts';
 
 /** Whoever may not read it may be allowed to, which no watch tells. */
 const REFUSED_RETRY_MS = 10_000;
+
+/** What changes while it is read is read again so often at once, and reported then, however it goes on changing. */
+const ROUNDS_MAX = 8;
+const REST_MS = 200;
+
+/** Where most of what was listed is gone again by then, it says little of what is there: it is read so often more. */
+const UNCLEAR_MAX = 10;
 
 export interface Znode {
   readonly reading: ZnodeReading;
@@ -49,9 +58,14 @@ export class Folder {
   /** Why it can't be read; ''. */
   problem = '';
   private readonly reader: Reader;
-  private state: 'idle' | 'reading' | 'over' = 'idle';
+  private state: 'idle' | 'reading' | 'resting' | 'over' = 'idle';
   private isStale = false;
+  /** Names in the list that was read last. */
+  private listed = 0;
   private retry: Timer | null = null;
+  private resting: Timer | null = null;
+  /** Goes on with what rests. */
+  private resume: (() => void) | null = null;
 
   constructor(place: FolderPlace, reader: Reader) {
     this.place = place;
@@ -68,32 +82,39 @@ export class Folder {
     return new Map(known);
   }
 
-  /** Something in it may have changed. Resolves when it is read. Never rejects. */
+  /** Something in it may have changed. Resolves when it is read, and reported. Never rejects. */
   async look(): Promise<void> {
     this.isStale = true;
     if (this.state !== 'idle') return;
     this.before = this.znodes;
     this.state = 'reading';
     try {
-      while (this.isStale && !this.isOver) await this.read();
+      await this.readRounds();
+      for (let more = 0; this.isUnclear && more < UNCLEAR_MAX; more += 1) {
+        await this.pause();
+        await this.readRounds();
+      }
     } catch (error) {
       return this.reader.onFailure(error);
     }
     if (this.isOver) return;
     this.state = 'idle';
     this.before = null;
+    if (this.isStale) this.rest();
     this.reader.onChange(this);
   }
 
   /** A change of one znode in it; those that come while it is read are reported with the others. */
   changed(): void {
-    if (this.state === 'idle') this.reader.onChange(this);
+    if (this.state !== 'reading') this.reader.onChange(this);
   }
 
   close(): void {
     if (this.isOver) return;
     this.state = 'over';
     this.retry?.cancel();
+    this.resting?.cancel();
+    this.resume?.();
     this.reader.left(this.place.path, this);
     for (const item of this.items.values()) item.close();
     this.reader.count(-this.items.size);
@@ -105,10 +126,46 @@ export class Folder {
     return this.state === 'over';
   }
 
+  /** What is known of it would be shown as a service that has lost most instances, or all, and has not. */
+  private get isUnclear(): boolean {
+    return this.isStale && !this.isOver && 2 * this.known < this.listed;
+  }
+
+  private get known(): number {
+    let known = 0;
+    for (const { znode } of this.items.values()) if (znode !== null) known += 1;
+    return known;
+  }
+
+  /** It changes faster than it can be read. */
+  private rest(): void {
+    this.state = 'resting';
+    void this.pause().then(() => {
+      if (this.isOver) return;
+      this.state = 'idle';
+      void this.look();
+    });
+  }
+
+  private async pause(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.resume = resolve;
+    this.resting = this.reader.clock.setTimer(REST_MS, resolve);
+    await promise;
+    this.resume = null;
+  }
+
+  private async readRounds(): Promise<void> {
+    for (let round = 0; this.isStale && !this.isOver && round < ROUNDS_MAX; round += 1) {
+      await this.read();
+    }
+  }
+
   private async read(): Promise<void> {
     this.isStale = false;
     const names = await this.list();
     if (names === null || this.isOver) return;
+    this.listed = names.length;
     const present = new Set(names);
     for (const [name, item] of this.items) if (!present.has(name)) this.drop(name, item);
     this.reader.count(names.length - this.items.size);
@@ -163,6 +220,8 @@ export class Item {
   private isStale = false;
   private isReading = false;
   private isOver = false;
+  /** It changes faster than it can be read, and is read again when this is over. */
+  private resting: Timer | null = null;
 
   constructor(name: string, parent: Folder, reader: Reader) {
     const { path } = parent.place;
@@ -180,7 +239,7 @@ export class Item {
   /** Its data is another. */
   async onData(): Promise<void> {
     this.isStale = true;
-    if (this.isReading) return;
+    if (this.isReading || this.resting !== null) return;
     try {
       await this.read();
     } catch (error) {
@@ -200,21 +259,32 @@ export class Item {
   async read(): Promise<void> {
     this.isReading = true;
     try {
+      let rounds = 0;
       do {
         this.isStale = false;
         this.znode = await this.ask();
-      } while (this.isStale && this.znode !== null && !this.isOver);
+        rounds += 1;
+      } while (this.isStale && this.znode !== null && !this.isOver && rounds < ROUNDS_MAX);
     } finally {
       this.isReading = false;
     }
+    if (this.isStale && this.znode !== null && !this.isOver) this.rest();
     await this.follow();
   }
 
   close(): void {
     this.isOver = true;
+    this.resting?.cancel();
     this.reader.left(this.path, this);
     this.folder?.close();
     this.folder = null;
+  }
+
+  private rest(): void {
+    this.resting ??= this.reader.clock.setTimer(REST_MS, () => {
+      this.resting = null;
+      void this.onData();
+    });
   }
 
   private async ask(): Promise<Znode | null> {

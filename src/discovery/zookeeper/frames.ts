@@ -1,4 +1,5 @@
 // Puts the bytes of a connection together to messages: each has its length before it. Pure.
+import { Pieces } from '../../base/pieces.ts';
 import { type Bound, excessOf } from '../../model/bounds.ts';
 import { ZookeeperError } from './error.ts';
 import { badMessage } from './jute.ts';
@@ -7,8 +8,7 @@ const LENGTH_BYTES = 4;
 
 export class Frames {
   private readonly bound: Bound;
-  private pieces: Buffer[] = [];
-  private bytes = 0;
+  private readonly pieces = new Pieces();
   /** Of the message that is being put together; null while its length is not known. */
   private length: number | null = null;
 
@@ -19,14 +19,13 @@ export class Frames {
   /** The messages that are whole with these bytes. Throws for a length that is none, or too much. */
   take(bytes: Buffer): Buffer[] {
     this.pieces.push(bytes);
-    this.bytes += bytes.length;
     const whole: Buffer[] = [];
     for (;;) {
       if (this.length === null) {
-        if (this.bytes < LENGTH_BYTES) return whole;
+        if (this.pieces.bytes < LENGTH_BYTES) return whole;
         this.length = this.lengthOf(this.shift(LENGTH_BYTES).readInt32BE());
       }
-      if (this.bytes < this.length) return whole;
+      if (this.pieces.bytes < this.length) return whole;
       whole.push(this.shift(this.length));
       this.length = null;
     }
@@ -41,9 +40,8 @@ export class Frames {
 
   /** The first bytes, put together only when all of them are there. */
   private shift(length: number): Buffer {
-    const all = this.pieces.length === 1 ? this.pieces[0]! : Buffer.concat(this.pieces);
-    this.bytes -= length;
-    this.pieces = [all.subarray(length)];
+    const all = this.pieces.take();
+    this.pieces.push(all.subarray(length));
     return all.subarray(0, length);
   }
 }

@@ -81,12 +81,13 @@ export class JuteReader {
     return this.buffer().toString();
   }
 
-  /** Each element takes a length of its own, so the message bounds how many there are. */
-  texts(): string[] {
+  /** Each element takes a length of its own, so the message bounds how many there are; `onCount` may refuse it. */
+  texts(onCount: (count: number) => void = () => {}): string[] {
     const count = this.int();
     if (count === -1) return [];
     if (count < 0 || count * INT_BYTES > this.left)
       throw badMessage('has a list of a wrong length');
+    onCount(count);
     return Array.from({ length: count }, () => this.text());
   }
 

@@ -1,5 +1,6 @@
 // The messages of ZooKeeper's client protocol that reading takes: bytes from questions, and what
 // answers say. Pure. Source: zookeeper.jute, ZooDefs.OpCode, KeeperException.Code.
+import { BOUNDS } from '../../model/bounds.ts';
 import { JuteReader, JuteWriter } from './jute.ts';
 
 /** The kinds of questions. */
@@ -127,11 +128,20 @@ export function readData(body: JuteReader): { readonly data: Buffer; readonly st
   return { data: body.buffer(), stat: readStat(body) };
 }
 
-/** The names of the znodes below one. */
-export function readChildren(body: JuteReader): string[] {
-  const names = body.texts();
+/**
+ * The names of the znodes below one. What no znode can be called is left out. `onCount` may refuse so many
+ * before they are read.
+ */
+export function readChildren(body: JuteReader, onCount: (count: number) => void): string[] {
+  const names = body.texts(onCount);
   readStat(body);
-  return names;
+  return names.filter(isZnodeName);
+}
+
+/** One part of a path, as ZooKeeper has it, and not longer than is taken. */
+function isZnodeName(name: string): boolean {
+  const isPart = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
+  return isPart && name.length <= BOUNDS.zookeeperName.max;
 }
 
 function readStat(body: JuteReader): Stat {

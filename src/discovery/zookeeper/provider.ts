@@ -128,6 +128,10 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     this.client.start();
   }
 
+  isFailing(): boolean {
+    return this.contact.lastError !== '';
+  }
+
   status(): ProviderStatus {
     const { lastSyncMs, errors, lastError } = this.contact;
     return {
@@ -327,7 +331,7 @@ export class ZookeeperProvider implements Provider, ClientEvents {
 
   private word(change: string): Word {
     const receivedMs = this.options.clock.nowMs();
-    return { doubt: this.doubts.now, change, receivedMs };
+    return { doubt: this.doubts.now, sinceMs: this.doubts.sinceMs, change, receivedMs };
   }
 }
 

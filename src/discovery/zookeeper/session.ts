@@ -2,7 +2,8 @@
 // session is never resumed: it owns no znode, and what it watched is read anew by the next one.
 //   connecting -> greeting (connect, auth) -> open -> over
 // Answers come in the order of the questions. Silence for two thirds of the session's timeout ends it,
-// as in ZooKeeper's own client: the member is dead, frozen or cut off.
+// as in ZooKeeper's own client: the member is dead, frozen or cut off. Whole messages count alone, and a
+// question that is not answered for that long ends it as well, whatever else is heard.
 import type { Clock, Timer } from '../../base/clock.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import { answeredError, ZookeeperError, zookeeperError } from './error.ts';
@@ -25,6 +26,7 @@ import type { Channel, ChannelEvents } from './wire.ts';
 
 /** Questions that are on their way at a time; a member takes 1,000 of all its clients. */
 const ASKED_MAX = 100;
+const TIMEOUT_MS_MIN = 300;
 const XID_MAX = 0x7fff_ffff;
 /** Of the timeout: without anything sent there is a ping, without anything heard it is over. */
 const PING_SHARE = 1 / 3;
@@ -32,7 +34,7 @@ const SILENCE_SHARE = 2 / 3;
 
 export interface SessionOptions {
   readonly clock: Clock;
-  /** Asked for; the member's answer counts. */
+  /** Asked for; the member may give less. */
   readonly timeoutMs: number;
   /** For the connection and the greeting. */
   readonly greetingMs: number;
@@ -72,6 +74,8 @@ export class Session {
   private readonly asked: Asked[] = [];
   private readonly waiting: Asked[] = [];
   private heardMs: number;
+  /** Since when the question that was sent longest ago is waited for, where there is one. */
+  private answeredMs = 0;
   private timeoutMs: number;
   private timer: Timer;
 
@@ -119,9 +123,10 @@ export class Session {
 
   private onData(bytes: Buffer): void {
     if (this.state === 'over') return;
-    this.heardMs = this.options.clock.nowMs();
+    let hasHeard = false;
     try {
       for (const frame of this.frames.take(bytes)) {
+        hasHeard = true;
         this.takeFrame(frame);
         // What was heard may have ended it.
         if (this.hasEnded) return;
@@ -129,6 +134,8 @@ export class Session {
     } catch (error) {
       return this.fail(error);
     }
+    if (!hasHeard) return;
+    this.heardMs = this.options.clock.nowMs();
     if (this.state === 'open') this.options.onHeard();
   }
 
@@ -157,7 +164,8 @@ export class Session {
     const { timeoutMs } = readConnected(frame);
     if (timeoutMs === 0) throw new ZookeeperError('refused', 'refused the session');
     this.isConnected = true;
-    this.timeoutMs = timeoutMs;
+    // A member may end the session earlier, but not have it silent for longer, nor pinged all the time.
+    this.timeoutMs = Math.max(TIMEOUT_MS_MIN, Math.min(timeoutMs, this.timeoutMs));
     // What is not let in is told after this.
     if (this.options.digest === '') this.opened();
   }
@@ -172,6 +180,7 @@ export class Session {
   private settle({ xid, error }: { xid: number; error: number }, answer: Answer): void {
     const first = this.asked.shift();
     if (first === undefined || first.xid !== xid) throw badMessage('answers no question');
+    this.answeredMs = this.options.clock.nowMs();
     if (error === 0) first.resolve(answer);
     else first.reject(answeredError(error, first.question.path));
     this.send();
@@ -182,6 +191,7 @@ export class Session {
       const next = this.waiting.shift();
       if (next === undefined) return;
       next.xid = this.nextXid();
+      if (this.asked.length === 0) this.answeredMs = this.options.clock.nowMs();
       this.asked.push(next);
       this.channel.write(questionFrame(next.xid, next.question));
     }
@@ -195,9 +205,15 @@ export class Session {
   private keepAlive(): void {
     const { clock } = this.options;
     this.timer = clock.setTimer(this.timeoutMs * PING_SHARE, () => {
+      const silenceMs = this.timeoutMs * SILENCE_SHARE;
       const silentMs = clock.nowMs() - this.heardMs;
-      if (silentMs >= this.timeoutMs * SILENCE_SHARE) {
+      if (silentMs >= silenceMs) {
         const message = `was not heard for ${Math.round(silentMs)} ms`;
+        return this.fail(new ZookeeperError('timeout', message));
+      }
+      const owedMs = this.asked.length === 0 ? 0 : clock.nowMs() - this.answeredMs;
+      if (owedMs >= silenceMs) {
+        const message = `gave no answer for ${Math.round(owedMs)} ms`;
         return this.fail(new ZookeeperError('timeout', message));
       }
       this.channel.write(pingFrame());

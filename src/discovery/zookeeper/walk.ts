@@ -96,7 +96,7 @@ export class Walk implements Reader {
   async children(path: string): Promise<readonly string[] | null> {
     for (;;) {
       const answer = await this.ask('getChildren2', path);
-      if (answer !== null) return readChildren(answer.body);
+      if (answer !== null) return readChildren(answer.body, checkNodes);
       // One in a folder is told of by that one; the wanted ones are waited for.
       if (!this.roots.has(path) || (await this.ask('exists', path)) === null) return null;
     }
@@ -109,10 +109,7 @@ export class Walk implements Reader {
 
   count(more: number): void {
     this.total += more;
-    const { max } = BOUNDS.zookeeperNodes;
-    if (more <= 0 || this.total <= max) return;
-    const message = `more znodes below the path than are taken: at most ${formatBound(BOUNDS.zookeeperNodes)}`;
-    throw new ZookeeperError('too-large', message, { isRefusal: true });
+    if (more > 0) checkNodes(this.total);
   }
 
   joined(path: string, one: Folder | Item): void {
@@ -161,4 +158,12 @@ export class Walk implements Reader {
       throw error;
     }
   }
+}
+
+/** Throws ZookeeperError where so many znodes are more than are taken. */
+function checkNodes(count: number): void {
+  const bound = BOUNDS.zookeeperNodes;
+  if (count <= bound.max) return;
+  const message = `more znodes below the path than are taken: at most ${formatBound(bound)}`;
+  throw new ZookeeperError('too-large', message, { isRefusal: true });
 }

@@ -36,7 +36,7 @@ export async function speakMysql(
   const hello = await packet(conversation);
   if (hello.body[0] === 0xff) throw new CheckFailure(errorOf(hello.body));
   const greeting = readGreeting(hello.body);
-  const password = passwordOf(login);
+  const password = await passwordOf(login);
   const user = login.user === '' ? 'upriver' : login.user;
   const answer = response(user, login.database, greeting, scrambled(greeting, password));
   conversation.send(framed(hello.sequence + 1, answer));
@@ -141,7 +141,7 @@ function sealed(password: string, scramble: Buffer, key: Buffer): Buffer {
   try {
     return publicEncrypt({ key: key.toString('latin1'), padding }, bytes);
   } catch {
-    // What OpenSSL says of a key tells nobody that the server has sent it.
+    // OpenSSL's message about a key does not say that it is the server's.
     throw new CheckFailure('the public key that the server has sent is none');
   }
 }

@@ -23,9 +23,9 @@ export async function speakPostgres(
   const first = await message(conversation);
   if (first.type === 'E') return judgeError(errorOf(first), login.user !== '');
   if (first.type !== 'R') throw new CheckFailure(`unexpected answer ${JSON.stringify(first.type)}`);
-  const password = passwordOf(login);
+  const password = await passwordOf(login);
   const isOpen = first.body.readInt32BE(0) === 0;
-  // Whoever asks for a password serves those who have it.
+  // A server that asks for a password accepts sessions.
   if (!isOpen && password === '') {
     if (wantsRole) throw new CheckFailure('asks for a password: the role is not known');
     return { isGood: true, text: 'asks for a password' };

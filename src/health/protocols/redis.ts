@@ -9,7 +9,7 @@ export async function speakRedis(
   conversation: Conversation,
   { login, wantsRole }: HealthCheck,
 ): Promise<CheckOutcome> {
-  const password = passwordOf(login);
+  const password = await passwordOf(login);
   if (password !== '') {
     const words = login.user === '' ? ['AUTH', password] : ['AUTH', login.user, password];
     conversation.send(command(words));

@@ -7,8 +7,8 @@ import type { Content, Stream } from '../stream.ts';
 import type { StreamTable } from './stream-table.ts';
 
 const NOTHING = Buffer.alloc(0);
-/** Content of fewer bytes waits for what has come with it. */
-const SMALL_BYTES = 512;
+/** Content of fewer bytes waits for what has come with it: to copy it costs less than a write. */
+const SMALL_BYTES = 4096;
 
 export class Inflow {
   /** More lies behind the frame that is being read. */
@@ -37,7 +37,7 @@ export class Inflow {
   /** Takes the piece of a DATA frame that was read; `room`: bytes behind it that may be written to. */
   takeData(room: number): void {
     const { reader, table } = this;
-    const { streamId, isFrameEnd, base, start, end } = reader;
+    const { streamId, isFrameEnd, start, end } = reader;
     const flow = reader.takeFlow();
     const isLast = isFrameEnd && (reader.flags & Flag.endStream) !== 0;
     if (flow > this.receiveWindow) {
@@ -45,7 +45,7 @@ export class Inflow {
     }
     this.returnToConnection(flow);
     const stream = table.streams.get(streamId);
-    if (stream === undefined) return this.takeStray(streamId);
+    if (stream === undefined) return this.takeStray(streamId, end > start);
     if (stream.isRemoteDone) {
       return table.failStream(stream, ErrorCode.streamClosed, 'DATA after END_STREAM');
     }
@@ -59,17 +59,25 @@ export class Inflow {
     if (end === start && !isLast && isFrameEnd) table.charge(Cost.emptyData);
     else table.guard.earnReceived(end - start);
     if (table.isOver || !this.mayContain(stream, end - start, isLast)) return;
+    // What is large enough not to wait is given behind what has waited.
+    if (stream.isGathering && end - start >= SMALL_BYTES) this.empty(stream);
+    if (stream.isClosed) return;
     stream.unreturned += flow;
-    if (end > start) this.give(stream, this.content(base, start, end, end + room), isLast);
+    if (end > start) this.give(stream, start, isLast, room);
     else if (isLast) this.endRemote(stream, '');
     else this.returnToStream(stream);
   }
 
-  private takeStray(id: number): void {
+  /**
+   * DATA of no open stream. What was on its way when its stream was reset is ignored (section 5.1); as on an open
+   * stream it is content alone that costs no points: an upload that is refused at once comes in hundreds of frames.
+   */
+  private takeStray(id: number, hasContent: boolean): void {
     const { table } = this;
     if (table.isIdle(id)) table.fail(ErrorCode.protocolError, 'DATA on an idle stream');
-    else if (table.wasReset(id)) table.charge(Cost.unknown);
-    else table.fail(ErrorCode.streamClosed, 'DATA on a closed stream');
+    else if (table.wasReset(id)) {
+      if (!hasContent) table.charge(Cost.emptyData);
+    } else table.fail(ErrorCode.streamClosed, 'DATA on a closed stream');
   }
 
   /** Section 8.1.1: the content is as long as its head said. */
@@ -91,8 +99,11 @@ export class Inflow {
     return piece;
   }
 
-  private give(stream: Stream, piece: Content, isLast: boolean): void {
-    const isSmall = this.hasMore && !isLast && piece.to - piece.from < SMALL_BYTES;
+  /** The content that was read, whose first byte is at `start`. */
+  private give(stream: Stream, start: number, isLast: boolean, room: number): void {
+    const { base, end } = this.reader;
+    const isSmall = this.hasMore && !isLast && end - start < SMALL_BYTES;
+    const piece = this.content(base, start, end, end + room);
     if (stream.isPaused || stream.inbox !== null || isSmall) {
       this.keep(stream, piece, isLast);
       return;
@@ -104,8 +115,8 @@ export class Inflow {
   }
 
   /**
-   * What is not read for now waits; and small pieces wait for each other until all that has come is read:
-   * what they cost further on does not depend on their size.
+   * What is not read for now waits; and small pieces wait for each other until all that has come is read, or a large
+   * one comes: what they cost further on does not depend on their size.
    */
   private keep(stream: Stream, piece: Content, isLast: boolean): void {
     stream.keep(piece);
@@ -165,10 +176,9 @@ export class Inflow {
 
   private empty(stream: Stream): void {
     const { inbox } = stream;
-    while (inbox !== null && !stream.isPaused && !stream.isClosed) {
-      const bytes = inbox.take();
-      if (bytes === null) break;
-      stream.user?.onData(stream, this.content(bytes, 0, bytes.length, bytes.length), false);
+    while (inbox !== null && !stream.isPaused && !stream.isClosed && inbox.take(this.piece)) {
+      stream.user?.onData(stream, this.piece, false);
+      inbox.done();
     }
     if (stream.isPaused || stream.isClosed) return;
     stream.inbox = null;

@@ -3,8 +3,9 @@
 import { assert } from '../../base/assert.ts';
 import { encodeRequest, encodeResponse, encodeTrailers, type RequestBlock } from '../head-block.ts';
 import { HpackEncoder } from '../hpack-encoder.ts';
+import type { KeptBytes } from '../kept-bytes.ts';
 import { DEFAULT_WINDOW, ErrorCode, FRAME_BYTES_MAX, MAX_31 } from '../protocol.ts';
-import type { Stream, StreamUser } from '../stream.ts';
+import type { Content, Stream, StreamUser } from '../stream.ts';
 import type { StreamTable } from './stream-table.ts';
 
 /** Output from which on it is sent at once. */
@@ -18,6 +19,8 @@ export class Outflow {
   private readonly encoder = new HpackEncoder();
   private sendWindow = DEFAULT_WINDOW;
   private isPumping = false;
+  /** Filled with each piece of what waits. */
+  private readonly piece: Content = { base: NOTHING, from: 0, to: 0, room: 0 };
 
   constructor(table: StreamTable) {
     this.table = table;
@@ -52,7 +55,7 @@ export class Outflow {
     assert(!stream.isEnding && !stream.isLocalDone, 'what has ended sends nothing more');
     const sent = stream.isWaiting ? from : this.sendNow(stream, base, from, to);
     if (sent === to) return true;
-    stream.queue(Buffer.from(base.subarray(sent, to)));
+    stream.queue(base, sent, to);
     this.await(stream);
     return false;
   }
@@ -61,7 +64,7 @@ export class Outflow {
     if (stream.isClosed || stream.isLocalDone) return true;
     stream.isEnding = true;
     stream.trailers = trailers;
-    if (stream.outbox.length > 0) return false;
+    if (stream.hasContent) return false;
     this.endNow(stream);
     return true;
   }
@@ -184,17 +187,25 @@ export class Outflow {
 
   /** Sends at most a frame of what waits; false where the stream's window has no room for any. */
   private sendWaiting(stream: Stream): boolean {
-    const first = stream.outbox[0];
-    if (first !== undefined) {
-      const to = Math.min(first.length, FRAME_BYTES_MAX, stream.sendWindow, this.sendWindow);
-      if (to <= 0) return false;
-      stream.progressMs = this.table.options.nowMs();
-      if (to < first.length) stream.outbox[0] = first.subarray(to);
-      else stream.outbox.shift();
-      this.put(stream, first, 0, to, false);
-      this.table.guard.earnSent(to, to === first.length);
-    }
-    if (stream.outbox.length === 0 && stream.isEnding && !stream.isLocalDone) this.endNow(stream);
+    if (stream.hasContent && !this.sendContent(stream, stream.outbox!)) return false;
+    if (!stream.hasContent && stream.isEnding && !stream.isLocalDone) this.endNow(stream);
+    return true;
+  }
+
+  /** As `sendWaiting`; the last frame of a message without trailers ends it. */
+  private sendContent(stream: Stream, outbox: KeptBytes): boolean {
+    const { piece, table } = this;
+    const bytesMax = Math.min(FRAME_BYTES_MAX, stream.sendWindow, this.sendWindow);
+    if (bytesMax <= 0) return false;
+    stream.progressMs = table.options.nowMs();
+    outbox.take(piece, bytesMax);
+    const isLast = outbox.isEmpty && stream.isEnding && stream.trailers === '';
+    stream.isLocalDone ||= isLast;
+    // Copied before anything else happens: what is kept may be cleared by that.
+    this.put(stream, piece.base, piece.from, piece.to, isLast);
+    table.guard.earnSent(piece.to - piece.from, outbox.isEmpty);
+    outbox.done();
+    if (isLast) table.closeIfDone(stream);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-// What a session tells whoever has the connection, and what it is made with.
+// What a session reports to the owner of the connection, and what it is made with.
 import type { HeadText } from '../head-text.ts';
 import type { Stream } from '../stream.ts';
 
@@ -29,6 +29,8 @@ export interface SessionOptions {
   /** What the peer may send on a stream, and on all together, before it is taken. */
   readonly streamWindow: number;
   readonly connectionWindow: number;
+  /** How much `feed` does before it stops, as `Session.work` counts. */
+  readonly workMax: number;
   /** Monotonic ms; coarse ticks are enough. */
   readonly nowMs: () => number;
 }

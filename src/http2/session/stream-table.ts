@@ -73,7 +73,7 @@ export class StreamTable {
     this.streams.delete(stream.id);
     this.waiting.delete(stream);
     stream.clearQueue();
-    stream.inbox = null;
+    stream.clearInbox();
     this.owner.onStreamClosed();
   }
 
@@ -110,7 +110,10 @@ export class StreamTable {
   reset(stream: Stream, code: number): void {
     if (stream.isClosed) return;
     stream.user = null;
-    if (!this.isOver) this.putReset(stream.id, code);
+    // To the peer a stream that has ended both ways is closed, though we may not have read all of it: a frame on it
+    // could cost the connection (section 5.1).
+    const hasEnded = stream.isRemoteDone && stream.isLocalDone;
+    if (!this.isOver && !hasEnded) this.putReset(stream.id, code);
     this.close(stream);
   }
 

@@ -1,4 +1,4 @@
-// What a client asked for, and why nobody answers it, in words for logs and replies.
+// What a client asked for, and why no service answers it, as text for logs and replies.
 import type { Head } from '../../http1/head.ts';
 import type { Route } from '../../model/route.ts';
 import type { ListenerSnapshot } from '../../model/snapshot.ts';

@@ -171,7 +171,7 @@ function versionFor({ service, upgrade }: Tried, endpoint: LiveEndpoint): HttpVe
   const { protocol } = service.upstream;
   if (protocol === 'http1') return 'http1';
   if (protocol !== 'auto') return 'http2';
-  // In plain nobody says what the endpoint speaks; and where it has no choice, it is HTTP/1.1.
+  // Without TLS there is no ALPN, and without a choice it is HTTP/1.1.
   if (endpoint.http1Tls === null) return 'http1';
   const isBeyondHttp2 = upgrade !== '' && (endpoint.refusesTunnels || !asksWebSocket(upgrade));
   return isBeyondHttp2 ? 'http1' : endpoint.agreed;

@@ -8,7 +8,7 @@ export interface BodyPiece {
   readonly to: number;
   /**
    * What lies before `from` has been consumed, and base[to,room) is framing or spare room of the
-   * same message: whoever sends the piece on may write its own framing there.
+   * same message: the sender of the piece may write its own framing there.
    */
   readonly room: number;
   /** Nothing follows. */

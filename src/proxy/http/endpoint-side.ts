@@ -1,7 +1,7 @@
 // The endpoint's side of an exchange: one attempt, on a pooled HTTP/1.1 connection (http1/http1-attempt.ts)
 // or a stream of a shared HTTP/2 one (http2/http2-attempt.ts). The exchange knows no more of its endpoint's connection than this.
 // Ownership: an attempt belongs to its exchange for good, and is used for one try after the other. The
-// connection is the attempt's from `open` until `complete` or `drop`, and nobody else refers to it.
+// connection is the attempt's from `open` until `complete` or `drop`, and nothing else refers to it.
 import type { BodyKind } from '../../http1/framing.ts';
 import type { Head } from '../../http1/head.ts';
 import type { Reason } from '../../model/reason.ts';

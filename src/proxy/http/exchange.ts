@@ -15,11 +15,11 @@ import { ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import type { Service } from '../../model/service.ts';
 import { givenHost } from '../../model/upstream-host.ts';
-import type { EndpointSession, EndpointSessions } from '../endpoint-sessions.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
+import type { EndpointSession, EndpointSessions } from '../sessions/endpoint-sessions.ts';
 import { Account, type Accountable } from './account.ts';
 import { Alarm } from './alarm.ts';
 import { Attempts, type AttemptsOwner } from './attempts.ts';
@@ -51,6 +51,7 @@ const RETRY_STATUS = reason('retry-status');
 const RESPONSE_STALLED = reason('response-stalled');
 const BODY_TOO_LARGE = reason('body-too-large');
 const CLIENT_CLOSED = reason('client-closed');
+const BODY_TIMEOUT = reason('client-body-timeout');
 const BUG = reason('bug');
 
 type Roles = ClientEvents &
@@ -152,6 +153,11 @@ export class Exchange implements Roles {
   /** How long the client may keep us waiting for the next piece of its body, ms; 0: for ever. */
   get bodyIdleMs(): number {
     return this.service.timeouts.idleBodyMs;
+  }
+
+  /** No endpoint has been sent anything: the client may rightly keep back what it has yet to say. */
+  get isUnsent(): boolean {
+    return this.state === 'placing' || (this.state === 'trying' && this.attempt.sentMs === 0);
   }
 
   private get isUpgrade(): boolean {
@@ -424,8 +430,16 @@ export class Exchange implements Roles {
   onStalled(_attempt: EndpointSide): void {
     if (this.client.hasWhole) this.endResponse();
     // While the client does not take what is there, the silence is not the endpoint's.
-    else if (this.client.isFlushed) this.cut(RESPONSE_STALLED, '');
-    else this.end(CLIENT_CLOSED, '');
+    else if (!this.client.isFlushed) this.end(CLIENT_CLOSED, '');
+    // Nor is it where the client owes the rest of its request, which the endpoint may wait for.
+    else if (this.owesBody) this.end(BODY_TIMEOUT, '');
+    else this.cut(RESPONSE_STALLED, '');
+  }
+
+  /** Request and response go on side by side, and it is as much the client's turn as the endpoint's. */
+  private get owesBody(): boolean {
+    const { client, copy } = this;
+    return client.isDuplex && !copy.isDone && !client.isHeld;
   }
 
   // The tunnel

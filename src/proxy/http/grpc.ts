@@ -7,22 +7,28 @@ import type { Reason } from '../../model/reason.ts';
 const UNKNOWN = 2;
 const DEADLINE_EXCEEDED = 4;
 const RESOURCE_EXHAUSTED = 8;
+const UNIMPLEMENTED = 12;
+const INTERNAL = 13;
 const UNAVAILABLE = 14;
 
-/** Of the statuses that we answer with; what is not here is unknown. */
+/** Of the statuses that we answer with. What a client would only repeat in vain is not UNAVAILABLE. */
 const CODES: Readonly<Record<number, number>> = {
-  400: 13,
-  404: 12,
-  405: 12,
+  400: INTERNAL,
+  404: UNIMPLEMENTED,
+  405: UNIMPLEMENTED,
   408: DEADLINE_EXCEEDED,
   413: RESOURCE_EXHAUSTED,
+  414: RESOURCE_EXHAUSTED,
+  417: INTERNAL,
   429: UNAVAILABLE,
   431: RESOURCE_EXHAUSTED,
-  500: 13,
-  501: 12,
+  500: INTERNAL,
+  501: UNIMPLEMENTED,
   502: UNAVAILABLE,
   503: UNAVAILABLE,
   504: DEADLINE_EXCEEDED,
+  505: INTERNAL,
+  508: INTERNAL,
 };
 
 /** Whether the request is gRPC, which is always a POST that takes trailers. */

@@ -31,7 +31,7 @@ const RETRY_AFTER = 'Retry-After: 1\r\n';
 
 /** The reply for a failure; `detail`: more after the reason's sentence, or ''. */
 export function failureReply({ code, status, text }: Reason, detail: string): OwnReply {
-  // It may name endpoints, as whoever registered them chose.
+  // It may name endpoints, by names that registrants chose.
   const body = detail === '' ? `${text}\n` : `${text.replace(/\.$/, '')}: ${safeLine(detail)}\n`;
   const more = status === 405 ? ALLOW : status === 503 ? RETRY_AFTER : '';
   return { status, lines: `X-Upriver-Reason: ${code}\r\n${more}`, body };

@@ -5,14 +5,11 @@ import { assert } from '../../base/assert.ts';
 import { HeadWriter } from '../../http1/head-writer.ts';
 import type { BodyPiece } from './body-piece.ts';
 
-/** A buffer that has grown beyond this is not kept for the next request. */
-const KEPT_BYTES_MAX = 16 * 1024;
-
 const HOST = '\r\nHost: ';
 
 export class RequestCopy {
   /** For the head. */
-  writer = new HeadWriter();
+  readonly writer = new HeadWriter();
   /** Everything that has come can be sent again. */
   isWhole = true;
   /** The body has arrived completely. */
@@ -104,8 +101,8 @@ export class RequestCopy {
 
   /** The request is done with: what an unfinished write refers to, or is large, is not kept. */
   letGo(): void {
-    if (this.writer.length > KEPT_BYTES_MAX) this.writer = new HeadWriter();
-    else if (this.isLent) this.writer.abandonBuffer();
+    if (this.isLent) this.writer.abandonBuffer();
+    else this.writer.giveBack();
     this.isLent = false;
   }
 }

@@ -38,7 +38,9 @@ export function retryVerdict(
   if (reason.retry === 'unsent') {
     // Nothing was sent: as long as there is an endpoint that was not asked, the request is saved.
     if (!policy.on.has('connect')) return 'no';
-    return facts.hasUntried || facts.attempts < policy.attempts ? 'free' : 'no';
+    // One that takes no tunnels says the same however often it is asked.
+    const mayRepeat = reason.code !== 'no-tunnels' && facts.attempts < policy.attempts;
+    return facts.hasUntried || mayRepeat ? 'free' : 'no';
   }
   const isMove = reason.code === 'endpoint-down' || reason.code === 'not-primary';
   const isStale = reason.code === 'stale-connection';

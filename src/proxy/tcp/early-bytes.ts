@@ -16,12 +16,15 @@ export class EarlyBytes {
     this.bytes = bytes === null ? Buffer.from(piece) : Buffer.concat([bytes, piece]);
   }
 
-  /** Keeps a copy of base[start,end), which is sent now, unless it is too much. */
-  keepSent(base: Buffer, start: number, end: number): void {
-    if (!this.isWhole) return;
+  /**
+   * Keeps a copy of base[start,end), which is sent now, unless it is too much. Returns the copy where it is
+   * alone: it may be sent in place of them.
+   */
+  keepSent(base: Buffer, start: number, end: number): Buffer | null {
     const before = this.bytes === null ? 0 : this.bytes.length;
     if (before + end - start > SENT_BYTES_MAX) this.letGo();
-    else this.keep(base, start, end);
+    else if (this.isWhole) this.keep(base, start, end);
+    return before === 0 ? this.bytes : null;
   }
 
   /** What was kept, or null; the bytes are never changed, so an unfinished write may refer to them. */

@@ -7,11 +7,11 @@ import { TimerEntry, type TimerOwner } from '../../base/timer-wheel.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { matchSni, plainRoute, type SniRoute } from '../../model/sni-route.ts';
 import { logBug } from '../bug.ts';
-import { CLIENT_HELLO_BYTES_MAX, type ClientHello, readClientHello } from '../client-hello.ts';
 import type { WorkerContext } from '../context.ts';
 import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
+import { CLIENT_HELLO_BYTES_MAX, type ClientHello, readClientHello } from '../tls/client-hello.ts';
 import { TcpSession } from './session.ts';
 
 /** A TLS client sends its ClientHello as soon as it is connected. */

@@ -13,18 +13,18 @@ import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { BUG, logBug } from '../bug.ts';
 import { connectDetail, connectFailure } from '../connect-failure.ts';
-import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
-import type { EndpointSession } from '../endpoint-sessions.ts';
 import { Hold } from '../hold.ts';
-import { introductionOf } from '../introduction.ts';
+import { ConnectionPlace } from '../limits/connection-place.ts';
 import type { Drainable, LiveListener, Neighbours } from '../listener.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire, WireHandler } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
-import { HeaderWatch } from '../proxy-header.ts';
-import { accountSession, type EndedSession } from '../session-account.ts';
+import { introductionOf } from '../proxy-protocol/introduction.ts';
+import { HeaderWatch } from '../proxy-protocol/proxy-header.ts';
+import type { EndpointSession } from '../sessions/endpoint-sessions.ts';
+import { accountSession, type EndedSession } from '../sessions/session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
@@ -77,7 +77,8 @@ export class TcpSession implements Owner {
   private readonly listener: LiveListener;
   private readonly context: WorkerContext;
   private readonly timer = new TimerEntry(this);
-  private readonly clientAddress: string;
+  /** Null: nobody has asked for it. */
+  private clientAddress: string | null = null;
   private readonly placement: Placement;
   private readonly hold: Hold;
   private readonly place: ConnectionPlace;
@@ -111,18 +112,19 @@ export class TcpSession implements Owner {
     this.context = context;
     this.startMs = context.clock.nowMs();
     client.handler = this;
-    this.clientAddress = client.remoteAddress;
+    // Once it has closed, its address is not to be had.
+    if (context.accessLog !== null) this.clientAddress = client.remoteAddress;
     // A tcp listener has a service as long as it is open, or routes that were asked.
     this.live = opening?.live ?? listener.service!;
     this.placement = new Placement(this, context);
     this.hold = new Hold(context.ledger);
     const { balance } = this.live.service;
-    this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.clientAddress) : 0);
+    this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.address) : 0);
     const { ledger } = context;
     this.place = new ConnectionPlace(ledger);
     if (opening !== null) this.take(opening);
     else if (mayNotIntroduce(client, listener)) this.watch = new HeaderWatch();
-    const refused = this.place.take(this.live, listener, this.clientAddress);
+    const refused = this.place.take(this.live, listener, this);
     if (refused !== null) this.fail(refused, '');
     else if (context.network.isFromReserve(client.descriptor)) this.fail(OUT_OF_DESCRIPTORS, '');
     else this.start();
@@ -280,10 +282,13 @@ export class TcpSession implements Owner {
       early.keep(base, start, end);
       this.client.pause();
     } else if (upstream !== null) {
-      if (early.isWhole) early.keepSent(base, start, end);
+      const copy = early.isWhole ? early.keepSent(base, start, end) : null;
       this.countSent(end - start);
       this.touch();
-      if (!this.client.forwardTo(upstream.wire, base, start, end)) this.client.pause();
+      const { wire } = upstream;
+      const isTaken =
+        copy === null ? this.client.forwardTo(wire, base, start, end) : wire.write(copy);
+      if (!isTaken) this.client.pause();
     }
     // With the endpoint gone, what still comes has nowhere to go.
   }
@@ -452,6 +457,7 @@ export class TcpSession implements Owner {
   }
 
   get address(): string {
+    this.clientAddress ??= this.client.remoteAddress;
     return this.clientAddress;
   }
 

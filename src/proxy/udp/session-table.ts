@@ -4,7 +4,7 @@
 // longest; one of the first kind never does.
 // Invariant: a session is in `bySource` from `add` to `remove` or `retire`, in `all` until `remove`, and in
 // `unproven` exactly while it is in `all` and not proven.
-import { type Aged, type AgeList, append, unlink } from '../age-list.ts';
+import { type Aged, type AgeList, append, unlink } from '../limits/age-list.ts';
 
 /** What the table keeps in each session, and nobody else writes. */
 export interface TableEntry<S> extends Aged<S> {

@@ -4,7 +4,7 @@
 //      ^--------'  |       an endpoint that is not there, gone, or silent where an answer is due
 //                  '-> leaving -> closed       nothing new goes to the endpoint; what it still answers is relayed
 // Datagrams that have no answer yet are kept for a while. They go to another endpoint when the host of
-// this one says that nobody is there, when it goes down, or when it does not answer in time.
+// this one reports a closed port, when it goes down, or when it does not answer in time.
 // An endpoint is credited with its first answer.
 import { hashText } from '../../balance/hash.ts';
 import { codeOf } from '../../base/coded-error.ts';
@@ -13,15 +13,15 @@ import { EndpointColumn, ServiceColumn } from '../../ledger/layout.ts';
 import { type Reason, reason } from '../../model/reason.ts';
 import { BUG, logBug } from '../bug.ts';
 import { connectFailure } from '../connect-failure.ts';
-import { ConnectionPlace } from '../connection-place.ts';
 import type { WorkerContext } from '../context.ts';
 import type { DatagramHandler, DatagramPort, DatagramSocket } from '../datagrams.ts';
-import type { EndpointSession } from '../endpoint-sessions.ts';
 import { Hold } from '../hold.ts';
+import { ConnectionPlace } from '../limits/connection-place.ts';
 import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
-import { accountSession, type EndedSession } from '../session-account.ts';
+import type { EndpointSession } from '../sessions/endpoint-sessions.ts';
+import { accountSession, type EndedSession } from '../sessions/session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
 import { AwaitedAnswers } from './awaited-answers.ts';
 import type { UdpListener } from './listener.ts';
@@ -101,7 +101,7 @@ export class UdpSession implements Owner {
   /** Takes its place among the sessions of the service; null, or why it gets none: then it has ended. */
   begin(): Reason | null {
     const { live, listener, placement, place } = this;
-    const refused = place.take(live, listener, this.source.address) ?? placement.admit(true);
+    const refused = place.take(live, listener, this.source) ?? placement.admit(true);
     if (refused !== null) this.end(refused);
     return refused;
   }
@@ -175,7 +175,7 @@ export class UdpSession implements Owner {
     const again = awaited.recent(context.wheel.nowMs);
     awaited.restart(again.length, this.live.service.udp.responses);
     for (const { bytes } of again) {
-      // One of them may have shown already that nobody is there.
+      // One of them may have reported a closed port already.
       if (this.state === 'open') this.send(bytes);
     }
     if (this.state === 'open') this.setTimer();

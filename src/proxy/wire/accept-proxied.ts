@@ -3,7 +3,11 @@
 // reading sockets does for it (accept.ts).
 import { type Clock, systemClock } from '../../base/clock.ts';
 import type { ProxyAccept } from '../network.ts';
-import { HEADER_BYTES_MAX, type ProxiedPeer, readProxyHeader } from '../proxy-header.ts';
+import {
+  HEADER_BYTES_MAX,
+  type ProxiedPeer,
+  readProxyHeader,
+} from '../proxy-protocol/proxy-header.ts';
 import type { RawSocket } from './raw-socket.ts';
 
 /** Takes the socket over, paused, with everything after the header still to be read. */

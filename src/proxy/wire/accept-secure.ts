@@ -1,14 +1,14 @@
 // Whether an accepted connection begins its handshake at once, waits in the lobby, or is looked into first,
 // for a challenge of ACME may be outstanding.
 import type { ListenOptions, ServerTls, Wire } from '../network.ts';
-import type { ProxiedPeer } from '../proxy-header.ts';
+import type { ProxiedPeer } from '../proxy-protocol/proxy-header.ts';
 import { peekHello } from './accept-peeked.ts';
 import { acceptTls } from './accept-tls.ts';
 import type { Lobby } from './lobby.ts';
 import { HandleGuest, SocketGuest } from './lobby-guest.ts';
 import type { RawSocket } from './raw-socket.ts';
 import type { ReadBuffers } from './read-buffers.ts';
-import type { TcpHandle } from './system-handles.ts';
+import type { SystemHandles, TcpHandle } from './system-handles.ts';
 import type { Accepted, TlsParts } from './tls-parts.ts';
 import type { TlsWire } from './tls-wire.ts';
 
@@ -63,10 +63,10 @@ function takeTls(socket: RawSocket, accepting: AcceptingSecure, introduction: In
 export function waitForTls(
   handle: TcpHandle,
   accepting: AcceptingSecure,
-  tls: ServerTls | 'refuse',
+  { tls, system }: { tls: ServerTls | 'refuse'; system: SystemHandles },
 ): void {
   if (tls === 'refuse') return handle.close(() => {});
-  const guest = new HandleGuest(handle, accepting.buffers.shared.view);
+  const guest = new HandleGuest(handle, accepting.buffers.shared.view, system);
   accepting.lobby.enter(guest, tls.helloMs, (known) => secure(known, accepting, null));
 }
 

@@ -1,7 +1,8 @@
 // How an accepted handle, or socket, becomes a wire with TLS.
 import type { SecureContext } from 'node:tls';
 import type { ServerTls } from '../network.ts';
-import { type CipherOptions, CipherSocket } from './cipher-socket.ts';
+import { AcceptedCipher, type AcceptedOptions } from './accepted-cipher.ts';
+import { protocolList } from './alpn.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import type { SystemHandles, TcpHandle } from './system-handles.ts';
 import type { Accepted, ServerOptions, TlsParts } from './tls-parts.ts';
@@ -25,7 +26,7 @@ export function acceptTls(
   if (system === null || !isBare(accepted, tls, system))
     return parts.wrap(accepted, { options, plainReply: tls.plainReply, buffers, port });
   const cipher = cipherOptionsFor(tls, { context: options.secureContext, parts });
-  const socket = new CipherSocket(system, accepted.handle, buffers.shared.view, cipher);
+  const socket = new AcceptedCipher(system, accepted.handle, buffers.shared.view, cipher);
   const wire = new TlsWire(socket, buffers, { localPort: port });
   socket.wire = wire;
   const { first } = accepted;
@@ -47,12 +48,12 @@ function isBare(
   return accepted.handle instanceof TCP;
 }
 
-const madeBare = new WeakMap<ServerTls, CipherOptions>();
+const madeBare = new WeakMap<ServerTls, AcceptedOptions>();
 
 function cipherOptionsFor(
   tls: ServerTls,
   { context, parts }: { readonly context: SecureContext; readonly parts: TlsParts },
-): CipherOptions {
+): AcceptedOptions {
   let options = madeBare.get(tls);
   if (options === undefined) {
     const { material, protocols, plainReply } = tls;
@@ -64,14 +65,6 @@ function cipherOptionsFor(
     madeBare.set(tls, options);
   }
   return options;
-}
-
-/** RFC 7301 section 3.1: each name behind its length; null for none. */
-function protocolList(protocols: readonly string[]): Buffer | null {
-  if (protocols.length === 0) return null;
-  return Buffer.concat(
-    protocols.map((one) => Buffer.from(`${String.fromCharCode(one.length)}${one}`)),
-  );
 }
 
 const made = new WeakMap<ServerTls, ServerOptions>();

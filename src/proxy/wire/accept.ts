@@ -12,6 +12,7 @@ import {
   takeSecure,
   waitForTls,
 } from './accept-secure.ts';
+import { type ListeningHandle, takeWaiting } from './accept-waiting.ts';
 import { HandleSocket } from './handle-socket.ts';
 import {
   acceptedOnread,
@@ -58,51 +59,60 @@ interface AcceptedHandle {
   close(): void;
 }
 
-interface AcceptingHandle {
+interface AcceptingHandle extends ListeningHandle {
   onconnection: ((status: number, handle: AcceptedHandle | undefined) => void) | undefined;
   setNoDelay?(isOn: boolean): number;
 }
 
 /** The fast way. */
 export function acceptHandles(server: Server, accepting: Accepting): void {
-  const { port, buffers, onWire } = accepting;
   if (accepting.proxy !== undefined || accepting.peek !== undefined)
     acceptSockets(server, accepting);
   // Undocumented, see above.
   const listening = (server as unknown as { _handle: AcceptingHandle })._handle;
   // Accepted sockets inherit it: one system call less for each. A unix socket has no such option.
   listening.setNoDelay?.(true);
+  const take = (handle: AcceptedHandle): void => takeHandle(handle, server, accepting);
   listening.onconnection = (status, handle) => {
     if (status !== 0 || !handle) return;
-    const tls = accepting.tls?.() ?? null;
-    if (accepting.proxy?.() != null || (tls !== null && accepting.peek?.() != null)) {
-      server.emit('connection', socketOf(handle));
-      return;
-    }
-    if (tls !== null && accepting.lobby.hasRoom) {
-      if (!beginTls({ handle }, accepting, null)) handle.close();
-      return;
-    }
+    take(handle);
     const system = systemHandles;
-    const isTcp = system !== null && handle instanceof system.TCP;
-    if (tls !== null) {
-      if (isTcp) waitForTls(handle, accepting, tls);
-      else takeSocket(socketOf(handle), accepting, null);
-      return;
-    }
-    if (isTcp) {
-      onWire(wireOf(new HandleSocket(system, handle, buffers.shared.view), accepting));
-      return;
-    }
-    setFirstView(buffers.shared.view);
-    const options = { handle, allowHalfOpen: true, onread: acceptedOnread };
-    // The option `handle` is undocumented, see above.
-    const known = options as unknown as ConstructorParameters<typeof Socket>[0];
-    const socket: WiredSocket = new Socket(known);
-    const wire = new SocketWire(socket, buffers, port);
-    attach(socket, wire);
-    onWire(wire);
+    if (system !== null && handle instanceof system.TCP) takeWaiting(listening, system, take);
   };
+}
+
+function takeHandle(handle: AcceptedHandle, server: Server, accepting: Accepting): void {
+  const { buffers, onWire } = accepting;
+  const tls = accepting.tls?.() ?? null;
+  if (accepting.proxy?.() != null || (tls !== null && accepting.peek?.() != null)) {
+    server.emit('connection', socketOf(handle));
+    return;
+  }
+  if (tls !== null && accepting.lobby.hasRoom) {
+    if (!beginTls({ handle }, accepting, null)) handle.close();
+    return;
+  }
+  const system = systemHandles;
+  const isTcp = system !== null && handle instanceof system.TCP;
+  if (tls !== null) {
+    if (isTcp) waitForTls(handle, accepting, { tls, system });
+    else takeSocket(socketOf(handle), accepting, null);
+    return;
+  }
+  if (isTcp) onWire(wireOf(new HandleSocket(system, handle, buffers.shared.view), accepting));
+  else takePipe(handle, accepting);
+}
+
+/** A connection to a unix socket. */
+function takePipe(handle: AcceptedHandle, { port, buffers, onWire }: Accepting): void {
+  setFirstView(buffers.shared.view);
+  const options = { handle, allowHalfOpen: true, onread: acceptedOnread };
+  // The option `handle` is undocumented, see above.
+  const known = options as unknown as ConstructorParameters<typeof Socket>[0];
+  const socket: WiredSocket = new Socket(known);
+  const wire = new SocketWire(socket, buffers, port);
+  attach(socket, wire);
+  onWire(wire);
 }
 
 /** Reads begin when this turn of the loop is over: `onWire` has set a handler by then. */

@@ -1,40 +1,22 @@
 // Connections to endpoints with TLS: the handshake belongs to connecting, and the certificate is judged
 // before a byte of a request is sent.
-import { constants } from 'node:crypto';
 import { connect, isIP, type Socket } from 'node:net';
-import {
-  checkServerIdentity,
-  createSecureContext,
-  type PeerCertificate,
-  type SecureContext,
-} from 'node:tls';
-import type { UpstreamMaterial } from '../../model/tls.ts';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { ClientTls, ConnectHandler, Wire, WireTarget } from '../network.ts';
+import { protocolList } from './alpn.ts';
+import { EndpointCipher } from './endpoint-cipher.ts';
+import { newHandle } from './handle-socket.ts';
+import { nodeTls } from './node-tls.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import { sessionOf } from './session-keeper.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
+import type { SystemHandles } from './system-handles.ts';
+import type { TlsParts } from './tls-parts.ts';
 import { WiredTlsSocket } from './tls-socket.ts';
 import { type TlsDoor, TlsWire } from './tls-wire.ts';
 
 export interface TlsTarget extends WireTarget {
   readonly tls: ClientTls;
-}
-
-const contexts = new WeakMap<UpstreamMaterial, SecureContext>();
-
-function contextOf(material: UpstreamMaterial): SecureContext {
-  let context = contexts.get(material);
-  if (context === undefined) {
-    const { ca, cert, privateKey: key } = material;
-    context = createSecureContext({
-      // Without a file of its own, Node's list of public CAs; with one that can't be read, none.
-      ...(ca === null ? {} : { ca: ca === '' ? [] : ca }),
-      ...(cert === '' ? {} : { cert, key }),
-      minVersion: 'TLSv1.2',
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    });
-    contexts.set(material, context);
-  }
-  return context;
 }
 
 export interface Connecting {
@@ -45,20 +27,54 @@ export interface Connecting {
   readonly isFast?: boolean;
 }
 
-/** As connectWire; onConnect follows the handshake. */
+/** How a connection is made over the system's handle. */
+export interface ConnectingHandle extends Connecting {
+  readonly system: SystemHandles;
+  readonly parts: Pick<TlsParts, 'clock' | 'upstreamContext'>;
+  /** 4 or 6, of the address. */
+  readonly family: number;
+}
+
+/** As connectTls, over the system's handle. */
+export function connectCipher(
+  { address, port, tls }: TlsTarget,
+  handler: ConnectHandler,
+  { system, parts, family, buffers, introduction }: ConnectingHandle,
+): Wire {
+  const socket = new EndpointCipher(system, newHandle(system), buffers.shared.view, {
+    context: parts.upstreamContext(tls.material),
+    protocols: protocolList(tls.protocols),
+    serverName: nameOf(tls),
+    session: sessionOf(tls, parts.clock.wallMs()),
+    store: tls,
+    introduction,
+  });
+  const judge = (): string => problemOf(socket, tls);
+  const wire = new TlsWire(socket, buffers, { localPort: 0, judge });
+  wire.handler = handler;
+  socket.wire = wire;
+  socket.connect(address, port, family);
+  return wire;
+}
+
+/** An address is not asked for (RFC 6066 section 3). */
+const nameOf = ({ serverName }: ClientTls) => (isIP(serverName) === 0 ? serverName : '');
+
+/** As connectWire, over sockets of Node's; onConnect follows the handshake. */
 export function connectTls(
   { address, port, tls }: TlsTarget,
   handler: ConnectHandler,
   { buffers, introduction }: Connecting,
 ): Wire {
   setFirstView(buffers.shared.view);
+  const session = sessionOf(tls, nodeTls.clock.wallMs());
   const raw = introduction === null ? undefined : connectIntroduced(address, port, introduction);
   const socket = new WiredTlsSocket(raw, {
     isServer: false,
-    secureContext: contextOf(tls.material),
+    secureContext: nodeTls.upstreamContext(tls.material),
     allowHalfOpen: true,
     ...(tls.protocols.length === 0 ? {} : { ALPNProtocols: [...tls.protocols] }),
-    ...(tls.session === null ? {} : { session: tls.session }),
+    ...(session === null ? {} : { session }),
   });
   const judge = (): string => problemOf(socket, tls);
   const wire = new TlsWire(socket, buffers, { localPort: 0, judge });
@@ -67,7 +83,7 @@ export function connectTls(
   socket.on('secure', onSecure);
   socket.on('_tlsError', onTlsError);
   socket.takeSessions(tls);
-  const serverName = isIP(tls.serverName) === 0 ? tls.serverName : '';
+  const serverName = nameOf(tls);
   if (raw === undefined) socket.begin({ address, port, serverName });
   else {
     socket.on('data', onSocketData);
@@ -97,11 +113,13 @@ interface CertificateMismatch extends Error {
 
 /** What is known of an endpoint after the handshake. */
 export interface JudgedDoor extends TlsDoor {
-  getPeerCertificate(isDetailed: true): PeerCertificate;
+  getPeerCertificate(): PeerCertificate;
+  /** Sessions of this connection are good until then, ms since the epoch. */
+  certifiedUntil(untilMs: number): void;
 }
 
 /** Why the endpoint is not who it should be, as `CODE: text`; '' where it is. */
-export function problemOf(socket: JudgedDoor, tls: ClientTls): string {
+function problemOf(socket: JudgedDoor, tls: ClientTls): string {
   const { protocols } = tls;
   const isH2Alone = protocols.length === 1 && protocols[0] === 'h2';
   if (isH2Alone && socket.alpnProtocol !== 'h2') return 'ERR_TLS_NO_H2: no HTTP/2 by ALPN';
@@ -112,7 +130,9 @@ export function problemOf(socket: JudgedDoor, tls: ClientTls): string {
   }
   // As Node's own client: the session was begun with the right one.
   if (socket.isSessionReused()) return '';
-  const other = checkServerIdentity(tls.serverName, socket.getPeerCertificate(true));
+  const certificate = socket.getPeerCertificate();
+  socket.certifiedUntil(Date.parse(certificate.valid_to));
+  const other = checkServerIdentity(tls.serverName, certificate);
   return other === undefined
     ? ''
     : `ERR_TLS_WRONG_NAME: ${(other as CertificateMismatch).reason || other.message}`;

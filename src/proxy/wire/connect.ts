@@ -1,8 +1,9 @@
 // Connections to endpoints, opened over the system's handle, or a socket of Node's where that does not serve.
 import { isIP, connect as netConnect } from 'node:net';
 import type { ConnectHandler, Wire, WireTarget } from '../network.ts';
-import { type Connecting, connectTls } from './connect-tls.ts';
+import { type Connecting, connectCipher, connectTls } from './connect-tls.ts';
 import { HandleSocket, newHandle } from './handle-socket.ts';
+import { nodeTls } from './node-tls.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { attach, onread, setFirstView, type WiredSocket } from './socket-events.ts';
 import { SocketWire } from './socket-wire.ts';
@@ -16,9 +17,13 @@ export function connectWire(
 ): Wire {
   const { address, port, tls } = target;
   const { buffers, introduction } = connecting;
-  if (tls) return connectTls({ address, port, tls }, handler, connecting);
   const system = connecting.isFast === false ? null : provenHandles();
-  const family = isIP(address);
+  const family = familyOf(address);
+  if (tls) {
+    const known = { address, port, tls };
+    if (system === null || family === 0) return connectTls(known, handler, connecting);
+    return connectCipher(known, handler, { ...connecting, system, parts: nodeTls, family });
+  }
   if (system !== null && introduction === null && family !== 0) {
     const wire = connectHandle(system, { address, port, family }, buffers);
     wire.handler = handler;
@@ -62,6 +67,20 @@ export function connectHandle(
   socket.wire = wire;
   socket.connect(address, port, family);
   return wire;
+}
+
+/** Endpoints are few, and connections to them many. */
+const FAMILIES_MAX = 4096;
+const families = new Map<string, number>();
+
+/** 4 or 6; 0: a name. */
+function familyOf(address: string): number {
+  const known = families.get(address);
+  if (known !== undefined) return known;
+  const family = isIP(address);
+  if (families.size >= FAMILIES_MAX) families.clear();
+  families.set(address, family);
+  return family;
 }
 
 function onSocketConnect(this: WiredSocket): void {

@@ -21,6 +21,8 @@ const ENOTCONN = numberOf('ENOTCONN');
 export const EALREADY = numberOf('EALREADY');
 /** `shutdown` had nothing to wait for. */
 const DONE = 1;
+/** Every path takes so much in one packet (RFC 9293 section 3.7.1), which waits for nothing. */
+const SEGMENT_BYTES_MIN = 536;
 const NOBODY: PeerName = {};
 
 export class HandleSocket implements SocketDoor {
@@ -43,6 +45,9 @@ export class HandleSocket implements SocketDoor {
   protected isShut = false;
   /** Writes that the system did not take whole. */
   protected unfinished = 0;
+  /** What is small leaves at once, though the peer has not confirmed what went before. */
+  private isPrompt = true;
+  private hasWritten = false;
   private flushed: (() => void) | null = null;
   private peer: PeerName | null = null;
   private own: PeerName | null = null;
@@ -58,7 +63,7 @@ export class HandleSocket implements SocketDoor {
   /** From now on bytes come from `stream`, into `view`. */
   protected readFrom(stream: StreamHandle, view: Buffer): void {
     this.stream = stream;
-    stream.owner = this;
+    stream.holder = this;
     stream.onread = onRead;
     stream.useUserBuffer(view);
   }
@@ -69,12 +74,15 @@ export class HandleSocket implements SocketDoor {
     request.owner = this;
     request.oncomplete = onConnectDone;
     this.connecting = true;
+    this.isPrompt = false;
     const { _handle: handle } = this;
     const problem =
       family === 6
         ? handle.connect6(request, address, port)
         : handle.connect(request, address, port);
     if (problem !== 0) this.fail(problem, 'connect');
+    // The connection is told of before any bytes, and epoll is told what to look for but once.
+    else this.start();
   }
 
   /** Begins to read, unless the wire holds its peer back. */
@@ -125,6 +133,7 @@ export class HandleSocket implements SocketDoor {
   write(bytes: Buffer, flushed?: () => void): boolean {
     if (flushed !== undefined) this.callWhenFlushed(flushed);
     if (bytes.length === 0 || this.destroyed) return this.unfinished === 0;
+    if (!this.isPrompt) this.makePrompt(bytes.length);
     const { state, wasAsync } = this.system;
     const request = spareRequest(this.system);
     const problem = this.stream.writeBuffer(request, bytes);
@@ -140,6 +149,16 @@ export class HandleSocket implements SocketDoor {
     return false;
   }
 
+  /** A connection on which one small thing is sent is spared the system call. */
+  private makePrompt(count: number): void {
+    if (!this.hasWritten && count <= SEGMENT_BYTES_MIN) {
+      this.hasWritten = true;
+      return;
+    }
+    this.isPrompt = true;
+    this._handle.setNoDelay(true);
+  }
+
   private callWhenFlushed(flushed: () => void): void {
     if (this.unfinished === 0) queueMicrotask(flushed);
     else this.flushed = flushed;
@@ -152,12 +171,12 @@ export class HandleSocket implements SocketDoor {
 
   pause(): void {
     this.wantsBytes = false;
-    if (!this.destroyed && !this.connecting) this.stream.readStop();
+    if (!this.destroyed) this.stream.readStop();
   }
 
   resume(): void {
     this.wantsBytes = true;
-    if (!this.connecting && !this.hasEnded) this.start();
+    if (!this.hasEnded) this.start();
   }
 
   end(): void {
@@ -168,12 +187,15 @@ export class HandleSocket implements SocketDoor {
     else if (!this.connecting) this.shutdown();
   }
 
-  protected shutdown(): void {
+  /** `isTold`: `shut` follows once it is sent; otherwise now, since closing says the same. */
+  protected shutdown(isTold = this.unfinished > 0): void {
     const request = new this.system.ShutdownWrap();
-    request.owner = this;
-    request.oncomplete = onShutdownDone;
+    if (isTold) {
+      request.owner = this;
+      request.oncomplete = onShutdownDone;
+    }
     const result = this.stream.shutdown(request);
-    if (result === DONE || result === ENOTCONN) this.shut();
+    if (result === DONE || result === ENOTCONN || (result === 0 && !isTold)) this.shut();
     else if (result !== 0) this.fail(result, 'shutdown');
   }
 
@@ -186,7 +208,8 @@ export class HandleSocket implements SocketDoor {
 
   /** `closed` follows. */
   protected close(): void {
-    this._handle.close(onClosed);
+    this._handle.close();
+    tellClosed(this);
   }
 
   resetAndDestroy(): void {
@@ -210,9 +233,7 @@ export class HandleSocket implements SocketDoor {
       this.fail(status, 'connect');
       return;
     }
-    this._handle.setNoDelay(true);
     this.wire!.connected();
-    this.start();
     if (this.isEnding && !this.destroyed) this.shutdown();
   }
 
@@ -230,9 +251,9 @@ export class HandleSocket implements SocketDoor {
     return undefined;
   }
 
+  /** The handle reads no more by itself. */
   protected ended(): void {
     this.hasEnded = true;
-    this.stream.readStop();
     this.wire!.ended();
     if (this.isShut) this.destroy();
   }
@@ -259,6 +280,20 @@ export class HandleSocket implements SocketDoor {
   }
 }
 
+const told = Promise.resolve();
+let gone: HandleSocket[] = [];
+
+/** Tells it that it is closed when what is going on is done: without a call by the handle. */
+function tellClosed(socket: HandleSocket): void {
+  if (gone.push(socket) === 1) void told.then(tellGone);
+}
+
+function tellGone(): void {
+  const sockets = gone;
+  gone = [];
+  for (const socket of sockets) socket.closed();
+}
+
 /** Used by one write after the other, until one has to wait. */
 let spare: WriteRequest | null = null;
 
@@ -272,10 +307,11 @@ function spareRequest({ WriteWrap }: SystemHandles): WriteRequest {
 
 // Called by the system with the handle or the request as `this`: no connection has functions of its own.
 
-const ownerOf = (of: { owner?: unknown }) => of.owner as HandleSocket;
+const holderOf = (handle: StreamHandle) => handle.holder as HandleSocket;
+const ownerOf = (request: HandleRequest) => request.owner as HandleSocket;
 
 function onRead(this: StreamHandle): Buffer | undefined {
-  return ownerOf(this).read();
+  return holderOf(this).read();
 }
 
 function onConnectDone(this: HandleRequest, status: number): void {
@@ -291,8 +327,8 @@ function onShutdownDone(this: HandleRequest): void {
   ownerOf(this).shut();
 }
 
-function onClosed(this: TcpHandle): void {
-  ownerOf(this).closed();
+export function onClosed(this: TcpHandle): void {
+  holderOf(this).closed();
 }
 
 /** A handle of a connection that is going to be made; it takes no descriptor yet. */

@@ -2,12 +2,7 @@
 // system's handle. One that was accepted as a handle stays that, which costs a tenth of a socket of Node's
 // and leaves nothing to collect; what else a listener has accepted is a socket.
 import type { RawSocket } from './raw-socket.ts';
-import {
-  type PeerName,
-  type SystemHandles,
-  systemHandles,
-  type TcpHandle,
-} from './system-handles.ts';
+import type { PeerName, SystemHandles, TcpHandle } from './system-handles.ts';
 
 /** Who hears of a connection. */
 export interface GuestOwner {
@@ -42,10 +37,12 @@ export class HandleGuest implements Guest {
   /** Told by `onRead`, until it is null. */
   owner: GuestOwner | null = null;
   readonly view: Buffer;
+  readonly system: SystemHandles;
   private readonly handle: TcpHandle;
 
   /** `view`: where reads land; others may use it between two. */
-  constructor(handle: TcpHandle, view: Buffer) {
+  constructor(handle: TcpHandle, view: Buffer, system: SystemHandles) {
+    this.system = system;
     const peer: PeerName = {};
     handle.getpeername(peer);
     this.address = peer.address ?? '';
@@ -54,13 +51,13 @@ export class HandleGuest implements Guest {
   }
 
   read(owner: GuestOwner): void {
-    const { handle } = this;
+    const { handle, system } = this;
     this.owner = owner;
-    handle.owner = this;
+    handle.holder = this;
     handle.onread = onRead;
     handle.useUserBuffer(this.view);
     // Who called has yet to learn of it.
-    if (handle.readStart() !== 0) setImmediate(() => this.owner?.onGone());
+    if (handle.readStart() !== 0) system.later(() => this.owner?.onGone());
   }
 
   pause(): void {
@@ -69,7 +66,7 @@ export class HandleGuest implements Guest {
 
   release(): GuestHandle {
     this.owner = null;
-    this.handle.owner = null;
+    this.handle.holder = null;
     this.handle.readStop();
     return this.handle as unknown as GuestHandle;
   }
@@ -81,12 +78,12 @@ export class HandleGuest implements Guest {
   }
 }
 
-function onRead(this: { owner?: unknown }): undefined {
+function onRead(this: { holder?: unknown }): undefined {
   // Set by `read` alone, which also sets this function.
-  const guest = this.owner as HandleGuest | null;
+  const guest = this.holder as HandleGuest | null;
   const owner = guest?.owner ?? null;
   if (guest === null || owner === null) return;
-  const { state, readCount }: SystemHandles = systemHandles!;
+  const { state, readCount } = guest.system;
   const count = state[readCount]!;
   if (count > 0) owner.onPiece(guest.view.subarray(0, count));
   else if (count < 0) owner.onGone();

@@ -1,6 +1,9 @@
-// TLS as Node has it, for connections that are accepted.
+// TLS as Node has it.
+import { constants } from 'node:crypto';
 import { Socket } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { systemClock } from '../../base/clock.ts';
+import type { UpstreamMaterial } from '../../model/tls.ts';
 import { contextFor } from '../../model/tls-contexts.ts';
 import { attach, lastErrors, onSocketData, setFirstView } from './socket-events.ts';
 import { systemHandles } from './system-handles.ts';
@@ -8,7 +11,28 @@ import type { Accepted, TlsParts, Wrapping } from './tls-parts.ts';
 import { HTTP_REQUEST, WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
 
-export const nodeTls: TlsParts = { clock: systemClock, system: systemHandles, contextFor, wrap };
+export const nodeTls: TlsParts = {
+  ...{ clock: systemClock, system: systemHandles },
+  ...{ contextFor, upstreamContext, wrap },
+};
+
+const upstreamContexts = new WeakMap<UpstreamMaterial, SecureContext>();
+
+function upstreamContext(material: UpstreamMaterial): SecureContext {
+  let context = upstreamContexts.get(material);
+  if (context === undefined) {
+    const { ca, cert, privateKey: key } = material;
+    context = createSecureContext({
+      // Without a file of its own, Node's list of public CAs; with one that can't be read, none.
+      ...(ca === null ? {} : { ca: ca === '' ? [] : ca }),
+      ...(cert === '' ? {} : { cert, key }),
+      minVersion: 'TLSv1.2',
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    });
+    upstreamContexts.set(material, context);
+  }
+  return context;
+}
 
 /** Over Node's TLSSocket, which knows more of certificates of clients, and of what is no TCP. */
 function wrap(accepted: Accepted, { options, plainReply, buffers, port }: Wrapping): TlsWire {

@@ -1,6 +1,10 @@
 // Where reads land. Wires that don't stream share one buffer, which stays in the processor's cache;
 // a wire that streams has one of its own, which may be lent to the wire that its bytes go to.
 
+import { Copies } from './copies.ts';
+import { LargeWrites } from './large-writes.ts';
+import { Rests } from './rests.ts';
+
 /** Bytes before the received ones that a handler may overwrite: room for a message head. */
 export const HEADROOM = 4096;
 /** Bytes after the received ones that a handler may overwrite: room to close a chunk. */
@@ -10,10 +14,11 @@ export const TAILROOM = 64;
  * Reads of 256 KiB cost a sixth less per body byte than 128 KiB: the peer is woken half as often. More gains
  * nothing. Pages that stay unused cost nothing.
  */
-const OWN_READ_BYTES = 256 * 1024;
+export const OWN_READ_BYTES = 256 * 1024;
 const SHARED_READ_BYTES = 64 * 1024;
-/** Read buffers kept for reuse after a slow peer had held them. */
+/** Read buffers kept for reuse after a slow peer had held them; small ones take a quarter. */
 const SPARE_BUFFERS_MAX = 32;
+const SMALL_SPARES_MAX = 128;
 
 /** A read buffer: the whole of it, and the part that reads land in. */
 export interface ReadBuffer {
@@ -30,16 +35,27 @@ function makeReadBuffer(bytes: number): ReadBuffer {
 export class ReadBuffers {
   /** For wires that don't stream; its bytes never outlive `onBytes`. */
   readonly shared = makeReadBuffer(SHARED_READ_BYTES);
+  /** Of bytes in it that are sent on. */
+  readonly copies = new Copies();
+  /** Of wires whose reads cost more than their bytes. */
+  readonly rests = new Rests();
+  /** Of wires with TLS that write much at a time. */
+  readonly largeWrites = new LargeWrites();
   private readonly spares: ReadBuffer[] = [];
+  private readonly smallSpares: ReadBuffer[] = [];
 
-  /** A buffer for one wire alone. */
-  take(): ReadBuffer {
+  /** A buffer for one wire alone, with room for so many bytes: small ones, for copies, stay in the processor's cache. */
+  take(bytes = OWN_READ_BYTES): ReadBuffer {
+    if (bytes <= SHARED_READ_BYTES)
+      return this.smallSpares.pop() ?? makeReadBuffer(SHARED_READ_BYTES);
     return this.spares.pop() ?? makeReadBuffer(OWN_READ_BYTES);
   }
 
   /** Nothing reads into it, or refers to it, any more. */
   give(buffer: ReadBuffer): void {
-    if (buffer === this.shared || this.spares.length >= SPARE_BUFFERS_MAX) return;
-    this.spares.push(buffer);
+    if (buffer === this.shared) return;
+    if (buffer.view.length === SHARED_READ_BYTES) {
+      if (this.smallSpares.length < SMALL_SPARES_MAX) this.smallSpares.push(buffer);
+    } else if (this.spares.length < SPARE_BUFFERS_MAX) this.spares.push(buffer);
   }
 }

@@ -8,7 +8,8 @@
 // write still refers to is never read into.
 import type { KeepAlive } from '../../model/service.ts';
 import type { ConnectHandler, TlsFacts, Wire, WireHandler } from '../network.ts';
-import type { ProxiedPeer, ProxyPeer } from '../proxy-header.ts';
+import type { ProxiedPeer, ProxyPeer } from '../proxy-protocol/proxy-header.ts';
+import { COPY_BYTES_MAX } from './copies.ts';
 import { HEADROOM, type ReadBuffer, type ReadBuffers } from './read-buffers.ts';
 
 /**
@@ -38,7 +39,7 @@ export interface SocketDoor {
 
 const NOTHING = Buffer.alloc(0);
 /** Reads that are smaller are copied: that is cheaper than a buffer of their own, and takes no memory. */
-const STREAMED_BYTES = 16 * 1024;
+const STREAMED_BYTES = COPY_BYTES_MAX;
 
 export class SocketWire implements Wire {
   /** Who gets the events; replaced when the connection changes hands. */
@@ -145,19 +146,37 @@ export class SocketWire implements Wire {
    * wire is flushed; neither, where that wire copies by itself.
    */
   forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
-    const bytes = base.subarray(start, end);
-    if (other.isCopying) return other.write(bytes);
-    if (base !== this.buffer.base) return other.write(Buffer.from(bytes));
-    if (this.buffer === this.buffers.shared) {
-      // More may follow so much: the reads to come land in a buffer of its own, and are not copied.
-      if (end - start >= STREAMED_BYTES) this.nextBuffer ??= this.buffers.take();
-      return other.write(Buffer.from(bytes));
+    if (other.isCopying) return other.write(base.subarray(start, end));
+    const isOwn = base === this.buffer.base;
+    if (isOwn && this.buffer === this.buffers.shared) {
+      if (end - start < STREAMED_BYTES) return this.sendCopy(other, base, start, end);
+      return this.forwardShared(other, base.subarray(start, end));
     }
+    const bytes = base.subarray(start, end);
+    if (!isOwn) return other.write(Buffer.from(bytes));
     const isTaken = other.write(bytes);
     if (!isTaken && this.nextBuffer === null) {
       other.borrow(this.buffer);
       this.nextBuffer = this.buffers.take();
     }
+    return isTaken;
+  }
+
+  /** More may follow so much: the reads to come land in a buffer of its own, which has the copy of these. */
+  private forwardShared(other: Wire, bytes: Buffer): boolean {
+    if (this.nextBuffer !== null) return other.write(Buffer.from(bytes));
+    const own = this.buffers.take();
+    bytes.copy(own.base);
+    const isTaken = other.write(own.base.subarray(0, bytes.length));
+    if (!isTaken) other.borrow(own);
+    this.nextBuffer = isTaken ? own : this.buffers.take();
+    return isTaken;
+  }
+
+  private sendCopy(other: Wire, base: Buffer, start: number, end: number): boolean {
+    const { copies } = this.buffers;
+    const isTaken = other.write(copies.take(base, start, end));
+    if (!isTaken) copies.lend();
     return isTaken;
   }
 
@@ -287,7 +306,13 @@ export class SocketWire implements Wire {
   private awaitFlush(): void {
     if (this.isAwaitingFlush) return;
     this.isAwaitingFlush = true;
-    this.flushed ??= () => {
+    // Not assigned as it is written: V8 would keep it, and the connection, until its next full collection.
+    this.flushed ??= this.makeFlushed();
+    this.socket.write(NOTHING, this.flushed);
+  }
+
+  private makeFlushed(): () => void {
+    return () => {
       this.isAwaitingFlush = false;
       if (this.socket.destroyed) return;
       if (this.socket.writableLength > 0) {
@@ -301,7 +326,6 @@ export class SocketWire implements Wire {
         this.broken(error);
       }
     };
-    this.socket.write(NOTHING, this.flushed);
   }
 
   protected giveBack(): void {

@@ -1,21 +1,23 @@
 // The system's TCP connections as Node's own sockets hold them: `process.binding`, which Node keeps for
 // old packages and does not document. Whatever is missing makes `systemHandles` null, and how they
 // behave is tried by probe.ts before any is used.
-import type { CipherNameAndProtocol } from 'node:tls';
+import type { CipherNameAndProtocol, PeerCertificate } from 'node:tls';
 import { sendPlain } from './plain-reply.ts';
 
 /** What bytes go through. Numbers that are returned are 0, or an error of the system's. */
 export interface StreamHandle {
   /** Called with the handle as `this` after each read; what it returns is read into next. */
   onread: (this: StreamHandle) => Buffer | undefined;
-  /** Ours: whose handle it is. */
-  owner?: unknown;
+  /** Ours: whose handle it is. Not `owner`, for which TCP handles have a getter of Node's. */
+  holder?: unknown;
   /** Reads land there. It is not kept: somebody has to refer to it. */
   useUserBuffer(view: Buffer): void;
   readStart(): number;
   readStop(): number;
   /** Sends at once what the system takes; `request` is used only for what has to wait. */
   writeBuffer(request: WriteRequest, bytes: Buffer): number;
+  /** As writeBuffer, of several; `isAll`: there are no texts among them. */
+  writev(request: WriteRequest, pieces: readonly Buffer[], isAll: true): number;
   /** Sends FIN behind what was written. 1: done, and the request is not used. */
   shutdown(request: HandleRequest): number;
 }
@@ -30,9 +32,16 @@ export interface TcpHandle extends StreamHandle {
   getsockname(out: PeerName): number;
   setNoDelay(isOn: boolean): number;
   setKeepAlive(isOn: boolean, idleS: number, intervalS: number, count: number): number;
-  close(done: (this: TcpHandle) => void): void;
+  /** `done` costs a call back into JavaScript. */
+  close(done?: (this: TcpHandle) => void): void;
   /** Closes with RST. */
   reset(done: (this: TcpHandle) => void): number;
+}
+
+/** One that is no connection yet. */
+export interface NewTcpHandle extends TcpHandle {
+  /** From now on it is the one with this descriptor. */
+  open(descriptor: number): number;
 }
 
 /** Node's encryption, over a TcpHandle. */
@@ -56,6 +65,19 @@ export interface CipherHandle extends StreamHandle {
   /** Bytes of the peer that were read before. */
   receive(bytes: Buffer): void;
   destroySSL(): void;
+
+  // Of a client
+
+  /** After enableSessionCallbacks: the server has given a session. */
+  onnewsession: (this: CipherHandle, id: Buffer, session: Buffer) => void;
+  enableSessionCallbacks(): void;
+  setServername(name: string): void;
+  setSession(session: Buffer): void;
+  /** Says hello. */
+  start(): void;
+  /** Why the server's certificate is not to be trusted; null where it is. */
+  verifyError(): NodeJS.ErrnoException | null;
+  getPeerCertificate(isWhole: boolean): PeerCertificate;
 }
 
 export interface HandleRequest {
@@ -74,11 +96,11 @@ export interface PeerName {
 }
 
 export interface SystemHandles {
-  readonly TCP: new (kind: number) => TcpHandle;
+  readonly TCP: new (kind: number) => NewTcpHandle;
   readonly TCPConnectWrap: new () => HandleRequest;
   readonly WriteWrap: new () => WriteRequest;
   readonly ShutdownWrap: new () => HandleRequest;
-  /** A server's encryption, with what is in `SecureContext.context`. */
+  /** Encryption with what is in `SecureContext.context`. */
   readonly wrap: (
     handle: TcpHandle,
     context: unknown,
@@ -89,6 +111,8 @@ export interface SystemHandles {
   readonly soon: (run: () => void) => void;
   /** Calls `run` in a turn of its own. */
   readonly later: (run: () => void) => void;
+  /** Monotonic. */
+  readonly nowMs: () => number;
   /** Answers the peer without encryption, and closes the handle; then `done`. */
   readonly sendPlain: (handle: TcpHandle, reply: Buffer, done: () => void) => void;
   /** What the last call or event came to, at the places that follow. */
@@ -134,7 +158,7 @@ function findHandles(): SystemHandles | null {
     const { WriteWrap, ShutdownWrap, streamBaseState: state } = stream;
     const { kReadBytesOrError: readCount, kLastWriteWasAsync: wasAsync } = stream;
     const isWhole =
-      [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap].every(
+      [TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, TCP.prototype.open].every(
         (one) => typeof one === 'function',
       ) &&
       state instanceof Int32Array &&
@@ -144,6 +168,7 @@ function findHandles(): SystemHandles | null {
       ...{ TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync },
       soon: (run) => process.nextTick(run),
       later: (run) => void setImmediate(run),
+      nowMs: () => performance.now(),
       sendPlain,
     };
   } catch {

@@ -2,7 +2,7 @@
 // a simulator's has the shape of TLS without its cryptography. Asked once for each connection.
 import type { SecureContext } from 'node:tls';
 import type { WorkerClock } from '../../base/clock.ts';
-import type { TlsMaterial } from '../../model/tls.ts';
+import type { TlsMaterial, UpstreamMaterial } from '../../model/tls.ts';
 import type { RawSocket } from './raw-socket.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import type { SystemHandles } from './system-handles.ts';
@@ -49,6 +49,8 @@ export interface TlsParts {
   readonly system: SystemHandles | null;
   /** The certificate for the name that a client asks for; null where there is none at all. */
   contextFor(material: TlsMaterial, serverName: string): SecureContext | null;
-  /** A wire where a CipherSocket does not serve: it reads what `accepted` has read first. */
+  /** What connections to endpoints are made with. */
+  upstreamContext(material: UpstreamMaterial): SecureContext;
+  /** A wire where an AcceptedCipher does not serve: it reads what `accepted` has read first. */
   wrap(accepted: Accepted, wrapping: Wrapping): TlsWire;
 }

@@ -4,10 +4,14 @@
 // shipped.
 import { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
+import { systemClock } from '../../base/clock.ts';
 import { EALREADY } from './handle-socket.ts';
+import { countTogether, SMALL_WRITE_BYTES } from './large-writes.ts';
 import { sendPlain } from './plain-reply.ts';
+import type { Pace } from './rests.ts';
 import { SessionKeeper, type SessionStore } from './session-keeper.ts';
 import { acceptedOnread } from './socket-events.ts';
+import { systemHandles } from './system-handles.ts';
 import type { TlsWire } from './tls-wire.ts';
 
 /** A handle of the system's: TCP, or a unix socket, which has no reset. */
@@ -22,6 +26,12 @@ export interface SystemHandle {
 /** What lies between the two: Node's encryption. */
 interface CipherHandle {
   readonly _parent?: SystemHandle;
+  /** Node's own note. */
+  reading: boolean;
+  readStart(): number;
+  readStop(): number;
+  /** Ours: whose handle it is, once it was held back. */
+  holder?: WiredTlsSocket;
   onnewsession: (id: Buffer, session: Buffer) => void;
   enableSessionCallbacks(): void;
   destroySSL(): void;
@@ -40,6 +50,8 @@ export interface TlsSocketOptions extends TLSSocketOptions {
   readonly allowHalfOpen: true;
 }
 
+type Chunks = { chunk: unknown; encoding: BufferEncoding }[];
+
 interface Destination {
   readonly address: string;
   readonly port: number;
@@ -54,6 +66,7 @@ export class WiredTlsSocket extends TLSSocket {
   private sessions: SessionKeeper | null = null;
   /** The peer's end came by close_notify: nobody has cut what it sent. */
   isEndAuthentic = false;
+  private hasEnded = false;
   /** What a client gets that speaks HTTP without TLS; null: nothing. */
   plainReply: Buffer | null = null;
 
@@ -80,12 +93,57 @@ export class WiredTlsSocket extends TLSSocket {
    * being read.
    */
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk === null) {
-      const isRead = this.cipher?._parent?.readStart() === EALREADY;
+    if (chunk === null && !this.hasEnded) {
+      this.hasEnded = true;
       // What we don't read can't have ended.
-      this.isEndAuthentic = isRead || this.wire?.isHeldBack === true;
+      const isHeldBack = this.wire?.isHeldBack === true;
+      this.isEndAuthentic = isHeldBack || this.cipher?._parent?.readStart() === EALREADY;
     }
     return super.push(chunk, encoding);
+  }
+
+  /**
+   * The system's handle is not read from now on. Node would go on, to fill its buffer: a FIN that came by that would
+   * pass for close_notify.
+   */
+  override pause(): this {
+    super.pause();
+    const { cipher, wire } = this;
+    if (cipher === null || this.connecting || wire?.isHeldBack !== true) return this;
+    if (cipher.holder === undefined) {
+      cipher.holder = this;
+      cipher.readStart = readUnlessHeldBack;
+    }
+    cipher.reading = false;
+    cipher.readStop();
+    return this;
+  }
+
+  override resume(): this {
+    super.resume();
+    const { cipher } = this;
+    // Node takes what was refused above for under way.
+    if (cipher?.holder !== undefined && !cipher.reading && !this.destroyed) {
+      cipher.reading = true;
+      cipher.readStart();
+    }
+    return this;
+  }
+
+  get pace(): Pace | undefined {
+    return systemHandles ?? undefined;
+  }
+
+  /** Node writes all that waits as one; see large-writes.ts. */
+  override _writev(chunks: Chunks, done: (error?: Error | null) => void): void {
+    const base = TLSSocket.prototype as unknown as { _writev: WiredTlsSocket['_writev'] };
+    const pieces = chunks.map(({ chunk }) => chunk as Buffer);
+    const count = countTogether(pieces, this.wire?.writeBytesMax ?? SMALL_WRITE_BYTES);
+    if (count === chunks.length) return base._writev.call(this, chunks, done);
+    base._writev.call(this, chunks.slice(0, count), (error) => {
+      if (error) done(error);
+      else this._writev(chunks.slice(count), done);
+    });
   }
 
   private get cipher(): CipherHandle | null {
@@ -99,7 +157,15 @@ export class WiredTlsSocket extends TLSSocket {
 
   /** Why the peer's certificate is not to be trusted; null where it is, or none was asked for. */
   get peerProblem(): NodeJS.ErrnoException | null {
-    return this.cipher?.verifyError() ?? null;
+    const problem = this.cipher?.verifyError() ?? null;
+    // That of a resumed session is OpenSSL's verdict of when it began; the date has moved on since.
+    const isOld = problem === null && this.isServer && this.isSessionReused();
+    return isOld && this.hasExpired ? expired() : problem;
+  }
+
+  private get hasExpired(): boolean {
+    const certificate = this.getPeerX509Certificate();
+    return certificate !== undefined && systemClock.wallMs() > Date.parse(certificate.validTo);
   }
 
   /** Sessions with this peer are kept in `store`, once it is believed to be who it should be. */
@@ -108,8 +174,13 @@ export class WiredTlsSocket extends TLSSocket {
     if (cipher === null) return;
     const sessions = new SessionKeeper(store);
     this.sessions = sessions;
-    cipher.onnewsession = (_id, session) => sessions.take(session);
+    const taken = (_id: Buffer, session: Buffer): void => sessions.take(session);
+    cipher.onnewsession = taken;
     cipher.enableSessionCallbacks();
+  }
+
+  certifiedUntil(untilMs: number): void {
+    this.sessions?.certifiedUntil(untilMs);
   }
 
   believed(): void {
@@ -178,6 +249,20 @@ export class WiredTlsSocket extends TLSSocket {
       });
     };
   }
+}
+
+/** In the place of the handle's own. */
+function readUnlessHeldBack(this: CipherHandle): number {
+  if (this.holder?.wire?.isHeldBack !== true) {
+    return (Object.getPrototypeOf(this) as CipherHandle).readStart.call(this);
+  }
+  this.reading = false;
+  return 0;
+}
+
+/** As OpenSSL says it at a full handshake. */
+function expired(): NodeJS.ErrnoException {
+  return Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' });
 }
 
 function setConnected(socket: { connecting: boolean }): void {

@@ -1,18 +1,36 @@
 // A connection with TLS, as the same wire that a plain one is. What differs:
 // - Node encrypts at once, and says later that it did. What it took and the system took is written;
 //   what must wait is copied, for Node would refer to it.
-// - Several reads may come out of one of the system's, so some come after `pause`: they are kept.
+// - Several reads may come out of one of the system's, so some come after `pause`: they are kept. Records of a
+//   few bytes come by the thousand: after some of them the wire is not read for a turn.
 // - An orderly close says close_notify first. An end without it is no end: somebody may have cut the
 //   connection, so it is told as an error.
 // States: handshake -> open -> gone. In `gone` the handler hears of onClose alone.
 import type { X509Certificate } from 'node:crypto';
 import type { PeerCertificate, TlsFacts } from '../network.ts';
-import { HEADROOM, type ReadBuffers, TAILROOM } from './read-buffers.ts';
+import { LARGE_WRITE_BYTES, SMALL_WRITE_BYTES } from './large-writes.ts';
+import {
+  HEADROOM,
+  OWN_READ_BYTES,
+  type ReadBuffer,
+  type ReadBuffers,
+  TAILROOM,
+} from './read-buffers.ts';
+import type { Pace } from './rests.ts';
 import { type SocketDoor, SocketWire } from './socket-wire.ts';
 import { subjectText } from './subject-text.ts';
 
-/** More at a time goes to the system in several steps: Node gives it ten pieces of 16 KiB. */
-const ONE_STEP_BYTES = 128 * 1024;
+/** What is copied, and is not less, goes to a buffer that is reused: fresh memory of this size is what V8 counts. */
+const POOLED_BYTES_MIN = 16 * 1024;
+
+/** Records of fewer bytes are small ... */
+const SMALL_BYTES = 256;
+/** ... and so many of them are given, one by one, before the other connections have a turn ... */
+const SMALL_MAX = 64;
+/** ... if they came in less time than this: a client that waits for its answers does not. */
+const SMALL_MS = 5;
+/** Of what is kept, small records share memory of this size. */
+const KEPT_BYTES = 8192;
 
 /** Codes of errors that we make, beside those of OpenSSL (`ERR_SSL_...`) and the system. */
 const TRUNCATED = 'ERR_TLS_TRUNCATED';
@@ -42,10 +60,18 @@ export interface TlsDoor extends SocketDoor {
   getPeerX509Certificate(): X509Certificate | undefined;
   /** Calls `run` when what is going on is done, and before anything else happens. */
   soon(run: () => void): void;
+  /** Without it the wire never rests: where the system's handles are not known. */
+  readonly pace?: Pace | undefined;
   /** Says close_notify, and closes then. */
   destroySoon(): void;
   /** Closes with RST; a unix socket has none. */
   cutOff(): void;
+}
+
+/** What came while it could not be given: base[HEADROOM,end). */
+interface Kept {
+  readonly base: Buffer;
+  end: number;
 }
 
 export interface TlsWireOptions {
@@ -64,8 +90,16 @@ export class TlsWire extends SocketWire {
   private unreported = 0;
   /** Not everything is with the system: onDrain follows. */
   private isWaiting = false;
-  /** What came after `pause`, in order. */
-  private kept: Buffer[] = [];
+  /** For the socket: so much is encrypted at a time; large, where it has a place among those that may. */
+  writeBytesMax = SMALL_WRITE_BYTES;
+  /** What lies in them is not reported yet. */
+  private copies: ReadBuffer[] = [];
+  /** What came after `pause`, or while it rests, in order. */
+  private kept: Kept[] = [];
+  /** Small records that were given since `smallSinceMs`, and whether the wire rests. */
+  private small = 0;
+  private smallSinceMs = 0;
+  private isResting = false;
   private isGivingKept = false;
   private hasKeptEnd = false;
   /** Both sides have ended and the socket has closed, and what came before is still kept. */
@@ -96,9 +130,9 @@ export class TlsWire extends SocketWire {
     return !this.isWaiting;
   }
 
-  /** For the socket: the system's handle is not read, for the handler has paused. */
+  /** For the socket: the system's handle is not read, for the handler has paused, or the wire rests. */
   get isHeldBack(): boolean {
-    return this.isPaused;
+    return this.isPaused || this.isResting;
   }
 
   /** For the socket's side: the handshake is done. */
@@ -151,17 +185,54 @@ export class TlsWire extends SocketWire {
   }
 
   override write(bytes: Buffer): boolean {
-    const { secure } = this;
-    const isFree = this.unreported === 0;
-    this.unreported += 1;
-    secure.write(isFree ? bytes : Buffer.from(bytes), this.onReported);
-    if (!isFree || bytes.length > ONE_STEP_BYTES || !secure.isWritten) this.isWaiting = true;
+    if (bytes.length > SMALL_WRITE_BYTES && this.writeBytesMax === SMALL_WRITE_BYTES) this.grow();
+    if (this.unreported > 0 || bytes.length > this.writeBytesMax) {
+      this.isWaiting = true;
+      this.writePieces(bytes);
+    } else {
+      this.writePiece(bytes);
+      if (!this.secure.isWritten) this.isWaiting = true;
+    }
     return !this.isWaiting;
+  }
+
+  private grow(): void {
+    if (!this.isClosing && this.buffers.largeWrites.enter()) this.writeBytesMax = LARGE_WRITE_BYTES;
+  }
+
+  private writePiece(bytes: Buffer): void {
+    this.unreported += 1;
+    this.secure.write(bytes, this.onReported);
+  }
+
+  /** The first is encrypted at once where nothing waits; the others lie in a copy until then. */
+  private writePieces(bytes: Buffer): void {
+    const { writeBytesMax } = this;
+    let rest = bytes;
+    if (this.unreported === 0) {
+      this.writePiece(bytes.subarray(0, writeBytesMax));
+      rest = bytes.subarray(writeBytesMax);
+    }
+    const copy = this.copyOf(rest);
+    for (let at = 0; at < copy.length; at += writeBytesMax)
+      this.writePiece(copy.subarray(at, at + writeBytesMax));
+  }
+
+  private copyOf(bytes: Buffer): Buffer {
+    const { length } = bytes;
+    if (length < POOLED_BYTES_MIN || length > OWN_READ_BYTES) return Buffer.from(bytes);
+    const buffer = this.buffers.take(length);
+    this.copies.push(buffer);
+    bytes.copy(buffer.view);
+    return buffer.view.subarray(0, length);
   }
 
   private readonly onReported = (): void => {
     this.unreported -= 1;
-    if (this.unreported > 0 || !this.isWaiting || this.secure.destroyed) return;
+    // One that is destroyed may report what it has not encrypted: its buffers are free when it has closed.
+    if (this.secure.destroyed) return;
+    if (this.unreported === 0 && this.copies.length > 0) this.giveCopies();
+    if (this.unreported > 0 || !this.isWaiting) return;
     this.isWaiting = false;
     this.giveBack();
     try {
@@ -171,9 +242,15 @@ export class TlsWire extends SocketWire {
     }
   };
 
+  private giveCopies(): void {
+    for (const buffer of this.copies) this.buffers.give(buffer);
+    this.copies = [];
+  }
+
   override resume(): void {
     if (!this.isPaused) return;
     this.isPaused = false;
+    if (this.isResting) return;
     if (this.kept.length === 0 && !this.hasKeptEnd) this.socket.resume();
     else if (!this.isGivingKept) {
       this.isGivingKept = true;
@@ -190,10 +267,10 @@ export class TlsWire extends SocketWire {
   private giveKept(): void {
     this.isGivingKept = false;
     while (!this.isPaused && this.state !== 'gone') {
-      const base = this.kept.shift();
-      if (base === undefined) break;
+      const kept = this.kept.shift();
+      if (kept === undefined) break;
       try {
-        this.handler.onBytes(base, HEADROOM, base.length - TAILROOM);
+        this.handler.onBytes(kept.base, HEADROOM, kept.end);
       } catch (error) {
         this.broken(error);
       }
@@ -215,11 +292,45 @@ export class TlsWire extends SocketWire {
 
   override deliver(count: number): boolean {
     if (this.state === 'gone') return true;
-    if (!this.isPaused && this.kept.length === 0) return super.deliver(count);
-    const base = Buffer.allocUnsafeSlow(HEADROOM + count + TAILROOM);
-    this.buffer.view.copy(base, HEADROOM, 0, count);
-    this.kept.push(base);
-    return !this.isPaused;
+    if (!this.isHeldBack && this.kept.length === 0) {
+      if (count < SMALL_BYTES) this.countSmall();
+      const goesOn = super.deliver(count);
+      return goesOn && !this.isResting;
+    }
+    this.keep(count);
+    return !this.isHeldBack;
+  }
+
+  private keep(count: number): void {
+    let last = this.kept.at(-1);
+    if (last === undefined || last.base.length - TAILROOM - last.end < count) {
+      // The first is most often the only one.
+      const room = last === undefined ? count : Math.max(count, KEPT_BYTES);
+      last = { base: Buffer.allocUnsafeSlow(HEADROOM + room + TAILROOM), end: HEADROOM };
+      this.kept.push(last);
+    }
+    this.buffer.view.copy(last.base, last.end, 0, count);
+    last.end += count;
+  }
+
+  /** A record costs more than its bytes, and the system gives up to 32 reads with them at a time. */
+  private countSmall(): void {
+    const { pace } = this.secure;
+    if (pace === undefined) return;
+    if (this.small === 0) this.smallSinceMs = pace.nowMs();
+    this.small += 1;
+    if (this.small < SMALL_MAX) return;
+    this.small = 0;
+    if (pace.nowMs() - this.smallSinceMs >= SMALL_MS) return;
+    this.isResting = true;
+    this.socket.pause();
+    this.buffers.rests.add(this, pace);
+  }
+
+  /** For `rests`: others have had their turn. */
+  rested(): void {
+    this.isResting = false;
+    if (!this.isPaused && !this.isGivingKept && this.state !== 'gone') this.giveKept();
   }
 
   override ended(): void {
@@ -263,6 +374,9 @@ export class TlsWire extends SocketWire {
     }
     this.state = 'gone';
     this.settle();
+    this.giveCopies();
+    if (this.writeBytesMax === LARGE_WRITE_BYTES) this.buffers.largeWrites.leave();
+    this.writeBytesMax = SMALL_WRITE_BYTES;
     super.closed(this.fault ?? error);
   }
 }

@@ -139,6 +139,40 @@ describe('the brake', () => {
     expect(last()).toMatchObject({ doubt: '', isConfirmed: true });
   });
 
+  it('asks for large answers no more often than their size allows', async () => {
+    const { take, second, results, clock, last, asked } = make('abcd');
+    const bodyBytes = 6 * 1024 ** 2;
+    let reads = 0;
+    for (let i = 0; i < 4; i += 1) {
+      take('abcd');
+      take('a');
+      if (asked() === 0) continue;
+      reads += 1;
+      await second({ body: entries('a'), bodyBytes });
+    }
+    // 8 MiB at once, of which the second one took more than was left.
+    expect(reads).toBe(2);
+    expect(last()).toMatchObject({ ids: 'a', doubt: '3 of 4 at once, again and again' });
+    expect(results.at(-1)).toBe('unconfirmed');
+    // The doubt is not looked at again before that is paid for: 4 MiB at 1.25 MiB a second.
+    clock.advance(3000);
+    expect(asked()).toBe(0);
+    clock.advance(7000);
+    expect(asked()).toBe(1);
+    await second({ body: entries('a'), bodyBytes });
+    expect(last()).toMatchObject({ doubt: '', isConfirmed: true });
+    // Nor is a look that is due by its time alone, where the bytes are spent.
+    for (let i = 0; i < 3; i += 1) {
+      take('abcd');
+      take('a');
+      if (asked() > 0) await second({ body: entries('a'), bodyBytes: 4 * bodyBytes });
+    }
+    clock.advance(10_000);
+    expect(asked()).toBe(0);
+    clock.advance(15_000);
+    expect(asked()).toBe(1);
+  });
+
   it('asks again about the answer of a server that is behind the leader', async () => {
     const { take, second, last, passed, results, asked, clock } = make('abcd');
     take('abc', { doubt: 'no known leader', doubtKind: 'answer', index: 5n });

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { addressesIn, servicesIn } from '../../../src/discovery/dns/answer.ts';
 import { readMessage } from '../../../src/discovery/dns/message.ts';
+import { BOUNDS } from '../../../src/model/bounds.ts';
 import {
   answerBytes,
   type ScriptedAnswer,
@@ -98,6 +99,18 @@ describe('addresses', () => {
 
   it('of another name are none', () => {
     expect(addressesIn(message({ answers: [a('other.test', '10.0.0.1')] }), name).list).toEqual([]);
+  });
+
+  it('behind more aliases than are followed are none', () => {
+    const { max } = BOUNDS.dnsAliases;
+    const chain = (count: number) => [
+      ...Array.from({ length: count }, (_, i) =>
+        alias(i === 0 ? name : `a${i}.test`, `a${i + 1}.test`),
+      ),
+      a(`a${count}.test`, '10.0.0.1'),
+    ];
+    expect(addressesIn(message({ answers: chain(max - 1) }), name).list).toEqual(['10.0.0.1']);
+    expect(addressesIn(message({ answers: chain(max) }), name).list).toEqual([]);
   });
 
   it('behind aliases in a circle are none', () => {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../../src/base/coded-error.ts';
 import { questionBytes, readMessage, TYPES } from '../../../src/discovery/dns/message.ts';
+import { BOUNDS } from '../../../src/model/bounds.ts';
 import { answerBytes, type ScriptedRecord } from '../../support/scripted-dns.ts';
 
 const asked = { name: 'web.test', type: 'SRV' };
@@ -18,6 +19,18 @@ const reading = (bytes: Buffer) => {
     return codeOf(error);
   }
 };
+
+it('a name is as long as any may be, and no longer', () => {
+  const label = Buffer.concat([Buffer.from([63]), Buffer.alloc(63, 'x')]);
+  const asks = (bytes: number) => {
+    const rest = bytes - 3 * label.length - 2;
+    const last = Buffer.concat([Buffer.from([rest]), Buffer.alloc(rest, 'y')]);
+    const name = Buffer.concat([label, label, label, last, Buffer.from([0])]);
+    return reading(Buffer.concat([header(1, 0, 0, 0), name, Buffer.from([0, 1, 0, 1])]));
+  };
+  expect(asks(BOUNDS.dnsName.max)).toMatchObject({ questions: [{ type: 1 }] });
+  expect(asks(BOUNDS.dnsName.max + 1)).toBeTypeOf('string');
+});
 
 describe('a message', () => {
   it('says what was asked', () => {

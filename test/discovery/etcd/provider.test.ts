@@ -241,6 +241,19 @@ describe('what goes', () => {
     expect(doubt('api')).toBe('');
   });
 
+  it.each([true, false])('is told of each outage while something is held (%s)', (isHeld) => {
+    const { clock, list, outage, receiver } = start({ follow: ['web'], isHeld });
+    list({ 'web/a': A });
+    clock.advance(31_000);
+    const outages = [4000, 5000].map((ms) => {
+      outage(ms);
+      return receiver.last('web')!.service;
+    });
+    const told = outages.map(({ isLasting, sinceMs }) => (isLasting ? sinceMs : undefined));
+    const nowMs = clock.nowMs();
+    expect(told).toEqual(isHeld ? [nowMs - 5000, nowMs] : [undefined, undefined]);
+  });
+
   it('is in no doubt after a moment without etcd', () => {
     const { list, step, outage, doubt } = start({ follow: ['web'] });
     list({ 'web/a': A, 'web/b': A });

@@ -7,7 +7,13 @@ import { V2Watch } from '../../../src/discovery/etcd/v2-watch.ts';
 import type { Listing, Step, WatchEvents } from '../../../src/discovery/etcd/watch.ts';
 import { ManualClock } from '../../support/clock.ts';
 import { etcdSettings } from '../../support/discovery.ts';
-import { type Asked, type Reply, type Script, scriptEtcd } from '../../support/scripted-etcd.ts';
+import {
+  type Asked,
+  type Reply,
+  type Script,
+  Stream,
+  scriptEtcd,
+} from '../../support/scripted-etcd.ts';
 
 const at = (index: number, cluster = 'c1') => ({
   'x-etcd-index': String(index),
@@ -166,6 +172,42 @@ describe('the watch of v2', () => {
     expect(one.listings.length).toBeLessThan(15);
   });
 
+  it('follows keys that change without a pause at a pace, and loses none', async () => {
+    const last = 2000;
+    const one = await follow(({ query }) => {
+      const next = Number(query.get('waitIndex'));
+      if (!query.has('wait')) return list(10, 'web/a');
+      return next <= last ? event('set', node('web/b', next), next) : null;
+    });
+    await one.pass(1000);
+    expect(one.steps.length).toBeGreaterThan(1000);
+    expect(one.steps.length).toBeLessThan(1300);
+    await one.pass(4000);
+    expect(one.steps.at(-1)?.change).toBe('index 1999 -> 2000');
+    expect(one.steps).toHaveLength(last - 10);
+    expect(one.listings).toHaveLength(1);
+  });
+
+  it('lists for a tenth of the time where a history is lost again and again', async () => {
+    const lost = { status: 400, headers: at(20), body: { errorCode: 401, message: 'outdated' } };
+    const slow: Stream[] = [];
+    const one = await follow(({ query }) => {
+      const next = Number(query.get('waitIndex'));
+      if (query.has('wait')) return next === 11 ? event('set', node('web/b', 11), 11) : lost;
+      slow.push(new Stream());
+      return { headers: at(10), stream: slow.at(-1)! };
+    });
+    const body = JSON.stringify(list(10, 'web/a').body);
+    await one.pass(200);
+    slow[0]!.write(body).end();
+    await one.pass(2000);
+    expect(one.listings).toHaveLength(1);
+    expect(slow).toHaveLength(1);
+    await one.pass(300);
+    expect(slow).toHaveLength(2);
+    expect(one.errors).toEqual([]);
+  });
+
   it('lists anew from time to time, since a member may be silent', async () => {
     let now = list(10, 'web/a');
     const one = await follow(({ query }) => (query.has('wait') ? null : now));
@@ -296,6 +338,7 @@ describe('the watch of v2', () => {
   });
 
   it('stays with what it had where keys are too many', async () => {
+    // Bounds: etcdKeys
     const many = Array.from({ length: 50_001 }, (_, i) => `web/${i}`);
     const lists = [list(10, 'web/a')];
     const one = await follow(script(() => lists.shift() ?? list(20, ...many), new Error('reset')));

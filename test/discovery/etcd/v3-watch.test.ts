@@ -7,6 +7,7 @@ import type { Listing, Step, WatchEvents } from '../../../src/discovery/etcd/wat
 import type { EtcdSettings } from '../../../src/model/registries/etcd.ts';
 import { ManualClock } from '../../support/clock.ts';
 import { etcdSettings } from '../../support/discovery.ts';
+import { b64, created, events, header, kv, listed } from '../../support/etcd-v3-messages.ts';
 import {
   type Asked,
   type Reply,
@@ -15,33 +16,13 @@ import {
   scriptEtcd,
 } from '../../support/scripted-etcd.ts';
 
-const b64 = (text: string) => Buffer.from(text).toString('base64');
-const header = (revision: number, cluster = '77') => ({
-  cluster_id: cluster,
-  member_id: '1',
-  revision: String(revision),
-});
-const kv = (key: string, revision: number, value = '10.0.0.1:80') => ({
-  ...{ key: b64(`/backends/${key}`), value: b64(value) },
-  ...{ create_revision: String(revision), mod_revision: String(revision), version: '1' },
-});
 const put = (key: string, revision: number) => ({ kv: kv(key, revision) });
 const gone = (key: string, revision: number) => ({
   type: 'DELETE',
   kv: { key: b64(`/backends/${key}`), mod_revision: String(revision) },
 });
-const created = (revision: number, cluster?: string) => ({
-  result: { header: header(revision, cluster), created: true },
-});
-const events = (revision: number, ...all: unknown[]) => ({
-  result: { header: header(revision), events: all },
-});
 const list = (revision: number, keys: readonly string[], cluster?: string): Reply => ({
-  body: {
-    header: header(revision, cluster),
-    kvs: keys.map((key, i) => kv(key, i + 1)),
-    count: String(keys.length),
-  },
+  body: listed(revision, keys, cluster),
 });
 
 interface Running {
@@ -112,6 +93,34 @@ const startOf = ({ body }: Asked) =>
   (body as { create_request: { start_revision: string } }).create_request.start_revision;
 
 describe('the watch of v3', () => {
+  it('reads keys that change without a pause at a pace, and does not call that silence', async () => {
+    const stream = new Stream().send(created(10));
+    let last = 10;
+    const change = (count: number): void => {
+      for (let i = 0; i < count; i += 1) {
+        last += 1;
+        stream.send(events(last, put('web/b', last)));
+      }
+    };
+    const one = await follow((asked) => {
+      if (asked.path === '/v3/watch') return { stream };
+      const now = { body: { header: header(last), kvs: [kv('web/b', last)], count: '2' } };
+      return isLook(asked) ? now : list(10, ['web/a']);
+    });
+    await one.pass(12_300);
+    change(9000);
+    await one.pass(1000);
+    expect(one.steps.length).toBeGreaterThan(2500);
+    expect(one.steps.length).toBeLessThan(5200);
+    // It was looked at, and has not seen all two seconds later.
+    await one.pass(1600);
+    expect(one.asked.some(isLook)).toBe(true);
+    await one.pass(3000);
+    expect(one.errors).toEqual([]);
+    expect(one.steps).toHaveLength(9000);
+    expect(one.listings).toHaveLength(1);
+  });
+
   it('begins behind the list, and follows what comes', async () => {
     const stream = new Stream().send(created(10));
     const one = await follow(({ path }) =>
@@ -351,6 +360,7 @@ describe('the watch of v3', () => {
   it.each([
     ['what is no JSON', '<html>nginx</html>\n', 'not-json'],
     ['a message without a header', '{"result":{}}\n', 'no-header'],
+    // Bounds: etcdAnswer
     ['more than is taken', 'x'.repeat(17 * 1024 ** 2), 'too-large'],
   ])('survives %s in the stream', async (_, text, code) => {
     const second = new Stream().send(created(10));

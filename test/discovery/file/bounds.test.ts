@@ -111,6 +111,7 @@ const JSONS: Readonly<Record<string, () => string>> = {
   'one long text': () => `["${'x'.repeat(8_000_000)}"]`,
   'what is no list': () => `{"a":[${'1,'.repeat(3_000_000)}1]}`,
 };
+// Bounds: targetGroup
 it.each(Object.keys(JSONS))('JSON of %s is refused in turns', async (name) => {
   const receiver = await start('web.json');
   const text = JSONS[name]!();
@@ -143,6 +144,14 @@ it.each(Object.keys(YAMLS))('YAML of %s holds up nothing', async (name) => {
   expect(receiver.ids('web').join()).toBe('10.0.0.1:80');
 });
 
+it('YAML that is larger than is read is refused, and what was there stays', async () => {
+  const receiver = await start('web.yml');
+  writeFileSync(at('.new'), `# ${'x'.repeat(BOUNDS.targetYaml.max)}\n[]`);
+  expect(await put(() => renameSync(at('.new'), at('web.yml')))).toContain('256KiB');
+  expect(receiver.ids('web').join()).toBe('10.0.0.1:80');
+});
+
+// Bounds: targetYamlTime
 it('YAML is given up after its time', async () => {
   const answer = await yamlInThread('! '.repeat(120_000), 50);
   expect(answer).toEqual({ problem: 'not read within 50ms: write it as .json' });
@@ -164,6 +173,7 @@ it('a folder has so many files, and no more', async () => {
   expect(receiver.ids('web').join()).toBe('10.0.0.1:80');
 });
 
+// Bounds: targetFilesSize, targetFile
 it('files together have so many bytes, and no more', async () => {
   await start('web.json', '*.json');
   const text = `[]${' '.repeat(8 * 1024 ** 2 - 2)}`;

@@ -151,7 +151,7 @@ describe('files with target groups', () => {
     const files: Files = {
       list: async (path) => [path],
       readYaml: async () => ({ problem: 'none here' }),
-      read: () => {
+      read: async () => {
         reads += 1;
         return Buffer.from(JSON.stringify(group(`10.0.0.${reads}:80`)));
       },
@@ -179,5 +179,50 @@ describe('files with target groups', () => {
     }
     // At once, and then after half a second each.
     expect(reads).toBe(4);
+  });
+
+  it('are read again as soon from a slow disk: it is the thread that has to rest', async () => {
+    const clock = new ManualClock();
+    let change = (): void => {};
+    let reads = 0;
+    const isRead = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+    const files: Files = {
+      list: async (path) => [path],
+      readYaml: async () => ({ problem: 'none here' }),
+      read: async () => {
+        reads += 1;
+        await isRead[reads - 1]!.promise;
+        return Buffer.from(JSON.stringify(group(`10.0.0.${reads}:80`)));
+      },
+      watch: (_, onChange) => {
+        change = onChange;
+        return { close() {} };
+      },
+    };
+    const settings = {
+      ...{ paths: ['web.json'], tagPrefix: 'upriver' },
+      ...{ listenAllow: [], endpointDeny: [] },
+    };
+    const { log } = keepingLogger();
+    const { resolve } = nodeDoors;
+    const provider = new FileProvider({ settings, clock, log, files, resolve });
+    cleanups.push(() => provider.stop());
+    const receiver = new Receiver();
+    provider.follow([plainSource('file', 'web')]);
+    provider.start(receiver.take);
+    for (const [i, { resolve: goOn }] of isRead.entries()) {
+      let restMs = 0;
+      for (; reads === i; restMs += 50) {
+        clock.advance(50);
+        await new Promise((done) => setImmediate(done));
+      }
+      expect(restMs).toBeLessThan(500);
+      clock.advance(1000);
+      goOn();
+      const isTaken = () => receiver.ids('web').join() === `10.0.0.${i + 1}:80`;
+      await receiver.until(isTaken, 'what was read');
+      await new Promise((done) => setImmediate(done));
+      change();
+    }
   });
 });

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpProvider } from '../../../src/discovery/http/provider.ts';
 import { nodeDoors } from '../../../src/doors.ts';
+import { BOUNDS } from '../../../src/model/bounds.ts';
 import { plainSource } from '../../../src/model/source.ts';
 import { HttpPools } from '../../../src/reach/http-pools.ts';
 import { keepingLogger, Receiver, untilTrue } from '../../support/discovery.ts';
@@ -177,6 +178,32 @@ describe('a URL with target groups', () => {
     expect(provider.status().isSynced).toBe(false);
   });
 
+  it('other than 200 is not read to its end', async () => {
+    let written = 0;
+    const { failing } = await start((_, response) => {
+      response.writeHead(500);
+      const more = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(BOUNDS.targetError.max))) {
+          written += BOUNDS.targetError.max;
+        }
+        response.once('drain', more);
+      };
+      more();
+    });
+    await failing('answered 500');
+    // What kernels keep, and nothing near an end that never comes.
+    expect(written).toBeLessThan(64 * 1024 ** 2);
+  });
+
+  it('with more groups than are taken leaves what was', async () => {
+    const { world, receiver, ids, failing } = await start(json(group('10.0.0.1:80')));
+    await receiver.until(() => ids() !== '', 'the first answer');
+    world.answer = json(Array.from({ length: BOUNDS.targetGroups.max + 1 }, () => ({})));
+    await failing('100,000');
+    expect(ids()).toBe('10.0.0.1:80');
+  });
+
+  // Bounds: targetAnswer
   it('that sends more than is taken leaves what was', async () => {
     const { world, receiver, ids, failing } = await start(json(group('10.0.0.1:80')));
     await receiver.until(() => ids() !== '', 'the first answer');

@@ -114,6 +114,22 @@ async function ask(plane: Plane, count: number, method = 'POST'): Promise<string
 const all = (count: number, text: string) => Array.from({ length: count }, () => text);
 
 describe('an endpoint that may choose', () => {
+  it('has one attempt for each request, whatever it chooses at first and later', async () => {
+    const old = await serve('h1');
+    const { port } = old;
+    const plane = await open([port]);
+    expect(await ask(plane, 10)).toEqual(all(10, 'by 1.1'));
+    await plane.quiet();
+    expect(plane.endpointCount(0, 'attempts')).toBe(10);
+    await old.stop();
+    await serve('both', { port });
+    // Kept connections are closed, and what is asked next finds the other protocol.
+    expect(await ask(plane, 10, 'GET')).toEqual(all(10, 'by 2.0'));
+    await plane.quiet();
+    const moved = plane.endpointCount(0, 'retries');
+    expect(plane.endpointCount(0, 'attempts')).toBe(20 + moved);
+  });
+
   it('HTTP/2 gets all requests on one connection, the first ones too', async () => {
     const endpoint = await serve('both');
     const plane = await open([endpoint.port]);

@@ -1,6 +1,6 @@
 // What one peer can make the worker do: bounds on work that is cheap to ask for.
 import { afterEach, describe, expect, it } from 'vitest';
-import { CHUNKS_MAX } from '../../../src/proxy/rest.ts';
+import { CHUNKS_MAX } from '../../../src/proxy/limits/rest.ts';
 import { dial, listenEndpoint, type Peer } from '../../support/peer.ts';
 import {
   answer,

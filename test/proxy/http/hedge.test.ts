@@ -169,9 +169,11 @@ it('comes after the time that 95% of the responses take', async () => {
     client.send(GET);
     await client.message();
   }
+  // One of those may have been slow by itself.
+  const before = won(plane);
   isSlow = true;
   client.send(GET);
   expect((await client.message()).body).toBe('fast');
   await plane.quiet();
-  expect(won(plane)).toBe(1);
+  expect(won(plane)).toBe(before + 1);
 });

@@ -1,9 +1,19 @@
 // Places, queues and connection limits, and what happens when the worker drains.
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Flag, FrameType } from '../../../src/http2/protocol.ts';
 import { WorkerLedger } from '../../../src/ledger/ledger.ts';
 import { LiveService } from '../../../src/proxy/live-service.ts';
-import { ask, closeHttp2, connectHttp2 } from '../../support/http2.ts';
-import { listenEndpoint } from '../../support/peer.ts';
+import {
+  ask,
+  block,
+  closeHttp2,
+  connectHttp2,
+  FramePeer,
+  frame,
+  GET as GET_HEADERS,
+  SETTINGS,
+} from '../../support/http2.ts';
+import { dial, listenEndpoint } from '../../support/peer.ts';
 import {
   answer,
   closePlanes,
@@ -21,6 +31,12 @@ afterEach(async () => {
 });
 
 const GET = request('GET /');
+const GET_BY_HTTP2 = frame(
+  FrameType.headers,
+  Flag.endHeaders | Flag.endStream,
+  1,
+  block(GET_HEADERS),
+);
 
 describe('the limit per endpoint', () => {
   it('makes requests wait in order for a place', async () => {
@@ -117,55 +133,88 @@ describe('the limit per endpoint', () => {
 
 describe('the limit of connections', () => {
   it('answers one too many and closes it', async () => {
-    const { plane, endpoint } = await openPair({ limits: { connections: 1 } });
-    const first = await plane.client();
-    first.send(GET);
-    const busy = await endpoint.accept();
+    const { plane, serve } = await openBusy(openPair({ limits: { connections: 1 } }));
     const second = await plane.client();
     second.send(GET);
     expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
     second.end();
     await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    await serve();
+    await plane.quiet();
+  });
+
+  it('turns a client of HTTP/2 away by GOAWAY, and one that says nothing by an answer', async () => {
+    const { plane, serve } = await openBusy(openPair({ limits: { connections: 1 } }));
+    const peer = await FramePeer.open(plane.port, SETTINGS + GET_BY_HTTP2);
+    expect((await peer.next()).type).toBe(FrameType.settings);
+    const { payload } = await peer.until(FrameType.goaway);
+    // No stream was looked at, and nothing is wrong: the request may be sent again.
+    expect(payload.slice(0, 8)).toBe('\0'.repeat(8));
+    expect(await peer.peer.ended()).toBe('end');
+    const silent = await plane.client();
+    expect(await silent.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    const scanner = await plane.client();
+    scanner.end();
+    await scanner.ended();
+    await expect.poll(() => plane.reasons('too-many-connections')).toBe(3);
+    peer.peer.end();
+    silent.end();
+    await expect.poll(() => plane.ledger.connections(0)).toBe(1);
+    await serve();
+    await plane.quiet();
+  });
+
+  it('lets nobody in for one that is refused and has said nothing yet', async () => {
+    const { plane, serve } = await openBusy(openPair({ limits: { connections: 1 } }));
+    // Of other addresses: those of one are not searched again within a moment.
+    const silent = await dial(plane.port, '127.0.0.2');
+    const third = await dial(plane.port, '127.0.0.3');
+    third.send(GET);
+    expect(await third.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    third.end();
+    silent.end();
+    await serve();
+    await plane.quiet();
+  });
+
+  it('counts no connection that was refused, however long its client keeps it', async () => {
+    const { plane, busy, serve } = await openBusy(openPair({ limits: { connections: 1 } }));
+    const second = await plane.client();
+    second.send(GET);
+    expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
+    expect(plane.ledger.connections(0)).toBe(1);
+    await serve();
+    await expect.poll(() => plane.ledger.connections(0)).toBe(0);
+    const third = await plane.client();
+    third.send(GET);
     await busy.head();
-    busy.send(answer('served'));
-    expect((await first.message()).body).toBe('served');
-    first.end();
-    await first.ended();
+    busy.send(answer('again'));
+    expect((await third.message()).body).toBe('again');
+    second.end();
+    third.end();
+    await third.ended();
     await plane.quiet();
   });
 
   it('holds behind a router, where the one that asks gives way to nobody', async () => {
-    const { plane, endpoint } = await openLimited();
-    const first = await plane.client();
-    first.send(GET);
-    const busy = await endpoint.accept();
+    const { plane, serve } = await openBusy(openLimited());
     const second = await plane.client();
     second.send(GET);
     expect(await second.rest()).toContain('X-Upriver-Reason: too-many-connections\r\n');
     second.end();
-    await busy.head();
-    busy.send(answer('served'));
-    expect((await first.message()).body).toBe('served');
-    first.end();
+    await serve();
     await plane.quiet();
   });
 
   it('holds behind a router for each request by HTTP/2', async () => {
-    const { plane, endpoint } = await openLimited();
-    const first = await plane.client();
-    first.send(GET);
-    const busy = await endpoint.accept();
+    const { plane, busy, serve } = await openBusy(openLimited());
     const second = connectHttp2(plane.port);
     for (let i = 0; i < 2; i += 1) {
       const { headers } = await ask(second, { ':path': '/' });
       expect(headers['x-upriver-reason']).toBe('too-many-connections');
       expect(plane.ledger.connections(0)).toBe(1);
     }
-    await busy.head();
-    busy.send(answer('served'));
-    expect((await first.message()).body).toBe('served');
-    first.end();
-    await first.ended();
+    await serve();
     await expect.poll(() => plane.ledger.connections(0)).toBe(0);
     const asked = ask(second, { ':path': '/' });
     await busy.head();
@@ -194,7 +243,12 @@ describe('a drain', () => {
     const upstream = await endpoint.accept();
     await upstream.head();
     const drained = plane.worker.drain(10_000);
-    await expect.poll(() => plane.client().catch(() => null)).toBeNull();
+    const knock = () =>
+      plane.client().then(
+        (late) => late.reset(),
+        () => null,
+      );
+    await expect.poll(knock).toBeNull();
     upstream.send(answer('last'));
     const all = await client.rest();
     expect(all).toContain('Connection: close\r\n');
@@ -225,6 +279,29 @@ describe('a drain', () => {
     await plane.quiet();
   });
 
+  it('waits longer for the first request of one that has just connected', async () => {
+    const { plane, endpoint } = await openPair();
+    endpoint.serve(async (peer) => {
+      await peer.head();
+      peer.send(answer('x'));
+    });
+    const [late, silent] = [await plane.client(), await plane.client()];
+    await expect.poll(() => plane.ledger.connections(0)).toBe(2);
+    const drained = plane.worker.drain(60_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    // Two losses of its first segment are repaired by then.
+    plane.advance(3000);
+    plane.wheel.tick();
+    late.send(GET);
+    expect((await late.message()).head).toContain('Connection: close\r\n');
+    late.end();
+    plane.advance(3000);
+    expect(await silent.ended()).toBe('end');
+    silent.end();
+    expect(await drained).toBe(0);
+    await plane.quiet();
+  });
+
   it('cuts what is left when the grace is over', async () => {
     const { plane, endpoint } = await openPair();
     const client = await plane.client();
@@ -240,3 +317,19 @@ describe('a drain', () => {
     await plane.quiet();
   });
 });
+
+/** One request has the only place and waits for its answer, which `serve` gives: then its client leaves. */
+async function openBusy(opening: ReturnType<typeof openLimited>) {
+  const { plane, endpoint } = await opening;
+  const first = await plane.client();
+  first.send(GET);
+  const busy = await endpoint.accept();
+  const serve = async (): Promise<void> => {
+    await busy.head();
+    busy.send(answer('served'));
+    expect((await first.message()).body).toBe('served');
+    first.end();
+    await first.ended();
+  };
+  return { plane, busy, serve };
+}

@@ -1,7 +1,7 @@
 // A worker that is told that memory is short, and that there is enough again.
 import { afterEach, expect, it } from 'vitest';
 import { TimerWheel } from '../../../src/base/timer-wheel.ts';
-import { Memory, SESSION_PLACE_MS, SHORT_MAX } from '../../../src/proxy/memory.ts';
+import { Memory, SESSION_PLACE_MS, SHORT_MAX } from '../../../src/proxy/limits/memory.ts';
 import type { Peer } from '../../support/peer.ts';
 import { answer, closePlanes, openPair, request } from '../../support/plane.ts';
 

@@ -161,15 +161,18 @@ describe('a panic', () => {
     const frozen = await Promise.all([1, 2, 3].map(() => listenEndpoint()));
     for (const endpoint of frozen) {
       endpoint.serve(async (peer) => {
+        await peer.message();
+        plane.advance(responseMs);
         await peer.ended();
       });
     }
+    const responseMs = 60_000;
     const plane = await openPanic({
       up: [good.port],
       down: frozen.map(({ port }) => port),
       policy: {
         panic: { threshold: 0.5, spread: 'all' },
-        timeouts: { responseMs: 50 },
+        timeouts: { responseMs },
         retry: { attempts: 2 },
       },
     });

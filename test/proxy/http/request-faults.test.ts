@@ -112,14 +112,12 @@ describe('a client', () => {
   it('that trickles its head is answered 408, from the first byte on', async () => {
     const plane = await openPlane([1], { timeouts: { clientHeaderMs: 150 } });
     const client = await plane.client();
-    const startMs = performance.now();
     const trickle = setInterval(() => client.send('X'), 20);
     client.send('GET / HTTP/1.1\r\nX');
     const { head } = await client.message();
     clearInterval(trickle);
     expect(head).toContain('HTTP/1.1 408 ');
     expect(head).toContain('X-Upriver-Reason: client-header-timeout\r\n');
-    expect(performance.now() - startMs).toBeLessThan(1500);
     await plane.quiet();
   });
 

@@ -21,10 +21,15 @@ afterEach(closePlanes);
 const POST = request('POST /', 'Content-Length: 3\r\n', 'abc');
 const GET = request('GET /');
 
-/** Two endpoints; the first in turn treats requests as `bad` says, the second answers `good`. */
-async function openTwo(bad: (endpoint: Endpoint) => void, policy: Policy = {}) {
+const RESPONSE_MS = 60_000;
+
+/**
+ * Two endpoints; the first in turn treats requests as `bad` says, the second answers `good`. `pass` makes the time pass
+ * that an answer may take.
+ */
+async function openTwo(bad: (endpoint: Endpoint, pass: () => void) => void, policy: Policy = {}) {
   const [first, second] = [await listenEndpoint(), await listenEndpoint()];
-  bad(first);
+  bad(first, () => plane.advance(RESPONSE_MS));
   second.serve(async (peer) => {
     const { body } = await peer.message();
     peer.send(answer(`good${body}`));
@@ -39,8 +44,10 @@ const resetting = (endpoint: Endpoint): void => {
     peer.reset();
   });
 };
-const silent = (endpoint: Endpoint): void => {
+const silent = (endpoint: Endpoint, pass: () => void): void => {
   endpoint.serve(async (peer) => {
+    await peer.message();
+    pass();
     await peer.ended();
   });
 };
@@ -132,7 +139,7 @@ describe('a refused connection', () => {
 describe('a failed attempt', () => {
   const rows: readonly (readonly [
     string,
-    (endpoint: Endpoint) => void,
+    (endpoint: Endpoint, pass: () => void) => void,
     ReasonCode,
     number,
     Policy,
@@ -144,7 +151,7 @@ describe('a failed attempt', () => {
       'response-timeout',
       504,
       // Or the endpoint would not be asked again.
-      { timeouts: { responseMs: 50 }, passive: makePassive({ timeouts: 0 }) },
+      { timeouts: { responseMs: RESPONSE_MS }, passive: makePassive({ timeouts: 0 }) },
     ],
     [
       'a malformed response',
@@ -285,7 +292,7 @@ describe('an endpoint that goes down by its check', () => {
   /** One endpoint that is silent, and goes down just when a request connects to it. */
   async function goDown(sent: string, policy: Policy = {}) {
     const [frozen, good] = [await listenEndpoint(), await listenEndpoint()];
-    silent(frozen);
+    silent(frozen, () => {});
     good.serve(async (peer) => {
       const { body } = await peer.message();
       peer.send(answer(`good${body}`));

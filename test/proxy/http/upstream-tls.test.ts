@@ -2,7 +2,7 @@
 import type { Http2SecureServer } from 'node:http2';
 import { createServer, type Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import type { UpstreamTls } from '../../../src/model/service.ts';
 import { Authority, type Issued } from '../../support/certificates.ts';
 import { type HeaderReader, readHeadersFor } from '../../support/header-reader.ts';
@@ -25,6 +25,7 @@ const client = authority.issue([], { subject: '/CN=upriver' });
 const servers: (Server | Http2SecureServer)[] = [];
 const readers: HeaderReader[] = [];
 afterEach(async () => {
+  vi.useRealTimers();
   await closePlanes();
   for (const reader of readers.splice(0)) reader.close();
   for (const server of servers.splice(0)) server.close();
@@ -79,6 +80,24 @@ describe('an endpoint with TLS', () => {
     expect(plane.endpointCount(0, 'connects')).toBe(2);
     expect(endpoint.requests).toEqual([
       ...['shop.test false false', 'shop.test false false', 'shop.test false true'],
+    ]);
+  });
+
+  it('shows its certificate again when that of a session has expired', async () => {
+    const endpoint = await secure(authority.issue(['127.0.0.1'], { days: 2 }));
+    const plane = await serve([endpoint.port]);
+    const [live] = plane.context.services.values();
+    const askAnew = async () => {
+      expect((await ask(plane)).body).toBe('ok');
+      await expect.poll(() => live!.closeIdle()).toBe(1);
+    };
+    await askAnew();
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 86_400_000 });
+    await askAnew();
+    vi.setSystemTime(Date.now() + 2 * 86_400_000);
+    await askAnew();
+    expect(endpoint.requests.map((line) => line.split(' ').at(-1))).toEqual([
+      ...['false', 'true', 'false'],
     ]);
   });
 

@@ -195,3 +195,21 @@ describe('a client', () => {
     expect(await peer.resetOf(1)).toBe(ErrorCode.cancel);
   });
 });
+
+describe('uploads that are refused at once', () => {
+  it('are no flood, in however many frames they are on their way', async () => {
+    // No endpoint: each is answered before its content has come.
+    const plane = await openPlane([]);
+    const peer = await FramePeer.open(plane.port);
+    const ids = Array.from({ length: 40 }, (_, i) => 2 * i + 1);
+    for (const id of ids) {
+      peer.send(frame(FrameType.headers, endHeaders, id, block(POST)));
+      await peer.until(FrameType.rstStream, id);
+      peer.send(frame(FrameType.data, 0, id, 'ten bytes.').repeat(80));
+    }
+    peer.send(frame(FrameType.ping, 0, 0, '12345678'));
+    let next = await peer.next();
+    while (next.type !== FrameType.ping && next.type !== FrameType.goaway) next = await peer.next();
+    expect(next).toMatchObject({ type: FrameType.ping, flags: Flag.ack });
+  });
+});

@@ -16,7 +16,16 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { closePlanes, openPlane, type Plane, type Policy } from '../../support/plane.ts';
+import {
+  closePlanes,
+  openPlane,
+  openRouter,
+  type Plane,
+  type Policy,
+  serviceOf,
+} from '../../support/plane.ts';
+import { makeRoute } from '../../support/route.ts';
+import { makeSnapshot } from '../../support/service.ts';
 
 const clients: GrpcClient[] = [];
 const servers: Server[] = [];
@@ -43,9 +52,13 @@ const DEFINITION = {
   chat: kind(true, true, 'Chat'),
 };
 
+/** In a chat this is not answered. */
+const HUSH = 'hush';
+
 interface EchoServer {
   readonly port: number;
   calls: number;
+  hushed: number;
   readonly cancelled: string[];
 }
 
@@ -53,7 +66,7 @@ interface EchoServer {
 async function serve(name = 'echo'): Promise<EchoServer> {
   const server = new Server();
   servers.push(server);
-  const made = { port: 0, calls: 0, cancelled: [] as string[] };
+  const made = { port: 0, calls: 0, hushed: 0, cancelled: [] as string[] };
   server.addService(DEFINITION, {
     unary(call: ServerUnaryCall<string, string>, done: sendUnaryData<string>) {
       made.calls += 1;
@@ -81,7 +94,10 @@ async function serve(name = 'echo'): Promise<EchoServer> {
     },
     chat(call: ServerDuplexStream<string, string>) {
       made.calls += 1;
-      call.on('data', (part: string) => call.write(`${name}: ${part}`));
+      call.on('data', (part: string) => {
+        if (part === HUSH) made.hushed += 1;
+        else call.write(`${name}: ${part}`);
+      });
       call.on('end', () => call.end());
       call.on('cancelled', () => made.cancelled.push('chat'));
     },
@@ -94,13 +110,14 @@ async function serve(name = 'echo'): Promise<EchoServer> {
   return made;
 }
 
+const H2C = {
+  upstream: { protocol: 'h2c', sendProxy: 'off', tls: null, host: 'client' },
+} as const;
+
 async function open(servers: readonly EchoServer[], policy: Policy = {}) {
-  const h2c = {
-    upstream: { protocol: 'h2c', sendProxy: 'off', tls: null, host: 'client' },
-  } as const;
   const plane = await openPlane(
     servers.map(({ port }) => port),
-    { ...h2c, ...policy },
+    { ...H2C, ...policy },
   );
   return { plane, client: clientOf(plane) };
 }
@@ -212,6 +229,17 @@ describe('gRPC', () => {
     expect(plane.reasons('no-endpoint')).toBe(1);
   });
 
+  it('gets a status where no service is there for it', async () => {
+    const plane = await openRouter([makeRoute({ path: '/other', service: 'other' })], { other: 1 });
+    const listeners = [{ ...plane.listener!, policy: { ...plane.listener!.policy, http2: true } }];
+    await plane.worker.apply({ version: 2, upsert: [], remove: [], listeners });
+    const { error } = await unary(clientOf(plane), DEFINITION.unary, '');
+    // What the HTTP status of ours stands for, which clients that get that itself are not told.
+    expect(error?.code).toBe(status.UNIMPLEMENTED);
+    expect(error?.metadata.get('x-upriver-reason')).toEqual(['no-service']);
+    expect(error?.details).not.toContain('HTTP');
+  });
+
   it('is bounded by its deadline here too', async () => {
     const endpoint = await serve();
     const { client, plane } = await open([endpoint]);
@@ -233,8 +261,48 @@ describe('gRPC', () => {
     await plane.quiet();
   });
 
+  it.each(['the client', 'the endpoint'])(
+    'is no failure of its endpoint where the client falls silent, and %s spoke last',
+    async (last) => {
+      const endpoint = await serve();
+      const { client, plane } = await open([endpoint], {
+        timeouts: { idleBodyMs: 1000, connectMs: 300 },
+      });
+      const talk = client.makeBidiStreamRequest(DEFINITION.chat.path, bytes, text);
+      const ended = new Promise<ServiceError>((resolve) => talk.on('error', resolve));
+      talk.write('hello');
+      await new Promise((resolve) => talk.once('data', resolve));
+      if (last === 'the client') {
+        talk.write(HUSH);
+        await expect.poll(() => endpoint.hushed).toBe(1);
+      }
+      plane.advance(1500);
+      expect((await ended).code).toBe(status.INTERNAL);
+      await plane.quiet();
+      expect(plane.reasons('client-body-timeout')).toBe(1);
+      expect(plane.endpointCount(0, 'failures')).toBe(0);
+    },
+  );
+
+  it('is not blamed for what it keeps back while it waits for an endpoint', async () => {
+    const policy = { ...H2C, limits: { parkMs: 5000 }, timeouts: { idleBodyMs: 1000 } } as const;
+    const { client, plane } = await open([], policy);
+    const talk = client.makeBidiStreamRequest(DEFINITION.chat.path, bytes, text);
+    talk.on('error', () => {});
+    const answered = new Promise((resolve) => talk.once('data', resolve));
+    talk.write('hello');
+    await expect.poll(() => plane.waiting()).toBe(1);
+    plane.advance(1500);
+    plane.wheel.tick();
+    expect(plane.waiting()).toBe(1);
+    await plane.apply([makeSnapshot(serviceOf(policy), [(await serve()).port])]);
+    expect(await answered).toBe('echo: hello');
+    talk.cancel();
+    await plane.quiet();
+  });
+
   it('goes elsewhere when an endpoint refuses connections', async () => {
-    const gone = { port: 1, calls: 0, cancelled: [] };
+    const gone = { port: 1, calls: 0, hushed: 0, cancelled: [] };
     const { client } = await open([gone, await serve('here')]);
     for (let i = 0; i < 6; i += 1) {
       expect((await unary(client, DEFINITION.unary, String(i))).value).toBe(`here: ${i}`);

@@ -1,5 +1,6 @@
 // Endpoints that speak HTTP/2: what they see, connections that are shared, and what becomes of requests
 // when a stream, or a connection, ends in whichever way.
+import type { ServerHttp2Stream } from 'node:http2';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ErrorCode, Flag, FrameType } from '../../../src/http2/protocol.ts';
 import {
@@ -206,6 +207,25 @@ describe('connections', () => {
     expect(endpoint.connections.length).toBe(2);
   });
 
+  it('lie idle while their endpoint sends what is for no stream', async () => {
+    const endpoint = await FrameEndpoint.listen();
+    const policy = { ...H2C, limits: { idleUpstreamMs: 200 } };
+    const plane = await openPlane([endpoint.endpoint.port], policy);
+    const asked = ask(connectHttp2(plane.port), { ':path': '/' });
+    const peer = await endpoint.accept();
+    await peer.until(FrameType.headers, 1);
+    peer.send(frame(FrameType.headers, endHeaders | endStream, 1, block({ ':status': '204' })));
+    expect((await asked).status).toBe(204);
+    // As long as each is answered the connection is there.
+    const ping = frame(FrameType.ping, 0, 0, '12345678');
+    const pings = setInterval(() => peer.send(ping), 10);
+    try {
+      await peer.peer.ended();
+    } finally {
+      clearInterval(pings);
+    }
+  });
+
   it('get no new streams when their endpoint takes no work, and finish those that there are', async () => {
     let answer = () => {};
     const { plane, endpoint } = await openServed((stream) => {
@@ -240,6 +260,32 @@ describe('a stream that the endpoint does not take', () => {
     peer.send(accepted(3));
     expect((await asked).status).toBe(204);
     expect(plane.retries('stream-refused')).toBe(1);
+  });
+
+  it('costs no request of a burst, though it takes few at a time', async () => {
+    const held: ServerHttp2Stream[] = [];
+    const hold: Handler = (stream) => void held.push(stream);
+    const endpoint = await serveHttp2(hold, { maxConcurrentStreams: 2 });
+    const plane = await openPlane([endpoint.port], H2C);
+    const session = connectHttp2(plane.port);
+    const asked = Array.from({ length: 20 }, (_, i) =>
+      ask(session, { ':path': `/${i}`, ':method': 'POST' }, 'body'),
+    );
+    // The first connection is begun before the endpoint has said what it takes; none that follows is.
+    await expect.poll(() => held.length).toBe(20);
+    expect(endpoint.connections).toHaveLength(10);
+    for (const stream of held) stream.respond({ ':status': 200 }, { endStream: true });
+    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual(Array(20).fill(200));
+    const refused = plane.retries('stream-refused');
+    expect(refused).toBeLessThanOrEqual(18);
+    // Another connection begins with what the endpoint has said on those before.
+    for (const one of endpoint.connections) one.destroy();
+    held.length = 0;
+    const again = Array.from({ length: 4 }, () => ask(session, { ':path': '/' }));
+    await expect.poll(() => held.length).toBe(4);
+    for (const stream of held) stream.respond({ ':status': 200 }, { endStream: true });
+    expect((await Promise.all(again)).map(({ status }) => status)).toEqual(Array(4).fill(200));
+    expect(plane.retries('stream-refused')).toBe(refused);
   });
 
   it('is tried again on another connection: GOAWAY', async () => {

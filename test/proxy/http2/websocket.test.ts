@@ -387,13 +387,19 @@ const accepting: Handler = (stream, headers) => {
   stream.pipe(stream);
 };
 
+/** One that takes tunnels; `seen`: the fields of what it was asked, in order. */
+async function serveTunnels() {
+  const seen: Record<string, unknown>[] = [];
+  const endpoint = await serveHttp2((stream, headers) => {
+    seen.push({ ...headers });
+    accepting(stream, headers);
+  }, TUNNELS);
+  return { endpoint, seen };
+}
+
 describe('an endpoint of HTTP/2 that takes tunnels', () => {
   it('gets extended CONNECTs, beside other requests, on one connection', async () => {
-    const seen: Record<string, unknown>[] = [];
-    const endpoint = await serveHttp2((stream, headers) => {
-      seen.push({ ...headers });
-      accepting(stream, headers);
-    }, TUNNELS);
+    const { endpoint, seen } = await serveTunnels();
     const plane = await openPlane([endpoint.port], H2C);
     const client = await session(plane.port);
     const stream = open(client, { 'sec-websocket-protocol': 'chat' });
@@ -435,6 +441,18 @@ describe('an endpoint of HTTP/2 that takes tunnels', () => {
     expect((await client.rest()).length).toBe(MANY.length);
     await plane.quiet();
     expect(endpoint.connections.length).toBe(1);
+  });
+
+  it('answers what asks for another protocol as if it had not asked', async () => {
+    const { endpoint, seen } = await serveTunnels();
+    const plane = await openPlane([endpoint.port], H2C);
+    const client = await plane.client();
+    client.send(request('GET /echo', 'Connection: Upgrade\r\nUpgrade: echo/1\r\n'));
+    expect(await client.head()).toMatch(/^HTTP\/1\.1 200 /);
+    expect(seen[0]).toMatchObject({ ':method': 'GET', ':path': '/echo' });
+    for (const name of ['upgrade', 'connection', ':protocol'])
+      expect(seen[0]).not.toHaveProperty(name);
+    await plane.quiet();
   });
 
   it.each(['http1', 'http2'] as const)(
@@ -490,13 +508,7 @@ describe('an endpoint of HTTP/2 that takes tunnels', () => {
   });
 
   it('is asked when it has said so, not before', async () => {
-    const endpoint = await FrameEndpoint.listen();
-    const plane = await openPlane([endpoint.endpoint.port], H2C);
-    const stream = open(await session(plane.port));
-    const responded = once(stream, 'response');
-    const peer = await endpoint.accept('');
-    // Its SETTINGS come late: until then nothing but ours is there.
-    for (let i = 0; i < 2; i += 1) expect((await peer.next()).type).not.toBe(FrameType.headers);
+    const { stream, responded, peer } = await openUnasked();
     peer.send(frame(FrameType.settings, 0, 0, `\0\x08${uint32(1)}`));
     const asked = await peer.until(FrameType.headers);
     expect(asked.flags & endStream).toBe(0);
@@ -504,6 +516,20 @@ describe('an endpoint of HTTP/2 that takes tunnels', () => {
     expect((await responded)[0]).toMatchObject({ ':status': 200 });
     peer.send(frame(FrameType.rstStream, 0, asked.id, uint32(ErrorCode.cancel)));
     expect(await answerCode(stream)).toBe(ErrorCode.cancel);
+  });
+
+  it('keeps the connection on which it is asked though descriptors are short', async () => {
+    const { plane, stream, responded, peer } = await openUnasked();
+    const services = [...plane.context.services.values()];
+    const closeIdle = () => services.map((service) => service.closeIdle());
+    expect(closeIdle()).toEqual([0]);
+    peer.send(frame(FrameType.settings, 0, 0, `\0\x08${uint32(1)}`));
+    const asked = await peer.until(FrameType.headers);
+    peer.send(frame(FrameType.headers, endHeaders, asked.id, '\x88'));
+    expect((await responded)[0]).toMatchObject({ ':status': 200 });
+    stream.close(ErrorCode.cancel);
+    await peer.until(FrameType.rstStream);
+    expect(closeIdle()).toEqual([1]);
   });
 
   it('may not take it back', async () => {
@@ -517,6 +543,17 @@ describe('an endpoint of HTTP/2 that takes tunnels', () => {
     expect((await answered).status).toBe(502);
   });
 });
+
+/** A tunnel that waits for an endpoint whose SETTINGS come late: until then nothing but ours is there. */
+async function openUnasked() {
+  const endpoint = await FrameEndpoint.listen();
+  const plane = await openPlane([endpoint.endpoint.port], H2C);
+  const stream = open(await session(plane.port));
+  const responded = once(stream, 'response');
+  const peer = await endpoint.accept('');
+  for (let i = 0; i < 2; i += 1) expect((await peer.next()).type).not.toBe(FrameType.headers);
+  return { plane, stream, responded, peer };
+}
 
 async function answerCode(stream: ClientHttp2Stream): Promise<number> {
   if (!stream.closed) await new Promise((resolve) => stream.on('close', resolve));
@@ -537,6 +574,8 @@ describe('an endpoint of HTTP/2 that takes none', () => {
       expect(head).toContain('X-Upriver-Reason: no-tunnels\r\n');
     }
     expect(endpoint.streams).toBe(0);
+    // It would say the same again.
+    expect(plane.endpointCount(0, 'attempts')).toBe(1);
     await plane.quiet();
   });
 

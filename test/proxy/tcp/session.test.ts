@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { reason } from '../../../src/model/reason.ts';
-import { SHORT_MAX } from '../../../src/proxy/memory.ts';
+import { SHORT_MAX } from '../../../src/proxy/limits/memory.ts';
 import { freePorts } from '../../support/ports.ts';
 import { makeService, makeTcp } from '../../support/service.ts';
 import { ending, readAll, TcpStage } from '../../support/tcp-stage.ts';
@@ -249,8 +249,8 @@ describe('limits', () => {
     });
     const { timeouts } = makeService();
     await stage.serve([port], { timeouts: { ...timeouts, idleTcpMs: 100 } });
-    const client = await stage.dial();
     const startMs = performance.now();
+    const client = await stage.dial();
     expect(await ending(client)).toBe('end');
     expect(performance.now() - startMs).toBeGreaterThan(90);
     expect(await endpointEnd).toBe('end');

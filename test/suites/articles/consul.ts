@@ -20,7 +20,7 @@ async function startCluster({ sh, address, get }: ArticleStage): Promise<void> {
     const text = await get(`http://${address}:8500/v1/catalog/nodes`);
     return [...text.matchAll(/"Node":"(\w+)"/g)].map(([, name]) => name).sort();
   };
-  await expect.poll(nodes, { timeout: 30_000 }).toEqual([...SERVERS, 'node4']);
+  await expect.poll(nodes).toEqual([...SERVERS, 'node4']);
 }
 
 async function killLeader({ sh, address, get, ipOf }: ArticleStage): Promise<void> {

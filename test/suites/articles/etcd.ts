@@ -73,7 +73,8 @@ export const dockerDiscover: Walk = async ({ stage, row, insteadOf }) => {
   await load.next(50);
   const { failures, ok } = await load.stop();
   expect(failures.slice(before).filter((one) => !isCutSession(one))).toEqual([]);
-  expect(failures.length).toBeLessThan(3);
+  // At most what came in a fifth of a second.
+  expect(failures.length).toBeLessThan(20);
   expect(ok).toBeGreaterThan(200);
 };
 

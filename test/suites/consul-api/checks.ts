@@ -71,7 +71,7 @@ export function checkSuite(client: RegistryClient): void {
     server.close();
     const gone = await client.untilStatus(name, check, 'critical');
     expect(gone.Output).toContain('connection refused');
-  }, 30_000);
+  });
 
   it('over TCP ask for a connection', async () => {
     const server = createServer();

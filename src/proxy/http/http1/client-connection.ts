@@ -19,11 +19,11 @@ import { PREFACE_LINE_BYTES } from '../../../http2/protocol.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import { logBug } from '../../bug.ts';
-import { ConnectionPlace } from '../../connection-place.ts';
+import { ConnectionPlace } from '../../limits/connection-place.ts';
+import { Rest, type Rested } from '../../limits/rest.ts';
 import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire, WireHandler } from '../../network.ts';
-import { Rest, type Rested } from '../../rest.ts';
 import { type ClientFacts, clientFacts } from '../client-facts.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
 import { Http2ClientConnection } from '../http2/client-connection.ts';
@@ -45,8 +45,18 @@ const LINGER_BYTES_MAX = 1024 * 1024;
  * It is gone when the answer does not begin within this time.
  */
 const LEFT_MS = 1000;
+/**
+ * How long a connection that is refused may take to show by its first bytes whether it speaks HTTP/2, where
+ * the listener does; then it is answered in HTTP/1.1.
+ */
+const REFUSED_MS = 1000;
 /** How long an idle connection is kept for one more request when the process drains. */
 const DRAIN_IDLE_MS = 1000;
+/**
+ * The same for one that has not asked yet. Its first request is on its way, and no other process gets it: packets may
+ * be lost twice (they are sent again after 1 s, and after 2 s more), and the client's machine may be busy.
+ */
+const DRAIN_FRESH_MS = 5000;
 /** Requests that are answered without an exchange in one turn; then the other connections come first. */
 const HEADS_MAX = 16;
 const HEADER_TIMEOUT = reason('client-header-timeout');
@@ -78,6 +88,8 @@ export class ClientConnection implements Roles {
   private readonly stash = new Stash();
   /** Made for the first body that costs too much at a time. */
   private rest: Rest | null = null;
+  /** Why the connection is refused, while its protocol is not known yet. */
+  private refused: Reason | null = null;
   private requests = 0;
   /** Requests in a row that had come before the answer to the one before. */
   private ahead = 0;
@@ -100,7 +112,11 @@ export class ClientConnection implements Roles {
     this.setTimer(this.listener.timeouts.keepAliveMs);
     this.place = new ConnectionPlace(plane.context.ledger);
     const refused = this.place.enter(wire, listener, plane.context);
-    if (refused !== null) this.refuse(refused, null);
+    if (refused === null) return;
+    if (wire.tls === null && listener.snapshot.policy.http2) {
+      this.refused = refused;
+      this.setTimer(REFUSED_MS);
+    } else this.refuse(refused, null);
   }
 
   /** The service whose connections this one counts among. */
@@ -110,6 +126,8 @@ export class ClientConnection implements Roles {
 
   get leisure(): 'idle' | 'partial' | 'busy' {
     if (this.state !== 'head' || this.isLeaving || !this.stash.isEmpty) return 'busy';
+    // It has no place that another one could have.
+    if (this.refused !== null) return 'busy';
     // Of what is being taken a request may come that asks for room: not for its own.
     if (this.isTaking) return 'busy';
     return this.parser === null ? 'idle' : 'partial';
@@ -237,13 +255,15 @@ export class ClientConnection implements Roles {
     if (parser.state === HeadState.more) {
       this.parser = parser;
       // From the first byte of the head, whatever trickles in later.
-      if (isFirst) this.setTimer(this.listener.timeouts.clientHeaderMs);
+      if (isFirst && this.refused === null) this.setTimer(this.listener.timeouts.clientHeaderMs);
       return next;
     }
     this.parser = null;
     let consumed = next;
-    if (parser.state === HeadState.done) consumed = this.start(parser.head, base, next, end);
+    const isDone = parser.state === HeadState.done && this.refused === null;
+    if (isDone) consumed = this.start(parser.head, base, next, end);
     else if (this.isHttp2(parser)) consumed = this.becomeHttp2(base, next, end);
+    else if (this.refused !== null) this.turnAway(this.refused);
     else this.refuse(reason(parser.fault as ReasonCode), null);
     this.plane.giveParser(parser);
     return consumed;
@@ -257,10 +277,10 @@ export class ClientConnection implements Roles {
 
   /** The client speaks HTTP/2: another object goes on with the connection and with base[next,end). */
   private becomeHttp2(base: Buffer, next: number, end: number): number {
-    const { listener, place, plane, wire } = this;
+    const { listener, place, plane, refused, wire } = this;
     this.state = 'closed';
     plane.context.wheel.remove(this.timer);
-    const takeover = { place, prefaceBytes: PREFACE_LINE_BYTES };
+    const takeover = { place, refused, prefaceBytes: PREFACE_LINE_BYTES };
     const connection = new Http2ClientConnection(wire, listener, plane, takeover);
     listener.replace(this, connection);
     connection.onBytes(base, next, end);
@@ -302,7 +322,7 @@ export class ClientConnection implements Roles {
     const isOwn = 'kind' in judged;
     const live = isOwn ? judged.live : judged;
     if (live !== null && place.service === null) {
-      const refused = place.take(live, listener, this.address);
+      const refused = place.take(live, listener, this);
       if (refused !== null) return this.refuse(refused, null);
     }
     return isOwn ? this.answer(head, judged) : judged;
@@ -317,6 +337,12 @@ export class ClientConnection implements Roles {
   private refuse(why: Reason, head: Head | null, detail = ''): null {
     this.reply(why, this.replies.refused(why, head, detail));
     return null;
+  }
+
+  /** The client that was refused speaks HTTP/1.1, as far as is known. */
+  private turnAway(why: Reason): void {
+    this.refused = null;
+    this.refuse(why, null);
   }
 
   private answer(head: Head, answer: OwnAnswer): null {
@@ -494,6 +520,7 @@ export class ClientConnection implements Roles {
     this.parser = null;
     request?.exchange.onClientGone(error === null && this.hasEnded);
     assert(this.request === null, 'what is closed refers to no request');
+    if (this.refused !== null) this.replies.refused(this.refused, null, '');
     this.place.leave();
     this.plane.introduced.leave(this.wire);
     this.listener.gone(this);
@@ -502,7 +529,8 @@ export class ClientConnection implements Roles {
   onTimer(): void {
     switch (this.state) {
       case 'head':
-        if (this.parser !== null) this.refuse(HEADER_TIMEOUT, null);
+        if (this.refused !== null) this.turnAway(this.refused);
+        else if (this.parser !== null) this.refuse(HEADER_TIMEOUT, null);
         else this.wire.destroy();
         return;
       case 'exchange':
@@ -517,8 +545,8 @@ export class ClientConnection implements Roles {
   }
 
   private exchangeIsSlow({ exchange, isRequestDone, hasBegun }: Http1Request): void {
-    // While we don't read the body, the silence is not the client's.
-    if (this.isHeld) this.setTimer(exchange.bodyIdleMs);
+    // While we don't read the body, or have nobody who gets it, the silence is not the client's.
+    if (this.isHeld || (!isRequestDone && exchange.isUnsent)) this.setTimer(exchange.bodyIdleMs);
     else if (!isRequestDone) exchange.failClient(BODY_TIMEOUT);
     else if (this.hasEnded && !hasBegun) this.abort();
   }
@@ -536,7 +564,7 @@ export class ClientConnection implements Roles {
   drain(): void {
     this.isDraining = true;
     // An idle client may be sending at this moment; it gets one more answer, with Connection: close.
-    if (this.leisure === 'idle') this.setTimer(DRAIN_IDLE_MS);
+    if (this.leisure === 'idle') this.setTimer(this.requests > 0 ? DRAIN_IDLE_MS : DRAIN_FRESH_MS);
     this.depart();
   }
 

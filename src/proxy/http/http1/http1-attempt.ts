@@ -11,11 +11,11 @@ import { EndpointColumn } from '../../../ledger/layout.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
 import { connectDetail, connectFailure } from '../../connect-failure.ts';
 import { Hold } from '../../hold.ts';
-import { introductionOf } from '../../introduction.ts';
+import { CHUNKS_MAX, Rest, type Rested } from '../../limits/rest.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
 import type { Pool } from '../../pool.ts';
-import { CHUNKS_MAX, Rest, type Rested } from '../../rest.ts';
+import { introductionOf } from '../../proxy-protocol/introduction.ts';
 import { isStarved, UpstreamConnection, type UpstreamUser } from '../../upstream-connection.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
@@ -30,6 +30,7 @@ import type { HttpPlane } from '../plane.ts';
 import type { RequestCopy } from '../request-copy.ts';
 import type { Due } from '../turn.ts';
 import { BodyFramer, chunkOf, lastChunk } from './body-framer.ts';
+import { BodyGather } from './body-gather.ts';
 import { BodyReader } from './body-reader.ts';
 import { UpstreamEnd } from './tunnel-ends.ts';
 
@@ -68,6 +69,8 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
   private interims = 0;
   /** What is sent at the end of the turn; null when it was. */
   private unsent: RequestCopy | null = null;
+  /** Of the body, the same. */
+  private readonly gather = new BodyGather();
   /** Made for the first response that costs too much at a time. */
   private rest: Rest | null = null;
 
@@ -95,12 +98,14 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
 
   open(endpoint: LiveEndpoint, idleSinceMs: number): boolean {
     assert(this.state === 'idle' && this.upstream === null, 'an attempt is one try at a time');
+    assert(this.gather.isEmpty, 'bytes of one request do not go with another');
     this.unsent = null;
     this.sentMs = 0;
     this.hasAnswered = false;
     this.isKept = false;
     this.interims = 0;
-    if (!this.hold.take(endpoint, this.owner.live)) return false;
+    const isSure = this.owner.service.upstream.protocol !== 'auto';
+    if (!this.hold.take(endpoint, this.owner.live, isSure)) return false;
     this.state = 'connecting';
     const pool = this.poolOf(endpoint);
     const kept = idleSinceMs < 0 ? null : pool.take(idleSinceMs);
@@ -136,6 +141,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
   send(copy: RequestCopy, nowMs: number): boolean {
     this.state = 'awaiting';
     this.sentMs = nowMs;
+    this.hold.count();
     this.request.begin(copy.isChunked);
     if (!copy.isDone) {
       const isTaken = this.write(copy);
@@ -150,11 +156,12 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
 
   /** As send, where it was put off until now, and the attempt is not another try's since. */
   turn(): void {
-    const copy = this.unsent;
-    if (copy === null) return;
+    const { unsent: copy, upstream } = this;
     this.unsent = null;
     try {
-      if (this.write(copy)) return;
+      // What is not taken holds the client up with its next piece.
+      if (upstream !== null) this.gather.flush(upstream.wire);
+      if (copy === null || this.write(copy)) return;
       // Who waits for the response does not know of the write, which keeps the bytes.
       copy.lend();
       copy.rescue();
@@ -193,11 +200,22 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     const { wire } = this.upstream!;
     request.frame(piece);
     let isTaken = true;
-    if (request.to > request.from) {
-      isTaken = source.forwardTo(wire, request.base, request.from, request.to);
+    if (request.to > request.from) isTaken = this.sendPiece(source, wire);
+    const { last } = request;
+    if (last === null) return isTaken;
+    return this.gather.isEmpty ? wire.write(last) : this.gather.add(wire, last, 0, last.length);
+  }
+
+  /** Small pieces leave at the end of the turn, unless the system is behind already. */
+  private sendPiece(source: BodySource, wire: Wire): boolean {
+    const { gather } = this;
+    const { base, from, to } = this.request;
+    if (gather.takes(to - from) && wire.isFlushed) {
+      if (gather.isEmpty) this.plane.turns.add(this);
+      return gather.add(wire, base, from, to);
     }
-    if (request.last !== null) isTaken = wire.write(request.last);
-    return isTaken;
+    gather.flush(wire);
+    return source.forwardTo(wire, base, from, to);
   }
 
   setTimer(ms: number): void {
@@ -219,6 +237,8 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     const upstream = this.upstream!;
     const { wire } = upstream;
     upstream.clearTimer();
+    // The endpoint has answered before it had the last of the body.
+    if (isRequestDone) this.gather.flush(wire);
     if (this.isKept && isRequestDone && wire.isFlushed && wire.isOpen) {
       this.upstream = null;
       if (this.response.bytes < STREAMED_MIN) wire.shareBuffer();
@@ -234,6 +254,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     this.state = 'idle';
     this.upstream = null;
     this.unsent = null;
+    this.gather.letGo();
     this.rest?.end();
     if (isReset) upstream?.reset();
     // The last bytes of a tunnel that ends in order are still to be taken.
@@ -258,6 +279,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     const wire = this.upstream!.handOver();
     this.upstream = null;
     Http2Pool.of(this.hold.endpoint!, this.plane).adopt(wire, this.owner.service.limits);
+    this.hold.forgo();
     this.owner.onOtherProtocol(this);
   }
 
@@ -310,6 +332,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
 
   private switchTo(head: Head, base: Buffer, start: number, end: number): void {
     this.state = 'tunnel';
+    this.gather.flush(this.upstream!.wire);
     this.owner.onSwitch(this, head, base, start, end);
   }
 

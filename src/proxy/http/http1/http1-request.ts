@@ -8,9 +8,9 @@ import { type Head, HeadFlag } from '../../../http1/head.ts';
 import { type Reason, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import type { HttpPolicy } from '../../../model/service.ts';
+import { CHUNKS_MAX } from '../../limits/rest.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire } from '../../network.ts';
-import { CHUNKS_MAX } from '../../rest.ts';
 import type { BodyPiece } from '../body-piece.ts';
 import type { BodySource } from '../body-source.ts';
 import type { ClientSide } from '../client-side.ts';
@@ -198,8 +198,10 @@ export class Http1Request implements ClientSide {
     // The head is written before the body is framed, for that may write over where it was read.
     const requestId = this.returnedId;
     const { hstsLine } = this.connection!.factsFor(policy);
-    const more = { isChunked, connection, upgrade: '', requestId, hstsLine } as const;
-    writeResponseHead(writer, { head, policy, ...more });
+    const upgrade = '';
+    // One literal: a spread of another costs a call for each response.
+    const options = { head, policy, isChunked, connection, upgrade, requestId, hstsLine } as const;
+    writeResponseHead(writer, options);
     response.begin(isChunked);
     response.frame(piece);
     this.hasBegun = true;

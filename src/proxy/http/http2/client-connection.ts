@@ -16,12 +16,10 @@ import { BOUNDS } from '../../../model/bounds.ts';
 import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import { logBug } from '../../bug.ts';
-import { ConnectionPlace } from '../../connection-place.ts';
+import { ConnectionPlace } from '../../limits/connection-place.ts';
 import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire, WireHandler } from '../../network.ts';
-import { Rest, type Rested } from '../../rest.ts';
-import { TAILROOM } from '../../wire/read-buffers.ts';
 import { type ClientFacts, clientFacts } from '../client-facts.ts';
 import type { HeaderPolicy } from '../header-policy.ts';
 import { judge } from '../judgement.ts';
@@ -30,6 +28,7 @@ import { hostOf, pathOf } from '../target.ts';
 import { recordRefusal } from '../unserved.ts';
 import { WEBSOCKET } from '../websocket.ts';
 import type { Http2Request } from './http2-request.ts';
+import { Intake, type IntakeOwner } from './intake.ts';
 import { Link, type LinkOwner } from './link.ts';
 import { type RepliesOwner, StreamReplies, type StreamReplyOptions } from './stream-replies.ts';
 
@@ -52,7 +51,7 @@ const UNSUPPORTED_PROTOCOL = reason('unsupported-protocol');
 
 type Roles = WireHandler &
   TimerOwner &
-  Rested &
+  IntakeOwner &
   Drainable &
   SessionOwner &
   LinkOwner &
@@ -61,6 +60,8 @@ type Roles = WireHandler &
 export interface Takeover {
   /** The place of the HTTP/1.1 connection that it was taken for. */
   readonly place: ConnectionPlace;
+  /** Why the connection is refused, or null. */
+  readonly refused: Reason | null;
   /** Bytes of the preface that were read. */
   readonly prefaceBytes: number;
 }
@@ -74,6 +75,7 @@ export class Http2ClientConnection implements Roles {
   readonly listener: LiveListener;
   private readonly plane: HttpPlane;
   private readonly link: Link;
+  private readonly intake: Intake;
   private readonly replies: StreamReplies;
   private readonly timer = new TimerEntry(this);
   private readonly place: ConnectionPlace;
@@ -84,7 +86,6 @@ export class Http2ClientConnection implements Roles {
   private fresh: Stream[] = [];
   /** Streams that are read again at the end of the turn. */
   private resuming: Stream[] = [];
-  private rest: Rest | null = null;
   private requests = 0;
   private lingered = 0;
   private isFeeding = false;
@@ -105,19 +106,21 @@ export class Http2ClientConnection implements Roles {
     wire.handler = this;
     const { context } = plane;
     this.link = new Link(wire, this, plane.turns);
+    this.intake = new Intake(wire, this, plane);
     this.place = takeover?.place ?? new ConnectionPlace(context.ledger);
     this.session = new Session(
       this,
       {
         ...{ isServer: true, text: plane.headText, streams: BOUNDS.http2Streams.max },
         ...{ streamWindow: BOUNDS.http2Window.max, connectionWindow: CONNECTION_WINDOW },
-        nowMs: () => context.wheel.nowMs,
+        ...{ workMax: BOUNDS.http2Frames.max, nowMs: () => context.wheel.nowMs },
       },
       listener.headLimits,
       takeover?.prefaceBytes ?? 0,
     );
     this.replies = new StreamReplies(this, plane);
-    const refused = takeover === null ? this.place.enter(wire, listener, context) : null;
+    const refused =
+      takeover === null ? this.place.enter(wire, listener, context) : takeover.refused;
     if (refused !== null) this.turnAway(refused);
     this.settle();
   }
@@ -150,19 +153,23 @@ export class Http2ClientConnection implements Roles {
   // Bytes
 
   onBytes(base: Buffer, start: number, end: number): void {
+    this.intake.take(base, start, end);
+  }
+
+  feed(base: Buffer, start: number, end: number, room: number): number {
     if (this.state !== 'open') {
       this.lingered += end - start;
       if (this.lingered > LINGER_BYTES_MAX) this.abort();
-      return;
+      return end;
     }
     const { session } = this;
     this.isFeeding = true;
     session.setBounds(this.listener.headLimits);
-    session.feed(base, start, end, TAILROOM);
+    const at = session.feed(base, start, end, room);
     this.isFeeding = false;
     if (this.fresh.length > 0) this.dispatchFresh();
-    if (session.frames > BOUNDS.http2Frames.max) this.beginRest();
     this.settle();
+    return at;
   }
 
   /** Bodies that came with their heads leave with them. */
@@ -173,17 +180,6 @@ export class Http2ClientConnection implements Roles {
       const request = user as Http2Request | null;
       if (request?.isUndispatched) request.dispatch();
     }
-  }
-
-  /** Many small frames cost much for little: the other connections come first. */
-  private beginRest(): void {
-    this.rest ??= new Rest(this, this.plane.context.wheel);
-    this.rest.begin();
-    this.wire.pause();
-  }
-
-  onRested(): void {
-    this.wire.resume();
   }
 
   /** What a stream has kept goes on at the end of the turn: whoever asks is in the middle of its own. */
@@ -218,8 +214,7 @@ export class Http2ClientConnection implements Roles {
       this.setTimer(LINGER_MS);
       return;
     }
-    this.session.drained();
-    this.link.flush(this.session);
+    this.link.drained(this.session);
   }
 
   // Requests
@@ -294,10 +289,10 @@ export class Http2ClientConnection implements Roles {
     const isOwn = 'kind' in judged;
     const live = isOwn ? judged.live : judged;
     if (live !== null && place.service === null) {
-      const refused = place.take(live, listener, this.address);
+      const refused = place.take(live, listener, this);
       if (refused !== null) {
         this.replies.refuse(stream, refused, head);
-        // The next request asks anew: this one has no place.
+        // The next request tries again: this one has no place.
         place.leave();
         return null;
       }
@@ -388,6 +383,7 @@ export class Http2ClientConnection implements Roles {
     this.link.finish(this.session);
     this.setTimer(LINGER_MS);
     this.wire.end();
+    this.intake.end();
     this.wire.resume();
   }
 
@@ -407,7 +403,7 @@ export class Http2ClientConnection implements Roles {
   }
 
   onEnd(): void {
-    // HTTP/2 has no half-closed connections: whoever sends no more can't open windows either.
+    // HTTP/2 has no half-closed connections: a client that sends no more can't open windows either.
     if (this.state === 'open') this.abort();
     else this.wire.destroy();
   }
@@ -415,7 +411,7 @@ export class Http2ClientConnection implements Roles {
   onClose(): void {
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
-    this.rest?.end();
+    this.intake.end();
     this.session.over(ErrorCode.cancel);
     this.place.leave();
     this.plane.introduced.leave(this.wire);
@@ -443,8 +439,12 @@ export class Http2ClientConnection implements Roles {
     const { session } = this;
     if (!this.isLeaving || this.state !== 'open' || session.streams.size > 0) return false;
     session.endStreams();
-    this.link.flush(session);
-    this.abort();
+    // What a client says of its last answer is on its way, and would reset that.
+    if (this.requests > 0) this.close();
+    else {
+      this.link.flush(session);
+      this.abort();
+    }
     return true;
   }
 

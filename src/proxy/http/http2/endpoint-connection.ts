@@ -13,10 +13,10 @@ import type { Limits } from '../../../model/service.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { ClientTls, ConnectHandler, Wire } from '../../network.ts';
 import { UpstreamConnection } from '../../upstream-connection.ts';
-import { TAILROOM } from '../../wire/read-buffers.ts';
 import type { HttpPlane } from '../plane.ts';
 import type { Http2Attempt } from './http2-attempt.ts';
 import type { Http2Pool } from './http2-pool.ts';
+import { Intake, type IntakeOwner } from './intake.ts';
 import { Link, type LinkOwner } from './link.ts';
 
 /** What an endpoint may send on all streams together before it is taken. */
@@ -31,7 +31,7 @@ const PONG_MS = 5000;
 const PING_AGAIN_MS = 310_000;
 
 type State = 'connecting' | 'open' | 'leaving' | 'closed';
-type Roles = ConnectHandler & TimerOwner & SessionOwner & LinkOwner;
+type Roles = ConnectHandler & TimerOwner & SessionOwner & LinkOwner & IntakeOwner;
 
 export class Http2EndpointConnection implements Roles {
   readonly wire: Wire;
@@ -47,6 +47,7 @@ export class Http2EndpointConnection implements Roles {
   /** The endpoint's when it was opened. */
   private readonly tls: ClientTls | null;
   private readonly link: Link;
+  private readonly intake: Intake;
   private readonly timer = new TimerEntry(this);
   private state: State = 'connecting';
   /** Attempts that wait for it to open. */
@@ -80,12 +81,13 @@ export class Http2EndpointConnection implements Roles {
     this.heardMs = this.openedMs;
     this.wire = wire ?? context.network.connect(endpoint, this);
     this.link = new Link(this.wire, this, plane.turns);
+    this.intake = new Intake(this.wire, this, plane);
     this.session = new Session(
       this,
       {
         ...{ isServer: false, text: plane.headText, streams: 0 },
         ...{ streamWindow: BOUNDS.http2ResponseWindow.max, connectionWindow: CONNECTION_WINDOW },
-        nowMs: () => context.wheel.nowMs,
+        ...{ workMax: BOUNDS.http2Frames.max, nowMs: () => context.wheel.nowMs },
       },
       RESPONSE_BOUNDS,
     );
@@ -100,15 +102,21 @@ export class Http2EndpointConnection implements Roles {
   }
 
   get isIdle(): boolean {
-    return this.state === 'open' && this.session.streams.size === 0;
+    return this.state === 'open' && !this.isUsed;
+  }
+
+  /** By streams, or by attempts that wait for what the endpoint says of tunnels. */
+  private get isUsed(): boolean {
+    return this.session.streams.size > 0 || this.tunnelWaiters.length > 0;
   }
 
   /** Whether one more attempt may use it, now or when it is open. */
   get hasRoom(): boolean {
     const { session } = this;
-    if (this.state === 'connecting') return this.waiting < BOUNDS.http2EndpointStreams.max;
+    const max = session.hasSettings ? BOUNDS.http2EndpointStreams.max : this.pool.unsettledMax;
+    if (this.state === 'connecting') return this.waiting < max;
     if (this.state !== 'open' || this.isSilent || !session.mayOpen) return false;
-    if (session.streams.size >= BOUNDS.http2EndpointStreams.max) return false;
+    if (session.streams.size >= max) return false;
     const { upstreamAgeMs } = this.limits;
     return upstreamAgeMs === 0 || this.plane.context.wheel.nowMs - this.openedMs < upstreamAgeMs;
   }
@@ -127,7 +135,9 @@ export class Http2EndpointConnection implements Roles {
   /** The attempt waits no more: a connection that nobody wants is not made. */
   forget(attempt: Http2Attempt): void {
     const isLeft = remove(this.waiters, attempt) || remove(this.tunnelWaiters, attempt);
-    if (isLeft && this.state === 'connecting' && this.waiting === 0) this.close();
+    if (!isLeft) return;
+    if (this.state !== 'connecting') this.settle();
+    else if (this.waiting === 0) this.close();
   }
 
   /**
@@ -148,7 +158,7 @@ export class Http2EndpointConnection implements Roles {
 
   onConnect(): void {
     const { tls } = this.wire;
-    // In plain nobody chooses.
+    // Without TLS there is no ALPN: it is HTTP/2.
     if (tls !== null && tls.protocol !== 'h2') {
       this.becomeHttp1();
       return;
@@ -157,6 +167,7 @@ export class Http2EndpointConnection implements Roles {
     this.endpoint.agreed = 'http2';
     this.endpoint.refusesTunnels = false;
     this.heardMs = this.plane.context.wheel.nowMs;
+    this.idleSinceMs = this.heardMs;
     // What one attempt begins may end another.
     for (let next = this.waiters.shift(); next !== undefined; next = this.waiters.shift()) {
       next.onConnected(this.session.mayOpen);
@@ -187,9 +198,16 @@ export class Http2EndpointConnection implements Roles {
     if (this.state === 'closed') return;
     this.heardMs = this.plane.context.wheel.nowMs;
     this.isSilent = false;
-    this.session.feed(base, start, end, TAILROOM);
+    this.intake.take(base, start, end);
+  }
+
+  feed(base: Buffer, start: number, end: number, room: number): number {
+    if (this.state === 'closed') return end;
+    const at = this.session.feed(base, start, end, room);
+    if (this.session.hasSettings) this.pool.settled(this.session.peer.maxStreams);
     if (this.tunnelWaiters.length > 0) this.link.due();
     this.settle();
+    return at;
   }
 
   /** What a stream has kept goes on at the end of the turn. */
@@ -228,8 +246,7 @@ export class Http2EndpointConnection implements Roles {
   }
 
   onDrain(): void {
-    this.session.drained();
-    this.link.flush(this.session);
+    this.link.drained(this.session);
   }
 
   onRequest(): void {}
@@ -262,21 +279,25 @@ export class Http2EndpointConnection implements Roles {
   /** Sets the timer for what may come next, and closes what has served its time. */
   private settle(): void {
     const { wheel } = this.plane.context;
-    const { session, state } = this;
+    const { state } = this;
     if (state !== 'open' && state !== 'leaving') return;
-    if (session.streams.size > 0) {
+    if (this.isUsed) {
       if (!this.timer.isSet) wheel.schedule(this.timer, SILENCE_MS);
       return;
     }
     this.wire.shareBuffer();
     if (state === 'leaving') this.close();
-    else wheel.schedule(this.timer, this.limits.idleUpstreamMs);
+    else {
+      // What comes for no stream (PING, the rest of an answer that nobody waits for) makes it no less idle.
+      const idleMs = wheel.nowMs - this.idleSinceMs;
+      wheel.schedule(this.timer, Math.max(0, this.limits.idleUpstreamMs - idleMs));
+    }
   }
 
   onTimer(): void {
     const { wheel } = this.plane.context;
     const { session } = this;
-    if (session.streams.size === 0) {
+    if (!this.isUsed) {
       this.close();
       return;
     }
@@ -301,7 +322,7 @@ export class Http2EndpointConnection implements Roles {
   }
 
   onEnd(): void {
-    // Whoever sends no more answers nothing either.
+    // A peer that has ended its side answers no more streams.
     this.close();
   }
 
@@ -321,6 +342,7 @@ export class Http2EndpointConnection implements Roles {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
+    this.intake.end();
     this.pool.remove(this);
     for (let next = this.nextWaiter(); next !== undefined; next = this.nextWaiter()) {
       next.onConnectFailed(error);

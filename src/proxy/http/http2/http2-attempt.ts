@@ -104,7 +104,8 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.tunnel = null;
     const { upgrade } = this.owner;
     this.isTunnel = upgrade !== '' && asksWebSocket(upgrade);
-    if (!this.hold.take(endpoint, this.owner.live)) return false;
+    const isSure = service.upstream.protocol !== 'auto';
+    if (!this.hold.take(endpoint, this.owner.live, isSure)) return false;
     this.state = 'connecting';
     const pool = Http2Pool.of(endpoint, plane);
     const kept = pool.take(idleSinceMs);
@@ -140,6 +141,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     else if (protocol !== 'auto') this.fail(NO_TUNNELS, '');
     else {
       this.hold.endpoint!.refusesTunnels = true;
+      this.hold.forgo();
       this.owner.onOtherProtocol(this);
     }
   }
@@ -147,6 +149,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   /** The endpoint has chosen HTTP/1.1, and the connection is for that. */
   onOtherProtocol(): void {
     this.shared = null;
+    this.hold.forgo();
     this.owner.onOtherProtocol(this);
   }
 
@@ -165,6 +168,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     const named = copy.wantsOwnHost ? copy.headFor(host) : null;
     this.state = 'awaiting';
     this.sentMs = nowMs;
+    this.hold.count();
     if (this.isTunnel) return this.sendConnect(named ?? copy.head);
     const isAll = copy.isDone && isEmpty && trailers === '';
     const request = {

@@ -1,5 +1,6 @@
 // The HTTP/2 connections of one worker to one endpoint that take new streams. A connection is filled
 // before another is opened.
+import { BOUNDS } from '../../../model/bounds.ts';
 import type { Limits } from '../../../model/service.ts';
 import type { LiveEndpoint } from '../../live-endpoint.ts';
 import type { Wire } from '../../network.ts';
@@ -14,6 +15,12 @@ export class Http2Pool implements SharedConnections {
   private readonly endpoint: LiveEndpoint;
   private readonly plane: HttpPlane;
   private connections: Http2EndpointConnection[] = [];
+  /**
+   * Streams that a connection may have whose SETTINGS have not come: what the endpoint has said on an
+   * earlier one; before the first, the least that RFC 9113 section 6.5.2 recommends to endpoints, as
+   * other clients do. What is too much is refused unprocessed, and goes to another connection.
+   */
+  unsettledMax: number = BOUNDS.http2EndpointStreams.max;
 
   constructor(endpoint: LiveEndpoint, plane: HttpPlane) {
     this.endpoint = endpoint;
@@ -47,6 +54,11 @@ export class Http2Pool implements SharedConnections {
   private isFresh(one: Http2EndpointConnection, idleSinceMs: number): boolean {
     if (idleSinceMs >= 0) return !one.isIdle || one.idleSinceMs >= idleSinceMs;
     return one.openedMs >= this.plane.context.wheel.nowMs - FRESH_MS;
+  }
+
+  /** The endpoint says that it takes so many streams on a connection. */
+  settled(streamsMax: number): void {
+    this.unsettledMax = Math.max(1, Math.min(streamsMax, BOUNDS.http2EndpointStreams.max));
   }
 
   /** Opens one more. */

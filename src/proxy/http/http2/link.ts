@@ -15,6 +15,8 @@ export class Link implements Due {
   private readonly owner: LinkOwner;
   private readonly turns: Turn;
   private isDue = false;
+  /** What an unfinished write refers to: it is written to again when that is done. */
+  private lent: Buffer | null = null;
 
   constructor(wire: Wire, owner: LinkOwner, turns: Turn) {
     this.wire = wire;
@@ -43,6 +45,15 @@ export class Link implements Due {
     if (!session.isCongested) this.send(session);
   }
 
+  /** Everything has left: what waited goes on. */
+  drained(session: Session): void {
+    const { lent } = this;
+    this.lent = null;
+    if (lent !== null) session.out.takeBack(lent);
+    session.drained();
+    this.flush(session);
+  }
+
   /** Sends what the session has written, behind what waits: nothing follows. */
   finish(session: Session): void {
     this.send(session);
@@ -51,7 +62,7 @@ export class Link implements Due {
   private send(session: Session): void {
     const { out } = session;
     if (out.used > 0 && !this.wire.write(out.view())) {
-      out.abandonBuffer();
+      this.lent = out.abandonBuffer();
       session.isCongested = true;
     } else if (session.streams.size === 0) out.letGo();
     else out.clear();

@@ -8,7 +8,7 @@ import type { Reason } from '../../../model/reason.ts';
 import type { LiveListener } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire } from '../../network.ts';
-import { grpcLines } from '../grpc.ts';
+import { grpcLines, isGrpc } from '../grpc.ts';
 import type { OwnAnswer } from '../judgement.ts';
 import { failureReply, type OwnReply, replyLines, replyOf } from '../own-reply.ts';
 import type { HttpPlane } from '../plane.ts';
@@ -45,7 +45,8 @@ export class StreamReplies {
   refuse(stream: Stream, why: Reason, head: Head | null, detail = ''): void {
     const told = recordRefusal(this.plane.context, this.owner, { why, head, detail });
     const isHead = head?.method === 'HEAD';
-    this.reply(stream, why, { detail: told, requestId: '', isHead, isGrpc: false });
+    const isCall = head !== null && isGrpc(head);
+    this.reply(stream, why, { detail: told, requestId: '', isHead, isGrpc: isCall });
   }
 
   /** As `refuse`, with what `judge` has answered. */
@@ -58,9 +59,9 @@ export class StreamReplies {
 
   /** Sends an answer of our own, and ends the stream. */
   reply(stream: Stream, why: Reason, options: StreamReplyOptions): void {
-    const { detail, isGrpc } = options;
+    const { detail, isGrpc: isCall } = options;
     if (why.status === 0) this.owner.session.reset(stream, ErrorCode.cancel);
-    else if (isGrpc) this.sendTrailersAlone(stream, grpcLines(why, detail));
+    else if (isCall) this.sendTrailersAlone(stream, grpcLines(why, detail));
     else this.send(stream, failureReply(why, detail), options);
   }
 
