@@ -1,7 +1,9 @@
 // An etcd v2 whose keys come and go as fast as they are followed: whoever writes to it is the attacker.
-// What has happened at an index follows from its number, so it has a history without an end.
+// What has happened at an index follows from its number, so it has a history without an end. The same member has
+// a store of v3 (flapping-etcd3.ts).
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { FlappingEtcd3 } from './flapping-etcd3.ts';
 
 /** Keys of the service. Each is set, and the next time that it is its turn, deleted. */
 const KEYS = 500;
@@ -11,6 +13,7 @@ export interface FlappingEtcd {
   readonly port: number;
   /** Events that were told. */
   readonly told: number;
+  readonly v3: FlappingEtcd3;
   flap(): void;
   calm(): void;
   stop(): Promise<void>;
@@ -21,7 +24,10 @@ export async function startFlappingEtcd(): Promise<FlappingEtcd> {
   let told = 0;
   let index = 1;
   let waiting: { tell: () => void }[] = [];
+  const v3 = new FlappingEtcd3();
   const server = createServer((request, response) => {
+    if (request.url!.startsWith('/v3/')) return void v3.answer(request, response);
+    if (request.url === '/version') return response.end('{"etcdserver":"3.4.37"}');
     const url = new URL(request.url!, 'http://etcd');
     const prefix = url.pathname.slice('/v2/keys'.length);
     if (url.searchParams.get('wait') !== 'true')
@@ -40,6 +46,7 @@ export async function startFlappingEtcd(): Promise<FlappingEtcd> {
   const { port } = server.address() as AddressInfo;
   return {
     port,
+    v3,
     get told() {
       return told;
     },

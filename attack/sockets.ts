@@ -1,4 +1,5 @@
 // Connections of an attacker: so many are kept open, and opened again where the other side closes.
+import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 
 /** Between two attempts on one place: an attack is bounded. */
@@ -78,4 +79,11 @@ export class HeldConnections {
 /** A GET without a body. */
 export function get(path: string): string {
   return `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
+}
+
+/** The body of a question that is asked by Upriver, which writes JSON. */
+export async function readJsonOf<T>(request: IncomingMessage): Promise<T> {
+  const pieces: Buffer[] = [];
+  for await (const piece of request) pieces.push(piece as Buffer);
+  return JSON.parse(Buffer.concat(pieces).toString()) as T;
 }

@@ -1,4 +1,5 @@
-// Registries of the stage: an HTTP endpoint that lists targets, a container engine, a DNS server and etcd. They
+// Registries of the stage: an HTTP endpoint that lists targets, a container engine, a DNS server, etcd, ZooKeeper and
+// Consul. They
 // say little, until an attack asks that they say other things all the time: who writes to a registry is the
 // attacker then, and the registry is as good as its writers.
 import { createServer } from 'node:http';
@@ -10,9 +11,11 @@ import {
   type ScriptedEngine,
   startScriptedEngine,
 } from '../test/support/scripted-engine.ts';
+import { FlappingConsul } from './flapping-consul.ts';
 import { startFlappingEtcd } from './flapping-etcd.ts';
+import { FlappingZookeeper } from './flapping-zookeeper.ts';
 
-export type Flapping = 'http' | 'docker' | 'dns' | 'etcd';
+export type Flapping = 'http' | 'docker' | 'dns' | 'etcd' | 'etcd3' | 'zookeeper' | 'consul';
 
 /** Of the HTTP endpoint. */
 const TARGETS = 5000;
@@ -35,10 +38,16 @@ export interface Sources {
 const address = (part: number, i: number) => `127.${32 + part}.${i >> 8}.${i & 255}`;
 
 export async function startSources(): Promise<Sources> {
-  const said: Record<Flapping, number> = { http: 0, docker: 0, dns: 0, etcd: 0 };
+  const said: Record<Flapping, number> = {
+    ...{ http: 0, docker: 0, dns: 0, etcd: 0, etcd3: 0, zookeeper: 0, consul: 0 },
+  };
   const flapping = new Set<string>();
   const engine = await startScriptedEngine();
   const etcd = await startFlappingEtcd();
+  const zookeeper = new FlappingZookeeper();
+  const zookeeperPort = await zookeeper.start();
+  const consul = new FlappingConsul();
+  const consulPort = await consul.start();
   const dns = await startDns(({ name, type }) => {
     if (type !== 'A') return { code: 0 };
     const isFlapping = flapping.has('dns');
@@ -55,7 +64,15 @@ export async function startSources(): Promise<Sources> {
     if (what === 'calm') flapping.delete(name);
     if (flapping.has('etcd')) etcd.flap();
     else etcd.calm();
+    if (flapping.has('etcd3')) etcd.v3.flap();
+    else etcd.v3.isFlapping = false;
+    zookeeper.isFlapping = flapping.has('zookeeper');
+    if (flapping.has('consul')) consul.flap();
+    else consul.calm();
     said.etcd = etcd.told;
+    said.etcd3 = etcd.v3.told;
+    said.zookeeper = zookeeper.changed;
+    said.consul = consul.told;
     response.setHeader('content-type', 'application/json');
     if (what !== 'list') return response.end(JSON.stringify(said));
     if (!flapping.has('http')) return response.end('[]');
@@ -70,11 +87,16 @@ export async function startSources(): Promise<Sources> {
       `http: { url: "http://127.0.0.1:${port}/list", interval: 1s }`,
       `docker: { address: "unix://${engine.socket}", virtual_hosts: "off" }`,
       `dns: { address: "127.0.0.1:${dns.port}" }`,
-      `etcd: { address: "http://127.0.0.1:${etcd.port}", api: v2 }`,
+      `etcd: { address: "http://127.0.0.1:${etcd.port}" }`,
+      `zookeeper: { address: "127.0.0.1:${zookeeperPort}" }`,
+      `consul: { address: "http://127.0.0.1:${consulPort}" }`,
     ].join(', '),
     services: `  flapping-http: { from: { registry: http, service: flapping } }
   flapping-docker: { from: { registry: docker, service: flapping } }
   flapping-etcd: { from: { registry: etcd, service: flapping } }
+  flapping-etcd3: { from: { registry: etcd, service: flapping3 } }
+  flapping-zookeeper: { from: { registry: zookeeper, service: flapping } }
+  flapping-consul: { from: { registry: consul, service: flapping } }
   flapping-dns: { from: { registry: dns, service: "flap.test:9" } }`,
     controlPort: port,
     stop: async () => {
@@ -82,6 +104,8 @@ export async function startSources(): Promise<Sources> {
       await engine.stop();
       await dns.stop();
       await etcd.stop();
+      await zookeeper.stop();
+      await consul.stop();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -19,6 +19,8 @@ export interface Case {
   readonly responses: 'any' | 0 | 1;
   /** Requests at a time on each connection; of HTTP/2. */
   readonly streams: number;
+  /** Each stream of a client takes 2 to this of an answer before it says more, and its connection four times that; 0: all. */
+  readonly windowBits: number;
   /** Connections of the load generator. */
   readonly connections: number;
   readonly endpoints: number;
@@ -26,6 +28,8 @@ export interface Case {
   readonly postBytes: number;
   /** Clients speak TLS. */
   readonly isTls: boolean;
+  /** Endpoints speak TLS; their certificate is not checked. */
+  readonly isTlsBehind: boolean;
   /** Key exchanges that they offer, the preferred first; of idle connections. */
   readonly curves: string;
   /** A connection of its own for each request. */
@@ -36,6 +40,8 @@ export interface Case {
   readonly workers: number;
   /** Access log to a file, and metrics read every second where the program has them. */
   readonly isLogged: boolean;
+  /** Long enough for a virtual machine to have compiled what is hot: of handshakes there are few in a second. */
+  readonly warmUpSeconds: number;
   /** Load as a share of what HAProxy manages; 1 sends as fast as answers come. */
   readonly loadShare: number;
 }
@@ -45,16 +51,19 @@ const plain: Omit<Case, 'name' | 'title'> = {
   path: '/',
   protocol: 'http1',
   streams: 1,
+  windowBits: 0,
   responses: 1,
   connections: 64,
   endpoints: 3,
   postBytes: 0,
   isTls: false,
+  isTlsBehind: false,
   curves: '',
   isFresh: false,
   isResumed: false,
   workers: 1,
   isLogged: false,
+  warmUpSeconds: 4,
   loadShare: 1,
 };
 
@@ -73,6 +82,10 @@ export const cases: readonly Case[] = [
     connections: 32,
   },
   { ...plain, name: 'post-4k', title: 'POST of 4 KiB', postBytes: 4096 },
+  {
+    ...{ ...plain, name: 'post-512k', title: 'POST of 512 KiB, 32 connections' },
+    ...{ path: '/upload', connections: 32, postBytes: 512 * 1024 },
+  },
   { ...plain, name: 'fresh', title: 'a new connection per request', isFresh: true },
   { ...plain, name: '512-connections', title: '512 connections', connections: 512 },
   { ...plain, name: '50-endpoints', title: '50 endpoints', endpoints: 50 },
@@ -95,12 +108,38 @@ export const cases: readonly Case[] = [
   { ...tls, name: 'tls', title: 'TLS 1.3: GET of 100 bytes, keep-alive' },
   { ...tls, name: 'tls-64k', title: 'TLS 1.3: GET of 64 KiB', path: '/files/64k' },
   {
+    ...{ ...tls, name: 'tls-1m', title: 'TLS 1.3: GET of 1 MiB, 32 connections' },
+    ...{ path: '/files/1m', connections: 32 },
+  },
+  {
+    ...{ ...tls, name: 'tls-post-512k', title: 'TLS 1.3: POST of 512 KiB, 32 connections' },
+    ...{ path: '/upload', connections: 32, postBytes: 512 * 1024 },
+  },
+  {
     ...{ ...tls, name: 'tls-fresh', title: 'TLS 1.3: a full handshake per request' },
-    ...{ isFresh: true, connections: 4 },
+    ...{ isFresh: true, connections: 4, warmUpSeconds: 20 },
   },
   {
     ...{ ...tls, name: 'tls-resumed', title: 'TLS 1.3: a resumed handshake per request' },
-    ...{ isFresh: true, isResumed: true, connections: 4 },
+    ...{ isFresh: true, isResumed: true, connections: 4, warmUpSeconds: 20 },
+  },
+  {
+    ...{
+      ...plain,
+      group: 'tls',
+      name: 'to-tls',
+      title: 'GET of 100 bytes, endpoints with TLS 1.3',
+    },
+    isTlsBehind: true,
+  },
+  {
+    ...{ ...plain, group: 'tls', name: 'to-tls-64k', title: 'GET of 64 KiB, endpoints with TLS' },
+    ...{ isTlsBehind: true, path: '/files/64k' },
+  },
+  {
+    ...{ ...plain, group: 'tls', name: 'to-tls-post-512k' },
+    title: 'POST of 512 KiB, endpoints with TLS, 32 connections',
+    ...{ isTlsBehind: true, path: '/upload', connections: 32, postBytes: 512 * 1024 },
   },
   { ...h2, name: 'h2', title: 'HTTP/2: GET of 100 bytes, 16 connections of 16 streams' },
   {
@@ -110,6 +149,14 @@ export const cases: readonly Case[] = [
   {
     ...{ ...h2, name: 'h2-64k', title: 'HTTP/2: GET of 64 KiB, 16 connections of 4 streams' },
     ...{ path: '/files/64k', streams: 4 },
+  },
+  {
+    ...{ ...h2, name: 'h2-64k-narrow', title: 'the same, clients with windows of 16 KiB' },
+    ...{ path: '/files/64k', streams: 4, windowBits: 14 },
+  },
+  {
+    ...{ ...h2, name: 'h2-post-64k', title: 'HTTP/2: POST of 64 KiB, 16 connections of 4 streams' },
+    ...{ path: '/upload', streams: 4, postBytes: 64 * 1024 },
   },
   {
     ...{ ...h2, name: 'grpc', group: 'grpc', protocol: 'grpc', path: '/answer', streams: 8 },
@@ -162,5 +209,13 @@ export const idleCases: readonly Case[] = [
       title: 'the same, with clients that offer ML-KEM as well',
     },
     curves: 'X25519MLKEM768:X25519',
+  },
+  {
+    ...{ ...tls, name: 'tls-idle-64k', title: 'idle with TLS 1.3, after an answer of 64 KiB' },
+    ...{ curves: 'X25519', path: '/files/64k' },
+  },
+  {
+    ...{ ...tls, name: 'tls-idle-1m', title: 'idle with TLS 1.3, after an answer of 1 MiB' },
+    ...{ curves: 'X25519', path: '/files/1m' },
   },
 ];

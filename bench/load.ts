@@ -76,12 +76,21 @@ export async function runH2load(tool: Tool, one: Case, options: LoadOptions): Pr
   const body = join(folder, 'message');
   // A gRPC message: no compression, and its length (doc/PROTOCOL-HTTP2.md).
   writeFileSync(body, Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, 'm')]));
+  const { postBytes, windowBits: bits } = one;
+  if (postBytes > 0) writeFileSync(body, Buffer.alloc(postBytes, 'x'));
+  const windows = bits === 0 ? [] : ['-w', `${bits}`, '-W', `${bits + 2}`];
+  const content = postBytes > 0 ? ['-d', body] : [];
   const grpc = ['-d', body, '-H', 'content-type: application/grpc', '-H', 'te: trailers'];
   const { stdout } = await run(
     'taskset',
     [
       ...['-c', LOAD_CORE, tool.path, '-t1', `-c${one.connections}`, `-m${one.streams}`],
-      ...[`-D${seconds}`, `--log-file=${log}`, ...(one.protocol === 'grpc' ? grpc : [])],
+      ...[
+        `-D${seconds}`,
+        `--log-file=${log}`,
+        ...(one.protocol === 'grpc' ? grpc : content),
+        ...windows,
+      ],
       `http://127.0.0.1:${port}${one.path}`,
     ],
     { env: { ...process.env, ...tool.env } },

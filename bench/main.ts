@@ -36,8 +36,6 @@ import { runWebSockets, startWebSocketOrigin } from './websocket.ts';
 
 const PROGRAMS: readonly Program[] = [upriver, haproxy, nginx, caddy, httpProxy, nodeHttp2];
 const SCRAPE_MS = 1000;
-/** Long enough for a virtual machine to have compiled what is hot. */
-const WARM_UP_SECONDS = 4;
 /** Connections that a program must be able to hold in the cases other than idle. */
 const CONNECTIONS = 2000;
 /** Above this somebody else is at work here. */
@@ -123,12 +121,13 @@ function save(): void {
 }
 
 /** The programs that can do what the case asks for. */
-function ableFor({ workers, protocol, isTls }: Case): readonly Contender[] {
+function ableFor({ workers, protocol, isTls, isTlsBehind }: Case): readonly Contender[] {
   return contenders.filter(
     ({ program }) =>
       (workers === 1 || program.hasWorkers) &&
       (program.speaks ?? ['http1']).includes(protocol) &&
-      (!isTls || program.speaksTls === true),
+      (!isTls || program.speaksTls === true) &&
+      (!isTlsBehind || program.speaksTlsBehind === true),
   );
 }
 
@@ -151,7 +150,7 @@ async function runCase(one: Case): Promise<Measured> {
 
 /** Runs each once without counting it. Returns the rate to keep to; 0: as fast as it goes. */
 async function warmUp(one: Case, started: readonly Started[]): Promise<number> {
-  const seconds = WARM_UP_SECONDS;
+  const seconds = one.warmUpSeconds;
   let base = 0;
   for (const { name, port, folder: own, endpoints } of started) {
     const result = await load(one, { port, seconds, folder: own, perSecond: 0 }, endpoints);
@@ -188,7 +187,7 @@ function scrape(url: string): NodeJS.Timeout {
 }
 
 async function runIdle(one: Case): Promise<Readonly<Record<string, IdleResult>>> {
-  const connections = idleConnections();
+  const connections = idleConnections(one);
   return withAll({ ...one, connections }, async (started) => {
     const bytes: Record<string, IdleResult> = {};
     for (const { name, port, running } of started) {
@@ -199,10 +198,14 @@ async function runIdle(one: Case): Promise<Readonly<Record<string, IdleResult>>>
   });
 }
 
-function startEndpoints({ protocol }: Case, ports: readonly number[]): Promise<Running> {
+function startEndpoints(
+  { protocol, isTlsBehind }: Case,
+  ports: readonly number[],
+): Promise<Running> {
   const own = join(folder, 'origin');
   if (protocol === 'websocket') return startWebSocketOrigin(ports);
-  return protocol === 'grpc' ? startGrpcOrigin(ports, own) : startOrigin(ports, own);
+  if (protocol === 'grpc') return startGrpcOrigin(ports, own);
+  return startOrigin(ports, own, isTlsBehind);
 }
 
 /** Starts the endpoints and the programs, and ends them whatever happens. */
@@ -243,6 +246,7 @@ async function start(
     responses: one.responses,
     accessLog: one.isLogged ? join(own, 'access.log') : '',
     certificate: one.isTls ? makeCertificate(own) : '',
+    isTlsBehind: one.isTlsBehind,
     connections: Math.max(CONNECTIONS, one.connections + 300),
   };
   const { metricsUrl, ...command } = program.prepare(tool, setup);

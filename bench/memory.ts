@@ -41,6 +41,7 @@ try {
     protocol: 'http1',
     responses: 1,
     certificate: '',
+    isTlsBehind: false,
   });
   const running = await startPinned({ cores: PROXY_CORE, ...command, port });
   stops.push(() => running.stop());

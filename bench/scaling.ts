@@ -107,8 +107,8 @@ async function untilSettled(watchers: number): Promise<void> {
 /** The way of the program, with a count of what is asked and answered. */
 function counting(...given: Parameters<OpenConsul>): ReturnType<OpenConsul> {
   const transport = open(...given);
-  const channelOf = (address: string): ConsulChannel => {
-    const channel = transport.to(address);
+  const channelOf = async (address: string): Promise<ConsulChannel> => {
+    const channel = await transport.to(address);
     return {
       ...channel,
       get: async (request) => {

@@ -12,6 +12,7 @@ const scripts = {
     (frame(6, 0, 0, '12345678') + frame(4, 0, 0, `\0\x04${uint32(65_535)}`)).repeat(100),
   informational: () => frame(1, END_HEADERS, 1, block({ ':status': '103' })).repeat(200),
   'tiny-data': () => frame(0, 0, 1, 'x').repeat(500),
+  'small-data': () => frame(0, 0, 1, 'x'.repeat(20)).repeat(500),
   resets: () => frame(3, 0, 1, uint32(8)).repeat(200),
   'window-updates': () => (frame(8, 0, 0, uint32(1)) + frame(8, 0, 1, uint32(1))).repeat(200),
 } satisfies Record<string, () => string>;
@@ -21,6 +22,7 @@ export type EndpointAttack = keyof typeof scripts;
 export function http2EndpointAttack(name: EndpointAttack): (target: Target) => Promise<Running> {
   return async ({ hostileHttp2Port, hostileHttp2ServicePort }) => {
     const sockets = new Set<Socket>();
+    const isBody = name === 'tiny-data' || name === 'small-data';
     let bytes = 0;
     let connections = 0;
     const server = createServer((socket) => {
@@ -40,7 +42,7 @@ export function http2EndpointAttack(name: EndpointAttack): (target: Target) => P
         socket.write(SETTINGS, 'latin1');
         socket.resume();
         setTimeout(() => {
-          if (name === 'tiny-data') {
+          if (isBody) {
             socket.write(frame(1, END_HEADERS, 1, block({ ':status': '200' })), 'latin1');
           }
           socket.on('drain', send);
@@ -57,7 +59,7 @@ export function http2EndpointAttack(name: EndpointAttack): (target: Target) => P
         socket.write(get('/'));
         // It asks again where it was answered for the endpoint.
         socket.on('data', () => {
-          if (name !== 'tiny-data') setTimeout(() => socket.write(get('/')), 10);
+          if (!isBody) setTimeout(() => socket.write(get('/')), 10);
         });
       },
     });

@@ -30,6 +30,8 @@ function* streams(make: (id: number) => string): Generator<string, void> {
   }
 }
 
+/** Of no method that is served. */
+const TRACE = { ...GET, ':method': 'TRACE' };
 const get = (id: number) => frame(1, END_HEADERS | END_STREAM, id, block(GET));
 
 const scripts = {
@@ -55,6 +57,10 @@ const scripts = {
   'tiny-data': function* () {
     yield frame(1, END_HEADERS, 1, block(POST));
     for (;;) yield frame(0, 0, 1, 'x').repeat(500);
+  },
+  'own-answers': function* () {
+    // Each is answered here, and makes room for the next at once.
+    yield* streams((id) => frame(1, END_HEADERS | END_STREAM, id, block(TRACE)));
   },
   'slow-streams': function* () {
     // No answer has room; half of the requests have a body that does not end.

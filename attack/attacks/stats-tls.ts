@@ -12,12 +12,20 @@ const REOPEN_MS = 500;
 
 /** Half of a ClientHello, on more connections than the port has places. */
 export async function statsTlsSilent({ statsPort }: Target): Promise<Running> {
-  const hello = await clientHello();
+  return silentAfter(statsPort, (await clientHello()).subarray(0, 100));
+}
+
+/** All of it: the port does its half of a handshake, which is never ended. */
+export async function statsTlsStalled({ statsPort }: Target): Promise<Running> {
+  return silentAfter(statsPort, await clientHello());
+}
+
+async function silentAfter(statsPort: number, bytes: Buffer): Promise<Running> {
   const held = new HeldConnections({
     port: statsPort,
     count: SILENT,
     reads: true,
-    onOpen: (socket) => void socket.write(hello.subarray(0, 100)),
+    onOpen: (socket) => void socket.write(bytes),
   });
   await held.start();
   return {

@@ -8,6 +8,7 @@ export const haproxy: Program = {
   hasWorkers: true,
   speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket'],
   speaksTls: true,
+  speaksTlsBehind: true,
   find: () =>
     findTool({
       ...{ name: 'haproxy', versionArgs: ['-v'], file: '/usr/sbin/haproxy' },
@@ -30,6 +31,7 @@ export const haproxy: Program = {
 function configuration(setup: Setup): string {
   const { port, statsPort, endpoints, workers, accessLog, connections, protocol, certificate } =
     setup;
+  const behind = `${setup.isTlsBehind ? ' ssl verify none' : ''}${protocol === 'grpc' ? ' proto h2' : ''}`;
   const isLogged = accessLog !== '';
   const isHttp2 = protocol === 'h2' || protocol === 'grpc';
   const isTcp = protocol === 'tcp';
@@ -57,7 +59,7 @@ ${
   default_backend b
 backend b
   balance leastconn
-${endpoints.map((one, i) => `  server s${i} 127.0.0.1:${one}${protocol === 'grpc' ? ' proto h2' : ''}`).join('\n')}
+${endpoints.map((one, i) => `  server s${i} 127.0.0.1:${one}${behind}`).join('\n')}
 ${
   isLogged
     ? `frontend stats

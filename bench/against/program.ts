@@ -18,6 +18,8 @@ export interface Setup {
   readonly responses: Case['responses'];
   /** Certificate and key (PEM) for TLS from clients; '' for none. */
   readonly certificate: string;
+  /** Endpoints speak TLS, with a certificate of their own. */
+  readonly isTlsBehind: boolean;
   /** A folder of its own, which exists. */
   readonly folder: string;
 }
@@ -40,6 +42,8 @@ export interface Program {
   readonly speaks?: readonly Case['protocol'][];
   /** Whether clients may speak TLS. */
   readonly speaksTls?: boolean;
+  /** Whether endpoints may. */
+  readonly speaksTlsBehind?: boolean;
   /** Writes its configuration and says how it is started. */
   prepare(tool: Tool, setup: Setup): Command;
 }

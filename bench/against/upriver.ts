@@ -9,6 +9,7 @@ export const upriverIn = (root: string, name: string): Program => ({
   hasWorkers: true,
   speaks: ['http1', 'h2', 'grpc', 'tcp', 'websocket', 'udp'],
   speaksTls: true,
+  speaksTlsBehind: true,
   find() {
     const text = readFileSync(join(root, 'package.json'), 'utf8');
     // Our own file.
@@ -37,7 +38,8 @@ export const upriverIn = (root: string, name: string): Program => ({
 });
 
 /** Settings of its service beyond the plain ones. */
-function moreOf({ protocol, responses }: Setup): string {
+function moreOf({ protocol, responses, isTlsBehind }: Setup): string {
+  if (isTlsBehind) return ',upstream.tls.enabled=true,upstream.tls.verify=false';
   return {
     ...{ http1: '', websocket: '', tcp: ',protocol=tcp' },
     ...{ h2: ',http2=true', grpc: ',http2=true,upstream.protocol=h2c' },
