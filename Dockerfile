@@ -8,11 +8,12 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
-RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin libatomic1 \
+RUN apt-get -o Acquire::Retries=3 update \
+  && apt-get -o Acquire::Retries=3 install -y --no-install-recommends libcap2-bin libatomic1 \
   && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
 COPY scripts/check-runtime.mjs scripts/
-RUN npm ci --no-audit --no-fund
+RUN npm ci --no-audit --no-fund --fetch-retries 5
 COPY . .
 RUN npm run build
 RUN mkdir -p /image/app /plain/usr/local/bin /low-ports/usr/local/bin \

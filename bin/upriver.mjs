@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { entryOf } from './sources.mjs';
 
 // SIGUSR1 would open Node's inspector, which runs whatever code is sent to it, to every local user.
@@ -17,6 +18,11 @@ process.on('SIGUSR1', () => {});
 
 /** As workers have it: V8 takes three times as much, and keeps it, where registries change all the time. */
 const YOUNG = '--max-semi-space-size=8';
+/**
+ * Garbage that outlived the young generation is collected when there is as much of it as of what is in use: V8 lets
+ * it grow to three times as much, and keeps that memory. Read at each collection, by workers as well.
+ */
+const OLD = '--heap-growing-percent=100';
 /** Exit code of the loader where a library is missing. */
 const LOADER_FAILED = 127;
 /** In the environment of a child: the descriptor that reads its end when this process has ended. */
@@ -34,6 +40,7 @@ if (major > 24 || (major === 24 && minor >= 12)) {
 }
 
 async function start() {
+  setFlagsFromString(OLD);
   const entry = entryOf(root);
   try {
     await import(pathToFileURL(entry).href);
