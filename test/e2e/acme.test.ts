@@ -116,7 +116,8 @@ describe('a certificate', () => {
     await expect(ask(https)).rejects.toThrow();
     await upriver.waitForLog(received, 'the certificate');
     const first = await served(https);
-    expect(ca.looked).toEqual([{ type: 'http-01', domain: 'site.test', problem: '' }]);
+    // The renewal may be under way.
+    expect(ca.looked[0]).toEqual({ type: 'http-01', domain: 'site.test', problem: '' });
     const open = connect({
       ...{ host: '127.0.0.1', port: https, servername: 'site.test', ca: ca.authority.ca },
     });

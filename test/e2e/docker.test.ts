@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, hasEngine, hasPodman, startEngine } from '../support/engine.ts';
 import { type Load, startLoad } from '../support/load.ts';
 import { freePorts } from '../support/ports.ts';
-import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
+import { type LogLine, startUpriver, type UpriverProcess } from '../support/upriver.ts';
 
 let engine: Engine;
 const endings: (() => Promise<unknown>)[] = [];
@@ -172,9 +172,8 @@ describe.skipIf(!hasEngine)('containers', () => {
     await expect.poll(() => statesOf(upriver, 'web')).toBe('w1:80 down, w2:80 up');
     await running.next(20);
     expect((await running.stop()).failures).toEqual([]);
-    const { log } = upriver;
-    const starting = log.find(({ cause }) => String(cause).includes('health_status'));
-    expect(starting).toBeDefined();
+    const isTold = ({ cause }: LogLine) => String(cause).includes('health_status');
+    await upriver.waitForLog(isTold, 'the cause');
   });
 
   it('with a check that they declare get work while it is good', async () => {

@@ -63,6 +63,9 @@ describe.skipIf(etcd34 === '')('three members', () => {
     await load.next(100);
     const third = await launch('c');
     await expect.poll(seen).toEqual(['a', 'b', 'c']);
+    // While the leader is away: an election later on may lead back to it.
+    const registry = () => registryOf(upriver!);
+    await expect.poll(async () => (await registry()).address).not.toBe(leader.url);
     await load.next(200);
     const path = `/backends/${service}/c`;
     await (api === 'v2' ? other.v2.delete(path) : other.v3.delete(path));
@@ -74,9 +77,7 @@ describe.skipIf(etcd34 === '')('three members', () => {
     expect(result.failures).toEqual([]);
     expect(result.byEndpoint.get('c')).toBeGreaterThan(0);
     // What v2 asks the quorum during an election is answered by none, and asked again.
-    const registry = () => registryOf(upriver!);
     await expect.poll(registry).toMatchObject({ last_error: '' });
-    expect((await registry()).address).not.toBe(leader.url);
   });
 });
 

@@ -43,7 +43,10 @@ async function freezeOne(settings: string): Promise<Outcome> {
   victim.freeze();
   const { reason, time } = await upriver.waitForLog(
     (line) =>
-      line.endpoint === id && line.from === 'up' && (line.to === 'ejected' || line.to === 'down'),
+      line.endpoint === id &&
+      line.from === 'up' &&
+      (line.to === 'ejected' || line.to === 'down') &&
+      Date.parse(String(line.time)) >= frozenMs,
     'the frozen endpoint is out',
   );
   // By the program's own clock: this process may see the line late.

@@ -61,6 +61,14 @@ services:
   return { plain, secure };
 }
 
+/** Requests in flight on the one endpoint. */
+async function active(): Promise<number> {
+  const response = await fetch(`${upriver!.statsUrl}/api/v1/services/web`);
+  // The API's own shape (docs/reference/admin-api.md).
+  const service = (await response.json()) as { endpoints: { active: number }[] };
+  return service.endpoints[0]!.active;
+}
+
 describe('HTTP/2', () => {
   it('is spoken with curl, by ALPN and by prior knowledge, beside HTTP/1.1', async () => {
     const { plain, secure } = await launch();
@@ -104,10 +112,12 @@ describe('HTTP/2', () => {
     sessions.push(session);
     session.on('error', () => {});
     expect((await ask(session, { ':path': '/' })).status).toBe(200);
-    const asked = Array.from({ length: 20 }, () => ask(session, { ':path': '/?delay=300' }));
-    await new Promise((resolve) => setImmediate(resolve));
+    const asked = Array.from({ length: 20 }, () => ask(session, { ':path': '/held' }));
+    await expect.poll(active).toBe(20);
     const closed = new Promise((resolve) => session.once('close', resolve));
     upriver!.signal('SIGTERM');
+    await upriver!.waitForLog(({ msg }) => msg === 'draining', 'that it drains');
+    await endpoint!.behave({ holds: false });
     for (const { status, code } of await Promise.all(asked))
       expect([status, code]).toEqual([200, 0]);
     await closed;

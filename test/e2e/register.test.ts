@@ -374,8 +374,10 @@ register: { ip: ${engine.address}, hostname: h, deregister_on_exit: true }`,
     });
     endings.push(() => upriver.stop());
     await expect.poll(ids).toBe('h:w1:80');
-    const answer = await fetch(`http://127.0.0.1:${port}/`);
-    expect(answer.status).toBe(200);
+    // A container has started before its server listens.
+    await expect
+      .poll(() => fetch(`http://127.0.0.1:${port}/`).then(({ status }) => status))
+      .toBe(200);
     upriver.signal('SIGTERM');
     expect(await upriver.exited).toBe(0);
     expect(await ids()).toBe('');

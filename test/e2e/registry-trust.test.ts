@@ -84,7 +84,7 @@ describe.skipIf(!hasConsul)('whoever may register a service', () => {
     const metrics = await (await fetch(`${upriver.statsUrl}/metrics`)).text();
     expect(metrics).toContain('upriver_service_problems{service="evil-0"} 1');
     const told = (service: unknown) => upriver.log.filter((line) => line.service === service);
-    expect(told('evil-3')).toHaveLength(2);
+    await expect.poll(() => told('evil-3')).toHaveLength(2);
     const explained = await command('explain', 'evil-0', '--stats', String(stats));
     expect(explained).toContain('is taken by service shop');
   });
@@ -193,6 +193,8 @@ describe.skipIf(!hasConsul)('whoever may register a service', () => {
           .poll(() => problemsOf(upriver, name))
           .toEqual(expect.arrayContaining([refused]));
       }
+      // Refused is the endpoint: the listener is there.
+      for (const way of [tcp, http]) await expect.poll(() => takesConnections(way)).toBe(true);
       const path = `/api/v1/services/web/endpoints/${encodeURIComponent('dev/web-1')}/drain`;
       for (const way of [tcp, http]) expect(await post(way, path)).not.toBe(200);
       expect(await statesOf(upriver, 'web')).toEqual(['up']);
@@ -241,8 +243,8 @@ describe.skipIf(!hasConsul)('whoever may register a service', () => {
     expect(Object.keys(await answerers(port, 20)).sort()).toEqual(['bad', 'good']);
     const warned = (text: string) =>
       upriver.log.filter(({ service, msg }) => service === 'api' && msg.includes(text));
-    expect(warned('healt')).toHaveLength(1);
-    expect(warned('weight')).toHaveLength(1);
+    await expect.poll(() => warned('healt')).toHaveLength(1);
+    await expect.poll(() => warned('weight')).toHaveLength(1);
     for (const verb of [['status'], ['explain', 'api']]) {
       const said = await command(...verb, '--stats', stats);
       expect(said).toMatch(/! .*tag healt.*did you mean health\?/);
@@ -308,6 +310,17 @@ function firstBytes(port: number): Promise<string> {
       resolve(data.toString());
     });
     socket.once('error', reject);
+  });
+}
+
+function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
   });
 }
 

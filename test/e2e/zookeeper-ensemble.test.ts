@@ -6,7 +6,7 @@ import { startLoad } from '../support/load.ts';
 import { freePorts } from '../support/ports.ts';
 import { startUpriver, type UpriverProcess } from '../support/upriver.ts';
 import { startEnsemble, zookeeper } from '../support/zookeeper.ts';
-import { openWriter, type ZookeeperWriter } from '../support/zookeeper-writer.ts';
+import { NODE_EXISTS, openWriter, type ZookeeperWriter } from '../support/zookeeper-writer.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -29,14 +29,16 @@ describe.skipIf(zookeeper === null)('three members', () => {
     const launch = async (id: string): Promise<EndpointProcess> => {
       const endpoint = await startEndpoint(id);
       cleanups.push(() => endpoint.kill());
-      const open = () => openWriter(other.port, { timeoutMs: 20_000 }).catch(() => null);
-      let registrar = await open();
-      while (registrar === null) registrar = await open();
-      registrars.push(registrar);
       const labels = { 'upriver.listen': String(port) };
       const data = JSON.stringify({ host: '127.0.0.1', port: endpoint.port, name: id, labels });
-      const how = { isEphemeral: true, isSequential: true };
-      await registrar.create(`/nerve/services/web/${id}_`, data, how);
+      // It ends sessions' connections while no one leads, also in the middle of this.
+      const register = async () => {
+        const registrar = await openWriter(other.port, { timeoutMs: 60_000 });
+        registrars.push(registrar);
+        await registrar.create(`/nerve/services/web/${id}`, data, { isEphemeral: true });
+      };
+      const isThere = ({ error }: { error?: number }) => error === NODE_EXISTS;
+      await expect.poll(() => register().then(() => true, isThere)).toBe(true);
       return endpoint;
     };
     const [a, b] = [await launch('a'), await launch('b')];

@@ -90,7 +90,7 @@ describe.skipIf(zookeeper === null)('one member', () => {
   });
 
   it('has instances go with the session of a registrant that dies', async () => {
-    const [living, dying] = [await writer(), await openWriter(member.port, { timeoutMs: 1000 })];
+    const [living, dying] = [await writer(), await openWriter(member.port, { timeoutMs: 4000 })];
     await register(living, 'c-web', 8001);
     await register(dying, 'c-web', 8002);
     const { has, receiver } = await start([member.port], { follow: ['c-web'] });
@@ -165,7 +165,7 @@ describe.skipIf(zookeeper === null)('one member', () => {
     await register(registrar, 'g-web', 8002);
     gate.release();
     await has('g-web', '10.0.0.1:8001', '10.0.0.1:8002');
-    expect(provider.status().lastError).toBe('');
+    await expect.poll(() => provider.status().lastError).toBe('');
     const sizes = receiver.about('g-web').map(({ update }) => sizeOf(update));
     expect(sizes).toEqual([1, 2]);
   });
@@ -251,6 +251,6 @@ describe.skipIf(zookeeper === null)('one member', () => {
     await receiver.until(() => receiver.endpoints('j-web').length === 0, 'the empty one');
     expect(receiver.last('j-web')?.service).toMatchObject({ isLasting: true });
     expect(receiver.last('j-web')?.service.doubt).not.toBe('');
-    expect(provider.status().lastError).toBe('');
+    await expect.poll(() => provider.status().lastError).toBe('');
   });
 });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
+import { untilTrue } from './discovery.ts';
 import { HERE, type Whereabouts } from './endpoint.ts';
 import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
@@ -81,7 +82,7 @@ export async function startConsul(options: AgentOptions = {}): Promise<ConsulAge
 export interface ConsulCluster {
   readonly servers: readonly ConsulAgent[];
   readonly client: ConsulAgent;
-  /** The server that leads now. */
+  /** The server that leads; an election that goes on is waited for. */
   leader(): Promise<ConsulAgent>;
   stop(): Promise<void>;
 }
@@ -113,10 +114,16 @@ export async function startConsulCluster(args: readonly string[] = []): Promise<
     servers,
     client: agents[3]!,
     leader: async () => {
-      const address = (await agents[3]!.get('/v1/status/leader')) as string;
-      const index = [0, 1, 2].findIndex((i) => address === `127.0.0.1:${portsOf(i)[2]}`);
-      if (index < 0) throw new Error(`nobody here leads: ${address}`);
-      return servers[index]!;
+      let leader: ConsulAgent | undefined;
+      await untilTrue(
+        async () => {
+          const address = await agents[3]!.get('/v1/status/leader').catch(() => '');
+          leader = servers.find((_, i) => address === `127.0.0.1:${portsOf(i)[2]}`);
+          return leader !== undefined;
+        },
+        () => 'none of the servers leads',
+      );
+      return leader!;
     },
     stop: async () => {
       await Promise.all(agents.map((agent) => agent.stop()));

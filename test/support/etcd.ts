@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, type Dispatcher, request } from 'undici';
+import { untilTrue } from './discovery.ts';
 import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
 import { makeCertificates } from './registry-certificates.ts';
@@ -76,6 +77,7 @@ export async function startEtcd(options: MemberOptions = {}): Promise<EtcdMember
 /** Three members of one cluster, that know a leader. */
 export async function startEtcdCluster(options: MemberOptions = {}): Promise<{
   readonly members: readonly EtcdMember[];
+  /** The one that leads; an election that goes on is waited for. */
   leader(): Promise<EtcdMember>;
   stop(): Promise<void>;
 }> {
@@ -89,18 +91,25 @@ export async function startEtcdCluster(options: MemberOptions = {}): Promise<{
   return {
     members,
     leader: async () => {
-      for (const member of members) {
-        // The gateway's own shape.
-        const status = (await member.v3.call('/v3/maintenance/status', {}).catch(() => null)) as {
-          header: { member_id: string };
-          leader?: string;
-        } | null;
-        if (status !== null && status.leader === status.header.member_id) return member;
-      }
-      throw new Error('no member leads');
+      let leader: EtcdMember | undefined;
+      const find = async (): Promise<boolean> => {
+        for (const member of members) if (await leads(member)) leader = member;
+        return leader !== undefined;
+      };
+      await untilTrue(find, () => 'no member leads');
+      return leader!;
     },
     stop: async () => void (await Promise.all(members.map((member) => member.stop()))),
   };
+}
+
+async function leads({ v3 }: EtcdMember): Promise<boolean> {
+  // The gateway's own shape.
+  const status = (await v3.call('/v3/maintenance/status', {}).catch(() => null)) as {
+    header: { member_id: string };
+    leader?: string;
+  } | null;
+  return status !== null && status.leader === status.header.member_id;
 }
 
 /** A member that speaks TLS, with certificates of a CA of its own; clients need one of it. */

@@ -25,7 +25,7 @@ export interface UpriverProcess {
   /** The first line, past or to come, that `matches`. */
   waitForLog(matches: (line: LogLine) => boolean, what: string): Promise<LogLine>;
   signal(signal: NodeJS.Signals): void;
-  /** Resolves with the exit code when the process has ended by itself. */
+  /** Resolves with the exit code when the process has ended by itself, and `output` and `log` are whole. */
   readonly exited: Promise<number | null>;
   /** Ends it at once, by pid, if it still runs. */
   stop(): Promise<void>;
@@ -98,7 +98,8 @@ export function spawnUpriver(
   };
   createInterface({ input: child.stdout! }).on('line', take);
   createInterface({ input: child.stderr! }).on('line', take);
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  // Its end may be known before its last lines are read: 'close' comes after both.
+  const exited = once(child, 'close').then(([code]) => code as number | null);
 
   return {
     pid: child.pid!,

@@ -16,7 +16,8 @@ const OPS = { create: 1, delete: 2, setData: 5, setAcl: 7, close: -11 } as const
 const ALL = 31;
 const EPHEMERAL = 1;
 const SEQUENTIAL = 2;
-const NODE_EXISTS = -110;
+/** What an error's `error` is where the znode is there already. */
+export const NODE_EXISTS = -110;
 
 export interface ZookeeperWriter {
   /** Makes a znode, and folders above it; resolves to its path, with the number that it got. */

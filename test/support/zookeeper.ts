@@ -4,11 +4,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { untilTrue } from './discovery.ts';
 import { findInstalled, MemberProcess } from './member.ts';
 import { freePorts } from './ports.ts';
 
 /** The least session timeout is twice as long. */
 const TICK_MS = 250;
+/** By default it would be twenty ticks: registrants that lost their member would be forgotten within seconds. */
+const SESSION_MS_MAX = 60_000;
 
 /** Java and the class path; null where there is none. */
 export const zookeeper = findZookeeper();
@@ -40,7 +43,7 @@ export async function startZookeeper(): Promise<ZookeeperMember> {
 /** Three members that have a leader. */
 export async function startEnsemble(): Promise<{
   readonly members: readonly ZookeeperMember[];
-  /** The leader first. */
+  /** The leader first; an election that goes on is waited for. */
   ranked(): Promise<ZookeeperMember[]>;
   stop(): Promise<void>;
 }> {
@@ -55,10 +58,16 @@ export async function startEnsemble(): Promise<{
   return {
     members,
     ranked: async () => {
-      const modes = await Promise.all(members.map((member) => member.mode()));
-      const leader = members[modes.indexOf('leader')];
-      if (leader === undefined) throw new Error(`no member leads: ${modes.join()}`);
-      return [leader, ...members.filter((member) => member !== leader)];
+      let leader: ZookeeperMember | undefined;
+      await untilTrue(
+        async () => {
+          const modes = await Promise.all(members.map((member) => member.mode()));
+          leader = members[modes.indexOf('leader')];
+          return leader !== undefined;
+        },
+        () => 'no member leads',
+      );
+      return [leader!, ...members.filter((member) => member !== leader)];
     },
     stop: async () => void (await Promise.all(members.map((member) => member.stop()))),
   };
@@ -74,7 +83,13 @@ function launch(port: number, id: number, servers: readonly string[]): Zookeeper
     const config = join(folder, 'zoo.cfg');
     const lines = [
       ...[`dataDir=${dataDir}`, 'clientPortAddress=127.0.0.1', `clientPort=${port}`],
-      ...[`tickTime=${TICK_MS}`, 'initLimit=20', 'syncLimit=8', 'admin.enableServer=false'],
+      ...[
+        `tickTime=${TICK_MS}`,
+        `maxSessionTimeout=${SESSION_MS_MAX}`,
+        'initLimit=20',
+        'syncLimit=8',
+        'admin.enableServer=false',
+      ],
       ...['4lw.commands.whitelist=*', 'maxClientCnxns=0', ...servers],
     ];
     writeFileSync(config, `${lines.join('\n')}\n`);
