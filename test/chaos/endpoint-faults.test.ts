@@ -27,6 +27,7 @@ describe.skipIf(!hasConsul)('one of four endpoints', () => {
     });
     deferred(() => posts.stop());
     await posts.next(50);
+    const killedMs = Date.now();
     await victim.kill();
     await stage.untilState('e0', 'down');
     await gets.next(RATE);
@@ -34,7 +35,8 @@ describe.skipIf(!hasConsul)('one of four endpoints', () => {
     await expectNothingLost(stage);
     // Those that it had when it died: what began later was served. A worker may learn of it late, but no later than
     // of the table without it.
-    const isOut = ({ endpoint, from }: LogLine) => endpoint === 'dev/e0' && from === 'up';
+    const isOut = ({ endpoint, from, time }: LogLine) =>
+      endpoint === 'dev/e0' && from === 'up' && Date.parse(String(time)) >= killedMs;
     const out = await stage.upriver.waitForLog(isOut, 'e0 is out');
     for (const { sentMs, why } of onPosts.failures) {
       expect(why).toMatch(/^502 (reset|stale-connection)$/);
