@@ -468,6 +468,8 @@ function attach(end: End, duplex: Duplex): void {
     if (bytes.length > 0) duplex.write(bytes);
   };
   duplex.on('data', (bytes: Buffer) => {
+    // Each piece comes in a turn of its own, with all the work that a turn may do.
+    end.session.work = 0;
     end.feed(Buffer.from(bytes));
     flush();
   });
