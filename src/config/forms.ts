@@ -65,18 +65,16 @@ const STATUS_RANGE = '[1-5]\\d\\d(?:-[1-5]\\d\\d)?';
 export const STATUS_RANGES = `\\s*${STATUS_RANGE}\\s*(?:,\\s*${STATUS_RANGE}\\s*)*`;
 
 const OCTET = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
+const IPV4 = `(?:${OCTET}\\.){3}${OCTET}`;
 const bits = (max: number) => `(?:/(?=\\d{1,3}(?!\\d))${wholePattern(0, max)})?`;
-export const NETWORK =
-  `(?:${OCTET}\\.){3}${OCTET}${bits(32)}|` + `(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+${bits(128)}`;
+export const NETWORK = `${IPV4}${bits(32)}|(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+${bits(128)}`;
 
 export const READER = `any|loopback|token|${NETWORK}`;
-
-const FOUR = `(?:${OCTET}\\.){3}${OCTET}`;
 
 /** Whether a range is the right way round, only the parser knows. */
 export const LISTEN_RULE =
   '(?![\\s\\S]*/\\.{0,2}/)/(?:[\\s\\S]*/)?|' +
-  `(?:(?:\\*|${FOUR}${bits(32)}|${BRACKETED}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
+  `(?:(?:\\*|${IPV4}${bits(32)}|${BRACKETED}${bits(128)})?:)?${PORT}(?:-${PORT})?`;
 
 export const AGENT = `unix://.+|https?://[^\\s/?#]+/?|[^\\s/@?#]+:${wholePattern(0, 65535)}`;
 

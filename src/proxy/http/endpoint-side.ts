@@ -29,6 +29,11 @@ export interface Tried {
   readonly clientWire: Wire;
 }
 
+/** Whether the endpoint is asked by the protocol of its service, and has none to choose. */
+export function isProtocolGiven({ service }: Tried): boolean {
+  return service.upstream.protocol !== 'auto';
+}
+
 /** What an exchange may ask of its endpoint's side. */
 export interface EndpointSide {
   readonly speaks: HttpVersion;

@@ -23,6 +23,7 @@ import {
   type EndpointEvents,
   type EndpointSide,
   INTERIM_MAX,
+  isProtocolGiven,
   type Tried,
 } from '../endpoint-side.ts';
 import { Http2Pool } from '../http2/http2-pool.ts';
@@ -104,8 +105,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     this.hasAnswered = false;
     this.isKept = false;
     this.interims = 0;
-    const isSure = this.owner.service.upstream.protocol !== 'auto';
-    if (!this.hold.take(endpoint, this.owner.live, isSure)) return false;
+    if (!this.hold.take(endpoint, this.owner.live, isProtocolGiven(this.owner))) return false;
     this.state = 'connecting';
     const pool = this.poolOf(endpoint);
     const kept = idleSinceMs < 0 ? null : pool.take(idleSinceMs);

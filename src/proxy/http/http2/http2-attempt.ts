@@ -24,6 +24,7 @@ import {
   type EndpointEvents,
   type EndpointSide,
   INTERIM_MAX,
+  isProtocolGiven,
   type Tried,
 } from '../endpoint-side.ts';
 import type { HttpPlane } from '../plane.ts';
@@ -104,8 +105,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.tunnel = null;
     const { upgrade } = this.owner;
     this.isTunnel = upgrade !== '' && asksWebSocket(upgrade);
-    const isSure = service.upstream.protocol !== 'auto';
-    if (!this.hold.take(endpoint, this.owner.live, isSure)) return false;
+    if (!this.hold.take(endpoint, this.owner.live, isProtocolGiven(this.owner))) return false;
     this.state = 'connecting';
     const pool = Http2Pool.of(endpoint, plane);
     const kept = pool.take(idleSinceMs);
@@ -136,9 +136,8 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   /** The connection's peer has said whether it `takesTunnels`. */
   onTunnelAsked(takesTunnels: boolean, mayOpen: boolean): void {
     this.setTimer(0);
-    const { protocol } = this.owner.service.upstream;
     if (takesTunnels) this.onConnected(mayOpen);
-    else if (protocol !== 'auto') this.fail(NO_TUNNELS, '');
+    else if (isProtocolGiven(this.owner)) this.fail(NO_TUNNELS, '');
     else {
       this.hold.endpoint!.refusesTunnels = true;
       this.hold.forgo();
