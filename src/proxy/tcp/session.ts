@@ -2,9 +2,8 @@
 // its own (half-close included).
 //   placing -> connecting -> relaying -> closed
 //      ^------------'-----------'          an endpoint that refuses, or closes before it sent a byte
-// An endpoint that accepts need not serve: whatever listens for it may close at once. So a session is
-// trusted with the endpoint's first byte, or when it has lasted for `tcp.early_failure`. Until then
-// it moves to another endpoint, with the bytes that the client sent.
+// Until the endpoint has shown that it serves the session (trial.ts), a failure moves it to another one, with
+// the bytes that the client sent.
 // A session that does not end in order is ended with RST on both sides: what was relayed must not
 // look complete.
 import { hashText } from '../../balance/hash.ts';
@@ -26,12 +25,11 @@ import { HeaderWatch } from '../proxy-protocol/proxy-header.ts';
 import type { EndpointSession } from '../sessions/endpoint-sessions.ts';
 import { accountSession, type EndedSession } from '../sessions/session-account.ts';
 import { isStarved } from '../upstream-connection.ts';
-import { EarlyBytes } from './early-bytes.ts';
+import { SESSION_REFUSED, Trial } from './trial.ts';
 import { Upstream, type UpstreamOwner } from './upstream.ts';
 
 const OUT_OF_DESCRIPTORS = reason('out-of-descriptors');
 const CONNECT_TIMEOUT = reason('connect-timeout');
-const SESSION_REFUSED = reason('session-refused');
 const CLIENT_CLOSED = reason('client-closed');
 const CLIENT_IDLE = reason('client-idle');
 const CUT = reason('response-cut');
@@ -73,6 +71,7 @@ export class TcpSession implements Owner {
   bytesOut = 0;
   /** Why it ended otherwise than in order; the first reason counts. */
   why: Reason | null = null;
+  hasClientEnded = false;
   private readonly client: Wire;
   private readonly listener: LiveListener;
   private readonly context: WorkerContext;
@@ -85,17 +84,11 @@ export class TcpSession implements Owner {
   private state: 'placing' | 'connecting' | 'relaying' | 'closed' = 'placing';
   private upstream: Upstream | null = null;
   private attemptMs = 0;
-  /** Of the wheel's clock; valid while relaying. */
-  private connectedMs = 0;
-  /** The endpoint was credited with a session that it serves. */
-  private isCredited = false;
   /** The kernel probes both peers, or is not to. */
   private isProbing = false;
-  /** What the client has sent so far, as long as the session may move to another endpoint. */
-  private readonly early = new EarlyBytes();
+  private readonly trial: Trial;
   /** Looks for a PROXY header of a client who may not send one; null where that is settled. */
   private watch: HeaderWatch | null = null;
-  private hasClientEnded = false;
   /** Its connection has closed in order; what it sent is still on its way to the endpoint. */
   private isClientGone = false;
   private hasUpstreamEnded = false;
@@ -122,6 +115,8 @@ export class TcpSession implements Owner {
     this.placement.begin(this.live, balance.policy === 'hash' ? hashText(this.address) : 0);
     const { ledger } = context;
     this.place = new ConnectionPlace(ledger);
+    const { hold, placement } = this;
+    this.trial = new Trial(this, { hold, placement, wheel: context.wheel });
     if (opening !== null) this.take(opening);
     else if (mayNotIntroduce(client, listener)) this.watch = new HeaderWatch();
     const refused = this.place.take(this.live, listener, this);
@@ -134,7 +129,7 @@ export class TcpSession implements Owner {
     this.hasClientEnded = hasEnded;
     this.bytesIn = bytes.length;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesIn, bytes.length);
-    if (bytes.length > 0) this.early.keep(bytes, 0, bytes.length);
+    if (bytes.length > 0) this.trial.early.keep(bytes, 0, bytes.length);
   }
 
   private start(): void {
@@ -165,20 +160,20 @@ export class TcpSession implements Owner {
   }
 
   onConnected(): void {
-    const { live, upstream } = this;
+    const { live, trial, upstream } = this;
     const endpoint = this.hold.endpoint!;
     this.state = 'relaying';
-    this.connectedMs = this.context.wheel.nowMs;
+    trial.begin();
     const { tcp, timeouts } = live.service;
     const isShort = timeouts.idleTcpMs > 0 && timeouts.idleTcpMs <= PROBING_AFTER_MS;
     this.isProbing = isShort || tcp.keepAlive === null;
     this.context.ledger.addEndpoint(endpoint.slot, EndpointColumn.connects, 1);
     live.outcomes.took(endpoint, (this.context.clock.nowMs() - this.attemptMs) * 1000);
     this.touch();
-    const { view } = this.early;
+    const { view } = trial.early;
     const isTaken = view === null || upstream!.wire.write(view);
     if (view !== null) this.countSent(view.length);
-    if (live.service.tcp.earlyFailureMs === 0) this.trust();
+    if (tcp.earlyFailureMs === 0) trial.trust();
     if (this.hasClientEnded) upstream!.wire.end();
     else if (isTaken) this.client.resume();
   }
@@ -189,7 +184,7 @@ export class TcpSession implements Owner {
     placement.noteTried(endpoint);
     // All that is counted on the endpoint is counted before the session is no longer in flight on it.
     live.outcomes.failed(endpoint, why);
-    const isSaved = this.mayMove(why);
+    const isSaved = this.trial.mayMove(why);
     if (isSaved) live.outcomes.retried(endpoint, why);
     this.leaveEndpoint();
     if (!isSaved) {
@@ -208,15 +203,6 @@ export class TcpSession implements Owner {
     this.placement.find();
   }
 
-  /** As long as there is an endpoint that was not asked, the session is saved. */
-  private mayMove(why: Reason): boolean {
-    const { retry } = this.live.service;
-    const { attempts, mayTryOther } = this.placement;
-    if (!this.early.isWhole || retry.attempts <= 1 || !retry.on.has('connect')) return false;
-    // What an endpoint has seen and refused it is not shown again.
-    return mayTryOther || (why !== SESSION_REFUSED && attempts < retry.attempts);
-  }
-
   /** Ends a session that has no endpoint. */
   private fail(why: Reason, detail: string): void {
     const { log } = this.context;
@@ -228,51 +214,18 @@ export class TcpSession implements Owner {
   private cut(why: Reason): void {
     this.why ??= why;
     this.upstream?.wire.reset();
-    this.creditServed();
+    this.trial.end();
     // Its end must not be taken for a refusal, for which the session would move.
     this.leaveEndpoint();
     if (this.isClientGone) this.finish(false);
     else this.client.reset();
   }
 
-  // Trust
-
-  /** The endpoint sends, or is not doubted: the session stays. */
-  private trust(): void {
-    this.early.letGo();
-    if (!this.isEarly) this.credit();
-  }
-
-  /** The endpoint serves the session, and has not cut it early. */
-  private credit(): void {
-    if (this.isCredited || this.hold.endpoint === null) return;
-    this.isCredited = true;
-    this.live.outcomes.served(this.hold.endpoint);
-  }
-
-  private creditServed(): void {
-    if (this.bytesOut > 0 && this.why !== CUT) this.credit();
-  }
-
-  /** Whether the session is younger than an endpoint that serves nobody lets it become. */
-  private get isEarly(): boolean {
-    const ageMs = this.context.wheel.nowMs - this.connectedMs;
-    return ageMs < this.live.service.tcp.earlyFailureMs;
-  }
-
-  /**
-   * Whether the endpoint, which has closed now, never served: it sent nothing to a client that had
-   * not ended the session itself. A client that had may want no answer; a reset is none in any case.
-   */
-  private wasRefused(isReset: boolean): boolean {
-    if (this.bytesOut > 0 || !this.isEarly) return false;
-    return isReset || !this.hasClientEnded;
-  }
-
   // The client's side
 
   onBytes(base: Buffer, start: number, end: number): void {
-    const { early, upstream } = this;
+    const { upstream } = this;
+    const { early } = this.trial;
     if (this.watch !== null && this.isImpostor(base, start, end))
       return this.fail(BAD_PROXY_HEADER, '');
     this.bytesIn += end - start;
@@ -333,7 +286,7 @@ export class TcpSession implements Owner {
     this.context.wheel.remove(this.timer);
     if (!isOrderly && !this.hasUpstreamEnded) this.why ??= CLIENT_CLOSED;
     if (wasRelaying && !isOrderly) this.upstream?.wire.reset();
-    this.creditServed();
+    this.trial.end();
     this.leaveEndpoint();
     this.placement.end(0);
     this.place.leave();
@@ -345,7 +298,7 @@ export class TcpSession implements Owner {
 
   onUpstreamBytes(base: Buffer, start: number, end: number): void {
     const count = end - start;
-    if (!this.isCredited) this.trust();
+    if (!this.trial.isCredited) this.trial.trust();
     this.bytesOut += count;
     this.context.ledger.addService(this.live.slot, ServiceColumn.bytesOut, count);
     this.context.ledger.addEndpoint(this.hold.endpoint!.slot, EndpointColumn.bytesOut, count);
@@ -355,13 +308,13 @@ export class TcpSession implements Owner {
   }
 
   onUpstreamEnd(): void {
-    if (this.wasRefused(false)) {
+    if (this.trial.wasRefused(false)) {
       // What it was sent is not all that the client sends: it must not look complete.
       this.upstream!.wire.reset();
       return this.connectFailed(SESSION_REFUSED, '');
     }
     this.hasUpstreamEnded = true;
-    this.credit();
+    this.trial.credit();
     this.client.end();
   }
 
@@ -384,8 +337,8 @@ export class TcpSession implements Owner {
       this.linger();
       return;
     }
-    if (this.wasRefused(true)) return this.connectFailed(SESSION_REFUSED, detail);
-    if (this.isEarly) this.live.outcomes.failed(this.hold.endpoint!, CUT);
+    if (this.trial.wasRefused(true)) return this.connectFailed(SESSION_REFUSED, detail);
+    if (this.trial.isEarly) this.live.outcomes.failed(this.hold.endpoint!, CUT);
     this.leaveEndpoint();
     this.cut(CUT);
   }
