@@ -45,8 +45,8 @@ const rows: readonly MutantRow[] = [
   [
     'a connection keeps its timer when it is closed',
     `${http}/http1/client-connection.ts`,
-    '    this.plane.context.wheel.remove(this.timer);\n    this.rest?.end();',
-    '    this.rest?.end();',
+    '    this.plane.context.wheel.remove(this.timer);\n    this.intake.end();',
+    '    this.intake.end();',
   ],
   [
     'idle upstream connections are kept for ever',
@@ -225,7 +225,7 @@ const rows: readonly MutantRow[] = [
   [
     'a connection gives way to its own request',
     `${http}/http1/client-connection.ts`,
-    "    if (this.isTaking) return 'busy';\n",
+    "    if (this.intake.isTaking) return 'busy';\n",
     '',
   ],
   [

@@ -7,9 +7,9 @@
 //   any -> lingering -> closed        answered, but the client may still be sending
 //   any -> closing -> closed          answered, and the client won't send any more
 //
-// Invariant: `request` is set exactly in the states exchange and tunnel; bytes that arrive early
-// lie in `stash`, and the wire is paused while they do. One that was evicted closes when its turn
-// comes, unless it is given a place again for a request that is complete before.
+// Invariant: `request` is set exactly in the states exchange and tunnel. One that was evicted closes when
+// its turn comes, unless it is given a place again for a request that is complete before. When it is read,
+// and what becomes of bytes that arrive early, is intake.ts.
 import { assert } from '../../../base/assert.ts';
 import { TimerEntry, type TimerOwner } from '../../../base/timer-wheel.ts';
 import { isPersistent } from '../../../http1/framing.ts';
@@ -20,7 +20,6 @@ import { type Reason, type ReasonCode, reason } from '../../../model/reason.ts';
 import type { Route } from '../../../model/route.ts';
 import { logBug } from '../../bug.ts';
 import { ConnectionPlace } from '../../limits/connection-place.ts';
-import { Rest, type Rested } from '../../limits/rest.ts';
 import type { Drainable, LiveListener, Neighbours } from '../../listener.ts';
 import type { LiveService } from '../../live-service.ts';
 import type { Wire, WireHandler } from '../../network.ts';
@@ -32,8 +31,8 @@ import type { HttpPlane } from '../plane.ts';
 import { hostOf, pathOf } from '../target.ts';
 import type { Tunnel } from '../tunnel.ts';
 import type { Http1Request } from './http1-request.ts';
+import { Intake, type IntakeOwner } from './intake.ts';
 import { Replies, type RepliesOwner, type ReplyOptions } from './replies.ts';
-import { Stash } from './stash.ts';
 
 type State = 'head' | 'exchange' | 'flushing' | 'tunnel' | 'lingering' | 'closing' | 'closed';
 
@@ -62,14 +61,12 @@ const HEADS_MAX = 16;
 const HEADER_TIMEOUT = reason('client-header-timeout');
 const BODY_TIMEOUT = reason('client-body-timeout');
 
-type Roles = WireHandler & TimerOwner & Rested & Drainable & RepliesOwner;
+type Roles = WireHandler & TimerOwner & IntakeOwner & Drainable & RepliesOwner;
 
 export class ClientConnection implements Roles {
   readonly wire: Wire;
   /** The client will send no more. */
   hasEnded = false;
-  /** Bytes of the client have nowhere to go for now: it is not read. */
-  isHeld = false;
   group: Neighbours | null = null;
   older: Drainable | null = null;
   younger: Drainable | null = null;
@@ -84,17 +81,13 @@ export class ClientConnection implements Roles {
   private parser: HeadParser | null = null;
   private facts: ClientFacts | null = null;
   private readonly place: ConnectionPlace;
-  /** What came before its turn. */
-  private readonly stash = new Stash();
-  /** Made for the first body that costs too much at a time. */
-  private rest: Rest | null = null;
+  private readonly intake: Intake;
   /** Why the connection is refused, while its protocol is not known yet. */
   private refused: Reason | null = null;
   private requests = 0;
   /** Requests in a row that had come before the answer to the one before. */
   private ahead = 0;
   private lingered = 0;
-  private isTaking = false;
   private isDraining = false;
   isOldClient = false;
   /** It was evicted, and has asked for nothing since. */
@@ -108,6 +101,7 @@ export class ClientConnection implements Roles {
     this.listener = listener;
     this.plane = plane;
     this.replies = new Replies(this, plane);
+    this.intake = new Intake(wire, this, plane);
     wire.handler = this;
     this.setTimer(this.listener.timeouts.keepAliveMs);
     this.place = new ConnectionPlace(plane.context.ledger);
@@ -125,11 +119,11 @@ export class ClientConnection implements Roles {
   }
 
   get leisure(): 'idle' | 'partial' | 'busy' {
-    if (this.state !== 'head' || this.isLeaving || !this.stash.isEmpty) return 'busy';
+    if (this.state !== 'head' || this.isLeaving || !this.intake.isEmpty) return 'busy';
     // It has no place that another one could have.
     if (this.refused !== null) return 'busy';
     // Of what is being taken a request may come that asks for room: not for its own.
-    if (this.isTaking) return 'busy';
+    if (this.intake.isTaking) return 'busy';
     return this.parser === null ? 'idle' : 'partial';
   }
 
@@ -162,17 +156,20 @@ export class ClientConnection implements Roles {
   // Bytes
 
   onBytes(base: Buffer, start: number, end: number): void {
-    this.take(base, start, end);
+    this.intake.take(base, start, end);
   }
 
-  private take(base: Buffer, start: number, end: number): void {
+  get isAwaitingHead(): boolean {
+    return this.state === 'head';
+  }
+
+  takeBytes(base: Buffer, start: number, end: number): void {
+    const { intake } = this;
     let at = start;
     let heads = 0;
-    this.isTaking = true;
     while (at < end) {
       if (this.state === 'head' && heads === HEADS_MAX) {
-        this.keep(base, at, end);
-        this.plane.context.clock.nextTurn(this.onTurn);
+        intake.postpone(base, at, end);
         at = end;
       } else if (this.state === 'head') {
         heads += 1;
@@ -183,14 +180,13 @@ export class ClientConnection implements Roles {
         this.tunnel!.takeBytes(base, at, end);
         at = end;
       } else if (this.state === 'exchange' || this.state === 'flushing') {
-        this.keep(base, at, end);
+        intake.keep(base, at, end);
         at = end;
       } else {
         if (this.state === 'lingering') this.drainLingering(end - at);
         at = end;
       }
     }
-    this.isTaking = false;
   }
 
   private takeBody(request: Http1Request, base: Buffer, start: number, end: number): number {
@@ -199,51 +195,6 @@ export class ClientConnection implements Roles {
     // What a body was read into is not what an idle connection should hold.
     if (this.request !== request || request.isRequestDone) this.wire.shareBuffer();
     return next;
-  }
-
-  private keep(base: Buffer, start: number, end: number): void {
-    this.wire.pause();
-    this.stash.keep(base, start, end);
-  }
-
-  /** Made for the few connections that need it. */
-  private get onTurn(): () => void {
-    return () => {
-      if (this.state === 'head') this.goOn();
-    };
-  }
-
-  /** Goes on with what came early, as far as it leads, and then with what comes. */
-  private goOn(): void {
-    if (!this.stash.isEmpty && !this.isTaking) {
-      try {
-        this.stash.empty(this.takeStashed);
-      } catch (error) {
-        // The caller may be the endpoint's side, or another connection's.
-        this.onBug(error);
-      }
-    }
-    this.read();
-  }
-
-  private get takeStashed(): (base: Buffer, start: number, end: number) => void {
-    return (base, start, end) => this.take(base, start, end);
-  }
-
-  private read(): void {
-    const isResting = this.rest?.isOn ?? false;
-    if (this.stash.isEmpty && !this.isHeld && !isResting) this.wire.resume();
-  }
-
-  /** What came cost much for little: the others come first (rest.ts). */
-  beginRest(): void {
-    this.rest ??= new Rest(this, this.plane.context.wheel);
-    this.rest.begin();
-    this.wire.pause();
-  }
-
-  onRested(): void {
-    this.read();
   }
 
   // Requests
@@ -291,7 +242,7 @@ export class ClientConnection implements Roles {
   private start(head: Head, base: Buffer, next: number, end: number): number {
     this.requests += 1;
     this.isLeaving = false;
-    this.ahead = this.stash.isTaken ? this.ahead + 1 : 0;
+    this.ahead = this.intake.isCatchingUp ? this.ahead + 1 : 0;
     this.isOldClient = head.minorVersion === 0;
     this.isHead = head.method === 'HEAD';
     this.isLast = !isPersistent(head);
@@ -384,7 +335,7 @@ export class ClientConnection implements Roles {
     assert(this.request === request, 'a request is referred to by its own connection alone');
     this.request = null;
     this.tunnel = null;
-    this.isHeld = false;
+    this.intake.endHold();
   }
 
   /** What is not taken yet holds up the next request: a client must read what it asks for. */
@@ -406,7 +357,7 @@ export class ClientConnection implements Roles {
       return;
     }
     this.setTimer(this.isDraining ? DRAIN_IDLE_MS : this.listener.timeouts.keepAliveMs);
-    this.goOn();
+    this.intake.goOn();
   }
 
   /** The exchange has become a tunnel: bytes that came early belong to it. */
@@ -414,24 +365,31 @@ export class ClientConnection implements Roles {
     this.tunnel = tunnel;
     this.state = 'tunnel';
     this.plane.context.wheel.cancel(this.timer);
-    this.goOn();
+    this.intake.goOn();
   }
 
   tunnelClosed(): void {
     this.linger();
   }
 
+  get isHeld(): boolean {
+    return this.intake.isHeld;
+  }
+
   /** What came has nowhere to go: the client is not read until `release`. */
   hold(): void {
-    this.isHeld = true;
-    this.wire.pause();
+    this.intake.hold();
   }
 
   release(): void {
-    if (!this.isHeld) return;
-    this.isHeld = false;
+    if (!this.intake.isHeld) return;
     if (this.state === 'exchange') this.setTimer(this.request!.exchange.bodyIdleMs);
-    this.read();
+    this.intake.release();
+  }
+
+  /** What came cost much for little: the others come first. */
+  beginRest(): void {
+    this.intake.beginRest();
   }
 
   onDrain(): void {
@@ -449,13 +407,13 @@ export class ClientConnection implements Roles {
   /** Closes in order, after what was sent. */
   private close(): void {
     if (this.state === 'closed') return;
-    if (!this.hasEnded && !(this.isLast && this.stash.isEmpty)) {
+    if (!this.hasEnded && !(this.isLast && this.intake.isEmpty)) {
       this.linger();
       return;
     }
     // Nothing will come that could reset the connection before the answer has arrived.
     this.state = 'closing';
-    this.stash.clear();
+    this.intake.clear();
     if (this.wire.isFlushed) this.wire.destroy();
     else this.setTimer(this.listener.timeouts.idleBodyMs);
   }
@@ -467,7 +425,7 @@ export class ClientConnection implements Roles {
   private linger(): void {
     if (this.state === 'closed') return;
     this.state = 'lingering';
-    this.stash.clear();
+    this.intake.clear();
     // Until the answer is taken it is the client's turn; then the client is given a moment to close.
     this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleBodyMs);
     this.wire.end();
@@ -514,8 +472,7 @@ export class ClientConnection implements Roles {
     const { request } = this;
     this.state = 'closed';
     this.plane.context.wheel.remove(this.timer);
-    this.rest?.end();
-    this.stash.clear();
+    this.intake.end();
     if (this.parser !== null) this.plane.giveParser(this.parser);
     this.parser = null;
     request?.exchange.onClientGone(error === null && this.hasEnded);
