@@ -1,5 +1,6 @@
 // `npm run docs`: makes what is made from the sources: config.schema.json, config.example.yaml and
-// docs/reference/. With --check it writes nothing, and fails when a file is not what it should be.
+// docs/reference/. With --check it writes nothing, and fails when a file is not what it should be, or a page
+// names what is not there.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { commands } from '../src/cli/commands.ts';
@@ -9,6 +10,7 @@ import { BOUNDS, formatBound } from '../src/model/bounds.ts';
 import { reasons } from '../src/model/reason.ts';
 import { families } from '../src/observe/families.ts';
 import { exampleYaml, keyRows } from './config-docs.ts';
+import { unknownNames } from './docs-names.ts';
 
 const root = join(import.meta.dirname, '..');
 const NOTE = '<!-- Made by `npm run docs`. -->\n\n';
@@ -30,7 +32,9 @@ const stale = Object.entries(files).filter(([file, text]) => {
 });
 if (process.argv.includes('--check')) {
   for (const [file] of stale) console.error(`${file} is not up to date: run 'npm run docs'`);
-  process.exitCode = stale.length === 0 ? 0 : 1;
+  const unknown = unknownNames(root);
+  for (const line of unknown) console.error(line);
+  process.exitCode = stale.length + unknown.length === 0 ? 0 : 1;
 } else {
   for (const [file, text] of stale) {
     mkdirSync(dirname(join(root, file)), { recursive: true });
