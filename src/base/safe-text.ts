@@ -1,7 +1,8 @@
 // Foreign text (what a registry, an endpoint, a client or a file says) on its way out: one function
 // per sink makes it harmless there, and this file holds them all. What could act where it is shown
 // (escape sequences, line ends, direction marks, characters of no width) is written out as \u{...};
-// what would be too long is cut, and ends with an ellipsis.
+// what would be too long is cut, and ends with an ellipsis. Private keys are hidden from all of them.
+import { hidePrivateKeys } from './private-keys.ts';
 
 /**
  * Control characters (escape sequences and line ends among them), format characters (direction
@@ -22,13 +23,14 @@ const LENGTH_MAX = 1000;
 
 /** One line without anything that acts, for terminals, logs for people and plain text. */
 export function safeLine(text: string, lengthMax = LENGTH_MAX): string {
-  const cut = text.length > lengthMax ? `${text.slice(0, lengthMax)}…` : text;
+  const hidden = hidePrivateKeys(text);
+  const cut = hidden.length > lengthMax ? `${hidden.slice(0, lengthMax)}…` : hidden;
   return INVISIBLE.test(cut) ? cut.replace(INVISIBLE_ALL, escaped) : cut;
 }
 
 /** Several lines: each after the first is set in, so that none can pass for one of ours. */
 export function safeLines(text: string, lengthMax = 8 * LENGTH_MAX): string {
-  return text
+  return hidePrivateKeys(text)
     .slice(0, lengthMax)
     .split(/\r?\n/)
     .map((line) => safeLine(line))
@@ -37,7 +39,8 @@ export function safeLines(text: string, lengthMax = 8 * LENGTH_MAX): string {
 
 /** JSON that shows the same data and holds nothing that acts where it is looked at. */
 export function safeJson(json: string): string {
-  return RAW_IN_JSON.test(json) ? json.replace(RAW_IN_JSON_ALL, inJson) : json;
+  const hidden = hidePrivateKeys(json);
+  return RAW_IN_JSON.test(hidden) ? hidden.replace(RAW_IN_JSON_ALL, inJson) : hidden;
 }
 
 /** Safe in HTML text and in quoted attributes. */
@@ -64,10 +67,14 @@ const SECRET_PARAMETER =
   /([?&][^\s?&=#"']{0,64}(?:token|secret|passw|auth|credential|signature|key)[^\s?&=#"']{0,64}=)[^\s&#"'\\]+/gi;
 
 /**
- * Asterisks for the user and password of every URL in the text, and where there is a URL for what its
- * query calls a token, a key or the like.
+ * Asterisks for private keys, for the user and password of every URL in the text, and where there is a URL
+ * for what its query calls a token, a key or the like.
  */
 export function hideCredentials(text: string): string {
+  return hideInUrls(hidePrivateKeys(text));
+}
+
+function hideInUrls(text: string): string {
   if (!text.includes('://')) return text;
   const hidden = text.includes('@') ? text.replace(USERINFO, '$1***@') : text;
   return hidden.includes('?') ? hidden.replace(SECRET_PARAMETER, '$1***') : hidden;

@@ -2,7 +2,6 @@
 // defaults, checked as a whole. Returns every problem at once; it throws nothing.
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { hideCredentials } from '../base/safe-text.ts';
 import { BOUNDS, type Bound, formatBound } from '../model/bounds.ts';
 import { formatListen, mayListen } from '../model/listener.ts';
 import type { FollowedRegistry } from '../model/registries/table.ts';
@@ -16,7 +15,7 @@ import type { Problem } from './problem.ts';
 import { readRegister, registerContext } from './register.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { type ConfigInput, configSchema } from './schema/config.ts';
-import { hideVariables } from './secrets.ts';
+import { type Hiding, hidingOf } from './secrets.ts';
 import { fillEmpty } from './shape.ts';
 import { hasPath, isTree, overlay, type Tree, treeAt } from './tree.ts';
 import { firstOf, validate } from './validate.ts';
@@ -45,15 +44,17 @@ export interface LoadResult {
 }
 
 export function loadSettings(input: LoadInput): LoadResult {
-  const result = loadUnhidden(input);
-  const problems = result.problems.map((problem) => ({
-    ...problem,
-    message: hideCredentials(hideVariables(problem.message, input.env)),
+  const { env, file, flags, kv } = input;
+  const texts = [file?.text ?? '', kv?.text ?? '', ...Object.values(flags).flat()];
+  const hide = hidingOf(texts.map(String), env);
+  const result = loadLayers(input, hide);
+  const problems = result.problems.map(({ where, key, message }) => ({
+    ...{ where: hide(where), key: hide(key), message: hide(message) },
   }));
   return { ...result, problems };
 }
 
-function loadUnhidden(input: LoadInput): LoadResult {
+function loadLayers(input: LoadInput, hide: Hiding): LoadResult {
   const file = readFile(input);
   const kv = readOverlay(input.kv);
   const environment = fromEnvironment(input.env);
@@ -81,7 +82,7 @@ function loadUnhidden(input: LoadInput): LoadResult {
     ({ yaml, problems: found }) => yaml !== null || found.length === 0,
   );
   const isChecked = isRead && excess.length === 0;
-  const checked = isChecked ? validate(tree, where) : { input: null, problems: [] };
+  const checked = isChecked ? validate(tree, where, hide) : { input: null, problems: [] };
   const overlaid: string[] = [];
   if (input.kv !== null) {
     const own = [file, environment, flags].reduce<Tree>((under, one) => lay(under, one.tree), {});
@@ -93,7 +94,7 @@ function loadUnhidden(input: LoadInput): LoadResult {
   // What a variable should have been there is said once.
   const told = new Set(problems.map((problem) => problem.where));
   const others = checked.problems.filter((one) => !told.has(one.where));
-  const all = firstOf(inFileOrder([...problems, ...others]));
+  const all = firstOf(inFileOrder([...problems, ...others]), hide);
   if (checked.input === null || all.length > 0) return { settings: null, problems: all, tree };
   const built = withRegister(buildSettings(checked.input, overlaid), checked.input, input.env);
   const unregistered = built.problems.map((message) => {

@@ -1,5 +1,7 @@
 // Keeps tokens and passwords out of what is printed: problems, and the effective configuration.
+import { hideKeyLines, keyLinesOf } from '../base/private-keys.ts';
 import { hideCredentials } from '../base/safe-text.ts';
+import { BOUNDS } from '../model/bounds.ts';
 import type { Environment } from './environment.ts';
 
 const SECRET_KEY = /(^|_)(token|http_auth|password)$/;
@@ -11,11 +13,29 @@ const SECRET_VARIABLE = /TOKEN|SECRET|PASS|AUTH|CREDENTIAL|PRIVATE|API_?KEY|_KEY
 /** What is shorter is found in texts where it is no secret. */
 const SECRET_LENGTH_MIN = 4;
 
-/** A value for people, as JSON; asterisks where it is secret. */
-export function showValue(path: readonly PropertyKey[], value: unknown): string {
+/** What a text may show of secrets that its sources hold: asterisks in their place. */
+export type Hiding = (text: string) => string;
+
+/** Where the sources are not at hand: what is known by itself for a credential. */
+export const hideObvious: Hiding = (text) => hideKeyLines(hideCredentials(text), new Set());
+
+/**
+ * Hides what is secret in the sources of a configuration: values of variables that are secrets by their name, and
+ * private keys, also in pieces, as a parser leaves them of a block that stands where it can't.
+ */
+export function hidingOf(texts: readonly string[], env: Environment): Hiding {
+  const values = Object.values(env).filter((value) => value !== undefined);
+  const lines = new Set([...texts, ...values].flatMap(keyLinesOf));
+  return (text) => hideKeyLines(hideCredentials(hideVariables(text, env)), lines);
+}
+
+/** A value for people, as JSON and no longer than is of use; asterisks where it is secret. */
+export function showValue(path: readonly PropertyKey[], value: unknown, hide: Hiding): string {
   const names = path.filter((key) => typeof key === 'string');
   const isField = FIELDS_KEY.test(names.at(-2) ?? '') && SECRET_FIELD.test(names.at(-1) ?? '');
-  return JSON.stringify(isField ? '***' : redact(value, names.at(-1)));
+  const text = hide(JSON.stringify(isField ? '***' : redact(value, names.at(-1))));
+  const { max } = BOUNDS.configValue;
+  return text.length > max ? `${text.slice(0, max)}… (${text.length} characters)` : text;
 }
 
 /** The same data with asterisks for what is secret: values of secret keys, users in addresses. */

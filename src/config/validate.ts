@@ -6,19 +6,20 @@ import { contradictions } from './consistency.ts';
 import { counterpartOf } from './foreign-keys.ts';
 import type { Problem } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema/config.ts';
-import { showValue } from './secrets.ts';
+import { type Hiding, hideObvious, showValue } from './secrets.ts';
 import { keysBelow, knownKeys } from './shape.ts';
 import { isTree, type Tree } from './tree.ts';
 import { orList } from './values.ts';
 
 export type Where = (path: readonly PropertyKey[], isKey: boolean) => string;
 
-/** The configuration that `data` is, or every problem with it. */
+/** The configuration that `data` is, or every problem with it; `hide` is for values in these. */
 export function validate(
   data: Tree,
   where: Where,
+  hide: Hiding,
 ): { readonly input: ConfigInput | null; readonly problems: readonly Problem[] } {
-  const { output, problems } = parse({ data, where, schema: configSchema });
+  const { output, problems } = parse({ data, where, schema: configSchema, hide });
   const found = contradictions(data, (path) => where(path, false));
   // A value that is wrong by itself is told as that alone.
   const wrong = new Set(problems.map(({ key }) => key));
@@ -26,11 +27,13 @@ export function validate(
   return { input: all.length > 0 ? null : output, problems: all };
 }
 
-/** What is parsed, by which schema, and where its parts stand. */
+/** What is parsed, by which schema, where its parts stand, and what of it is not shown. */
 export interface Parsed<T extends z.ZodType = z.ZodType> {
   readonly data: unknown;
   readonly schema: T;
   readonly where: Where;
+  /** `hideObvious` unless given. */
+  readonly hide?: Hiding;
 }
 
 /**
@@ -48,30 +51,31 @@ export function parse<T extends z.ZodType>(
     if (problems.length > max) break;
     problems.push(...problemsOf(issue, parsed));
   }
-  return { output: null, problems: problems.slice(0, max + 1).map(shortened) };
+  return { output: null, problems: problems.slice(0, max + 1).map(shortened(parsed.hide)) };
 }
 
 /** As many problems as are reported, each no longer than that is of use, and that there are more. */
-export function firstOf(problems: readonly Problem[]): readonly Problem[] {
+export function firstOf(problems: readonly Problem[], hide: Hiding): readonly Problem[] {
   const { max } = BOUNDS.configProblems;
-  const first = problems.slice(0, max).map(shortened);
+  const first = problems.slice(0, max).map(shortened(hide));
   if (problems.length <= max) return first;
   const message = `more than ${max} problems; the others are not listed`;
   return [...first, { where: 'configuration', key: '', message }];
 }
 
-/** Values and keys may be long, and stand in a problem more than once. */
-function shortened({ where, key, message }: Problem): Problem {
+/** Values and keys may be long, and stand in a problem more than once. What is hidden is hidden before it is cut. */
+function shortened(hide: Hiding = hideObvious): (problem: Problem) => Problem {
   const cut = (text: string): string => {
     const { max } = BOUNDS.configProblem;
-    return text.length > max ? `${text.slice(0, max)}...` : text;
+    const hidden = hide(text);
+    return hidden.length > max ? `${hidden.slice(0, max)}...` : hidden;
   };
-  return { where: cut(where), key: cut(key), message: cut(message) };
+  return ({ where, key, message }) => ({ where: cut(where), key: cut(key), message: cut(message) });
 }
 
 function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   const { path } = issue;
-  const { data, where } = parsed;
+  const { data, where, hide = hideObvious } = parsed;
   if (issue.code === 'unrecognized_keys') {
     const at = writtenPath(data, path);
     return issue.keys.slice(0, BOUNDS.configProblems.max + 1).map((key) => {
@@ -97,12 +101,12 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   }
   // A bad key of a map: the key is what is wrong, not its value.
   if (issue.code === 'invalid_key') {
-    const message = `${JSON.stringify(path.at(-1))}: ${issue.issues[0]?.message ?? ''}`;
+    const message = `${showValue([], path.at(-1), hide)}: ${issue.issues[0]?.message ?? ''}`;
     return [{ where: where(path, true), key: dotted(path), message }];
   }
   const place = writtenPath(data, path);
   const value = valueAt(data, place);
-  const shown = value === undefined ? 'is missing' : showValue(place, value);
+  const shown = value === undefined ? 'is missing' : showValue(place, value, hide);
   const message = `${shown}: ${issue.message}`;
   return [{ where: where(place, false), key: dotted(place), message }];
 }

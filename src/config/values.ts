@@ -207,6 +207,11 @@ function parseBalance(text: string): ParsedBalance | null {
   };
 }
 
+/** The path of a file, and not what is in one: a key would be shown where its file can't be read. */
+export const filePath = z.string().refine((text) => !/^\s*-----BEGIN /.test(text), {
+  error: 'expected the path of a file, not its content',
+});
+
 /** A secret that fits into an Authorization field (RFC 6750, section 2.1, and other printed ASCII). */
 export const token = z.string().regex(/^[\x21-\x7e]*$/, {
   error: 'expected printed ASCII characters without white space: others do not fit into a field',

@@ -371,21 +371,27 @@ log: { level: debug, access: ${at('access')} }
   }
   // Bad reloads: another's key, a key in the place of a certificate, a key that is broken, one that no field takes.
   writeFileSync(at('broken.key'), broken.body);
-  const reloads: Readonly<Record<string, string>> = {
-    'does not belong': text(client.keyFile),
-    'no certificate in it': text(issued.keyFile).replace(issued.certFile, issued.keyFile),
-    "the key can't be read": text(at('broken.key')),
-    nonsense: text(issued.keyFile, 'nonsense: true'),
-    expected: text(issued.keyFile, `balance: ${JSON.stringify(issued.key)}`),
-    'broken.pem': text(issued.keyFile).replace(
-      '- { cert_file',
-      `- { dir: ${at('certs')} }\n    - { cert_file`,
-    ),
-  };
-  for (const [why, reload] of Object.entries(reloads)) {
+  const inline = JSON.stringify(issued.key);
+  const reloads: readonly (readonly [why: string, text: string])[] = [
+    ['does not belong', text(client.keyFile)],
+    ['no certificate in it', text(issued.keyFile).replace(issued.certFile, issued.keyFile)],
+    ["the key can't be read", text(at('broken.key'))],
+    ['services.web.nonsense', text(issued.keyFile, 'nonsense: true')],
+    ['services.web.balance: ', text(issued.keyFile, `balance: ${inline}`)],
+    ['unknown key; known are listen', text(issued.keyFile, `${inline}: 1`)],
+    ['Implicit keys need', text(issued.keyFile, `balance: ${issued.key}`)],
+    ['not its content', text(inline)],
+    [
+      'broken.pem',
+      text(issued.keyFile).replace('- { cert_file', `- { dir: ${at('certs')} }\n    - { cert_file`),
+    ],
+  ];
+  for (const [why, reload] of reloads) {
+    const before = upriver.output().length;
     writeFileSync(config, reload);
     upriver.signal('SIGHUP');
-    await expect.poll(() => upriver.output()).toContain(why);
+    // What is new, and says what this reload alone has wrong: the file is not written again before.
+    await expect.poll(() => upriver.output().slice(before)).toContain(why);
   }
   // `check` says the same of the last one, and of one that is good.
   said.set('check', await outputOf(['check', '--config', config]));

@@ -4,7 +4,7 @@ import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { agentAddress } from '../address-values.ts';
 import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { duration, flag, listOf } from '../values.ts';
+import { duration, filePath, flag, listOf } from '../values.ts';
 import { buildSelf, selfSchema } from './consul-self.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
@@ -14,8 +14,7 @@ export const consulSchema = z.strictObject({
     .prefault(['http://127.0.0.1:8500'])
     .meta({ description: 'Agents, in fail-over order.' }),
   token: z.string().default('').meta({ description: 'ACL token.' }),
-  token_file: z
-    .string()
+  token_file: filePath
     .default('')
     .meta({ description: 'File with the token, read again when it changes.' }),
   http_auth: z

@@ -4,7 +4,7 @@ import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { agentAddress } from '../address-values.ts';
 import { AGENT } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { flag, listOf } from '../values.ts';
+import { filePath, flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 
@@ -30,8 +30,7 @@ export const etcdSchema = z.strictObject({
   }),
   username: z.string().default('').meta({ description: 'User; empty for no authentication.' }),
   password: z.string().default('').meta({ description: 'Its password.' }),
-  password_file: z
-    .string()
+  password_file: filePath
     .default('')
     .meta({ description: 'File with the password, read again when it changes.' }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https members.' }),

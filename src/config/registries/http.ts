@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { HttpSettings } from '../../model/registries/http.ts';
 import { targetUrl } from '../address-values.ts';
-import { duration, token } from '../values.ts';
+import { duration, filePath, token } from '../values.ts';
 import { tagPrefix } from './tag-prefix.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
@@ -22,8 +22,7 @@ export const httpRegistrySchema = z.strictObject({
     .default('')
     .meta({ description: 'The service of groups without a label `service` or `job`.' }),
   token: token.default('').meta({ description: 'Sent as a bearer token.' }),
-  token_file: z
-    .string()
+  token_file: filePath
     .default('')
     .meta({ description: 'File with the token, read again when it changes.' }),
   tls: tlsSchema.prefault({}).meta({ description: 'For https URLs.' }),

@@ -1,12 +1,12 @@
 // TLS towards a registry: `tls` of its settings.
 import { z } from 'zod';
 import type { TlsSettings } from '../../model/registries/tls.ts';
-import { flag } from '../values.ts';
+import { filePath, flag } from '../values.ts';
 
 export const tlsSchema = z.strictObject({
-  ca_file: z.string().default('').meta({ description: 'CA certificates (PEM).' }),
-  cert_file: z.string().default('').meta({ description: 'Client certificate (PEM).' }),
-  key_file: z.string().default('').meta({ description: 'Its key (PEM).' }),
+  ca_file: filePath.default('').meta({ description: 'CA certificates (PEM).' }),
+  cert_file: filePath.default('').meta({ description: 'Client certificate (PEM).' }),
+  key_file: filePath.default('').meta({ description: 'Its key (PEM).' }),
   server_name: z
     .string()
     .default('')

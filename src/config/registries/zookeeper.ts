@@ -4,7 +4,7 @@ import type { ZookeeperSettings } from '../../model/registries/zookeeper.ts';
 import { ensembleMember } from '../address-values.ts';
 import { ENSEMBLE, ENSEMBLE_MEMBER } from '../forms.ts';
 import type { Tree } from '../tree.ts';
-import { duration, flag, listOf } from '../values.ts';
+import { duration, filePath, flag, listOf } from '../values.ts';
 import { buildTls, tlsSchema } from './tls.ts';
 import { trustKeys } from './trust.ts';
 
@@ -34,8 +34,7 @@ export const zookeeperSchema = z.strictObject({
     description: 'User of the scheme digest; empty for no authentication.',
   }),
   password: z.string().default('').meta({ description: 'Its password.' }),
-  password_file: z
-    .string()
+  password_file: filePath
     .default('')
     .meta({ description: 'File with the password, read again when it changes.' }),
   session_timeout: duration(1000, 120_000).prefault('10s').meta({

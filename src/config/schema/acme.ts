@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AcmeSettings } from '../../model/acme.ts';
 import { listForm, textForm } from '../forms.ts';
-import { parsed } from '../values.ts';
+import { filePath, parsed } from '../values.ts';
 
 const LETS_ENCRYPT = 'https://acme-v02.api.letsencrypt.org/directory';
 const FOLDER = '/var/lib/upriver/acme';
@@ -48,7 +48,7 @@ const binding = z
     key_id: z.string().min(1, 'expected the key identifier that the CA gave').meta({
       description: 'Key identifier that the CA gave.',
     }),
-    key_file: z.string().min(1, 'expected the name of a file').meta({
+    key_file: filePath.min(1, 'expected the name of a file').meta({
       description: 'File with the MAC key that the CA gave, in base64url.',
     }),
   })
@@ -80,8 +80,7 @@ export const acmeMapping = z.strictObject(
         description:
           'How the CA is shown that the names are ours; auto: what the listeners allow, on port 80 by HTTP first.',
       }),
-    ca_file: z
-      .string()
+    ca_file: filePath
       .prefault('')
       .meta({ description: 'CA certificates (PEM) for the directory itself.' }),
     eab: binding.meta({

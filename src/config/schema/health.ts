@@ -12,7 +12,7 @@ import {
 import { givenHost, givenServerName } from '../../model/upstream-host.ts';
 import { checkExpect, checkSend, checkText, dnsName } from '../check-values.ts';
 import { absolutePath, fieldName, fieldValue, statusRanges } from '../http-values.ts';
-import { count, duration } from '../values.ts';
+import { count, duration, filePath } from '../values.ts';
 import { buildUpstream, type UpstreamInput } from './upstream.ts';
 
 export const healthSchema = z.strictObject({
@@ -56,8 +56,7 @@ export const healthSchema = z.strictObject({
     .default('')
     .meta({ description: 'postgres, mysql: database to log in to; postgres by default.' }),
   password: checkText.default('').meta({ description: 'redis, postgres, mysql: its password.' }),
-  password_file: z
-    .string()
+  password_file: filePath
     .default('')
     .meta({ description: 'File with the password, read for each check.' }),
   method: z

@@ -12,7 +12,7 @@ import type { Protocol } from '../../model/service.ts';
 import { listenAddress, network } from '../address-values.ts';
 import { anyForm, type Form, LISTEN, NETWORK, numberForm, textForm } from '../forms.ts';
 import { isTree } from '../tree.ts';
-import { duration, flag, listOf } from '../values.ts';
+import { duration, filePath, flag, listOf } from '../values.ts';
 import { acmeMapping, buildAcme } from './acme.ts';
 
 const LISTENER =
@@ -23,11 +23,10 @@ const YEARS_MS_MAX = 20 * 366 * 86_400_000;
 
 const certificate = z.strictObject(
   {
-    cert_file: z
-      .string()
+    cert_file: filePath
       .default('')
       .meta({ description: 'Certificate chain (PEM), its own first.' }),
-    key_file: z.string().default('').meta({ description: 'Its private key (PEM).' }),
+    key_file: filePath.default('').meta({ description: 'Its private key (PEM).' }),
     dir: z.string().default('').meta({
       description:
         'A folder with certificates instead: NAME.pem with both, or NAME.crt and NAME.key; watched.',
@@ -63,8 +62,7 @@ const listenTlsShape = {
     'x-default': 'off',
     description: 'Whether clients are asked for a certificate, and refused without one.',
   }),
-  client_ca_file: z
-    .string()
+  client_ca_file: filePath
     .optional()
     .meta({ description: 'CA certificates (PEM) of whom clients may have theirs.' }),
 };

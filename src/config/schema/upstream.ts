@@ -2,12 +2,11 @@
 import { z } from 'zod';
 import type { UpstreamPolicy } from '../../model/service.ts';
 import { HOST_NAME, textForm } from '../forms.ts';
-import { flag } from '../values.ts';
+import { filePath, flag } from '../values.ts';
 
 const upstreamTls = z.strictObject({
   enabled: flag.prefault(false).meta({ description: 'Speak TLS to endpoints.' }),
-  ca_file: z
-    .string()
+  ca_file: filePath
     .default('')
     .meta({ description: 'CA certificates (PEM) in place of the public ones.' }),
   server_name: z.string().default('').meta({
@@ -15,8 +14,8 @@ const upstreamTls = z.strictObject({
       'Name that is asked for, and that the certificate has to be for; by default the name that upstream.host gives, the host name that was registered, or the address.',
   }),
   verify: flag.prefault(true).meta({ description: "Check the endpoint's certificate." }),
-  cert_file: z.string().default('').meta({ description: 'Our own certificate (PEM).' }),
-  key_file: z.string().default('').meta({ description: 'Its key (PEM).' }),
+  cert_file: filePath.default('').meta({ description: 'Our own certificate (PEM).' }),
+  key_file: filePath.default('').meta({ description: 'Its key (PEM).' }),
 });
 
 const NAME = HOST_NAME;

@@ -66,6 +66,13 @@ export const CONFIGURATION = {
     unit: 'items',
     beyond: 'it is cut',
   },
+  configValue: {
+    input: 'configuration, tags of a service',
+    what: 'length of a value in a problem',
+    max: 200,
+    unit: 'items',
+    beyond: 'it is cut',
+  },
   configTime: {
     input: 'configuration, all layers',
     what: 'time to read a changed one',
