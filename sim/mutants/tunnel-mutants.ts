@@ -38,7 +38,7 @@ const rows: readonly MutantRow[] = [
     'a WebSocket goes to an endpoint that takes none',
     `${http2}/http2-attempt.ts`,
     '    if (takesTunnels) this.onConnected(mayOpen);\n',
-    "    if (takesTunnels || protocol !== 'auto') this.onConnected(mayOpen);\n",
+    '    if (takesTunnels || isProtocolGiven(this.owner)) this.onConnected(mayOpen);\n',
   ],
   [
     'the key of a WebSocket is not answered',

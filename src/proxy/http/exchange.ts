@@ -19,7 +19,6 @@ import type { LiveEndpoint } from '../live-endpoint.ts';
 import type { LiveService } from '../live-service.ts';
 import type { Wire } from '../network.ts';
 import { Placement, type PlacementOwner } from '../placement.ts';
-import type { EndpointSession, EndpointSessions } from '../sessions/endpoint-sessions.ts';
 import { Account, type Accountable } from './account.ts';
 import { Alarm } from './alarm.ts';
 import { Attempts, type AttemptsOwner } from './attempts.ts';
@@ -59,7 +58,6 @@ type Roles = ClientEvents &
   AttemptsOwner &
   PlacementOwner &
   TunnelOwner &
-  EndpointSession &
   Accountable;
 
 export class Exchange implements Roles {
@@ -90,8 +88,6 @@ export class Exchange implements Roles {
   private answerUs = 0;
   private deadline: Alarm | null = null;
   private tunnel: Tunnel | null = null;
-  /** Where the tunnel is one of; null but in `tunnel`. */
-  private sessions: EndpointSessions | null = null;
 
   constructor(client: ClientSide, plane: HttpPlane) {
     this.client = client;
@@ -461,11 +457,12 @@ export class Exchange implements Roles {
     const tunnel = new Tunnel(this, { client: client.tunnelClient, upstream, idleMs });
     this.tunnel = tunnel;
     const { sessions } = attempt.endpoint!;
-    this.sessions = sessions;
-    sessions.add(this);
+    tunnel.join(sessions);
     client.beginTunnel(tunnel);
-    if (sessions.lateFor !== null && this.tunnel === tunnel) this.endSession(sessions.lateFor);
-    else if (end > start && this.tunnel === tunnel) tunnel.onUpstreamBytes(base, start, end);
+    // What the client had sent early may have ended it.
+    if (this.isFree || this.tunnel !== tunnel) return;
+    if (sessions.lateFor !== null) this.cutTunnel(sessions.lateFor);
+    else if (end > start) tunnel.onUpstreamBytes(base, start, end);
   }
 
   onTunnelBytes(bytesIn: number, bytesOut: number): void {
@@ -481,8 +478,7 @@ export class Exchange implements Roles {
     this.client.tunnelDone(isOrderly);
   }
 
-  /** The endpoint takes no more work, and its tunnels are not to stay. */
-  endSession(why: Reason): void {
+  onTunnelCut(why: Reason): void {
     if (this.state === 'tunnel') this.cutTunnel(why);
   }
 
@@ -573,8 +569,7 @@ export class Exchange implements Roles {
     assert(this.state !== 'free', 'an exchange ends once');
     const { context } = this.plane;
     this.state = 'free';
-    this.sessions?.delete(this);
-    this.sessions = null;
+    this.tunnel?.leave();
     this.endLimits();
     this.attempts.drop(this.attempt, this.isUnopened);
     this.placement.end(this.answerUs);

@@ -2,6 +2,9 @@
 // they are, each direction ends on its own. A side that does not end in order ends the other so that
 // nothing looks complete: with RST, or RST_STREAM. What an end is, the wire of a connection or a stream
 // of a shared one, is known to its owner alone: the client's side, and the attempt, which counts.
+// It is a session of its endpoint from `join` until `leave`: its end, on every way, is the exchange's.
+import type { Reason } from '../../model/reason.ts';
+import type { EndpointSession, EndpointSessions } from '../sessions/endpoint-sessions.ts';
 import type { UpstreamUser } from '../upstream-connection.ts';
 import type { BodySource } from './body-source.ts';
 
@@ -37,6 +40,8 @@ export interface TunnelUpstream extends TunnelEnd {
 export interface TunnelOwner {
   /** It is over, and the tunnel is not used again. */
   onTunnelDone(isOrderly: boolean): void;
+  /** Its endpoint takes no more work, and it may not stay: ends it on both sides. */
+  onTunnelCut(why: Reason): void;
   /** Bytes have come from the client, or from the endpoint. */
   onTunnelBytes(bytesIn: number, bytesOut: number): void;
 }
@@ -48,7 +53,7 @@ export interface TunnelEnds {
   readonly idleMs: number;
 }
 
-export class Tunnel implements UpstreamUser {
+export class Tunnel implements UpstreamUser, EndpointSession {
   bytesIn = 0;
   bytesOut = 0;
   private readonly owner: TunnelOwner;
@@ -56,6 +61,7 @@ export class Tunnel implements UpstreamUser {
   private readonly upstream: TunnelUpstream;
   private readonly idleMs: number;
   private hasUpstreamEnded = false;
+  private sessions: EndpointSessions | null = null;
 
   /** Becomes the user of the endpoint's end. */
   constructor(owner: TunnelOwner, { client, upstream, idleMs }: TunnelEnds) {
@@ -65,6 +71,26 @@ export class Tunnel implements UpstreamUser {
     this.idleMs = idleMs;
     upstream.attach(this);
     upstream.setTimer(idleMs);
+  }
+
+  /** It ends with the endpoint whose sessions these are, where the service wants that. */
+  join(sessions: EndpointSessions): void {
+    this.sessions = sessions;
+    sessions.add(this);
+  }
+
+  /** It is over. */
+  leave(): void {
+    this.sessions?.delete(this);
+    this.sessions = null;
+  }
+
+  endSession(why: Reason): void {
+    this.owner.onTunnelCut(why);
+  }
+
+  onBug(error: unknown): void {
+    this.client.onBug(error);
   }
 
   // The client's side
@@ -116,7 +142,7 @@ export class Tunnel implements UpstreamUser {
   }
 
   onUpstreamBug(error: unknown): void {
-    this.client.onBug(error);
+    this.onBug(error);
   }
 
   /** Both have ended; what the client sent last may still be on its way to the endpoint. */
