@@ -11,7 +11,7 @@ import { claimsOf, draftOf } from './draft.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import { overlayProblems } from './overlay-keys.ts';
-import type { Problem } from './problem.ts';
+import type { Part, Problem, Where } from './problem.ts';
 import { readRegister, registerContext } from './register.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
 import { type ConfigInput, configSchema } from './schema/config.ts';
@@ -76,7 +76,7 @@ function loadLayers(input: LoadInput, hide: Hiding): LoadResult {
   const tree = withTls(whole, environment.isTls);
   const excess = excessOf(tree);
   problems.push(...excess);
-  const where = (path: Path, isKey: boolean) => placeOf(layers.toReversed(), path, isKey);
+  const where = (path: Path, part: Part) => placeOf(layers.toReversed(), path, part);
   // Of a text that could not be read nothing is known: what seems missing may stand there.
   const isRead = [file, kv].every(
     ({ yaml, problems: found }) => yaml !== null || found.length === 0,
@@ -98,7 +98,7 @@ function loadLayers(input: LoadInput, hide: Hiding): LoadResult {
   if (checked.input === null || all.length > 0) return { settings: null, problems: all, tree };
   const built = withRegister(buildSettings(checked.input, overlaid), checked.input, input.env);
   const unregistered = built.problems.map((message) => {
-    return { where: where(['register'], false), key: 'register', message };
+    return { where: where(['register'], 'value'), key: 'register', message };
   });
   return { settings: built.settings, problems: unregistered, tree };
 }
@@ -144,15 +144,15 @@ type Path = readonly PropertyKey[];
 interface Layer {
   readonly tree: Tree;
   /** Where the value (or key) at `path` was set, human-readable. */
-  readonly where: (path: Path, isKey: boolean) => string | null;
+  readonly where: (path: Path, part: Part) => string | null;
 }
 
 /** The place where the value at `path` was set; of what it stands in where it was set nowhere. */
-function placeOf(layers: readonly Layer[], path: Path, isKey: boolean): string {
+function placeOf(layers: readonly Layer[], path: Path, part: Part): string {
   for (let length = path.length; length > 0; length -= 1) {
-    const part = path.slice(0, length);
-    const layer = layers.find(({ tree }) => hasPath(tree, part));
-    const place = layer?.where(part, isKey && length === path.length);
+    const within = path.slice(0, length);
+    const layer = layers.find(({ tree }) => hasPath(tree, within));
+    const place = layer?.where(within, length === path.length ? part : 'value');
     if (place != null) return place;
   }
   return 'configuration';
@@ -211,7 +211,7 @@ function readOverlay(kv: LoadInput['kv']): ReadTree {
   const read = excess ?? readTree(kv.text, name, null);
   const { tree, yaml } = read;
   const refused =
-    yaml === null ? [] : overlayProblems(tree, (path, isKey) => yaml.where(path, isKey));
+    yaml === null ? [] : overlayProblems(tree, (path, part) => yaml.where(path, part));
   // Nothing of it counts: what is said of the rest without it may be wrong.
   return refused.length > 0 ? { tree: {}, yaml: null, problems: refused } : read;
 }
@@ -240,14 +240,14 @@ function overlayListeners(whole: Tree, own: Tree, { input, where }: Checked): Ov
       before === undefined
         ? 'is not allowed in the overlay by registries.consul.listen_allow'
         : 'is in the configuration already: the overlay must not change what is spoken there';
-    return [{ where: where(path, false), key: path.join('.'), message: `${name} ${why}` }];
+    return [{ where: where(path, 'value'), key: path.join('.'), message: `${name} ${why}` }];
   });
   return { added, problems };
 }
 
 interface Checked {
   readonly input: ConfigInput | null;
-  readonly where: (path: Path, isKey: boolean) => string;
+  readonly where: Where;
 }
 
 /** More services or routes than there may be, over all layers. */

@@ -3,7 +3,7 @@
 // environment. A key of the schema may be set there only when it is listed here; a new key is not.
 import { BOUNDS } from '../model/bounds.ts';
 import { parseListen } from '../model/listener.ts';
-import type { Problem } from './problem.ts';
+import type { Problem, Where } from './problem.ts';
 import { configSchema } from './schema/config.ts';
 import { knownKeys } from './shape.ts';
 import { isTree, type Tree } from './tree.ts';
@@ -81,12 +81,12 @@ const MAPS = new Set([...OVERLAY_KEYS].flatMap(ancestors));
 type Path = readonly PropertyKey[];
 
 /** Everything in the tree of an overlay that an overlay may not set; `where` finds its place. */
-export function overlayProblems(tree: Tree, where: (path: Path, isKey: boolean) => string) {
+export function overlayProblems(tree: Tree, where: Where) {
   const problems: Problem[] = [];
   const refuse = (path: Path, value: unknown, why: string): void => {
     // Only the kind of the value is shown: what a stranger wrote there need not be repeated.
     const message = `${kindOf(value)}: ${why}`;
-    problems.push({ where: where(path, true), key: path.map(String).join('.'), message });
+    problems.push({ where: where(path, 'key'), key: path.map(String).join('.'), message });
   };
   const walk = (value: unknown, path: Path, pattern: string): void => {
     // Each place is looked for; no more are reported.

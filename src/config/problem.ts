@@ -11,6 +11,12 @@ export interface Problem {
   readonly message: string;
 }
 
+/** Of what stands at a path. */
+export type Part = 'key' | 'value';
+
+/** Finds where the value at `path`, or its key, was written: `upriver.yaml:5:11`. */
+export type Where = (path: readonly PropertyKey[], part: Part) => string;
+
 /** One line, or several where a message has them, and nothing that acts in a terminal. */
 export function formatProblem({ where, key, message }: Problem): string {
   return [where, key, message]

@@ -4,14 +4,12 @@ import { closest } from '../base/closest.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import { contradictions } from './consistency.ts';
 import { counterpartOf } from './foreign-keys.ts';
-import type { Problem } from './problem.ts';
+import type { Problem, Where } from './problem.ts';
 import { type ConfigInput, configSchema } from './schema/config.ts';
 import { type Hiding, hideObvious, showValue } from './secrets.ts';
 import { keysBelow, knownKeys } from './shape.ts';
 import { isTree, type Tree } from './tree.ts';
 import { orList } from './values.ts';
-
-export type Where = (path: readonly PropertyKey[], isKey: boolean) => string;
 
 /** The configuration that `data` is, or every problem with it; `hide` is for values in these. */
 export function validate(
@@ -20,7 +18,7 @@ export function validate(
   hide: Hiding,
 ): { readonly input: ConfigInput | null; readonly problems: readonly Problem[] } {
   const { output, problems } = parse({ data, where, schema: configSchema, hide });
-  const found = contradictions(data, (path) => where(path, false));
+  const found = contradictions(data, (path) => where(path, 'value'));
   // A value that is wrong by itself is told as that alone.
   const wrong = new Set(problems.map(({ key }) => key));
   const all = [...problems, ...found.filter(({ key }) => !wrong.has(key))];
@@ -81,7 +79,7 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
     return issue.keys.slice(0, BOUNDS.configProblems.max + 1).map((key) => {
       const full = [...at, key];
       const message = unknownKey(key, path, parsed.schema);
-      return { where: where(full, true), key: dotted(full), message };
+      return { where: where(full, 'key'), key: dotted(full), message };
     });
   }
   // A union says what each of its members wants; the one that got furthest is the one that was
@@ -102,13 +100,13 @@ function problemsOf(issue: z.core.$ZodIssue, parsed: Parsed): Problem[] {
   // A bad key of a map: the key is what is wrong, not its value.
   if (issue.code === 'invalid_key') {
     const message = `${showValue([], path.at(-1), hide)}: ${issue.issues[0]?.message ?? ''}`;
-    return [{ where: where(path, true), key: dotted(path), message }];
+    return [{ where: where(path, 'key'), key: dotted(path), message }];
   }
   const place = writtenPath(data, path);
   const value = valueAt(data, place);
   const shown = value === undefined ? 'is missing' : showValue(place, value, hide);
   const message = `${shown}: ${issue.message}`;
-  return [{ where: where(place, false), key: dotted(place), message }];
+  return [{ where: where(place, 'value'), key: dotted(place), message }];
 }
 
 /** What is said of a value by those parts of the schema that don't say it themselves. */

@@ -9,21 +9,22 @@ import {
   LineCounter,
   type Node,
   parseDocument,
-  type Scalar,
+  type Range,
   visit,
   type YAMLMap,
 } from 'yaml';
 import { messageOf } from '../base/coded-error.ts';
 import { BOUNDS, formatBound } from '../model/bounds.ts';
-import type { Problem } from './problem.ts';
+import { Interpolation, TOO_LONG, type Variables } from './interpolation.ts';
+import type { Part, Problem, Where } from './problem.ts';
 
 export interface YamlText {
   readonly data: unknown;
-  /** `file:line:column` of the value at `path`; of the key itself for `isKey`. */
-  where(path: readonly PropertyKey[], isKey: boolean): string;
+  /** `file:line:column`. */
+  readonly where: Where;
 }
 
-export type Variables = Readonly<Record<string, string | undefined>>;
+type Parsed = ReturnType<typeof parseDocument>;
 
 interface Read {
   readonly yaml: YamlText | null;
@@ -62,33 +63,66 @@ function readDocument(text: string, name: string, env: Variables | null): Read {
     const { line, col } = lines.linePos(offset);
     return `${name}:${line}:${col}`;
   };
+  const problemOf = ({ node, message }: Fault): Problem => {
+    return { where: at(node.range?.[0] ?? 0), key: '', message };
+  };
+  const malformed = syntaxProblems(document, at);
+  if (malformed.length > 0) return { yaml: null, problems: malformed };
+  const { unset, excess } = replaceVariables(document, env);
+  const faults = [...excess, ...aliasFaults(document), ...keyFaults(document)];
+  if (faults.length > 0) return { yaml: null, problems: faults.map(problemOf) };
+  const data: unknown = document.toJS();
+  const tooMuch = excessOf(data);
+  if (tooMuch !== '') return refusal(`${name}:1:1`, tooMuch);
+  const where: Where = (path, part) => {
+    const range = rangeOf(document.contents, path, part);
+    return range === null ? name : at(range[0]);
+  };
+  return { yaml: { data, where }, problems: unset.map(problemOf) };
+}
+
+/** What is wrong with a node of the document. */
+interface Fault {
+  readonly node: Node;
+  readonly message: string;
+}
+
+/** `at`: the place of an offset, human-readable. */
+function syntaxProblems(document: Parsed, at: (offset: number) => string): Problem[] {
   // Warnings are unknown tags: what they would make of a value is not known.
-  const faults = [...document.errors, ...document.warnings];
-  const problems: Problem[] = faults.map((error) => ({
+  return [...document.errors, ...document.warnings].map((error) => ({
     where: at(error.pos[0]),
     key: '',
     message:
       error.code === 'MULTIPLE_DOCS' ? 'expected one document; take out the ---' : error.message,
   }));
-  if (problems.length > 0) return { yaml: null, problems };
-  const tell = (node: Node, message: string): void => {
-    problems.push({ where: at(node.range?.[0] ?? 0), key: '', message });
-  };
+}
+
+/** Puts variables into all values. `unset`: references that can't be; `excess`: where all are too long. */
+function replaceVariables(
+  document: Parsed,
+  env: Variables | null,
+): { readonly unset: Fault[]; readonly excess: Fault[] } {
   const variables = new Interpolation(env);
-  const unset: Problem[] = [];
+  const unset: Fault[] = [];
+  const excess: Fault[] = [];
   visit(document, {
     Scalar: (_, node) => {
-      const problem = variables.replaceIn(node);
-      if (problem === TOO_LONG) {
-        tell(node, problem);
+      const message = variables.replaceIn(node);
+      if (message === TOO_LONG) {
+        excess.push({ node, message });
         return visit.BREAK;
       }
-      if (problem !== '') {
-        unset.push({ where: at(node.range?.[0] ?? 0), key: '', message: problem });
-      }
+      if (message !== '') unset.push({ node, message });
       return undefined;
     },
   });
+  return { unset, excess };
+}
+
+/** Aliases of what is not known, and too many of them. */
+function aliasFaults(document: Parsed): Fault[] {
+  const faults: Fault[] = [];
   // An anchor stands before its aliases. Not by `resolve`, which looks through the whole document.
   const anchors = new Set<string>();
   let aliases = 0;
@@ -99,33 +133,31 @@ function readDocument(text: string, name: string, env: Variables | null): Read {
         return;
       }
       aliases += 1;
-      if (!anchors.has(node.source)) tell(node, `the anchor ${node.source} is not known`);
+      if (!anchors.has(node.source)) {
+        faults.push({ node, message: `the anchor ${node.source} is not known` });
+      }
       if (aliases <= BOUNDS.configAliases.max) return;
-      tell(node, `more than ${formatBound(BOUNDS.configAliases)} aliases`);
+      faults.push({ node, message: `more than ${formatBound(BOUNDS.configAliases)} aliases` });
       return visit.BREAK;
     },
   });
+  return faults;
+}
+
+/** Keys that stand twice in a map, or are none. */
+function keyFaults(document: Parsed): Fault[] {
+  const faults: Fault[] = [];
   visit(document, {
     Map: (_, map) => {
-      for (const key of repeatedKeys(map)) tell(key, 'Map keys must be unique');
+      for (const node of repeatedKeys(map)) {
+        faults.push({ node, message: 'Map keys must be unique' });
+      }
       for (const { key } of map.items) {
-        if (isMap(key) || isSeq(key)) tell(key, 'expected a text as key');
+        if (isMap(key) || isSeq(key)) faults.push({ node: key, message: 'expected a text as key' });
       }
     },
   });
-  if (problems.length > 0) return { yaml: null, problems };
-  const data: unknown = document.toJS();
-  const excess = excessOf(data);
-  if (excess !== '') return refusal(`${name}:1:1`, excess);
-  const where = (path: readonly PropertyKey[], isKey: boolean): string => {
-    for (let length = path.length; length >= 0; length -= 1) {
-      const isThisKey = isKey && length === path.length;
-      const node = nodeAt(document.contents, path.slice(0, length), isThisKey);
-      if (node?.range) return at(node.range[0]);
-    }
-    return name;
-  };
-  return { yaml: { data, where }, problems: unset };
+  return faults;
 }
 
 /** Keys that stand in the map before, as the data will have them: 1 and "1" are the same. */
@@ -177,57 +209,17 @@ function excessOf(data: unknown): string {
   return '';
 }
 
-const TOO_LONG = `variables put in more than ${formatBound(BOUNDS.configVariables)}`;
-const NO_VARIABLES = 'a text: environment references are not allowed in the overlay';
-
-/** `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, `$$` in the scalars of one document. */
-class Interpolation {
-  private readonly env: Variables | null;
-  private leftBytes: number = BOUNDS.configVariables.max;
-
-  constructor(env: Variables | null) {
-    this.env = env;
+/** Where the value at `path`, or its key, stands; or what is nearest above it. Null: nothing is. */
+function rangeOf(root: Node | null, path: readonly PropertyKey[], part: Part): Range | null {
+  for (let length = path.length; length >= 0; length -= 1) {
+    const isKey = part === 'key' && length === path.length;
+    const node = nodeAt(root, path.slice(0, length), isKey ? 'key' : 'value');
+    if (node?.range) return node.range;
   }
-
-  /** Returns what is wrong, or ''. */
-  replaceIn(node: Scalar): string {
-    if (typeof node.value !== 'string' || !node.value.includes('$')) return '';
-    let problem = '';
-    const pattern = /\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\}|\{)/g;
-    node.value = node.value.replace(pattern, (whole, ...[variable, operator, rest]: Parts) => {
-      if (whole === '$$') return '$';
-      if (variable === undefined) {
-        problem = this.env === null ? NO_VARIABLES : malformed(whole);
-        return '';
-      }
-      const found = this.valueOf(variable, operator, rest);
-      if (found.problem !== '') problem = found.problem;
-      return found.text;
-    });
-    return problem;
-  }
-
-  private valueOf(variable: string, operator = '', rest = ''): { text: string; problem: string } {
-    if (this.env === null) return { text: '', problem: NO_VARIABLES };
-    const value = Object.hasOwn(this.env, variable) ? this.env[variable] : undefined;
-    const text = value !== undefined && value !== '' ? value : operator === '-' ? rest : null;
-    if (text === null) {
-      const problem = `the variable ${variable} is not set${operator === '?' ? `: ${rest}` : ''}`;
-      return { text: '', problem };
-    }
-    this.leftBytes -= Buffer.byteLength(text);
-    return this.leftBytes < 0 ? { text: '', problem: TOO_LONG } : { text, problem: '' };
-  }
+  return null;
 }
 
-function malformed(text: string): string {
-  return `expected \${NAME}, \${NAME:-default} or \${NAME:?message} at '${text}'; for a dollar sign write $$`;
-}
-
-/** The groups of the pattern. */
-type Parts = [variable: string | undefined, operator: string | undefined, rest: string | undefined];
-
-function nodeAt(root: Node | null, path: readonly PropertyKey[], isKey: boolean): Node | null {
+function nodeAt(root: Node | null, path: readonly PropertyKey[], part: Part): Node | null {
   let node: unknown = root;
   for (const [i, key] of path.entries()) {
     if (isMap(node)) {
@@ -235,7 +227,7 @@ function nodeAt(root: Node | null, path: readonly PropertyKey[], isKey: boolean)
         (item) => isScalar(item.key) && String(item.key.value) === String(key),
       );
       if (pair === undefined) return null;
-      node = isKey && i === path.length - 1 ? pair.key : pair.value;
+      node = part === 'key' && i === path.length - 1 ? pair.key : pair.value;
     } else if (
       typeof key === 'number' &&
       node !== null &&
