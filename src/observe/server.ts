@@ -1,7 +1,7 @@
 // The stats port as a server: opens, bounds what one peer can hold (connections.ts, outbox.ts,
 // renderer.ts), closes. Who may read is `stats.read` (access.ts); changes come from loopback, or with
 // the admin token (admin.ts).
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
@@ -19,13 +19,18 @@ import { callOf, serve } from './routes.ts';
 import type { StatsSources } from './sources.ts';
 import type { Sibling } from './succession.ts';
 
-/** For a request to arrive whole, and for its head. */
-const REQUEST_MS = 10_000;
-const HEAD_MS = 5000;
 /** For a peer to have read the answer, streams apart. */
 const RESPONSE_MS = 30_000;
-const KEEP_ALIVE_MS = 5000;
-const HEAD_BYTES_MAX = 16 * 1024;
+/** What one request, and one connection, may take of Node's server. */
+const LIMITS: ServerOptions = {
+  /** For a request to arrive whole, and for its head, ms. */
+  requestTimeout: 10_000,
+  headersTimeout: 5000,
+  keepAliveTimeout: 5000,
+  /** How often Node looks for those that are late; its default is half a minute. */
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16 * 1024,
+};
 
 export interface StatsOptions {
   readonly listen: ListenAddress;
@@ -68,31 +73,21 @@ export async function startStatsServer(options: StatsOptions): Promise<StatsServ
   const outbox = new Outbox(pump);
   const reading = new Reading(systemClock);
   const assets = loadAssets();
-  const server = createServer(
-    {
-      requestTimeout: REQUEST_MS,
-      headersTimeout: HEAD_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      // How often Node looks for those that are late; its default is half a minute.
-      connectionsCheckingInterval: 1000,
-      maxHeaderSize: HEAD_BYTES_MAX,
-    },
-    (request, response) => {
-      connections.take(response, (connection) => {
-        const endTime = giveTime(response);
-        const hold = (): void => {
-          connection.isStream = true;
-          endTime();
-        };
-        const call = callOf({ response, connection, outbox, hold });
-        serve(port, assets, call).catch((error: unknown) => {
-          sources.log.error({ url: request.url, err: messageOf(error) }, 'stats request failed');
-          if (response.headersSent) response.destroy();
-          else sendError(call, 500, 'internal error').catch(() => response.destroy());
-        });
+  const server = createServer(LIMITS, (request, response) => {
+    connections.take(response, (connection) => {
+      const endTime = giveTime(response);
+      const hold = (): void => {
+        connection.isStream = true;
+        endTime();
+      };
+      const call = callOf({ response, connection, outbox, hold });
+      serve(port, assets, call).catch((error: unknown) => {
+        sources.log.error({ url: request.url, err: messageOf(error) }, 'stats request failed');
+        if (response.headersSent) response.destroy();
+        else sendError(call, 500, 'internal error').catch(() => response.destroy());
       });
-    },
-  );
+    });
+  });
   if (options.tls !== undefined) speakTls(server, { connections, reading }, options.tls);
   else {
     server.on('connection', (socket) => {

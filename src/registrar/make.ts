@@ -11,7 +11,7 @@ import type { HasSocket, OpenEngine } from '../containers/transport.ts';
 import { EtcdClient } from '../discovery/etcd/client.ts';
 import type { RegisterSettings, RegisterTarget } from '../model/register.ts';
 import type { TlsSettings } from '../model/registries/tls.ts';
-import { parseTagTemplate } from '../model/tag-template.ts';
+import { parseTagTemplate, type TagTemplate } from '../model/tag-template.ts';
 import type { HttpPools } from '../reach/http-pools.ts';
 import { Secret } from '../reach/secret.ts';
 import { ConsulApi } from './consul-api.ts';
@@ -63,28 +63,10 @@ export async function startRegistrar(
   const { addresses, tls } = settings.docker;
   const { openEngine: open, hasSocket } = ways;
   const client = new EngineClient({ addresses, tls, clock, open, hasSocket });
-  const tagsOf = (name: string, json: unknown): string => {
-    try {
-      return template(json);
-    } catch (error) {
-      log.error({ container: name }, `-tags: ${messageOf(error)}`);
-      return '';
-    }
-  };
-  const describe = (known: KnownContainer): readonly ContainerService[] => {
-    const { container, json } = known;
-    if (isDockerRegister(settings.target)) return dockerRegisterServices(container, hostAddress);
-    return servicesOf(container, {
-      ...{ hostname, hostAddress, ip: settings.ip, isInternal: settings.internal },
-      ...{ isExplicit: settings.explicit, ipLabel: settings.ipLabel },
-      tagsOf: () => tagsOf(container.name, json),
-      containerOf: (id) => watch.get(id)?.container ?? null,
-      driverOf: (id) => watch.driverOf(id),
-    });
-  };
+  const rules: Rules = { settings, template, hostAddress, hostname, log };
   const registrar = new Registrar({
     ...{ registry, clock, random, log, hostname },
-    servicesOf: describe,
+    servicesOf: (known) => servicesBy(rules, known, watch),
     exists: async (id, signal) => (await client.inspect(id, signal)) !== null,
     deregister: settings.deregister,
     isCleaning: settings.cleanup,
@@ -92,22 +74,16 @@ export async function startRegistrar(
     refreshMs: settings.refreshMs,
     leavesOnExit: settings.deregisterOnExit,
   });
-  let isAway = false;
+  const contact = new EngineContact(log);
   const watch: ContainerWatch = new ContainerWatch({
     ...{ client, clock, random },
     onChange: (change) => registrar.onChange(change),
     onSynced: () => {
       const engine = client.address.url;
-      const text = isAway ? 'the engine answers again' : 'following containers';
-      isAway = false;
-      log.info({ engine, registry: registry.label, hostname, address: hostAddress }, text);
+      contact.synced({ engine, registry: registry.label, hostname, address: hostAddress });
       registrar.onSynced();
     },
-    onError: ({ message }) => {
-      const text = `the engine fails: ${message}; what is registered stays`;
-      if (!isAway) log.warn({ engine: client.address.url }, text);
-      isAway = true;
-    },
+    onError: ({ message }) => contact.failed(client.address.url, message),
   });
   registrar.start(watch);
   watch.start();
@@ -119,6 +95,61 @@ export async function startRegistrar(
       await client.close();
     },
   };
+}
+
+/** By which a container becomes services. */
+interface Rules {
+  readonly settings: RegisterSettings;
+  readonly template: TagTemplate;
+  readonly hostAddress: string;
+  readonly hostname: string;
+  readonly log: Logger;
+}
+
+/** What a container is registered as; `watch` knows the containers and networks that it refers to. */
+function servicesBy(
+  { settings, template, hostAddress, hostname, log }: Rules,
+  { container, json }: KnownContainer,
+  watch: ContainerWatch,
+): readonly ContainerService[] {
+  if (isDockerRegister(settings.target)) return dockerRegisterServices(container, hostAddress);
+  return servicesOf(container, {
+    ...{ hostname, hostAddress, ip: settings.ip, isInternal: settings.internal },
+    ...{ isExplicit: settings.explicit, ipLabel: settings.ipLabel },
+    tagsOf: () => {
+      try {
+        return template(json);
+      } catch (error) {
+        log.error({ container: container.name }, `-tags: ${messageOf(error)}`);
+        return '';
+      }
+    },
+    containerOf: (id) => watch.get(id)?.container ?? null,
+    driverOf: (id) => watch.driverOf(id),
+  });
+}
+
+/** Logs when the engine fails, once each time, and when it answers again. */
+class EngineContact {
+  private readonly log: Logger;
+  private isAway = false;
+
+  constructor(log: Logger) {
+    this.log = log;
+  }
+
+  /** The engine has listed its containers. */
+  synced(fields: Readonly<Record<string, string>>): void {
+    const text = this.isAway ? 'the engine answers again' : 'following containers';
+    this.isAway = false;
+    this.log.info(fields, text);
+  }
+
+  failed(engine: string, message: string): void {
+    const text = `the engine fails: ${message}; what is registered stays`;
+    if (!this.isAway) this.log.warn({ engine }, text);
+    this.isAway = true;
+  }
 }
 
 function isDockerRegister(target: RegisterTarget): boolean {
