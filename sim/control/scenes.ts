@@ -13,6 +13,10 @@ const LARGE_SHARE = 0.14;
 const AVALANCHE_SHARE = 0.06;
 /** Runs in which instances of a service take each other's place within milliseconds. */
 const RELAY_SHARE = 0.2;
+/** Runs at whose end instances and failures of checks come and go within milliseconds. */
+const FLASH_SHARE = 0.3;
+/** So long before the last fault may go on flashes begin: little happens afterwards that would hide what is left. */
+const FLASH_BEFORE_MS = { min: 8000, max: 18_000 };
 
 /** One or two scenes, in most of the runs; and one of those that came later, in some. */
 export function scenesOf(kernel: Kernel, endMs: number): Step[] {
@@ -31,7 +35,10 @@ export function scenesOf(kernel: Kernel, endMs: number): Step[] {
   const flaps = avalanches.happens(AVALANCHE_SHARE) ? draw(avalanches, [avalanche]) : [];
   const relays = kernel.chance('relay');
   const swaps = relays.happens(RELAY_SHARE) ? draw(relays, [relay]) : [];
-  return [...all, ...torrents, ...flaps, ...swaps];
+  const flashes = kernel.chance('flash');
+  const { min, max } = FLASH_BEFORE_MS;
+  const last = flashes.happens(FLASH_SHARE) ? flash(flashes, endMs - flashes.int(min, max)) : [];
+  return [...all, ...torrents, ...flaps, ...swaps, ...last];
 }
 
 const which = (chance: Chance): number => chance.int(0, PLAIN_COUNT - 1);
@@ -116,6 +123,39 @@ const relay: Scene = (chance, atMs) => {
   });
   const first = at(atMs - 1, { kind: 'register', which: who(0), weight: 1 });
   return [first, ...others, ...turns.flat()];
+};
+
+/**
+ * In one service after the other an instance is registered for some milliseconds, or its check fails for as long,
+ * just after the catalog has changed; the check of another one fails meanwhile, for which the service is looked at.
+ * Then all is as it was before.
+ */
+const flash: Scene = (chance, atMs) => {
+  const services = ['web', 'api', 'mq', 'names', 'shop', 'meta'];
+  return services.flatMap((service, i) => {
+    const [one, other] = [firstOf(service), firstOf(service) + 1];
+    const isThere = chance.happens(0.4);
+    const register = (which: number): Action => ({ kind: 'register', which, weight: 1 });
+    const leave: Action = { kind: 'deregister', which: other };
+    /** Fails and passes in turn, and ends as it began. */
+    const flips = (which: number, fromMs: number, count: number): Step[] => {
+      const everyMs = chance.int(1, 3);
+      return Array.from({ length: 2 * count }, (_, n) => {
+        const status = n % 2 === 0 ? 'critical' : 'passing';
+        return at(fromMs + n * everyMs, { kind: 'status', which, status });
+      });
+    };
+    const fromMs = atMs + i * chance.int(300, 600);
+    const comesMs = fromMs + chance.int(5, 90);
+    const visit = [at(comesMs, register(other)), at(comesMs + chance.int(6, 25), leave)];
+    return [
+      at(atMs - 3000, register(one)),
+      at(atMs - 3000, isThere ? register(other) : leave),
+      at(fromMs, { kind: 'register', which: one, weight: chance.pick([2, 5]) }),
+      ...(isThere ? flips(other, comesMs, chance.int(1, 4)) : visit),
+      ...flips(one, comesMs + chance.int(0, 3), 1),
+    ];
+  });
 };
 
 /** Much changes while a worker takes its time for each message. */

@@ -14,6 +14,7 @@ import { sessionMutants } from './session-mutants.ts';
 import { tlsMutants } from './tls-mutants.ts';
 import { tunnelMutants } from './tunnel-mutants.ts';
 import { udpMutants } from './udp-mutants.ts';
+import { wideMutants } from './wide-mutants.ts';
 
 export const knownMutants: readonly Mutant[] = [
   ...dataMutants,
@@ -28,6 +29,7 @@ export const knownMutants: readonly Mutant[] = [
   ...orderMutants,
   ...controlMutants,
   ...guidedMutants,
+  ...wideMutants,
   ...registriesMutants,
   ...udpMutants,
 ];

@@ -7,10 +7,10 @@ import { ConsulError } from '../../src/discovery/consul/answer.ts';
 import { boundsOf } from '../../src/discovery/consul/answer-bounds.ts';
 import { readJson } from '../../src/discovery/consul/body.ts';
 import { listingOf } from '../../src/discovery/consul/catalog.ts';
+import { checkListOf } from '../../src/discovery/consul/check-list.ts';
 import { FollowedService } from '../../src/discovery/consul/followed-service.ts';
 import { itemsOf } from '../../src/discovery/consul/inventory.ts';
 import { type Entry, listOf } from '../../src/discovery/consul/translate.ts';
-import { signaturesOf } from '../../src/discovery/consul/wide-watch.ts';
 import type { ProvidedService, Update } from '../../src/discovery/provider.ts';
 import { describeEntries } from '../../src/discovery/self-description.ts';
 import { onlySource } from '../../src/model/source.ts';
@@ -155,7 +155,7 @@ const catalog: FuzzTarget = {
   check: async (input) => {
     const listing = await readAnswer('/v1/catalog/services', input, listingOf);
     for (const [name, tags] of listing ?? []) ok(typeof name + typeof tags === 'stringstring');
-    await readAnswer('/v1/health/state/critical', input, signaturesOf);
+    await readAnswer('/v1/health/state/critical', input, checkListOf);
     await readAnswer('/v1/catalog/node/node-1', input, (body) =>
       itemsOf(body, 'upriver-', new Set()),
     );

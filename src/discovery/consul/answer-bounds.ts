@@ -71,7 +71,7 @@ export function boundedInstance(item: unknown, tell: Tell): Entry | null {
     tell(`${label}: ${what} are not all read: at most ${formatBound(bound)}`);
   };
   return {
-    Node: node,
+    Node: { ...node, ...numbersOf(fieldsOf(Node), ['ModifyIndex']) },
     Service: {
       ...names,
       ...numbersOf(service, ['Port', 'ModifyIndex']),

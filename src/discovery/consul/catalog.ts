@@ -7,6 +7,7 @@ import type { Contact } from '../contact.ts';
 import { ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import { Inventory } from './inventory.ts';
+import type { FetchedInstance, Standing } from './listed-item.ts';
 import { Summary } from './summary.ts';
 
 /** Name -> its tags in one string. */
@@ -92,6 +93,11 @@ export class Catalog {
       if (hasTag || this.inventory.described.has(name)) names.add(name);
     }
     return names;
+  }
+
+  /** What the inventory says of an instance that was fetched. */
+  standingOf(instance: FetchedInstance): Standing {
+    return this.inventory.standingOf(instance);
   }
 
   /** `isUrgent`: changes of single instances are waited for. */

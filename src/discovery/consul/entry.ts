@@ -14,7 +14,11 @@ export interface Check {
 
 /** One instance with its node and all its checks. */
 export interface Entry {
-  readonly Node?: { readonly Node?: string; readonly Address?: string } | null;
+  readonly Node?: {
+    readonly Node?: string;
+    readonly Address?: string;
+    readonly ModifyIndex?: number;
+  } | null;
   readonly Service?: {
     readonly ID?: string;
     readonly Address?: string;

@@ -6,8 +6,9 @@
 import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
 import { encodeSegment } from '../../base/path-text.ts';
-import { ConsulError } from './answer.ts';
+import { type Answer, ConsulError } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
+import { type FetchedInstance, type Standing, standingOf } from './listed-item.ts';
 import { isAskable } from './service-query.ts';
 import { listOf } from './translate.ts';
 
@@ -27,6 +28,15 @@ const RETRY_MS = 5000;
 /** Instance id -> its service and the index of its last change. */
 type NodeItems = ReadonlyMap<string, { readonly name: string; readonly index: number }>;
 
+/** What one reading has found. */
+interface Reading {
+  /** Names of all nodes, and the X-Consul-Index of their list. */
+  readonly names: ReadonlySet<string>;
+  readonly index: bigint;
+  /** By name of the node: its instances, and the X-Consul-Index of their list. */
+  readonly nodes: ReadonlyMap<string, { readonly items: NodeItems; readonly index: bigint }>;
+}
+
 export interface InventoryOptions {
   readonly context: ConsulContext;
   readonly scope: Readonly<Record<string, string>>;
@@ -40,7 +50,8 @@ export interface InventoryOptions {
 export class Inventory {
   private readonly options: InventoryOptions;
   private readonly stopped = new AbortController();
-  private nodes: ReadonlyMap<string, NodeItems> | null = null;
+  /** Null before the first. */
+  private reading: Reading | null = null;
   private isReading = false;
   private isWanted = false;
   private hasFailed = false;
@@ -79,13 +90,13 @@ export class Inventory {
     const { clock } = this.options.context;
     const startMs = clock.nowMs();
     try {
-      const { nodes, described } = await this.readNodes();
+      const { reading, described } = await this.readNodes();
       const pace = this.isUrgent ? 'quick' : 'slow';
       const tookMs = clock.nowMs() - startMs;
       const perMs = PAUSE_PER_MS[this.isBehind ? 'behind' : 'alone'];
-      pauseMs = Math.max(PAUSE_MS_MIN[pace], nodes.size * COST_MS[pace], tookMs * perMs);
-      const changed = this.changedSince(nodes);
-      this.nodes = nodes;
+      pauseMs = Math.max(PAUSE_MS_MIN[pace], reading.nodes.size * COST_MS[pace], tookMs * perMs);
+      const changed = this.changedSince(reading);
+      this.reading = reading;
       this.described = described;
       this.isTried = true;
       this.isKnown = true;
@@ -115,43 +126,56 @@ export class Inventory {
   }
 
   private async readNodes() {
-    const list = listOf<{ Node?: string }>(await this.get('/v1/catalog/nodes'));
-    const names = list.flatMap(({ Node }) =>
-      typeof Node === 'string' && isAskable(Node) ? [Node] : [],
+    const list = await this.get('/v1/catalog/nodes');
+    const names = new Set(
+      listOf<{ Node?: string }>(list.body).flatMap(({ Node }) =>
+        typeof Node === 'string' ? [Node] : [],
+      ),
     );
-    const nodes = new Map<string, NodeItems>();
+    const nodes = new Map<string, { items: NodeItems; index: bigint }>();
     const described = new Set<string>();
-    const left = [...names];
+    const left = [...names].filter(isAskable);
     const readNext = async (): Promise<void> => {
       for (let name = left.pop(); name !== undefined; name = left.pop()) {
-        const body = await this.get(`/v1/catalog/node/${encodeSegment(name)}`);
-        nodes.set(name, itemsOf(body, this.options.metaPrefix, described));
+        const { body, index } = await this.get(`/v1/catalog/node/${encodeSegment(name)}`);
+        nodes.set(name, { items: itemsOf(body, this.options.metaPrefix, described), index });
       }
     };
     const length = CONCURRENT_MAX[this.isBehind ? 'behind' : 'alone'];
     await Promise.all(Array.from({ length }, readNext));
-    return { nodes, described };
+    return { reading: { names, index: list.index, nodes }, described };
   }
 
-  private async get(path: string): Promise<unknown> {
+  private get(path: string): Promise<Answer> {
     const { context, scope } = this.options;
     const { signal } = this.stopped;
     // The leader is asked: another server may not yet know the change that we come for.
     const question = { path, query: scope, deadlineMs: DEADLINE_MS, signal, isConsistent: true };
-    return (await context.client.get(question)).body;
+    return context.client.get(question);
+  }
+
+  /** What the last reading says of an instance that was fetched. Without one nothing can be told. */
+  standingOf({ node, id, index, nodeIndex }: FetchedInstance): Standing {
+    if (this.reading === null) return this.isKnown ? 'listed' : 'ahead';
+    const { names, nodes } = this.reading;
+    const list = nodes.get(node);
+    if (list !== undefined) {
+      return standingOf(index, { index: list.index, hasItem: list.items.has(id) });
+    }
+    return standingOf(nodeIndex, { index: this.reading.index, hasItem: names.has(node) });
   }
 
   /**
    * Nothing the first time, when it is only learnt what there is; but everything when it should
    * have been learnt before: changes may have been missed since.
    */
-  private changedSince(nodes: ReadonlyMap<string, NodeItems>): Set<string> {
-    const before = this.nodes;
+  private changedSince({ nodes }: Reading): Set<string> {
+    const before = this.reading?.nodes ?? null;
     const changed = new Set<string>();
     if (before === null && !this.hasFailed) return changed;
     for (const node of new Set([...nodes.keys(), ...(before?.keys() ?? [])])) {
-      const was = before?.get(node) ?? new Map();
-      const is = nodes.get(node) ?? new Map();
+      const was: NodeItems = before?.get(node)?.items ?? new Map();
+      const is: NodeItems = nodes.get(node)?.items ?? new Map();
       for (const id of new Set([...was.keys(), ...is.keys()])) {
         const [old, now] = [was.get(id), is.get(id)];
         if (old?.name === now?.name && old?.index === now?.index) continue;

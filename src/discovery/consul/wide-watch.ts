@@ -4,7 +4,8 @@
 // fetched. Checks that pass say nothing of their own: one that is no longer in a list has changed,
 // and a new instance is in the catalog. Thus answers stay small however many checks there are.
 // Fetches go to the leader: a server that is behind could answer without the change that they come
-// for, and nothing would wake us again.
+// for, and nothing would wake us again. What comes and goes between two answers of a list changes
+// neither; where it was fetched meanwhile, the lists lack it, and the service is fetched once more.
 import { Backoff } from '../../base/backoff.ts';
 import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/coded-error.ts';
@@ -12,9 +13,18 @@ import type { Contact } from '../contact.ts';
 import { type Answer, ConsulError, outageText } from './answer.ts';
 import { BlockingQuery, BROKEN, type ConsulContext, type QueryAnswer } from './blocking-query.ts';
 import type { Catalog, CatalogChange } from './catalog.ts';
+import { type CheckList, changedChecks, checkListOf, standingOfCheck } from './check-list.ts';
 import type { FollowedService } from './followed-service.ts';
-import { healthPath, healthQuery } from './service-query.ts';
-import { type Check, type Entry, listOf } from './translate.ts';
+import {
+  type Fetched,
+  type FetchedCheck,
+  fetchedOf,
+  type Item,
+  NOTHING_FETCHED,
+  type Standing,
+} from './listed-item.ts';
+import { consistentQuery, healthPath, healthQuery } from './service-query.ts';
+import { type Entry, listOf } from './translate.ts';
 
 /** Fetches at a time: until all have been answered once, and then. */
 const FETCHES_MAX = { first: 8, later: 3 };
@@ -23,11 +33,7 @@ const BACKOFF = { baseMs: 250, capMs: 30_000 };
 /** The states of checks that are followed. */
 const STATES = ['critical', 'warning'];
 
-/** What the checks of a state of each service, and of each node, were when they were seen last. */
-interface Signatures {
-  readonly services: ReadonlyMap<string, string>;
-  readonly nodes: ReadonlyMap<string, string>;
-}
+const UNLISTED = 'what was fetched is not listed any more';
 
 interface Follower {
   readonly service: FollowedService;
@@ -42,6 +48,14 @@ interface Follower {
   retry: Timer | null;
   /** client.epoch when its last answer was asked for; '' before the first. */
   epoch: string;
+  /** What its last answer listed that the wide questions' lists must list too. */
+  fetched: Fetched;
+  /** What of it has gone from the lists, and is asked about or was confirmed; '' for nothing. */
+  unlisted: string;
+  /** The leader is to confirm the next answer with the other servers. */
+  isContradicted: boolean;
+  /** The leader has answered about it. */
+  isCertain: boolean;
 }
 
 export interface WideWatchOptions {
@@ -53,12 +67,14 @@ export interface WideWatchOptions {
 
 export class WideWatch {
   private readonly options: WideWatchOptions;
-  private readonly checks: readonly BlockingQuery<Signatures>[];
+  private readonly checks: readonly BlockingQuery<CheckList>[];
   private readonly stopped = new AbortController();
   private readonly followers = new Map<FollowedService, Follower>();
   private readonly queue: Follower[] = [];
-  /** By state of checks. */
-  private readonly signatures = new Map<string, Signatures>();
+  /** By state of checks, each with its X-Consul-Index. */
+  private readonly lists = new Map<string, { value: CheckList; index: bigint }>();
+  /** Those of which something was fetched that the lists are too old to have. */
+  private readonly ahead = new Set<Follower>();
   private fetching = 0;
   /** The queue has been empty once. */
   private isThrough = false;
@@ -72,7 +88,7 @@ export class WideWatch {
     catalog.subscribe((change) => this.onCatalog(change), true);
   }
 
-  private makeQuery(state: string): BlockingQuery<Signatures> {
+  private makeQuery(state: string): BlockingQuery<CheckList> {
     const { context, contact, scope } = this.options;
     const { client } = context;
     const what = labelOf(state);
@@ -80,7 +96,7 @@ export class WideWatch {
       context,
       path: `/v1/health/state/${state}`,
       query: scope,
-      decode: signaturesOf,
+      decode: checkListOf,
       onAnswer: (answer) => {
         contact.answered(what, client.address);
         return this.onChecks(state, answer);
@@ -124,6 +140,10 @@ export class WideWatch {
       change: 'first answer',
       retry: null,
       epoch: '',
+      fetched: NOTHING_FETCHED,
+      unlisted: '',
+      isContradicted: false,
+      isCertain: false,
     };
     this.followers.set(service, follower);
     this.want(follower, { doubt: '', change: 'first answer' });
@@ -135,13 +155,14 @@ export class WideWatch {
     follower.retry?.cancel();
     follower.isDirty = false;
     this.followers.delete(service);
+    this.ahead.delete(follower);
     this.options.contact.forget(follower.service.label);
   }
 
-  private onChecks(state: string, answer: QueryAnswer<Signatures>): boolean {
-    const { value, doubt, isFresh, change } = answer;
-    const before = this.signatures.get(state);
-    this.signatures.set(state, value);
+  private onChecks(state: string, answer: QueryAnswer<CheckList>): boolean {
+    const { value, index, doubt, isFresh, change } = answer;
+    const before = this.lists.get(state)?.value;
+    this.lists.set(state, { value, index });
     this.breaks.delete(state);
     if (before === undefined || isFresh) {
       // The first answer says only what there is; after a break anything may have changed.
@@ -149,13 +170,13 @@ export class WideWatch {
       this.fetchNext();
       return false;
     }
-    const services = changedKeys(before.services, value.services);
-    const nodes = changedKeys(before.nodes, value.nodes);
+    const { services, nodes } = changedChecks(before, value);
     for (const follower of this.followers.values()) {
       const isConcerned =
         services.has(follower.service.source.service) || !nodes.isDisjointFrom(follower.nodes);
       if (isConcerned) this.want(follower, { doubt: '', change: `checks: ${change}` });
     }
+    this.compareAhead();
     return services.size + nodes.size > 0;
   }
 
@@ -167,8 +188,42 @@ export class WideWatch {
           this.want(follower, { doubt: '', change: `catalog: ${change}` });
         }
       }
+      this.compareAhead();
     }
     this.fetchNext();
+  }
+
+  private compareAhead(): void {
+    for (const follower of [...this.ahead]) this.compare(follower);
+  }
+
+  /**
+   * Compares what was fetched with the lists. What is in none that is as recent has gone since, and no
+   * list may ever show that: the service is fetched again, once for each such finding.
+   */
+  private compare(follower: Follower): void {
+    const { instances, checks } = follower.fetched;
+    const gone: Item[] = [];
+    let isAhead = false;
+    const note = (item: Item, standing: Standing): void => {
+      if (standing === 'gone') gone.push(item);
+      else if (standing === 'ahead') isAhead = true;
+    };
+    for (const one of instances) note(one, this.options.catalog.standingOf(one));
+    for (const one of checks) note(one, this.standingOf(one));
+    if (isAhead) this.ahead.add(follower);
+    else this.ahead.delete(follower);
+    const unlisted = gone.map(({ node, id, index }) => `${node} ${id} ${index}`).join('\n');
+    if (unlisted === follower.unlisted) return;
+    follower.unlisted = unlisted;
+    if (unlisted === '') return;
+    follower.isContradicted = true;
+    this.want(follower, { doubt: '', change: UNLISTED });
+  }
+
+  private standingOf(check: FetchedCheck): Standing {
+    const list = this.lists.get(check.state);
+    return list === undefined ? 'ahead' : standingOfCheck(check, list);
   }
 
   private wantAll(why: { doubt: string; change: string }): void {
@@ -187,7 +242,7 @@ export class WideWatch {
 
   private fetchNext(): void {
     // Changes from the first wide answers on are seen; so nothing is fetched before.
-    if (this.signatures.size < STATES.length || !this.options.catalog.isReady) return;
+    if (this.lists.size < STATES.length || !this.options.catalog.isReady) return;
     const max = FETCHES_MAX[this.isThrough ? 'later' : 'first'];
     while (this.fetching < max) {
       const follower = this.queue.shift();
@@ -201,18 +256,21 @@ export class WideWatch {
 
   private async fetch(follower: Follower): Promise<void> {
     const { contact, context } = this.options;
-    const { doubt, change, service, epoch } = follower;
+    const { doubt, change, service, epoch, isContradicted } = follower;
     const epochAsked = context.client.epoch;
     follower.isDirty = false;
+    follower.isContradicted = false;
     follower.isFetching = true;
     follower.doubt = '';
     this.fetching += 1;
     try {
-      const answer = await this.ask(service);
+      const answer = await this.ask(follower, isContradicted);
       if (!this.followers.has(service)) return;
       const entries = listOf<Entry>(answer.body);
       follower.nodes = nodesOf(entries);
-      follower.backoff.reset();
+      follower.fetched = fetchedOf(entries, STATES);
+      if (follower.isCertain) follower.backoff.reset();
+      else this.retryLater(follower, 0);
       contact.answered(follower.service.label, context.client.address);
       follower.epoch = epochAsked;
       // A break while it was fetched, which may be over: it is fetched again for that. Or one since the
@@ -222,8 +280,10 @@ export class WideWatch {
       const why = answer.doubt || broken;
       const doubtKind = broken === '' ? 'answer' : 'outage';
       const { receivedMs } = answer;
+      this.compare(follower);
       service.take({ entries, doubt: why, doubtKind, change, receivedMs });
     } catch (error) {
+      follower.isContradicted ||= isContradicted;
       if (this.followers.has(service)) this.onFetchError(follower, { error, doubt });
     } finally {
       this.fetching -= 1;
@@ -246,32 +306,42 @@ export class WideWatch {
     const failure =
       error instanceof ConsulError ? error : new ConsulError('failed', messageOf(error));
     contact.failed(follower.service.label, failure, context.client.address);
-    follower.isDirty = true;
     follower.doubt ||= doubt;
-    const pauseMs = failure.retryAfterMs + follower.backoff.nextMs();
-    follower.retry = context.clock.setTimer(pauseMs, () => {
+    this.retryLater(follower, failure.retryAfterMs);
+  }
+
+  private retryLater(follower: Follower, leastMs: number): void {
+    follower.isDirty = true;
+    follower.retry?.cancel();
+    const pauseMs = leastMs + follower.backoff.nextMs();
+    follower.retry = this.options.context.clock.setTimer(pauseMs, () => {
       follower.retry = null;
       this.queue.push(follower);
       this.fetchNext();
     });
   }
 
-  /** The leader's answer; where there is none yet, any server's, rather than nothing at all. */
-  private async ask(service: FollowedService): Promise<Answer> {
+  /**
+   * The leader's answer; where there is none yet, any server's, rather than nothing at all. Where lists
+   * contradict the one before, it is the leader's that is sure to lead still.
+   */
+  private async ask(follower: Follower, isContradicted: boolean): Promise<Answer> {
     const { client } = this.options.context;
-    const { source } = service;
+    const { source } = follower.service;
     const { signal } = this.stopped;
     const question = {
       path: healthPath(source),
-      query: healthQuery(source),
+      query: isContradicted ? consistentQuery(source) : healthQuery(source),
       deadlineMs: FETCH_MS_MAX,
       signal,
     };
     try {
-      return await client.get({ ...question, isConsistent: true });
+      const answer = await client.get({ ...question, isConsistent: true });
+      follower.isCertain = true;
+      return answer;
     } catch (error) {
-      if (service.isSynced || (error instanceof ConsulError && error.isRefusal)) throw error;
-      return await client.get(question);
+      if (follower.isCertain || (error instanceof ConsulError && error.isRefusal)) throw error;
+      return await client.get({ ...question, query: healthQuery(source) });
     }
   }
 }
@@ -282,30 +352,4 @@ function labelOf(state: string): string {
 
 function nodesOf(entries: readonly Entry[]): Set<string> {
   return new Set(entries.flatMap(({ Node }) => (Node?.Node === undefined ? [] : [Node.Node])));
-}
-
-/** One line per check, so that any change of a check shows. Throws ConsulError for no list. */
-export function signaturesOf(body: unknown): Signatures {
-  const services = new Map<string, string[]>();
-  const nodes = new Map<string, string[]>();
-  for (const check of listOf<Check>(body)) {
-    const { Node = '', CheckID = '', Status = '', ServiceName = '', ModifyIndex = 0 } = check;
-    const [kind, key] = ServiceName === '' ? [nodes, Node] : [services, ServiceName];
-    const lines = kind.get(key) ?? [];
-    lines.push(`${Node} ${CheckID} ${Status} ${ModifyIndex}`);
-    kind.set(key, lines);
-  }
-  return { services: joined(services), nodes: joined(nodes) };
-}
-
-function joined(lines: ReadonlyMap<string, string[]>): Map<string, string> {
-  return new Map([...lines].map(([key, list]) => [key, list.sort().join('\n')]));
-}
-
-function changedKeys(
-  before: ReadonlyMap<string, string>,
-  after: ReadonlyMap<string, string>,
-): Set<string> {
-  const keys = new Set([...before.keys(), ...after.keys()]);
-  return new Set([...keys].filter((key) => before.get(key) !== after.get(key)));
 }

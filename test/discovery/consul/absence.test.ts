@@ -3,7 +3,6 @@
 // itself is followed no more. Time is turned by hand, and the agent answers as told.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulProvider } from '../../../src/discovery/consul/provider.ts';
-import type { ConsulRequest, ConsulResponse } from '../../../src/discovery/consul/transport.ts';
 import type { Known } from '../../../src/discovery/provider.ts';
 import type { ServiceSource } from '../../../src/model/source.ts';
 import { ManualClock } from '../../support/clock.ts';
@@ -14,70 +13,10 @@ import {
   Receiver,
   source,
 } from '../../support/discovery.ts';
-
-/** An agent in memory, in which nothing changes: answers what it has, or fails. */
-class Agent {
-  /** Paths without a query -> the body; without one it answers 500. */
-  readonly bodies = new Map<string, unknown>();
-  isDown = false;
-  /** Questions about services are answered when `release` is called. */
-  isHolding = false;
-  private index = 5;
-  /** Ends a question, and its path. */
-  private readonly open = new Map<(error: Error) => void, string>();
-  private readonly waiting = new Set<() => void>();
-  private readonly held: (() => void)[] = [];
-
-  get({ path, signal }: ConsulRequest): Promise<ConsulResponse> {
-    const { pathname, searchParams } = new URL(path, 'http://agent');
-    if (this.isDown) return Promise.reject(new Error('connect ECONNREFUSED'));
-    const waitMs = Number.parseInt(searchParams.get('wait') ?? '0', 10);
-    return new Promise((resolve, reject) => {
-      this.open.set(reject, pathname);
-      signal.addEventListener('abort', () => reject(new Error('aborted')));
-      const answer = () => resolve(this.answer(pathname));
-      if (waitMs > 0) this.waiting.add(answer);
-      if (this.isHolding && pathname.startsWith('/v1/health/service/')) this.held.push(answer);
-      else clock.setTimer(waitMs, answer);
-    });
-  }
-
-  /** Something changes: those who wait are answered. */
-  change(): void {
-    this.index += 1;
-    for (const answer of this.waiting) answer();
-    this.waiting.clear();
-  }
-
-  release(): void {
-    this.isHolding = false;
-    for (const answer of this.held.splice(0)) answer();
-  }
-
-  /** All connections break, or those alone on which this path is asked. */
-  cut(only = ''): void {
-    for (const [reject, path] of this.open) {
-      if (only !== '' && path !== only) continue;
-      reject(new Error('other side closed'));
-      this.open.delete(reject);
-    }
-  }
-
-  private answer(path: string): ConsulResponse {
-    const body = this.bodies.get(path);
-    const bytes = Buffer.from(JSON.stringify(body ?? 'rpc error'));
-    return {
-      status: body === undefined ? 500 : 200,
-      headers: { 'x-consul-index': `${this.index}`, 'x-consul-knownleader': 'true' },
-      body: (async function* () {
-        yield bytes;
-      })(),
-    };
-  }
-}
+import { QuietAgent } from '../../support/quiet-agent.ts';
 
 let clock: ManualClock;
-let agent: Agent;
+let agent: QuietAgent;
 let provider: ConsulProvider;
 let receiver: Receiver;
 
@@ -129,7 +68,7 @@ function start(options: StartOptions = {}): void {
 
 beforeEach(() => {
   clock = new ManualClock();
-  agent = new Agent();
+  agent = new QuietAgent(clock);
   agent.bodies.set('/v1/catalog/services', {});
   agent.bodies.set('/v1/catalog/nodes', []);
   agent.bodies.set('/v1/health/service/web', []);
@@ -290,7 +229,7 @@ it('doubts what was fetched while the connections of the wide questions broke', 
   await pass(2000);
   expect(receiver.ids('web')).toEqual(['n/a']);
   // It is fetched again, and meanwhile the registry begins anew and answers the wide questions.
-  agent.isHolding = true;
+  agent.holding = '/v1/health/service/';
   agent.bodies.set('/v1/catalog/services', { web: ['new'] });
   agent.change();
   await settle();
