@@ -32,14 +32,21 @@ export class ByAddress<T extends { readonly address: string }> {
     return this.groups.get(address)?.size ?? 0;
   }
 
-  /** The oldest of the address whose turn it is; that address is the last one then. */
-  next(): T | null {
+  /** The oldest of the address whose turn it is, of those that `may`; that address is the last one then. */
+  next(may: (address: string) => boolean = always): T | null {
     for (const [address, group] of this.groups) {
+      if (!may(address)) continue;
       this.groups.delete(address);
       this.groups.set(address, group);
       for (const one of group) return one;
     }
     return null;
+  }
+
+  /** Whether one of the addresses `may`. */
+  hasAddress(may: (address: string) => boolean): boolean {
+    for (const address of this.groups.keys()) if (may(address)) return true;
+    return false;
   }
 
   /** The oldest of the address that has the most. */
@@ -55,4 +62,8 @@ export class ByAddress<T extends { readonly address: string }> {
   [Symbol.iterator](): Iterator<T> {
     return [...this.groups.values()].flatMap((group) => [...group]).values();
   }
+}
+
+function always(): boolean {
+  return true;
 }

@@ -29,7 +29,7 @@ export interface FairTurnsOptions {
   readonly restMs?: number;
   /**
    * In a turn as many begin at once of addresses that have fewer than `fewMax` here, also where others have all
-   * places: they have as many again. Without it, none.
+   * places: they have as many again, in which those of them that wait begin as well. Without it, none.
    */
   readonly newcomersATurn?: number;
   readonly fewMax?: number;
@@ -60,9 +60,7 @@ export class FairTurns {
   mayOvertake(address: string): boolean {
     const { newcomersATurn = 0, fewMax = 1, underWayMax } = this.options;
     if (this.newcomers >= newcomersATurn || this.underWay.size >= 2 * underWayMax) return false;
-    let count = this.waiting.countOf(address);
-    for (const one of this.underWay.keys()) if (one.address === address) count += 1;
-    if (count >= fewMax) return false;
+    if (this.waiting.countOf(address) + this.underWayOf(address) >= fewMax) return false;
     this.newcomers += 1;
     // A turn of its own: there may be none of those that wait.
     if (this.newcomers === 1) this.options.clock.nextTurn(this.forget);
@@ -72,6 +70,12 @@ export class FairTurns {
   private readonly forget = (): void => {
     this.newcomers = 0;
   };
+
+  private underWayOf(address: string): number {
+    let count = 0;
+    for (const one of this.underWay.keys()) if (one.address === address) count += 1;
+    return count;
+  }
 
   get size(): number {
     return this.underWay.size;
@@ -96,11 +100,8 @@ export class FairTurns {
 
   private schedule(): void {
     if (this.waiting.size === 0) return;
-    if (this.underWay.size >= this.options.underWayMax) {
-      this.lookLater();
-      return;
-    }
-    if (this.isScheduled) return;
+    if (this.isFull) this.lookLater();
+    if (this.isScheduled || !this.mayAnyBegin) return;
     this.isScheduled = true;
     const { clock } = this.options;
     const waitMs = this.freeMs - clock.nowMs();
@@ -117,9 +118,8 @@ export class FairTurns {
   };
 
   private turn(): void {
-    const { beginsATurn, underWayMax } = this.options;
-    for (let i = 0; i < beginsATurn && this.underWay.size < underWayMax; i += 1) {
-      const next = this.waiting.next();
+    for (let i = 0; i < this.options.beginsATurn; i += 1) {
+      const next = this.nextOne();
       if (next === null) return;
       this.waiting.remove(next);
       this.begun(next);
@@ -127,12 +127,35 @@ export class FairTurns {
     }
   }
 
+  private get isFull(): boolean {
+    return this.underWay.size >= this.options.underWayMax;
+  }
+
+  private get mayAnyBegin(): boolean {
+    if (!this.isFull) return true;
+    return this.hasMore && this.waiting.hasAddress(this.hasFewUnderWay);
+  }
+
+  private nextOne(): Applicant | null {
+    if (!this.isFull) return this.waiting.next();
+    return this.hasMore ? this.waiting.next(this.hasFewUnderWay) : null;
+  }
+
+  /** There are places beyond those that all may have: who has few does not wait for who has many to be cut. */
+  private get hasMore(): boolean {
+    const { newcomersATurn = 0, underWayMax } = this.options;
+    return newcomersATurn > 0 && this.underWay.size < 2 * underWayMax;
+  }
+
+  private readonly hasFewUnderWay = (address: string): boolean =>
+    this.underWayOf(address) < (this.options.fewMax ?? 1);
+
   private lookLater(): void {
     if (this.isLooking) return;
     this.isLooking = true;
     this.options.clock.setTimer(LOOK_MS, () => {
       this.isLooking = false;
-      if (this.waiting.size > 0 && this.underWay.size >= this.options.underWayMax) this.cutStale();
+      if (this.waiting.size > 0 && this.isFull) this.cutStale();
       this.schedule();
     });
   }

@@ -1,17 +1,21 @@
 // Places on the stats port: who gets one, one answer at a time on each, and who loses his place.
 //   idle ──► busy ──► idle ...    nothing is worked on before the answer ahead of it has left
-// When the places run short, idle connections are closed first (the oldest of the address that holds
-// the most), then those whose client does not read. Some places are kept back: a connection that
-// gets one of those is served if it comes from this machine or asks for a health check.
+// When the places run short, idle connections lose theirs first (the oldest of the address that holds
+// the most; departures.ts closes them), then those whose client does not read. A TLS handshake that has
+// begun is work, and bounded by its own turns. Some places are kept back: a connection that gets one of
+// those is served if it comes from this machine or asks for a health check.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { systemClock } from '../base/clock.ts';
 import { isThisMachine } from './access.ts';
+import { Departures } from './departures.ts';
 import type { StatsSources } from './sources.ts';
 
 /** Places for everyone. */
 const PLACES = 512;
 /** Places beyond those, kept for health checks and for this machine. */
 const RESERVED = 64;
+export const PLACES_MAX = PLACES + RESERVED;
 /** A client that took nothing of its answer for so long may lose its place to another. */
 const STALLED_MS = 1000;
 /** ... and loses it in any case after this. */
@@ -49,6 +53,8 @@ export class Connection {
   waiting: (() => void) | null = null;
   /** For who reads requests: the answer has left, and nothing waits. */
   onIdle: () => void = () => {};
+  /** For who has it before it is served: it has lost its place, and will be closed. */
+  onLost: () => void = () => {};
   /** Those of the same address, with the same kind of place. */
   readonly group: Group;
 
@@ -95,6 +101,7 @@ export class Connections {
   private readonly open = new Map<Socket, Connection>();
   private readonly groups = new Map<string, Group>();
   private ordinary = 0;
+  private readonly departures = new Departures(systemClock);
   private readonly looking: NodeJS.Timeout;
 
   constructor(places: Places = { places: PLACES, reserved: RESERVED }) {
@@ -128,6 +135,11 @@ export class Connections {
     return connection;
   }
 
+  /** A handshake begins on it, in its turn: that is not idle. */
+  securing(connection: Connection): void {
+    connection.group.idle.delete(connection);
+  }
+
   /** The handshake on `raw` is done: from now on the connection is that of `socket`. Null: it has lost its place. */
   secured(raw: Socket, socket: Socket): Connection | null {
     const connection = this.open.get(raw);
@@ -138,6 +150,7 @@ export class Connections {
     this.open.delete(raw);
     connection.socket = socket;
     this.open.set(socket, connection);
+    connection.group.idle.add(connection);
     return connection;
   }
 
@@ -172,6 +185,7 @@ export class Connections {
   close(): void {
     clearInterval(this.looking);
     for (const { socket } of [...this.open.values()]) socket.destroy();
+    this.departures.close();
   }
 
   private next(connection: Connection): void {
@@ -194,10 +208,16 @@ export class Connections {
       if (largest === null || group.size > largest.size) largest = group;
     }
     const [idle] = largest?.idle ?? [];
-    const victim = idle ?? this.slowest(isReserved);
-    if (victim === null) return false;
-    this.remove(victim);
-    victim.socket.destroy();
+    if (idle !== undefined) {
+      this.remove(idle);
+      idle.onLost();
+      this.departures.add(idle.socket);
+      return true;
+    }
+    const slowest = this.slowest(isReserved);
+    if (slowest === null) return false;
+    this.remove(slowest);
+    slowest.socket.destroy();
     return true;
   }
 

@@ -9,7 +9,7 @@ import { systemClock } from '../base/clock.ts';
 import { type Applicant, FairTurns } from '../base/fair-turns.ts';
 import type { TlsMaterial } from '../model/tls.ts';
 import { contextFor } from '../model/tls-contexts.ts';
-import type { Connections } from './connections.ts';
+import { type Connections, PLACES_MAX } from './connections.ts';
 import type { Reading } from './reading.ts';
 
 /** From the connection to the end of the handshake. */
@@ -31,8 +31,8 @@ const RECORD_MAX = 2 ** 14;
  * thread, and would then wait behind a crowd for good.
  */
 const LIMITS = {
-  ...{ straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000, waitingMax: 512 },
-  ...{ restMs: 4, newcomersATurn: 4, fewMax: 4 },
+  ...{ straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000 },
+  ...{ restMs: 4, newcomersATurn: 4, fewMax: 4, waitingMax: PLACES_MAX },
 };
 
 const PLAIN_BODY = '{"error":"this port speaks TLS: ask it by https://"}\n';
@@ -60,17 +60,20 @@ export function speakTls(
   const contexts = new Contexts(now);
   const turns = new FairTurns({ ...LIMITS, clock: systemClock });
   server.on('connection', (raw: Socket) => {
-    connections.add(raw);
-    const begin = (done: () => void): void =>
-      secure({ raw, isLocal: connections.isLocal(raw) }, contexts, (socket) => {
+    const connection = connections.add(raw);
+    if (connection === null) return;
+    const begin = (done: () => void): void => {
+      connections.securing(connection);
+      secure({ raw, isLocal: connection.isLocal }, contexts, (socket) => {
         done();
-        const connection = connections.secured(raw, socket);
-        if (connection === null) return;
+        if (connections.secured(raw, socket) === null) return;
         for (const listener of serve) listener.call(server, socket);
         reading.read(socket, connection);
       });
+    };
     // What listens to the socket holds it.
-    new Arrival(raw, { turns, begin });
+    const arrival = new Arrival(raw, { turns, begin });
+    connection.onLost = arrival.leave;
   });
 }
 
@@ -106,7 +109,8 @@ class Arrival implements Applicant {
     this.raw.destroy();
   };
 
-  private readonly leave = (): void => {
+  /** It waits no more: it has begun, has ended, or will be closed. */
+  readonly leave = (): void => {
     clearTimeout(this.timer);
     this.turns.leave(this);
   };

@@ -137,6 +137,26 @@ describe('turns that are fair', () => {
       expect(turns.mayOvertake('c')).toBe(false);
     });
 
+    it('begin what waits of an address that has few, where another has all places for good', () => {
+      for (let i = 0; i < 9; i += 1) turns.wait(piece('a', `a${i}`));
+      clock.advance(100);
+      // More of it at once than may overtake.
+      const burst = ['b1', 'b2', 'b3', 'b4'].map((name) => piece('b', name));
+      for (const one of burst) {
+        if (turns.mayOvertake('b')) turns.begun(one);
+        else turns.wait(one);
+      }
+      clock.advance(50);
+      expect(log.filter((line) => line.includes(' b'))).toEqual([]);
+      turns.leave(burst[0]!);
+      turns.leave(burst[1]!);
+      clock.advance(0);
+      expect(log.at(-1)).toBe('begin b3');
+      clock.advance(10);
+      expect(log.at(-1)).toBe('begin b4');
+      expect(turns.size).toBe(8);
+    });
+
     it('serve one that comes as often as it rests, however many wait', () => {
       for (let i = 0; i < 9; i += 1) turns.wait(piece('a', `a${i}`));
       // A stall of the thread: two of it come at once, and others as they did before.

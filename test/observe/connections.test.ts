@@ -164,6 +164,24 @@ describe('places', () => {
     expect(second!.closed).toBe(false);
   });
 
+  it('are free at once when they are lost; those who had them are closed at a pace', async () => {
+    await start({ places: { places: 20, reserved: 1 } });
+    const lost = await Promise.all(Array.from({ length: 20 }, () => client()));
+    let closedCount = 0;
+    for (const one of lost) {
+      one.resume().once('close', () => {
+        closedCount += 1;
+      });
+    }
+    const begunMs = performance.now();
+    const taken = await Promise.all(Array.from({ length: 20 }, () => client(get('/healthz'))));
+    for (const one of taken) await new Promise((done) => one.once('data', done).resume());
+    await Promise.all(lost.map(closed));
+    expect(closedCount).toBe(20);
+    // The first at once, and the others after five milliseconds each.
+    expect(performance.now() - begunMs).toBeGreaterThan(19 * 5 - 1);
+  });
+
   it('512 idle ones shut nobody out', async () => {
     await start();
     for (let i = 0; i < 600; i += 1) await client();

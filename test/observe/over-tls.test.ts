@@ -277,6 +277,35 @@ it.each([
   30_000,
 );
 
+it('takes no place from a handshake that has begun, for who comes after it', async () => {
+  await open();
+  const connections = new Connections({ places: 2, reserved: 0 });
+  const server = createServer((_, response) => response.end('ok'));
+  speakTls(
+    server,
+    { connections, reading: new Reading(systemClock) },
+    () => store.materials[0] ?? null,
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port: number } = server.address() as AddressInfo;
+  const come = (): Socket => connect(number, '127.0.0.1').on('error', () => {});
+  const [begun, silent] = [come(), come()];
+  begun.write(await helloBytes());
+  await once(begun, 'data');
+  await expect.poll(() => connections.size).toBe(2);
+  const closed = once(silent.resume(), 'close');
+  const next = come();
+  await closed;
+  expect(begun.closed).toBe(false);
+  // It has its place while others come and go: its handshake costs nobody another one.
+  const last = come();
+  await once(next.resume(), 'close');
+  expect(begun.closed).toBe(false);
+  for (const socket of [begun, last]) socket.destroy();
+  connections.close();
+  server.close();
+});
+
 it.each([
   ['TLS as before', true],
   ['TLS before, plain next', false],
