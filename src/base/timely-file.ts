@@ -1,4 +1,4 @@
-// Reads of files while the process serves: by the thread pool, within a time limit. A disk that does not answer
+// Work with files while the process serves: by the thread pool, within a time limit. A disk that does not answer
 // (a network mount, a FUSE daemon that hangs) holds neither the main thread nor the pool, which resolves host
 // names and writes logs as well: of one folder one file is read at a time, of all two, and what hangs is not
 // tried again until it has come back.
@@ -17,6 +17,9 @@ export const FILE_MS_MAX = 5000;
 /** Reads at a time: the pool has four threads, and host names are resolved by them. */
 export const FILE_READS_MAX = 2;
 const PIECE_BYTES_MIN = 4096;
+
+/** What is done with a file, for people. */
+type Done = 'read' | 'written';
 
 interface Waiting {
   readonly folder: string;
@@ -38,11 +41,11 @@ export class TimelyFiles {
    * What `work` makes of the file at `path`. Rejects with CodedError `hanging` where that takes too long: `work`
    * goes on then, and what it comes to is dropped.
    */
-  run<T>(path: string, work: () => Promise<T>): Promise<T> {
+  run<T>(path: string, work: () => Promise<T>, what: Done = 'read'): Promise<T> {
     const folder = dirname(path);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     if (this.hanging.has(folder)) {
-      reject(new CodedError('hanging', `${path} can not be read: ${STUCK}`));
+      reject(new CodedError('hanging', `${path} can not be ${what}: ${STUCK}`));
       return promise;
     }
     let hasBegun = false;
@@ -66,7 +69,7 @@ export class TimelyFiles {
       else this.waiting = this.waiting.filter((other) => other !== one);
       const why = hasBegun || this.busy.has(folder) ? STUCK : 'other files are read, and hang';
       const time = formatDuration(FILE_MS_MAX);
-      reject(new CodedError('hanging', `${path} was not read within ${time}: ${why}`));
+      reject(new CodedError('hanging', `${path} was not ${what} within ${time}: ${why}`));
     });
     this.waiting.push(one);
     this.next();
@@ -95,6 +98,11 @@ const files = new TimelyFiles(systemClock);
 /** As TimelyFiles.run, for files of this process. */
 export function inTime<T>(path: string, work: () => Promise<T>): Promise<T> {
   return files.run(path, work);
+}
+
+/** The same for what changes a file. What is late is done nevertheless, and before anything later in its folder. */
+export function changeInTime<T>(path: string, work: () => Promise<T>): Promise<T> {
+  return files.run(path, work, 'written');
 }
 
 /** As TimelyFiles.isReading. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
-import { messageOf } from '../base/coded-error.ts';
+import { codeOf, messageOf } from '../base/coded-error.ts';
 import type { Logger } from '../base/log.ts';
 import { readRegularFile } from '../base/regular-file.ts';
 import { readInTime } from '../base/timely-file.ts';
@@ -20,6 +20,8 @@ import { formatProblem, type Problem } from './problem.ts';
 
 /** Editors write in several steps; so long nothing may happen before the file is read. */
 const SETTLE_MS = 50;
+/** A disk that does not answer tells nothing when it does again: the file is asked for so often. */
+const HANGING_LOOK_MS = 2000;
 /** What is read in some ten milliseconds, and not worth a thread. */
 const INLINE_CHARS = 8 * 1024;
 
@@ -92,6 +94,8 @@ export class ConfigSource {
   private readonly door: ConfigDoor;
   private watcher: { close(): void } | null = null;
   private settling: Timer | null = null;
+  /** Set while the disk of the file does not answer. */
+  private asking: Timer | null = null;
   /** The overlay as the registry has it, good or not. */
   private kv: Overlay | null = null;
   /** The overlay of the configuration that runs. */
@@ -180,7 +184,10 @@ export class ConfigSource {
   private async load(why: string): Promise<void> {
     const file = await this.readFile();
     if (this.isClosed) return;
-    if ('problem' in file) return this.refuse([file.problem], why);
+    if ('problem' in file) {
+      if (file.isHanging) this.askAgain();
+      return this.refuse([file.problem], why);
+    }
     const { kv } = this;
     const problems = await this.attempt({ file: file.text, kv, why });
     if (problems.length === 0 || this.isClosed) return;
@@ -197,6 +204,7 @@ export class ConfigSource {
   close(): void {
     this.isClosed = true;
     this.settling?.cancel();
+    this.asking?.cancel();
     this.watcher?.close();
   }
 
@@ -252,6 +260,12 @@ export class ConfigSource {
     this.settling = this.options.clock.setTimer(SETTLE_MS, () => this.reload('file changed'));
   }
 
+  private askAgain(): void {
+    this.asking?.cancel();
+    const again = (): void => this.reload('the disk did not answer');
+    this.asking = this.options.clock.setTimer(HANGING_LOOK_MS, again);
+  }
+
   private readFirst(): Read {
     const { path } = this.options;
     try {
@@ -271,10 +285,17 @@ export class ConfigSource {
   }
 }
 
-type Read = { readonly text: string } | { readonly problem: Problem };
+type Read = { readonly text: string } | Unread;
 
-function unread(path: string, error: unknown): Read {
-  return { problem: { where: path, key: '', message: messageOf(error) } };
+interface Unread {
+  readonly problem: Problem;
+  /** Its disk does not answer. */
+  readonly isHanging: boolean;
+}
+
+function unread(path: string, error: unknown): Unread {
+  const problem = { where: path, key: '', message: messageOf(error) };
+  return { problem, isHanging: codeOf(error) === 'hanging' };
 }
 
 /** The text of a configuration file; throws where it is no regular file, or too large. */

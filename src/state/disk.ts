@@ -1,7 +1,9 @@
-// The door to the disk: what the state file needs of it.
-import { open, rename, rm } from 'node:fs/promises';
+// The door to the disk: what the state file needs of it. What a disk that does not answer is asked has a time limit,
+// apart from the first reading, before anything is served.
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { CodedError } from '../base/coded-error.ts';
 import { forgeryOf, readRegularFile, refuseOther } from '../base/regular-file.ts';
+import { changeInTime } from '../base/timely-file.ts';
 import { BOUNDS } from '../model/bounds.ts';
 
 export interface DiskFile {
@@ -34,21 +36,75 @@ export const nodeDisk: Disk = {
     if (forgery !== '') throw new CodedError('forged', forgery);
     return readRegularFile(path, BOUNDS.stateFile.max).toString();
   },
-  async create(path) {
-    // It may be a link of another user, or a FIFO, where others may write to the folder.
-    await rm(path, { force: true });
-    // Outputs of checks may tell secrets: others on the machine don't read it.
-    const file = await open(path, 'wx', 0o600);
-    await file.chmod(0o600);
-    return {
-      write: (text) => file.writeFile(text),
-      sync: () => file.sync(),
-      close: () => file.close(),
-    };
-  },
-  async rename(from, to) {
-    await refuseOther(to);
-    await rename(from, to);
-  },
-  remove: (path) => rm(path, { force: true }),
+  create: (path) => OpenFile.create(path),
+  rename: (from, to) =>
+    changeInTime(to, async () => {
+      await refuseOther(to);
+      await rename(from, to);
+    }),
+  remove: (path) => changeInTime(path, () => rm(path, { force: true })),
 };
+
+class OpenFile implements DiskFile {
+  private readonly path: string;
+  /** Null until it is open. */
+  private file: FileHandle | null = null;
+  /** What was asked last; the disk may still be at it. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async create(path: string): Promise<OpenFile> {
+    const made = new OpenFile(path);
+    try {
+      await made.ask(async () => {
+        // It may be a link of another user, or a FIFO, where others may write to the folder.
+        await rm(path, { force: true });
+        // Outputs of checks may tell secrets: others on the machine don't read it.
+        made.file = await open(path, 'wx', 0o600);
+        await made.file.chmod(0o600);
+      });
+      return made;
+    } catch (error) {
+      made.closeLater();
+      throw error;
+    }
+  }
+
+  write(text: string): Promise<void> {
+    return this.ask(() => this.file!.writeFile(text));
+  }
+
+  sync(): Promise<void> {
+    return this.ask(() => this.file!.sync());
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.ask(async () => {
+        const { file } = this;
+        this.file = null;
+        await file?.close();
+      });
+    } catch (error) {
+      this.closeLater();
+      throw error;
+    }
+  }
+
+  private ask(work: () => Promise<void>): Promise<void> {
+    return changeInTime(this.path, () => {
+      const asked = work();
+      this.last = asked;
+      return asked;
+    });
+  }
+
+  /** When the disk has answered: the descriptor would be lost. */
+  private closeLater(): void {
+    const close = (): unknown => this.file?.close();
+    void this.last.then(close, close).catch(() => {});
+  }
+}

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/coded-error.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { ConfigSource } from '../../src/config/source.ts';
 import type { Settings } from '../../src/model/settings.ts';
@@ -76,6 +77,35 @@ it('sees what was changed while the process started', async () => {
   duringStart = () => writeFileSync(path, 'workers: 3');
   open('workers: 2');
   await expect.poll(workers).toEqual([3]);
+});
+
+it('of a disk that does not answer is asked for again until it does, and then applied', async () => {
+  const clock = new ManualClock();
+  let answer = (): Promise<string> => Promise.resolve('workers: 2');
+  source = new ConfigSource({
+    ...{ flags: {}, env: {}, path: '/mnt/upriver.yaml', clock, log: silentLogger },
+    onSettings: (settings, why) => applied.push({ settings, why }),
+    door: {
+      readFirst: () => 'workers: 2',
+      read: () => answer(),
+      watch: () => ({ close() {} }),
+      loadLarge: () => Promise.reject(new Error('it is small')),
+    },
+  });
+  source.loadFirst();
+  source.watch();
+  answer = () => Promise.reject(new CodedError('hanging', 'its disk does not answer'));
+  clock.advance(50);
+  await source.settled();
+  expect(source.status.error).toContain('its disk does not answer');
+  clock.advance(2000);
+  await source.settled();
+  answer = () => Promise.resolve('workers: 3');
+  clock.advance(2000);
+  await source.settled();
+  expect(workers()).toEqual([3]);
+  expect(source.status.error).toBe('');
+  expect(clock.waiting).toBe(0);
 });
 
 describe('a file that changes', () => {

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { fieldsOf } from '../../base/foreign.ts';
 import { exposureBy } from '../../base/regular-file.ts';
-import { inTime, modeInTime, readInTime } from '../../base/timely-file.ts';
+import { changeInTime, inTime, modeInTime, readInTime } from '../../base/timely-file.ts';
 import { type Challenge, TOKEN_PATTERN } from '../../model/acme.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 
@@ -50,8 +50,10 @@ export class AcmeFolder {
   /** Makes what is missing. Throws CodedError `acme-folder`. */
   async prepare(): Promise<void> {
     try {
-      await mkdir(join(this.path, CHALLENGES), { recursive: true, mode: FOLDER_MODE });
-      await access(this.path, constants.R_OK | constants.W_OK | constants.X_OK);
+      await changeInTime(join(this.path, '*'), async () => {
+        await mkdir(join(this.path, CHALLENGES), { recursive: true, mode: FOLDER_MODE });
+        await access(this.path, constants.R_OK | constants.W_OK | constants.X_OK);
+      });
     } catch (error) {
       throw new CodedError('acme-folder', `${this.path}: ${messageOf(error)}`);
     }
@@ -107,7 +109,8 @@ export class AcmeFolder {
   }
 
   async removeChallenge(challenge: Challenge): Promise<void> {
-    await rm(join(this.path, CHALLENGES, challengeName(challenge)), { force: true });
+    const path = join(this.path, CHALLENGES, challengeName(challenge));
+    await changeInTime(path, () => rm(path, { force: true }));
   }
 
   /**
@@ -129,7 +132,7 @@ export class AcmeFolder {
   private async challengeAt(path: string, nowMs: number): Promise<Challenge | null> {
     try {
       if (nowMs - (await inTime(path, () => stat(path))).mtimeMs > CHALLENGE_MS_MAX) {
-        await rm(path, { force: true });
+        await changeInTime(path, () => rm(path, { force: true }));
         return null;
       }
       const text = (await readInTime(path, BOUNDS.acmeFile.max)).toString();
@@ -158,7 +161,7 @@ export class AcmeFolder {
   private async write(name: string, text: string): Promise<void> {
     const path = join(this.path, name);
     try {
-      await replaceFile(path, text);
+      await changeInTime(path, () => replaceFile(path, text));
     } catch (error) {
       throw new CodedError('acme-folder', `can't write ${path}: ${messageOf(error)}`);
     }

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { codeOf } from '../../base/coded-error.ts';
 import { type Fields, fieldsOf } from '../../base/foreign.ts';
-import { inTime, readInTime } from '../../base/timely-file.ts';
+import { changeInTime, inTime, readInTime } from '../../base/timely-file.ts';
 
 const TOUCH_MS = 10_000;
 const STALE_MS = 60_000;
@@ -37,7 +37,7 @@ export class FolderLock {
       id: randomBytes(8).toString('hex'),
     });
     for (const isSecond of [false, true]) {
-      if (await create(this.path, text)) {
+      if (await this.create(text)) {
         this.text = text;
         this.keep();
         return true;
@@ -49,13 +49,28 @@ export class FolderLock {
     return false;
   }
 
+  /** A lock that a disk makes too late is none of ours then: the next attempt takes it over at once. */
+  private async create(text: string): Promise<boolean> {
+    let isMade = false;
+    held.add(text);
+    try {
+      isMade = await changeInTime(this.path, () => create(this.path, text));
+      return isMade;
+    } finally {
+      if (!isMade) held.delete(text);
+    }
+  }
+
   /** Gives it back; one that another process took meanwhile stays. */
   async release(): Promise<void> {
     this.timer?.cancel();
     this.timer = null;
-    if (await this.isOurs()) await rm(this.path, { force: true });
-    held.delete(this.text);
-    this.text = '';
+    try {
+      if (await this.isOurs()) await changeInTime(this.path, () => rm(this.path, { force: true }));
+    } finally {
+      held.delete(this.text);
+      this.text = '';
+    }
   }
 
   /** Whether this process still has it. */
@@ -72,7 +87,7 @@ export class FolderLock {
     // It may be given back just now.
     if (!(await this.isOurs()) || this.timer !== timer) return;
     const seconds = this.clock.wallMs() / 1000;
-    void utimes(this.path, seconds, seconds).catch(() => {});
+    void changeInTime(this.path, () => utimes(this.path, seconds, seconds)).catch(() => {});
     this.keep();
   }
 
@@ -90,15 +105,15 @@ export class FolderLock {
   private async clear(judged: string): Promise<boolean> {
     const aside = `${this.path}.${randomBytes(6).toString('hex')}.stale`;
     try {
-      await rename(this.path, aside);
+      await changeInTime(this.path, () => rename(this.path, aside));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return true;
       throw error;
     }
     const isJudged = (await textOf(aside)) === judged;
     // It was taken over by another process since: that keeps it.
-    if (!isJudged) await link(aside, this.path).catch(() => {});
-    await rm(aside, { force: true });
+    if (!isJudged) await changeInTime(aside, () => link(aside, this.path)).catch(() => {});
+    await changeInTime(aside, () => rm(aside, { force: true }));
     return isJudged;
   }
 }
@@ -134,7 +149,6 @@ const held = new Set<string>();
 async function create(path: string, text: string): Promise<boolean> {
   try {
     const file = await open(path, 'wx', 0o600);
-    held.add(text);
     try {
       await file.writeFile(text);
     } finally {

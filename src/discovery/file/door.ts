@@ -1,6 +1,6 @@
 // The door to files with target groups.
-import { watch } from 'node:fs';
-import { opendir } from 'node:fs/promises';
+import { type FSWatcher, watch } from 'node:fs';
+import { opendir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CodedError, messageOf } from '../../base/coded-error.ts';
 import { inTime, readInTime } from '../../base/timely-file.ts';
@@ -31,18 +31,48 @@ export const nodeFiles: Files = {
   list: async (path) => (basename(path).includes('*') ? inTime(path, () => fitting(path)) : [path]),
   read: readInTime,
   readYaml: async (text) => (text.length <= INLINE_CHARS ? readYaml(text) : yamlInThread(text)),
-  // Editors and mounts replace the file itself, so its folder is watched.
   watch(path, onChange, onError) {
-    try {
-      const watcher = watch(dirname(path), { persistent: false }, onChange);
-      watcher.on('error', (error) => onError(messageOf(error)));
-      return watcher;
-    } catch (error) {
-      onError(messageOf(error));
-      return { close() {} };
-    }
+    const watching = new Watching(path, onChange, onError);
+    void watching.begin();
+    return watching;
   },
 };
+
+/** Editors and mounts replace the file itself, so its folder is watched. */
+class Watching {
+  private readonly path: string;
+  private readonly onChange: () => void;
+  private readonly onError: (why: string) => void;
+  private watcher: FSWatcher | null = null;
+  private isClosed = false;
+
+  constructor(path: string, onChange: () => void, onError: (why: string) => void) {
+    this.path = path;
+    this.onChange = onChange;
+    this.onError = onError;
+  }
+
+  async begin(): Promise<void> {
+    const folder = dirname(this.path);
+    try {
+      // The system's call waits for a disk that does not answer, on this thread: it is asked here first.
+      await inTime(this.path, () => stat(folder));
+      if (this.isClosed) return;
+      this.watcher = watch(folder, { persistent: false }, this.onChange);
+      this.watcher.on('error', (error) => this.onError(messageOf(error)));
+    } catch (error) {
+      if (!this.isClosed) this.onError(messageOf(error));
+      return;
+    }
+    // What was read meanwhile may have changed before it was watched.
+    this.onChange();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.watcher?.close();
+  }
+}
 
 async function fitting(path: string): Promise<readonly string[]> {
   const fits = patternOf(basename(path));

@@ -25,7 +25,7 @@ const SETTLE_MS_MAX = 500;
 const READ_SHARE = 0.02;
 /** A change of which the system does not tell (network mounts) is found so late. */
 const LOOK_MS = 30_000;
-/** The same where the system can't watch at all: its watches are bounded. */
+/** The same where the system can't watch at all (its watches are bounded), and while a disk does not answer. */
 const UNWATCHED_LOOK_MS = 2000;
 
 export interface FileProviderOptions {
@@ -50,6 +50,8 @@ export class FileProvider implements Provider {
   /** Clock.nowMs() of the first change that is not read yet; null for none. */
   private changedMs: number | null = null;
   private lookMs = LOOK_MS;
+  /** A disk did not answer when it was read last. */
+  private isHanging = false;
   /** Clock.nowMs() before which nothing is read again. */
   private restUntilMs = 0;
   private hasRead = false;
@@ -122,11 +124,14 @@ export class FileProvider implements Provider {
     const { clock } = this.options;
     this.isReading = true;
     this.changedMs = null;
+    this.isHanging = false;
     const turns = new Turns(clock);
     await this.readAll(turns);
     this.restUntilMs = clock.nowMs() + turns.spentMs * (1 / READ_SHARE - 1);
     this.isReading = false;
-    if (!this.isStopped) this.awaitRead(this.changedMs === null ? this.lookMs : SETTLE_MS);
+    if (this.isStopped) return;
+    const lookMs = this.isHanging ? UNWATCHED_LOOK_MS : this.lookMs;
+    this.awaitRead(this.changedMs === null ? lookMs : SETTLE_MS);
   }
 
   private async readAll(turns: Turns): Promise<void> {
@@ -234,6 +239,7 @@ export class FileProvider implements Provider {
 
   private fail(what: string, error: unknown): void {
     const code = codeOf(error) ?? 'not-read';
+    if (code === 'hanging') this.isHanging = true;
     const failure = { code, message: `${what}: ${messageOf(error)}`, isRefusal: false };
     this.contact.failed(what, failure, what);
   }
