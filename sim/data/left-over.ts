@@ -121,6 +121,6 @@ function checkGone(remains: Remains): void {
   if (usedCount > 0) book.fault(`${usedCount} descriptors are open at the end`);
   const lost = buffers.out.size - network.forfeited;
   if (lost > 0) book.fault(`${lost} read buffers were not given back`);
-  const { count } = buffers.largeWrites;
-  if (count > 0) book.fault(`${count} places of connections that write large were not given back`);
+  const { keptBytes } = buffers.largeWrites;
+  if (keptBytes > 0) book.fault(`room of ${keptBytes} bytes for large writes was not given back`);
 }

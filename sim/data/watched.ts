@@ -111,7 +111,7 @@ export class WatchedBuffers extends ReadBuffers {
 
   /** Buffers of which none is in use: those of the world before, where that left none. */
   static clean(onFault: (text: string) => void): WatchedBuffers {
-    if (last === null || last.out.size + last.rests.size + last.largeWrites.count > 0)
+    if (last === null || last.out.size + last.rests.size + last.largeWrites.keptBytes > 0)
       last = new WatchedBuffers(onFault);
     last.onFault = onFault;
     return last;

@@ -107,8 +107,9 @@ class World {
     const { kernel } = this;
     this.book = new Book(kernel);
     this.buffers = WatchedBuffers.clean((text) => this.book.fault(text));
-    // In half of the worlds there are more than may write large.
-    this.buffers.largeWrites.max = kernel.chance('large writes').pick([0, 1, 256, 256]);
+    // In more than half of the worlds there is too little room for all that would write large.
+    const roomKib = kernel.chance('large writes').pick([0, 100, 200, 36_864, 36_864]);
+    this.buffers.largeWrites.bytesMax = roomKib * 1024;
     const { descriptors, weather: weatherOf } = plan;
     this.network = new SimNetwork(kernel, {
       ...{ weatherOf, descriptors, buffers: this.buffers },

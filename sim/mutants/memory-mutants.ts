@@ -25,9 +25,9 @@ const rows: readonly MutantRow[] = [
     '    void home;\n',
   ],
   [
-    'the place of a connection that writes large is kept when it has closed',
+    'the room of a connection that writes large is kept when it has closed',
     `${wire}/tls-wire.ts`,
-    '    if (this.writeBytesMax === LARGE_WRITE_BYTES) this.buffers.largeWrites.leave();\n',
+    '    this.buffers.largeWrites.leave(this.writeBytesMax);\n',
     '',
   ],
   [

@@ -130,8 +130,8 @@ it('many connections with TLS keep little of a large answer when they lie idle',
   const residentKib = () =>
     Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${upriver.pid}/status`, 'utf8'))?.[1]);
 
-  // As many as may write large, and a few more; what the first cost once is not theirs.
-  await askAll(280);
+  // As many as there is room for large writes, and a few more; what the first cost once is not theirs.
+  await askAll(480);
   const before = residentKib();
   await askAll(420);
   // 44 to 66 KiB, of which 28 are a connection that has had a small one. With writes of 64 KiB for all it is 92.

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   countTogether,
   LARGE_WRITE_BYTES,
+  MEDIUM_WRITE_BYTES,
   SMALL_WRITE_BYTES,
 } from '../../src/proxy/wire/large-writes.ts';
 import { OWN_READ_BYTES, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
@@ -46,8 +47,8 @@ const takeCopy = (buffers: ReadBuffers) => buffers.take(LARGE_BYTES).view.buffer
 
 it('read buffers have room for what is asked for, and serve again by their size', () => {
   const buffers = new ReadBuffers();
-  const [small, large] = [buffers.take(64 * 1024), buffers.take(64 * 1024 + 1)];
-  expect([small.view.length, large.view.length]).toEqual([64 * 1024, OWN_READ_BYTES]);
+  const [small, large] = [buffers.take(128 * 1024), buffers.take(128 * 1024 + 1)];
+  expect([small.view.length, large.view.length]).toEqual([128 * 1024, OWN_READ_BYTES]);
   for (const one of [small, large]) buffers.give(one);
   expect(buffers.take()).toBe(large);
   expect(buffers.take(1)).toBe(small);
@@ -116,14 +117,17 @@ describe('what a TlsWire hands to encryption at a time', () => {
     return { ...one, most: Math.max(...one.door.written.map(({ length }) => length)) };
   };
 
-  it('is large on 256 connections, and less than Node sets aside anyway on others', () => {
+  it('is as much as there is to write, while there is room for what Node keeps of it', () => {
     const buffers = new ReadBuffers();
-    const large = Array.from({ length: 256 }, () => writeMuch(buffers));
-    expect(new Set(large.map(({ most }) => most))).toEqual(new Set([LARGE_WRITE_BYTES]));
-    const other = writeMuch(buffers);
-    expect(other.most).toBe(SMALL_WRITE_BYTES);
+    buffers.largeWrites.bytesMax = (2 * 144 + 80) * 1024;
+    const large = [writeMuch(buffers), writeMuch(buffers)];
+    expect(large.map(({ most }) => most)).toEqual([LARGE_WRITE_BYTES, LARGE_WRITE_BYTES]);
+    expect([writeMuch(buffers).most, writeMuch(buffers).most]).toEqual([
+      MEDIUM_WRITE_BYTES,
+      SMALL_WRITE_BYTES,
+    ]);
     expect(SMALL_WRITE_BYTES).toBeLessThan(16 * 1024);
-    // Who has its place keeps it, and gives it back once.
+    // Who has its room keeps it, and gives it back once.
     expect(large[0]!.wire.writeBytesMax).toBe(LARGE_WRITE_BYTES);
     large[0]!.wire.closed(null);
     large[0]!.wire.closed(null);
@@ -133,7 +137,35 @@ describe('what a TlsWire hands to encryption at a time', () => {
     ]);
   });
 
-  it('takes no place for small writes', () => {
+  it('grows with what is written, and is given back as a whole', () => {
+    const { buffers, wire, door } = start();
+    const { largeWrites } = buffers;
+    for (const [bytes, most, keptKib] of [
+      [SMALL_WRITE_BYTES, SMALL_WRITE_BYTES, 0],
+      [66_000, MEDIUM_WRITE_BYTES, 80],
+      [100, MEDIUM_WRITE_BYTES, 80],
+      [100_000, LARGE_WRITE_BYTES, 144],
+      [300_000, LARGE_WRITE_BYTES, 144],
+    ] as const) {
+      wire.write(Buffer.alloc(bytes));
+      door.report();
+      expect([wire.writeBytesMax, largeWrites.keptBytes]).toEqual([most, keptKib * 1024]);
+    }
+    wire.closed(null);
+    expect(largeWrites.keptBytes).toBe(0);
+  });
+
+  it('is medium on 460 connections with answers of 64 KiB', () => {
+    const buffers = new ReadBuffers();
+    const sizes = Array.from({ length: 461 }, () => {
+      const { wire } = start(buffers);
+      wire.write(Buffer.alloc(66_000));
+      return wire.writeBytesMax;
+    });
+    expect(sizes.indexOf(SMALL_WRITE_BYTES)).toBe(460);
+  });
+
+  it('takes no room for small writes', () => {
     const buffers = new ReadBuffers();
     const quiet = Array.from({ length: 300 }, () => start(buffers));
     for (const { wire } of quiet) expect(wire.write(Buffer.alloc(SMALL_WRITE_BYTES))).toBe(true);

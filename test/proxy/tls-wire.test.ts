@@ -293,7 +293,7 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
   it('encrypts less than 16 KiB at a time where others may write large, however much waits', async () => {
     await server.close();
     const buffers = new ReadBuffers();
-    buffers.largeWrites.max = 0;
+    buffers.largeWrites.bytesMax = 0;
     await serve(isFast, buffers);
     const client = await dial();
     await until('secure');

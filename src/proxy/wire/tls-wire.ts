@@ -8,7 +8,7 @@
 // States: handshake -> open -> gone. In `gone` the handler hears of onClose alone.
 import type { X509Certificate } from 'node:crypto';
 import type { PeerCertificate, TlsFacts } from '../network.ts';
-import { LARGE_WRITE_BYTES, SMALL_WRITE_BYTES } from './large-writes.ts';
+import { SMALL_WRITE_BYTES } from './large-writes.ts';
 import {
   HEADROOM,
   OWN_READ_BYTES,
@@ -90,7 +90,7 @@ export class TlsWire extends SocketWire {
   private unreported = 0;
   /** Not everything is with the system: onDrain follows. */
   private isWaiting = false;
-  /** For the socket: so much is encrypted at a time; large, where it has a place among those that may. */
+  /** For the socket: so much is encrypted at a time. It grows with what is written, where there is room (large-writes.ts). */
   writeBytesMax = SMALL_WRITE_BYTES;
   /** What lies in them is not reported yet. */
   private copies: ReadBuffer[] = [];
@@ -185,7 +185,7 @@ export class TlsWire extends SocketWire {
   }
 
   override write(bytes: Buffer): boolean {
-    if (bytes.length > SMALL_WRITE_BYTES && this.writeBytesMax === SMALL_WRITE_BYTES) this.grow();
+    if (bytes.length > this.writeBytesMax) this.grow(bytes.length);
     if (this.unreported > 0 || bytes.length > this.writeBytesMax) {
       this.isWaiting = true;
       this.writePieces(bytes);
@@ -196,8 +196,9 @@ export class TlsWire extends SocketWire {
     return !this.isWaiting;
   }
 
-  private grow(): void {
-    if (!this.isClosing && this.buffers.largeWrites.enter()) this.writeBytesMax = LARGE_WRITE_BYTES;
+  private grow(wanted: number): void {
+    if (this.isClosing) return;
+    this.writeBytesMax = this.buffers.largeWrites.raise(this.writeBytesMax, wanted);
   }
 
   private writePiece(bytes: Buffer): void {
@@ -375,7 +376,7 @@ export class TlsWire extends SocketWire {
     this.state = 'gone';
     this.settle();
     this.giveCopies();
-    if (this.writeBytesMax === LARGE_WRITE_BYTES) this.buffers.largeWrites.leave();
+    this.buffers.largeWrites.leave(this.writeBytesMax);
     this.writeBytesMax = SMALL_WRITE_BYTES;
     super.closed(this.fault ?? error);
   }
