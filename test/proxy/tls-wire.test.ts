@@ -567,6 +567,20 @@ describe.each(ways)('records of one byte ($way)', ({ isFast, clientAuth }) => {
     return serve(isFast);
   });
 
+  /** Reads on the first connection, and calls `onPiece` with all that has come, piece by piece; returns what gives that. */
+  function reading(onPiece: (wire: Wire, all: string) => void): () => string {
+    const [wire] = wires;
+    let all = '';
+    wire!.handler = {
+      ...wire!.handler,
+      onBytes: (base, start, end) => {
+        all += base.toString('latin1', start, end);
+        onPiece(wire!, all);
+      },
+    };
+    return () => all;
+  }
+
   /** What a client sends from now on is kept, each write a record of its own, and leaves in one go. */
   async function recordsOf(text: string): Promise<{ client: TLSSocket; send: () => void }> {
     const raw = connectPlain(server.port, '127.0.0.1');
@@ -602,19 +616,14 @@ describe.each(ways)('records of one byte ($way)', ({ isFast, clientAuth }) => {
       timer = setImmediate(turn);
     };
     turn();
-    let got = '';
-    wires[0]!.handler = {
-      ...wires[0]!.handler,
-      onBytes: (base, start, end) => {
-        got += base.toString('latin1', start, end);
-        inTurn += 1;
-        most = Math.max(most, inTurn);
-      },
-    };
+    const got = reading(() => {
+      inTurn += 1;
+      most = Math.max(most, inTurn);
+    });
     send();
-    await expect.poll(() => got.length, { interval: 2 }).toBe(text.length);
+    await expect.poll(() => got().length, { interval: 2 }).toBe(text.length);
     clearImmediate(timer!);
-    expect(got).toBe(text);
+    expect(got()).toBe(text);
     // 64 of them, what came with these, and what the next read begins with.
     expect(most).toBeLessThan(150);
     // The end without close_notify is told as what it is, and after everything else.
@@ -624,39 +633,27 @@ describe.each(ways)('records of one byte ($way)', ({ isFast, clientAuth }) => {
   it('are cut by an end without close_notify, also where that comes while they are held back', async () => {
     const text = 'abcdefghij'.repeat(30);
     const { send } = await recordsOf(text);
-    let got = '';
-    const [wire] = wires;
-    wire!.handler = {
-      ...wire!.handler,
-      onBytes: (base, start, end) => {
-        got += base.toString('latin1', start, end);
-        if (got.length > 1) return;
-        wire!.pause();
-        // By then all of it has come, and the FIN.
-        setTimeout(() => wire!.resume(), 20);
-      },
-    };
+    const got = reading((wire, all) => {
+      if (all.length > 1) return;
+      wire.pause();
+      // By then all of it has come, and the FIN.
+      setTimeout(() => wire.resume(), 20);
+    });
     send();
     await expect.poll(() => seen.at(-1)).toBe('close ERR_TLS_TRUNCATED');
     expect(seen).not.toContain('end');
-    expect(got).toBe(text);
+    expect(got()).toBe(text);
   });
 
   it('may be held back while they wait', async () => {
     const text = 'abcdefghij'.repeat(100);
     const { send } = await recordsOf(text);
-    let got = '';
-    const [wire] = wires;
-    wire!.handler = {
-      ...wire!.handler,
-      onBytes: (base, start, end) => {
-        got += base.toString('latin1', start, end);
-        wire!.pause();
-        setImmediate(() => wire!.resume());
-      },
-    };
+    const got = reading((wire) => {
+      wire.pause();
+      setImmediate(() => wire.resume());
+    });
     send();
-    await expect.poll(() => got.length, { interval: 2 }).toBe(text.length);
-    expect(got).toBe(text);
+    await expect.poll(() => got().length, { interval: 2 }).toBe(text.length);
+    expect(got()).toBe(text);
   });
 });

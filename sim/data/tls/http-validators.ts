@@ -1,16 +1,14 @@
 // A certificate authority that validates a challenge by HTTP (RFC 8555 section 8.3): it must get the key authorization
 // while that is outstanding and if it asks for its token at its name, and 404 otherwise. No endpoint may see it: that
 // could answer in our place.
+import type { Chance } from '../../kernel/chance.ts';
 import type { ActorHandler } from '../../net/actor-end.ts';
 import type { Request } from '../book.ts';
-import type { ClientSetting } from '../http-client.ts';
-import { dialIntroduced, drawIntroduction } from '../introductions.ts';
-import { answerOf, domainOf, isOutstanding, tokenOf, type ValidatorPlan } from './orders.ts';
+import { answerOf, domainOf, tokenOf } from './orders.ts';
+import { Validating } from './validating.ts';
 
 const PATH = '/.well-known/acme-challenge/';
 const ADDRESS = '10.9.8.7';
-/** A connection on which nothing comes is given up. */
-const PATIENCE_MS = 9000;
 
 interface Reply {
   readonly status: number;
@@ -19,31 +17,15 @@ interface Reply {
   readonly body: string;
 }
 
-export class HttpValidator {
-  isDone = false;
-  private readonly setting: ClientSetting;
-  private readonly plan: ValidatorPlan;
-  private fromMs = 0;
+export class HttpValidator extends Validating {
   private isHead = false;
   private text = '';
 
-  constructor(setting: ClientSetting, plan: ValidatorPlan) {
-    this.setting = setting;
-    this.plan = plan;
-    setting.kernel.at(plan.startMs, () => this.begin());
-  }
-
-  private begin(): void {
-    const { plan, setting } = this;
-    const { kernel, network, book } = setting;
-    const { name, port, accepts } = plan;
-    const chance = kernel.chance(`validator ${name}`);
-    this.fromMs = kernel.nowMs;
+  protected come(chance: Chance): void {
+    const { kernel } = this.setting;
     this.isHead = chance.happens(0.2);
     const bytes = Buffer.from(this.request(chance.happens(0.5) ? 'close' : 'keep-alive'));
     const cut = chance.happens(0.4) ? chance.int(1, bytes.length - 1) : bytes.length;
-    book.note(`validator ${name} comes: ${plan.kind} for ${domainOf(plan.order)}`);
-    const introduction = drawIntroduction(chance, { address: ADDRESS, accepts, port });
     const request = this.enter(ADDRESS);
     const handler: ActorHandler = {
       onOpen: () => {
@@ -51,7 +33,7 @@ export class HttpValidator {
         if (cut < bytes.length)
           kernel.after(chance.between(0, 30), () => end.write(bytes.subarray(cut)));
       },
-      onRefused: () => this.failed(),
+      onRefused: () => this.gaveUp(),
       onBytes: (piece) => {
         this.text += piece.toString('latin1');
         const reply = this.reply();
@@ -63,16 +45,11 @@ export class HttpValidator {
       },
       onEnd: () => {
         end.close();
-        this.failed();
+        this.gaveUp();
       },
-      onReset: () => this.failed(),
+      onReset: () => this.gaveUp(),
     };
-    const end = dialIntroduced({ kernel, network, chance, name, port, introduction }, handler);
-    kernel.after(PATIENCE_MS, () => {
-      if (this.isDone) return;
-      end.reset();
-      this.failed();
-    });
+    const end = this.dial({ chance, address: ADDRESS }, handler);
   }
 
   private request(connection: string): string {
@@ -111,7 +88,7 @@ export class HttpValidator {
 
   private check({ status, body }: Reply): void {
     const { kind, order } = this.plan;
-    const is = kind === 'http' && isOutstanding(order, this.fromMs, this.setting.kernel.nowMs);
+    const is = kind === 'http' && this.isOutstanding;
     const isAnswered = status === 200;
     if (isAnswered && is === false) this.wrong('is answered a challenge that is not outstanding');
     if (isAnswered && body !== (this.isHead ? '' : answerOf(order))) this.wrong(`is told ${body}`);
@@ -120,19 +97,8 @@ export class HttpValidator {
     else if (status !== 404) this.wrong(`gets ${status}, and no challenge is outstanding`);
   }
 
-  private failed(): void {
+  protected gaveUp(): void {
     if (!this.isDone && !this.isExcused) this.wrong('gets no answer');
     this.isDone = true;
-  }
-
-  private get isExcused(): boolean {
-    const { isNarrow, mayCut, mayRefuse } = this.setting;
-    const { service } = this.plan;
-    return isNarrow || mayCut(service) || mayRefuse(service);
-  }
-
-  private wrong(text: string): void {
-    const { name, service } = this.plan;
-    this.setting.book.fault(`validator ${name} ${text}`, service);
   }
 }

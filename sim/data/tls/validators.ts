@@ -1,39 +1,20 @@
 // A certificate authority that validates a challenge by TLS: it must be shown the certificate of the challenge while
 // that is outstanding and if it asks as RFC 8737 says, and no other time; nothing follows it.
+import type { Chance } from '../../kernel/chance.ts';
 import type { ActorHandler } from '../../net/actor-end.ts';
 import type { ActorTls } from '../../tls/tls-end.ts';
-import type { ClientSetting } from '../http-client.ts';
-import { dialIntroduced, drawIntroduction } from '../introductions.ts';
-import { challengeChain, domainOf, isOutstanding, type ValidatorPlan } from './orders.ts';
+import { challengeChain, domainOf } from './orders.ts';
+import { Validating } from './validating.ts';
 
 const PROTOCOL = 'acme-tls/1';
 const ADDRESS = '10.9.8.6';
 /** The end of a connection has come by then. */
 const ENDS_MS = 1500;
-/** A connection on which nothing comes is given up. */
-const PATIENCE_MS = 9000;
 
-export class Validator {
-  isDone = false;
-  private readonly setting: ClientSetting;
-  private readonly plan: ValidatorPlan;
+export class Validator extends Validating {
   private shown = '';
-  private fromMs = 0;
 
-  constructor(setting: ClientSetting, plan: ValidatorPlan) {
-    this.setting = setting;
-    this.plan = plan;
-    setting.kernel.at(plan.startMs, () => this.begin());
-  }
-
-  private begin(): void {
-    const { plan, setting } = this;
-    const { kernel, network, book } = setting;
-    const { name, port, kind, accepts } = plan;
-    const chance = kernel.chance(`validator ${name}`);
-    book.note(`validator ${name} comes: ${kind} for ${domainOf(plan.order)}`);
-    this.fromMs = kernel.nowMs;
-    const introduction = drawIntroduction(chance, { address: ADDRESS, accepts, port });
+  protected come(chance: Chance): void {
     const handler: ActorHandler = {
       onOpen() {},
       onRefused: () => this.failed(),
@@ -44,17 +25,14 @@ export class Validator {
       },
       onReset: () => this.failed(),
     };
-    const tls = this.drawTls(
-      chance.int(0, 2 ** 32 - 1),
-      chance.happens(0.3) ? chance.int(2, 5) : 1,
+    const end = this.dial({ chance, address: ADDRESS }, handler, () =>
+      this.drawTls(chance.int(0, 2 ** 32 - 1), chance.happens(0.3) ? chance.int(2, 5) : 1),
     );
-    const end = dialIntroduced({ kernel, network, chance, name, port, introduction, tls }, handler);
-    kernel.after(PATIENCE_MS, () => {
-      if (this.isDone) return;
-      end.reset();
-      if (!this.isExcused) this.wrong('is kept waiting');
-      this.done();
-    });
+  }
+
+  protected gaveUp(): void {
+    if (!this.isExcused) this.wrong('is kept waiting');
+    this.done();
   }
 
   private drawTls(random: number, helloRecords: number): ActorTls {
@@ -91,7 +69,7 @@ export class Validator {
 
   private check(protocol: string): void {
     const { kind, order } = this.plan;
-    const is = isOutstanding(order, this.fromMs, this.setting.kernel.nowMs);
+    const is = this.isOutstanding;
     const isChallenge = this.shown === challengeChain(order);
     if (isChallenge !== (protocol === PROTOCOL)) this.wrong(`agrees on ${protocol || 'nothing'}`);
     if (isChallenge && (kind !== 'asks' || is === false)) {
@@ -102,25 +80,13 @@ export class Validator {
 
   /** Its handshake has come to nothing, or its connection has been reset afterwards. */
   private failed(): void {
-    const { kind, order } = this.plan;
-    const is = isOutstanding(order, this.fromMs, this.setting.kernel.nowMs);
-    const isLost = this.shown === '' && kind === 'asks' && is === true;
+    const isAsked = this.plan.kind === 'asks' && this.isOutstanding === true;
+    const isLost = this.shown === '' && isAsked;
     if (isLost && !this.isExcused) this.wrong('gets no answer to its challenge');
     this.done();
   }
 
-  private get isExcused(): boolean {
-    const { isNarrow, mayCut, mayRefuse } = this.setting;
-    const { service } = this.plan;
-    return isNarrow || mayCut(service) || mayRefuse(service);
-  }
-
   private done(): void {
     this.isDone = true;
-  }
-
-  private wrong(text: string): void {
-    const { name, service } = this.plan;
-    this.setting.book.fault(`validator ${name} ${text}`, service);
   }
 }
