@@ -52,6 +52,7 @@ async function runFresh(options: SimOptions): Promise<number> {
   const tookMs = (): number => performance.now() - startMs;
   const { planes, seconds, plain: isPlain } = options;
   let exchanges = 0;
+  let warm: Spent | null = null;
   let seed = first;
   let runs = 0;
   for (; tookMs() < seconds * 1000; runs += 1) {
@@ -60,18 +61,42 @@ async function runFresh(options: SimOptions): Promise<number> {
     const result = await runPlane(plane, seed, { isPlain });
     collectBetween();
     exchanges += result.exchanges;
+    if (runs + 1 === WARM_RUNS) warm = spentOn(exchanges);
     if (result.faults.length === 0) continue;
     await runSeed(plane, seed, options);
     console.log(`replay it with: ${replayCommand(plane, seed)} --trace`);
     return 1;
   }
-  // Per second of processor time of all threads, those of the garbage collector and the compiler as well.
-  const { user, system } = process.cpuUsage();
-  const perSecond = Math.round(exchanges / ((user + system) / 1e6));
   const speed =
-    exchanges === 0 ? '' : `${exchanges} exchanges, ${perSecond} a second of CPU time, `;
+    exchanges === 0 ? '' : `${exchanges} exchanges, ${speedText(spentOn(exchanges), warm)}, `;
   console.log(`${runs} seeds from ${first}: ${speed}no fault`);
   return 0;
+}
+
+/** V8 compiles most of what it compiles in the first runs, which cost two to three times as much for it. */
+const WARM_RUNS = 100;
+
+interface Spent {
+  readonly exchanges: number;
+  /** Processor time of all threads of the process, those of the garbage collector and the compiler as well. */
+  readonly us: number;
+}
+
+function spentOn(exchanges: number): Spent {
+  const { user, system } = process.cpuUsage();
+  return { exchanges, us: user + system };
+}
+
+/** `warm`: after the first runs, where there were as many. */
+function speedText(all: Spent, warm: Spent | null): string {
+  const text = `${perSecond(all)} a second of CPU time`;
+  if (warm === null || warm.exchanges === all.exchanges) return text;
+  const after = { exchanges: all.exchanges - warm.exchanges, us: all.us - warm.us };
+  return `${text} (${perSecond(after)} after the first ${WARM_RUNS} seeds)`;
+}
+
+function perSecond({ exchanges, us }: Spent): number {
+  return Math.round(exchanges / (us / 1e6));
 }
 
 // Last, when everything above is there.

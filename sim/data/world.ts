@@ -103,7 +103,7 @@ class World {
   constructor(plan: WorldPlan, trace: Trace | undefined, without: ReadonlySet<string>) {
     this.plan = plan;
     reuseRoom();
-    this.kernel = new Kernel(plan.seed, trace);
+    this.kernel = new Kernel(plan.seed, trace, 'microtasks');
     const { kernel } = this;
     this.book = new Book(kernel);
     this.buffers = WatchedBuffers.clean((text) => this.book.fault(text));
@@ -199,6 +199,7 @@ class World {
     for (const host of hosts) for (const error of host.errors) book.fault(error);
     this.buffers.forget();
     const exchanges = [...book.requests.values()].filter(({ end }) => end !== 'open').length;
+    book.forget();
     return { plan, exchanges, events: kernel.eventCount, faults: book.faults };
   }
 

@@ -5,7 +5,7 @@
 import { promiseHooks } from 'node:v8';
 
 export class PromiseWatch {
-  /** A promise was made or settled since the last `settle`. */
+  /** A promise was made or settled since this was cleared: what follows from it may be yet to run. */
   isDirty = true;
   private readonly stopHooks: (() => void)[];
 
@@ -16,12 +16,6 @@ export class PromiseWatch {
     // A reaction to a promise that has settled before is told by the promise it returns: onInit.
     // The hooks return functions that take them off again; their types say Function.
     this.stopHooks = [promiseHooks.onInit(mark), promiseHooks.onSettled(mark)] as (() => void)[];
-  }
-
-  /** Resolves when no microtask is left to run; then `isDirty` is the caller's to clear. */
-  settle(): Promise<void> {
-    // All microtasks run before the loop turns, those which others of them add included.
-    return new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   stop(): void {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Chance } from '../../sim/kernel/chance.ts';
 import { Fifo } from '../../sim/kernel/fifo.ts';
 import { Kernel } from '../../sim/kernel/kernel.ts';
+import { noTrace } from '../../sim/kernel/trace.ts';
 
 describe('the kernel', () => {
   it('runs events by time, and those of one moment in their order', async () => {
@@ -17,24 +18,27 @@ describe('the kernel', () => {
     expect(kernel.nowMs).toBe(5);
   });
 
-  it('runs ticks, then every promise, before the next event', async () => {
-    const kernel = new Kernel(1);
-    const seen: string[] = [];
-    const settled = Promise.resolve();
-    kernel.after(1, () => {
-      kernel.after(0, () => seen.push('event'));
-      void settled
-        .then(() => settled)
-        .then(async () => {
-          await settled;
-          seen.push('promise');
-          kernel.tick(() => seen.push('tick of a promise'));
-        });
-      kernel.tick(() => seen.push('tick'));
-    });
-    await kernel.run(100);
-    expect(seen).toEqual(['tick', 'promise', 'tick of a promise', 'event']);
-  });
+  it.each(['microtasks', 'turns'] as const)(
+    'runs ticks, then every promise, before the next event (%s)',
+    async (settling) => {
+      const kernel = new Kernel(1, noTrace, settling);
+      const seen: string[] = [];
+      const settled = Promise.resolve();
+      kernel.after(1, () => {
+        kernel.after(0, () => seen.push('event'));
+        void settled
+          .then(() => settled)
+          .then(async () => {
+            await settled;
+            seen.push('promise');
+            kernel.tick(() => seen.push('tick of a promise'));
+          });
+        kernel.tick(() => seen.push('tick'));
+      });
+      await kernel.run(100);
+      expect(seen).toEqual(['tick', 'promise', 'tick of a promise', 'event']);
+    },
+  );
 
   it('leaves out ticks that find nothing to do, and none beside an event', async () => {
     const kernel = new Kernel(1);

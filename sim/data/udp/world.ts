@@ -50,7 +50,7 @@ class UdpWorld {
 
   constructor(plan: UdpPlan, trace: Trace | undefined) {
     this.plan = plan;
-    this.kernel = new Kernel(plan.seed, trace);
+    this.kernel = new Kernel(plan.seed, trace, 'microtasks');
     const { kernel } = this;
     this.network = new SimNetwork(kernel);
     this.table = new UdpTable(kernel, plan, this.hosts);

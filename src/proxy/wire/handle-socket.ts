@@ -160,7 +160,7 @@ export class HandleSocket implements SocketDoor {
   }
 
   private callWhenFlushed(flushed: () => void): void {
-    if (this.unfinished === 0) queueMicrotask(flushed);
+    if (this.unfinished === 0) void told.then(flushed);
     else this.flushed = flushed;
   }
 
