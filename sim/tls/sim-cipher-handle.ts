@@ -12,7 +12,9 @@ import type {
 import { joined } from '../kernel/bytes.ts';
 import { systemError } from '../kernel/system-error.ts';
 import { problemWith, readCertificate } from './certificate.ts';
-import { type EngineOptions, TlsEngine, type TlsEvent } from './engine.ts';
+import type { TlsEngine } from './engine.ts';
+import { engineOf } from './engine-of.ts';
+import type { EngineOptions, TlsEvent } from './engine-parts.ts';
 import {
   errno,
   type HandleParts,
@@ -77,7 +79,7 @@ export class SimCipherHandle implements CipherHandle, StreamListener {
   }
 
   private get ssl(): TlsEngine {
-    this.engine ??= new TlsEngine(this.options);
+    this.engine ??= engineOf(this.options);
     return this.engine;
   }
 

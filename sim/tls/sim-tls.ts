@@ -13,7 +13,7 @@ import type { Chance } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Descriptors } from '../net/descriptors.ts';
 import { IntroSocket } from '../net/intro-socket.ts';
-import type { EngineOptions } from './engine.ts';
+import type { EngineOptions } from './engine-parts.ts';
 import { SimCipherHandle, type SimContext } from './sim-cipher-handle.ts';
 import { type HandleParts, SimTcpHandle } from './sim-tcp-handle.ts';
 import { SimTlsSocket } from './sim-tls-socket.ts';

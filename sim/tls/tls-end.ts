@@ -4,7 +4,9 @@ import { joined } from '../kernel/bytes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { ActorEnd, type ActorHandler } from '../net/actor-end.ts';
 import type { TcpEnd } from '../net/tcp.ts';
-import { type EngineOptions, TlsEngine, type TlsEvent } from './engine.ts';
+import type { TlsEngine } from './engine.ts';
+import { engineOf } from './engine-of.ts';
+import type { EngineOptions, TlsEvent } from './engine-parts.ts';
 
 /** Of one connection of an actor. */
 export interface ActorTls {
@@ -55,7 +57,7 @@ export class TlsEnd extends ActorEnd {
     this.tls = tls;
     this.loop = kernel;
     this.gathers = tls.engine.random % SINGLE_OF !== 0;
-    this.engine = new TlsEngine(tls.engine);
+    this.engine = engineOf(tls.engine);
   }
 
   get isSecure(): boolean {

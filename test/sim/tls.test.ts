@@ -3,13 +3,15 @@
 import { describe, expect, it } from 'vitest';
 import { drawPlan } from '../../sim/data/draw-plan.ts';
 import { runWorld } from '../../sim/data/world.ts';
-import { TlsEngine, type TlsEvent } from '../../sim/tls/engine.ts';
+import type { TlsEngine } from '../../sim/tls/engine.ts';
+import { engineOf } from '../../sim/tls/engine-of.ts';
+import type { TlsEvent } from '../../sim/tls/engine-parts.ts';
 import { readClientHello } from '../../src/proxy/tls/client-hello.ts';
 
 const NOBODY: ReadonlySet<string> = new Set();
 
 function makeClient(ticket: Buffer | null = null, isOld = false): TlsEngine {
-  return new TlsEngine({
+  return engineOf({
     ...{ isServer: false, isOld, random: 1, chain: '', serverName: 'a.sim', ticket },
     ...{ protocols: ['h2', 'http/1.1'], isLarge: true, helloRecords: 3 },
   });
@@ -24,7 +26,7 @@ interface ServerParts {
 function makeServer(parts: ServerParts = {}): TlsEngine {
   const { needsPeer = false, protocols = ['http/1.1'], isOld = false } = parts;
   const sessions = { asksPeer: needsPeer, needsPeer, ticketKey: 'key', isOld };
-  return new TlsEngine({ isServer: true, random: 2, chain: 'chain', protocols, ...sessions });
+  return engineOf({ isServer: true, random: 2, chain: 'chain', protocols, ...sessions });
 }
 
 /** Hands over what one has to say; returns what the other makes of it. */
@@ -102,11 +104,11 @@ describe('the fake TLS', () => {
 
   it('says a ClientHello without extensions, which the product reads', () => {
     const parts = { isServer: false, isOld: true, random: 1, chain: '', protocols: [] };
-    const first = new TlsEngine(parts);
+    const first = engineOf(parts);
     first.start();
     const hello = readClientHello(Buffer.concat(first.out));
     expect(hello).toEqual({ kind: 'hello', serverName: '', protocols: [] });
-    const [client, server] = [new TlsEngine(parts), makeServer()];
+    const [client, server] = [engineOf(parts), makeServer()];
     shake(client, server);
     expect([client.state, server.state]).toEqual(['open', 'open']);
   });

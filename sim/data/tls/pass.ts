@@ -4,7 +4,7 @@ import type { SniRoute } from '../../../src/model/sni-route.ts';
 import { sniRoutesInOrder } from '../../../src/model/sni-route.ts';
 import { Chance } from '../../kernel/chance.ts';
 import { readCertificate } from '../../tls/certificate.ts';
-import { Alert } from '../../tls/engine.ts';
+import { Alert } from '../../tls/engine-parts.ts';
 import type { ActorTls } from '../../tls/tls-end.ts';
 import type { ClientSetting } from '../http-client.ts';
 import type { Weights } from '../weights.ts';

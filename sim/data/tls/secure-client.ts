@@ -1,7 +1,7 @@
 // TLS of one client of a world: what it offers and shows, what it resumes, and what it must be shown.
 import type { Chance } from '../../kernel/chance.ts';
 import { type Certificate, readCertificate, textOf } from '../../tls/certificate.ts';
-import { Alert } from '../../tls/engine.ts';
+import { Alert } from '../../tls/engine-parts.ts';
 import { fingerprintOf } from '../../tls/sim-tls-socket.ts';
 import type { ActorTls, TlsEnd } from '../../tls/tls-end.ts';
 import type { ClientSetting } from '../http-client.ts';

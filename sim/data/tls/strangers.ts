@@ -4,7 +4,7 @@
 import { Chance } from '../../kernel/chance.ts';
 import type { ActorEnd, ActorHandler } from '../../net/actor-end.ts';
 import { textOf } from '../../tls/certificate.ts';
-import { TlsEngine } from '../../tls/engine.ts';
+import { ClientEngine } from '../../tls/client-engine.ts';
 import type { ActorTls } from '../../tls/tls-end.ts';
 import type { ClientSetting } from '../http-client.ts';
 import type { Weights } from '../weights.ts';
@@ -188,7 +188,7 @@ export class Stranger {
   }
 
   private get hello(): Buffer {
-    const engine = new TlsEngine(this.engine);
+    const engine = new ClientEngine(this.engine);
     engine.start();
     return Buffer.concat(engine.out);
   }
