@@ -5,13 +5,13 @@ import { type ReasonCode, reason as reasonOf } from '../../src/model/reason.ts';
 import type { Service } from '../../src/model/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { AnswerFault, Attempt, Book, Request } from './book.ts';
-import { ENDS_CONNECTION, onlyRefuses } from './h2/habits.ts';
+import { type Case, Circumstances, NO_ANSWER } from './circumstances.ts';
+import { ENDS_CONNECTION } from './h2/habits.ts';
 import type { Periods } from './periods.ts';
 import type { WorldPlan } from './plan.ts';
 import { GENEROUS_PER_SECOND } from './policy.ts';
 import { SessionJudge } from './session-judge.ts';
-import { type EndpointEntry, SETTLE_MS, type ServiceEntry, type Table } from './table.ts';
-import type { HandshakeFault } from './tls/upstream-rules.ts';
+import { SETTLE_MS, type Table } from './table.ts';
 
 /** Timers are late by two ticks at most. */
 const TICK_SLACK_MS = 60;
@@ -20,11 +20,6 @@ const LINK_SLACK_MS = 200;
 /** What is sent by then may come behind what a slow reader has not read yet. */
 const LATE_MS = 600;
 
-const NO_ANSWER: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
-  'silent',
-  'stalls',
-  'interim-flood',
-]);
 const BAD_ANSWER: ReadonlySet<AnswerFault> = new Set<AnswerFault>([
   'junk',
   'both-lengths',
@@ -44,23 +39,17 @@ export interface JudgeOptions {
   readonly isNarrow: boolean;
 }
 
-interface Case {
-  readonly request: Request;
-  readonly entry: ServiceEntry;
-  readonly policies: readonly Service[];
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
 export class Judge {
   private readonly options: JudgeOptions;
   private readonly periods: Periods;
   private readonly sessions: SessionJudge;
+  private readonly around: Circumstances;
 
   constructor(options: JudgeOptions) {
     this.options = options;
     this.sessions = new SessionJudge(options.plan, options.table);
     this.periods = options.table.periods;
+    this.around = new Circumstances(options);
   }
 
   readonly judge = (request: Request): void => {
@@ -155,84 +144,6 @@ export class Judge {
     return !services.get(name)!.plan.isPlain || keys.some((key) => periods.has(key));
   }
 
-  private during(one: Case, key: string): boolean {
-    return this.periods.overlaps(key, one.fromMs, one.toMs);
-  }
-
-  private has(one: Case, faults: ReadonlySet<AnswerFault>): boolean {
-    return one.request.attempts.some(({ fault }) => faults.has(fault));
-  }
-
-  /** An endpoint of the service ends connections that no request is on, or that it has just accepted. */
-  private isUnreliable({ entry }: Case): boolean {
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(
-        ({ plan: { habits, rejectShare } }) =>
-          rejectShare > 0 || (habits.faultShare > 0 && !onlyRefuses(habits)),
-      );
-  }
-
-  /** An endpoint of the service has TLS that is broken; `faults`: in one of these ways. */
-  private failsHandshakes({ entry }: Case, ...faults: readonly HandshakeFault[]): boolean {
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(
-        ({ plan: { handshakes } }) =>
-          handshakes !== '' && (faults.length === 0 || faults.includes(handshakes)),
-      );
-  }
-
-  /** A handshake with an endpoint may take longer than a connection: it is silent, or its link is narrow. */
-  private isSlow(one: Case): boolean {
-    const isNarrow = this.options.isNarrow && one.entry.plan.upstream !== null;
-    // Garbage may look like the beginning of a record that never comes.
-    return isNarrow || this.failsHandshakes(one, 'silent', 'garbage');
-  }
-
-  private closesIdle({ entry }: Case): boolean {
-    // By HTTP/2 it says that it has done nothing for what comes too late.
-    if (entry.plan.isH2c && entry.plan.upstream?.isAuto !== true) return false;
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(({ plan }) => plan.habits.idleCloseMs > 0);
-  }
-
-  /** What is asked for is no WebSocket, or there is an endpoint that takes none. */
-  private takesNone({ request, entry }: Case, code: ReasonCode): boolean {
-    const isOther = request.websocketKey === undefined;
-    if (code === 'unsupported-protocol' || isOther) return isOther;
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(({ plan }) => !plan.habits.h2.takesTunnels);
-  }
-
-  /** Packets of the connection were lost; one that is shared may have been opened for an earlier request. */
-  private wasMute({ entry: { plan }, fromMs, toMs, policies }: Case): boolean {
-    const earlierMs = Math.max(...policies.map(({ timeouts }) => timeouts.connectMs));
-    return this.periods.overlaps(`mute ${plan.name}`, fromMs - (plan.isH2c ? earlierMs : 0), toMs);
-  }
-
-  private refuses({ entry }: Case): boolean {
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(({ plan: { habits, rejectShare } }) => rejectShare + habits.faultShare > 0);
-  }
-
-  /** An endpoint of HTTP/2 gives up connections in order: what crosses its GOAWAY goes elsewhere. */
-  private leaves({ entry }: Case): boolean {
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(({ plan: { isH2c, habits } }) => isH2c && habits.h2.ageMs + habits.idleCloseMs > 0);
-  }
-
-  /** A new connection may take fewer streams than the one before, and more may wait for it. */
-  private takesFewer({ entry }: Case): boolean {
-    return this.options.table
-      .endpointsOf(entry.plan.name)
-      .some(({ plan: { isH2c, habits } }) => isH2c && habits.h2.streamsMax > 0);
-  }
-
   private explainOwn(one: Case): string {
     const { reason, status } = one.request;
     const row = reasonOf(reason as ReasonCode);
@@ -248,22 +159,25 @@ export class Judge {
     const if_ = (is: boolean): string => (is ? code : '');
     switch (code) {
       case 'no-endpoint':
-        return if_(this.during(one, `none ${name}`) || this.during(one, `gone ${name}`));
+        return if_(
+          this.around.during(one, `none ${name}`) || this.around.during(one, `gone ${name}`),
+        );
       case 'no-service':
         return if_(
-          this.during(one, `gone ${name}`) || this.during(one, `listener ${entry.plan.port}`),
+          this.around.during(one, `gone ${name}`) ||
+            this.around.during(one, `listener ${entry.plan.port}`),
         );
       case 'queue-full':
       case 'queue-timeout':
         // What waits for a place may wait for an endpoint as well.
         return if_(
           policies.some(({ limits }) => limits.perEndpoint > 0 || limits.requests > 0) ||
-            (code === 'queue-full' && this.during(one, `none ${name}`)),
+            (code === 'queue-full' && this.around.during(one, `none ${name}`)),
         );
       case 'overloaded':
         return if_(policies.some(({ limits }) => limits.adaptive));
       case 'out-of-memory':
-        return if_(this.during(one, 'memory'));
+        return if_(this.around.during(one, 'memory'));
       case 'out-of-descriptors':
         return if_(this.options.plan.descriptors < 65_536);
       case 'too-many-connections':
@@ -288,7 +202,7 @@ export class Judge {
         );
       case 'client-body-timeout':
         return if_(
-          (this.options.isNarrow || this.waitsInVain(one)) &&
+          (this.options.isNarrow || this.around.waitsInVain(one)) &&
             policies.some(({ timeouts }) => lasted >= timeouts.idleBodyMs),
         );
       default:
@@ -302,44 +216,50 @@ export class Judge {
     const if_ = (is: boolean): string => (is ? code : '');
     switch (code) {
       case 'connect-refused':
-        return if_(this.during(one, `refuse ${name}`));
+        return if_(this.around.during(one, `refuse ${name}`));
       case 'connect-timeout':
         return if_(
-          (this.wasMute(one) || this.isSlow(one)) &&
+          (this.around.wasMute(one) || this.around.isSlow(one)) &&
             policies.some(({ timeouts }) => lasted >= timeouts.connectMs),
         );
       case 'connect-failed':
-        return if_(this.isUnreliable(one) || this.failsHandshakes(one));
+        return if_(this.around.isUnreliable(one) || this.around.failsHandshakes(one));
       case 'tls-untrusted':
-        return if_(this.failsHandshakes(one, 'untrusted', 'expired', 'expires'));
+        return if_(this.around.failsHandshakes(one, 'untrusted', 'expired', 'expires'));
       case 'tls-wrong-name':
-        return if_(this.failsHandshakes(one, 'wrong-name'));
+        return if_(this.around.failsHandshakes(one, 'wrong-name'));
       case 'tls-plain':
-        return if_(this.failsHandshakes(one, 'plain', 'garbage'));
+        return if_(this.around.failsHandshakes(one, 'plain', 'garbage'));
       case 'tls-refused':
-        return if_(this.failsHandshakes(one) || this.isUnreliable(one));
+        return if_(this.around.failsHandshakes(one) || this.around.isUnreliable(one));
       case 'stale-connection':
       case 'reset':
         // An orderly endpoint may close an idle connection: what can't be repeated is lost by it.
-        return if_(this.isUnreliable(one) || (this.closesIdle(one) && !this.isSavable(one)));
+        return if_(
+          this.around.isUnreliable(one) || (this.around.closesIdle(one) && !this.isSavable(one)),
+        );
       case 'stream-refused':
-        return if_(this.refuses(one) || this.leaves(one) || this.takesFewer(one));
+        return if_(
+          this.around.refuses(one) || this.around.leaves(one) || this.around.takesFewer(one),
+        );
       case 'no-tunnels':
       case 'unsupported-protocol':
-        return if_(request.isUpgrade && entry.plan.isH2c && this.takesNone(one, code));
+        return if_(request.isUpgrade && entry.plan.isH2c && this.around.takesNone(one, code));
       case 'response-timeout':
         return if_(
-          (this.has(one, NO_ANSWER) || this.isUnreliable(one) || this.options.isNarrow) &&
+          (this.around.has(one, NO_ANSWER) ||
+            this.around.isUnreliable(one) ||
+            this.options.isNarrow) &&
             policies.some(({ timeouts }) => lasted >= timeouts.responseMs),
         );
       case 'endpoint-down':
-        return if_(this.during(one, `down ${name}`));
+        return if_(this.around.during(one, `down ${name}`));
       case 'bad-response':
-        return if_(this.has(one, BAD_ANSWER) || this.isUnreliable(one));
+        return if_(this.around.has(one, BAD_ANSWER) || this.around.isUnreliable(one));
       case 'response-head-too-large':
-        return if_(this.has(one, new Set<AnswerFault>(['huge-head'])));
+        return if_(this.around.has(one, new Set<AnswerFault>(['huge-head'])));
       case 'unexpected-upgrade':
-        return if_(this.has(one, new Set<AnswerFault>(['bad-switch'])));
+        return if_(this.around.has(one, new Set<AnswerFault>(['bad-switch'])));
       case 'retry-status':
         return if_(request.attempts.some(({ status }) => status === 503));
       default:
@@ -369,8 +289,9 @@ export class Judge {
     if (!isGenerous || !isFree || this.options.isNarrow) return false;
     if (request.reason === 'response-head-too-large' || request.reason === 'unexpected-upgrade')
       return false;
-    if (this.during(one, `table ${name}`) || this.during(one, `gone ${name}`)) return false;
-    return endpoints.some((endpoint) => this.isSteady(endpoint));
+    if (this.around.during(one, `table ${name}`) || this.around.during(one, `gone ${name}`))
+      return false;
+    return endpoints.some((endpoint) => this.around.isSteady(endpoint));
   }
 
   /** No endpoint has done anything for it: they said so of every stream that they saw, and saw all. */
@@ -387,25 +308,18 @@ export class Judge {
     return seesAll && isAll && (reason === 'reset' || reason === 'stale-connection');
   }
 
-  private isSteady({ plan, state, isThere, weight }: EndpointEntry): boolean {
-    const isFine = plan.habits.faultShare === 0 && plan.rejectShare === 0;
-    return (
-      isFine &&
-      state === 'up' &&
-      isThere &&
-      weight > 0 &&
-      !this.options.book.unsteady.has(plan.name)
-    );
-  }
-
   /** The connection ended before the first byte of an answer. */
   private explainGone(one: Case): string {
     const { request, entry, policies } = one;
     const { port, name } = entry.plan;
     const keepAliveMs = Math.min(...policies.map(({ timeouts }) => timeouts.keepAliveMs));
-    if (this.during(one, `listener ${port}`) || this.during(one, `gone ${name}`)) return 'listener';
-    if (this.during(one, 'drain')) return 'drain';
-    if (this.during(one, 'memory') || this.periods.overlaps('memory', one.fromMs - 1500, one.toMs))
+    if (this.around.during(one, `listener ${port}`) || this.around.during(one, `gone ${name}`))
+      return 'listener';
+    if (this.around.during(one, 'drain')) return 'drain';
+    if (
+      this.around.during(one, 'memory') ||
+      this.periods.overlaps('memory', one.fromMs - 1500, one.toMs)
+    )
       return 'memory';
     if (this.options.plan.descriptors < 65_536) return 'descriptors';
     if (policies.some((policy) => limitsConnections(policy))) return 'connections';
@@ -428,7 +342,8 @@ export class Judge {
     const last = request.attempts.find((attempt) => isCutting(attempt));
     if (last !== undefined) return last.fault;
     // The reset of a connection on which the answer is still on its way may destroy that.
-    if (request.attempts.some(({ endpoint }) => this.resetsIdle(endpoint))) return 'resets-idle';
+    if (request.attempts.some(({ endpoint }) => this.around.resetsIdle(endpoint)))
+      return 'resets-idle';
     if (this.periods.overlaps('grace over', one.fromMs, one.toMs)) return 'grace';
     if (isOutOfTime(request)) return 'deadline';
     if (policies.some(({ timeouts: { requestMs } }) => requestMs > 0 && lasted >= requestMs))
@@ -440,16 +355,6 @@ export class Judge {
       return 'slow';
     if (request.reason !== '') return this.explainReason(one, request.reason as ReasonCode);
     return '';
-  }
-
-  private resetsIdle(endpoint: string): boolean {
-    const { habits } = this.options.table.endpoints.get(endpoint)!.plan;
-    return habits.faultShare > 0 && habits.faults.includes('resets-idle');
-  }
-
-  /** Who takes turns says nothing while the endpoint does not: which of them is silent can't be seen. */
-  private waitsInVain(one: Case): boolean {
-    return one.request.call?.takesTurns === true && this.has(one, NO_ANSWER);
   }
 
   /** A call has ended when its deadline was over, whatever it waited for. */
