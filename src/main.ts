@@ -205,7 +205,7 @@ export class Upriver {
   }
 
   /**
-   * Brings everything up; resolves when listeners are open. Rejects with a message for people when
+   * Starts everything; resolves when listeners are open. Rejects with a human-readable message when
    * a worker can't start or a configured listener can't be opened.
    */
   async start(): Promise<void> {

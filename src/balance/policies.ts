@@ -7,6 +7,7 @@ import { RandomChoice } from './random.ts';
 import { RoundRobin } from './round-robin.ts';
 import { TwoChoices } from './two-choices.ts';
 
+/** A balancer with a state of its own, for one service of one worker. */
 export function createBalancer<C extends Choice>(
   policy: Balance['policy'],
   context: BalancerContext,

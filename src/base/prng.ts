@@ -19,6 +19,7 @@ export class Draws {
   }
 }
 
+/** Numbers from 0 up to 1, the same ones for the same seed (mulberry32). Not for secrets. */
 export function seededRandom(seed: number): Random {
   const draws = new Draws(seed);
   return () => draws.next();

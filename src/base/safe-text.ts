@@ -21,7 +21,7 @@ const FORMULA = /^[=+\-@#]/;
 /** Longest text shown, in UTF-16 units. */
 const LENGTH_MAX = 1000;
 
-/** One line without anything that acts, for terminals, logs for people and plain text. */
+/** One line without anything that acts, for terminals, human-readable logs and plain text. */
 export function safeLine(text: string, lengthMax = LENGTH_MAX): string {
   const hidden = hidePrivateKeys(text);
   const cut = hidden.length > lengthMax ? `${hidden.slice(0, lengthMax)}…` : hidden;

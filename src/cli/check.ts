@@ -16,6 +16,7 @@ import { fillDefaults } from '../config/shape.ts';
 import { readConfigFile } from '../config/source.ts';
 import type { Tree } from '../config/tree.ts';
 
+/** Prints the problems, or the configuration. Returns the exit code: 0, 1 for an invalid one, 2 where there is none. */
 export async function check(options: {
   flags: RunFlags;
   path: string;

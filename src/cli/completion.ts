@@ -2,6 +2,7 @@
 // come from the running instance, by `upriver names`.
 import type { Command } from './command.ts';
 
+/** Prints the script for `shell`. Returns the exit code. */
 export function completion(shell: string, commands: readonly Command[]): number {
   const make = { bash, zsh, fish }[shell];
   if (make === undefined) {

@@ -19,6 +19,7 @@ interface EventAnswer {
 
 const EVENTS_SHOWN = 10;
 
+/** Returns the exit code. */
 export async function explain(given: ParsedArguments): Promise<number> {
   const [asked = ''] = given.words;
   const isRaw = given.flags.json === true;

@@ -9,6 +9,7 @@ import { instanceOf } from './stats-address.ts';
 
 const TIMEOUT_MS = 2500;
 
+/** Returns the exit code. */
 export async function healthcheck({ flags }: ParsedArguments): Promise<number> {
   if (flags.stats === undefined && isRegistrar(firstProcess())) return 0;
   const instance = await instanceOf(flags);

@@ -1,5 +1,5 @@
 // The log on stdout, by pino, and the access log: one writer owns each output. JSON lines, or lines
-// for people (`pretty`).
+// human-readable (`pretty`).
 import { fchmodSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type LogFn, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
@@ -106,7 +106,7 @@ function safeRecord(line: string): string {
   return safeJson(hideCredentials(line));
 }
 
-/** One JSON record as a line for people: time, level, message, and the rest as key=value. */
+/** One JSON record as a human-readable line: time, level, message, and the rest as key=value. */
 export function formatLine(line: string): string {
   // Our own pino wrote it.
   const record = JSON.parse(hideCredentials(line)) as Record<string, unknown>;

@@ -4,6 +4,7 @@ import { ask } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import type { ServiceAnswer } from './status.ts';
 
+/** Returns the exit code. */
 export async function names(given: ParsedArguments): Promise<number> {
   const [service = ''] = given.words;
   const asked = await ask<readonly ServiceAnswer[]>(given, '/api/v1/services');

@@ -9,6 +9,7 @@ import type { ServiceAnswer } from './status.ts';
 
 const WEIGHT_MAX = 65_535;
 
+/** Returns the exit code. */
 export async function operate(
   verb: 'drain' | 'ready' | 'maint' | 'weight',
   given: ParsedArguments,

@@ -68,6 +68,7 @@ export interface Draft {
   readonly fleet: string;
 }
 
+/** Reads a tree that may be wrong: what does not fit the schema is as if it were not given. */
 export function draftOf(tree: Tree): Draft {
   const services = Object.entries(treeOf(tree.services)).map(
     ([name, service]) => [name, draftService(name, treeOf(service))] as const,

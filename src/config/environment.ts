@@ -71,6 +71,7 @@ export interface FromEnvironment {
   readonly isTls: boolean;
 }
 
+/** What variables set, by the names that upriver and the programs that it replaces give them. */
 export function fromEnvironment(env: Environment): FromEnvironment {
   const articles = drCon(env);
   const discover = dockerDiscover(env);

@@ -38,6 +38,7 @@ const SINGLE = {
 
 const SELF = 'registries.consul.register_self';
 
+/** What flags of `upriver run` set. `origins`: dotted place -> the flag that it came from. */
 export function fromFlags(flags: RunFlags): {
   readonly tree: Tree;
   readonly problems: readonly Problem[];

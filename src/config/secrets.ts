@@ -29,7 +29,7 @@ export function hidingOf(texts: readonly string[], env: Environment): Hiding {
   return (text) => hideKeyLines(hideCredentials(hideVariables(text, env)), lines);
 }
 
-/** A value for people, as JSON and no longer than is of use; asterisks where it is secret. */
+/** A value as it is shown, as JSON and no longer than is of use; asterisks where it is secret. */
 export function showValue(path: readonly PropertyKey[], value: unknown, hide: Hiding): string {
   const names = path.filter((key) => typeof key === 'string');
   const isField = FIELDS_KEY.test(names.at(-2) ?? '') && SECRET_FIELD.test(names.at(-1) ?? '');

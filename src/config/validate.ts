@@ -1,4 +1,4 @@
-// Checks plain data against the schema, and turns what zod says into problems for people.
+// Checks plain data against the schema, and turns what zod says into human-readable problems.
 import type { z } from 'zod';
 import { closest } from '../base/closest.ts';
 import { BOUNDS } from '../model/bounds.ts';

@@ -99,6 +99,7 @@ export interface ListedContainer {
   readonly summary: string;
 }
 
+/** The containers in an answer to `GET /containers/json`; what is malformed in it is left out. */
 export function listedOf(body: unknown): ListedContainer[] {
   return listOf(body).flatMap((one) => {
     const { Id, State, Status } = fieldsOf(one);

@@ -12,6 +12,7 @@ import type { EngineTransport } from './transport.ts';
 const CONNECTIONS_MAX = 16;
 const CONNECT_MS_MAX = 5000;
 
+/** Opens no connection yet. Rejects where a file of `tls` can't be read. */
 export async function openEngine(
   address: EngineAddress,
   tls: TlsSettings,
@@ -42,6 +43,7 @@ export async function openEngine(
   };
 }
 
+/** Whether there is a unix socket at `path`; false, too, where that is not known in time. Never rejects. */
 export function hasSocket(path: string): Promise<boolean> {
   return inTime(path, async () => (await stat(path)).isSocket()).catch(() => false);
 }

@@ -40,6 +40,7 @@ export interface ListenerPlan {
   readonly conflicts: ReadonlyMap<string, readonly string[]>;
 }
 
+/** Which wish gets which address, and why others do not. */
 export function planListeners(wishes: ListenerWishes): ListenerPlan {
   const { routers, configured, described, stats } = wishes;
   const places = new Places(wishes.names);

@@ -30,6 +30,7 @@ export interface PrimaryQuestion {
   readonly holder: readonly string[] | null;
 }
 
+/** The one primary, or none and why. */
 export function choosePrimary(question: PrimaryQuestion): PrimaryChoice {
   switch (question.policy.by) {
     case 'check':

@@ -113,7 +113,7 @@ export class Contact {
     else this.log.debug(fields, text);
   }
 
-  /** The registry was asked a second time; `text` is for people, '' where all is well. */
+  /** The registry was asked a second time; `text` is human-readable, '' where all is well. */
   secondRead(what: string, result: SecondRead, text: string): void {
     this.secondReads[result] += 1;
     if (text !== '') this.log.warn({ registry: this.registry, what }, text);

@@ -9,6 +9,7 @@ export interface Search {
   end(): boolean;
 }
 
+/** A search of its own for one answer. */
 export function searchFor(expect: CheckExpectation): Search {
   if (expect.kind === 'pattern')
     return new LinearPattern(expect.source, expect.ignoreCase).search();

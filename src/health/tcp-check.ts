@@ -5,6 +5,7 @@ import type { HealthCheck } from '../model/service.ts';
 import { type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { ownHeader } from './own-header.ts';
 
+/** Resolves with the outcome within `timeoutMs` of the check; `signal` gives it up. */
 export function checkTcp(
   check: HealthCheck,
   { address, port }: CheckTarget,

@@ -16,6 +16,7 @@ interface Question {
   readonly isSilenceGood: boolean;
 }
 
+/** Resolves with the outcome within `timeoutMs` of the check; `signal` gives it up. */
 export function checkUdp(
   check: HealthCheck,
   { address, port }: CheckTarget,

@@ -4,6 +4,7 @@ import { type Head, HeadFlag } from './head.ts';
 export const Body = { none: 0, length: 1, chunked: 2, untilClose: 3 } as const;
 export type BodyKind = 0 | 1 | 2 | 3;
 
+/** The body of a request: without a length it has none. */
 export function requestBody(head: Head): BodyKind {
   if (head.isChunked) return Body.chunked;
   return head.contentLength > 0 ? Body.length : Body.none;

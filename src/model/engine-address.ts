@@ -4,7 +4,7 @@ import { CodedError } from '../base/coded-error.ts';
 import { hideCredentials } from '../base/safe-text.ts';
 
 export interface EngineAddress {
-  /** unix:///run/docker.sock, http://host:port or https://host:port: for people, and as a key. */
+  /** unix:///run/docker.sock, http://host:port or https://host:port: for logs, and as a key. */
   readonly url: string;
   /** '' for TCP. */
   readonly socketPath: string;

@@ -27,7 +27,7 @@ export interface Reason {
   readonly retryOn: '' | 'connect' | 'reset' | 'timeout' | 'bad-response' | 'status';
   /** Counts as a failure of the endpoint for passive health. */
   readonly blamesEndpoint: boolean;
-  /** One sentence for people; the body of our reply. */
+  /** One human-readable sentence; the body of our reply. */
   readonly text: string;
 }
 

@@ -71,6 +71,7 @@ export interface PortFacts {
   readonly successor: Successor | null;
 }
 
+/** What `/api/v1/status` answers, as of now. */
 export function statusOf(sources: StatsSources, facts: PortFacts): Status {
   const { startedMs, takenFrom, successor } = facts;
   const { clock, view } = sources;

@@ -42,7 +42,7 @@ export class Tenure {
 
   /**
    * Opens the port, if there is to be one; resolves at once where it has to be waited for. Rejects with
-   * a CodedError for people that says who has the address.
+   * a CodedError whose message says which process has the address.
    */
   async begin(sources: StatsSources): Promise<void> {
     const { settings, mayTakeOver, version, clock, log } = this.options;

@@ -9,6 +9,7 @@ const TLS_WRONG_NAME = reason('tls-wrong-name');
 const TLS_PLAIN = reason('tls-plain');
 const TLS_REFUSED = reason('tls-refused');
 
+/** `code`: of the system (`ECONNREFUSED`), or of OpenSSL and our verification (`ERR_...`). */
 export function connectFailure(code: string): Reason {
   if (code === 'ECONNREFUSED') return CONNECT_REFUSED;
   if (!code.startsWith('ERR_')) return CONNECT_FAILED;

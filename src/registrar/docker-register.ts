@@ -5,6 +5,7 @@
 import type { Container } from '../containers/container.ts';
 import type { ContainerService } from '../containers/container-services.ts';
 
+/** `hostIp`: the address that all of them get. */
 export function dockerRegisterServices(container: Container, hostIp: string): ContainerService[] {
   const published = [...container.ports].flatMap(([key, [binding]]) =>
     binding === undefined || !key.endsWith('/tcp') ? [] : [{ key, binding }],

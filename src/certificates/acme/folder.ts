@@ -59,7 +59,7 @@ export class AcmeFolder {
     }
   }
 
-  /** That others may read the account's key, for people; '' where they may not. */
+  /** That others may read the account's key, human-readable; '' where they may not. */
   async exposure(): Promise<string> {
     const path = join(this.path, ACCOUNT);
     const exposure = exposureBy(await modeInTime(path));

@@ -31,6 +31,7 @@ export interface Problem {
   readonly text: string;
 }
 
+/** The problem document (RFC 8555 section 6.7) in a parsed answer of the CA; what it does not say is ''. */
 export function readProblem(value: unknown): Problem {
   const { type, detail, subproblems } = (value ?? {}) as Record<string, unknown>;
   const name = typeof type === 'string' ? safeLine(type.replace(PREFIX, ''), 100) : '';

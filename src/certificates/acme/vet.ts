@@ -27,6 +27,7 @@ export function acmeOf({
   return [...new Map(all.map((acme) => [JSON.stringify(acme), acme])).values()];
 }
 
+/** Everything that is wrong with the certificates that `settings` order. Reads their files. */
 export async function acmeProblems(settings: Settings): Promise<CertificateProblem[]> {
   const types = challengeTypesOf(settings);
   const each = acmeOf(settings).map(async (acme): Promise<CertificateProblem[]> => {

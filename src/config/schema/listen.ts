@@ -235,6 +235,7 @@ function buildSource({ cert_file, key_file, dir, acme }: CertificateInput): Cert
   return { kind: 'pair', certFile: cert_file, keyFile: key_file };
 }
 
+/** A listener's own certificates, or those that all share. */
 export function certificatesOf(own: TlsInput, shared: TlsInput = {}): readonly CertificateInput[] {
   return own.certificates ?? shared.certificates ?? [];
 }

@@ -10,6 +10,7 @@ const ALIASES_MAX = 100;
 const DEPTH_MAX = 32;
 const SHAPE = 'expected keys that are texts, and lists and maps that are nested 32 deep at most';
 
+/** What is wrong with the text is a problem in the answer; its time is for the caller to bound. */
 export function readYaml(text: string): YamlAnswer {
   try {
     // Of itself the library writes to stderr, and quotes what others wrote.

@@ -27,7 +27,7 @@ const ANSWER: BodyLimit = {
 
 export interface UrlPollOptions {
   readonly url: string;
-  /** The URL for people, without what is secret; no other poll has the same. */
+  /** The URL as it is shown, without what is secret; no other poll has the same. */
   readonly shown: string;
   readonly settings: HttpSettings;
   readonly clock: Clock;

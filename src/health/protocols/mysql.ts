@@ -29,6 +29,7 @@ interface Greeting {
   readonly plugin: string;
 }
 
+/** Rejects with a CheckFailure where the server is not well, and as the conversation does. */
 export async function speakMysql(
   conversation: Conversation,
   { login }: HealthCheck,

@@ -14,6 +14,7 @@ const MESSAGES_MAX = 200;
 /** Starting up, shutting down, in recovery; no place for one more session. */
 const REFUSES = new Set(['57P03', '53300']);
 
+/** Rejects with a CheckFailure where the server is not well, and as the conversation does. */
 export async function speakPostgres(
   conversation: Conversation,
   { login, wantsRole }: HealthCheck,

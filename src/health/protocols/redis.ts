@@ -5,6 +5,7 @@ import type { Conversation } from '../conversation.ts';
 import { CheckFailure, type CheckOutcome, type Role } from '../outcome.ts';
 import { passwordOf } from './password.ts';
 
+/** Rejects with a CheckFailure where the server is not well, and as the conversation does. */
 export async function speakRedis(
   conversation: Conversation,
   { login, wantsRole }: HealthCheck,

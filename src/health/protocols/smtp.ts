@@ -6,6 +6,7 @@ import { CheckFailure, type CheckOutcome } from '../outcome.ts';
 /** Lines of one reply. */
 const LINES_MAX = 100;
 
+/** Rejects with a CheckFailure where the server is not well, and as the conversation does. */
 export async function speakSmtp(
   conversation: Conversation,
   { host }: HealthCheck,

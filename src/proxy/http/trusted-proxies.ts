@@ -8,6 +8,7 @@ const none: TrustedProxies = () => false;
 /** Made once per list and kept: lists come with snapshots, connections by the thousand. */
 const cache = new WeakMap<readonly string[], TrustedProxies>();
 
+/** Throws where a network is none: the configuration has checked them. */
 export function trustedProxies(networks: readonly string[]): TrustedProxies {
   if (networks.length === 0) return none;
   let check = cache.get(networks);

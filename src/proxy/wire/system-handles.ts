@@ -144,6 +144,7 @@ let isProven = false;
 /** Null until they were seen to work in this thread. */
 export const provenHandles = (): SystemHandles | null => (isProven ? systemHandles : null);
 
+/** The system's handles have worked in this thread. */
 export function prove(): void {
   isProven = true;
 }

@@ -12,7 +12,7 @@ import { replyBytes } from './reply-bytes.ts';
 
 /** An answer of our own. */
 export interface ReplyOptions {
-  /** More for people after the reason's sentence; ''. */
+  /** More text after the reason's sentence; ''. */
   readonly detail: string;
   readonly mayKeepAlive: boolean;
   /** '' for none. */
