@@ -34,6 +34,7 @@ import { wantsOwnHost, writeRequestHead } from './request-head.ts';
 import { Retries, type RetriesOwner } from './retries.ts';
 import { isIdempotent } from './retry.ts';
 import { Tunnel, type TunnelOwner } from './tunnel.ts';
+import { Upload, type UploadOwner } from './upload.ts';
 
 type State = 'free' | 'placing' | 'trying' | 'relaying' | 'tunnel';
 
@@ -56,6 +57,7 @@ const BUG = reason('bug');
 type Roles = ClientEvents &
   RetriesOwner &
   AttemptsOwner &
+  UploadOwner &
   PlacementOwner &
   TunnelOwner &
   Accountable;
@@ -76,12 +78,9 @@ export class Exchange implements Roles {
   private readonly account = new Account();
   isRepeatable = false;
   upgrade = '';
-  /** Body of the request: bytes that have come, and what was announced; 0 where it was not. */
-  private requestBytes = 0;
-  private announced = 0;
-
   private readonly attempts: Attempts;
   private readonly retries: Retries;
+  private readonly upload: Upload;
   /** An endpoint is found in the same moment in which the head was complete. */
   private isAtOnce = false;
   /** How long the last endpoint took to answer, microseconds; 0: it did not. */
@@ -97,6 +96,7 @@ export class Exchange implements Roles {
     const attempts = new Attempts(this, plane, placement, copy);
     this.attempts = attempts;
     this.retries = new Retries(this, plane, { attempts, placement, copy });
+    this.upload = new Upload(this, attempts, copy);
   }
 
   get clientWire(): Wire {
@@ -116,8 +116,7 @@ export class Exchange implements Roles {
     this.requestId = requestId;
     this.isRepeatable = isIdempotent(head.method);
     this.upgrade = upgrade;
-    this.requestBytes = 0;
-    this.announced = request.announced;
+    this.upload.begin(request.announced);
     this.answerUs = 0;
     this.tunnel = null;
     this.account.begin(head, context);
@@ -177,7 +176,7 @@ export class Exchange implements Roles {
   dispatch(): void {
     if (this.state !== 'placing') return;
     // What is announced too large is refused before an endpoint, or a client that expects 100, sees it.
-    if (this.isTooLarge(Math.max(this.requestBytes, this.announced))) {
+    if (this.upload.isTooLarge) {
       this.failClient(BODY_TOO_LARGE);
       return;
     }
@@ -191,36 +190,19 @@ export class Exchange implements Roles {
     }
   }
 
-  private isTooLarge(bytes: number): boolean {
-    const { bodyBytes } = this.service.limits;
-    return bodyBytes > 0 && bytes > bodyBytes;
-  }
-
   // The request's body
 
   onRequestBody(source: BodySource, piece: BodyPiece): void {
-    this.requestBytes += piece.to - piece.from;
-    if (this.isTooLarge(this.requestBytes)) {
-      this.failClient(BODY_TOO_LARGE);
-      return;
-    }
-    const { bodyBytesMax } = this.service.retry;
-    if (this.state === 'placing' || this.attempt.sentMs === 0) {
-      this.copy.append(piece);
-      // No endpoint to send it to yet: the client waits.
-      if (this.requestBytes >= bodyBytesMax) this.client.hold();
-      return;
-    }
-    if (this.requestBytes > bodyBytesMax) this.copy.giveUp();
-    this.copy.append(piece);
-    if (!this.attempt.sendBody(source, piece)) this.client.hold();
+    const became = this.upload.take(source, piece);
+    if (became === 'too-large') this.failClient(BODY_TOO_LARGE);
+    if (became !== 'sent') return;
     if (this.state === 'trying') this.awaitResponse();
     else if (this.client.isDuplex) this.attempt.setTimer(this.service.timeouts.idleBodyMs);
   }
 
   /** The endpoint's time runs while it is its turn: not while we wait for the client's body. */
   private awaitResponse(): void {
-    const isItsTurn = this.copy.isDone || this.client.isHeld;
+    const isItsTurn = this.upload.isEndpointsTurn;
     this.attempt.setTimer(isItsTurn ? this.service.timeouts.responseMs : 0);
     if (this.service.retry.hedge !== null) this.attempts.awaitHedge();
   }
@@ -240,7 +222,7 @@ export class Exchange implements Roles {
   }
 
   onReady(attempt: EndpointSide): void {
-    const { client, copy } = this;
+    const { copy } = this;
     // Reading the clock costs as much as choosing an endpoint.
     const nowMs = this.isAtOnce ? this.account.startMs : this.plane.context.clock.nowMs();
     const isTaken = attempt.send(copy, nowMs);
@@ -250,11 +232,7 @@ export class Exchange implements Roles {
       attempt.setTimer(this.service.timeouts.responseMs);
       return;
     }
-    if (this.requestBytes > this.service.retry.bodyBytesMax) copy.giveUp();
-    if (!copy.isDone) {
-      if (isTaken) client.release();
-      else client.hold();
-    }
+    this.upload.sent(isTaken);
     this.awaitResponse();
   }
 
@@ -262,7 +240,7 @@ export class Exchange implements Roles {
   countBytes(attempt: EndpointSide): void {
     if (attempt.sentMs === 0) return;
     const isHeard = attempt === this.attempt && this.tunnel === null;
-    attempt.countBytes(this.requestBytes, isHeard ? this.client.bytesOut : 0);
+    attempt.countBytes(this.upload.bytes, isHeard ? this.client.bytesOut : 0);
   }
 
   onFailed(attempt: EndpointSide, why: Reason, detail: string): void {
@@ -434,8 +412,7 @@ export class Exchange implements Roles {
 
   /** Request and response go on side by side, and it is as much the client's turn as the endpoint's. */
   private get owesBody(): boolean {
-    const { client, copy } = this;
-    return client.isDuplex && !copy.isDone && !client.isHeld;
+    return this.client.isDuplex && !this.upload.isEndpointsTurn;
   }
 
   // The tunnel
@@ -493,8 +470,7 @@ export class Exchange implements Roles {
 
   onEndpointDrain(attempt: EndpointSide): void {
     if (attempt !== this.attempt) return;
-    this.copy.takeBack();
-    this.client.release();
+    this.upload.drained();
     // It is the client's turn again: what it keeps back is no delay of the endpoint's.
     if (this.state === 'trying') this.awaitResponse();
   }
@@ -580,7 +556,7 @@ export class Exchange implements Roles {
   }
 
   get bodyIn(): number {
-    return this.requestBytes;
+    return this.upload.bytes;
   }
 
   get bodyOut(): number {
