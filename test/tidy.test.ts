@@ -362,6 +362,27 @@ describe('exports', () => {
   });
 });
 
+describe('methods', () => {
+  it('are named somewhere beside where they are written', () => {
+    const counts = new Map<string, number>();
+    for (const folder of ['src', 'test', 'sim', 'bench', 'attack']) {
+      for (const file of filesBelow(folder).filter((one) => one.endsWith('.ts'))) {
+        for (const [word] of readFileSync(join(root, file), 'utf8').matchAll(/[A-Za-z_]\w*/g)) {
+          counts.set(word, (counts.get(word) ?? 0) + 1);
+        }
+      }
+    }
+    const method = /^ {2}(?:(?:private|static|async|get|set) )*\*?([a-z]\w*)(?:<.*>)?\(.*\{$/gm;
+    const unnamed = sources.flatMap((file) =>
+      [...readFileSync(join(root, file), 'utf8').matchAll(method)]
+        .flatMap(([, name = '']) => name)
+        .filter((name) => name !== 'constructor' && counts.get(name) === 1)
+        .map((name) => `${file} ${name}`),
+    );
+    expect(unnamed).toEqual([]);
+  });
+});
+
 describe('words', () => {
   it.each(bans.map((ban) => [ban.word.source, ban] as const))(
     '%s stands only where it may',

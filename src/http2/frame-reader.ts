@@ -75,11 +75,6 @@ export class FrameReader {
     );
   }
 
-  /** Nothing of a frame has come that has not ended. */
-  get isBetweenFrames(): boolean {
-    return this.state === State.header && this.headerBytes === 0 && this.blockStream === 0;
-  }
-
   /** Takes bytes[at,end) up to what it can say something of, and returns the offset after them. */
   read(bytes: Buffer, at: number, end: number): number {
     let next = at;

@@ -240,10 +240,4 @@ export class HeadText implements FieldSink {
   get lines(): string {
     return this.writer.view().toString('latin1');
   }
-
-  /** The request's method as far as it was read, for logs. */
-  get methodText(): string {
-    const { method } = this;
-    return method.isSet ? method.base.toString('latin1', method.start, method.end) : '';
-  }
 }
