@@ -43,7 +43,7 @@ export interface LoadResult {
   readonly tree: Tree;
 }
 
-/** Reads all layers; problems show no value of a variable and no credentials. */
+/** Reads all layers; problems show nothing secret of them. */
 export function loadSettings(input: LoadInput): LoadResult {
   const { env, file, flags, kv } = input;
   const texts = [file?.text ?? '', kv?.text ?? '', ...Object.values(flags).flat()];

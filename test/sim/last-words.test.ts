@@ -65,8 +65,8 @@ async function makeStage(
   return stage;
 }
 
-/** Sends requests on streams 1, 3 and 5, then `last`; reads when all has happened. Returns `type id code`. */
-async function tell(last: Buffer): Promise<string[]> {
+/** Sends requests on streams 1, 3 and 5, then `last`; reads from `readsMs` on. Returns `type id code`. */
+async function tell(last: Buffer, readsMs = 1000): Promise<string[]> {
   const { kernel, network, host } = await makeStage({ windowBytes: 64 }, makeService());
   const heard: string[] = [];
   const cutter = new FrameCutter();
@@ -80,7 +80,7 @@ async function tell(last: Buffer): Promise<string[]> {
       for (const id of [1, 3, 5])
         client.write(frame(Type.headers, END_HEADERS | END_STREAM, id, get(encoder)));
       kernel.after(500, () => client.write(last));
-      kernel.after(1000, () => client.resume());
+      kernel.after(readsMs, () => client.resume());
     },
     onBytes: (bytes) =>
       cutter.feed(bytes, ({ type, id, payload }) => {
@@ -95,7 +95,7 @@ async function tell(last: Buffer): Promise<string[]> {
       isOver = true;
     },
   });
-  await kernel.run(20_000, () => isOver);
+  await kernel.run(100_000, () => isOver);
   host.stop();
   return heard;
 }
@@ -164,8 +164,21 @@ describe('a connection that closes while its client does not read', () => {
     expect(heard.sort()).toEqual(['goaway 0', 'head 1', 'head 3', 'head 5']);
   });
 
+  it('says them to one that reads seconds later', async () => {
+    const heard = await tell(frame(Type.goaway, 0, 0, numbers(0, Code.none)), 6000);
+    expect(heard.sort()).toEqual(['goaway 0', 'head 1', 'head 3', 'head 5']);
+  });
+
   it('says which rule was broken', async () => {
-    const heard = await tell(frame(Type.ping, 0, 0, Buffer.alloc(7)));
-    expect(heard).toContain(`goaway ${Code.size}`);
+    const broken = frame(Type.ping, 0, 0, Buffer.alloc(7));
+    expect(await tell(broken)).toContain(`goaway ${Code.size}`);
+    expect(await tell(broken, 6000)).toContain(`goaway ${Code.size}`);
+  });
+
+  it('is closed when its time is over', async () => {
+    const service = makeService();
+    const heard = await tell(frame(Type.goaway, 0, 0, numbers(0, Code.none)), 90_000);
+    expect(service.timeouts.idleBodyMs).toBeLessThan(80_000);
+    expect(heard).not.toContain('head 5');
   });
 });

@@ -381,7 +381,8 @@ export class Http2ClientConnection implements Roles {
     this.session.over(ErrorCode.noError);
     // Answers may wait for a client that does not read.
     this.link.finish(this.session);
-    this.setTimer(LINGER_MS);
+    // Until they are taken it is the client's turn; then it is given a moment to close.
+    this.setTimer(this.wire.isFlushed ? LINGER_MS : this.listener.timeouts.idleBodyMs);
     this.wire.end();
     this.intake.end();
     this.wire.resume();
