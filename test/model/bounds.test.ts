@@ -33,13 +33,7 @@ describe('every bound', () => {
  */
 const UNTESTED: Readonly<Record<string, string>> = {
   dnsAnswer: 'the two bytes of its length say no more',
-  targetEntries: 'takes a folder of 100,000 files',
-  acmeExchange: 'takes half a minute, by a timer of the system',
   etcdError: 'read by the same function as consulError',
-  http2Window: 'of a session: test/http2/session.test.ts has windows of its own',
-  http2ResponseWindow: 'as http2Window',
-  http2EndpointStreams: 'takes more streams than an endpoint of the tests says that it takes',
-  zookeeperDepth: 'what is deeper is not asked for, and no error',
 };
 
 it('every bound has a test that names it, or a reason why not', () => {

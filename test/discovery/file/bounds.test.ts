@@ -2,8 +2,10 @@
 // minute. What was there stays, the error says why, and the thread never stands still.
 import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -182,3 +184,16 @@ it('files together have so many bytes, and no more', async () => {
   });
   expect(error).toContain('more than 64MiB with the other files');
 });
+
+it('a folder of a pattern has as many names as the bound says; with one more what was there stays', async () => {
+  const { max } = BOUNDS.targetEntries;
+  const receiver = await start('web.json', 'web*.json');
+  const other = (i: number) => at(`other${i}`);
+  for (let i = 1; i < max; i += 1) closeSync(openSync(other(i), 'wx'));
+  const error = await put(() => writeFileSync(other(max), ''));
+  expect(error).toMatch(/more names in the folder of a pattern than 100,000/);
+  replace('web.json', GOOD.replace('0.1', '0.2'))();
+  expect(receiver.ids('web').join()).toBe('10.0.0.1:80');
+  unlinkSync(other(max));
+  await receiver.until(() => receiver.ids('web').join() === '10.0.0.2:80', 'as many as may be');
+}, 120_000);

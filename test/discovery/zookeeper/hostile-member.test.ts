@@ -16,6 +16,7 @@ import {
   zookeeperSettings,
   zookeeperSource,
 } from '../../support/zookeeper-provider.ts';
+import { startZookeeperTree } from '../../support/zookeeper-tree.ts';
 
 const CHANGED = 3;
 const CHILDREN = 4;
@@ -234,4 +235,22 @@ it.each([
   await new Promise((resolve) => setTimeout(resolve, 300));
   turns.stop();
   expect(turns.longest()).toBeLessThan(100);
+});
+
+it('znodes are read as many levels deep as the bound says', async () => {
+  const folders = (levels: number) => Array.from({ length: levels }, (_, i) => `f${i}`).join('/');
+  // The instance is a level itself.
+  const [deepest, deeper] = [BOUNDS.zookeeperDepth.max - 1, BOUNDS.zookeeperDepth.max].map(folders);
+  const tree = await startZookeeperTree(
+    new Map([
+      [`/services/${deepest}/one`, '{"host":"10.0.0.1","port":1}'],
+      [`/services/${deeper}/one`, '{"host":"10.0.0.2","port":1}'],
+    ]),
+  );
+  cleanups.push(() => tree.stop());
+  const follow = [deepest!, deeper!];
+  const { provider, receiver, has } = await startZookeeperProvider([tree.port], { follow });
+  cleanups.push(() => provider.stop());
+  await has(deepest!, '10.0.0.1:1');
+  expect(receiver.ids(deeper!)).toEqual([]);
 });
