@@ -18,11 +18,10 @@ export class Hold {
   }
 
   /**
-   * Counts it, and the attempt, on `endpoint` of `live`, unless that has as many as it may have: another
-   * worker may have taken the last place since this one looked. False: nothing is counted.
-   * `isSure`: the attempt is made whatever the endpoint chooses; otherwise `count` or `leave` counts it.
+   * Counts it on `endpoint` of `live`, unless that has as many as it may have: another worker may have taken the
+   * last place since this one looked. False: nothing is counted. `count` or `leave` counts the attempt.
    */
-  take(endpoint: LiveEndpoint, live: LiveService, isSure = true): boolean {
+  take(endpoint: LiveEndpoint, live: LiveService): boolean {
     assert(this.endpoint === null, 'an attempt is on one endpoint at a time');
     const max = live.service.limits.perEndpoint;
     const { ledger } = this;
@@ -33,7 +32,6 @@ export class Hold {
     this.endpoint = endpoint;
     this.live = live;
     this.isCounted = false;
-    if (isSure) this.count();
     return true;
   }
 
@@ -44,7 +42,10 @@ export class Hold {
     this.ledger.addEndpoint(this.endpoint!.slot, EndpointColumn.attempts, 1);
   }
 
-  /** Nothing was tried: the endpoint has chosen another protocol, and the request is placed again for that. */
+  /**
+   * Nothing was tried: the endpoint has chosen another protocol, or this process had no descriptor or port left. It
+   * is no attempt, and placed again.
+   */
   forgo(): void {
     this.isCounted = true;
   }

@@ -110,7 +110,7 @@ export class Placement implements Waiter, TimerOwner {
     this.find();
   }
 
-  /** What only moved was not tried. */
+  /** What only moved, or could not begin here, was not tried. */
   forgetAttempt(): void {
     this.attempts -= 1;
   }

@@ -153,3 +153,34 @@ describe.each(callers)('called with $name', (caller) => {
     ).toThrow(expect.objectContaining({ status: 2 }));
   });
 });
+
+it('npm that is ended takes the program with it, though it tells no more than the shell', async () => {
+  const [port, stats] = await freePorts(2);
+  const root = join(launcher, '..', '..');
+  const npm = spawn(
+    'npm',
+    [
+      ...['--prefix', root, 'run', 'upriver', '--', 'run', '--workers', '1'],
+      ...['--stats', `127.0.0.1:${stats}`],
+      ...['--static', 'web=127.0.0.1:1', '--service', `web=127.0.0.1:${port}`],
+    ],
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH } },
+  );
+  pids.push(npm.pid!);
+  let text = '';
+  const output = new Promise<string>((resolve) => npm.once('close', () => resolve(text)));
+  const ready = new Promise<void>((resolve) => {
+    for (const stream of [npm.stdout, npm.stderr]) {
+      stream.on('data', (part) => {
+        text += part;
+        if (text.includes('"msg":"ready"')) resolve();
+      });
+    }
+  });
+  await Promise.race([ready, output]);
+  const line = text.split('\n').find((one) => one.includes('"msg":"ready"'));
+  // A record of the program's own log.
+  pids.push((JSON.parse(line ?? '{}') as { pid: number }).pid);
+  npm.kill('SIGTERM');
+  expect(await output).toContain('"msg":"stopped"');
+});

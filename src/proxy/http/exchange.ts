@@ -303,6 +303,7 @@ export class Exchange implements Roles {
   onStarved(attempt: EndpointSide, code: string): void {
     this.attempts.drop(attempt);
     if (attempt !== this.attempt) return;
+    this.placement.forgetAttempt();
     if (!this.placement.makeRoom(code)) {
       this.failWithReply(OUT_OF_DESCRIPTORS, code);
       return;

@@ -162,6 +162,7 @@ export class TcpSession implements Owner {
   onConnected(): void {
     const { live, trial, upstream } = this;
     const endpoint = this.hold.endpoint!;
+    this.hold.count();
     this.state = 'relaying';
     trial.begin();
     const { tcp, timeouts } = live.service;
@@ -345,7 +346,9 @@ export class TcpSession implements Owner {
 
   /** Out of descriptors or ports, which is no fault of the endpoint's. */
   private makeRoom(code: string): void {
+    this.hold.forgo();
     this.leaveEndpoint();
+    this.placement.forgetAttempt();
     if (this.placement.makeRoom(code)) this.seekAnother();
     else this.fail(OUT_OF_DESCRIPTORS, code);
   }

@@ -160,6 +160,7 @@ export class UdpSession implements Owner {
       this.notOpened(codeOf(error));
       return;
     }
+    hold.count();
     this.attempts += 1;
     this.state = 'open';
     this.isCredited = false;
@@ -192,7 +193,9 @@ export class UdpSession implements Owner {
       this.failed(connectFailure(code), code);
       return;
     }
+    this.hold.forgo();
     this.hold.leave();
+    this.placement.forgetAttempt();
     const mayAgain = !this.hasMadeRoom && this.state !== 'closed';
     if (mayAgain && (this.listener.makeRoomFor(this) || this.placement.makeRoom(code))) {
       this.hasMadeRoom = true;

@@ -23,7 +23,6 @@ import {
   type EndpointEvents,
   type EndpointSide,
   INTERIM_MAX,
-  isProtocolGiven,
   type Tried,
 } from '../endpoint-side.ts';
 import { Http2Pool } from '../http2/http2-pool.ts';
@@ -105,7 +104,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     this.hasAnswered = false;
     this.isKept = false;
     this.interims = 0;
-    if (!this.hold.take(endpoint, this.owner.live, isProtocolGiven(this.owner))) return false;
+    if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
     const pool = this.poolOf(endpoint);
     const kept = idleSinceMs < 0 ? null : pool.take(idleSinceMs);
@@ -390,7 +389,7 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     this.withdraw();
     switch (this.state) {
       case 'connecting':
-        if (isStarved(code)) this.owner.onStarved(this, code);
+        if (isStarved(code)) this.starved(code);
         else this.fail(connectFailure(code), connectDetail(error));
         return;
       case 'awaiting':
@@ -411,6 +410,11 @@ export class Http1Attempt implements EndpointSide, UpstreamUser, Rested, Due {
     if (this.state === 'connecting') this.fail(CONNECT_TIMEOUT, '');
     else if (this.state === 'awaiting') this.fail(RESPONSE_TIMEOUT, '');
     else if (this.state === 'relaying') this.owner.onStalled(this);
+  }
+
+  private starved(code: string): void {
+    this.hold.forgo();
+    this.owner.onStarved(this, code);
   }
 
   private fail(why: Reason, detail: string): void {

@@ -105,7 +105,7 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
     this.tunnel = null;
     const { upgrade } = this.owner;
     this.isTunnel = upgrade !== '' && asksWebSocket(upgrade);
-    if (!this.hold.take(endpoint, this.owner.live, isProtocolGiven(this.owner))) return false;
+    if (!this.hold.take(endpoint, this.owner.live)) return false;
     this.state = 'connecting';
     const pool = Http2Pool.of(endpoint, plane);
     const kept = pool.take(idleSinceMs);
@@ -155,8 +155,9 @@ export class Http2Attempt implements EndpointSide, StreamUser, BodySource, Timer
   onConnectFailed(error: NodeJS.ErrnoException | null): void {
     const code = error?.code ?? '';
     this.shared = null;
-    if (isStarved(code)) this.owner.onStarved(this, code);
-    else this.fail(connectFailure(code), connectDetail(error));
+    if (!isStarved(code)) return this.fail(connectFailure(code), connectDetail(error));
+    this.hold.forgo();
+    this.owner.onStarved(this, code);
   }
 
   send(copy: RequestCopy, nowMs: number): boolean {
