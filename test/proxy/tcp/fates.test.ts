@@ -247,7 +247,7 @@ describe('sessions of an endpoint that takes no more work', () => {
     });
     const client = await stage.dial();
     client.write('early');
-    await expect.poll(() => stage.endpointCount(0, 'attempts')).toBe(1);
+    await expect.poll(() => stage.ledger.inFlight(0)).toBe(1);
     const answer = once(client, 'data');
     turn(live, 0, 'down');
     expect(`${((await answer) as [Buffer])[0]}`).toBe('other:early');
