@@ -77,7 +77,12 @@ export function hideCredentials(text: string): string {
 function hideInUrls(text: string): string {
   if (!text.includes('://')) return text;
   const hidden = text.includes('@') ? text.replace(USERINFO, '$1***@') : text;
-  return hidden.includes('?') ? hidden.replace(SECRET_PARAMETER, '$1***') : hidden;
+  return hideInQuery(hidden);
+}
+
+/** Asterisks for what the query of a URL or a path calls a token, a key or the like. */
+export function hideInQuery(text: string): string {
+  return text.includes('?') ? text.replace(SECRET_PARAMETER, '$1***') : text;
 }
 
 /** All texts of JSON data as `safeLine` has them, also the names. */

@@ -1,6 +1,6 @@
 // Keeps tokens and passwords out of what is printed: problems, and the effective configuration.
 import { hideKeyLines, keyLinesOf } from '../base/private-keys.ts';
-import { hideCredentials } from '../base/safe-text.ts';
+import { hideCredentials, hideInQuery } from '../base/safe-text.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { Environment } from './environment.ts';
 
@@ -41,7 +41,7 @@ export function showValue(path: readonly PropertyKey[], value: unknown, hide: Hi
 /** The same data with asterisks for what is secret: values of secret keys, users in addresses. */
 export function redact(value: unknown, key = ''): unknown {
   if (SECRET_KEY.test(key) && value !== '') return '***';
-  if (typeof value === 'string') return hideCredentials(value);
+  if (typeof value === 'string') return hideInQuery(hideCredentials(value));
   if (Array.isArray(value)) return value.map((item) => redact(item, key));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

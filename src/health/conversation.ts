@@ -5,6 +5,7 @@
 // the place of an end writes a line into its log for each check.
 import type { Socket } from 'node:net';
 import { formatDuration } from '../base/duration.ts';
+import { hideOwn } from '../base/own-secrets.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { HealthCheck } from '../model/service.ts';
 import { CheckFailure, type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
@@ -27,6 +28,8 @@ export class Conversation {
   /** Why no more comes. */
   private over: Error | null = null;
   private wake: (() => void) | null = null;
+  /** What the endpoint may give back of ours, and nobody else is shown. */
+  private readonly secrets: string[] = [];
   private readonly socket: Socket;
 
   constructor(socket: Socket) {
@@ -35,6 +38,16 @@ export class Conversation {
     socket.on('end', () => this.finish(new CheckFailure(CLOSED)));
     socket.on('error', (error) => this.finish(error));
     socket.on('close', () => this.finish(new CheckFailure(CLOSED)));
+  }
+
+  /** Something is sent that no text about the endpoint may show. */
+  keepSecret(secret: string): void {
+    this.secrets.push(secret);
+  }
+
+  /** The outcome without what the endpoint gave back of our secrets: servers quote what they refuse. */
+  withoutSecrets(outcome: CheckOutcome): CheckOutcome {
+    return { ...outcome, text: hideOwn(outcome.text, this.secrets) };
   }
 
   send(bytes: Buffer | string): void {
@@ -142,7 +155,7 @@ export async function converse(
       speak(conversation, check)
         .catch((error: unknown) => failed(error))
         .then((outcome) => {
-          resolve(outcome);
+          resolve(conversation.withoutSecrets(outcome));
           socket.end();
         });
     });

@@ -1,5 +1,6 @@
 // What the checks by HTTP/1.1 and HTTP/2 have in common: how they present themselves, and what an
 // answer comes to. Pure.
+import { hideInQuery } from '../base/safe-text.ts';
 import type { CheckExpectation, HealthCheck } from '../model/service.ts';
 import { hostOf } from '../model/upstream-host.ts';
 import { shownExpectation } from './expectation.ts';
@@ -18,7 +19,7 @@ export function hostToAsk({ host }: HealthCheck, target: CheckTarget, isSecure: 
 export function outcomeOf(check: HealthCheck, status: number): CheckOutcome {
   const { method, path, expectStatus, wantsRole } = check;
   const isGood = expectStatus.some(({ from, to }) => status >= from && status <= to);
-  const text = `${method} ${path} answered ${status}`;
+  const text = `${method} ${hideInQuery(path)} answered ${status}`;
   // As Patroni's /primary has it: who is not the primary answers otherwise.
   const role: Role = isGood ? 'primary' : 'replica';
   return wantsRole ? { isGood, text, role } : { isGood, text };

@@ -3,6 +3,7 @@
 import { type BodyLimit, readWhole } from '../base/body.ts';
 import { CodedError, messageOf } from '../base/coded-error.ts';
 import { parseBounded } from '../base/json-body.ts';
+import { formsOfBasic, hideOwn } from '../base/own-secrets.ts';
 import { encodeSegment } from '../base/path-text.ts';
 import { BOUNDS, excessOf } from '../model/bounds.ts';
 import type { PoolChannel, PoolRequest } from '../reach/http-pools.ts';
@@ -72,9 +73,10 @@ export class ConsulApi {
 
   /** Resolves with the answer. Throws ConsulRefusal for another status than 200 and `also`. */
   async call(call: ConsulCall, also: readonly number[] = []): Promise<string> {
-    const { status, text } = await this.exchange(call);
+    const { status, text, secrets } = await this.exchange(call);
     if (status === 200 || also.includes(status)) return text;
-    const why = text.trim().split('\n')[0]!.slice(0, 300);
+    // What it refuses it may quote.
+    const why = hideOwn(text.trim().split('\n')[0]!.slice(0, 300), secrets);
     const { method, path } = call;
     throw new ConsulRefusal(
       `${this.address}: ${method} ${path} answered ${status}: ${why}`,
@@ -97,13 +99,22 @@ export class ConsulApi {
     signal.addEventListener('abort', abort, { once: true });
     try {
       signal.throwIfAborted();
-      const sent = { method, path: this.pathOf(path), headers: await this.headersOf(body) };
+      const { httpAuth, token } = this.access;
+      const basic = Buffer.from(httpAuth).toString('base64');
+      const secret = await token();
+      const headers = {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(secret === '' ? {} : { 'x-consul-token': secret }),
+        ...(httpAuth === '' ? {} : { authorization: `Basic ${basic}` }),
+      };
+      const sent = { method, path: this.pathOf(path), headers };
       const channel = await this.access.channel();
       const response = await channel.request({
         ...{ ...sent, signal: aborter.signal },
         ...(body === undefined ? {} : { body }),
       });
-      return { status: response.status, text: (await readWhole(response.body, ANSWER)).toString() };
+      const text = (await readWhole(response.body, ANSWER)).toString();
+      return { status: response.status, text, secrets: [secret, ...formsOfBasic(httpAuth)] };
     } catch (error) {
       if (!isLate) throw error;
       throw new CodedError('timeout', `${this.address}: no answer within ${ANSWER_MS_MAX} ms`);
@@ -117,16 +128,5 @@ export class ConsulApi {
     const { namespace } = this.access;
     if (namespace === '') return path;
     return `${path}${path.includes('?') ? '&' : '?'}ns=${encodeSegment(namespace)}`;
-  }
-
-  private async headersOf(body: string | undefined): Promise<Record<string, string>> {
-    const { token, httpAuth } = this.access;
-    const secret = await token();
-    const basic = Buffer.from(httpAuth).toString('base64');
-    return {
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(secret === '' ? {} : { 'x-consul-token': secret }),
-      ...(httpAuth === '' ? {} : { authorization: `Basic ${basic}` }),
-    };
   }
 }

@@ -59,6 +59,14 @@ describe('HTTP check', () => {
     expect(await run()).toEqual({ isGood: false, text: `GET /health answered ${code}` });
   });
 
+  it('shows no token of the path', async () => {
+    const path = '/health?probe=lb&token=s3cr3t';
+    expect(await run({ path })).toEqual({
+      ...{ isGood: true, text: 'GET /health?probe=lb&token=*** answered 200' },
+    });
+    expect(seen).toMatchObject([{ url: path }]);
+  });
+
   it('takes the statuses, method, host and port that are configured', async () => {
     status = 503;
     const parts = {

@@ -137,6 +137,28 @@ describe('every kind that speaks', () => {
   });
 });
 
+// Redis does: "unknown command 'AUTH', with args beginning with: ...".
+describe('an endpoint that gives the password back', () => {
+  const password = 's3cr3t-of-the-check';
+  const said = (more: string) => `${more}, with args: '${password}', ${password.slice(0, 12)}`;
+  const ask = pg('R', 3);
+  const kinds: readonly [HealthCheck['type'], string | Buffer, string, string | Buffer][] = [
+    ['redis', '', 'AUTH', `-ERR unknown command 'AUTH'${said('')}\r\n`],
+    ['redis', '', 'AUTH', `-${'x'.repeat(70)}${said('')}\r\n`],
+    ['postgres', '', 'user', Buffer.concat([ask, pgError('28P01', said('refused'))])],
+    ['postgres', '', 'user', Buffer.concat([ask, pgError('28P01', said('x'.repeat(180)))])],
+    ['mysql', mysqlGreeting('mysql_native_password'), 'up\0', mysqlError(2, 1045, said(''))],
+  ];
+
+  it.each(kinds)('%s', async (type, greeting, wanted, answer) => {
+    const peer = await startPeer(greeting, [[wanted, answer]]);
+    const outcome = await run({ type, login: login({ user: 'up', password }) }, peer.port);
+    expect(outcome.isGood).toBe(false);
+    expect(outcome.text).toContain('***');
+    expect(outcome.text).not.toContain('s3cr3t');
+  });
+});
+
 describe('send_expect', () => {
   const text = (bytes: string) => ({ kind: 'bytes', bytes }) as const;
   const pattern = (source: string) => ({ kind: 'pattern', source, ignoreCase: true }) as const;

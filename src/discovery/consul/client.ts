@@ -3,6 +3,7 @@
 import { readStart } from '../../base/body.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
+import { formsOfBasic, hideOwn } from '../../base/own-secrets.ts';
 import { BOUNDS } from '../../model/bounds.ts';
 import type { ConsulSettings } from '../../model/registries/consul.ts';
 import { Secret } from '../../reach/secret.ts';
@@ -108,13 +109,19 @@ export class ConsulClient {
   async getFrom(address: string, question: Question): Promise<Answer> {
     const response = await this.exchange(address, question);
     const { clock } = this;
-    const answer = readAnswer(response, {
-      mayBeMissing: question.mayBeMissing ?? false,
-      nowMs: response.receivedMs,
-      wallMs: clock.wallMs(),
-    });
-    this.onExcess(question.path, response.body?.excess ?? '');
-    return answer;
+    try {
+      const answer = readAnswer(response, {
+        mayBeMissing: question.mayBeMissing ?? false,
+        nowMs: response.receivedMs,
+        wallMs: clock.wallMs(),
+      });
+      this.onExcess(question.path, response.body?.excess ?? '');
+      return answer;
+    } catch (error) {
+      // What it refuses it may quote.
+      if (error instanceof ConsulError) error.message = hideOwn(error.message, response.secrets);
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -127,7 +134,7 @@ export class ConsulClient {
   private async exchange(
     address: string,
     question: Question,
-  ): Promise<Response & { receivedMs: number }> {
+  ): Promise<Response & { receivedMs: number; secrets: readonly string[] }> {
     const { clock } = this;
     const aborter = new AbortController();
     const abort = (): void => aborter.abort();
@@ -141,14 +148,16 @@ export class ConsulClient {
     try {
       question.signal.throwIfAborted();
       channel = await this.transport.to(address);
-      const [path, headers] = [this.pathOf(question), await this.headers(address)];
+      const { token, httpAuth } = await this.credentials(address);
+      const [path, headers] = [this.pathOf(question), headersOf(token, httpAuth)];
       const response = await channel.get({ path, headers, signal: aborter.signal });
       const { status, headers: fields } = response;
       const isGood = status === 200;
       const bounds = boundsOf(question.path, this.settings.tagPrefix);
       const body = isGood ? await readJson(response.body, { bounds, clock }) : null;
       const text = isGood ? '' : await readStart(response.body, BOUNDS.consulError.max);
-      return { status, headers: fields, text, body, receivedMs: clock.nowMs() };
+      const secrets = [token, ...formsOfBasic(httpAuth)];
+      return { status, headers: fields, text, body, receivedMs: clock.nowMs(), secrets };
     } catch (error) {
       // A file of ours that can't be read breaks no connection.
       const isOwn = error instanceof CodedError;
@@ -177,16 +186,9 @@ export class ConsulClient {
     return text === '' ? path : `${path}?${text}`;
   }
 
-  private async headers(address: string): Promise<Record<string, string>> {
-    const token = await this.token.read();
+  private async credentials(address: string): Promise<{ token: string; httpAuth: string }> {
     const httpAuth = this.settings.addressAuth?.[address] ?? this.settings.httpAuth;
-    return {
-      accept: 'application/json',
-      ...(token === '' ? {} : { 'x-consul-token': token }),
-      ...(httpAuth === ''
-        ? {}
-        : { authorization: `Basic ${Buffer.from(httpAuth).toString('base64')}` }),
-    };
+    return { token: await this.token.read(), httpAuth };
   }
 
   /** While a fallback is asked, the agents before it are looked at now and then. */
@@ -246,6 +248,16 @@ export class ConsulClient {
       return '';
     }
   }
+}
+
+function headersOf(token: string, httpAuth: string): Record<string, string> {
+  return {
+    accept: 'application/json',
+    ...(token === '' ? {} : { 'x-consul-token': token }),
+    ...(httpAuth === ''
+      ? {}
+      : { authorization: `Basic ${Buffer.from(httpAuth).toString('base64')}` }),
+  };
 }
 
 function whyOf(error: unknown): string {

@@ -4,6 +4,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { CodedError, codeOf, messageOf } from '../../base/coded-error.ts';
 import { fieldsOf, textOf } from '../../base/foreign.ts';
+import { formsOfBasic, hideOwn } from '../../base/own-secrets.ts';
 import { BOUNDS, type Bound } from '../../model/bounds.ts';
 import type { EtcdSettings } from '../../model/registries/etcd.ts';
 import { readError, readJson, readLines } from './body.ts';
@@ -176,6 +177,20 @@ export class EtcdClient {
     return token;
   }
 
+  /** What a member refuses it may quote. */
+  private async withoutSecrets(error: EtcdError, address: string): Promise<EtcdError> {
+    const { username } = this.settings;
+    if (username === '') return error;
+    try {
+      const basic = formsOfBasic(`${username}:${await this.password()}`);
+      const secrets = [...basic, this.tokens.get(address) ?? ''];
+      error.message = hideOwn(error.message, secrets);
+    } catch {
+      // Its file can't be read: it was not sent.
+    }
+    return error;
+  }
+
   /** `read` takes the answer; for a stream it only looks at its head. */
   private async exchange<T>(
     make: () => Omit<EtcdRequest, 'signal'> | Promise<Omit<EtcdRequest, 'signal'>>,
@@ -200,7 +215,7 @@ export class EtcdClient {
       return await read(await channel.request({ ...(await make()), signal: aborter.signal }));
     } catch (error) {
       isOpen = false;
-      if (!isLate) throw asEtcdError(error);
+      if (!isLate) throw await this.withoutSecrets(asEtcdError(error), address);
       if (!mayBeQuiet) recycle();
       throw new EtcdError('timeout', `no answer within ${Math.round(deadlineMs)} ms`);
     } finally {

@@ -37,7 +37,7 @@ export async function speakMysql(
   const hello = await packet(conversation);
   if (hello.body[0] === 0xff) throw new CheckFailure(errorOf(hello.body));
   const greeting = readGreeting(hello.body);
-  const password = await passwordOf(login);
+  const password = await passwordOf(login, conversation);
   const user = login.user === '' ? 'upriver' : login.user;
   const answer = response(user, login.database, greeting, scrambled(greeting, password));
   conversation.send(framed(hello.sequence + 1, answer));

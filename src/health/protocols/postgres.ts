@@ -24,7 +24,7 @@ export async function speakPostgres(
   const first = await message(conversation);
   if (first.type === 'E') return judgeError(errorOf(first), login.user !== '');
   if (first.type !== 'R') throw new CheckFailure(`unexpected answer ${JSON.stringify(first.type)}`);
-  const password = await passwordOf(login);
+  const password = await passwordOf(login, conversation);
   const isOpen = first.body.readInt32BE(0) === 0;
   // A server that asks for a password accepts sessions.
   if (!isOpen && password === '') {

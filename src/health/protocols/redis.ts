@@ -10,7 +10,7 @@ export async function speakRedis(
   conversation: Conversation,
   { login, wantsRole }: HealthCheck,
 ): Promise<CheckOutcome> {
-  const password = await passwordOf(login);
+  const password = await passwordOf(login, conversation);
   if (password !== '') {
     const words = login.user === '' ? ['AUTH', password] : ['AUTH', login.user, password];
     conversation.send(command(words));
