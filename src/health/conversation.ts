@@ -144,6 +144,8 @@ export async function converse(
   return new Promise((resolve) => {
     let isConnected = false;
     const conversation = new Conversation(socket);
+    // What an endpoint gives back may be from the check before.
+    conversation.keepSecret(check.login.password);
     const timer = setTimeout(() => {
       resolve({ isGood: false, text: `no ${isConnected ? 'answer' : 'connection'} ${within}` });
       socket.destroy();

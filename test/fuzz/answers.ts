@@ -71,6 +71,7 @@ const checkAnswer: FuzzTarget = {
     'R\0\0\0',
     '*1',
     '$-1',
+    's3cr3t-check',
   ],
   check: async (input) => {
     const speak = SPEAK[(input.charCodeAt(0) || 0) % SPEAK.length]!;
@@ -78,12 +79,13 @@ const checkAnswer: FuzzTarget = {
     for (const more of [{}, { wantsRole: true, login: LOGIN }]) {
       const said = new Said();
       const conversation = new Conversation(said as unknown as Socket);
+      conversation.keepSecret(LOGIN.password);
       const outcome = speak(conversation, { ...makeCheck(), ...more }).catch((error: unknown) => {
         ok(error instanceof CheckFailure, String(error));
         return { isGood: false, text: error.message };
       });
       said.say(bytes);
-      const { text } = await outcome;
+      const { text } = conversation.withoutSecrets(await outcome);
       ok(text.length < 1000, `a text of ${text.length}`);
       // It is never shown with a password of ours.
       ok(!text.includes(LOGIN.password), text);

@@ -8,6 +8,7 @@ import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
 import { dnsTarget } from './dns.ts';
 import { fileTargets } from './files.ts';
+import { hiddenTarget } from './hidden.ts';
 import { http2Target } from './http2.ts';
 import { openingTargets } from './openings.ts';
 import { registryTargets } from './registries.ts';
@@ -20,6 +21,7 @@ export const targets: readonly FuzzTarget[] = [
   acmeTarget,
   adminTarget,
   http2Target,
+  hiddenTarget,
   dnsTarget,
   ...containerTargets,
   ...openingTargets,
