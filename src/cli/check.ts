@@ -3,6 +3,7 @@
 import { stringify } from 'yaml';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
+import { safeLine } from '../base/safe-text.ts';
 import { certificateProblems, exposedKeys } from '../certificates/vet.ts';
 import { withoutDead } from '../config/consistency.ts';
 import { type Environment, fromEnvironment } from '../config/environment.ts';
@@ -27,7 +28,7 @@ export async function check(options: {
   try {
     if (path !== '') text = readConfigFile(path);
   } catch (error) {
-    console.error(`upriver: can't read ${path}: ${messageOf(error)}`);
+    console.error(`upriver: ${safeLine(`can't read ${path}: ${messageOf(error)}`)}`);
     return 2;
   }
   if (path === '' && !isPrinted && !isConfigured(flags, process.env)) {

@@ -3,6 +3,7 @@
 // any other.
 import { systemClock } from '../base/clock.ts';
 import { codeOf, messageOf } from '../base/coded-error.ts';
+import { safeLine } from '../base/safe-text.ts';
 import { createEmbeddedRegistry } from '../dev/embedded-registry.ts';
 import { freeNear, listenNear } from '../dev/ports.ts';
 import { startWhoami, type Whoami } from '../dev/whoami.ts';
@@ -41,7 +42,7 @@ export async function dev(): Promise<number> {
     }
     return await balance(places);
   } catch (error) {
-    console.error(`upriver: dev: ${messageOf(error)}`);
+    console.error(`upriver: dev: ${safeLine(messageOf(error))}`);
     return 1;
   } finally {
     await Promise.all([registry.close(), ...endpoints.map((endpoint) => endpoint.close())]);
@@ -102,7 +103,7 @@ Upriver runs, with a registry of its own on ${agent} and two endpoints of servic
 export async function devEndpoint(name: string, portText: string): Promise<number> {
   const port = Number(portText);
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    console.error(`upriver: dev: '${portText}': expected a port from 0 (any) to 65535`);
+    console.error(`upriver: dev: '${safeLine(portText)}': expected a port from 0 (any) to 65535`);
     return 2;
   }
   try {
@@ -113,7 +114,7 @@ export async function devEndpoint(name: string, portText: string): Promise<numbe
     return 0;
   } catch (error) {
     const why = codeOf(error) === 'EADDRINUSE' ? `port ${port} is in use` : messageOf(error);
-    console.error(`upriver: dev: ${name}: ${why}`);
+    console.error(`upriver: dev: ${name}: ${safeLine(why)}`);
     return 1;
   }
 }

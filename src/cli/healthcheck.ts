@@ -23,7 +23,7 @@ export async function healthcheck({ flags }: ParsedArguments): Promise<number> {
     if (status === 200) return 0;
     console.error(`upriver: ${url} answered ${status}: ${safeLine(text.trim())}`);
   } catch (error) {
-    console.error(`upriver: no answer from ${url}: ${messageOf(error)}`);
+    console.error(`upriver: ${safeLine(`no answer from ${url}: ${messageOf(error)}`)}`);
   }
   return 1;
 }

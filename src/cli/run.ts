@@ -3,6 +3,7 @@
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/coded-error.ts';
 import type { Logger, LogLevel } from '../base/log.ts';
+import { safeLine } from '../base/safe-text.ts';
 import { isReading } from '../base/timely-file.ts';
 import { certificateProblems } from '../certificates/vet.ts';
 import { describeService, isGoodSetting } from '../config/describe.ts';
@@ -101,7 +102,8 @@ function openLogOrSay(settings: LogSettings): LogOutput | null {
   try {
     return openLog(settings);
   } catch (error) {
-    console.error(`upriver: can't open the access log ${settings.access}: ${messageOf(error)}`);
+    const why = `can't open the access log ${settings.access}: ${messageOf(error)}`;
+    console.error(`upriver: ${safeLine(why)}`);
     return null;
   }
 }

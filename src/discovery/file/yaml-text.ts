@@ -1,6 +1,7 @@
 // YAML as JSON, which can be read in turns.
-import { isScalar, parseDocument, visit } from 'yaml';
+import { isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { messageOf } from '../../base/coded-error.ts';
+import { hideKeyLines, keyLinesOf } from '../../base/private-keys.ts';
 import { BOUNDS, formatBound } from '../../model/bounds.ts';
 
 export type YamlAnswer = { readonly json: string } | { readonly problem: string };
@@ -13,10 +14,16 @@ const SHAPE = 'expected keys that are texts, and lists and maps that are nested 
 /** What is wrong with the text is a problem in the answer; its time is for the caller to bound. */
 export function readYaml(text: string): YamlAnswer {
   try {
-    // Of itself the library writes to stderr, and quotes what others wrote.
-    const document = parseDocument(text, { logLevel: 'error' });
+    // Of itself the library writes to stderr, and quotes the line, which may be one of a private key.
+    const lineCounter = new LineCounter();
+    const options = { logLevel: 'error', prettyErrors: false, lineCounter } as const;
+    const document = parseDocument(text, options);
     const [error] = document.errors;
-    if (error !== undefined) return { problem: error.message };
+    if (error !== undefined) {
+      const { line, col } = lineCounter.linePos(error.pos[0]);
+      const message = hideKeyLines(error.message, new Set(keyLinesOf(text)));
+      return { problem: `${message} at line ${line}, column ${col}` };
+    }
     if (isOdd(document)) return { problem: SHAPE };
     // Nothing is undefined but a text without content.
     const json = JSON.stringify(document.toJS({ maxAliasCount: ALIASES_MAX }) ?? null);
