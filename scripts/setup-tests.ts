@@ -39,6 +39,12 @@ const tools: readonly Tool[] = [
     find: async () => (await run(join(here, 'install-etcd'), ['trixie'])).stdout.trim(),
   },
   {
+    // Its class path is from the same cache: what is fetched here is not fetched while tests wait for it.
+    name: 'ZooKeeper',
+    variable: 'JAVA_BIN',
+    find: async () => (await run(join(here, 'install-zookeeper'))).stdout.split('\n')[0]!,
+  },
+  {
     name: 'Chromium',
     variable: 'CHROMIUM_BIN',
     find: () => findOrInstall('/usr/bin/chromium', 'chromium'),

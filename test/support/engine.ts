@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Agent } from 'undici';
+import { untilTrue } from './discovery.ts';
 
 const run = promisify(execFile);
 const scripts = join(import.meta.dirname, '..', '..', 'scripts');
@@ -119,8 +120,15 @@ export async function startEngine(kind: Kind = 'docker'): Promise<Engine> {
     act: (name, action) => ask('POST', `/containers/${name}/${action}`),
     remove: (name) => ask('DELETE', `/containers/${name}?force=1`),
     removeAll: async () => {
-      const all = (await ask('GET', '/containers/json?all=1')) as { Id: string }[];
-      await Promise.all(all.map(({ Id }) => engine.remove(Id)));
+      let why = '';
+      const isDone = async (): Promise<boolean> => {
+        const all = (await ask('GET', '/containers/json?all=1')) as { Id: string }[];
+        // One that goes by itself is refused, and is not there the next time.
+        const tried = await Promise.allSettled(all.map(({ Id }) => engine.remove(Id)));
+        for (const one of tried) if (one.status === 'rejected') why = String(one.reason);
+        return all.length === 0;
+      };
+      await untilTrue(isDone, () => `containers are left: ${why}`);
     },
     exec: async (name, command) => {
       const Cmd = ['/bin/sh', '-c', command];
