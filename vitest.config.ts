@@ -82,11 +82,11 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          expect: { poll: { timeout: 45_000 } },
+          expect: { poll: { timeout: 90_000 } },
           include: ['test/e2e/**/*.test.ts'],
           exclude: ALONE,
-          testTimeout: 150_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 240_000,
           maxWorkers: WORKERS,
           sequence: { groupOrder: 2 },
         },
@@ -94,10 +94,10 @@ export default defineConfig({
       {
         test: {
           name: 'chaos',
-          expect: { poll: { timeout: 45_000 } },
+          expect: { poll: { timeout: 90_000 } },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 300_000,
-          hookTimeout: 120_000,
+          hookTimeout: 240_000,
           maxWorkers: WORKERS,
           sequence: { groupOrder: 3 },
         },
@@ -105,10 +105,10 @@ export default defineConfig({
       {
         test: {
           name: 'alone',
-          expect: { poll: { timeout: 45_000 } },
+          expect: { poll: { timeout: 90_000 } },
           include: ALONE,
-          testTimeout: 150_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 240_000,
           fileParallelism: false,
         },
       },

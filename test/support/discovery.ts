@@ -104,7 +104,7 @@ export class Receiver {
   }
 
   /** Resolves when `holds` does, looked at after each update; rejects after `withinMs`. */
-  until(holds: () => boolean, what: string, withinMs = 45_000): Promise<void> {
+  until(holds: () => boolean, what: string, withinMs = 90_000): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting.delete(look);
@@ -144,7 +144,7 @@ export async function startSynced(provider: Provider): Promise<Receiver> {
 export async function untilTrue(
   holds: () => boolean | Promise<boolean>,
   what: () => string,
-  withinMs = 45_000,
+  withinMs = 90_000,
 ): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await holds())) {
