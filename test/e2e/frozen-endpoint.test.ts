@@ -86,7 +86,10 @@ describe('a frozen endpoint', () => {
     async (balance) => {
       const outcome = await freezeOne(`balance=${balance},timeouts.response=4s`);
       expect(outcome.result.failures).toEqual([]);
-      expect(outcome.reason).toBe('no answer to any request for a whole response timeout');
+      // On a slow machine three and more are under way when it answers for the last time.
+      expect(outcome.reason).toMatch(
+        /^no answer to any request for a whole response timeout$|^3 timeouts in a row/,
+      );
       // And not after a second one.
       expect(outcome.outMs).toBeLessThan(8000);
       expect(outcome.late).toBe(0);
