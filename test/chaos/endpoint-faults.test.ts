@@ -27,6 +27,7 @@ describe.skipIf(!hasConsul)('one of four endpoints', () => {
     });
     deferred(() => posts.stop());
     await posts.next(50);
+    const { active } = await stage.figures('e0');
     const killedMs = Date.now();
     await victim.kill();
     await stage.untilState('e0', 'down');
@@ -42,7 +43,7 @@ describe.skipIf(!hasConsul)('one of four endpoints', () => {
       expect(why).toMatch(/^502 (reset|stale-connection)$/);
       expect(sentMs).toBeLessThanOrEqual(Date.parse(String(out.time)));
     }
-    expect(onPosts.failures.length).toBeLessThan(25);
+    expect(onPosts.failures.length).toBeLessThan(25 + active);
   });
 
   // Must not fail: anything. Least connections gives it what it can take.

@@ -314,9 +314,9 @@ describe.skipIf(!hasConsul)('on a real agent', () => {
       tookMs.push(Math.max(0, receiver.all.at(-1)!.atMs - returnedMs));
     }
     tookMs.sort((a, b) => a - b);
-    const [p10, p50, max] = [tookMs[9]!, tookMs[49]!, tookMs[99]!];
+    const [least, p50, max] = [tookMs[0]!, tookMs[49]!, tookMs[99]!];
     console.log(`register -> update: p50 ${p50.toFixed(1)} ms, max ${max.toFixed(1)} ms (of 100)`);
-    // A pause of ours would be in each of them; what others do on the machine is in some, in most where it is busy.
-    expect(p10).toBeLessThan(50);
+    // A pause of ours would be in each of them; what others do on the machine is in most where it is busy.
+    expect(least).toBeLessThan(50);
   });
 });

@@ -194,10 +194,10 @@ describe.skipIf(!hasConsul)(`${COUNT} services over plain HTTP`, () => {
       tookMs.push(Math.max(0, receiver.about(Name).at(-1)!.atMs - returnedMs));
     }
     tookMs.sort((a, b) => a - b);
-    const [p10, p50, max] = [tookMs[1]!, tookMs[9]!, tookMs[19]!];
+    const [least, p50, max] = [tookMs[0]!, tookMs[9]!, tookMs[19]!];
     console.log(`widely followed: p50 ${p50.toFixed(1)} ms, max ${max.toFixed(1)} ms (of 20)`);
-    // A pause of ours would be in each of them; what others do on the machine is in some, in most where it is busy.
-    expect(p10).toBeLessThan(200);
+    // A pause of ours would be in each of them; what others do on the machine is in most where it is busy.
+    expect(least).toBeLessThan(200);
   });
 
   it('an agent that came back empty is doubted in every one of them', async () => {

@@ -93,7 +93,8 @@ describe.skipIf(!hasConsul)('an agent', () => {
     const killedMs = performance.now();
     await first.kill();
     await receiver.until(() => receiver.ids('web').join() === 'spare/web9', 'the spare agent');
-    expect(performance.now() - killedMs).toBeLessThan(10_000);
+    // And not after a question has waited for its minute.
+    expect(performance.now() - killedMs).toBeLessThan(40_000);
   });
 
   it('that is not there at the start is waited for', async () => {

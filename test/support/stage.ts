@@ -31,6 +31,8 @@ export interface EndpointFigures {
   readonly state: string;
   readonly reason: string;
   readonly requests: number;
+  /** Requests that it has now. */
+  readonly active: number;
 }
 
 export interface Stage {
