@@ -262,7 +262,7 @@ describe.skipIf(!hasPodman)('Podman', () => {
     });
     endings.push(async () => void upriver.kill('SIGKILL'));
     const get = async (path: string): Promise<string> => {
-      const asking = [...within, 'curl', '-s', '-m', '5', `http://127.0.0.1${path}`];
+      const asking = [...within, 'curl', '-s', '-m', '30', `http://127.0.0.1${path}`];
       return (await promisify(execFile)(file, asking).catch(() => ({ stdout: '' }))).stdout;
     };
     const states = async (): Promise<string> => {

@@ -74,7 +74,7 @@ describe('HTTP/2', () => {
     const { plain, secure } = await launch();
     const resolve = ['--resolve', `site.test:${secure}:127.0.0.1`, '--cacert', authority.caFile];
     const curl = async (...args: string[]) => {
-      const all = ['-sS', '--max-time', '10', '-w', ' %{http_version} %{http_code}', ...args];
+      const all = ['-sS', '--max-time', '60', '-w', ' %{http_version} %{http_code}', ...args];
       return (await run(process.env.CURL_BIN ?? 'curl', all)).stdout;
     };
     const url = `http://127.0.0.1:${plain}/`;
@@ -91,7 +91,7 @@ describe('HTTP/2', () => {
   it.skipIf(!existsSync(nghttp))('is spoken with nghttp', async () => {
     const { plain } = await launch();
     const url = `http://127.0.0.1:${plain}/`;
-    const { stdout } = await run(nghttp, ['-nv', '-t', '10', url, `${url}a`, `${url}b`]);
+    const { stdout } = await run(nghttp, ['-nv', '-t', '60', url, `${url}a`, `${url}b`]);
     expect(stdout.match(/:status: 200/g)?.length).toBe(3);
     expect(stdout).not.toMatch(/RST_STREAM|PROTOCOL_ERROR/);
   });

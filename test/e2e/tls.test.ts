@@ -46,7 +46,7 @@ const pairOf = ({ certFile, keyFile }: { certFile: string; keyFile: string }) =>
 /** curl for https://NAME:PORT/, which is at this machine. */
 async function curl(name: string, port: number, ...more: string[]) {
   const resolve = ['--resolve', `${name}:${port}:127.0.0.1`, '--cacert', authority.caFile];
-  const args = ['-sS', '-i', '--http1.1', '--max-time', '10', ...resolve, ...more];
+  const args = ['-sS', '-i', '--http1.1', '--max-time', '60', ...resolve, ...more];
   const url = more.some((one) => one.includes('://')) ? [] : [`https://${name}:${port}/`];
   return (await run(process.env.CURL_BIN ?? 'curl', [...args, ...url])).stdout;
 }

@@ -40,12 +40,12 @@ export async function startArticleStage(): Promise<ArticleStage> {
       return (await sh(`docker inspect -f '${format}' ${container}`)).trim();
     },
     states: async (stats, service) => {
-      const text = await sh(`curl -s -m 5 http://${stats}/api/v1/services/${service} || true`);
+      const text = await sh(`curl -s -m 30 http://${stats}/api/v1/services/${service} || true`);
       return statesIn(text);
     },
     get: async (url, headers = {}) => {
       try {
-        const { statusCode, body } = await request(url, { headers, headersTimeout: 5000 });
+        const { statusCode, body } = await request(url, { headers, headersTimeout: 30_000 });
         const text = (await body.text()).trim();
         return statusCode === 200 ? text : `status ${statusCode}: ${text}`;
       } catch (error) {
