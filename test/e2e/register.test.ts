@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ConsulAgent, hasConsul, startConsul } from '../support/consul.ts';
 import { type Engine, hasEngine, startEngine } from '../support/engine.ts';
 import { type EtcdMember, etcd34, startEtcd } from '../support/etcd.ts';
-import { startLoad } from '../support/load.ts';
+import { lostIn, startLoad } from '../support/load.ts';
 import { freePorts } from '../support/ports.ts';
 import { spawnUpriver, startUpriver, type UpriverProcess } from '../support/upriver.ts';
 
@@ -216,7 +216,10 @@ describe.skipIf(!canRun)('in Consul', () => {
     await engine.act('w2', 'kill');
     await expect.poll(() => up(upriver)).toBe('h:w3:80');
     await load.next(30);
-    expect((await load.stop()).failures).toEqual([]);
+    const { failures } = await load.stop();
+    const response = await fetch(`${upriver.statsUrl}/api/v1/services/web`);
+    const { reasons } = (await response.json()) as { reasons: Record<string, number> };
+    expect(lostIn(failures, reasons['response-cut'] ?? 0)).toEqual([]);
   });
 });
 

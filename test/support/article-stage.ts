@@ -22,6 +22,8 @@ export interface ArticleStage {
   ipOf(container: string): Promise<string>;
   /** `s1 up, s2 drain` of a service, by the stats port at this address of the engine's network. */
   states(stats: string, service: string): Promise<string>;
+  /** Answers that an endpoint of the service began and did not end, by the same. */
+  cutIn(stats: string, service: string): Promise<number>;
   /** The body of a GET, or why there is none. */
   get(url: string, headers?: Readonly<Record<string, string>>): Promise<string>;
   stop(): Promise<void>;
@@ -42,6 +44,10 @@ export async function startArticleStage(): Promise<ArticleStage> {
     states: async (stats, service) => {
       const text = await sh(`curl -s -m 30 http://${stats}/api/v1/services/${service} || true`);
       return statesIn(text);
+    },
+    cutIn: async (stats, service) => {
+      const text = await sh(`curl -s -m 30 http://${stats}/api/v1/services/${service}`);
+      return (JSON.parse(text) as { reasons: Record<string, number> }).reasons['response-cut'] ?? 0;
     },
     get: async (url, headers = {}) => {
       try {

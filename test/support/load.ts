@@ -2,6 +2,8 @@
 import { Agent, request } from 'node:http';
 import { codeOf } from '../../src/base/coded-error.ts';
 
+const IN_BODY = 'in the body: ';
+
 export interface LoadOptions {
   readonly url: string;
   /** Requests that are started per second, whatever the answers do. */
@@ -55,6 +57,15 @@ export interface Load {
   stop(): Promise<LoadResult>;
 }
 
+/**
+ * What failed but for answers that had begun when their server was killed: none has the rest of those. `cut`: how many
+ * the balancer counts as such (`response-cut`); where there are more, all are returned.
+ */
+export function lostIn(failures: readonly Failure[], cut: number): readonly Failure[] {
+  const isBegun = ({ why }: Failure): boolean => why.startsWith(IN_BODY);
+  return failures.filter(isBegun).length > cut ? failures : failures.filter((one) => !isBegun(one));
+}
+
 export function startLoad(options: LoadOptions): Load {
   const agent = new Agent({ keepAlive: options.keepAlive ?? true, maxSockets: 512 });
   const startMs = performance.now();
@@ -92,7 +103,7 @@ export function startLoad(options: LoadOptions): Load {
     const { url, timeoutMs, method = 'GET', headers = {} } = options;
     const sent = request(url, { agent: by, method, headers, timeout: timeoutMs }, (response) => {
       isAnswered = true;
-      response.on('error', (error) => over(`in the body: ${error.message}`));
+      response.on('error', (error) => over(`${IN_BODY}${error.message}`));
       response.on('end', () => {
         const status = response.statusCode ?? 0;
         const endpoint = String(response.headers['x-endpoint'] ?? '');
