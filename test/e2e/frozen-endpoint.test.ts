@@ -86,9 +86,9 @@ describe('a frozen endpoint', () => {
     async (balance) => {
       const outcome = await freezeOne(`balance=${balance},timeouts.response=4s`);
       expect(outcome.result.failures).toEqual([]);
-      // On a slow machine three and more are under way when it answers for the last time.
+      // On a slow machine several are under way when it answers for the last time: these are in a row first.
       expect(outcome.reason).toMatch(
-        /^no answer to any request for a whole response timeout$|^3 timeouts in a row/,
+        /^no answer to any request for a whole response timeout$|in a row \(response-timeout\)$/,
       );
       // And not after a second one.
       expect(outcome.outMs).toBeLessThan(8000);

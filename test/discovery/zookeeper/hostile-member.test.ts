@@ -176,6 +176,9 @@ it('a message that comes byte by byte takes the memory of its bytes', () => {
   expect(frames.take(Buffer.alloc(0x3f_0000 - bytes.length))[0]).toHaveLength(0x3f_0000);
 });
 
+/** Longer than a starved machine takes to read what a flood leaves in between. */
+const SESSION_MS = 40_000;
+
 /** A member by real sockets that sends `flood` again and again once all has been read. */
 async function floodingMember(flood: Buffer): Promise<number> {
   const [port] = (await freePorts(1)) as [number];
@@ -194,7 +197,9 @@ async function floodingMember(flood: Buffer): Promise<number> {
       for (const bytes of new Frames(BOUNDS.zookeeperAnswer).take(all)) {
         if (isFirst) {
           isFirst = false;
-          socket.write(new JuteWriter().int(0).int(4000).long(7n).buffer(Buffer.alloc(16)).frame());
+          socket.write(
+            new JuteWriter().int(0).int(SESSION_MS).long(7n).buffer(Buffer.alloc(16)).frame(),
+          );
           continue;
         }
         const reader = new JuteReader(bytes);
@@ -227,7 +232,7 @@ it.each([
   const event = new JuteWriter().int(-1).long(-1n).int(0).int(type).int(3).text(path).frame();
   const port = await floodingMember(Buffer.concat(Array<Buffer>(8000).fill(event)));
   const { provider, receiver } = await startZookeeperProvider([port], {
-    ...{ follow: ['web'], selfDescribed: false },
+    ...{ follow: ['web'], selfDescribed: false, sessionTimeoutMs: SESSION_MS },
   });
   cleanups.push(() => provider.stop());
   await receiver.until(() => receiver.ids('web').length === 1, 'the instance');
