@@ -170,18 +170,24 @@ describe.skipIf(!hasConsul)(`${COUNT} services over plain HTTP`, () => {
   });
 
   it('an instance that is fetched, and in no list before it has gone, is seen to go', async () => {
+    const CheckID = 'gamma-again';
+    const checked = { ID: CheckID, Name: 'c', ServiceID: `${gamma}-1`, TTL: '60s' };
+    await consul.put('/v1/agent/check/register', { ...checked, Status: 'passing' });
+    // Seen behind it: the lists have the check from now on.
+    await consul.register({ Name: alpha, ID: `${alpha}-4`, Port: 8004 });
+    await receiver.until(() => receiver.ids(alpha).includes(`dev/${alpha}-4`), 'the other');
     lists.hold();
     await consul.register({ Name: gamma, ID: `${gamma}-2`, Port: 8002 });
-    // Its service is fetched for another reason.
-    const CheckID = 'gamma-again';
-    const ServiceID = `${gamma}-1`;
-    await consul.put('/v1/agent/check/register', { ID: CheckID, Name: 'c', ServiceID, TTL: '60s' });
-    await receiver.until(() => receiver.ids(gamma).length === 2, 'two instances');
+    // Its service is fetched for another reason, which is over before the lists are read.
+    await consul.setCheck(CheckID, 'critical');
+    await receiver.until(() => one(gamma)?.status === 'critical', 'critical');
+    await consul.setCheck(CheckID, 'passing');
+    await receiver.until(() => one(gamma)?.status === 'passing', 'passing again');
+    expect(receiver.ids(gamma)).toHaveLength(2);
     await consul.deregister(`${gamma}-2`);
     lists.release();
     await receiver.until(() => receiver.ids(gamma).join() === `dev/${gamma}-1`, 'one instance');
     await consul.put(`/v1/agent/check/deregister/${CheckID}`);
-    await receiver.until(() => one(gamma)?.status === 'passing', 'passing');
   });
 
   it('from the return of a registration to its update it takes milliseconds', async () => {
