@@ -186,6 +186,12 @@ const doubtRows: readonly Row[] = [
     "      if (this.isClosed) return;\n      this.options.pass({ ...first, doubt: '', isConfirmed: true });\n      if (why === ' ') this.hold(first,",
   ],
   [
+    'what a second read has besides comes with the look after it',
+    `${consul}/brake.ts`,
+    "      onSecondRead('confirmed', '');\n      pass({ entries, receivedMs, change, doubt: '', isConfirmed: true });",
+    "      onSecondRead('confirmed', '');\n      this.lookAgain('answer');\n      const known = entries.filter((one) => idsOf([one]).isSubsetOf(new Set(present())));\n      pass({ entries: known, receivedMs, change, doubt: '', isConfirmed: true });",
+  ],
+  [
     'a source that has not answered empties the service',
     'src/control/merge.ts',
     '    this.keepLeft();\n',
