@@ -10,6 +10,7 @@ import type { Random } from './base/prng.ts';
 import { AllTls } from './certificates/all-tls.ts';
 import type { CertificateProblem } from './certificates/vet.ts';
 import { Controller, type ControllerOptions } from './control/controller.ts';
+import { FirstChecks } from './control/first-checks.ts';
 import { UpdateQueue } from './control/update-queue.ts';
 import { type Doors, nodeDoors } from './doors.ts';
 import { Checker } from './health/checker.ts';
@@ -34,6 +35,8 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
+/** How long a process is not ready for want of first checks; with a table from before as for registries. */
+const FIRST_CHECKS_MS = 5000;
 /** How often the addresses of this machine are looked at. */
 const ADDRESSES_LOOK_MS = 5000;
 const STATE_MS_MAX = 2000;
@@ -88,6 +91,7 @@ export class Upriver {
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   /** It is about to drain, and takes traffic still. */
   private isLeaving = false;
+  private readonly firstChecks: FirstChecks;
   private appliedVersion = 0;
   private firstErrors: readonly ListenError[] = [];
   private reloading: Promise<void> = Promise.resolve();
@@ -145,6 +149,8 @@ export class Upriver {
       probe: doors.probePort,
       localAddresses: doors.localAddresses,
     });
+    const awaiting = () => this.controller.awaitingCheck();
+    this.firstChecks = new FirstChecks({ clock, log, awaiting });
     this.updates = new UpdateQueue({
       clock,
       apply: (update) => {
@@ -336,6 +342,8 @@ export class Upriver {
     }
     if (this.state !== 'starting' || this.isLeaving) return { ready: false, reason: 'draining' };
     const { unsynced } = this.providers.set;
+    const { waiting } = this.firstChecks;
+    if (waiting > 0) return { ready: false, reason: `waiting for first checks: ${waiting}` };
     const reason = unsynced === '' ? 'starting' : `waiting for the first answer of ${unsynced}`;
     return { ready: false, reason };
   }
@@ -364,9 +372,8 @@ export class Upriver {
 
   private awaitReady(): void {
     if (this.state !== 'starting') return;
-    const { controller } = this;
-    const isLive = this.appliedVersion === controller.version && !controller.isLooking;
-    if ((this.providers.set.unsynced === '' || this.keeper.reason !== '') && isLive) {
+    const hasTable = this.providers.set.unsynced === '' || this.keeper.reason !== '';
+    if (hasTable && this.updates.isEmpty && this.isChecked && this.isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
@@ -376,6 +383,16 @@ export class Upriver {
       return;
     }
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
+  }
+
+  private get isChecked(): boolean {
+    return this.firstChecks.areOver(this.keeper.hasTable ? WARM_SYNC_MS : FIRST_CHECKS_MS);
+  }
+
+  /** The workers have what the controller has. */
+  private get isLive(): boolean {
+    const { controller } = this;
+    return this.appliedVersion === controller.version && !controller.isLooking;
   }
 
   // Changes

@@ -25,6 +25,7 @@ import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
 import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
+import { AWAITS_CHECK } from './reconcile.ts';
 import { ServedServices } from './served-services.ts';
 import { ServiceProblems } from './service-problems.ts';
 import { ServiceRows } from './service-rows.ts';
@@ -340,6 +341,17 @@ export class Controller implements TableView {
   /** Who has an address that a service wants is not known yet. */
   get isLooking(): boolean {
     return this.listening.isLooking;
+  }
+
+  /** Endpoints that wait for their first check, each by a key that names it. */
+  awaitingCheck(): ReadonlySet<string> {
+    const keys = new Set<string>();
+    for (const { name, endpoints } of this.served.all()) {
+      for (const [id, { effective }] of endpoints) {
+        if (effective?.reason === AWAITS_CHECK) keys.add(`${name}\0${id}`);
+      }
+    }
+    return keys;
   }
 
   /** Everything that is live, for a worker that starts. */

@@ -7,6 +7,9 @@ import type { Service } from '../model/service.ts';
 import type { Merged } from './merge.ts';
 import type { OperatorWord } from './operator.ts';
 
+/** Why an endpoint is down of which nothing is known yet. */
+export const AWAITS_CHECK = 'waits for its first check';
+
 export interface EndpointFacts {
   /** What its sources say of it. */
   readonly merged: Pick<Merged, 'endpoint' | 'held' | 'accept' | 'priority'>;
@@ -70,7 +73,7 @@ function barred(facts: EndpointFacts, weight: number): Verdict | null {
   if (operator?.state === 'drain') return { state: 'drain', reason: 'operator: drain' };
   if (!isAccepted) return { state: 'down', reason: told(status, endpoint.statusText) };
   if (check !== null && !check.isUp) {
-    const text = check.last === null ? 'waits for its first check' : `check: ${check.last.text}`;
+    const text = check.last === null ? AWAITS_CHECK : `check: ${check.last.text}`;
     return { state: 'down', reason: text, isOurs: true };
   }
   if (ejection !== null) return { state: 'ejected', reason: ejection.text, isOurs: true };

@@ -31,6 +31,11 @@ export class UpdateQueue {
     if (this.waiting.length === 1) this.clock.nextTurn(() => this.applyNext());
   }
 
+  /** Nothing waits to be applied. */
+  get isEmpty(): boolean {
+    return this.waiting.length === 0;
+  }
+
   /** Resolves when everything that came so far is applied. */
   async drained(): Promise<void> {
     if (this.waiting.length === 0) return;
