@@ -43,6 +43,18 @@ const rows: readonly MutantRow[] = [
     '',
   ],
   [
+    'a copy for encryption is given back when one before it is encrypted',
+    `${wire}/tls-wire.ts`,
+    '    if (this.unreported === 0 && this.copies.length > 0) this.giveCopies();\n',
+    '    if (this.copies.length > 0) this.giveCopies();\n',
+  ],
+  [
+    'a copy for encryption is given back once more when the connection closes',
+    `${wire}/tls-wire.ts`,
+    '    for (const buffer of this.copies) this.buffers.give(buffer);\n    this.copies = [];\n',
+    '    for (const buffer of this.copies) this.buffers.give(buffer);\n',
+  ],
+  [
     'a copy is seen through the view of one that waits',
     `${wire}/copies.ts`,
     '    this.room = Buffer.allocUnsafeSlow(COPY_BYTES_MAX);\n    this.views = noViews();\n  }',

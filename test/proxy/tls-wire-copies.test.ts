@@ -55,6 +55,14 @@ it('read buffers have room for what is asked for, and serve again by their size'
   expect(buffers.take(1)).not.toBe(small);
 });
 
+it('a read buffer is given back once, and the shared one as often as anyone has done with it', () => {
+  const buffers = new ReadBuffers();
+  const buffer = buffers.take();
+  buffers.give(buffer);
+  expect(() => buffers.give(buffer)).toThrow('a read buffer is given back once');
+  for (let i = 0; i < 2; i += 1) buffers.give(buffers.shared);
+});
+
 describe('writes of a TlsWire behind one that is not encrypted yet', () => {
   it('are copied, and their buffers serve others when they are encrypted', () => {
     const { door, buffers, write } = start();

@@ -11,7 +11,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import type { ServerTls, Wire, WireServer } from '../../src/proxy/network.ts';
 import { connectWire } from '../../src/proxy/wire/connect.ts';
 import { listenWires } from '../../src/proxy/wire/listen.ts';
-import { ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
+import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.ts';
 import { type CipherHandle, systemHandles } from '../../src/proxy/wire/system-handles.ts';
 import { Authority, certificateOf, materialOf } from '../support/certificates.ts';
 import { loopback } from '../support/service.ts';
@@ -80,6 +80,24 @@ function slowly(client: TLSSocket, size: number): Promise<Buffer> {
       }
     });
   });
+}
+
+/** Knows which are taken, and spoils those that are given back. Giving one back twice throws. */
+class CountedBuffers extends ReadBuffers {
+  readonly taken = new Set<ReadBuffer>();
+
+  override take(bytes?: number): ReadBuffer {
+    const buffer = super.take(bytes);
+    this.taken.add(buffer);
+    return buffer;
+  }
+
+  override give(buffer: ReadBuffer): void {
+    super.give(buffer);
+    if (buffer === this.shared) return;
+    this.taken.delete(buffer);
+    buffer.base.fill('!');
+  }
 }
 
 /** A listener whose wires write down what happens to them. */
@@ -324,6 +342,34 @@ describe.each([true, false])('a wire with TLS (fast way: %s)', (isFast) => {
     for (const [i, bytes] of (await Promise.all(got)).entries()) {
       expect(bytes.equals(sent[i]!)).toBe(true);
     }
+  });
+
+  it('gives each copy back once, when it is encrypted, however the connections beside it end', async () => {
+    await server.close();
+    const buffers = new CountedBuffers();
+    await serve(isFast, buffers);
+    const ends: TLSSocket[] = [];
+    for (let i = 0; i < 8; i += 1) ends.push(await dial());
+    await expect.poll(() => seen.length).toBe(ends.length);
+    const piece = 100_000;
+    const sent = ends.map(() => randomBytes(30 * piece));
+    const read: Promise<Buffer>[] = [];
+    for (const [i, client] of ends.entries()) {
+      const wire = wires[i]!;
+      if (i % 4 === 0) read.push(slowly(client, sent[i]!.length));
+      if (i % 4 === 1) client.once('data', () => client.destroy());
+      if (i % 4 === 2) client.once('data', () => wire.destroy());
+      if (i % 4 === 3) client.once('data', () => wire.reset());
+      for (let at = 0; at < sent[i]!.length; at += piece) {
+        const source = Buffer.from(sent[i]!.subarray(at, at + piece));
+        wire.write(source);
+        if (at > 0) source.fill('!');
+      }
+    }
+    expect(buffers.taken.size).toBe(29 * ends.length);
+    for (const [i, bytes] of (await Promise.all(read)).entries())
+      expect(bytes.equals(sent[4 * i]!)).toBe(true);
+    await expect.poll(() => buffers.taken.size).toBe(0);
   });
 
   it('chooses the certificate by name, and takes another as soon as there is one', async () => {

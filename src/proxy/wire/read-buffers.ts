@@ -1,6 +1,7 @@
 // Where reads land. Wires that don't stream share one buffer, which stays in the processor's cache;
 // a wire that streams has one of its own, which may be lent to the wire that its bytes go to.
 
+import { assert } from '../../base/assert.ts';
 import { Copies } from './copies.ts';
 import { LargeWrites } from './large-writes.ts';
 import { Rests } from './rests.ts';
@@ -25,11 +26,13 @@ const SMALL_SPARES_MAX = 128;
 export interface ReadBuffer {
   readonly base: Buffer;
   readonly view: Buffer;
+  /** Somebody reads into it, or refers to it; false among the spares. */
+  isTaken: boolean;
 }
 
 function makeReadBuffer(bytes: number): ReadBuffer {
   const base = Buffer.allocUnsafeSlow(HEADROOM + bytes + TAILROOM);
-  return { base, view: base.subarray(HEADROOM, HEADROOM + bytes) };
+  return { base, view: base.subarray(HEADROOM, HEADROOM + bytes), isTaken: false };
 }
 
 /** The read buffers of one network; one per worker thread. */
@@ -47,14 +50,18 @@ export class ReadBuffers {
 
   /** A buffer for one wire alone, with room for so many bytes: small ones, for copies, stay in the processor's cache. */
   take(bytes = OWN_READ_BYTES): ReadBuffer {
-    if (bytes <= SHARED_READ_BYTES)
-      return this.smallSpares.pop() ?? makeReadBuffer(SHARED_READ_BYTES);
-    return this.spares.pop() ?? makeReadBuffer(OWN_READ_BYTES);
+    const isSmall = bytes <= SHARED_READ_BYTES;
+    const spare = isSmall ? this.smallSpares.pop() : this.spares.pop();
+    const buffer = spare ?? makeReadBuffer(isSmall ? SHARED_READ_BYTES : OWN_READ_BYTES);
+    buffer.isTaken = true;
+    return buffer;
   }
 
-  /** Nothing reads into it, or refers to it, any more. */
+  /** Nothing reads into it, or refers to it, any more. Given back twice, it would serve two connections at a time. */
   give(buffer: ReadBuffer): void {
     if (buffer === this.shared) return;
+    assert(buffer.isTaken, 'a read buffer is given back once');
+    buffer.isTaken = false;
     if (buffer.view.length === SHARED_READ_BYTES) {
       if (this.smallSpares.length < SMALL_SPARES_MAX) this.smallSpares.push(buffer);
     } else if (this.spares.length < SPARE_BUFFERS_MAX) this.spares.push(buffer);
