@@ -191,6 +191,19 @@ describe('a stream', () => {
     expect(end.fault).toBe('');
   });
 
+  it.each([1, 16_384, 40_000, 65_535])(
+    'of %i bytes is ended by its last frame of content',
+    (bytes) => {
+      const end = openServer();
+      end.feed(headers(1, GET, endHeaders | endStream));
+      respond(end, end.requests[0]!.stream, 'x'.repeat(bytes));
+      const lengths = end.saidOf(FrameType.data).map(({ payload }) => payload.length);
+      expect(lengths).toHaveLength(Math.ceil(bytes / 16_384));
+      expect(lengths.reduce((sum, length) => sum + length)).toBe(bytes);
+      expect(end.session.streams.size).toBe(0);
+    },
+  );
+
   it('gives small pieces that came together as one', () => {
     const end = openServer();
     let pieces = 0;

@@ -69,20 +69,19 @@ export class Outflow {
     return true;
   }
 
+  /** As `send` and `end`; without trailers the last frame of the content ends the message. */
   sendLast(stream: Stream, base: Buffer, from: number, to: number, trailers: string): boolean {
-    const bytes = to - from;
-    const isOne = trailers === '' && bytes <= FRAME_BYTES_MAX && !stream.isWaiting;
-    if (!isOne || bytes > stream.sendWindow || bytes > this.sendWindow || this.isCongested) {
-      const isSent = bytes === 0 || this.send(stream, base, from, to);
+    if (stream.isClosed || stream.isStopped) return true;
+    if (from === to || trailers !== '') {
+      const isSent = from === to || this.send(stream, base, from, to);
       return this.end(stream, trailers) && isSent;
     }
-    if (stream.isClosed || stream.isStopped) return true;
-    stream.isEnding = true;
-    stream.isLocalDone = true;
-    this.put(stream, base, from, to, true);
-    this.table.guard.earnSent(bytes, true);
-    this.table.closeIfDone(stream);
-    return true;
+    assert(!stream.isEnding && !stream.isLocalDone, 'what has ended sends nothing more');
+    const sent = stream.isWaiting ? from : this.sendNow(stream, base, from, to, true);
+    if (sent === to) return true;
+    stream.queue(base, sent, to);
+    this.await(stream);
+    return this.end(stream, '');
   }
 
   private await(stream: Stream): void {
@@ -91,16 +90,22 @@ export class Outflow {
     waiting.add(stream);
   }
 
-  /** Returns how far it came. */
-  private sendNow(stream: Stream, base: Buffer, from: number, to: number): number {
+  /** Returns how far it came; `isEnd`: the message ends at `to`. */
+  private sendNow(stream: Stream, base: Buffer, from: number, to: number, isEnd = false): number {
     let at = from;
     while (at < to && !this.isCongested) {
       const bytes = Math.min(to - at, FRAME_BYTES_MAX, stream.sendWindow, this.sendWindow);
       if (bytes <= 0) break;
-      this.put(stream, base, at, at + bytes, false);
-      this.table.guard.earnSent(bytes, bytes === to - at);
+      const isWhole = at + bytes === to;
+      if (isWhole && isEnd) {
+        stream.isEnding = true;
+        stream.isLocalDone = true;
+      }
+      this.put(stream, base, at, at + bytes, isWhole && isEnd);
+      this.table.guard.earnSent(bytes, isWhole);
       at += bytes;
     }
+    if (at === to && isEnd) this.table.closeIfDone(stream);
     return at;
   }
 
