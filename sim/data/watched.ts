@@ -130,7 +130,7 @@ export class WatchedBuffers extends ReadBuffers {
   }
 
   override give(buffer: ReadBuffer): void {
-    if (buffer !== this.shared) {
+    if (buffer.base !== this.shared.base) {
       if (!this.out.delete(buffer)) this.onFault('a read buffer is given back twice');
       buffer.base.fill(FREED, 0, FREED_BYTES);
     }

@@ -138,7 +138,7 @@ export class SimNetwork implements Network {
       return this.connectTls(known, handler, { introduction, worker });
     }
     const socket = new SimSocket(kernel, descriptors, target, true);
-    const wire = this.makeWire(socket, 0);
+    const wire = this.makeWire(socket, 0, this.buffers.answers);
     socket.wire = wire;
     wire.handler = handler;
     socket.introduction = introduction;
@@ -327,12 +327,12 @@ export class SimNetwork implements Network {
     if (isOpen()) handle.onClose = onClose;
   }
 
-  private makeWire(socket: SocketDoor, port: number): SocketWire {
+  private makeWire(socket: SocketDoor, port: number, shared = this.buffers.shared): SocketWire {
     const { buffers } = this;
     const forfeit = (): void => {
       this.forfeited += 1;
     };
-    return new WatchedWire(socket, buffers, { port, forfeit });
+    return new WatchedWire(socket, buffers, { port, shared, forfeit });
   }
 
   removeStaleSocket(): Promise<boolean> {
@@ -460,6 +460,7 @@ export interface DialOptions {
 
 interface WatchedWireOptions {
   readonly port: number;
+  readonly shared: ReadBuffer;
   readonly forfeit: () => void;
 }
 
@@ -469,7 +470,7 @@ class WatchedWire extends SocketWire {
   private hasBorrowed = false;
 
   constructor(socket: SocketDoor, buffers: ReadBuffers, options: WatchedWireOptions) {
-    super(socket, buffers, options.port);
+    super(socket, buffers, options.port, options.shared);
     this.forfeit = options.forfeit;
   }
 

@@ -94,7 +94,7 @@ class CountedBuffers extends ReadBuffers {
 
   override give(buffer: ReadBuffer): void {
     super.give(buffer);
-    if (buffer === this.shared) return;
+    if (buffer.base === this.shared.base) return;
     this.taken.delete(buffer);
     buffer.base.fill('!');
   }

@@ -29,7 +29,7 @@ export function connectWire(
     wire.handler = handler;
     return wire;
   }
-  setFirstView(buffers.shared.view);
+  setFirstView(buffers.answers.view);
   const socket: WiredSocket = netConnect({
     host: address,
     port,
@@ -38,7 +38,7 @@ export function connectWire(
     autoSelectFamily: false,
     onread,
   });
-  const wire = new SocketWire(socket, buffers, 0);
+  const wire = new SocketWire(socket, buffers, 0, buffers.answers);
   wire.handler = handler;
   attach(socket, wire);
   if (introduction === null) socket.once('connect', onSocketConnect);
@@ -62,8 +62,8 @@ export function connectHandle(
   { address, port, family }: IpTarget,
   buffers: ReadBuffers,
 ): SocketWire {
-  const socket = new HandleSocket(system, newHandle(system), buffers.shared.view);
-  const wire = new SocketWire(socket, buffers, 0);
+  const socket = new HandleSocket(system, newHandle(system), buffers.answers.view);
+  const wire = new SocketWire(socket, buffers, 0, buffers.answers);
   socket.wire = wire;
   socket.connect(address, port, family);
   return wire;

@@ -16,8 +16,10 @@ export const TAILROOM = 64;
  * nothing. Pages that stay unused cost nothing.
  */
 export const OWN_READ_BYTES = 256 * 1024;
-/** An answer of 64 KiB comes in one read with its head. As steps of long answers with TLS they cost a fifth less than 64 KiB. */
-const SHARED_READ_BYTES = 128 * 1024;
+/** What clients send that is not asked for yet is kept, a read of it at the most. */
+const SHARED_READ_BYTES = 64 * 1024;
+/** An answer of 64 KiB comes in one read with its head; steps of long answers with TLS cost a fifth less than with 64 KiB. */
+const ANSWER_READ_BYTES = 128 * 1024;
 /** Read buffers kept for reuse after a slow peer had held them; small ones take a quarter. */
 const SPARE_BUFFERS_MAX = 32;
 const SMALL_SPARES_MAX = 128;
@@ -37,8 +39,13 @@ function makeReadBuffer(bytes: number): ReadBuffer {
 
 /** The read buffers of one network; one per worker thread. */
 export class ReadBuffers {
-  /** For wires that don't stream; its bytes never outlive `onBytes`. */
-  readonly shared = makeReadBuffer(SHARED_READ_BYTES);
+  /** As `shared`, for answers in plain, which are longer than what clients send. */
+  readonly answers = makeReadBuffer(ANSWER_READ_BYTES);
+  /** For wires that don't stream; its bytes never outlive `onBytes`. It is the beginning of `answers`. */
+  readonly shared: ReadBuffer = {
+    ...this.answers,
+    view: this.answers.view.subarray(0, SHARED_READ_BYTES),
+  };
   /** Of bytes in it that are sent on. */
   readonly copies = new Copies();
   /** Of wires whose reads cost more than their bytes. */
@@ -50,19 +57,19 @@ export class ReadBuffers {
 
   /** A buffer for one wire alone, with room for so many bytes: small ones, for copies, stay in the processor's cache. */
   take(bytes = OWN_READ_BYTES): ReadBuffer {
-    const isSmall = bytes <= SHARED_READ_BYTES;
+    const isSmall = bytes <= ANSWER_READ_BYTES;
     const spare = isSmall ? this.smallSpares.pop() : this.spares.pop();
-    const buffer = spare ?? makeReadBuffer(isSmall ? SHARED_READ_BYTES : OWN_READ_BYTES);
+    const buffer = spare ?? makeReadBuffer(isSmall ? ANSWER_READ_BYTES : OWN_READ_BYTES);
     buffer.isTaken = true;
     return buffer;
   }
 
   /** Nothing reads into it, or refers to it, any more. Given back twice, it would serve two connections at a time. */
   give(buffer: ReadBuffer): void {
-    if (buffer === this.shared) return;
+    if (buffer.base === this.shared.base) return;
     assert(buffer.isTaken, 'a read buffer is given back once');
     buffer.isTaken = false;
-    if (buffer.view.length === SHARED_READ_BYTES) {
+    if (buffer.view.length === ANSWER_READ_BYTES) {
       if (this.smallSpares.length < SMALL_SPARES_MAX) this.smallSpares.push(buffer);
     } else if (this.spares.length < SPARE_BUFFERS_MAX) this.spares.push(buffer);
   }

@@ -52,6 +52,8 @@ export class SocketWire implements Wire {
   private client: ProxiedPeer | null = null;
   protected readonly socket: SocketDoor;
   protected readonly buffers: ReadBuffers;
+  /** What it reads into while it does not stream; others do as well. */
+  private readonly shared: ReadBuffer;
   /** What Node reads into: the shared one, or a buffer of its own. */
   protected buffer: ReadBuffer;
   /** What it shall read into after this read; an own `buffer` is then lent to another wire. */
@@ -66,11 +68,17 @@ export class SocketWire implements Wire {
   private isAwaitingFlush = false;
   private flushed: (() => void) | null = null;
 
-  /** The first read lands in the shared one of `buffers`. */
-  constructor(socket: SocketDoor, buffers: ReadBuffers, localPort: number) {
+  /** The first read lands in `shared`, which is of `buffers`. */
+  constructor(
+    socket: SocketDoor,
+    buffers: ReadBuffers,
+    localPort: number,
+    shared = buffers.shared,
+  ) {
     this.socket = socket;
     this.buffers = buffers;
-    this.buffer = buffers.shared;
+    this.shared = shared;
+    this.buffer = shared;
     this.handler = noHandler;
     this.localPort = localPort;
   }
@@ -148,7 +156,7 @@ export class SocketWire implements Wire {
   forwardTo(other: Wire, base: Buffer, start: number, end: number): boolean {
     if (other.isCopying) return other.write(base.subarray(start, end));
     const isOwn = base === this.buffer.base;
-    if (isOwn && this.buffer === this.buffers.shared) {
+    if (isOwn && this.buffer === this.shared) {
       if (end - start < STREAMED_BYTES) return this.sendCopy(other, base, start, end);
       return this.forwardShared(other, base.subarray(start, end));
     }
@@ -187,7 +195,7 @@ export class SocketWire implements Wire {
 
   /** The wire has done with streaming: its reads land in the shared buffer again. */
   shareBuffer(): void {
-    this.wantsShared = this.buffer !== this.buffers.shared || this.nextBuffer !== null;
+    this.wantsShared = this.buffer !== this.shared || this.nextBuffer !== null;
   }
 
   /** Four system calls: for connections that last. */
@@ -275,9 +283,9 @@ export class SocketWire implements Wire {
       return nextBuffer!.view;
     }
     this.wantsShared = false;
-    this.buffer = this.buffers.shared;
+    this.buffer = this.shared;
     this.buffers.give(nextBuffer ?? buffer);
-    return this.buffers.shared.view;
+    return this.shared.view;
   }
 
   /** For the socket's side: where the next read lands. */
@@ -291,7 +299,7 @@ export class SocketWire implements Wire {
     this.giveBack();
     this.buffers.give(this.nextBuffer ?? this.buffer);
     this.nextBuffer = null;
-    this.buffer = this.buffers.shared;
+    this.buffer = this.shared;
     try {
       this.handler.onClose(error);
     } catch (bug) {
