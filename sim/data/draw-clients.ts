@@ -2,7 +2,7 @@
 import { Chance } from '../kernel/chance.ts';
 import { drawCrowd } from './crowds.ts';
 import type { HttpClientPlan } from './http-client.ts';
-import { type Mood, ROUTER_PORT, type ServicePlan } from './plan.ts';
+import { type Mood, NO_ADDRESS, ROUTER_PORT, type ServicePlan } from './plan.ts';
 import { sourceOfClient } from './session-rules.ts';
 import type { TcpClientPlan } from './tcp-actors.ts';
 import type { ListenRules } from './tls/rules.ts';
@@ -45,7 +45,7 @@ export function drawHttpClients(
     const faultShare = chance.happens(0.5) ? mood.clientFaults : 0;
     return {
       name,
-      address: sourceOfClient(i),
+      address: service.isUnix && !isRouted ? NO_ADDRESS : sourceOfClient(i),
       isIntroduced: !isRouted && service.proxy.accepts,
       port: isRouted ? ROUTER_PORT : service.port,
       host: isRouted ? `${service.name}.sim` : 'sim',

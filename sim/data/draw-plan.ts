@@ -57,7 +57,10 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
     list.filter(({ name }) => !without.has(name));
   const hasHttp2 = new Chance(seed, 'http2').happens(weights.http2) && !without.has('http2');
   const hasTls = new Chance(seed, 'tls').happens(weights.tls) && !without.has('tls');
-  const services = drawServices(seed, { mood, weights, hasHttp2, hasTls });
+  const services = drawServices(seed, {
+    ...{ mood, weights, hasHttp2, hasTls },
+    hasUnix: !without.has('unix sockets'),
+  });
   const routerTls = hasTls ? drawListenRules(seed, ROUTER_NAME) : null;
   const introduced = services.filter(({ proxy }) => proxy.accepts);
   const tcpServices = services.filter(({ protocol }) => protocol === 'tcp');
@@ -69,7 +72,13 @@ export function drawPlan(seed: number, without: ReadonlySet<string>): WorldPlan 
   const hasTunnels = mayTunnel && new Chance(seed, 'tunnels').happens(weights.tunnels);
   const options = { mood, weights, spanMs, without, hasHttp2, hasCalls, hasTunnels, routerTls };
   const strangers = kept(
-    drawStrangers(seed, { services, weights, spanMs, mayFlood: descriptors === 65_536 }),
+    // By a unix socket all come from nowhere, and have no share of the lobby of their own.
+    drawStrangers(seed, {
+      services: services.filter(({ isUnix }) => !isUnix),
+      weights,
+      spanMs,
+      mayFlood: descriptors === 65_536,
+    }),
   );
   return {
     seed,

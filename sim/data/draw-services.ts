@@ -18,6 +18,9 @@ const LASTING_SHARE = 0.7;
 /** Share of services whose first endpoint may be one that nobody gets through to. */
 const LONELY_SHARE = 0.25;
 
+/** Share of HTTP services with TLS that listen on a unix socket. */
+const UNIX_SHARE = 0.2;
+
 const FAULTS: readonly AnswerFault[] = [
   'silent',
   'stalls',
@@ -43,11 +46,12 @@ interface ServiceOptions {
   readonly weights: Weights;
   readonly hasHttp2: boolean;
   readonly hasTls: boolean;
+  readonly hasUnix: boolean;
 }
 
 export function drawServices(
   seed: number,
-  { mood, weights, hasHttp2, hasTls }: ServiceOptions,
+  { mood, weights, hasHttp2, hasTls, hasUnix }: ServiceOptions,
 ): ServicePlan[] {
   const { isPlain } = mood;
   const chance = new Chance(seed, 'services');
@@ -75,8 +79,13 @@ export function drawServices(
     const secure = { tls, upstream, passes };
     const places = protocol === 'http' ? drawPlaces(seed, name) : 0;
     const { fates } = weights;
+    // Nobody is told by a PROXY header of a client that has no address; who may connect needs none.
+    const mayBeUnix = tls !== null && protocol === 'http' && places === 0;
+    const isNamed = proxy.accepts || proxy.sends !== 'off';
+    const isUnix =
+      hasUnix && mayBeUnix && !isNamed && new Chance(seed, `unix of ${name}`).happens(UNIX_SHARE);
     const rules = { isPlain: isPlain && places === 0, places, follows, isH2c, proxy, fates };
-    return { name, protocol, port, slot: i, ...rules, ...secure };
+    return { name, protocol, port, slot: i, isUnix, ...rules, ...secure };
   });
 }
 

@@ -21,6 +21,8 @@ export const ROUTER_PORT = 8080;
 /** Among the names of listeners. */
 export const ROUTER_NAME = 'router';
 export const FIRST_ENDPOINT_PORT = 9000;
+/** Who comes by a unix socket, as endpoints are told. */
+export const NO_ADDRESS = 'unknown';
 
 export interface ServicePlan {
   readonly name: string;
@@ -39,6 +41,8 @@ export interface ServicePlan {
   readonly tls: ListenRules | null;
   /** Its endpoints speak TLS with the product; null: they don't. */
   readonly upstream: UpstreamRules | null;
+  /** Its listener, which speaks TLS, is a unix socket. */
+  readonly isUnix: boolean;
   /** Its listener passes TLS on; null: it does not. */
   readonly passes: PassRules | null;
   /** After how long its policies may end its sessions when their endpoint takes no work, ms. */

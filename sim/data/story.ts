@@ -51,6 +51,7 @@ function partsOf(plan: WorldPlan): string[] {
     'second worker',
     'http2',
     'tls',
+    'unix sockets',
     'few descriptors',
     'weather',
     'limits',

@@ -2,12 +2,18 @@
 // to each worker by deltas that take a moment, as messages do.
 
 import type { EffectiveEndpoint, EndpointState } from '../../src/model/endpoint.ts';
-import { formatListen, type ListenPolicy, PLAIN_LISTEN } from '../../src/model/listener.ts';
+import {
+  formatListen,
+  type ListenAddress,
+  type ListenPolicy,
+  PLAIN_LISTEN,
+} from '../../src/model/listener.ts';
 import type { Route } from '../../src/model/route.ts';
 import type { Protocol, Service } from '../../src/model/service.ts';
 import type { ListenerSnapshot, ServiceSnapshot, SnapshotDelta } from '../../src/model/snapshot.ts';
 import { loopback, makeListener, makeService } from '../../test/support/service.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { unixPathOf } from '../net/sim-network.ts';
 import type { WorkerHost } from './host.ts';
 import { TRUSTED_NETWORK } from './introductions.ts';
 import type { Periods } from './periods.ts';
@@ -295,7 +301,7 @@ export class Table {
     const list: ListenerSnapshot[] = [];
     for (const { plan, policy, isThere, isListening } of this.services.values()) {
       if (!isThere || !isListening) continue;
-      const plain = makeListener(policy, loopback(plan.port));
+      const plain = makeListener(policy, addressOf(plan));
       const acceptProxy = plan.proxy.accepts ? [TRUSTED_NETWORK] : [];
       const listen = { ...this.listenAs(plan.name), acceptProxy };
       if (plan.passes === null || policy.protocol !== 'tcp')
@@ -375,6 +381,10 @@ function effective(entry: EndpointEntry, service: ServiceEntry): EffectiveEndpoi
     slowStartFromMs: state === 'slow-start' ? slowStartFromMs : 0,
     priority: 1,
   };
+}
+
+function addressOf({ port, isUnix }: ServicePlan): ListenAddress {
+  return isUnix ? { kind: 'unix', path: unixPathOf(port) } : loopback(port);
 }
 
 function routeTo(service: string): Route {

@@ -24,7 +24,7 @@ import { cleanLedger, type SharedLedger } from './ledgers.ts';
 import { leftOver } from './left-over.ts';
 import { InstantOracles } from './oracles.ts';
 import { Periods } from './periods.ts';
-import type { EndpointPlan, WorldPlan } from './plan.ts';
+import { type EndpointPlan, NO_ADDRESS, type WorldPlan } from './plan.ts';
 import { playSessions } from './session-changes.ts';
 import { SessionOracles } from './session-oracles.ts';
 import { Table } from './table.ts';
@@ -153,9 +153,12 @@ class World {
   private check(record: AccessRecord): void {
     const { target, client, service } = record;
     this.passed.judge(record);
-    if (client === '') this.book.fault('a line of the access log names no client', service);
+    const isUnix = this.table.services.get(service)?.plan.isUnix === true;
+    if (client === '' && !isUnix)
+      this.book.fault('a line of the access log names no client', service);
     const request = this.book.requests.get(target.slice(1));
-    if (request !== undefined && request.address !== client)
+    if (request === undefined) return;
+    if ((request.address === NO_ADDRESS ? '' : request.address) !== client)
       this.book.fault(`${request.id} of ${request.address} is logged as of ${client}`, service);
   }
 

@@ -14,6 +14,7 @@ import { sessionMutants } from './session-mutants.ts';
 import { tlsMutants } from './tls-mutants.ts';
 import { tunnelMutants } from './tunnel-mutants.ts';
 import { udpMutants } from './udp-mutants.ts';
+import { unixMutants } from './unix-mutants.ts';
 import { wideMutants } from './wide-mutants.ts';
 
 export const knownMutants: readonly Mutant[] = [
@@ -27,6 +28,7 @@ export const knownMutants: readonly Mutant[] = [
   ...tlsMutants,
   ...mindMutants,
   ...orderMutants,
+  ...unixMutants,
   ...controlMutants,
   ...guidedMutants,
   ...wideMutants,

@@ -11,6 +11,7 @@ const NOTHING = Buffer.alloc(0);
 
 export interface IntroParts {
   readonly tcp: TcpEnd;
+  /** '' of a unix socket. */
   readonly remoteAddress: string;
   /** Of this connection, not attached yet; null where no TLS follows. */
   readonly handle: SimTcpHandle | null;

@@ -20,7 +20,7 @@ import { type ReadBuffer, ReadBuffers } from '../../src/proxy/wire/read-buffers.
 import { type SocketDoor, SocketWire } from '../../src/proxy/wire/socket-wire.ts';
 import { Chance, hashOfName } from '../kernel/chance.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { SimTcpHandle } from '../tls/sim-tcp-handle.ts';
+import { SimPipeHandle, SimTcpHandle } from '../tls/sim-tcp-handle.ts';
 import { SimTls } from '../tls/sim-tls.ts';
 import { type ActorTls, TlsEnd } from '../tls/tls-end.ts';
 import { ActorEnd, type ActorHandler } from './actor-end.ts';
@@ -47,6 +47,7 @@ export interface NetworkWatch {
 interface Accepted {
   readonly listening: Listening;
   readonly end: TcpEnd;
+  /** Null: by a unix socket. */
   readonly from: SocketAddress | null;
   readonly descriptor: number;
 }
@@ -230,8 +231,8 @@ export class SimNetwork implements Network {
     // libuv keeps one descriptor back: with it, it accepts what it can't serve, and closes it.
     if (descriptor < 0) return end.close();
     const accepted = { listening, end, from, descriptor };
-    const isSecure = from !== null && (options.tls?.() ?? null) !== null;
-    if (proxy === null || from === null || !proxy.isTrusted(from.address)) {
+    const isSecure = (options.tls?.() ?? null) !== null;
+    if (proxy === null || !proxy.isTrusted(from?.address ?? '')) {
       if (isSecure) this.takeTls(accepted, from);
       else this.take(accepted, null);
       return;
@@ -246,12 +247,13 @@ export class SimNetwork implements Network {
   }
 
   /** As the product's acceptHandles. */
-  private takeTls(accepted: Accepted, from: SocketAddress): void {
+  private takeTls(accepted: Accepted, from: SocketAddress | null): void {
     const { options, lobby } = accepted.listening;
     const system = this.tls.parts.system!;
     const handle = this.makeHandle(accepted, from);
     const securing = this.securing(accepted, { handle, from });
-    if ((options.peek?.() ?? null) !== null || !isBare(from)) {
+    const isSocket = from === null ? !lobby.hasRoom : !isBare(from);
+    if ((options.peek?.() ?? null) !== null || isSocket) {
       takeSecure(this.rawSocket(accepted, { from, handle }), securing, null);
       return;
     }
@@ -260,30 +262,39 @@ export class SimNetwork implements Network {
     else if (!beginTls({ handle }, securing, null)) handle.close();
   }
 
-  private makeHandle({ listening, descriptor }: Accepted, remote: SocketAddress): SimTcpHandle {
+  private makeHandle(
+    { listening, descriptor }: Accepted,
+    remote: SocketAddress | null,
+  ): SimTcpHandle {
     const local = { address: '127.0.0.1', port: listening.port };
-    const handle = new SimTcpHandle(this.tls.cipher, { remote, local });
+    const { cipher } = this.tls;
+    // Typed as TCP all the same, as what the product accepts is: it asks each whether it is that.
+    const handle =
+      remote === null
+        ? (new SimPipeHandle(cipher) as unknown as SimTcpHandle)
+        : new SimTcpHandle(cipher, { remote, local });
     handle.fd = descriptor;
     return handle;
   }
 
   private rawSocket(
     { end, descriptor }: Accepted,
-    { from, handle }: { from: SocketAddress; handle: SimTcpHandle | null },
+    { from, handle }: { from: SocketAddress | null; handle: SimTcpHandle | null },
   ): IntroSocket {
     const { kernel, descriptors } = this;
     const gone = (): void => descriptors.give(descriptor);
-    return new IntroSocket(kernel, { tcp: end, remoteAddress: from.address, handle }, gone);
+    return new IntroSocket(kernel, { tcp: end, remoteAddress: from?.address ?? '', handle }, gone);
   }
 
   private securing(
     { listening }: Accepted,
-    { handle, from }: { handle: SimTcpHandle; from: SocketAddress },
+    { handle, from }: { handle: SimTcpHandle; from: SocketAddress | null },
   ) {
     const { buffers } = this;
     const { options, port, lobby } = listening;
     const onWire = (wire: Wire): void => {
       options.onWire(wire);
+      if (from === null) return;
       const isOpen = (): boolean => !handle.isClosing;
       const onClose = this.watch?.onAccepted(port, sourceOf(wire, from), isOpen) ?? null;
       if (isOpen()) handle.onClose = onClose;
@@ -372,7 +383,10 @@ export class SimNetwork implements Network {
     else this.silent.delete(`127.0.0.1:${port}`);
   }
 
-  /** An actor connects to a port of 127.0.0.1; it may write after onOpen. `name` is the actor's. */
+  /**
+   * An actor connects to a port of 127.0.0.1, or to the unix socket that stands for it where nobody listens there; it
+   * may write after onOpen. `name` is the actor's.
+   */
   dial(name: string, port: number, handler: ActorHandler, dialling: DialOptions = {}): ActorEnd {
     const target = { address: '127.0.0.1', port };
     const { from, tls = null } = dialling;
@@ -403,7 +417,10 @@ export class SimNetwork implements Network {
     const { latencyMs } = client;
     this.kernel.after(latencyMs, () => {
       if (!dialling.isWanted()) return;
-      const accepts = this.listening.get(key) ?? this.listening.get(`:${target.port}`);
+      const accepts =
+        this.listening.get(key) ??
+        this.listening.get(`:${target.port}`) ??
+        this.listening.get(unixPathOf(target.port));
       const openMs = this.kernel.nowMs + latencyMs;
       if (accepts === undefined) {
         this.kernel.at(openMs, () => dialling.refused('ECONNREFUSED'));
@@ -450,6 +467,11 @@ export class SimNetwork implements Network {
   get listeningKeys(): string[] {
     return [...this.listening.keys()];
   }
+}
+
+/** The unix socket of what would have this port. */
+export function unixPathOf(port: number): string {
+  return `/run/${port}.sock`;
 }
 
 export interface DialOptions {

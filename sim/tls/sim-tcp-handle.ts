@@ -1,4 +1,4 @@
-// A TCP connection as libuv's handle, as far as a CipherSocket and the lobby use one, over a simulated one.
+// A connection of TCP or to a unix socket as libuv's handle, as far as a CipherSocket and the lobby use one, over a simulated one.
 // The rules are those of libuv's src/unix/stream.c.
 import { getSystemErrorMap } from 'node:util';
 import { assert } from '../../src/base/assert.ts';
@@ -53,7 +53,8 @@ export interface HandleNames {
   readonly local: SocketAddress;
 }
 
-export class SimTcpHandle implements TcpHandle, TcpOwner {
+/** What handles of TCP and of unix sockets have in common. */
+export class SimStreamHandle implements TcpOwner {
   /** -1 until it has one. */
   fd = -1;
   holder?: unknown;
@@ -65,19 +66,17 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
   /** For the network: called when it is closed. */
   onClose: (() => void) | null = null;
   isClosing = false;
-  private readonly parts: HandleParts;
-  private readonly names: HandleNames;
+  protected readonly parts: HandleParts;
   private end: TcpEnd | null = null;
-  private connecting: HandleRequest | null = null;
+  protected connecting: HandleRequest | null = null;
   private isReading = false;
   private view: Buffer | null = null;
   private queue: Writing[] = [];
-  private ending: HandleRequest | null = null;
+  protected ending: HandleRequest | null = null;
   private hasShutdown = false;
 
-  constructor(parts: HandleParts, names: HandleNames) {
+  constructor(parts: HandleParts) {
     this.parts = parts;
-    this.names = names;
   }
 
   /** For the network: the connection stands. */
@@ -210,13 +209,7 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     this.leave((end) => end.close(), done);
   }
 
-  reset(done: (this: TcpHandle) => void): number {
-    if (this.ending !== null || this.isClosing) return EINVAL;
-    this.leave((end) => end.abort(), done);
-    return 0;
-  }
-
-  private leave(how: (end: TcpEnd) => void, done: (this: TcpHandle) => void): void {
+  protected leave(how: (end: TcpEnd) => void, done: (this: TcpHandle) => void): void {
     const { descriptors, kernel } = this.parts;
     this.isClosing = true;
     this.isReading = false;
@@ -229,18 +222,8 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
       const { ending } = this;
       this.ending = null;
       ending?.oncomplete.call(ending, ECANCELED);
-      done.call(this);
+      done.call(this as unknown as TcpHandle);
     });
-  }
-
-  getpeername(out: PeerName): number {
-    Object.assign(out, this.names.remote);
-    return 0;
-  }
-
-  getsockname(out: PeerName): number {
-    Object.assign(out, this.names.local);
-    return 0;
   }
 
   setNoDelay(): number {
@@ -274,6 +257,40 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
     return EINVAL;
   }
 
+  protected tellConnected(status: number): void {
+    const { connecting } = this;
+    this.connecting = null;
+    connecting?.oncomplete.call(connecting, status);
+  }
+}
+
+/** Of a connection to a unix socket: it has no names, and no reset. */
+export class SimPipeHandle extends SimStreamHandle {}
+
+export class SimTcpHandle extends SimStreamHandle implements TcpHandle {
+  private readonly names: HandleNames;
+
+  constructor(parts: HandleParts, names: HandleNames) {
+    super(parts);
+    this.names = names;
+  }
+
+  reset(done: (this: TcpHandle) => void): number {
+    if (this.ending !== null || this.isClosing) return EINVAL;
+    this.leave((end) => end.abort(), done);
+    return 0;
+  }
+
+  getpeername(out: PeerName): number {
+    Object.assign(out, this.names.remote);
+    return 0;
+  }
+
+  getsockname(out: PeerName): number {
+    Object.assign(out, this.names.local);
+    return 0;
+  }
+
   // Connecting
 
   /** The network brings it about, and calls `opened` or `refused`. */
@@ -297,11 +314,5 @@ export class SimTcpHandle implements TcpHandle, TcpOwner {
 
   refused(code: string): void {
     if (this.isConnecting) this.tellConnected(errno(code));
-  }
-
-  private tellConnected(status: number): void {
-    const { connecting } = this;
-    this.connecting = null;
-    connecting?.oncomplete.call(connecting, status);
   }
 }

@@ -1,15 +1,16 @@
-// What the product has Node's TLSSocket for: connections of clients that are asked for a certificate. As a TlsDoor it
-// does what that one does; below it is the same as under a CipherSocket.
+// What the product has Node's TLSSocket for: connections of clients that are asked for a certificate, and those to a
+// unix socket. As a TlsDoor it does what that one does; below it is the same as under a CipherSocket.
 import type { X509Certificate } from 'node:crypto';
 import { AcceptedCipher, type AcceptedOptions } from '../../src/proxy/wire/accepted-cipher.ts';
 import type { SystemHandles } from '../../src/proxy/wire/system-handles.ts';
 import { type Certificate, readCertificate } from './certificate.ts';
 import { hashOf, mix } from './records.ts';
 import type { SimCipherHandle } from './sim-cipher-handle.ts';
-import type { SimTcpHandle } from './sim-tcp-handle.ts';
+import { SimPipeHandle, type SimTcpHandle } from './sim-tcp-handle.ts';
 
 export class SimTlsSocket extends AcceptedCipher {
   private readonly asks: boolean;
+  private readonly isPipe: boolean;
 
   constructor(
     system: SystemHandles,
@@ -18,8 +19,31 @@ export class SimTlsSocket extends AcceptedCipher {
   ) {
     super(system, handle, view, options);
     this.asks = asks;
+    this.isPipe = (handle as object) instanceof SimPipeHandle;
     // Node's TLSSocket does not wait for the first bytes.
     this.encrypt();
+  }
+
+  override get remoteAddress(): string | undefined {
+    return this.isPipe ? undefined : super.remoteAddress;
+  }
+
+  override get remotePort(): number | undefined {
+    return this.isPipe ? undefined : super.remotePort;
+  }
+
+  override get localAddress(): string | undefined {
+    return this.isPipe ? undefined : super.localAddress;
+  }
+
+  override get localPort(): number | undefined {
+    return this.isPipe ? undefined : super.localPort;
+  }
+
+  /** A unix socket has no reset. */
+  override cutOff(): void {
+    if (this.isPipe) this.destroy();
+    else super.cutOff();
   }
 
   private get simCipher(): SimCipherHandle {
