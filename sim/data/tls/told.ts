@@ -14,7 +14,7 @@ export function checkTold(
   };
   check('x-forwarded-proto', secure === null ? 'http' : 'https');
   // A unix socket has none.
-  check('x-forwarded-port', address === NO_ADDRESS ? '0' : `${port}`);
+  check('x-forwarded-port', address === NO_ADDRESS ? '' : `${port}`);
   check('x-client-cert-subject', secure?.subject ?? '');
   check('x-client-cert-fingerprint', secure?.fingerprint ?? '');
 }

@@ -34,8 +34,8 @@ export function clientFacts(
   const address = known?.address ?? wire.remoteAddress;
   const scheme = tls === null ? 'http' : 'https';
   const lines =
-    `X-Forwarded-For: ${address === '' ? 'unknown' : address}\r\n` +
-    `X-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${localPort}\r\n`;
+    `X-Forwarded-For: ${shownAddress(address)}\r\n` +
+    `X-Forwarded-Proto: ${scheme}\r\n${portLine(localPort)}`;
   const peer = tls?.peer ?? null;
   const certificateLines =
     peer === null
@@ -44,6 +44,16 @@ export function clientFacts(
   const hstsLine = tls === null ? '' : listener.hstsLine;
   const isTrusted = policy.isTrusted(address);
   return { policy, address, localPort, scheme, lines, certificateLines, hstsLine, isTrusted, wire };
+}
+
+/** The client's address for X-Forwarded-For and Forwarded: by a unix socket it has none (RFC 7239 section 6.2). */
+export function shownAddress(address: string): string {
+  return address === '' ? 'unknown' : address;
+}
+
+/** X-Forwarded-Port for the port that the client connected to; '' for a unix socket, which has none. */
+export function portLine(port: number): string {
+  return port === 0 ? '' : `X-Forwarded-Port: ${port}\r\n`;
 }
 
 /** Where the client has connected to, as a Host says it. */

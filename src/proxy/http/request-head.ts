@@ -6,7 +6,7 @@ import { type Head, HeadFlag, Target } from '../../http1/head.ts';
 import { copyFields, type HeadWriter } from '../../http1/head-writer.ts';
 import type { Route } from '../../model/route.ts';
 import type { UpstreamPolicy } from '../../model/service.ts';
-import { authorityOf, type ClientFacts } from './client-facts.ts';
+import { authorityOf, type ClientFacts, portLine, shownAddress } from './client-facts.ts';
 import type { HeaderPolicy } from './header-policy.ts';
 import { hopsOf } from './max-forwards.ts';
 import { endsSegment } from './target.ts';
@@ -196,10 +196,11 @@ function writeUnusualForwarded(
     !request.has(name) && (!isExtended || head.valueOf(FieldId[name]) === null);
   if (!request.has('x-forwarded-for')) {
     const before = isExtended ? joined(head, FieldId['x-forwarded-for']) : '';
-    out.text(`X-Forwarded-For: ${before === '' ? '' : `${before}, `}${addressOf(client)}\r\n`);
+    const address = shownAddress(client.address);
+    out.text(`X-Forwarded-For: ${before === '' ? '' : `${before}, `}${address}\r\n`);
   }
   if (isOurs('x-forwarded-proto')) out.text(`X-Forwarded-Proto: ${client.scheme}\r\n`);
-  if (isOurs('x-forwarded-port')) out.text(`X-Forwarded-Port: ${client.localPort}\r\n`);
+  if (isOurs('x-forwarded-port')) out.text(portLine(client.localPort));
   if (isOurs('x-forwarded-host')) writeForwardedHost(out, head);
 }
 
@@ -211,15 +212,10 @@ function writeForwardedHost(out: HeadWriter, head: Head): void {
   out.text('\r\n');
 }
 
-/** The client of a unix socket has no address. */
-function addressOf(client: Pick<ClientFacts, 'address'>): string {
-  return client.address === '' ? 'unknown' : client.address;
-}
-
 // RFC 7239 section 4: one element per hop.
 function writeRfc7239(out: HeadWriter, head: Head, client: ClientFacts): void {
   const before = client.isTrusted ? joined(head, FieldId.forwarded) : '';
-  const plain = addressOf(client);
+  const plain = shownAddress(client.address);
   const address = plain.includes(':') ? `"[${plain}]"` : plain;
   out.text(`Forwarded: ${before === '' ? '' : `${before}, `}for=${address};`);
   out.text(`proto=${client.scheme};host="`);

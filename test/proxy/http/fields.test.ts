@@ -1,6 +1,11 @@
 // Which fields reach the other side, and which request is answered without asking an endpoint.
-import { afterEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { VIA_NAME } from '../../../src/proxy/http/via.ts';
+import { Peer } from '../../support/peer.ts';
 import { answer, closePlanes, openPair, type Policy, request } from '../../support/plane.ts';
 
 afterEach(closePlanes);
@@ -59,6 +64,33 @@ describe('the request head', () => {
     expect(head).toBe(
       `GET / HTTP/1.1\r\nHost: a\r\nX-Kept: 1\r\nConnection: te\r\nTE: trailers\r\n${own}\r\n`,
     );
+  });
+
+  it.each<[string, Policy]>([
+    ['plainly', {}],
+    [
+      'beside a rule',
+      {
+        http: { headers: { request: setting({ 'x-forwarded-host': 'b' }), response: setting({}) } },
+      },
+    ],
+  ])('names no address and no port of a client by a unix socket, %s', async (_, policy) => {
+    const { plane, endpoint } = await openPair(policy);
+    const folder = mkdtempSync(join(tmpdir(), 'upriver-fields-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 's');
+    const local = { ...plane.listener!, key: path, address: { kind: 'unix', path } as const };
+    const listeners = [plane.listener!, local];
+    await plane.worker.apply({ version: 2, upsert: [], remove: [], listeners });
+    const client = new Peer(connect(path));
+    client.send(request('GET /', 'X-Forwarded-Port: 1\r\n'));
+    const upstream = await endpoint.accept();
+    const head = await upstream.head();
+    upstream.send(answer('x'));
+    await client.message();
+    client.end();
+    expect(head).toContain('X-Forwarded-For: unknown\r\nX-Forwarded-Proto: http\r\n');
+    expect(head).not.toContain('X-Forwarded-Port');
   });
 
   const claims =
