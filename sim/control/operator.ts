@@ -13,8 +13,8 @@ export interface Said {
   readonly service: string;
   readonly id: string;
   readonly word: Spoken;
-  /** Nothing may be sent there: it stays down whatever is said. */
-  readonly isDenied?: boolean;
+  /** Whether nothing may be sent to an address: what has it stays down whatever is said. */
+  readonly isDenied: (address: string) => boolean;
 }
 
 export const WEIGHT = 7;
@@ -69,11 +69,12 @@ function requestOf({ service, id, word }: Said, chance: Chance): StatsRequest {
 function isShown(body: string, { id, word, isDenied }: Said): boolean {
   const { ok, endpoint } = JSON.parse(body) as {
     ok: boolean;
-    endpoint: { id: string; state: string; weight: number } | null;
+    endpoint: { id: string; address: string; state: string; weight: number } | null;
   };
   if (!ok || endpoint?.id !== id) return false;
   if (word === 'weight') return endpoint.weight === WEIGHT;
-  if (isDenied === true) return endpoint.state === 'down';
+  // The process may not know yet that it has another address.
+  if (isDenied(endpoint.address)) return endpoint.state === 'down';
   if (word === 'maint') return endpoint.state === 'maint';
   // Without a word of the operator's what others say of it shows; a drain may be outweighed by them.
   return word === 'ready' || endpoint.state !== 'up';

@@ -318,13 +318,12 @@ export class ControlWorld {
   }
 
   private operate({ which, word }: Extract<Step, { kind: 'operate' }>): void {
-    const { kernel, registered } = this;
+    const { kernel } = this;
     const process = this.processes.current;
     if (process?.isStarted !== true) return;
     const { service } = REGISTERED[which]!;
     const id = keyOf(REGISTERED[which]!);
-    const address = registered.should.get(id)?.address ?? '';
-    const isDenied = trust.isDenied(address, process.settings);
+    const isDenied = (address: string): boolean => trust.isDenied(address, process.settings);
     const { version } = process.upriver.controller;
     operate(
       process,
