@@ -121,7 +121,7 @@ describe.skipIf(!has('postgres'))('a real PostgreSQL', () => {
     const server = await keep(startPostgres({ hba, settings }));
     const { port } = server;
     await psql(port, "CREATE ROLE scram LOGIN PASSWORD 'p\u00e4ss'");
-    await psql(port, "CREATE ROLE plain LOGIN PASSWORD 'plain'");
+    await psql(port, "CREATE ROLE plain LOGIN PASSWORD 'clear'");
     await psql(port, "SET password_encryption = 'md5'; CREATE ROLE md5user LOGIN PASSWORD 'five'");
     // Nobody is let in by that name, and the server works all the same.
     expect(await check('postgres', port)).toMatchObject({ isGood: true });
@@ -130,7 +130,7 @@ describe.skipIf(!has('postgres'))('a real PostgreSQL', () => {
     });
     for (const [user, password] of [
       ['scram', 'p\u00e4ss'],
-      ['plain', 'plain'],
+      ['plain', 'clear'],
       ['md5user', 'five'],
     ] as const) {
       expect(await check('postgres', port, login(user, password))).toEqual({
