@@ -18,9 +18,17 @@ export interface Tree {
 export type V2Event =
   | { readonly kind: 'put'; readonly path: string; readonly entry: Entry }
   | { readonly kind: 'made-dir'; readonly path: string; readonly created: number }
-  | { readonly kind: 'removed'; readonly path: string; readonly isMeant: boolean }
+  | ({ readonly kind: 'removed' } & Removal)
   /** With all that is in it; '' is the prefix itself. */
-  | { readonly kind: 'removed-dir'; readonly path: string; readonly isMeant: boolean };
+  | ({ readonly kind: 'removed-dir' } & Removal);
+
+/** A key or directory that is gone. */
+export interface Removal {
+  readonly path: string;
+  readonly isMeant: boolean;
+  /** Index at which it was last set or made; 0 where the event does not say. */
+  readonly created: number;
+}
 
 /** The index of the store when the answer was made. Throws EtcdError. */
 export function indexOf(headers: EtcdResponse['headers']): number {
@@ -84,10 +92,11 @@ function eventOf(action: string, node: Fields, prefix: string): V2Event | null {
   const isDir = node.dir === true;
   const isMeant = Object.hasOwn(REMOVALS, action) ? REMOVALS[action] : undefined;
   if (isMeant !== undefined) {
+    const created = numberOf(node.createdIndex);
     // A directory above goes with all that is below it.
     const isAbove = path === null && isDir && `${prefix}/`.startsWith(slashed(textOf(node.key)));
-    if (path === null) return isAbove ? { kind: 'removed-dir', path: '', isMeant } : null;
-    return { kind: isDir ? 'removed-dir' : 'removed', path, isMeant };
+    if (path === null) return isAbove ? { kind: 'removed-dir', path: '', isMeant, created } : null;
+    return { kind: isDir ? 'removed-dir' : 'removed', path, isMeant, created };
   }
   if (path === null || path === '') return null;
   if (!isDir) return { kind: 'put', path, entry: entryOf(node) };

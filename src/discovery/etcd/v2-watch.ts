@@ -6,6 +6,8 @@
 // has lost the others or was restarted empty, and is silent then.
 // Without a leader no key can be renewed, and a wait says nothing of it; the next leader lets all expire
 // that is due. So before a key is taken for gone by itself it is looked whether that leader is a new one.
+// A watch without a predecessor cannot tell: for a while it treats the leader as a new one, for keys that have not
+// been written since its first list.
 
 import { encodeSegment } from '../../base/path-text.ts';
 import { BOUNDS } from '../../model/bounds.ts';
@@ -15,6 +17,7 @@ import { Pace } from './pace.ts';
 import {
   clusterOf,
   indexOf,
+  type Removal,
   readEvent,
   readTree,
   termOf,
@@ -32,6 +35,9 @@ const RESUME_MS = 1500;
 
 /** No leader is followed by another one sooner than that. */
 const TERM_MS = 1000;
+
+/** How long after the first list keys may expire that nobody could renew before it; as long as other doubts last. */
+const START_MS = 30_000;
 
 /** Failures of a connection or a member, after which another one may go on from the same index. */
 const isResumable = (error: unknown): boolean =>
@@ -55,6 +61,8 @@ export class V2Watch implements EtcdWatch {
   private termMs = 0;
   /** Of the last event or list. */
   private index = 0;
+  /** The first list of a watch without a predecessor: its index, and when its doubt ends, clock.nowMs(). */
+  private first: { readonly index: number; readonly untilMs: number } | null = null;
   /** A wait broke: the next member is asked to go on before anything is listed. */
   private mayResume = false;
   /** How far the one had come whose place this one has. */
@@ -126,10 +134,12 @@ export class V2Watch implements EtcdWatch {
     const doubt =
       this.doubtOf(index, clusterId) || this.doubtOfTerm(headers) || doubtOfTree(tree.isOverdue);
     const change = this.index === 0 ? `index ${index}` : `index ${this.index} -> ${index}`;
+    const nowMs = clock.nowMs();
+    if (this.mark === null) this.first = { index, untilMs: nowMs + START_MS };
     this.index = index;
     this.clusterId = clusterId;
     this.pace.answered(asking.address);
-    this.events.onListing('v2', { ...tree, doubt, change, receivedMs: clock.nowMs() });
+    this.events.onListing('v2', { ...tree, doubt, change, receivedMs: nowMs });
   }
 
   private doubtOf(index: number, clusterId: string): string {
@@ -180,13 +190,27 @@ export class V2Watch implements EtcdWatch {
     this.events.onStep('v2', { ...stepOf(event), doubt, change, receivedMs });
   }
 
-  /** The head of a wait came when the wait began: the term of its event is asked for. */
+  /** Why a key that expires may be there all the same: it could not be renewed. '' for none. */
   private async doubtOfEvent(event: V2Event, asking: Asking): Promise<string> {
-    const hasExpired = (event.kind === 'removed' || event.kind === 'removed-dir') && !event.isMeant;
+    const isRemoval = event.kind === 'removed' || event.kind === 'removed-dir';
+    if (!isRemoval || event.isMeant) return '';
+    return (await this.doubtOfLeader(asking)) || this.doubtOfStart(event);
+  }
+
+  /** The head of a wait came when the wait began: the term of its event is asked for. */
+  private async doubtOfLeader(asking: Asking): Promise<string> {
     const ageMs = this.context.clock.nowMs() - this.termMs;
-    if (!hasExpired || this.term === '' || ageMs < TERM_MS) return '';
+    if (this.term === '' || ageMs < TERM_MS) return '';
     const { headers } = await this.context.client.get('/v2/keys/?quorum=false', asking);
     return this.doubtOfTerm(headers);
+  }
+
+  /** A key written since the first list had a leader to renew it by, or else the term would have changed. */
+  private doubtOfStart({ created }: Removal): string {
+    const { first } = this;
+    if (first === null || created > first.index) return '';
+    const isOver = this.context.clock.nowMs() >= first.untilMs;
+    return isOver ? '' : 'etcd may have had no leader shortly before the first answer';
   }
 }
 

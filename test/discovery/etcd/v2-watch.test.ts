@@ -39,6 +39,8 @@ const missing: Reply = {
   body: { errorCode: 100, message: 'Key not found', cause: '/backends', index: 3 },
 };
 
+const START_DOUBT = 'etcd may have had no leader shortly before the first answer';
+
 interface Running {
   readonly asked: readonly Asked[];
   readonly listings: Listing[];
@@ -228,6 +230,7 @@ describe('the watch of v2', () => {
       if (query.has('wait')) return isElected ? { ...expired, headers } : null;
       return { ...list(10, 'web/a', 'web/b'), headers };
     });
+    await one.pass(31_000);
     isElected = true;
     await one.pass(25_000);
     expect(one.steps.map(({ doubt }) => doubt)[0]).toBe('');
@@ -235,6 +238,21 @@ describe('the watch of v2', () => {
     await one.pass(25_000);
     const doubts = [...one.steps, ...one.listings].map(({ doubt }) => doubt);
     expect(doubts).toContain('etcd has another leader');
+  });
+
+  it.each([
+    ['was last written before the start', 3, START_DOUBT],
+    ['was written since', 11, ''],
+  ])('soon after the start, expires a key that %s', async (_, created, doubt) => {
+    const headers = { ...at(10), 'x-raft-term': '2' };
+    const waits = [
+      event('set', node('web/a', 11), 11),
+      event('expire', { key: '/backends/web/a', createdIndex: created }, 12),
+    ];
+    const one = await follow(({ query }) =>
+      query.has('wait') ? (waits.shift() ?? null) : { ...list(10, 'web/a'), headers },
+    );
+    expect(one.steps.map((step) => step.doubt)).toEqual(['', doubt]);
   });
 
   it.each([
@@ -270,7 +288,7 @@ describe('the watch of v2', () => {
     const looks = one.asked.filter(({ path }) => path === '/v2/keys/');
     expect(looks).toHaveLength(1);
     const doubts = one.steps.map(({ doubt }) => doubt);
-    expect(doubts).toEqual(['', '', 'etcd has another leader', '']);
+    expect(doubts).toEqual(['', '', 'etcd has another leader', START_DOUBT]);
   });
 
   it.each([
