@@ -8,7 +8,7 @@ export class QuietAgent {
   isDown = false;
   /** Without, questions that only the leader may answer get 500. */
   hasLeader = true;
-  /** Questions whose path begins so are answered when `release` is called; '' holds none. */
+  /** Questions whose path, with its query, begins so are answered when `release` is called; '' holds none. */
   holding = '';
   /** Of all answers. */
   index = 5;
@@ -33,7 +33,7 @@ export class QuietAgent {
       this.open.set(reject, pathname);
       signal.addEventListener('abort', () => reject(new Error('aborted')));
       const answer = (): void => {
-        const isHeld = this.holding !== '' && pathname.startsWith(this.holding);
+        const isHeld = this.holding !== '' && path.startsWith(this.holding);
         if (isHeld) this.held.push(answer);
         else resolve(this.answer(pathname, searchParams.has('stale')));
       };

@@ -47,7 +47,7 @@ interface Second {
 /** A health answer about a service. */
 export interface Health {
   readonly entries: readonly Entry[];
-  /** X-Consul-Index; without, the leader answered, or it is not known. */
+  /** X-Consul-Index; without, what is older is not known. */
   readonly index?: bigint;
   readonly doubt: string;
   /** Of use where there is a doubt. */

@@ -279,9 +279,9 @@ export class WideWatch {
       const broken = doubt || follower.doubt || this.brokenBy || since;
       const why = answer.doubt || broken;
       const doubtKind = broken === '' ? 'answer' : 'outage';
-      const { receivedMs } = answer;
+      const { index, receivedMs } = answer;
       this.compare(follower);
-      service.take({ entries, doubt: why, doubtKind, change, receivedMs });
+      service.take({ entries, index, doubt: why, doubtKind, change, receivedMs });
     } catch (error) {
       follower.isContradicted ||= isContradicted;
       if (this.followers.has(service)) this.onFetchError(follower, { error, doubt });

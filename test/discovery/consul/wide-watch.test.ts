@@ -91,6 +91,9 @@ async function start(): Promise<void> {
   agent.asked.length = 0;
 }
 
+const idsIn = ({ update }: Receiver['all'][number]) =>
+  update.kind === 'upsert' ? update.service.endpoints.map(({ id }) => id) : [];
+
 /** The tags of the service in the catalog change, for which it is fetched. */
 function changeTags(tag: string): void {
   agent.bodies.set('/v1/catalog/services', { web: [tag] });
@@ -144,6 +147,27 @@ describe('an instance that comes and goes between two readings of the lists', ()
     await pass(2000);
     expect(receiver.ids('web')).toEqual(['n/a']);
   });
+});
+
+it('an answer from before what the leader said last changes nothing', async () => {
+  await start();
+  const { length } = receiver.about('web');
+  agent.holding = `${WEB}?consistent`;
+  agent.bodies.set(WEB, [instance('b', 9)]);
+  changeTags('new');
+  await settle();
+  // The first one is doubted; this one waits for the leader's word.
+  changeTags('newer');
+  await settle();
+  expect(fetches().map((path) => path.includes('consistent'))).toEqual([false, true, false]);
+  agent.bodies.set(WEB, [instance('a', 10), instance('b', 9)]);
+  list(['a', 10], ['b', 9]);
+  agent.index = 10;
+  agent.release();
+  await pass(2000);
+  const named = receiver.about('web').slice(length).map(idsIn);
+  expect(named.length).toBeGreaterThan(0);
+  for (const ids of named) expect(ids).toEqual(['n/a', 'n/b']);
 });
 
 it('a check that fails and passes between two answers is not kept as it was fetched', async () => {
