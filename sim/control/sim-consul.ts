@@ -423,9 +423,9 @@ class Question {
     };
     const padding = isGood && this.path.startsWith(SERVICE_PATH) ? this.padding : '';
     const said = typeof body === 'string' && !isGood ? body : JSON.stringify(body);
-    const text = `${said}${padding}`;
     const isCut = isGood && trouble.truncatingUntilMs > now && draws.happens(0.5);
-    const kept = isCut ? text.slice(0, Math.floor(text.length * draws.next())) : text;
+    // Cut within the padding it would be whole.
+    const kept = isCut ? said.slice(0, Math.floor(said.length * draws.next())) : said + padding;
     const ids = idsOf(body);
     const slowMs = trouble.slowUntilMs > now ? draws.between(0, trouble.slowMs) : 0;
     const { status } = answered;
