@@ -270,8 +270,6 @@ export const rows: readonly Row[] = [
     ...STATS_TLS,
     name: 'stats-tls-stalled-handshakes',
     what: '1000 ClientHellos of one address to the stats port, and nothing after them',
-    // Its p99 of 25 ms is at the edge of what holds.
-    defence: 'open',
     start: statsTlsStalled,
   },
 ];
