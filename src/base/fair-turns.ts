@@ -58,8 +58,8 @@ export class FairTurns {
 
   /** Whether one of this address may begin at once though others wait; to be followed by `begun`. */
   mayOvertake(address: string): boolean {
-    const { newcomersATurn = 0, fewMax = 1, underWayMax } = this.options;
-    if (this.newcomers >= newcomersATurn || this.underWay.size >= 2 * underWayMax) return false;
+    const { newcomersATurn = 0, fewMax = 1 } = this.options;
+    if (!this.hasMore || this.newcomers >= newcomersATurn) return false;
     if (this.waiting.countOf(address) + this.underWayOf(address) >= fewMax) return false;
     this.newcomers += 1;
     // A turn of its own: there may be none of those that wait.

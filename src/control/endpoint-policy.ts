@@ -1,6 +1,7 @@
 // Where no endpoint may be, whatever its source: Upriver's own stats port and listeners, where a
 // request would come from this host and go round for ever, and the networks that configuration
 // denies to the registry. Looked at after names are resolved, by the address that is connected to.
+import { changedKeys } from '../base/changed-keys.ts';
 import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
@@ -91,8 +92,7 @@ export class EndpointPolicy {
       const known = before.get(name);
       this.denied.set(name, known?.key === key ? known : new Denied(endpointDeny));
     }
-    const names = new Set([...before.keys(), ...this.denied.keys()]);
-    return [...names].some((name) => before.get(name) !== this.denied.get(name));
+    return changedKeys(before, this.denied).size > 0;
   }
 
   /**

@@ -1,5 +1,6 @@
 // What the list of all checks in one state says (/v1/health/state/:state): for each service and each
 // node something that is another text when a check of theirs changed, and which checks it has. Pure.
+import { changedKeys } from '../../base/changed-keys.ts';
 import { type FetchedCheck, type Standing, standingOf } from './listed-item.ts';
 import { type Check, listOf } from './translate.ts';
 
@@ -50,12 +51,4 @@ function keyOf(node: string, id: string): string {
 
 function joined(lines: ReadonlyMap<string, string[]>): Map<string, string> {
   return new Map([...lines].map(([key, list]) => [key, list.sort().join('\n')]));
-}
-
-function changedKeys(
-  before: ReadonlyMap<string, string>,
-  after: ReadonlyMap<string, string>,
-): Set<string> {
-  const keys = new Set([...before.keys(), ...after.keys()]);
-  return new Set([...keys].filter((key) => before.get(key) !== after.get(key)));
 }

@@ -3,6 +3,7 @@
 // times cheaper than the inventory, whatever the number of nodes, but an instance that is replaced
 // between two looks, or is changed otherwise, doesn't show: the inventory finds those. The question
 // is none of the documented API; where it is refused, or answered in another way, it is not asked.
+import { changedKeys } from '../../base/changed-keys.ts';
 import type { Timer } from '../../base/clock.ts';
 import { ConsulError } from './answer.ts';
 import type { ConsulContext } from './blocking-query.ts';
@@ -60,7 +61,7 @@ export class Summary {
       const before = this.numbers;
       this.numbers = numbers;
       this.isOfUse = true;
-      if (before !== null) this.options.onRead(changedNames(before, numbers));
+      if (before !== null) this.options.onRead(changedKeys(before, numbers));
     } catch (error) {
       // The inventory, which is read all the same, says what is wrong with the agent.
       this.numbers = null;
@@ -107,12 +108,4 @@ interface Line {
 
 function isHopeless({ isRefusal, code }: ConsulError): boolean {
   return isRefusal || ['not-json', 'not-a-list', 'no-index', 'no-summary'].includes(code);
-}
-
-function changedNames(
-  before: ReadonlyMap<string, string>,
-  after: ReadonlyMap<string, string>,
-): Set<string> {
-  const names = new Set([...before.keys(), ...after.keys()]);
-  return new Set([...names].filter((name) => before.get(name) !== after.get(name)));
 }
