@@ -218,13 +218,20 @@ export class AcmeKeeper {
     await this.options.answer(table);
   }
 
-  /** Reads the certificate's file where it is another one than before. */
+  /** Reads the certificate's file where it is another one than before, and goes by it. */
   private async refresh(job: Job): Promise<void> {
     const files = { certFile: job.file, keyFile: job.file };
     const [signature = ''] = await signaturesOf([files]);
     if (job.heldMs < 0) await this.recall(job);
-    if (signature === job.signature) return;
-    const found = await readFiles(files);
+    const isNew = signature !== job.signature;
+    if (isNew) await this.read(job, signature);
+    if (job.state === 'ordering' || (job.state === 'valid' && !isNew)) return;
+    // It came from another process, perhaps while an attempt here was failing, or finding the lock taken.
+    if (job.renewMs > this.wallMs) this.settle(job);
+  }
+
+  private async read(job: Job, signature: string): Promise<void> {
+    const found = await readFiles({ certFile: job.file, keyFile: job.file });
     // Not before: an attempt that ends meanwhile needs to know as well.
     job.signature = signature;
     const isWhole =
@@ -234,8 +241,6 @@ export class AcmeKeeper {
     job.renewMs = isWhole ? renewalMs(fromMs, untilMs, this.options.random) : 0;
     job.untilMs = untilMs;
     if (isWanted(signature, job.error)) job.heldMs = 0;
-    // It may have come from another process.
-    if (job.renewMs > this.wallMs && job.state !== 'ordering') this.settle(job);
   }
 
   private settle(job: Job): void {

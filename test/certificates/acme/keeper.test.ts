@@ -617,6 +617,25 @@ describe('two processes on one folder', () => {
   });
 });
 
+it('a certificate that came from elsewhere while an attempt failed is known', async () => {
+  const first = keep();
+  await pass(isValid(first));
+  await first.close();
+  const file = certificateFileOf(settings());
+  const given = readFileSync(file);
+  rmSync(file);
+  ca.behaviour.isUndecided = true;
+  const keeper = keep();
+  await pass(() => ca.countOf('challenge') === 2);
+  writeFileSync(file, given);
+  await pass(() => statusOf(keeper).nextMs > clock.wallMs());
+  expect(statusOf(keeper).state).toBe('ordering');
+  ca.behaviour.refusals.push({ resource: 'authz', refusal: new Refusal('malformed', 'no') });
+  await pass(() => statusOf(keeper).failures === 1);
+  await pass(() => statusOf(keeper).state === 'valid');
+  expect(keeper.problems()).toEqual([]);
+});
+
 it('a folder that cannot be written is named, and tried again later', async () => {
   writeFileSync(join(folder, 'file'), '');
   const acme = settings({ dir: join(folder, 'file') });
