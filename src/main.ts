@@ -124,19 +124,20 @@ export class Upriver {
       },
     });
     this.tls = new AllTls({
-      ...{ clock, random, log },
+      clock,
+      random,
+      log,
       answer: (table) => this.supervisor.setChallenges(table),
       onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
     });
     this.tenure = new Tenure({
-      ...{
-        settings: settings.stats,
-        mayTakeOver: options.takeover ?? false,
-        clock,
-        log,
-        listenerPid,
-      },
-      ...{ version: programVersion(), material: () => this.tls.materialOf(settings.stats.tls) },
+      settings: settings.stats,
+      mayTakeOver: options.takeover ?? false,
+      clock,
+      log,
+      listenerPid,
+      version: programVersion(),
+      material: () => this.tls.materialOf(settings.stats.tls),
     });
     this.controller = new Controller({
       isFailing: (source) => this.providers.set.isFailing(source),
@@ -160,7 +161,10 @@ export class Upriver {
     });
     const { isGoodSetting, onOverlay, consulDirectMax } = options;
     this.providers = new Providers({
-      ...{ doors, log, isGoodSetting, onOverlay },
+      doors,
+      log,
+      isGoodSetting,
+      onOverlay,
       ...(consulDirectMax === undefined ? {} : { consulDirectMax }),
       settings: () => this.settings,
       known: (source) => this.controller.knownOf(source),

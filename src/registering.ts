@@ -34,7 +34,12 @@ export async function nodeRegistrar(
   return startRegistrar(
     settings,
     {
-      ...{ clock, random, log, hostname, hasSocket, openEngine },
+      clock,
+      random,
+      log,
+      hostname,
+      hasSocket,
+      openEngine,
       openPools: (tls) => new HttpPools(tls),
       hostAddress: () => hostAddressOf(name),
     },
@@ -64,7 +69,9 @@ export async function nodeSelfRegistration(
   const secret = new Secret({ text, file, key: 'token_file' });
   const pools = new HttpPools(consul.tls);
   const api = new ConsulApi({
-    ...{ address, namespace, httpAuth: consul.addressAuth?.[address] ?? consul.httpAuth },
+    address,
+    namespace,
+    httpAuth: consul.addressAuth?.[address] ?? consul.httpAuth,
     channel: () => pools.to(address),
     close: () => pools.close(),
     token: () => secret.read(),

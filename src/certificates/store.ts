@@ -320,7 +320,10 @@ export class CertificateStore {
       certificates: isLost
         ? []
         : [...new Set(names)].flatMap((name) => this.entries.get(name)?.pair?.certificate ?? []),
-      ...{ minVersion, clientAuth, clientCa, ticketKey: this.ticketKey },
+      minVersion,
+      clientAuth,
+      clientCa,
+      ticketKey: this.ticketKey,
     };
   }
 }

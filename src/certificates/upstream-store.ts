@@ -118,7 +118,10 @@ export class UpstreamStore {
       const problem = `TLS to endpoints: ${messageOf(error)}`;
       this.options.log.error({}, problem);
       const material = before?.material ?? {
-        ...{ key: upstreamKey(tls), ca: '', cert: '', privateKey: '' },
+        key: upstreamKey(tls),
+        ca: '',
+        cert: '',
+        privateKey: '',
       };
       return { tls, signature, changing: '', material, problem };
     }

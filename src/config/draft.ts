@@ -108,13 +108,17 @@ export function claimsOf({ routers, services }: Draft): Claim[] {
   return [
     ...routers.flatMap((router, i) =>
       (router.listen ?? []).map((listen) => ({
-        ...{ listen, owner: `router ${i}`, path: ['routers', i, 'listen'] },
+        listen,
+        owner: `router ${i}`,
+        path: ['routers', i, 'listen'],
         address: listen.address,
       })),
     ),
     ...[...services].flatMap(([name, service]) =>
       (service.listen ?? []).map((listen) => ({
-        ...{ listen, owner: `service ${name}`, path: ['services', name, 'listen'] },
+        listen,
+        owner: `service ${name}`,
+        path: ['services', name, 'listen'],
         address: addressFor(service.protocol, listen.address),
       })),
     ),
@@ -138,7 +142,8 @@ function draftService(name: string, tree: Tree): DraftService {
 function draftSource(name: string, tree: Tree, path: readonly string[]): DraftSource {
   const { registry, service } = tree;
   return {
-    ...{ path, tree },
+    path,
+    tree,
     registry: field(sourceShape.registry, registry),
     isUnsaid: registry === undefined,
     source: service === undefined ? name : field(sourceShape.service, service),

@@ -10,7 +10,10 @@ export async function loadInThread(
   timeMsMax: number = BOUNDS.configTime.max,
 ): Promise<LoadResult> {
   const answer = await askThread<LoadResult>({
-    ...{ entry: new URL('./load-entry', import.meta.url), name: 'config', input, timeMsMax },
+    entry: new URL('./load-entry', import.meta.url),
+    name: 'config',
+    input,
+    timeMsMax,
     memoryBytesMax: BOUNDS.configMemory.max,
   });
   if (answer.kind === 'answer') return answer.value;

@@ -50,7 +50,9 @@ export function loadSettings(input: LoadInput): LoadResult {
   const hide = hidingOf(texts.map(String), env);
   const result = loadLayers(input, hide);
   const problems = result.problems.map(({ where, key, message }) => ({
-    ...{ where: hide(where), key: hide(key), message: hide(message) },
+    where: hide(where),
+    key: hide(key),
+    message: hide(message),
   }));
   return { ...result, problems };
 }
@@ -64,7 +66,8 @@ function loadLayers(input: LoadInput, hide: Hiding): LoadResult {
   const layers: readonly Layer[] = [
     ...[file, kv].map(({ tree, yaml }) => ({ tree, where: yaml?.where ?? (() => null) })),
     ...[environment, flags].map(({ tree, origins }) => ({
-      ...{ tree, where: (path: Path) => originOf(path, origins) },
+      tree,
+      where: (path: Path) => originOf(path, origins),
     })),
   ];
   // Settings of Consul's CLI in the environment don't mean that Consul is to be followed.

@@ -246,7 +246,10 @@ function etcdSettings(hosts: string, { env, port, api, prefix }: EtcdParts): Etc
     return url;
   });
   return {
-    ...{ addresses, api, prefix, layout: 'backends' },
+    addresses,
+    api,
+    prefix,
+    layout: 'backends',
     username: env.ETCD_USERNAME ?? '',
     password: env.ETCD_PASSWORD ?? '',
     passwordFile: env.ETCD_PASSWORD_FILE ?? '',
@@ -257,7 +260,10 @@ function etcdSettings(hosts: string, { env, port, api, prefix }: EtcdParts): Etc
       serverName: '',
       verify: true,
     },
-    ...{ selfDescribed: false, tagPrefix: 'upriver', listenAllow: [], endpointDeny: [] },
+    selfDescribed: false,
+    tagPrefix: 'upriver',
+    listenAllow: [],
+    endpointDeny: [],
   };
 }
 

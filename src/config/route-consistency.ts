@@ -108,7 +108,12 @@ function asRoute({ host, path, service, redirect, isRedirect }: DraftRoute): Rou
   if (host === undefined || path === undefined || service === undefined) return null;
   if (isRedirect && redirect === undefined) return null;
   return {
-    ...{ host, path, service, redirect: redirect ?? null },
-    ...{ stripPrefix: '', addPrefix: '', rewriteHost: '' },
+    host,
+    path,
+    service,
+    redirect: redirect ?? null,
+    stripPrefix: '',
+    addPrefix: '',
+    rewriteHost: '',
   };
 }

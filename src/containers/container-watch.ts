@@ -156,7 +156,8 @@ export class ContainerWatch {
       onError: fail,
     });
     const paced = new PacedWork<Why>({
-      ...{ clock: this.options.clock, ...PACE },
+      clock: this.options.clock,
+      ...PACE,
       run: (id, why) => {
         queue.mark(id, why);
         return 1;

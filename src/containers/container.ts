@@ -114,8 +114,17 @@ const SIGTERM = 15;
 
 /** Numbers of the signals by which a container may be stopped. */
 const SIGNALS: Readonly<Record<string, number>> = {
-  ...{ HUP: 1, INT: 2, QUIT: 3, ABRT: 6, KILL: 9, USR1: 10, USR2: 12, TERM: SIGTERM },
-  ...{ WINCH: 28, PWR: 30, RTMIN: 34 },
+  HUP: 1,
+  INT: 2,
+  QUIT: 3,
+  ABRT: 6,
+  KILL: 9,
+  USR1: 10,
+  USR2: 12,
+  TERM: SIGTERM,
+  WINCH: 28,
+  PWR: 30,
+  RTMIN: 34,
 };
 
 /** `15`, `TERM`, `SIGTERM`, `SIGRTMIN+3`; 0 where it is none that is known. */

@@ -83,8 +83,10 @@ export class EngineClient {
     const path = `${this.base}/containers/json`;
     const read = await this.exchange(path, signal, ({ body }) =>
       readJsonItems(body, {
-        ...{ limit: limitOf(BOUNDS.containerList), clock: this.options.clock },
-        ...{ items: BOUNDS.containers.max, itemBytes: BOUNDS.containerInspection.max },
+        limit: limitOf(BOUNDS.containerList),
+        clock: this.options.clock,
+        items: BOUNDS.containers.max,
+        itemBytes: BOUNDS.containerInspection.max,
         // Little of it is of use, and there may be thousands.
         shape: (one) => listedOf([one]),
       }).catch((error: unknown) => {

@@ -127,7 +127,8 @@ export class Controller implements TableView {
     this.rows = new ServiceRows({ ledger, log });
     this.endpoints = this.makeEndpoints();
     this.paced = new PacedWork({
-      ...{ clock, ...SOURCE_PACE },
+      clock,
+      ...SOURCE_PACE,
       run: (_, changed) => this.bringUp(changed),
       join: (waiting, next) => ({ ...next, receivedMs: waiting.receivedMs }),
     });
@@ -138,9 +139,15 @@ export class Controller implements TableView {
     });
     this.serviceProblems = new ServiceProblems(this.table, this.sources, this.transports);
     this.served = new ServedServices({
-      ...{ clock, table: this.table, sources: this.sources, transports: this.transports },
-      ...{ endpoints: this.endpoints, comparisons: this.comparisons, rows: this.rows },
-      ...{ publisher: this.publisher, events: this.events },
+      clock,
+      table: this.table,
+      sources: this.sources,
+      transports: this.transports,
+      endpoints: this.endpoints,
+      comparisons: this.comparisons,
+      rows: this.rows,
+      publisher: this.publisher,
+      events: this.events,
       problems: this.serviceProblems,
       problemLog: new ProblemLog({ clock, log }),
     });

@@ -78,7 +78,11 @@ export class Endpoints {
     this.checks = new EndpointChecks(options.checks);
     this.changes = new ChangeLog(options);
     this.reviewer = new ServiceReview({
-      ...{ clock, lockHolder, onChange, checks: this.checks, changes: this.changes },
+      clock,
+      lockHolder,
+      onChange,
+      checks: this.checks,
+      changes: this.changes,
       decide: (place, cause) => this.decide(place, cause),
     });
     this.longChanges = new LongChanges({

@@ -274,7 +274,9 @@ function routerWishes(router: RouterSettings): ListenerSnapshot[] {
   const { sniRoutes } = router;
   const isPass = sniRoutes !== undefined;
   const policy = {
-    ...{ routes: routesInOrder(router.routes), limits, timeouts },
+    routes: routesInOrder(router.routes),
+    limits,
+    timeouts,
     ...(isPass ? { sniRoutes: sniRoutesInOrder(sniRoutes) } : {}),
   };
   return router.listen.map((spec) => {

@@ -61,7 +61,12 @@ export class LongChanges {
   /** Makes as much of it as there is time for, and the rest later; true where something changes. */
   begin(service: ServiceRecord, wanted: WantedEndpoints): boolean {
     const change: LongChange = {
-      ...{ service, ...wanted, done: 0, hasChanged: false, slots: [], lines: linesOf() },
+      service,
+      ...wanted,
+      done: 0,
+      hasChanged: false,
+      slots: [],
+      lines: linesOf(),
       // A service that had nothing gets the first of its endpoints at once.
       isQuiet: service.endpoints.size > 0,
     };

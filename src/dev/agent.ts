@@ -49,13 +49,27 @@ export class Agent {
     const meta = { 'consul-network-segment': '' };
     catalog.putNode({ node, id, address, taggedAddresses: tagged, meta });
     catalog.putService({
-      ...{ node, id: SELF, name: SELF, tags: [], address: '', port: 8300 },
-      ...{ taggedAddresses: {}, meta: { version }, weights: { Passing: 1, Warning: 1 } },
+      node,
+      id: SELF,
+      name: SELF,
+      tags: [],
+      address: '',
+      port: 8300,
+      taggedAddresses: {},
+      meta: { version },
+      weights: { Passing: 1, Warning: 1 },
       enableTagOverride: false,
     });
     catalog.putCheck({
-      ...{ node, id: SELF_CHECK, name: 'Serf Health Status', status: 'passing', notes: '' },
-      ...{ output: 'Agent alive and reachable', serviceId: '', serviceName: '', type: '' },
+      node,
+      id: SELF_CHECK,
+      name: 'Serf Health Status',
+      status: 'passing',
+      notes: '',
+      output: 'Agent alive and reachable',
+      serviceId: '',
+      serviceName: '',
+      type: '',
     });
   }
 
@@ -105,7 +119,14 @@ export class Agent {
     const status = before?.status ?? (definition.status || 'critical');
     const output = before?.output ?? '';
     catalog.putCheck({
-      ...{ node, id, name, status, notes, output, serviceId, serviceName },
+      node,
+      id,
+      name,
+      status,
+      notes,
+      output,
+      serviceId,
+      serviceName,
       type: probe.type,
     });
     this.endRun(id);
@@ -165,7 +186,11 @@ export class Agent {
       `Maintenance mode is enabled for this ${subject}, but no reason was provided. ` +
       'This is a default message.';
     catalog.putCheck({
-      ...{ node, id, name: `${what} Maintenance Mode`, status: 'critical', output: '' },
+      node,
+      id,
+      name: `${what} Maintenance Mode`,
+      status: 'critical',
+      output: '',
       notes: reason || unexplained,
       serviceId: service?.id ?? '',
       serviceName: service?.name ?? '',

@@ -123,16 +123,37 @@ function unlessEmpty(name: string, map: object): Record<string, object> {
 
 const NOTHING = { createIndex: 0, modifyIndex: 0 };
 const SAMPLE_NODE: StoredNode = {
-  ...{ node: '', id: '', address: '', taggedAddresses: {}, meta: {}, ...NOTHING },
+  node: '',
+  id: '',
+  address: '',
+  taggedAddresses: {},
+  meta: {},
+  ...NOTHING,
 };
 const SAMPLE_SERVICE: StoredService = {
-  ...{ node: '', id: '', name: '', tags: [], address: '', port: 0 },
-  ...{ taggedAddresses: {}, meta: {}, weights: { Passing: 1, Warning: 1 } },
-  ...{ enableTagOverride: false, ...NOTHING },
+  node: '',
+  id: '',
+  name: '',
+  tags: [],
+  address: '',
+  port: 0,
+  taggedAddresses: {},
+  meta: {},
+  weights: { Passing: 1, Warning: 1 },
+  enableTagOverride: false,
+  ...NOTHING,
 };
 const SAMPLE_CHECK = {
-  ...{ Node: '', CheckID: '', Name: '', Status: '', Notes: '', Output: '' },
-  ...{ ServiceID: '', ServiceName: '', ServiceTags: [], Type: '' },
+  Node: '',
+  CheckID: '',
+  Name: '',
+  Status: '',
+  Notes: '',
+  Output: '',
+  ServiceID: '',
+  ServiceName: '',
+  ServiceTags: [],
+  Type: '',
 };
 
 export const samples = {

@@ -151,7 +151,10 @@ export class FollowedInstances {
       kind: 'upsert',
       provider,
       service: {
-        ...{ source: this.source, endpoints, settings, doubt },
+        source: this.source,
+        endpoints,
+        settings,
+        doubt,
         ...(order === null ? {} : { order }),
         ...(problems.length === 0 ? {} : { problems }),
         ...(isConfirmed ? { isConfirmed } : {}),
@@ -180,7 +183,9 @@ export class FollowedInstances {
     const fixed = transport === undefined ? plain : { ...plain, transport };
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...fixed }];
     return addresses.map((address) => ({
-      ...{ id: `${id}@${address}`, address, hostName: host },
+      id: `${id}@${address}`,
+      address,
+      hostName: host,
       ...fixed,
     }));
   }

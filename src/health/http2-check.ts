@@ -60,7 +60,9 @@ export async function checkGrpc(
   header.writeUInt32BE(message.length, 1);
   return ask(check, target, signal, {
     headers: {
-      ...{ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', te: 'trailers' },
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      te: 'trailers',
       'content-type': 'application/grpc',
     },
     body: Buffer.concat([header, Buffer.from(message)]),

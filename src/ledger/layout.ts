@@ -162,7 +162,9 @@ export const serviceRows = [
 const HANDSHAKES = 'TLS handshakes with clients.';
 const HANDSHAKE_FAILURES = 'TLS handshakes with clients that failed, by reason.';
 const failedHandshake = <Key extends string>(key: Key, reason: string) => ({
-  ...{ key, metric: 'upriver_tls_handshake_failures_total', help: HANDSHAKE_FAILURES },
+  key,
+  metric: 'upriver_tls_handshake_failures_total',
+  help: HANDSHAKE_FAILURES,
   labels: { reason },
 });
 

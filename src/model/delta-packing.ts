@@ -44,7 +44,11 @@ export class DeltaPacker {
     const known = new Set(before.endpoints);
     const endpoints = snapshot.endpoints.map((one) => (known.has(one) ? one.slot : one));
     return {
-      ...{ name, slot, isPanicking, priority, endpoints },
+      name,
+      slot,
+      isPanicking,
+      priority,
+      endpoints,
       service: service === before.service ? null : service,
     };
   }
@@ -64,7 +68,8 @@ export class DeltaUnpacker {
     const before = this.received.get(name);
     const bySlot = new Map(before?.endpoints.map((one) => [one.slot, one]));
     const snapshot: ServiceSnapshot = {
-      ...{ ...facts, service: service ?? before!.service },
+      ...facts,
+      service: service ?? before!.service,
       endpoints: endpoints.map((one) => (typeof one === 'number' ? bySlot.get(one)! : one)),
     };
     this.received.set(name, snapshot);

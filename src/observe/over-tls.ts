@@ -31,8 +31,14 @@ const RECORD_MAX = 2 ** 14;
  * thread, and would then wait behind a crowd for good.
  */
 const LIMITS = {
-  ...{ straightMax: 4, beginsATurn: 1, underWayMax: 32, staleMs: 1000 },
-  ...{ restMs: 4, newcomersATurn: 4, fewMax: 4, waitingMax: PLACES_MAX },
+  straightMax: 4,
+  beginsATurn: 1,
+  underWayMax: 32,
+  staleMs: 1000,
+  restMs: 4,
+  newcomersATurn: 4,
+  fewMax: 4,
+  waitingMax: PLACES_MAX,
 };
 
 const PLAIN_BODY = '{"error":"this port speaks TLS: ask it by https://"}\n';

@@ -71,7 +71,9 @@ export class Tenure {
   ): Promise<StatsServer> {
     const { settings: access, material } = this.options;
     this.server = await startStatsServer({
-      ...{ listen, access, sources },
+      listen,
+      access,
+      sources,
       ...(access.tls === null ? {} : { tls: material }),
       ...(takenFrom === undefined ? {} : { takenFrom }),
     });

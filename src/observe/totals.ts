@@ -86,9 +86,21 @@ export function* totalSteps(service: ServiceFigures): Steps<Totals> {
 /** What endpoints add up to. */
 function emptySums() {
   return {
-    ...{ up: 0, weight: 0, active: 0, requests: 0, rate: 0 },
-    ...{ connects: 0, connectFailures: 0, otherFailures: 0, retries: 0, ejections: 0, downs: 0 },
-    ...{ bytesIn: 0, bytesOut: 0, lastRequestMs: 0, changedMs: 0 },
+    up: 0,
+    weight: 0,
+    active: 0,
+    requests: 0,
+    rate: 0,
+    connects: 0,
+    connectFailures: 0,
+    otherFailures: 0,
+    retries: 0,
+    ejections: 0,
+    downs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    lastRequestMs: 0,
+    changedMs: 0,
   };
 }
 

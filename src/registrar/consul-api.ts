@@ -110,7 +110,8 @@ export class ConsulApi {
       const sent = { method, path: this.pathOf(path), headers };
       const channel = await this.access.channel();
       const response = await channel.request({
-        ...{ ...sent, signal: aborter.signal },
+        ...sent,
+        signal: aborter.signal,
         ...(body === undefined ? {} : { body }),
       });
       const text = (await readWhole(response.body, ANSWER)).toString();

@@ -65,7 +65,11 @@ export async function startRegistrar(
   const client = new EngineClient({ addresses, tls, clock, open, hasSocket });
   const rules: Rules = { settings, template, hostAddress, hostname, log };
   const registrar = new Registrar({
-    ...{ registry, clock, random, log, hostname },
+    registry,
+    clock,
+    random,
+    log,
+    hostname,
     servicesOf: (known) => servicesBy(rules, known, watch),
     exists: async (id, signal) => (await client.inspect(id, signal)) !== null,
     deregister: settings.deregister,
@@ -76,7 +80,9 @@ export async function startRegistrar(
   });
   const contact = new EngineContact(log);
   const watch: ContainerWatch = new ContainerWatch({
-    ...{ client, clock, random },
+    client,
+    clock,
+    random,
     onChange: (change) => registrar.onChange(change),
     onSynced: () => {
       const engine = client.address.url;
@@ -114,8 +120,12 @@ function servicesBy(
 ): readonly ContainerService[] {
   if (isDockerRegister(settings.target)) return dockerRegisterServices(container, hostAddress);
   return servicesOf(container, {
-    ...{ hostname, hostAddress, ip: settings.ip, isInternal: settings.internal },
-    ...{ isExplicit: settings.explicit, ipLabel: settings.ipLabel },
+    hostname,
+    hostAddress,
+    ip: settings.ip,
+    isInternal: settings.internal,
+    isExplicit: settings.explicit,
+    ipLabel: settings.ipLabel,
     tagsOf: () => {
       try {
         return template(json);
@@ -186,7 +196,9 @@ function makeRegistry({ target, ttlMs }: RegisterSettings, ways: RegistrarWays):
     const { password: text, passwordFile: file, api, prefix } = etcd;
     const secret = new Secret({ text, file, key: 'password_file' });
     const client = new EtcdClient({
-      ...{ settings: etcd, clock, open: openPools },
+      settings: etcd,
+      clock,
+      open: openPools,
       password: () => secret.read(),
     });
     return new EtcdRegistry({ client, api, layout, prefix, ttlMs });
@@ -196,7 +208,9 @@ function makeRegistry({ target, ttlMs }: RegisterSettings, ways: RegistrarWays):
   const secret = new Secret({ text, file, key: 'token_file' });
   const pools = openPools(tls);
   const api = new ConsulApi({
-    ...{ address, httpAuth, namespace },
+    address,
+    httpAuth,
+    namespace,
     channel: () => pools.to(address),
     close: () => pools.close(),
     token: () => secret.read(),

@@ -182,12 +182,15 @@ export class SelfRegistration {
     const place = now.stats?.port ?? now.port;
     const ID = `${settings.service}-${hostname.replaceAll(/[^\w.-]/g, '-')}-${place}`;
     return {
-      ...{ ID, Name: settings.service, Tags: this.tagsOf(now) },
+      ID,
+      Name: settings.service,
+      Tags: this.tagsOf(now),
       Port: settings.port || now.port || (now.stats?.port ?? 0),
       ...(settings.address === '' ? {} : { Address: settings.address }),
       Meta: { 'external-source': 'upriver', version, instance },
       Check: {
-        ...{ Name: 'Upriver is ready', Status: 'passing' },
+        Name: 'Upriver is ready',
+        Status: 'passing',
         ...checkOf(settings, now.stats),
         DeregisterCriticalServiceAfter: formatDuration(settings.deregisterAfterMs),
       },
@@ -217,7 +220,8 @@ function checkOf(settings: SelfSettings, stats: StatsPlace | null) {
   return {
     HTTP: `${stats.isTls ? 'https' : 'http'}://${formatHostPort(host, stats.port)}/readyz`,
     ...(stats.isTls ? { TLSSkipVerify: true } : {}),
-    ...{ Interval: interval, Timeout: '2s' },
+    Interval: interval,
+    Timeout: '2s',
   };
 }
 

@@ -138,16 +138,21 @@ export class AcmeKeeper {
     }
     const name = acme.domains[0]!;
     return {
-      ...{ acme, file, name, place, ending: new AbortController(), state: 'valid' as const },
-      ...{
-        signature: 'never',
-        renewMs: 0,
-        untilMs: 0,
-        heldMs: -1,
-        attempts: null,
-        renewedMs: null,
-      },
-      ...{ renewals: 0, failures: 0, error: '' },
+      acme,
+      file,
+      name,
+      place,
+      ending: new AbortController(),
+      state: 'valid' as const,
+      signature: 'never',
+      renewMs: 0,
+      untilMs: 0,
+      heldMs: -1,
+      attempts: null,
+      renewedMs: null,
+      renewals: 0,
+      failures: 0,
+      error: '',
     };
   }
 
@@ -322,7 +327,12 @@ export class AcmeKeeper {
     try {
       const obtain = await this.options.loadObtain();
       const text = await obtain({
-        ...{ acme, folder: place.folder, clock, log, signal, types: this.typesFor(job) },
+        acme,
+        folder: place.folder,
+        clock,
+        log,
+        signal,
+        types: this.typesFor(job),
         order: await openOrderOf(job),
         keepOrder: (order) => this.keep(job, { order }),
         show: (challenges) => {

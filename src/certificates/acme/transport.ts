@@ -59,7 +59,8 @@ export class Transport {
       const response = await (await this.pools.to(place.origin)).request({
         ...rest,
         ...(body === null ? {} : { body }),
-        ...{ path: `${place.pathname}${place.search}`, signal },
+        path: `${place.pathname}${place.search}`,
+        signal,
       });
       this.retryAfterMs = retryAfterOf(response, this.clock.wallMs());
       // Of an account or an order, which are kept by it.

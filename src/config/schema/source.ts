@@ -83,9 +83,7 @@ export const sources = z
       // Nothing in it means the defaults, as for any map.
       { type: 'null' },
       mappingForm,
-      {
-        ...{ type: 'array', items: mappingForm, minItems: 1, maxItems: SOURCES_MAX },
-      },
+      { type: 'array', items: mappingForm, minItems: 1, maxItems: SOURCES_MAX },
     ),
   });
 

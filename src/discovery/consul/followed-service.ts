@@ -206,7 +206,10 @@ export class FollowedService {
       kind: 'upsert',
       provider: 'consul',
       service: {
-        ...{ source, endpoints, settings, doubt },
+        source,
+        endpoints,
+        settings,
+        doubt,
         ...(order === 0 ? {} : { order }),
         ...(problems.length === 0 ? {} : { problems }),
         ...(kept.size === 0 ? {} : { kept }),
@@ -243,7 +246,9 @@ export class FollowedService {
     if (addresses === null) return this.sentById.get(id) ?? [];
     if (addresses.length === 1 && addresses[0] === host) return [{ id, address: host, ...rest }];
     return addresses.map((address) => ({
-      ...{ id: `${id}@${address}`, address, hostName: host },
+      id: `${id}@${address}`,
+      address,
+      hostName: host,
       ...rest,
     }));
   }

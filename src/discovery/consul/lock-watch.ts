@@ -46,7 +46,9 @@ export class LockWatch {
     this.backoff = new Backoff({ baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, random });
     this.name = `consul-lock ${key}`;
     this.query = new KeyQuery(options, {
-      ...{ name: this.name, key, decode: lockOf },
+      name: this.name,
+      key,
+      decode: lockOf,
       onAnswer: (answer) => this.take(answer),
     });
   }

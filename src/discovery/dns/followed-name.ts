@@ -56,7 +56,11 @@ export class FollowedName {
     const { client, clock, log, random, source, onUpdate } = options;
     this.retry = new Backoff({ baseMs: RETRY_MS, capMs: RETRY_MS_MAX, random });
     this.instances = new FollowedInstances({
-      ...{ provider: 'dns', source, clock, log, onUpdate },
+      provider: 'dns',
+      source,
+      clock,
+      log,
+      onUpdate,
       // The hosts of records may be known to these servers alone.
       resolve: async (host) => {
         const resolved = await client.addresses(host);

@@ -51,7 +51,9 @@ export class DnsProvider implements Provider {
     return {
       name: this.name,
       isSynced: [...this.following.values()].every(({ isSynced }) => isSynced),
-      ...{ lastSyncMs, errors, lastError },
+      lastSyncMs,
+      errors,
+      lastError,
       address: this.client.address,
       watches: this.following.size,
     };

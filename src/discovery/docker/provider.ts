@@ -319,7 +319,10 @@ export class DockerProvider implements Provider {
       kind: 'upsert',
       provider: this.name,
       service: {
-        ...{ source, endpoints, settings, doubt: '' },
+        source,
+        endpoints,
+        settings,
+        doubt: '',
         ...(order === 0 ? {} : { order }),
         ...(problems.length === 0 ? {} : { problems }),
       },

@@ -81,8 +81,14 @@ export function translate(known: KnownContainer, rules: TranslateRules): Transla
 function serviceRules(container: Container, rules: TranslateRules): ServiceRules {
   const { settings, hostAddress, containerOf, driverOf } = rules;
   return {
-    ...{ hostname: '', hostAddress, ip: '', isExplicit: false, ipLabel: '' },
-    ...{ network: settings.network, containerOf, driverOf },
+    hostname: '',
+    hostAddress,
+    ip: '',
+    isExplicit: false,
+    ipLabel: '',
+    network: settings.network,
+    containerOf,
+    driverOf,
     isInternal: isInternal(container, rules),
   };
 }

@@ -68,7 +68,9 @@ export class EtcdProvider implements Provider, WatchEvents {
     this.steps = new TokenBucket({ ...STEPS, nowMs: clock.nowMs() });
     this.contact = new Contact({ registry: this.name, clock, log });
     this.doubts = new Doubts({
-      ...{ clock, what: 'key', known },
+      clock,
+      what: 'key',
+      known,
       onEnd: () => {
         const nowMs = clock.nowMs();
         for (const service of this.following.values()) service.endDoubt(nowMs);

@@ -89,7 +89,9 @@ export class FileProvider implements Provider {
     return {
       name: this.name,
       isSynced: this.hasRead && this.services.isSynced,
-      ...{ lastSyncMs, errors, lastError },
+      lastSyncMs,
+      errors,
+      lastError,
       address: this.options.settings.paths.join(', '),
       watches: this.watchers.length,
     };

@@ -11,7 +11,10 @@ export async function yamlInThread(
   timeMsMax: number = BOUNDS.targetYamlTime.max,
 ): Promise<YamlAnswer> {
   const answer = await askThread<YamlAnswer>({
-    ...{ entry: new URL('./yaml-entry', import.meta.url), name: 'yaml', input: text, timeMsMax },
+    entry: new URL('./yaml-entry', import.meta.url),
+    name: 'yaml',
+    input: text,
+    timeMsMax,
     memoryBytesMax: MEMORY_BYTES,
   });
   switch (answer.kind) {

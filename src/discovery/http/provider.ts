@@ -59,7 +59,13 @@ export class HttpProvider implements Provider {
     this.polls = settings.urls.map((url, i) => {
       const shown = shownOf[i]!;
       return new UrlPoll({
-        ...{ url, shown, settings, clock, random, transport, contact },
+        url,
+        shown,
+        settings,
+        clock,
+        random,
+        transport,
+        contact,
         token: () => secret.read(),
         onTargets: ({ list, problem, doubt }) => {
           this.origins.set(url, list);
@@ -84,7 +90,9 @@ export class HttpProvider implements Provider {
     return {
       name: this.name,
       isSynced: this.isWhole && this.services.isSynced,
-      ...{ lastSyncMs, errors, lastError },
+      lastSyncMs,
+      errors,
+      lastError,
       address: this.settings.urls.map(hideCredentials).join(', '),
       watches: this.polls.length,
     };

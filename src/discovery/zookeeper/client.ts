@@ -76,7 +76,10 @@ export class ZookeeperClient {
     const { tls, sessionTimeoutMs } = settings;
     const server = settings.servers[this.current]!;
     const session: Session = new Session({
-      ...{ clock, digest, timeoutMs: sessionTimeoutMs, greetingMs: GREETING_MS },
+      clock,
+      digest,
+      timeoutMs: sessionTimeoutMs,
+      greetingMs: GREETING_MS,
       open: (channelEvents) => open({ server, tls }, channelEvents),
       onOpen: () => events.onSession(session),
       onEvent: (event) => events.onEvent(event),

@@ -5,7 +5,13 @@ import { JuteReader, JuteWriter } from './jute.ts';
 
 /** The kinds of questions. */
 const OPS = {
-  ...{ exists: 3, getData: 4, sync: 9, ping: 11, getChildren2: 12, auth: 100, close: -11 },
+  exists: 3,
+  getData: 4,
+  sync: 9,
+  ping: 11,
+  getChildren2: 12,
+  auth: 100,
+  close: -11,
 } as const;
 
 /** Numbers of messages that answer no question of ours, or one of their own kind. */

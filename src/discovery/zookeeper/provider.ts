@@ -86,13 +86,18 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     const { settings, clock, random, log, open, resolve, known } = options;
     const { password: text, passwordFile: file, selfDescribed } = settings;
     this.services = new ListedServices({
-      ...{ provider: this.name, clock, log, resolve },
+      provider: this.name,
+      clock,
+      log,
+      resolve,
       isKnown: (service) => selfDescribed || this.known.has(canonical(service)),
       nameOf: canonical,
     });
     this.contact = new Contact({ registry: this.name, clock, log });
     this.doubts = new Doubts({
-      ...{ clock, what: 'znode', known },
+      clock,
+      what: 'znode',
+      known,
       onEnd: () => this.services.endDoubt(clock.nowMs()),
     });
     const secret = new Secret({ text, file, key: 'password_file' });
@@ -137,7 +142,9 @@ export class ZookeeperProvider implements Provider, ClientEvents {
     return {
       name: this.name,
       isSynced: this.hasListed && this.services.isSynced,
-      ...{ lastSyncMs, errors, lastError },
+      lastSyncMs,
+      errors,
+      lastError,
       address: this.client.address,
       watches: this.walk?.watches ?? 0,
       isInDoubt: this.doubts.now !== '',
@@ -158,7 +165,8 @@ export class ZookeeperProvider implements Provider, ClientEvents {
   onSession(session: Session): void {
     const { clock } = this.options;
     this.walk = new Walk({
-      ...{ session, clock },
+      session,
+      clock,
       onChange: (service) => this.onChange(service),
       onRead: (service) => {
         if (this.isWalked) this.onChange(service);

@@ -101,7 +101,8 @@ function readV1(bytes: Buffer): ProxyHeader {
   if (port! > 65535 || otherPort! > 65535) return bad('a port of the PROXY line is malformed');
   const there = { address: formatIp(to), port: otherPort! };
   return {
-    ...{ kind: 'whole', length },
+    kind: 'whole',
+    length,
     peer: { address: formatIp(from), port: port!, destination: there },
   };
 }

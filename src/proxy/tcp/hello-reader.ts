@@ -112,9 +112,20 @@ export class HelloReader implements WireHandler, TimerOwner, Drainable {
     this.leave();
     log.warn({ listener: key, client: this.address, reason: why.code, detail }, why.text);
     accessLog?.add({
-      ...{ client: this.address, listener: key, service: '', endpoint: '', method: '', target: '' },
-      ...{ host: '', requestId: '', status: 0, reason: why.code, attempts: 0 },
-      ...{ bytesIn: this.bytes.length, bytesOut: 0, totalMs: clock.nowMs() - this.startMs },
+      client: this.address,
+      listener: key,
+      service: '',
+      endpoint: '',
+      method: '',
+      target: '',
+      host: '',
+      requestId: '',
+      status: 0,
+      reason: why.code,
+      attempts: 0,
+      bytesIn: this.bytes.length,
+      bytesOut: 0,
+      totalMs: clock.nowMs() - this.startMs,
     });
     // What was answered is to be read, so the end is in order.
     if (why === NO_SERVICE) this.wire.end();

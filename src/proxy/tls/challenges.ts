@@ -103,8 +103,12 @@ function serverTlsOf({
   crypto.getRandomValues(ticketKey);
   return {
     material: {
-      ...{ key: `acme ${domain}`, certificates, minVersion: '1.2', clientAuth: 'off' },
-      ...{ clientCa: '', ticketKey },
+      key: `acme ${domain}`,
+      certificates,
+      minVersion: '1.2',
+      clientAuth: 'off',
+      clientCa: '',
+      ticketKey,
     },
     protocols: [CHALLENGE_PROTOCOL],
     plainReply: Buffer.alloc(0),

@@ -59,7 +59,9 @@ function cipherOptionsFor(
     const { material, protocols, plainReply } = tls;
     const isOne = material.certificates.length < 2;
     options = {
-      ...{ context, plainReply, protocols: protocolList(protocols) },
+      context,
+      plainReply,
+      protocols: protocolList(protocols),
       choose: isOne ? null : (name) => parts.contextFor(material, name) ?? context,
     };
     madeBare.set(tls, options);

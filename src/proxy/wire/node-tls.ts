@@ -12,8 +12,11 @@ import { HTTP_REQUEST, WiredTlsSocket } from './tls-socket.ts';
 import { TlsWire } from './tls-wire.ts';
 
 export const nodeTls: TlsParts = {
-  ...{ clock: systemClock, system: systemHandles },
-  ...{ contextFor, upstreamContext, wrap },
+  clock: systemClock,
+  system: systemHandles,
+  contextFor,
+  upstreamContext,
+  wrap,
 };
 
 const upstreamContexts = new WeakMap<UpstreamMaterial, SecureContext>();

@@ -166,7 +166,14 @@ function findHandles(): SystemHandles | null {
       [readCount, wasAsync].every((at) => Number.isInteger(state[at]));
     if (!isWhole) return null;
     return {
-      ...{ TCP, TCPConnectWrap, WriteWrap, ShutdownWrap, wrap, state, readCount, wasAsync },
+      TCP,
+      TCPConnectWrap,
+      WriteWrap,
+      ShutdownWrap,
+      wrap,
+      state,
+      readCount,
+      wasAsync,
       soon: (run) => process.nextTick(run),
       later: (run) => void setImmediate(run),
       nowMs: () => performance.now(),

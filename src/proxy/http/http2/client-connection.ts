@@ -111,9 +111,13 @@ export class Http2ClientConnection implements Roles {
     this.session = new Session(
       this,
       {
-        ...{ isServer: true, text: plane.headText, streams: BOUNDS.http2Streams.max },
-        ...{ streamWindow: BOUNDS.http2Window.max, connectionWindow: CONNECTION_WINDOW },
-        ...{ workMax: BOUNDS.http2Frames.max, nowMs: () => context.wheel.nowMs },
+        isServer: true,
+        text: plane.headText,
+        streams: BOUNDS.http2Streams.max,
+        streamWindow: BOUNDS.http2Window.max,
+        connectionWindow: CONNECTION_WINDOW,
+        workMax: BOUNDS.http2Frames.max,
+        nowMs: () => context.wheel.nowMs,
       },
       listener.headLimits,
       takeover?.prefaceBytes ?? 0,

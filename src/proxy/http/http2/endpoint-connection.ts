@@ -85,9 +85,13 @@ export class Http2EndpointConnection implements Roles {
     this.session = new Session(
       this,
       {
-        ...{ isServer: false, text: plane.headText, streams: 0 },
-        ...{ streamWindow: BOUNDS.http2ResponseWindow.max, connectionWindow: CONNECTION_WINDOW },
-        ...{ workMax: BOUNDS.http2Frames.max, nowMs: () => context.wheel.nowMs },
+        isServer: false,
+        text: plane.headText,
+        streams: 0,
+        streamWindow: BOUNDS.http2ResponseWindow.max,
+        connectionWindow: CONNECTION_WINDOW,
+        workMax: BOUNDS.http2Frames.max,
+        nowMs: () => context.wheel.nowMs,
       },
       RESPONSE_BOUNDS,
     );

@@ -107,7 +107,13 @@ export class Http2Request implements ClientSide, StreamUser, BodySource, TimerOw
             make: this.plane.makeRequestId,
           });
     this.exchange.begin(head, {
-      ...{ live, route, client, policy, requestId: this.requestId, upgrade, hasBody },
+      live,
+      route,
+      client,
+      policy,
+      requestId: this.requestId,
+      upgrade,
+      hasBody,
       websocketKey: this.websocketKey,
       announced: Math.max(0, head.contentLength),
       withinMs: this.isGrpc ? grpcTimeoutMs(head) : 0,
