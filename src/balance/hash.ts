@@ -63,7 +63,7 @@ export function hashText(text: string): number {
 /** What `addToHash` begins with. */
 export const FIRST_HASH = 0x811c9dc5 | 0;
 
-/** The hash of a text that goes on with `text`, before its final mix. */
+/** The FNV-1a hash of a text that goes on with `text`, by its UTF-16 units; signed, before the final mix. */
 export function addToHash(before: number, text: string): number {
   let hash = before;
   for (let i = 0; i < text.length; i += 1) {
@@ -72,6 +72,7 @@ export function addToHash(before: number, text: string): number {
   return hash;
 }
 
+/** The final mix of a hash by `addToHash`, as MurmurHash3 ends (fmix32): 32 bits, unsigned. */
 export function mixHash(before: number): number {
   let hash = before;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

@@ -39,6 +39,7 @@ export class Turn {
     this.turns = turns;
   }
 
+  /** An index of `isDue` and `untilDue` is a place in this list. */
   setChoices(choices: readonly Choice[]): void {
     this.slots = Int32Array.from(choices, ({ slot }) => slot);
     this.steps = Int32Array.from(choices, ({ weight }) =>
@@ -57,7 +58,10 @@ export class Turn {
     return time === 0 || untilDue < -OWED_MAX * this.stepMax ? this.untilDue(index) < 0 : true;
   }
 
-  /** How far off its turn is; negative where it is due. Brings a time to the clock that is far off. */
+  /**
+   * How far off its turn is, as the clock counts (UNIT is a step of weight 1); negative where it is due. A time
+   * that is too far from the clock is set near it.
+   */
   untilDue(index: number): number {
     const { clocks, service, times } = this.turns;
     const slot = this.slots[index]!;

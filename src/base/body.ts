@@ -36,8 +36,9 @@ export async function readStart(body: Body, max: number): Promise<string> {
 }
 
 /**
- * The lines of a stream as they come, without the empty ones; the limit is that of a line. Many at
- * once are read in turns. What comes after the last newline is no line: it was cut off.
+ * The lines of a stream as they come, without the empty ones; `max` is the bytes of a line, and `excess()` is
+ * thrown for a longer one. Many at once are read in turns. What comes after the last newline is no line: it was
+ * cut off.
  */
 export async function* linesOf(
   body: Body,

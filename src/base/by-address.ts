@@ -10,6 +10,7 @@ export class ByAddress<T extends { readonly address: string }> {
     return this.count;
   }
 
+  /** One that is in the list already is not added again. */
   add(one: T): void {
     const group = this.groups.get(one.address);
     if (group === undefined) this.groups.set(one.address, new Set([one]));
@@ -32,7 +33,10 @@ export class ByAddress<T extends { readonly address: string }> {
     return this.groups.get(address)?.size ?? 0;
   }
 
-  /** The oldest of the address whose turn it is, of those that `may`; that address is the last one then. */
+  /**
+   * The oldest of the address whose turn it is, of those that `may`; null where there is none. It stays in the
+   * list, and its address is the last one then.
+   */
   next(may: (address: string) => boolean = always): T | null {
     for (const [address, group] of this.groups) {
       if (!may(address)) continue;
@@ -49,7 +53,7 @@ export class ByAddress<T extends { readonly address: string }> {
     return false;
   }
 
-  /** The oldest of the address that has the most. */
+  /** The oldest of the address that has the most; null where there are none. */
   heaviest(): T | null {
     let heaviest: Set<T> | null = null;
     for (const group of this.groups.values()) {

@@ -77,10 +77,12 @@ export class FairTurns {
     return count;
   }
 
+  /** How many are under way. */
   get size(): number {
     return this.underWay.size;
   }
 
+  /** It has begun without waiting; `leave` follows. */
   begun(applicant: Applicant): void {
     this.underWay.set(applicant, this.options.clock.nowMs());
   }

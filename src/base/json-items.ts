@@ -53,6 +53,7 @@ export class JsonItems {
     this.shape = shape;
   }
 
+  /** The next bytes of the text. */
   push(chunk: Buffer): void {
     let at = 0;
     if (this.state === 'start') at = this.begin(chunk);

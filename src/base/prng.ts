@@ -10,6 +10,7 @@ export class Draws {
     this.state = seed | 0;
   }
 
+  /** A number in [0, 1). */
   next(): number {
     const state = (this.state + 0x6d2b79f5) | 0;
     this.state = state;

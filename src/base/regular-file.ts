@@ -118,6 +118,7 @@ function checkKind(path: string, stats: Stats): void {
     throw new CodedError('not-a-file', `${path} is ${kind}: expected a regular file`);
 }
 
+/** The error `too-large`, to be thrown by those who read. */
 export function tooLarge(path: string, bytesMax: number): CodedError {
   return new CodedError('too-large', `${path} is larger than ${formatBytes(bytesMax)}`);
 }

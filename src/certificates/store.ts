@@ -97,6 +97,7 @@ export class CertificateStore {
     if (wanted.length > 0 && this.timer === null) this.schedule();
   }
 
+  /** What was published last: one for each set of TLS settings that a listener has. */
   get materials(): readonly TlsMaterial[] {
     return this.current;
   }

@@ -64,10 +64,12 @@ export class UpstreamStore {
     if (entries.size > 0 || before.size > 0) this.schedule();
   }
 
+  /** One for each set of TLS settings to endpoints; those that may be in use still come first. */
   get materials(): readonly UpstreamMaterial[] {
     return [...this.leaving.values(), ...this.entries.values()].map(({ material }) => material);
   }
 
+  /** What is wrong now, human-readable. */
   problems(): string[] {
     return [...this.entries.values()].flatMap(({ problem }) => (problem === '' ? [] : [problem]));
   }

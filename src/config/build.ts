@@ -22,6 +22,10 @@ import { buildTunnels } from './schema/tunnels.ts';
 import { buildUdp } from './schema/udp.ts';
 import { buildUpstream } from './schema/upstream.ts';
 
+/**
+ * `overlayListeners`: keys of the listeners that the KV overlay added. `cores`: how many workers there are where the
+ * configuration does not say. Durations become ms, sizes bytes, percentages shares from 0 to 1.
+ */
 export function buildSettings(
   input: ConfigInput,
   overlayListeners: readonly string[] = [],

@@ -10,10 +10,12 @@ export function textForm(pattern: string): Form {
   return { type: 'string', pattern: `^(?:${pattern})$` };
 }
 
+/** What is of one of these forms. */
 export function anyForm(...forms: readonly Form[]): Form {
   return { anyOf: forms };
 }
 
+/** A number from `min` to `max`, both included; `type` is one of JSON Schema. */
 export function numberForm(min: number, max: number, type = 'integer'): Form {
   return { type, minimum: min, maximum: max };
 }

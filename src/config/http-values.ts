@@ -119,6 +119,7 @@ export const absolutePath = z
   .startsWith('/')
   .meta({ form: textForm('/[\\s\\S]*') });
 
+/** The form of `on` and the like: kinds, statuses (502) and classes (5xx), as a list or with commas. */
 export const statusOrKind = (kinds: readonly string[]): Form =>
   anyForm(
     {

@@ -8,6 +8,7 @@ import { redirectLoopsOf } from './redirect-loops.ts';
 
 type Place = (path: readonly PropertyKey[]) => string;
 
+/** Every contradiction in the routes of routers. `where`: file, line and column of a path, for messages. */
 export function* routeContradictions(draft: Draft, where: Place): Generator<Contradiction, void> {
   for (const [i, router] of draft.routers.entries()) {
     const at = (j: number, key: string) => ['routers', i, 'routes', j, key];

@@ -13,6 +13,7 @@ import {
 } from './schema/listen.ts';
 import { upstreamSchema } from './schema/upstream.ts';
 
+/** Every contradiction in what listeners, upstreams and the stats port say about TLS. */
 export function* tlsContradictions(draft: Draft): Generator<Contradiction, void> {
   const { tls: shared } = draft;
   for (const [i, one] of (shared?.certificates ?? []).entries()) {

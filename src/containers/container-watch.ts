@@ -122,6 +122,7 @@ export class ContainerWatch {
     return this.known.values();
   }
 
+  /** Null where it does not run, or was not looked at yet. */
   get(id: string): KnownContainer | null {
     return this.known.get(id) ?? null;
   }

@@ -98,7 +98,7 @@ export class EngineClient {
     return listOf(read).flat() as ListedContainer[];
   }
 
-  /** Null where there is no such container any more. */
+  /** Null where there is no such container any more. Rejects with EngineError. */
   async inspect(id: string, signal: AbortSignal): Promise<Inspected | null> {
     const path = `${this.base}/containers/${id}/json`;
     try {
@@ -112,7 +112,7 @@ export class EngineClient {
     }
   }
 
-  /** `bridge`, `overlay`, ...; '' where it can't be had. */
+  /** `bridge`, `overlay`, ...; '' where the engine refuses to say. Rejects with EngineError where it does not answer. */
   async networkDriver(id: string, signal: AbortSignal): Promise<string> {
     const path = `${this.base}/networks/${encodeSegment(id)}`;
     try {

@@ -53,6 +53,7 @@ export class Comparisons {
     this.timer ??= this.schedule();
   }
 
+  /** The service is gone. */
   forget(service: ServiceRecord): void {
     this.followed.delete(service);
   }

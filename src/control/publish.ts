@@ -50,10 +50,12 @@ export class Publisher {
     return this.currentVersion + 1;
   }
 
+  /** The version of the delta that was sent last; 0 before the first. */
   get version(): number {
     return this.currentVersion;
   }
 
+  /** From the event of a registry to the version live in all workers, in seconds, by bucket. */
   get convergence(): Convergence {
     return { bounds: BOUNDS_SECONDS, counts: this.counts, sumSeconds: this.sumSeconds };
   }

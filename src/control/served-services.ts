@@ -43,6 +43,7 @@ export class ServedServices {
     this.options = options;
   }
 
+  /** Null where no such service is served. */
   get(name: string): ServiceRecord | null {
     return this.records.get(name) ?? null;
   }

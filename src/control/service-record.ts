@@ -55,6 +55,7 @@ export interface Place {
   readonly record: EndpointRecord;
 }
 
+/** The id of the endpoint, by which a service has it once whatever its sources call it. */
 export function idOf({ merged }: EndpointRecord): string {
   return merged.endpoint.id;
 }
@@ -105,7 +106,7 @@ export class ServiceRecord {
     return new Map<number, Strength>([...listed, ...this.strengths]);
   }
 
-  /** The id of the endpoint that has this id in the source of this key. */
+  /** The id of the endpoint that has this id in the source of this key; undefined where there is none. */
   idOf(key: string, id: string): string | undefined {
     const isIt = ({ merged }: EndpointRecord): boolean =>
       merged.namings.some((naming) => naming.id === id && sourceKey(naming.source) === key);
@@ -128,6 +129,7 @@ export class ServiceRecord {
     else if (endpoint.isSpare) strength.spare += by;
   }
 
+  /** As workers get it: with the endpoints that `reconcile` has decided about. */
   snapshot(): ServiceSnapshot {
     const endpoints: EffectiveEndpoint[] = [];
     for (const { effective } of this.endpoints.values()) {

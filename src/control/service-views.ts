@@ -24,6 +24,7 @@ export class ServiceViews {
     this.options = options;
   }
 
+  /** The service as it is shown now, with everything that is wrong with it. */
   of(record: ServiceRecord): ServiceView {
     const { problems: known, listenProblems } = this.options;
     const { name, service, slot, leftOut } = record;

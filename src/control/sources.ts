@@ -114,6 +114,7 @@ export class Sources {
     });
   }
 
+  /** The source is wanted by no service any more: what it said is dropped at once. */
   forget(key: string): void {
     const known = this.sources.get(key);
     known?.timer?.cancel();

@@ -61,6 +61,7 @@ export class Table {
     this.describe = describe;
   }
 
+  /** Null where there is no such service. */
   get(name: string): DesiredService | null {
     return this.services.get(name) ?? null;
   }
@@ -133,7 +134,7 @@ export class Table {
     return this.settle([name]);
   }
 
-  /** When the service described itself, among others that do. */
+  /** Rank by when the service described itself: the lower, the earlier; after all others where it did not. */
   orderOf(name: string): number {
     const [first = ''] = this.claims.get(name) ?? [];
     return this.described.get(first)?.order ?? UNORDERED;

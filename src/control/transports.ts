@@ -12,7 +12,7 @@ export class Transports {
   /** Keys of sources that have named an instance of UDP. */
   private readonly telling = new Set<string>();
 
-  /** What a service of this protocol can use of a source. */
+  /** What a service of this protocol can use of a source; null where nothing was admitted yet. */
   usable(key: string, protocol: Protocol, admitted: Admitted | null): Admitted | null {
     if (admitted === null) return null;
     const { endpoints } = admitted;

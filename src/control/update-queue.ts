@@ -24,6 +24,7 @@ export class UpdateQueue {
     this.apply = apply;
   }
 
+  /** Applies it at once where nothing waits and it is small, else in a turn of its own, in order. */
   push(update: Update): void {
     const isLarge = update.kind === 'upsert' && update.service.endpoints.length >= LARGE;
     if (this.waiting.length === 0 && !isLarge) return this.apply(update);

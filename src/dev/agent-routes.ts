@@ -5,6 +5,7 @@ import { compileFilter } from './filter.ts';
 import { type Call, Refusal, type Reply, type Route } from './routes.ts';
 import { agentServiceShape, checkShape, DATACENTER, samples } from './shapes.ts';
 
+/** `version`: what /v1/agent/self says of the agent. */
 export function agentRoutes(agent: Agent, version: string): Route[] {
   const server = `${agent.address}:8300`;
   return [

@@ -98,6 +98,10 @@ export class Catalog {
     return this.tableIndex.checks;
   }
 
+  /**
+   * X-Consul-Index of a service. One without instances has that of the last service that lost all of its own, else the
+   * highest of the tables.
+   */
   serviceIndex(name: string): number {
     const { nodes, services, checks } = this.tableIndex;
     const own = this.indexByService.get(name.toLowerCase());

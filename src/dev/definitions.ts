@@ -68,7 +68,7 @@ const OTHER_CHECKS =
   'Args ScriptArgs Script Shell DockerContainerID GRPC GRPCUseTLS AliasNode ' +
   'AliasService UDP H2PING OSService';
 
-/** The body as a JSON object. */
+/** The body as JSON. Throws a Refusal (400), worded as Consul words it. */
 export function parseObject(body: Buffer): unknown {
   if (body.length === 0) throw new Refusal(400, 'Request decode failed: EOF');
   try {
@@ -79,6 +79,7 @@ export function parseObject(body: Buffer): unknown {
   }
 }
 
+/** A service definition, as /v1/agent/service/register takes it. Throws a Refusal (400) with Consul's words. */
 export function readService(value: unknown): ServiceDefinition {
   const fields = new Fields(value, SERVICE_FIELDS);
   const name = fields.text('Name');
@@ -103,7 +104,7 @@ export function readService(value: unknown): ServiceDefinition {
   };
 }
 
-/** A check that is not part of a service must have a name. */
+/** `mustHaveName`: it is not part of a service. Throws a Refusal (400), also for a kind that this agent does not run. */
 export function readCheck(value: unknown, options = { mustHaveName: false }): CheckDefinition {
   const fields = new Fields(value, `${CHECK_FIELDS} ${OTHER_CHECKS}`);
   const status = fields.text('Status');
@@ -156,6 +157,7 @@ function readProbe(fields: Fields): CheckProbe {
   return { type: 'http', url, method, headers, body: fields.text('Body'), ...pace };
 }
 
+/** 1 and 1 where nothing is given. Throws a Refusal (400). */
 export function readWeights(value: unknown): { Passing: number; Warning: number } {
   if (value === undefined || value === null) return { Passing: 1, Warning: 1 };
   const fields = new Fields(value, 'Passing Warning');
@@ -216,6 +218,10 @@ export class Fields {
     }
   }
 
+  /**
+   * Of any type; undefined where there is none. The others then yield '', 0, false or [], and throw a Refusal (400) for
+   * a wrong type.
+   */
   raw(name: string): unknown {
     return this.values.get(plain(name));
   }

@@ -12,7 +12,10 @@ const MAPS = /^(?:Meta|NodeMeta|ServiceMeta|TaggedAddresses|ServiceTaggedAddress
 const TOKEN =
   /\s*("(?:[^"\\]|\\.)*"|`[^`]*`|==|!=|[()]|-?\d+(?:\.\d+)?|[A-Za-z][\w/]*(?:\.\w+)*(?:\["[^"]*"\])?)/y;
 
-/** Compiles an expression over entries that look like `sample`; '' lets everything pass. */
+/**
+ * Compiles an expression (Consul API, "Filtering") over entries that look like `sample`; '' lets everything pass.
+ * Throws a Refusal (500) for what is none.
+ */
 export function compileFilter(text: string, sample: unknown): Matcher {
   if (text.trim() === '') return () => true;
   const parser = new Parser(tokensOf(text), sample);

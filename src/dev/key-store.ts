@@ -32,10 +32,12 @@ export class KeyStore {
       .sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
+  /** X-Consul-Index of one key; that of the table where there is no such key. */
   indexOf(key: string): number {
     return this.keys.get(key)?.modifyIndex ?? this.tableIndex;
   }
 
+  /** X-Consul-Index of a prefix: of its last change, deletions included; that of the table without one. */
   listIndex(prefix: string): number {
     let index = 0;
     for (const [key, at] of this.tombstones) {

@@ -12,7 +12,10 @@ export interface NearPort {
   readonly wanted: number;
 }
 
-/** Listens on `wanted` or the next port that is free, and says so when it is another. */
+/**
+ * Listens on `wanted` or the next port that is free, and says so when it is another. Resolves with the port.
+ * Rejects where none of the next 100 is free, and with what `listen` rejects with but EADDRINUSE.
+ */
 export async function listenNear(
   { what, wanted }: NearPort,
   listen: (port: number) => Promise<unknown>,

@@ -38,7 +38,10 @@ export class Refusal extends Error {
   }
 }
 
-/** A parameter that is a switch: there without a value or with one that Go takes for true. */
+/**
+ * A parameter that is a switch: there without a value or with one that Go takes for true. Throws a Refusal (400)
+ * for what is neither true nor false.
+ */
 export function isOn(query: URLSearchParams, name: string): boolean {
   const value = query.get(name);
   if (value === null) return false;

@@ -92,12 +92,17 @@ export class Contact {
     return this.failing.has(what);
   }
 
+  /** This question was answered by `address`: its failure is over. */
   answered(what: string, address: string): void {
     this.lastSyncMs = this.clock.nowMs();
     if (!this.failing.delete(what) || this.failing.size > 0) return;
     this.log.info({ registry: this.registry, address }, 'the registry answers again');
   }
 
+  /**
+   * This question failed at `address`. The first failure of an outage, and each new refusal, is logged as a
+   * warning; others as debug.
+   */
   failed(what: string, error: ExchangeError, address: string): void {
     this.errors += 1;
     const before = this.failing.get(what);

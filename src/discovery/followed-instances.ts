@@ -91,7 +91,7 @@ export class FollowedInstances {
     return this.hasAnswer && this.names.isSettled;
   }
 
-  /** What the service says of itself, as it was listed last. */
+  /** What the service says of itself, as it was listed last; null where it says nothing. */
   get settings(): ServiceSettings | null {
     return this.listed.settings;
   }

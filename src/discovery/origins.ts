@@ -11,6 +11,7 @@ export class Origins {
     return this.lists.has(origin);
   }
 
+  /** Replaces what it said before. */
   set(origin: string, list: ServiceList): void {
     this.lists.set(origin, list);
   }

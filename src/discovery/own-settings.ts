@@ -8,6 +8,7 @@ const SHOWN_CHARS = 100;
 export class OwnSettings {
   private readonly settings = new Map<string, string>();
 
+  /** Undefined where it was not said, or left out. */
   get(key: string): string | undefined {
     return this.settings.get(key);
   }

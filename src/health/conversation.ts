@@ -50,11 +50,12 @@ export class Conversation {
     return { ...outcome, text: hideOwn(outcome.text, this.secrets) };
   }
 
+  /** Does not wait: what does not arrive shows in what is read. */
   send(bytes: Buffer | string): void {
     this.socket.write(bytes);
   }
 
-  /** The next line, without its end. */
+  /** The next line (latin1), without its end. Rejects with CheckFailure or the error of the socket, as `bytes`. */
   async line(): Promise<string> {
     for (;;) {
       const end = this.unread.indexOf(10);
@@ -66,7 +67,7 @@ export class Conversation {
     }
   }
 
-  /** The next `count` bytes. */
+  /** The next `count` bytes. Rejects where the endpoint closes before, or sends too much. */
   async bytes(count: number): Promise<Buffer> {
     if (count > BYTES_MAX) throw tooMuch();
     while (this.unread.length < count) await this.more();

@@ -26,6 +26,7 @@ export interface CheckState {
   readonly last: CheckResult | null;
 }
 
+/** Before the first check; `initial` is `health.initial`. */
 export function initialState(initial: 'up' | 'down'): CheckState {
   return { isUp: initial === 'up', against: 0, isKnown: false, role: null, last: null };
 }

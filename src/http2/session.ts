@@ -96,6 +96,7 @@ export class Session {
     return this.reader.isInBlock;
   }
 
+  /** Streams that have something to send, and may not yet. */
   get waitingCount(): number {
     return this.table.waiting.size;
   }

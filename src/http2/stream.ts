@@ -104,6 +104,7 @@ export class Stream {
     this.inbox = null;
   }
 
+  /** Keeps the end of the message, with its trailer section or '', behind the content. */
   keepEnd(trailers: string): void {
     this.inbox ??= new KeptBytes();
     this.inbox.isEnded = true;

@@ -114,13 +114,17 @@ export class WorkerLedger {
     return Atomics.add(this.connections, serviceSlot, 1) + 1;
   }
 
+  /** The connection that `openConnection` counted has ended. */
   closeConnection(serviceSlot: number): void {
     assert(this.ownConnections[serviceSlot]! > 0, 'close follows open');
     this.ownConnections[serviceSlot]! -= 1;
     Atomics.sub(this.connections, serviceSlot, 1);
   }
 
-  /** A connection of the client with this hash begins. Returns how many it has, over all workers. */
+  /**
+   * A connection of the client with this hash begins. Returns how many it has, over all workers, or more: clients
+   * share cells.
+   */
   openClient(hash: number): number {
     const [one, other] = clientCells(hash);
     this.ownClients[one]! += 1;
@@ -128,6 +132,7 @@ export class WorkerLedger {
     return Math.min(Atomics.add(this.clients, one, 1), Atomics.add(this.clients, other, 1)) + 1;
   }
 
+  /** The connection that `openClient` counted has ended. */
   closeClient(hash: number): void {
     const [one, other] = clientCells(hash);
     assert(this.ownClients[one]! > 0 && this.ownClients[other]! > 0, 'close follows open');
@@ -271,10 +276,12 @@ export class Ledger {
     return { ...this.shared, slab };
   }
 
+  /** Attempts and sessions on the endpoint now, over all workers. */
   inFlight(slot: number): number {
     return Atomics.load(this.inFlightCounts, slot);
   }
 
+  /** Client connections of the service now, over all workers. */
   connections(serviceSlot: number): number {
     return Atomics.load(this.connectionCounts, serviceSlot);
   }
@@ -285,10 +292,12 @@ export class Ledger {
       Atomics.store(this.streakCounts, slot * STREAKS_MAX + i, 0);
   }
 
+  /** One counter of the endpoint, over all workers, those that have ended included. */
   endpointTotal(slot: number, column: number): number {
     return sumAt(this.endpointSlabs, slot * ENDPOINT_WIDTH + column);
   }
 
+  /** One counter of the service, over all workers, those that have ended included. */
   serviceTotal(serviceSlot: number, column: number): number {
     return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + column);
   }
@@ -303,10 +312,12 @@ export class Ledger {
     return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + column);
   }
 
+  /** Exchanges that ended for this reason (index of model/reason.ts). */
   reasonTotal(serviceSlot: number, reasonIndex: number): number {
     return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + SERVICE_REASONS + reasonIndex);
   }
 
+  /** Attempts that failed for this reason and were tried again. */
   retryTotal(serviceSlot: number, reasonIndex: number): number {
     return sumAt(this.serviceSlabs, serviceSlot * SERVICE_WIDTH + SERVICE_RETRIES + reasonIndex);
   }

@@ -29,6 +29,7 @@ export interface PackedDelta {
 export class DeltaPacker {
   private readonly sent = new Map<string, ServiceSnapshot>();
 
+  /** An endpoint that the receiver has, as the very same object, is only its slot. */
   pack({ version, upsert, remove, listeners }: SnapshotDelta): PackedDelta {
     const packed = upsert.map((snapshot) => this.packOne(snapshot));
     for (const name of remove) this.sent.delete(name);

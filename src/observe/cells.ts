@@ -44,6 +44,7 @@ const columns: readonly Column[] = [
   { key: 'downs', group: 'Health', label: 'Downs', title: 'times it went down or was ejected' },
 ];
 
+/** Services of TCP and UDP have no columns of HTTP. */
 export function columnsOf({ protocol }: ServiceFigures): readonly Column[] {
   return protocol === 'http' ? columns : columns.filter(({ isHttp }) => isHttp !== true);
 }

@@ -140,6 +140,7 @@ export class StreamSet {
     return true;
   }
 
+  /** To each stream; one that reads too slowly is cut. */
   sendAll(bytes: Parts): void {
     if (this.streams.size === 0) return;
     this.largestBytes = Math.max(this.largestBytes, bytes.length);

@@ -35,6 +35,7 @@ export function* lineSteps(steps: Steps): Steps {
   yield '\n';
 }
 
+/** A value of any type, in one step. */
 export function* plainSteps(value: unknown, indent = ''): Steps {
   yield written(value, indent);
 }

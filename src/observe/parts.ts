@@ -24,6 +24,7 @@ export class Parts {
     return new Parts(packed);
   }
 
+  /** All of it as one text (UTF-8). */
   toString(): string {
     return Buffer.concat(this.list).toString();
   }

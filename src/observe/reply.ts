@@ -84,6 +84,7 @@ export function sendError(call: Call, status: number, error: string): Promise<vo
   return sendJson(call, status, { error });
 }
 
+/** Also answers 304 where the client has it already. */
 export function sendAsset({ request, response }: Call, asset: Asset): void {
   response.setHeader('etag', asset.etag);
   // Asked for again each time, and not sent again while it is the same.

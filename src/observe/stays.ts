@@ -14,6 +14,7 @@ export interface StayFacts {
   readonly compared: Compared | null;
 }
 
+/** '' where there is nothing to say. */
 export function whyItStays(endpoint: EndpointView, facts: StayFacts): string {
   const { service, isPanicking, nowMs, compared } = facts;
   const { state, stay, isSpare } = endpoint;

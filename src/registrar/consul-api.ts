@@ -53,7 +53,7 @@ export class ConsulApi {
     return this.access.address;
   }
 
-  /** Resolves where the agent knows a leader. */
+  /** Resolves where the agent knows a leader, else rejects with ConsulRefusal. */
   async ping(signal: AbortSignal): Promise<void> {
     const leader = await this.json('/v1/status/leader', signal);
     if (typeof leader !== 'string' || leader === '') {
@@ -61,7 +61,10 @@ export class ConsulApi {
     }
   }
 
-  /** GET; what was answered as JSON. `also` are statuses that are as good as 200. */
+  /**
+   * GET; what was answered as JSON, null for an empty body. `also` are statuses that are as good as 200. Rejects as
+   * `call`, and with ConsulRefusal where the answer is no JSON.
+   */
   async json(path: string, signal: AbortSignal, also: readonly number[] = []): Promise<unknown> {
     const text = await this.call({ method: 'GET', path, signal }, also);
     try {
@@ -71,7 +74,10 @@ export class ConsulApi {
     }
   }
 
-  /** Resolves with the answer. Throws ConsulRefusal for another status than 200 and `also`. */
+  /**
+   * Resolves with the answer. Rejects with ConsulRefusal for another status than 200 and `also`, with CodedError
+   * `timeout`, and with the error of the connection.
+   */
   async call(call: ConsulCall, also: readonly number[] = []): Promise<string> {
     const { status, text, secrets } = await this.exchange(call);
     if (status === 200 || also.includes(status)) return text;

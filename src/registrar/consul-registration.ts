@@ -33,6 +33,7 @@ const INTERVAL = '10s';
 const META = { pairs: 64, key: 128, value: 512 } as const;
 const META_KEY = /^(?!consul-)[a-zA-Z0-9_-]+$/;
 
+/** Without the attributes that Consul would not take as Meta. */
 export function consulRegistration(service: Registration): ConsulRegistration {
   const check = checkOf(service);
   return {

@@ -18,7 +18,7 @@ const HEALTH_STATUSES = [429, 503];
 export class ConsulRegistry implements Registry {
   private readonly api: ConsulApi;
   private readonly log: Logger;
-  /** Ids that may be in a maintenance of ours: suspended here, or not yet looked at. */
+  /** Ids known not to be in a maintenance of ours. Any other may be: suspended here, or not looked at yet. */
   private readonly settled = new Set<string>();
   private readonly warned = new Set<string>();
 

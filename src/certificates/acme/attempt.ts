@@ -37,7 +37,10 @@ export interface AttemptOptions {
   readonly show: (challenges: readonly Challenge[]) => Promise<void>;
 }
 
-/** Resolves with chain and key, in one text (PEM). */
+/**
+ * Orders a certificate, or goes on with an order that was kept. Resolves with chain and key, in one text (PEM).
+ * Rejects with AcmeError where the CA or its answers are at fault, and with what the folder's files reject with.
+ */
 export async function obtain(options: AttemptOptions): Promise<string> {
   const account = await accountOf(options.folder);
   const { acme, clock, signal } = options;

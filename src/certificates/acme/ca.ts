@@ -55,6 +55,7 @@ export class Ca {
     });
   }
 
+  /** A new key of an account: PEM. */
   static async newKey(): Promise<string> {
     return (await crypto.createPrivateEcdsaKey()).toString();
   }
@@ -91,17 +92,19 @@ export class Ca {
     });
   }
 
+  /** Orders a certificate for all names of the settings (RFC 8555 section 7.4). Rejects with AcmeError. */
   order(): Promise<Order> {
     const identifiers = this.acme.domains.map((value) => ({ type: 'dns', value }));
     return this.ask('the order', () => this.client.createOrder({ identifiers }));
   }
 
+  /** The order at this URL, as it is now. Rejects with AcmeError. */
   look(url: string): Promise<Order> {
     // Of an order the library reads its URL alone.
     return this.ask('the order', () => this.client.getOrder({ url } as Order));
   }
 
-  /** What the CA wants to be shown, for each name. */
+  /** What the CA wants to be shown, for each name. Rejects with AcmeError. */
   async offers(order: Order): Promise<Offer[]> {
     // One for each name; the library asks for all of them at once.
     const wanted: unknown = order.authorizations;
@@ -114,7 +117,7 @@ export class Ca {
     return found.map(offerOf);
   }
 
-  /** What listeners have to answer, for this challenge of an offer. */
+  /** What listeners have to answer, for this challenge of an offer. Rejects with AcmeError. */
   async prepare({ authorization, domain }: Offer, type: ChallengeType): Promise<Challenge> {
     const asked = challengeOf(authorization, type);
     const { token } = asked;
@@ -141,7 +144,7 @@ export class Ca {
     return this.ask('the certificate', () => this.client.finalizeOrder(order, request));
   }
 
-  /** The chain (PEM) of an order that is valid. */
+  /** The chain (PEM) of an order that is valid. Rejects with AcmeError. */
   async certificate(order: Order): Promise<string> {
     const chain: unknown = await this.ask('the certificate', () =>
       this.client.getCertificate(order),

@@ -66,6 +66,7 @@ export class AcmeFolder {
     return exposure === '' ? '' : `key of the account, ${path}: ${exposure}`;
   }
 
+  /** Null before the first account. Rejects with CodedError `acme-folder` where the file is none of ours. */
   async readAccount(): Promise<Account | null> {
     const found = await this.readJson(ACCOUNT);
     if (found === null) return null;
@@ -108,6 +109,7 @@ export class AcmeFolder {
     return this.write(join(CHALLENGES, challengeName(challenge)), JSON.stringify(challenge));
   }
 
+  /** Nothing happens where it is gone already. */
   async removeChallenge(challenge: Challenge): Promise<void> {
     const path = join(this.path, CHALLENGES, challengeName(challenge));
     await changeInTime(path, () => rm(path, { force: true }));

@@ -106,6 +106,7 @@ export class AcmeKeeper {
     void this.answer();
   }
 
+  /** By file of the certificate. */
   statuses(): ReadonlyMap<string, AcmeStatus> {
     return new Map([...this.jobs].map(([file, job]) => [file, this.statusOf(job)]));
   }

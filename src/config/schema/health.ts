@@ -81,6 +81,10 @@ export const healthSchema = z.strictObject({
     .meta({ description: 'What a new endpoint is until its first check.' }),
 });
 
+/**
+ * Without `type`, the check follows from the other keys: a query is dns, something to send or expect is send_expect,
+ * a path is http, and else it is the service's own protocol. Host and TLS are those of requests.
+ */
 export function buildHealth(
   health: z.output<typeof healthSchema>,
   protocol: Protocol,

@@ -105,6 +105,7 @@ export const limitsSchema = z.strictObject({
     .meta({ description: 'How long an upstream connection gets new requests; 0 is no limit.' }),
 });
 
+/** `idle` is the default of the four idle times; 0 turns one off, but for UDP. */
 export function buildTimeouts(timeouts: z.output<typeof timeoutsSchema>): Timeouts {
   return {
     connectMs: timeouts.connect,

@@ -83,6 +83,10 @@ export const panicSchema = z.strictObject({
   }),
 });
 
+/**
+ * `consecutive_failures: 0` also turns off what is on by default: connect failures, timeouts, and the comparison
+ * with peers.
+ */
 export function buildPassive(
   passive: z.output<typeof passiveSchema>,
   balance: Balance,

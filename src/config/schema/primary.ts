@@ -22,6 +22,7 @@ interface Wanted {
   readonly health: HealthCheck | null;
 }
 
+/** Null with `select: all`. */
 export function buildPrimary({ select, primary, health }: Wanted): PrimaryPolicy | null {
   if (select === 'all') return null;
   const { tag, lock } = primary;

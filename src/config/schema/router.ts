@@ -86,6 +86,7 @@ export function buildOwnRoute(service: string, own: z.output<typeof ownRouteSche
   };
 }
 
+/** A router with `tls: pass` has routes by SNI alone, any other none of these. */
 export function buildRouter(
   router: z.output<typeof routerSchema>,
   tls: TlsInput | undefined,

@@ -89,6 +89,7 @@ export const sources = z
 
 export const { shape: sourceShape } = sourceMapping;
 
+/** `name`: of the service, which is also its name in a registry unless the source says another. */
 export function buildSources(name: string, given: z.output<typeof sources>): readonly UsedSource[] {
   return given.map(({ priority, ...source }) => ({
     source: { ...source, service: source.service ?? name },

@@ -29,6 +29,7 @@ export const tcpSchema = z.strictObject({
     .meta({ description: 'Probes without an answer that end the connection.' }),
 });
 
+/** `keepAlive` is null with `keep_alive: 0`; probes begin after a second at the earliest. */
 export function buildTcp(tcp: z.output<typeof tcpSchema>): TcpPolicy {
   return {
     earlyFailureMs: tcp.early_failure,

@@ -44,6 +44,7 @@ export const upstreamSchema = z.strictObject({
 
 export type UpstreamInput = z.output<typeof upstreamSchema>;
 
+/** `tls` is null where endpoints are reached without it. */
 export function buildUpstream(input: UpstreamInput): UpstreamPolicy {
   const { protocol, tls, host } = input;
   return {

@@ -2,6 +2,7 @@
 import { encodeSegment } from '../../base/path-text.ts';
 import type { ServiceSource } from '../../model/source.ts';
 
+/** The endpoint "List Service Instances for Service" of the Consul API. */
 export function healthPath(source: ServiceSource): string {
   return `/v1/health/service/${encodeSegment(source.service)}`;
 }

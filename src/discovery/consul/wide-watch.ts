@@ -113,6 +113,7 @@ export class WideWatch {
     return this.checks.length;
   }
 
+  /** Services that are followed. */
   get size(): number {
     return this.followers.size;
   }
@@ -128,6 +129,7 @@ export class WideWatch {
     for (const state of STATES) this.options.contact.forget(labelOf(state));
   }
 
+  /** Follows it from now on: it is fetched once whatever the lists say. */
   add(service: FollowedService): void {
     const { random } = this.options.context;
     const follower: Follower = {

@@ -29,6 +29,10 @@ const HOSTS_MAX = 64;
 const HOST = /^(?:\*\.)?[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?$/;
 const PATH = /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*$/;
 
+/**
+ * None without VIRTUAL_HOST, or where a variable asks for what is not supported; a name that is no host is left out.
+ * The latter two are problems.
+ */
 export function virtualHostsOf(container: Container): VirtualHosts {
   const say = (name: string) => settingOf(container, name).trim();
   if (say('VIRTUAL_HOST_MULTIPORTS') !== '') {

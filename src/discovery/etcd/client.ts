@@ -122,7 +122,7 @@ export class EtcdClient {
     );
   }
 
-  /** POST of the v3 gateway whose answer is a stream: the messages, as they come. */
+  /** POST of the v3 gateway whose answer is a stream: the messages, as they come. Throws EtcdError. */
   async *stream(path: string, message: unknown, asking: Asking): AsyncGenerator<unknown, void> {
     const token = await this.tokenFor(asking);
     const make = () => postOf(path, message, { ...headersOf(token), ...HAS_LEADER });

@@ -55,6 +55,7 @@ export class Stock {
     return new Set([...this.stores.v2.shelf.keys(), ...this.stores.v3.shelf.keys()]);
   }
 
+  /** By leaf. Where both APIs have records, v3's replace those of v2. */
   recordsOf(service: string): ReadonlyMap<string, KeyRecord> {
     const older = this.stores.v2.shelf.get(service);
     const newer = this.stores.v3.shelf.get(service);
@@ -86,6 +87,7 @@ export class Stock {
     return changed;
   }
 
+  /** One key. Returns `changed` with the services added that it concerns. */
   put(api: Api, path: string, entry: Entry, changed = new Set<string>()): Set<string> {
     const { entries, shelf } = this.stores[api];
     const before = entries.get(path);

@@ -66,6 +66,7 @@ export function readTree(body: unknown, prefix: string): Tree {
   return tree;
 }
 
+/** The error to be thrown by those who count keys. */
 export function tooMany(): EtcdError {
   const message = `more keys and directories than are taken: at most ${formatBound(BOUNDS.etcdKeys)}`;
   return new EtcdError('too-large', message, { isRefusal: true });

@@ -6,6 +6,7 @@ import { CodedError } from '../../base/coded-error.ts';
 const INT_BYTES = 4;
 const LONG_BYTES = 8;
 
+/** Integers are big-endian and signed; a buffer or text has its length (4 bytes) before it. */
 export class JuteWriter {
   private readonly pieces: Buffer[] = [];
 
@@ -56,6 +57,7 @@ export class JuteReader {
     this.bytes = bytes;
   }
 
+  /** Bytes that were not read yet. */
   get left(): number {
     return this.bytes.length - this.at;
   }
@@ -100,6 +102,7 @@ export class JuteReader {
   }
 }
 
+/** The error to be thrown for a message that cannot be read; `why` goes on after "a message that". */
 export function badMessage(why: string): CodedError {
   return new CodedError('bad-message', `answered a message that ${why}`);
 }

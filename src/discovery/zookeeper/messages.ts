@@ -76,6 +76,7 @@ export function readConnected(frame: Buffer): { readonly timeoutMs: number } {
   return { timeoutMs: Math.max(0, timeoutMs) };
 }
 
+/** AddAuth: `auth` is user:password with the scheme digest. */
 export function authFrame(scheme: string, auth: string): Buffer {
   const head = new JuteWriter().int(XIDS.auth).int(OPS.auth).int(0);
   return head.text(scheme).text(auth).frame();
@@ -124,6 +125,7 @@ export interface WatchEvent {
   readonly path: string;
 }
 
+/** Throws CodedError `bad-message`. The state of the session, which comes with it, is of no use here. */
 export function readEvent(body: JuteReader): WatchEvent {
   const type = body.int();
   body.int();

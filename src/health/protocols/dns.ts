@@ -45,7 +45,7 @@ export function dnsVerdict(
   return { isGood: name === '' ? code !== SERVER_FAILURE : code === NO_ERROR, text };
 }
 
-/** By TCP, where each message has its length before it (section 4.2.2). */
+/** By TCP, where each message has its length before it (section 4.2.2). Rejects with CheckFailure. */
 export async function speakDns(
   conversation: Conversation,
   { question }: HealthCheck,

@@ -14,7 +14,7 @@ interface Login {
   readonly password: string;
 }
 
-/** Answers the server's request; returns when it has accepted the password. */
+/** Answers the server's request; resolves when it has accepted the password, rejects where it does not. */
 export async function answerChallenge(
   conversation: Conversation,
   { body }: Message,

@@ -4,7 +4,7 @@ import { type Conversation, showBytes } from '../conversation.ts';
 import { searchFor, shownExpectation } from '../expectation.ts';
 import { CheckFailure, type CheckOutcome } from '../outcome.ts';
 
-/** Sends `health.send`, and is good when `health.expect` is found in what comes. */
+/** Sends `health.send`, and is good when `health.expect` is found in what comes. Rejects with CheckFailure. */
 export async function speakSendExpect(
   conversation: Conversation,
   { send, expect }: HealthCheck,

@@ -158,6 +158,7 @@ export class Inflow {
     owner.onOutput();
   }
 
+  /** Widens the window of the stream by what its user has taken, once that is half of it. */
   returnToStream(stream: Stream): void {
     const { options, out, owner } = this.table;
     if (stream.isRemoteDone || stream.isClosed) return;

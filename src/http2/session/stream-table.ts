@@ -60,6 +60,7 @@ export class StreamTable {
 
   // Ends of one stream
 
+  /** Both sides have ended, and the user has seen the end: the stream is over. */
   closeIfDone(stream: Stream): void {
     if (!stream.isRemoteDone || !stream.isLocalDone || stream.isClosed) return;
     // The user has not seen the end of the peer's message yet.

@@ -37,6 +37,7 @@ export class Account {
   private target = '';
   private host = '';
 
+  /** The head is complete. `target` and `host` are kept for the access log alone, where there is one. */
   begin(head: Head, { accessLog, clock }: WorkerContext): void {
     this.startMs = clock.nowMs();
     this.endMs = 0;

@@ -32,6 +32,7 @@ export class RequestCopy {
     this.trailers = '';
   }
 
+  /** The writer holds the head; what is appended from now on is content. */
   headWritten(isChunked: boolean, isDone: boolean): void {
     this.headBytes = this.writer.length;
     this.isChunked = isChunked;

@@ -31,6 +31,7 @@ export class Upload {
     this.copy = copy;
   }
 
+  /** `announced`: Content-Length, 0 where there is none. */
   begin(announced: number): void {
     this.bytes = 0;
     this.announced = announced;

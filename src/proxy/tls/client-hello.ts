@@ -36,7 +36,7 @@ export type ClientHello =
 
 class Malformed extends Error {}
 
-/** The ClientHello that `bytes` begin with. */
+/** The ClientHello that `bytes` begin with (RFC 8446 section 4.1.2). What is malformed is `bad`: it does not throw. */
 export function readClientHello(bytes: Buffer): ClientHello {
   if (bytes.length === 0) return { kind: 'partial', needed: 1 };
   if (bytes[0] !== RECORD_HANDSHAKE) return { kind: 'plain' };

@@ -21,10 +21,12 @@ export class SessionTable<S extends TableEntry<S>> {
     return this.all.size;
   }
 
+  /** The session that this source has now; undefined where it has none. */
   get(key: string): S | undefined {
     return this.bySource.get(key);
   }
 
+  /** It is the session of its source from now on. */
   add(session: S): void {
     this.bySource.set(session.key, session);
     this.all.add(session);
@@ -51,6 +53,7 @@ export class SessionTable<S extends TableEntry<S>> {
     if (this.bySource.get(session.key) === session) this.bySource.delete(session.key);
   }
 
+  /** It has ended. */
   remove(session: S): void {
     this.retire(session);
     if (!this.all.delete(session)) return;

@@ -318,6 +318,7 @@ function onConnectDone(this: HandleRequest, status: number): void {
   ownerOf(this).connected(status);
 }
 
+/** `status`: 0, or an error of the system, negative. */
 export function onWriteDone(this: WriteRequest, status: number): void {
   this.bytes = null;
   ownerOf(this).wrote(status);

@@ -25,6 +25,7 @@ export class Rests {
     return this.waiting.length;
   }
 
+  /** `rested` is called in a later turn, in order. */
   add(one: Resting, pace: Pace): void {
     this.waiting.push(one);
     if (this.waiting.length === 1) pace.later(() => this.turn(pace));

@@ -80,6 +80,7 @@ export class Sender {
     return this.done(code, bytes);
   }
 
+  /** To any peer; returns as `send`. */
   sendTo(handle: UdpHandle, isV6: boolean, bytes: Buffer, port: number, address: string): number {
     const { list, request } = this;
     list[0] = bytes;
@@ -105,7 +106,7 @@ export function errorName(code: number): string {
 
 let probing: Promise<UdpParts | null> | null = null;
 
-/** The constructors, where they do what is relied on here; tried once per thread. */
+/** The constructors; null where they do not do what is relied on here. Tried once per thread. */
 export function probeHandles(): Promise<UdpParts | null> {
   probing ??= tryHandles().catch(() => null);
   return probing;
