@@ -99,7 +99,7 @@ export class Upriver {
 
   constructor(options: UpriverOptions) {
     const { settings, log, doors = nodeDoors, ledger = new Ledger() } = options;
-    const { clock, random, probe } = doors;
+    const { clock, random } = doors;
     this.doors = doors;
     this.ledger = ledger;
     this.settings = settings;
@@ -108,70 +108,26 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.configStatus = options.configStatus;
-    this.sharedPorts = new SharedPorts(
-      () => (this.controller.full().listeners ?? []).map(({ address }) => address),
-      log,
-      doors.sockets,
-    );
+    // They refer to each other by closures; the keeper subscribes to the controller, and so is last.
+    this.sharedPorts = this.makeSharedPorts();
     this.supervisor = this.makeSupervisor(options.writeAccess);
-    this.memory = new MemoryGuard({
+    this.memory = this.makeMemoryGuard();
+    this.tls = this.makeTls();
+    this.tenure = this.makeTenure(options.takeover ?? false);
+    this.controller = this.makeController(options.describe);
+    this.firstChecks = new FirstChecks({
       clock,
       log,
-      max: () => this.settings.memoryMaxBytes,
-      resident: doors.residentBytes,
-      onChange: (isShort) => {
-        if (isShort) this.tenure.shed();
-      },
+      awaiting: () => this.controller.awaitingCheck(),
     });
-    this.tls = new AllTls({
-      clock,
-      random,
-      log,
-      answer: (table) => this.supervisor.setChallenges(table),
-      onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
-    });
-    this.tenure = new Tenure({
-      settings: settings.stats,
-      mayTakeOver: options.takeover ?? false,
-      clock,
-      log,
-      listenerPid,
-      version: programVersion(),
-      material: () => this.tls.materialOf(settings.stats.tls),
-    });
-    this.controller = new Controller({
-      isFailing: (source) => this.providers.set.isFailing(source),
-      clock,
-      log,
-      ledger: this.ledger,
-      send: (delta) => this.send(delta),
-      makeChecker: (onChange) => new Checker({ clock, random, log, probe, onChange }),
-      describe: options.describe,
-      probe: doors.probePort,
-      localAddresses: doors.localAddresses,
-    });
-    const awaiting = () => this.controller.awaitingCheck();
-    this.firstChecks = new FirstChecks({ clock, log, awaiting });
-    this.updates = new UpdateQueue({
-      clock,
-      apply: (update) => {
-        this.controller.onUpdate(this.keeper.pass(update));
-        this.keeper.touch();
-      },
-    });
-    const { isGoodSetting, onOverlay, consulDirectMax } = options;
-    this.providers = new Providers({
-      doors,
-      log,
-      isGoodSetting,
-      onOverlay,
-      ...(consulDirectMax === undefined ? {} : { consulDirectMax }),
-      settings: () => this.settings,
-      known: (source) => this.controller.knownOf(source),
-      onUpdate: (update) => this.updates.push(update),
-      onLock: (key, holder) => this.controller.onLock(key, holder),
-    });
+    this.updates = this.makeUpdates();
+    this.providers = this.makeProviders(options);
     this.keeper = this.makeKeeper();
+  }
+
+  private makeSharedPorts(): SharedPorts {
+    const addresses = () => (this.controller.full().listeners ?? []).map(({ address }) => address);
+    return new SharedPorts(addresses, this.log, this.doors.sockets);
   }
 
   private makeSupervisor(writeAccess: UpriverOptions['writeAccess']): Supervisor {
@@ -189,6 +145,82 @@ export class Upriver {
       onStreak: (streak) => this.controller.onStreak(streak),
       onSuspect: (slot) => this.controller.onSuspect(slot),
       onListenErrors: (errors) => this.controller.onListenErrors(errors),
+    });
+  }
+
+  private makeMemoryGuard(): MemoryGuard {
+    return new MemoryGuard({
+      clock: this.clock,
+      log: this.log,
+      max: () => this.settings.memoryMaxBytes,
+      resident: this.doors.residentBytes,
+      onChange: (isShort) => {
+        if (isShort) this.tenure.shed();
+      },
+    });
+  }
+
+  private makeTls(): AllTls {
+    return new AllTls({
+      clock: this.clock,
+      random: this.random,
+      log: this.log,
+      answer: (table) => this.supervisor.setChallenges(table),
+      onChange: (listeners, upstream) => this.supervisor.setTls(listeners, upstream),
+    });
+  }
+
+  private makeTenure(mayTakeOver: boolean): Tenure {
+    const stats = this.statsSettings;
+    return new Tenure({
+      settings: stats,
+      mayTakeOver,
+      clock: this.clock,
+      log: this.log,
+      listenerPid,
+      version: programVersion(),
+      material: () => this.tls.materialOf(stats.tls),
+    });
+  }
+
+  private makeController(describe: UpriverOptions['describe']): Controller {
+    const { clock, random, log } = this;
+    const { probe, probePort, localAddresses } = this.doors;
+    return new Controller({
+      clock,
+      log,
+      ledger: this.ledger,
+      describe,
+      isFailing: (source) => this.providers.set.isFailing(source),
+      send: (delta) => this.send(delta),
+      makeChecker: (onChange) => new Checker({ clock, random, log, probe, onChange }),
+      probe: probePort,
+      localAddresses,
+    });
+  }
+
+  private makeUpdates(): UpdateQueue {
+    return new UpdateQueue({
+      clock: this.clock,
+      apply: (update) => {
+        this.controller.onUpdate(this.keeper.pass(update));
+        this.keeper.touch();
+      },
+    });
+  }
+
+  private makeProviders(options: UpriverOptions): Providers {
+    const { isGoodSetting, onOverlay, consulDirectMax } = options;
+    return new Providers({
+      doors: this.doors,
+      log: this.log,
+      isGoodSetting,
+      onOverlay,
+      ...(consulDirectMax === undefined ? {} : { consulDirectMax }),
+      settings: () => this.settings,
+      known: (source) => this.controller.knownOf(source),
+      onUpdate: (update) => this.updates.push(update),
+      onLock: (key, holder) => this.controller.onLock(key, holder),
     });
   }
 
@@ -464,7 +496,7 @@ export class Upriver {
    * when the workers are gone.
    */
   async drain(): Promise<void> {
-    if (this.state === 'draining' || this.state === 'stopped') return;
+    if (this.hasEnded) return;
     this.state = 'draining';
     const graceMs = this.settings.shutdownGraceMs;
     const hint = migrationHint();

@@ -71,19 +71,13 @@ export function fromFlags(flags: RunFlags): {
   if (fleet !== undefined) put(`${SELF}.enabled`, true, '--register-self');
   if (fleet) put(`${SELF}.service`, fleet, '--register-self');
   for (const text of flags.static ?? []) {
-    const at = text.indexOf('=');
-    if (at < 1 || at === text.length - 1) {
-      const message = `'${text}': expected NAME=HOST:PORT[,HOST:PORT]`;
-      problems.push({ where: '--static', key: '', message });
+    const fixed = staticOf(text);
+    if (typeof fixed === 'string') {
+      problems.push({ where: '--static', key: '', message: fixed });
       continue;
     }
-    const name = text.slice(0, at);
-    const endpoints = text
-      .slice(at + 1)
-      .split(',')
-      .filter((part) => part !== '');
-    tree = overlay(tree, { static: { [name]: endpoints } });
-    origins.set(`static.${name}`, '--static');
+    tree = overlay(tree, { static: { [fixed.name]: fixed.endpoints } });
+    origins.set(`static.${fixed.name}`, '--static');
   }
   for (const text of flags.service ?? []) {
     const service = serviceOf(text);
@@ -109,6 +103,14 @@ export function certificatePairs(
     return `${certificates.length} certificates and ${keys.length} keys: expected a key for each certificate, or none where its file holds the key too`;
   }
   return certificates.map((file, i) => ({ cert_file: file, key_file: keys[i] ?? file }));
+}
+
+/** NAME=HOST:PORT[,HOST:PORT]; returns what is wrong as text. */
+function staticOf(text: string): { name: string; endpoints: readonly string[] } | string {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) return `'${text}': expected NAME=HOST:PORT[,HOST:PORT]`;
+  const endpoints = text.slice(at + 1).split(',');
+  return { name: text.slice(0, at), endpoints: endpoints.filter((part) => part !== '') };
 }
 
 /** NAME[=PORT][,key=value...]; returns what is wrong as text. */

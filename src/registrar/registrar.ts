@@ -14,7 +14,7 @@ import type {
 } from '../containers/container-watch.ts';
 import { LookQueue } from '../containers/look-queue.ts';
 import { type Desired, desiredOf, isDeregistered, isOfHost } from './desired.ts';
-import type { Registration, Registry } from './registry.ts';
+import type { Registered, Registration, Registry } from './registry.ts';
 
 /** Calls to the registry at a time. */
 const CALLS_MAX = 4;
@@ -344,18 +344,15 @@ export class Registrar {
    * belongs to no container that runs is removed, if that is wanted.
    */
   private async cleanUp(): Promise<void> {
-    const { registry, clock, random, isCleaning, hostname } = this.options;
+    const { registry, clock, random } = this.options;
     const { signal } = this.stopped;
     const backoff = new Backoff({ ...RETRY, random });
     while (!signal.aborted) {
       try {
-        for (const { id, name, isSuspended } of await registry.list(signal)) {
-          const wanted = this.desired.get(id);
-          if (wanted !== undefined) {
-            if (isSuspended || !this.applied.has(id)) this.adopt(wanted, isSuspended);
-          } else if (isCleaning && isOfHost(id, hostname) && !this.isKept(id)) {
-            await this.removeGhost({ id, name });
-          }
+        for (const listed of await registry.list(signal)) {
+          const wanted = this.desired.get(listed.id);
+          if (wanted !== undefined) this.adopt(wanted, listed);
+          else if (this.isGhost(listed)) await this.removeGhost(listed);
         }
         await this.forgetRemoved();
         return;
@@ -370,7 +367,14 @@ export class Registrar {
     }
   }
 
-  private adopt({ service }: Desired, isSuspended: boolean): void {
+  /** To be removed: registered by a registrar of this host, for a container that does not run. */
+  private isGhost({ id }: Registered): boolean {
+    const { isCleaning, hostname } = this.options;
+    return isCleaning && isOfHost(id, hostname) && !this.isKept(id);
+  }
+
+  private adopt({ service }: Desired, { isSuspended }: Registered): void {
+    if (!isSuspended && this.applied.has(service.id)) return;
     if (this.queue.isBusyWith(service.id)) return;
     const suspended = isSuspended ? 'suspended before' : '';
     this.applied.set(service.id, { service, fingerprint: '', suspended });

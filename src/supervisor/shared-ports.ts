@@ -181,19 +181,22 @@ function overlaps(address: ListenAddress, socket: ListeningSocket): boolean {
   return !(isIPv4 && address.host.includes(':'));
 }
 
+/** A line of a socket that does not listen. */
+const PAST_LISTENING = /^ *\d+: \S+ \S+ (?!0A)/m;
+
 /** A table as far as its listening sockets go, where they come first: there may be 100,000 others. */
 function readHead(path: string): string {
   const fd = openSync(path, 'r');
   try {
+    const isUdp = path.includes('udp');
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     let text = '';
     for (;;) {
       const bytes = readSync(fd, chunk);
-      text += chunk.toString('latin1', 0, bytes);
-      if (path.includes('udp')) {
-        if (bytes === 0 || text.length >= TABLE_BYTES_MAX) return text;
-      } else if (bytes === 0 || /^ *\d+: \S+ \S+ (?!0A)/m.test(chunk.toString('latin1', 0, bytes)))
-        return text;
+      const piece = chunk.toString('latin1', 0, bytes);
+      text += piece;
+      const isEnough = isUdp ? text.length >= TABLE_BYTES_MAX : PAST_LISTENING.test(piece);
+      if (bytes === 0 || isEnough) return text;
     }
   } finally {
     closeSync(fd);
