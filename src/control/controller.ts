@@ -95,29 +95,13 @@ export class Controller implements TableView {
 
   constructor(options: ControllerOptions) {
     this.options = options;
-    const { clock, log, ledger, send } = options;
+    const { clock, log, ledger, probe, localAddresses = () => [] } = options;
     this.table = new Table(options.describe);
-    const { probe, isFailing = () => false, localAddresses = () => [] } = options;
     this.policy = new EndpointPolicy({ localAddresses });
     const onChange = () => this.publisher.changeListeners();
     this.listening = new Listening({ clock, log, probe, onChange });
-    this.sources = new Sources({
-      clock,
-      guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
-      isPassing: (key, id) => this.served.isPassing(key, id),
-      isFailing,
-      onRelease: (source) => {
-        this.review(source, { kind: 'guard', text: 'did not register again in time' });
-      },
-    });
-    this.publisher = new Publisher({
-      nowMs: () => clock.nowMs(),
-      snapshotOf: (name) => this.served.get(name)?.snapshot() ?? null,
-      planListeners: () => this.planListeners(),
-      send,
-      onApplied: (version, errors) => this.onApplied(version, errors),
-      onError: (error) => log.error({ err: String(error) }, 'a change could not be published'),
-    });
+    this.sources = this.makeSources();
+    this.publisher = this.makePublisher();
     this.checker = options.makeChecker((key) => this.endpoints.onCheck(key));
     this.endpointSlots = new Slots({
       capacity: ENDPOINT_SLOTS,
@@ -138,7 +122,43 @@ export class Controller implements TableView {
       onOutlier: (outlier) => this.endpoints.onOutlier(outlier),
     });
     this.serviceProblems = new ServiceProblems(this.table, this.sources, this.transports);
-    this.served = new ServedServices({
+    this.served = this.makeServed();
+    this.views = new ServiceViews({
+      checks: this.endpoints.checks,
+      comparisons: this.comparisons,
+      problems: this.serviceProblems,
+      listenProblems: (name) => this.listening.problemsOf(name),
+    });
+  }
+
+  private makeSources(): Sources {
+    const { clock, isFailing = () => false } = this.options;
+    return new Sources({
+      clock,
+      guard: () => this.settings?.guard ?? { enabled: false, holdMs: 0, maxRemovedShare: 1 },
+      isPassing: (key, id) => this.served.isPassing(key, id),
+      isFailing,
+      onRelease: (source) => {
+        this.review(source, { kind: 'guard', text: 'did not register again in time' });
+      },
+    });
+  }
+
+  private makePublisher(): Publisher {
+    const { clock, log, send } = this.options;
+    return new Publisher({
+      nowMs: () => clock.nowMs(),
+      snapshotOf: (name) => this.served.get(name)?.snapshot() ?? null,
+      planListeners: () => this.planListeners(),
+      send,
+      onApplied: (version, errors) => this.onApplied(version, errors),
+      onError: (error) => log.error({ err: String(error) }, 'a change could not be published'),
+    });
+  }
+
+  private makeServed(): ServedServices {
+    const { clock, log } = this.options;
+    return new ServedServices({
       clock,
       table: this.table,
       sources: this.sources,
@@ -150,12 +170,6 @@ export class Controller implements TableView {
       events: this.events,
       problems: this.serviceProblems,
       problemLog: new ProblemLog({ clock, log }),
-    });
-    this.views = new ServiceViews({
-      checks: this.endpoints.checks,
-      comparisons: this.comparisons,
-      problems: this.serviceProblems,
-      listenProblems: (name) => this.listening.problemsOf(name),
     });
   }
 
