@@ -1,8 +1,9 @@
 // The composition root: makes the parts of the main thread and joins them. What a part does is
 // its own; what is decided here is the order in which things begin, change and end:
 //   starting -> ready -> draining -> stopped
-// Listeners open after the first answer of the registries (or a few seconds without one), so that
-// a process that is started beside an old one on the same ports answers no 503 in its place.
+// Listeners open after the first answer of the registries and the first checks of the endpoints behind them
+// (or a few seconds without), so that a process that is started beside an old one on the same ports answers no 503
+// in its place.
 import type { Clock, Timer } from './base/clock.ts';
 import { CodedError, messageOf } from './base/coded-error.ts';
 import type { Logger } from './base/log.ts';
@@ -35,7 +36,10 @@ const FIRST_SYNC_MS = 5000;
 /** How long a reload waits for the registries' answers about what is new. */
 const RELOAD_SYNC_MS = 2000;
 const READY_LOOK_MS = 20;
-/** How long a process is not ready for want of first checks; with a table from before as for registries. */
+/**
+ * How long listeners wait, and a process is not ready, for want of first checks; with a table from before as for
+ * registries.
+ */
 const FIRST_CHECKS_MS = 5000;
 /** How often the addresses of this machine are looked at. */
 const ADDRESSES_LOOK_MS = 5000;
@@ -91,9 +95,9 @@ export class Upriver {
   private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting';
   /** It is about to drain, and takes traffic still. */
   private isLeaving = false;
+  private readonly mayTakeOver: boolean;
   private readonly firstChecks: FirstChecks;
   private appliedVersion = 0;
-  private firstErrors: readonly ListenError[] = [];
   private reloading: Promise<void> = Promise.resolve();
   private awaiting: Timer | null = null;
 
@@ -108,12 +112,13 @@ export class Upriver {
     this.clock = clock;
     this.random = random;
     this.configStatus = options.configStatus;
+    this.mayTakeOver = options.takeover ?? false;
     // They refer to each other by closures; the keeper subscribes to the controller, and so is last.
     this.sharedPorts = this.makeSharedPorts();
     this.supervisor = this.makeSupervisor(options.writeAccess);
     this.memory = this.makeMemoryGuard();
     this.tls = this.makeTls();
-    this.tenure = this.makeTenure(options.takeover ?? false);
+    this.tenure = this.makeTenure();
     this.controller = this.makeController(options.describe);
     this.firstChecks = new FirstChecks({
       clock,
@@ -170,11 +175,11 @@ export class Upriver {
     });
   }
 
-  private makeTenure(mayTakeOver: boolean): Tenure {
+  private makeTenure(): Tenure {
     const stats = this.statsSettings;
     return new Tenure({
       settings: stats,
-      mayTakeOver,
+      mayTakeOver: this.mayTakeOver,
       clock: this.clock,
       log: this.log,
       listenerPid,
@@ -242,7 +247,6 @@ export class Upriver {
   private async send(delta: SnapshotDelta): Promise<readonly ListenError[]> {
     const { listenErrors } = await this.supervisor.apply(delta);
     this.appliedVersion = Math.max(this.appliedVersion, delta.version);
-    if (delta.version === 1) this.firstErrors = listenErrors;
     return listenErrors;
   }
 
@@ -276,9 +280,11 @@ export class Upriver {
     // It may have been asked to end meanwhile.
     if (this.state !== 'starting') return;
     const names = await this.namesOf(settings);
+    const isUpgrade = this.mayTakeOver || this.tenure.isTakeover;
+    this.controller.withholdListeners(isUpgrade, this.firstChecksMs);
     this.controller.setSettings(settings, { kind: 'start', text: 'start' }, names);
-    await this.firstApplied();
-    this.refuseConfigured(this.firstErrors);
+    await this.firstOpened();
+    if (this.isEnding) return;
     await this.providers.watchOverlay(settings);
     await this.providers.watchLocks(settings, false);
     this.watchAddresses();
@@ -346,6 +352,18 @@ export class Upriver {
     };
   }
 
+  /** Every listener is open that there is to be, those too that wait for first checks. */
+  private async firstOpened(): Promise<void> {
+    await this.firstApplied();
+    while (this.controller.openListeners(this.areChecksOver) > 0) {
+      this.refuseConfigured();
+      await new Promise<void>((resolve) => this.clock.setTimer(READY_LOOK_MS, resolve));
+      if (this.isEnding) return;
+    }
+    await this.firstApplied();
+    this.refuseConfigured();
+  }
+
   /** The first version is live; at once when there is nothing to be made live. */
   private async firstApplied(): Promise<void> {
     // The controller publishes at the end of this turn.
@@ -356,13 +374,13 @@ export class Upriver {
   }
 
   /** What the operator configured must be had at the start; what a registry wants is tried again. */
-  private refuseConfigured(errors: readonly ListenError[]): void {
+  private refuseConfigured(): void {
     const { services, routers } = this.settings;
     const names = new Set(services.map((service) => service.name));
     const keys = routers.flatMap(({ listen }) =>
       listen.map(({ address }) => formatListen(address)),
     );
-    const ours = errors.filter(({ service, listener }) =>
+    const ours = this.supervisor.listenErrors.filter(({ service, listener }) =>
       service === '' ? keys.includes(listener) : names.has(service),
     );
     if (ours.length === 0) return;
@@ -408,8 +426,9 @@ export class Upriver {
 
   private awaitReady(): void {
     if (this.state !== 'starting') return;
-    const hasTable = this.providers.set.unsynced === '' || this.keeper.reason !== '';
-    if (hasTable && this.updates.isEmpty && this.isChecked && this.isLive) {
+    const { areChecksOver } = this;
+    const waiting = this.controller.openListeners(areChecksOver);
+    if (areChecksOver && waiting === 0 && this.isLive) {
       this.state = 'ready';
       const listeners = this.controller.full().listeners ?? [];
       const fields = { listeners: listeners.map(({ key }) => key), workers: this.settings.workers };
@@ -421,8 +440,14 @@ export class Upriver {
     this.clock.setTimer(READY_LOOK_MS, () => this.awaitReady());
   }
 
-  private get isChecked(): boolean {
-    return this.firstChecks.areOver(this.keeper.hasTable ? WARM_SYNC_MS : FIRST_CHECKS_MS);
+  /** The table is known, and so is what the first checks of its endpoints come to. */
+  private get areChecksOver(): boolean {
+    const hasTable = this.providers.set.unsynced === '' || this.keeper.reason !== '';
+    return hasTable && this.updates.isEmpty && this.firstChecks.areOver(this.firstChecksMs);
+  }
+
+  private get firstChecksMs(): number {
+    return this.keeper.hasTable ? WARM_SYNC_MS : FIRST_CHECKS_MS;
   }
 
   /** The workers have what the controller has. */
@@ -478,6 +503,11 @@ export class Upriver {
     if (stats.listen !== null) listens.push(stats.listen);
     const hosts = listens.map((address) => (address.kind === 'unix' ? '' : address.host));
     return this.doors.resolveListens(hosts);
+  }
+
+  /** It has been asked to end, or has ended. */
+  get isEnding(): boolean {
+    return this.isLeaving || this.hasEnded;
   }
 
   private get hasEnded(): boolean {

@@ -141,6 +141,8 @@ async function live(upriver: Upriver, parts: LiveParts): Promise<number> {
     await upriver.stop();
     return 1;
   }
+  // What begins now would not hear that it is to end.
+  if (upriver.isEnding) return ended;
   config.watch();
   onStarted?.(settings);
   if (settings.register !== undefined) registrar.start(settings.register);

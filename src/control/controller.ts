@@ -20,6 +20,7 @@ import { type Applied, Endpoints } from './endpoints.ts';
 import { EventLog } from './events.ts';
 import { keptChecks, keptSources } from './keeping.ts';
 import { Listening } from './listening.ts';
+import { Opening } from './opening.ts';
 import { type OperatorCommand, OperatorWords } from './operator.ts';
 import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
@@ -78,6 +79,7 @@ export class Controller implements TableView {
   private readonly comparisons: Comparisons;
   private readonly policy: EndpointPolicy;
   private readonly listening: Listening;
+  private readonly opening: Opening;
   private readonly serviceProblems: ServiceProblems;
   private readonly views: ServiceViews;
   private readonly operator = new OperatorWords();
@@ -100,6 +102,12 @@ export class Controller implements TableView {
     this.policy = new EndpointPolicy({ localAddresses });
     const onChange = () => this.publisher.changeListeners();
     this.listening = new Listening({ clock, log, probe, onChange });
+    this.opening = new Opening({
+      clock,
+      log,
+      serviceOf: (name) => this.served.get(name),
+      wasDown: (service, id) => this.endpoints.checks.wasDown(service, id),
+    });
     this.sources = this.makeSources();
     this.publisher = this.makePublisher();
     this.checker = options.makeChecker((key) => this.endpoints.onCheck(key));
@@ -310,6 +318,21 @@ export class Controller implements TableView {
     this.listening.onErrors(errors);
   }
 
+  /**
+   * From now on a listener opens when the first checks of what it leads to are over, for `forMs` at the most.
+   * `isUpgrade`: another process serves on the same addresses.
+   */
+  withholdListeners(isUpgrade: boolean, forMs: number): void {
+    this.opening.begin(isUpgrade, forMs);
+  }
+
+  /** Opens the listeners that need not wait any longer, or all of them for good; returns how many waited. */
+  openListeners(all: boolean): number {
+    const { count } = this.opening;
+    if (this.opening.look(all)) this.publisher.changeListeners();
+    return count;
+  }
+
   close(): void {
     this.isClosed = true;
     this.paced.close();
@@ -328,7 +351,7 @@ export class Controller implements TableView {
     const listeners = listening.plan(settings, this.served.wanting(settings.services));
     const ports = this.policy.setOwn(settings.stats.listen, listeners, listening.names);
     if (ports.size > 0) this.reviewRefusals({ kind: 'reload', text: 'listeners' }, ports);
-    return listeners;
+    return this.opening.admit(listeners);
   }
 
   /** What may be sent where has changed. */

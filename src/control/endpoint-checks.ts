@@ -20,6 +20,8 @@ export class EndpointChecks {
   private readonly byKey = new Map<string, Place>();
   /** What checks had come to before a restart, until they are begun again. */
   private readonly remembered = new Map<string, boolean>();
+  /** Those that were down then. */
+  private readonly down = new Set<string>();
 
   constructor(checks: Checks) {
     this.checks = checks;
@@ -45,6 +47,11 @@ export class EndpointChecks {
     }
   }
 
+  /** Its check had found it down before a restart. */
+  wasDown(service: ServiceRecord, id: string): boolean {
+    return this.down.has(checkKey(service, id));
+  }
+
   /** The check of this endpoint, if it has one, comes now. */
   hurry(service: ServiceRecord, id: string): void {
     this.checks.hurry(checkKey(service, id));
@@ -63,6 +70,7 @@ export class EndpointChecks {
     // A check that is new must not take away what is in use before it has looked.
     const remembered = this.remembered.get(key);
     this.remembered.delete(key);
+    if (remembered === false) this.down.add(key);
     for (const naming of record.merged.namings) {
       this.remembered.delete(checkKey(service, naming.id));
     }
@@ -75,6 +83,7 @@ export class EndpointChecks {
   /** The endpoint is checked no more. */
   unwatch({ service, record }: Place): void {
     const key = checkKey(service, idOf(record));
+    this.down.delete(key);
     if (this.byKey.delete(key)) this.checks.unwatch(key);
   }
 }
