@@ -36,6 +36,11 @@ export class Ports {
     this.lateUntilMs = Math.max(this.lateUntilMs, untilMs);
   }
 
+  /** What they apply may have been decided long before. */
+  get areWorkersLate(): boolean {
+    return this.kernel.nowMs <= this.lateUntilMs;
+  }
+
   /** Another process: it listens nowhere yet. */
   begin(): void {
     this.open.clear();
@@ -73,7 +78,7 @@ export class Ports {
       if (!isNew) continue;
       this.open.add(port);
       const { fromMs = nowMs } = this.taken.get(port) ?? {};
-      if (this.isTaken(port) && nowMs - fromMs > LOOKED_MS && nowMs > this.lateUntilMs) {
+      if (this.isTaken(port) && nowMs - fromMs > LOOKED_MS && !this.areWorkersLate) {
         wrong = `port ${port} is listened on, and another program has it`;
       }
     }

@@ -11,6 +11,7 @@ import { Leaders } from './guided/leaders.ts';
 import { guidedShapeOf } from './guided/shape.ts';
 import * as trust from './guided/trust.ts';
 import { Judge } from './judge.ts';
+import { OpeningJudge } from './opening-judge.ts';
 import { operate, WEIGHT } from './operator.ts';
 import { FAULTS_END_MS, planOf, type Step, sentenceOf } from './plan.ts';
 import { Ports } from './ports.ts';
@@ -62,6 +63,7 @@ export class ControlWorld {
   private readonly shape: universe.Shape;
   private readonly guided: Guided | null;
   private readonly words: WordJudge;
+  private readonly openings: OpeningJudge;
   private readonly consul: SimConsul;
   private readonly disk: SimDisk;
   private readonly judge: Judge;
@@ -115,6 +117,10 @@ export class ControlWorld {
       this.configurations.some((settings) => trust.isDenied(address, settings));
     const words = new WordJudge({ fault, isDenied });
     this.words = words;
+    this.openings = new OpeningJudge({
+      ...{ fault, nowMs: () => kernel.nowMs, areWorkersLate: () => ports.areWorkersLate },
+      isWarm: () => process()?.isWarm === true,
+    });
     const configurations = new Configurations({
       ...{ kernel, judge, registered, process, words: words.words },
     });
@@ -127,6 +133,7 @@ export class ControlWorld {
       ...{ ...warm, config, ports, warmStarts, course, directMax },
       onBegin: () => {
         words.begin();
+        this.openings.begin();
         this.guided?.judge.begin();
       },
       onEvent: (event) => this.guided?.judge.onEvent(event),
@@ -183,6 +190,7 @@ export class ControlWorld {
       listen: (listeners) => this.ports.listen(listeners),
       onApplied: (thread, delta) => {
         this.words.check(thread);
+        this.openings.onApplied(thread);
         this.guided?.judge.onApplied(thread, delta);
       },
       onWork: (thread, service, address) => this.guided?.judge.onWork(thread, service, address),

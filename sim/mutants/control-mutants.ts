@@ -226,6 +226,12 @@ const changeRows: readonly Row[] = [
     '    const listeners = this.currentVersion === 0 ? this.nextListeners() : null;',
   ],
   [
+    'a process that starts listens before it has checked anything',
+    'src/control/opening.ts',
+    '    if (this.rule === null) return planned;',
+    '    if (planned.length >= 0) return planned;',
+  ],
+  [
     'a port that another program has is taken',
     'src/control/port-claims.ts',
     '      if (one.holder !== holder) this.tell(one, holder);',
