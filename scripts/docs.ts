@@ -87,6 +87,8 @@ services and routers, and no registry, file, unix socket, secret, log or environ
 - Delete the key, and what it did is undone.
 - A listener that the other layers do not have must be within \`registries.consul.listen_allow\`, as one of
   a tag.
+- Where another layer has the password of a service's check, the overlay sets neither \`health.type\`, \`health.port\`,
+  \`from\` nor \`upstream.host\` of that service: they decide to whom, and how, the password is sent.
 - A \`routers\` list in the overlay replaces the list of the file.
 
 ${tableOf(['key', 'meaning'], rows)}`;

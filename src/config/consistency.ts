@@ -133,6 +133,7 @@ const CHECK_KEYS: Readonly<Record<string, readonly string[]>> = {
   database: ['postgres', 'mysql'],
   password: ['redis', 'postgres', 'mysql'],
   password_file: ['redis', 'postgres', 'mysql'],
+  password_cleartext: ['postgres', 'mysql'],
 };
 
 /** Keys of a check of another kind, where the kind is given. */
@@ -140,11 +141,16 @@ function checkMisfits(health: unknown): [string, string][] {
   const type = isTree(health) ? health.type : undefined;
   if (!isTree(health) || typeof type !== 'string') return [];
   return Object.entries(CHECK_KEYS)
-    .filter(([key, types]) => (health[key] ?? '') !== '' && !types.includes(type))
+    .filter(([key, types]) => isGiven(health[key]) && !types.includes(type))
     .map(([key, types]) => [
       key,
       `is about checks by ${orList(types)}, and this is one by ${type}`,
     ]);
+}
+
+/** What differs from the default of such a key. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '' && value !== false;
 }
 
 /** A registry that is not there. */

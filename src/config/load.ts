@@ -11,6 +11,7 @@ import { claimsOf, draftOf } from './draft.ts';
 import { type Environment, fromEnvironment } from './environment.ts';
 import { fromFlags, portlessServices, type RunFlags } from './flags.ts';
 import { overlayProblems } from './overlay-keys.ts';
+import { overlayPasswordProblems } from './overlay-passwords.ts';
 import type { Part, Problem, Where } from './problem.ts';
 import { readRegister, registerContext } from './register.ts';
 import { FOLLOWED, FOLLOWED_NAMES } from './registries/table.ts';
@@ -92,7 +93,7 @@ function loadLayers(input: LoadInput, hide: Hiding): LoadResult {
     const own = [file, environment, flags].reduce<Tree>((under, one) => lay(under, one.tree), {});
     const rules = { input: checked.input, where };
     const found = overlayListeners(tree, withPorts(own, input.flags), rules);
-    problems.push(...found.problems);
+    problems.push(...found.problems, ...overlayPasswordProblems(kv.tree, own, where));
     overlaid.push(...found.added);
   }
   // What a variable should have been there is said once.

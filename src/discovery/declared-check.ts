@@ -57,7 +57,7 @@ const PLAIN: HealthCheck = {
   headers: {},
   wantsRole: false,
   initial: 'down',
-  login: { user: '', database: '', password: '', passwordFile: '' },
+  login: { user: '', database: '', password: '', passwordFile: '', isCleartextAllowed: false },
   expectStatus: [
     { from: 200, to: 299 },
     { from: 429, to: 429 },

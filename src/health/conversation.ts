@@ -8,6 +8,7 @@ import { formatDuration } from '../base/duration.ts';
 import { hideOwn } from '../base/own-secrets.ts';
 import { BOUNDS } from '../model/bounds.ts';
 import type { HealthCheck } from '../model/service.ts';
+import { mayShowPassword } from './clear-text.ts';
 import { CheckFailure, type CheckOutcome, type CheckTarget, failed } from './outcome.ts';
 import { openEvent, openOwn } from './own-connection.ts';
 
@@ -31,9 +32,12 @@ export class Conversation {
   /** What the endpoint may give back of ours, and nobody else is shown. */
   private readonly secrets: string[] = [];
   private readonly socket: Socket;
+  /** Whether an endpoint that asks for the password in clear text gets it. */
+  readonly mayShowPassword: boolean;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, mayShow: boolean) {
     this.socket = socket;
+    this.mayShowPassword = mayShow;
     socket.on('data', (bytes: Buffer) => this.take(bytes));
     socket.on('end', () => this.finish(new CheckFailure(CLOSED)));
     socket.on('error', (error) => this.finish(error));
@@ -144,7 +148,7 @@ export async function converse(
   });
   return new Promise((resolve) => {
     let isConnected = false;
-    const conversation = new Conversation(socket);
+    const conversation = new Conversation(socket, mayShowPassword(check, target));
     // What an endpoint gives back may be from the check before.
     conversation.keepSecret(check.login.password);
     const timer = setTimeout(() => {

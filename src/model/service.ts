@@ -65,6 +65,8 @@ export interface CheckLogin {
   readonly password: string;
   /** Wins over `password`. */
   readonly passwordFile: string;
+  /** The password may be sent in clear text to any endpoint that asks for it. */
+  readonly isCleartextAllowed: boolean;
 }
 
 export interface HealthCheck {

@@ -79,9 +79,11 @@ it('keeps passwords and files of this machine out of the hands of tags', () => {
   const { service, problems } = describeService(source, {
     ...{ listen: '5432', protocol: 'tcp', 'health.type': 'postgres', 'health.user': 'up' },
     ...{ 'health.password_file': '/etc/shadow', 'health.password': 'x' },
+    'health.password_cleartext': 'true',
   });
   expect(service?.health).toMatchObject({ type: 'postgres', login: { user: 'up', password: '' } });
   expect(service?.health?.login.passwordFile).toBe('');
-  expect(problems).toHaveLength(2);
+  expect(service?.health?.login.isCleartextAllowed).toBe(false);
+  expect(problems).toHaveLength(3);
   expect(problems[0]).toContain('no matter of tags');
 });

@@ -131,6 +131,31 @@ routers: [ { listen: 90, routes: [ { service: web } ] } ]
     }
   });
 
+  it.each([
+    ['health: { type: redis }', 'health.type', 'password: s3cr3t'],
+    ['health: { type: redis }', 'health.type', 'password_file: /run/secrets/db'],
+    ['health: { interval: 5s, port: 6379 }', 'health.port', 'password: s3cr3t'],
+    ['from: { service: other }', 'from', 'password: s3cr3t'],
+    ['upstream: { host: evil.example }', 'upstream.host', 'password: s3cr3t'],
+  ])('have the password of a check sent otherwise: %s', (kv, key, password) => {
+    const text = `
+registries: { consul: {} }
+services:
+  db: { listen: 5432, health: { type: postgres, user: up, ${password} } }
+  other: { listen: 5433, health: { type: postgres, user: up } }
+`;
+    expect(problemsOf({ file: text, kv: `services: { db: { ${kv} } }` })).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^kv upriver/config:1:\\d+: services\\.db\\.${key}: must not .* password of its check`,
+        ),
+      ),
+    ]);
+    // Other settings of it, and those of a service without a password, may change.
+    const others = `services: { other: { ${kv} }, db: { health: { interval: 5s } }, new: { ${kv}, listen: 5434 } }`;
+    expect(problemsOf({ file: text, kv: others })).toEqual([]);
+  });
+
   it('be guessed at where it is only misspelt', () => {
     const kv = 'services: { web: { helth: { path: / } } }';
     expect(problemsOf({ file, kv })[0]).toContain('unknown key; did you mean health?');

@@ -32,15 +32,20 @@ async function keep(server: Promise<ServerProcess>): Promise<ServerProcess> {
   return server;
 }
 
-const check = (type: HealthCheck['type'], port: number, parts: Partial<HealthCheck> = {}) =>
+const check = (
+  type: HealthCheck['type'],
+  port: number,
+  parts: Partial<HealthCheck> = {},
+  address = '127.0.0.1',
+) =>
   probe(
     makeCheck({ type, timeoutMs: 20_000, ...parts }),
-    { address: '127.0.0.1', port },
+    { address, port },
     new AbortController().signal,
   );
 
 const login = (user: string, password: string) => ({
-  login: { user, database: '', password, passwordFile: '' },
+  login: { user, database: '', password, passwordFile: '', isCleartextAllowed: false },
 });
 
 async function expectFrozenIsBad(server: ServerProcess, type: HealthCheck['type']): Promise<void> {
@@ -121,7 +126,7 @@ describe.skipIf(!has('postgres'))('a real PostgreSQL', () => {
     const server = await keep(startPostgres({ hba, settings }));
     const { port } = server;
     await psql(port, "CREATE ROLE scram LOGIN PASSWORD 'p\u00e4ss'");
-    await psql(port, "CREATE ROLE plain LOGIN PASSWORD 'clear'");
+    await psql(port, "CREATE ROLE plain LOGIN PASSWORD 'open'");
     await psql(port, "SET password_encryption = 'md5'; CREATE ROLE md5user LOGIN PASSWORD 'five'");
     // Nobody is let in by that name, and the server works all the same.
     expect(await check('postgres', port)).toMatchObject({ isGood: true });
@@ -130,7 +135,7 @@ describe.skipIf(!has('postgres'))('a real PostgreSQL', () => {
     });
     for (const [user, password] of [
       ['scram', 'p\u00e4ss'],
-      ['plain', 'clear'],
+      ['plain', 'open'],
       ['md5user', 'five'],
     ] as const) {
       expect(await check('postgres', port, login(user, password))).toEqual({
@@ -138,6 +143,18 @@ describe.skipIf(!has('postgres'))('a real PostgreSQL', () => {
       });
       expect(await check('postgres', port, login(user, 'wrong'))).toMatchObject({ isGood: false });
     }
+    // As over a network, where a password is proven and not sent.
+    const far = (user: string, password: string, isCleartextAllowed = false) => {
+      const given = { login: { ...login(user, password).login, isCleartextAllowed } };
+      return check('postgres', port, given, '0.0.0.0');
+    };
+    expect(await far('scram', 'p\u00e4ss')).toMatchObject({ isGood: true });
+    expect(await far('md5user', 'five')).toMatchObject({ isGood: true });
+    expect(await far('plain', 'open')).toEqual({
+      isGood: false,
+      text: 'asks for the password in clear text: not sent without TLS that is verified (health.password_cleartext)',
+    });
+    expect(await far('plain', 'open', true)).toMatchObject({ isGood: true });
     await expectFrozenIsBad(server, 'postgres');
   });
 });

@@ -78,7 +78,7 @@ const checkAnswer: FuzzTarget = {
     const bytes = Buffer.from(input.slice(1), 'latin1').subarray(0, 64 * 1024);
     for (const more of [{}, { wantsRole: true, login: LOGIN }]) {
       const said = new Said();
-      const conversation = new Conversation(said as unknown as Socket);
+      const conversation = new Conversation(said as unknown as Socket, false);
       conversation.keepSecret(LOGIN.password);
       const outcome = speak(conversation, { ...makeCheck(), ...more }).catch((error: unknown) => {
         ok(error instanceof CheckFailure, String(error));
@@ -93,7 +93,10 @@ const checkAnswer: FuzzTarget = {
   },
 };
 
-const LOGIN = { user: 'me', database: 'db', password: 's3cr3t-check', passwordFile: '' };
+const LOGIN = {
+  ...{ user: 'me', database: 'db', password: 's3cr3t-check', passwordFile: '' },
+  isCleartextAllowed: false,
+};
 
 function parsed(input: string): unknown {
   try {

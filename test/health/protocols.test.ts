@@ -13,9 +13,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import { mayShowPassword } from '../../src/health/clear-text.ts';
 import { probe } from '../../src/health/probe.ts';
 import { CHECK_TYPES, type HealthCheck } from '../../src/model/service.ts';
 import { makeCheck } from '../support/check.ts';
+import { UPSTREAM_TLS } from '../support/upstream-tls.ts';
 
 const servers: Server[] = [];
 const sockets = new Set<Socket>();
@@ -68,15 +70,18 @@ async function startPeer(
   return peer;
 }
 
-const run = (parts: Partial<HealthCheck>, port: number) =>
-  probe(makeCheck({ timeoutMs: 10_000, ...parts }), { address: '127.0.0.1', port }, never());
+const run = (parts: Partial<HealthCheck>, port: number, address = '127.0.0.1') =>
+  probe(makeCheck({ timeoutMs: 10_000, ...parts }), { address, port }, never());
+
+/** This machine by an address that is not one of loopback: what counts as sent over a network. */
+const NETWORK = '0.0.0.0';
 
 function never(): AbortSignal {
   return new AbortController().signal;
 }
 
 const login = (parts: Partial<HealthCheck['login']> = {}) => ({
-  ...{ user: '', database: '', password: '', passwordFile: '' },
+  ...{ user: '', database: '', password: '', passwordFile: '', isCleartextAllowed: false },
   ...parts,
 });
 
@@ -134,6 +139,25 @@ describe('every kind that speaks', () => {
     const answering = await startPeer('', [['PING', '+PONG\r\n']]);
     await run({ type: 'redis' }, answering.port);
     expect(await answering.ended).toBe('end');
+  });
+});
+
+describe('a password in clear text', () => {
+  const tls = (verify: boolean) => ({ ...UPSTREAM_TLS, verify });
+
+  it.each([
+    ['127.0.0.1', null, true],
+    ['127.8.9.10', null, true],
+    ['::ffff:127.0.0.1', null, true],
+    ['::1', null, true],
+    ['192.0.2.1', null, false],
+    ['0.0.0.0', null, false],
+    ['::', null, false],
+    ['128.0.0.1', null, false],
+    ['192.0.2.1', tls(true), true],
+    ['192.0.2.1', tls(false), false],
+  ])('to %s, TLS %j: %s', (address, tls, isShown) => {
+    expect(mayShowPassword(makeCheck({ tls }), { address, port: 1 })).toBe(isShown);
   });
 });
 
@@ -316,6 +340,8 @@ const pgError = (code: string, text: string) => pg('E', `SFATAL\0C${code}\0M${te
 const ready = pg('Z', 'I');
 const row = (value: string) => pg('D', Buffer.from([0, 1, 0, 0, 0, 1]), value);
 
+const WITHHELD = 'not sent without TLS that is verified (health.password_cleartext)';
+
 describe('postgres', () => {
   it.each([
     [pg('R', 10, 'SCRAM-SHA-256\0\0'), true, 'asks for a password'],
@@ -371,6 +397,22 @@ describe('postgres', () => {
     const hash = createHash('md5').update(`${inner}salt`).digest('hex');
     expect(peer.received.toString('latin1')).toContain(`md5${hash}\0`);
     expect(peer.received.toString('latin1')).not.toContain('secret');
+  });
+
+  it.each([
+    ['127.0.0.1', false, true],
+    [NETWORK, true, true],
+    [NETWORK, false, false],
+  ])('shows its password in clear text to %s, allowed: %s', async (address, allowed, isShown) => {
+    const peer = await startPeer('', [
+      [/user\0/, pg('R', 3)],
+      ['secret', Buffer.concat([pg('R', 0), ready])],
+    ]);
+    const given = login({ user: 'up', password: 'secret', isCleartextAllowed: allowed });
+    const outcome = await run({ type: 'postgres', login: given }, peer.port, address);
+    expect(outcome.isGood).toBe(isShown);
+    expect(peer.received.includes('secret')).toBe(isShown);
+    if (!isShown) expect(outcome.text).toBe(`asks for the password in clear text: ${WITHHELD}`);
   });
 
   it('refuses a SCRAM challenge of a million iterations, or without our nonce', async () => {
@@ -455,6 +497,10 @@ const mysqlError = (sequence: number, code: number, text: string) => {
   return mysqlPacket(sequence, head, `#28000${text}`);
 };
 
+const KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  .publicKey.export({ type: 'spki', format: 'pem' })
+  .toString();
+
 describe('mysql', () => {
   it('without a user takes being refused for an answer', async () => {
     const peer = await startPeer(mysqlGreeting('mysql_native_password'), [
@@ -489,25 +535,70 @@ describe('mysql', () => {
     await expect.poll(() => peer.received.subarray(-5)).toEqual(Buffer.from([1, 0, 0, 0, 1]));
   });
 
-  it('changes the plugin, and seals the password where caching_sha2_password wants it', async () => {
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-    const change = mysqlPacket(2, Buffer.from([0xfe]), 'caching_sha2_password\0', SCRAMBLE, '\0');
-    const peer = await startPeer(mysqlGreeting('mysql_native_password'), [
-      ['up\0', change],
-      [' \0\0\x03', mysqlPacket(4, Buffer.from([1, 4]))],
-      ['\x01\0\0\x05\x02', mysqlPacket(6, Buffer.from([1]), pem)],
-      [/^[\s\S]{260}/, mysqlOk(8)],
+  it.each([
+    ['127.0.0.1', false],
+    [NETWORK, true],
+  ])(
+    'changes the plugin, and seals the password where caching_sha2_password wants it: %s',
+    async (address, allowed) => {
+      const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+      const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+      const change = mysqlPacket(2, Buffer.from([0xfe]), 'caching_sha2_password\0', SCRAMBLE, '\0');
+      const peer = await startPeer(mysqlGreeting('mysql_native_password'), [
+        ['up\0', change],
+        [' \0\0\x03', mysqlPacket(4, Buffer.from([1, 4]))],
+        ['\x01\0\0\x05\x02', mysqlPacket(6, Buffer.from([1]), pem)],
+        [/^[\s\S]{260}/, mysqlOk(8)],
+      ]);
+      const given = login({ user: 'up', password: 'secret', isCleartextAllowed: allowed });
+      expect((await run({ type: 'mysql', login: given }, peer.port, address)).isGood).toBe(true);
+      await expect.poll(() => peer.received.subarray(-5)).toEqual(Buffer.from([1, 0, 0, 0, 1]));
+      const at = peer.received.length - 256 - 5;
+      const sealed = peer.received.subarray(at, at + 256);
+      const opened = privateDecrypt(privateKey, sealed);
+      expect(Buffer.from(opened.map((byte, i) => byte ^ SCRAMBLE[i % 20]!)).toString()).toBe(
+        'secret\0',
+      );
+    },
+  );
+
+  it.each([
+    ['asks for it', mysqlPacket(2, Buffer.from([1, 4]))],
+    ['sends its key unasked', mysqlPacket(2, Buffer.from([1]), KEY)],
+  ])('seals no password for a key that came over a network: a server that %s', async (_, ask) => {
+    const peer = await startPeer(mysqlGreeting('caching_sha2_password'), [
+      ['up\0', ask],
+      // A login that ends: one that breaks off would count in max_connect_errors.
+      ['\x01\0\0\x03\0', mysqlError(4, 1045, 'Access denied')],
     ]);
     const given = login({ user: 'up', password: 'secret' });
-    expect((await run({ type: 'mysql', login: given }, peer.port)).isGood).toBe(true);
-    await expect.poll(() => peer.received.subarray(-5)).toEqual(Buffer.from([1, 0, 0, 0, 1]));
-    const at = peer.received.length - 256 - 5;
-    const sealed = peer.received.subarray(at, at + 256);
-    const opened = privateDecrypt(privateKey, sealed);
-    expect(Buffer.from(opened.map((byte, i) => byte ^ SCRAMBLE[i % 20]!)).toString()).toBe(
-      'secret\0',
-    );
+    expect(await run({ type: 'mysql', login: given }, peer.port, NETWORK)).toEqual({
+      isGood: true,
+      text: `MySQL 8.0.36: asks for the password by its key: ${WITHHELD}`,
+    });
+    expect(peer.received.length).toBeLessThan(256);
+  });
+
+  it('proves its password by caching_sha2_password over a network', async () => {
+    const peer = await startPeer(mysqlGreeting('caching_sha2_password'), [
+      ['up\0', Buffer.concat([mysqlPacket(2, Buffer.from([1, 3])), mysqlOk(3)])],
+    ]);
+    const given = login({ user: 'up', password: 'secret' });
+    expect(await run({ type: 'mysql', login: given }, peer.port, NETWORK)).toEqual({
+      isGood: true,
+      text: 'MySQL 8.0.36: logged in as up',
+    });
+  });
+
+  it.each(['mysql_clear_password', 'dialog'])('shows no password to %s', async (plugin) => {
+    const peer = await startPeer(mysqlGreeting('mysql_native_password'), [
+      ['up\0', mysqlPacket(2, Buffer.from([0xfe]), `${plugin}\0`)],
+      ['\0\0\0\x03', mysqlError(4, 1045, 'Access denied')],
+    ]);
+    const given = login({ user: 'up', password: 'secret', isCleartextAllowed: true });
+    const outcome = await run({ type: 'mysql', login: given }, peer.port);
+    expect(outcome).toEqual({ isGood: false, text: 'Access denied (1045)' });
+    expect(peer.received.includes('secret')).toBe(false);
   });
 
   it('tells the error of a login that is configured', async () => {

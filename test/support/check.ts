@@ -21,7 +21,7 @@ export function makeCheck(parts: Partial<HealthCheck> = {}): HealthCheck {
     expectStatus: [{ from: 200, to: 399 }],
     send: '',
     expect: null,
-    login: { user: '', database: '', password: '', passwordFile: '' },
+    login: { user: '', database: '', password: '', passwordFile: '', isCleartextAllowed: false },
     sendProxy: 'off',
     wantsRole: false,
     initial: 'down',

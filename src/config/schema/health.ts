@@ -12,7 +12,7 @@ import {
 import { givenHost, givenServerName } from '../../model/upstream-host.ts';
 import { checkExpect, checkSend, checkText, dnsName } from '../check-values.ts';
 import { absolutePath, fieldName, fieldValue, statusRanges } from '../http-values.ts';
-import { count, duration, filePath } from '../values.ts';
+import { count, duration, filePath, flag } from '../values.ts';
 import { buildUpstream, type UpstreamInput } from './upstream.ts';
 
 export const healthSchema = z.strictObject({
@@ -59,6 +59,10 @@ export const healthSchema = z.strictObject({
   password_file: filePath
     .default('')
     .meta({ description: 'File with the password, read for each check.' }),
+  password_cleartext: flag.prefault(false).meta({
+    description:
+      'postgres, mysql: send the password in clear text, or encrypted for a key that the endpoint sends, where it asks for that over a network without TLS that is verified. Anyone on the path, and any endpoint, can then learn it.',
+  }),
   method: z
     .enum(['GET', 'HEAD', 'OPTIONS'])
     .default('GET')
@@ -128,6 +132,7 @@ export function buildHealth(
       database: health.database,
       password: health.password,
       passwordFile: health.password_file,
+      isCleartextAllowed: health.password_cleartext,
     },
     sendProxy: 'off',
     wantsRole: false,

@@ -4,6 +4,7 @@
 // https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
 import { constants, createHash, publicEncrypt } from 'node:crypto';
 import type { HealthCheck } from '../../model/service.ts';
+import { WITHHELD } from '../clear-text.ts';
 import type { Conversation } from '../conversation.ts';
 import { CheckFailure, type CheckOutcome } from '../outcome.ts';
 import { passwordOf } from './password.ts';
@@ -41,29 +42,45 @@ export async function speakMysql(
   const user = login.user === '' ? 'upriver' : login.user;
   const answer = response(user, login.database, greeting, scrambled(greeting, password));
   conversation.send(framed(hello.sequence + 1, answer));
-  const error = await finishLogin(conversation, greeting.scramble, password);
+  const { error, isWithheld } = await finishLogin(conversation, greeting.scramble, password);
   const name = `MySQL ${greeting.version}`.slice(0, 100);
   if (error === '') {
     conversation.send(COM_QUIT);
     return { isGood: true, text: `${name}: logged in as ${user}` };
   }
+  // A server that wants more than a proof, as any does after a restart, accepts sessions.
+  if (isWithheld) {
+    return { isGood: true, text: `${name}: asks for the password by its key: ${WITHHELD}` };
+  }
   if (login.user !== '') throw new CheckFailure(error);
   return { isGood: true, text: `${name} answers` };
 }
 
-/** '' where the login is accepted, else the server's error. */
+interface LoginEnd {
+  /** The server's error; '' where the login is accepted. */
+  readonly error: string;
+  /** The server has asked for the password itself, and did not get it. */
+  readonly isWithheld: boolean;
+}
+
 async function finishLogin(
   conversation: Conversation,
   first: Buffer,
   password: string,
-): Promise<string> {
+): Promise<LoginEnd> {
   let scramble = first;
+  let isWithheld = false;
   for (let count = 0; count < PACKETS_MAX; count += 1) {
     const { sequence, body } = await packet(conversation);
     const reply = (bytes: Buffer) => conversation.send(framed(sequence + 1, bytes));
-    if (body[0] === 0x00) return '';
-    if (body[0] === 0xff) return errorOf(body);
-    if (body[0] === 0xfe) {
+    const isForKey = body[0] === 0x01 && (body[1] === 4 || body.length > 100);
+    if (body[0] === 0x00) return { error: '', isWithheld };
+    if (body[0] === 0xff) return { error: errorOf(body), isWithheld };
+    if (isForKey && !conversation.mayShowPassword && password !== '') {
+      isWithheld = true;
+      // Neither a password nor the request for a key: the server refuses it, and the login has ended.
+      reply(Buffer.from([0]));
+    } else if (body[0] === 0xfe) {
       const [plugin = '', ...rest] = body.toString('latin1', 1).split('\0');
       scramble = Buffer.from(rest.join('\0').slice(0, 20), 'latin1');
       reply(scrambled({ scramble, plugin }, password));

@@ -1,6 +1,8 @@
-// How a PostgreSQL server is shown a password: in plain, by MD5, or by SCRAM-SHA-256 (RFC 5802, 7677).
+// How a PostgreSQL server is shown a password: by SCRAM-SHA-256 (RFC 5802, 7677), by MD5, or in clear text,
+// which the conversation must allow.
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { WITHHELD } from '../clear-text.ts';
 import type { Conversation } from '../conversation.ts';
 import { CheckFailure } from '../outcome.ts';
 import { errorOf, frame, type Message, message } from './postgres-messages.ts';
@@ -21,11 +23,18 @@ export async function answerChallenge(
   login: Login,
 ): Promise<void> {
   const kind = body.readInt32BE(0);
-  if (kind === 3) sendPassword(conversation, login.password);
+  if (kind === 3) sendCleartext(conversation, login.password);
   else if (kind === 5) sendPassword(conversation, md5Answer(login, body.subarray(4, 8)));
   else if (kind === 10) await answerScram(conversation, body.subarray(4), login.password);
   else throw new CheckFailure(`asks for a kind of login that is not known (${kind})`);
   await expectRequest(conversation, 0);
+}
+
+function sendCleartext(conversation: Conversation, password: string): void {
+  if (!conversation.mayShowPassword) {
+    throw new CheckFailure(`asks for the password in clear text: ${WITHHELD}`);
+  }
+  sendPassword(conversation, password);
 }
 
 function sendPassword(conversation: Conversation, password: string): void {
