@@ -2,12 +2,15 @@
 // too, and a health check every few seconds should cost little.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { messageOf } from '../base/coded-error.ts';
 import { safeData, safeJson, safeLine } from '../base/safe-text.ts';
 import type { ParsedArguments } from './command.ts';
 import { type Instance, instanceOf } from './stats-address.ts';
 
 const TIMEOUT_MS = 5000;
+/** Of an answer: several times that about as many endpoints as there may be. */
+const LENGTH_MAX = 2 ** 28;
 
 /** An answer, or why there is none, in words. */
 export type Asked<T> = { readonly body: T } | { readonly problem: string };
@@ -70,14 +73,21 @@ export function send(instance: Instance, question: Question): Promise<Reply> {
     instance.tls === 'off' ? plainRequest(options) : tlsRequest({ ...options, rejectUnauthorized });
   const fail = (error: Error): void =>
     reject(error.name === 'AbortError' ? new Error(`none within ${timeoutMs} ms`) : error);
-  asked.once('error', fail);
+  asked.on('error', fail);
+  asked.once('upgrade', (_, socket: Duplex) => {
+    socket.destroy();
+    reject(new Error('it changes to another protocol'));
+  });
   asked.once('response', (response: IncomingMessage) => {
     let answer = '';
     response.setEncoding('utf8');
     response.on('data', (part: string) => {
       answer += part;
+      if (answer.length <= LENGTH_MAX) return;
+      reject(new Error('an answer of more than 256 MiB'));
+      asked.destroy();
     });
-    response.once('error', fail);
+    response.on('error', fail);
     response.once('end', () => resolve({ status: response.statusCode ?? 0, text: answer }));
   });
   asked.end(text);
@@ -87,9 +97,24 @@ export function send(instance: Instance, question: Question): Promise<Reply> {
 function errorIn(text: string): string {
   try {
     // The API's errors: {"error": "..."}.
-    return (safeData(text) as { error?: string }).error ?? '';
+    const { error } = safeData(text) as { error?: unknown };
+    return typeof error === 'string' ? error : '';
   } catch {
     return '';
+  }
+}
+
+/**
+ * Does `work`, which reads answers as docs/reference/admin-api.md has them, and returns its exit code. An answer
+ * of another shape, of another program at that address, ends it with one line.
+ */
+export async function readingAnswers(work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    console.error(safeLine(`upriver: the answer is not one of Upriver's: ${error.message}`));
+    return 1;
   }
 }
 

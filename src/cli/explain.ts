@@ -2,7 +2,7 @@
 import { encodeSegment } from '../base/path-text.ts';
 import { safeLine } from '../base/safe-text.ts';
 import type { ComparisonFigures } from '../model/comparison.ts';
-import { ask, printJson } from './admin-client.ts';
+import { ask, printJson, readingAnswers } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import { endpointNamed } from './endpoint-name.ts';
 import type { ServiceAnswer, StatusAnswer } from './status.ts';
@@ -20,7 +20,11 @@ interface EventAnswer {
 const EVENTS_SHOWN = 10;
 
 /** Returns the exit code. */
-export async function explain(given: ParsedArguments): Promise<number> {
+export function explain(given: ParsedArguments): Promise<number> {
+  return readingAnswers(() => explained(given));
+}
+
+async function explained(given: ParsedArguments): Promise<number> {
   const [asked = ''] = given.words;
   const isRaw = given.flags.json === true;
   // Texts of the answer are compared as they come: as they are, or as they are safe to show.

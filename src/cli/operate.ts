@@ -2,18 +2,21 @@
 // running instance.
 import { encodeSegment } from '../base/path-text.ts';
 import { safeLine } from '../base/safe-text.ts';
-import { ask } from './admin-client.ts';
+import { ask, readingAnswers } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 import { endpointNamed } from './endpoint-name.ts';
 import type { ServiceAnswer } from './status.ts';
 
 const WEIGHT_MAX = 65_535;
 
+type Verb = 'drain' | 'ready' | 'maint' | 'weight';
+
 /** Returns the exit code. */
-export async function operate(
-  verb: 'drain' | 'ready' | 'maint' | 'weight',
-  given: ParsedArguments,
-): Promise<number> {
+export function operate(verb: Verb, given: ParsedArguments): Promise<number> {
+  return readingAnswers(() => order(verb, given));
+}
+
+async function order(verb: Verb, given: ParsedArguments): Promise<number> {
   const [service = '', wanted = '', weight = ''] = given.words;
   const usage = misuse(verb, given.words);
   if (usage !== '') {
@@ -36,7 +39,7 @@ export async function operate(
   return 0;
 }
 
-function misuse(verb: string, [service = '', endpoint = '', weight]: readonly string[]): string {
+function misuse(verb: Verb, [service = '', endpoint = '', weight]: readonly string[]): string {
   if (service === '' || endpoint === '') {
     return `expected SERVICE ENDPOINT${verb === 'weight' ? ' N' : ''}`;
   }

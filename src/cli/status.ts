@@ -1,7 +1,7 @@
 // `upriver status`: what runs where, in a table.
 
 import type { ComparisonFigures } from '../model/comparison.ts';
-import { ask, printJson, table } from './admin-client.ts';
+import { ask, printJson, readingAnswers, table } from './admin-client.ts';
 import type { ParsedArguments } from './command.ts';
 
 /** As far as this command reads it (docs/reference/admin-api.md). */
@@ -54,10 +54,10 @@ const CLEAR = '\u001b[H\u001b[2J';
 
 /** Once, or every second until it is ended. An instance that stops answering ends no watch. */
 export async function status(given: ParsedArguments): Promise<number> {
-  if (given.flags.watch !== true) return show(given, '');
+  if (given.flags.watch !== true) return readingAnswers(() => show(given, ''));
   const clear = process.stdout.isTTY ? CLEAR : '';
   for (;;) {
-    await show(given, clear);
+    await readingAnswers(() => show(given, clear));
     await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
   }
 }
@@ -76,12 +76,15 @@ async function show(given: ParsedArguments, clear: string): Promise<number> {
     printJson(all, given.flags.watch === true ? 0 : 2);
     return 0;
   }
-  console.log(clear + tableOf(services.body));
-  for (const line of expiries(about.body)) console.log(line);
-  for (const line of remarks(about.body)) console.log(`! ${line}`);
-  for (const { name, problems } of services.body) {
-    for (const problem of problems) console.log(`! ${name}: ${problem}`);
-  }
+  const lines = [
+    clear + tableOf(services.body),
+    ...expiries(about.body),
+    ...remarks(about.body).map((line) => `! ${line}`),
+    ...services.body.flatMap(({ name, problems }) =>
+      problems.map((problem) => `! ${name}: ${problem}`),
+    ),
+  ];
+  for (const line of lines) console.log(line);
   return 0;
 }
 
