@@ -19,10 +19,26 @@ export function validate(
 ): { readonly input: ConfigInput | null; readonly problems: readonly Problem[] } {
   const { output, problems } = parse({ data, where, schema: configSchema, hide });
   const found = contradictions(data, (path) => where(path, 'value'));
+  const lost = lostKeys(data, []).map((path) => {
+    const message = `"${LOST}": expected another name`;
+    return { where: where(path, 'key'), key: dotted(path), message };
+  });
   // A value that is wrong by itself is told as that alone.
   const wrong = new Set(problems.map(({ key }) => key));
-  const all = [...problems, ...found.filter(({ key }) => !wrong.has(key))];
+  const all = [...problems, ...[...found, ...lost].filter(({ key }) => !wrong.has(key))];
   return { input: all.length > 0 ? null : output, problems: all };
+}
+
+/** Zod's maps leave out what has this key. */
+const LOST = '__proto__';
+
+/** Where the schema would leave something out; the data is no deeper than `configDepth`. */
+function lostKeys(data: unknown, path: readonly PropertyKey[]): (readonly PropertyKey[])[] {
+  if (typeof data !== 'object' || data === null) return [];
+  if (Object.hasOwn(data, LOST)) return [[...path, LOST]];
+  return Object.entries(data).flatMap(([key, value]) =>
+    lostKeys(value, [...path, Array.isArray(data) ? Number(key) : key]),
+  );
 }
 
 /** What is parsed, by which schema, where its parts stand, and what of it is not shown. */

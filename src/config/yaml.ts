@@ -3,9 +3,9 @@
 import {
   isAlias,
   isMap,
+  isNode,
   isPair,
   isScalar,
-  isSeq,
   LineCounter,
   type Node,
   parseDocument,
@@ -69,7 +69,12 @@ function readDocument(text: string, name: string, env: Variables | null): Read {
   const malformed = syntaxProblems(document, at);
   if (malformed.length > 0) return { yaml: null, problems: malformed };
   const { unset, excess } = replaceVariables(document, env);
-  const faults = [...excess, ...aliasFaults(document), ...keyFaults(document)];
+  const faults = [
+    ...excess,
+    ...aliasFaults(document),
+    ...keyFaults(document),
+    ...tagFaults(document),
+  ];
   if (faults.length > 0) return { yaml: null, problems: faults.map(problemOf) };
   const data: unknown = document.toJS();
   const tooMuch = excessOf(data);
@@ -153,8 +158,26 @@ function keyFaults(document: Parsed): Fault[] {
         faults.push({ node, message: 'Map keys must be unique' });
       }
       for (const { key } of map.items) {
-        if (isMap(key) || isSeq(key)) faults.push({ node: key, message: 'expected a text as key' });
+        if (!isScalar(key) && isNode(key)) {
+          faults.push({ node: key, message: 'expected a text as key' });
+        }
       }
+    },
+  });
+  return faults;
+}
+
+const YAML_TAG = 'tag:yaml.org,2002:';
+const PLAIN_TAGS = ['map', 'seq', 'str', 'int', 'float', 'bool', 'null'];
+
+/** Tags of YAML 1.1, which make sets, bytes, dates and merged maps of what looks otherwise. */
+function tagFaults(document: Parsed): Fault[] {
+  const faults: Fault[] = [];
+  visit(document, {
+    Value: (_, node) => {
+      const name = node.tag?.startsWith(YAML_TAG) ? node.tag.slice(YAML_TAG.length) : '';
+      if (name === '' || PLAIN_TAGS.includes(name)) return;
+      faults.push({ node, message: `the tag !!${name} is not supported` });
     },
   });
   return faults;
