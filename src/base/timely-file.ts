@@ -17,6 +17,8 @@ export const FILE_MS_MAX = 5000;
 /** Reads at a time: the pool has four threads, and host names are resolved by them. */
 export const FILE_READS_MAX = 2;
 const PIECE_BYTES_MIN = 4096;
+/** Files of a folder that are looked at in one read: few enough for a disk, or a machine, that is merely slow. */
+const LOOKS_A_READ = 50;
 
 /** What is done with a file, for people. */
 type Done = 'read' | 'written';
@@ -76,6 +78,21 @@ export class TimelyFiles {
     return promise;
   }
 
+  /**
+   * What `look` makes of each of these files of one folder, in order. A read has so many of them: however many there
+   * are, it is a disk that stands still which takes too long, not one that is slow. Rejects as `run`.
+   */
+  async runEach<T>(paths: readonly string[], look: (path: string) => Promise<T>): Promise<T[]> {
+    const found: T[] = [];
+    for (let at = 0; at < paths.length; at += LOOKS_A_READ) {
+      const some = paths.slice(at, at + LOOKS_A_READ);
+      await this.run(some[0]!, async () => {
+        for (const path of some) found.push(await look(path));
+      });
+    }
+    return found;
+  }
+
   /** Whether a read is under way: the thread that makes it may never come back, and the process not end by itself. */
   get isReading(): boolean {
     return this.busy.size > 0;
@@ -120,15 +137,9 @@ export function stampInTime(path: string): Promise<string> {
   return inTime(path, async () => stampOf(await statOf(path)));
 }
 
-/** Stamps of files of one folder, in order, in one read; the code of the error where there is none. */
+/** Stamps of files of one folder, in order; the code of the error where there is none. Rejects as `runEach`. */
 export function stampsInTime(paths: readonly string[]): Promise<string[]> {
-  return inTime(paths[0] ?? '', async () => {
-    const stamps: string[] = [];
-    for (const path of paths) {
-      stamps.push(await statOf(path).then(stampOf, (error: unknown) => codeOf(error)));
-    }
-    return stamps;
-  });
+  return files.runEach(paths, (path) => statOf(path).then(stampOf, codeOf));
 }
 
 /** The mode of a file; 0 where there is none. */

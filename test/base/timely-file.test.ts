@@ -109,6 +109,32 @@ describe('a read', () => {
   });
 });
 
+describe('many files of a folder', () => {
+  const paths = Array.from({ length: 600 }, (_, i) => `/mnt/${i}`);
+
+  it('are looked at in order by a disk that is slow, however long all of them take', async () => {
+    const seen = await files.runEach(paths, async (path) => {
+      clock.advance(50);
+      return path;
+    });
+    expect(seen).toEqual(paths);
+    expect(clock.nowMs()).toBeGreaterThan(5 * FILE_MS_MAX);
+    expect([files.isReading, clock.waiting]).toEqual([false, 0]);
+  });
+
+  it('are given up when the disk no longer answers', async () => {
+    const looked: string[] = [];
+    const seen = files.runEach(paths, (path) => {
+      looked.push(path);
+      return looked.length < 70 ? Promise.resolve(path) : new Promise<string>(() => {});
+    });
+    await expect.poll(() => looked.length).toBe(70);
+    clock.advance(FILE_MS_MAX);
+    await expect(seen).rejects.toMatchObject({ code: 'hanging' });
+    expect(looked).toHaveLength(70);
+  });
+});
+
 describe('files of a disk', () => {
   let folder: string;
   beforeEach(() => {
