@@ -1,6 +1,7 @@
 // The rules of blocking queries, against an agent that does what no real one can be made to do.
 // Time runs fifty times as fast, so that waits of a minute can be waited for.
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Clock } from '../../../src/base/clock.ts';
 import type { ConsulError } from '../../../src/discovery/consul/answer.ts';
 import { BlockingQuery, type QueryAnswer } from '../../../src/discovery/consul/blocking-query.ts';
 import { ConsulClient } from '../../../src/discovery/consul/client.ts';
@@ -22,6 +23,8 @@ afterEach(async () => {
 
 interface Run {
   readonly agent: ScriptedAgent;
+  /** Each time that was set by its clock: pauses, and deadlines of questions. */
+  readonly timersMs: number[];
   readonly answers: QueryAnswer<readonly object[]>[];
   readonly errors: ConsulError[];
   readonly log: ReturnType<typeof keepingLogger>['lines'];
@@ -35,10 +38,16 @@ async function follow(
 ): Promise<Run> {
   const answer = typeof script === 'function' ? script : (_: Asked, n: number) => script[n] ?? null;
   const agent = await startScriptedAgent(answer);
-  const clock = fastClock(factor);
+  const fast = fastClock(factor);
+  const timersMs: number[] = [];
+  const setTimer: Clock['setTimer'] = (delayMs, then) => {
+    timersMs.push(delayMs);
+    return fast.setTimer(delayMs, then);
+  };
+  const clock = { ...fast, setTimer };
   const client = new ConsulClient(consulSettings(agent.url), clock, consulDoors.open);
   const { log, lines } = keepingLogger();
-  const run: Run = { agent, answers: [], errors: [], log: lines };
+  const run: Run = { agent, timersMs, answers: [], errors: [], log: lines };
   const query = new BlockingQuery({
     context: { client, clock, random: () => 0.5, log, waitMs: 60_000 },
     path: '/v1/health/service/web',
@@ -179,7 +188,8 @@ describe('what is no answer', () => {
     const [, second, third] = run.agent.asked;
     const waitedMs = (third!.atMs - second!.atMs) * FACTOR;
     expect(waitedMs).toBeGreaterThan((60_000 * 17) / 16);
-    expect(waitedMs).toBeLessThan(90_000);
+    // By the time that it was given: how late a busy machine notices says nothing.
+    expect(Math.max(...run.timersMs)).toBeLessThan(90_000);
   });
 
   it('is a connection that is refused', async () => {
@@ -206,9 +216,12 @@ describe('what is no answer', () => {
 });
 
 describe('the pace', () => {
-  /** ms between questions, simulated so many times as fast. */
-  const gaps = (run: Run, factor = FACTOR) =>
-    run.agent.asked.slice(1).map(({ atMs }, i) => (atMs - run.agent.asked[i]!.atMs) * factor);
+  /** ms between questions, by the clock that is faster. */
+  const gaps = (run: Run) =>
+    run.agent.asked.slice(1).map(({ atMs }, i) => (atMs - run.agent.asked[i]!.atMs) * FACTOR);
+
+  const pausesOver = (run: Run, overMs: number) =>
+    run.timersMs.filter((ms) => ms > overMs && ms <= 1000);
 
   it('obeys Retry-After', async () => {
     const run = await follow([{ status: 429, headers: { 'retry-after': '20' } }, { index: 7 }]);
@@ -227,13 +240,14 @@ describe('the pace', () => {
   });
 
   it('stays bounded when an agent wakes us for nothing, over and over', async () => {
+    const beganMs = performance.now();
     const run = await follow(
       (_, n) => ({ index: n + 1 }),
       () => false,
     );
     // Without a bound these take a tenth of the time.
     await run.agent.askedTimes(50);
-    const tookMs = (run.agent.asked[49]!.atMs - run.agent.asked[0]!.atMs) * FACTOR;
+    const tookMs = (run.agent.asked[49]!.atMs - beganMs) * FACTOR;
     expect(50).toBeLessThanOrEqual(2 + (tookMs / 1000) * 5 + 1);
   });
 
@@ -249,20 +263,18 @@ describe('the pace', () => {
   });
 
   it('follows real changes at once, and faster', async () => {
-    // In real time: at fifty times its speed a busy machine is too slow to tell.
+    // In real time: at twenty times its speed a busy machine has saved up what it is to pause for.
     const changes = (_: Asked, n: number) => (n < 12 ? { index: n + 1 } : null);
     const run = await follow(changes, () => true, 1);
     await run.agent.askedTimes(10);
     // At the pace of useless answers there would be 200 ms between most of them.
-    const [, , , , median = 0] = gaps(run, 1)
-      .slice(0, 9)
-      .sort((a, b) => a - b);
-    expect(median).toBeLessThan(100);
+    expect(pausesOver(run, 100)).toEqual([]);
   });
 
   it('follows large answers that change all the time by their size', async () => {
     const item = 'x'.repeat(1024);
     const body = (n: number) => Array.from({ length: 500 }, (_, i) => ({ Node: { n, i, item } }));
+    const beganMs = performance.now();
     const run = await follow(
       (_, n) => ({ index: n + 1, body: body(n) }),
       () => true,
@@ -270,7 +282,7 @@ describe('the pace', () => {
     );
     await run.agent.askedTimes(47);
     // 500 KiB each: 32 at once, as fast as 20 MiB a second allow, and meanwhile five a second.
-    const seconds = (run.agent.asked[46]!.atMs - run.agent.asked[0]!.atMs) / 1000;
+    const seconds = (run.agent.asked[46]!.atMs - beganMs) / 1000;
     expect(47).toBeLessThanOrEqual(32 + seconds * 5 + 1);
   });
 
@@ -284,7 +296,7 @@ describe('the pace', () => {
     );
     await run.agent.askedTimes(99);
     // Of 60 KiB each on average: by size alone twenty of them would wait 200 ms for the next.
-    expect(gaps(run, 1).filter((ms) => ms > 150).length).toBeLessThan(10);
+    expect(pausesOver(run, 150)).toEqual([]);
   });
 });
 
