@@ -27,7 +27,9 @@ export const consulSchema = z.strictObject({
     .meta({ description: "Datacenter to ask for; the agent's by default." }),
   namespace: z.string().default('').meta({ description: 'Consul Enterprise namespace.' }),
   partition: z.string().default('').meta({ description: 'Consul Enterprise partition.' }),
-  stale: flag.prefault(true).meta({ description: 'Let any server answer: also without a leader.' }),
+  stale: flag
+    .prefault(true)
+    .meta({ description: 'Let any server answer, also while there is no leader.' }),
   wait: duration(1000, 600_000)
     .prefault('1m')
     .meta({ description: 'How long a blocking query waits.' }),

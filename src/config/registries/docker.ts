@@ -16,7 +16,7 @@ export const dockerSchema = z.strictObject({
     .prefault([...DEFAULT_SOCKETS])
     .meta({
       description:
-        "The engine's socket, or tcp://host:port; of several the first whose socket is there is used. Podman's socket is as good.",
+        "The engine's socket, or tcp://host:port; of several the first whose socket is there is used. Podman's socket works as well.",
     }),
   tls: tlsSchema.prefault({}).meta({
     description: 'For https:// addresses, and for tcp:// once a file is named.',

@@ -10,8 +10,8 @@ export const tlsSchema = z.strictObject({
   server_name: z
     .string()
     .default('')
-    .meta({ description: "Name expected in the agent's certificate." }),
-  verify: flag.prefault(true).meta({ description: "Check the agent's certificate." }),
+    .meta({ description: "Name expected in the server's certificate." }),
+  verify: flag.prefault(true).meta({ description: "Check the server's certificate." }),
 });
 
 export function buildTls(tls: z.output<typeof tlsSchema>): TlsSettings {

@@ -18,7 +18,7 @@ const DENIED = [
 export const trustKeys = {
   listen_allow: listOf(listenRule, LISTEN_RULE).prefault(['80', '443', '1024-65535']).meta({
     description:
-      'Where services may listen that describe themselves: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
+      'Where services that describe themselves may listen: ports, ranges, address:port, network:port, or /folder/ for unix sockets.',
   }),
   endpoint_deny: listOf(network, NETWORK).prefault(DENIED).meta({
     description:

@@ -59,7 +59,7 @@ export const acmeMapping = z.strictObject(
     directory: directory
       .prefault(LETS_ENCRYPT)
       .meta({ description: "URL of the CA's ACME directory (RFC 8555)." }),
-    email: email.prefault('').meta({ description: 'Where the CA writes to.' }),
+    email: email.prefault('').meta({ description: 'Contact address for the CA.' }),
     domains: z
       .array(domain, { error: 'expected a list of host names' })
       .min(1, 'expected one host name at least')
@@ -78,7 +78,7 @@ export const acmeMapping = z.strictObject(
       .prefault('auto')
       .meta({
         description:
-          'How the CA is shown that the names are ours; auto: what the listeners allow, on port 80 by HTTP first.',
+          'How control of the names is proved to the CA; auto: what the listeners allow, on port 80 by HTTP first.',
       }),
     ca_file: filePath
       .prefault('')

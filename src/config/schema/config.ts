@@ -20,9 +20,9 @@ export const configSchema = z.strictObject({
     .record(z.string(), z.array(staticEndpoint))
     .prefault({})
     .meta({ description: 'Fixed endpoints by service name: host:port, or host:port weight=5.' }),
-  tls: tlsMapping
-    .optional()
-    .meta({ description: 'What listeners with tls: true use; each may say otherwise.' }),
+  tls: tlsMapping.optional().meta({
+    description: 'Settings of listeners with tls: true; each listener may override them.',
+  }),
   services: z
     .record(
       z.string().regex(/^(?!\.{1,2}$)[^\s/\0]+$/, 'expected a name without white space or slash'),
@@ -37,9 +37,9 @@ export const configSchema = z.strictObject({
   stats: statsSchema.prefault({}).meta({ description: 'Dashboard, metrics and API.' }),
   guard: guardSchema
     .prefault({})
-    .meta({ description: 'Protection against a registry that leaves out what is there.' }),
-  state: stateSchema.prefault({}).meta({ description: 'What is kept over a restart.' }),
-  memory: memorySchema.prefault({}).meta({ description: 'How much memory there is.' }),
+    .meta({ description: 'Protection against a registry that omits endpoints which still run.' }),
+  state: stateSchema.prefault({}).meta({ description: 'What is kept across a restart.' }),
+  memory: memorySchema.prefault({}).meta({ description: 'Memory limit.' }),
   log: logSchema.prefault({}).meta({ description: 'What is logged.' }),
   register: registerSchema.optional().meta({
     description:

@@ -44,7 +44,7 @@ export const timeoutsSchema = z.strictObject({
     .meta({ description: 'From the request sent to the first byte of the response.' }),
   idle: duration()
     .optional()
-    .meta({ description: 'Default of the four that follow; without it each has its own.' }),
+    .meta({ description: 'Default of the next four; without it each has its own default.' }),
   // Optional, since a default of their own would hide whether `idle` is to be taken.
   idle_body: duration()
     .optional()
@@ -71,10 +71,10 @@ export const timeoutsSchema = z.strictObject({
 export const limitsSchema = z.strictObject({
   connections: count(1, 10_000_000)
     .prefault(10_000)
-    .meta({ description: 'Client connections of the service, UDP sessions; per process.' }),
+    .meta({ description: 'Client connections, or UDP sessions, of the service; per process.' }),
   connections_per_client: count(0, 10_000_000)
     .prefault(0)
-    .meta({ description: 'Of them those of one client address; 0 is no limit.' }),
+    .meta({ description: 'The same for each client address; 0 is no limit.' }),
   per_endpoint: count(0, 1_000_000).prefault(0).meta({
     description: 'Requests in flight, or sessions, per endpoint and process; 0 is no limit.',
   }),

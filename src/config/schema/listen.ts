@@ -57,14 +57,14 @@ const listenTlsShape = {
   }),
   min_version: tlsVersion
     .optional()
-    .meta({ 'x-default': '1.2', description: 'Oldest version of TLS that is spoken.' }),
+    .meta({ 'x-default': '1.2', description: 'Minimum version of TLS.' }),
   client_auth: z.enum(['off', 'request', 'require']).optional().meta({
     'x-default': 'off',
     description: 'Whether clients are asked for a certificate, and refused without one.',
   }),
   client_ca_file: filePath
     .optional()
-    .meta({ description: 'CA certificates (PEM) of whom clients may have theirs.' }),
+    .meta({ description: 'CA certificates (PEM) from which client certificates must come.' }),
 };
 
 export const tlsMapping = z.strictObject(listenTlsShape);

@@ -5,14 +5,14 @@ import { duration, flag, share, size } from '../values.ts';
 export const guardSchema = z.strictObject({
   enabled: flag
     .prefault(true)
-    .meta({ description: 'Hold endpoints that a registry which came back leaves out.' }),
+    .meta({ description: 'Hold endpoints that the registry omits after an outage.' }),
   hold: duration().prefault('30s').meta({
     description:
       'How long they are held; longer while the registry is in doubt and their active check passes.',
   }),
   max_removed: share.prefault('50%').meta({
     description:
-      'An answer that leaves out more of a service is confirmed by a second, consistent read; 100% is never asked.',
+      'An answer that omits more than this share of the endpoints is confirmed by a second, consistent read; 100%: never.',
   }),
 });
 
@@ -25,7 +25,7 @@ export const stateSchema = z.strictObject({
 export const memorySchema = z.strictObject({
   max: size.prefault('0').meta({
     description:
-      'What the process may take; near it load is shed. 0 is what container and machine allow.',
+      'Memory limit of the process; near it load is shed. 0: what the container and the machine allow.',
   }),
 });
 

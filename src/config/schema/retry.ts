@@ -38,7 +38,7 @@ const retryOn = z
 export const retrySchema = z.strictObject({
   attempts: count(1, 20).prefault(3).meta({ description: 'Attempts in all; 1 turns retries off.' }),
   connect_attempts: count(1, 1000).prefault(32).meta({
-    description: 'Endpoints that are asked at most while none has seen the request.',
+    description: 'Maximum number of endpoints that are tried while none has received the request.',
   }),
   connect_time: duration(1).prefault('15s').meta({
     description: 'How long after its first attempt a request may be tried on another endpoint.',

@@ -32,26 +32,26 @@ export const serviceSchema = z.strictObject({
   }),
   health: healthSchema
     .optional()
-    .meta({ description: "Active checks; without, the registry's word counts." }),
+    .meta({ description: "Active checks; without them the registry's status counts." }),
   passive: passiveSchema
     .prefault({})
     .meta({ description: 'Ejection of endpoints that fail requests.' }),
-  panic: panicSchema
-    .prefault({})
-    .meta({ description: 'What is done when few endpoints are left.' }),
+  panic: panicSchema.prefault({}).meta({ description: 'What happens when few endpoints work.' }),
   failover: failoverSchema
     .prefault({})
     .meta({ description: 'Between sources of different priority.' }),
-  retry: retrySchema.prefault({}).meta({ description: 'What is tried again.' }),
-  timeouts: timeoutsSchema.prefault({}).meta({ description: 'How long things may take.' }),
-  limits: limitsSchema.prefault({}).meta({ description: 'Resource limits.' }),
-  http: httpSchema
+  retry: retrySchema
     .prefault({})
-    .meta({ description: 'What is added to and taken from requests and responses.' }),
-  upstream: upstreamSchema.prefault({}).meta({ description: 'What is spoken to the endpoints.' }),
+    .meta({ description: 'Which failures are retried, and how often.' }),
+  timeouts: timeoutsSchema.prefault({}).meta({ description: 'Timeouts.' }),
+  limits: limitsSchema.prefault({}).meta({ description: 'Resource limits.' }),
+  http: httpSchema.prefault({}).meta({
+    description: 'Fields that are added to, changed in or removed from requests and responses.',
+  }),
+  upstream: upstreamSchema.prefault({}).meta({ description: 'How endpoints are reached.' }),
   tunnels: tunnelsSchema
     .prefault({})
-    .meta({ description: 'What becomes of WebSockets and other upgrades.' }),
+    .meta({ description: 'What happens to WebSockets and other upgrades.' }),
   tcp: tcpSchema.prefault({}).meta({ description: 'What is special to TCP services.' }),
   udp: udpSchema.prefault({}).meta({ description: 'What is special to UDP services.' }),
   select: selectSchema
@@ -60,9 +60,10 @@ export const serviceSchema = z.strictObject({
   primary: primarySchema
     .prefault({})
     .meta({ description: 'How the primary is known, for select: primary.' }),
-  slow_start: duration()
-    .prefault('0s')
-    .meta({ description: 'Time over which a new endpoint comes to its full share; 0 is none.' }),
+  slow_start: duration().prefault('0s').meta({
+    description:
+      'Time over which the traffic of a new endpoint rises to its full share; 0 is none.',
+  }),
 });
 
 export type ServiceInput = z.output<typeof serviceSchema>;

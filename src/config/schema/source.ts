@@ -54,7 +54,9 @@ const sourceMapping = z.strictObject({
       'expected the name or id of a prepared query, without segments . and ..',
     )
     .default('')
-    .meta(about('query', 'Name or id of a prepared query, asked again and again; not the catalog')),
+    .meta(
+      about('query', 'Name or id of a prepared query, which is polled in place of the catalog'),
+    ),
   accept: listOf(z.enum(accept), accept.join('|'))
     .prefault([...SOURCE_DEFAULTS.accept])
     .meta(about('accept', 'Registry statuses that get traffic')),
