@@ -58,12 +58,16 @@ function readKey(text: string): KeyObject {
   }
 }
 
-/** The DNS names of a certificate, lower case; those of its subject where it has no others. */
+/**
+ * The DNS names of a certificate, lower case; those of its subject where it has no others. Node separates its
+ * alternative names by commas, and quotes each that has one, or anything else that is in no host name.
+ */
 function namesOf(own: X509Certificate): string[] {
   const alternatives = own.subjectAltName ?? '';
-  const names = [...alternatives.matchAll(/DNS:([^,"\s]+)/g)].map(([, name]) =>
-    name!.toLowerCase(),
-  );
+  const names = alternatives
+    .split(', ')
+    .flatMap((one) => /^DNS:([^"\s]+)$/.exec(one)?.[1] ?? [])
+    .map((name) => name.toLowerCase());
   if (names.length > 0 || alternatives !== '') return [...new Set(names)];
   const common = /^CN=(.+)$/m.exec(own.subject ?? '')?.[1];
   return common === undefined ? [] : [common.toLowerCase()];

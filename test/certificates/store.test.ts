@@ -93,6 +93,12 @@ const look = async (times = 2) => {
 const namesNow = () => sent.at(-1)?.flatMap(({ certificates }) => certificates.map((c) => c.names));
 
 describe('a certificate', () => {
+  it('is for the DNS names that it has, and for none within its other names', () => {
+    const uri = 'one.example,URI:https://x.example/DNS:forged.example,email:DNS:no@two.example';
+    const { cert, key } = authority.issue([uri], { subject: '/CN=other.example' });
+    expect(readPair(cert, key).certificate.names).toEqual(['one.example']);
+  });
+
   it('is read with its names and dates', async () => {
     const pair = readPair(one.cert, one.key);
     expect(pair.certificate.names).toEqual(['one.example', '*.one.example']);
