@@ -74,7 +74,7 @@ const CONFIG_FLAGS: readonly Flag[] = [
     name: 'memory-max',
     value: 'SIZE',
     environment: 'UPRIVER_MEMORY_MAX',
-    help: 'what the process may take, as 512MiB; near it load is shed',
+    help: 'memory limit of the process, such as 512MiB; near it load is shed',
   },
   {
     name: 'tls-cert',
@@ -201,7 +201,7 @@ export const commands: readonly Command[] = [
   {
     name: 'explain',
     words: 'SERVICE [ENDPOINT]',
-    help: 'why each endpoint is in the state it is',
+    help: 'why each endpoint is in its state',
     flags: [...INSTANCE_FLAGS, JSON_FLAG],
     run: async (given) => (await import('./explain.ts')).explain(given),
   },

@@ -82,7 +82,7 @@ function whatToTry({ agent, servicePort, statsPort }: Places): string {
   return `
 Upriver runs, with a registry of its own on ${agent} and two endpoints of service whoami.
 
-  Call it, again and again:
+  Call it several times:
     curl http://${HOST}:${servicePort}/
 
   Start a third endpoint in another terminal, and register it. It gets requests at once:
