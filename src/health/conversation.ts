@@ -78,10 +78,11 @@ export class Conversation {
     return this.cut(count);
   }
 
-  /** Whatever has come, a byte at least; null when no more comes. */
+  /** Whatever has come, a byte at least; null when no more comes. Rejects where the answer is too long. */
   async piece(): Promise<Buffer | null> {
     while (this.unread.length === 0) {
-      if (this.over !== null) return null;
+      // What was cut has no end.
+      if (this.over !== null && this.received <= BYTES_MAX) return null;
       await this.more();
     }
     return this.cut(this.unread.length);
@@ -105,11 +106,13 @@ export class Conversation {
     });
   }
 
+  /** The bytes within the bound count, however many of them one read has brought. */
   private take(bytes: Buffer): void {
     if (this.over !== null) return;
+    const taken = bytes.subarray(0, BYTES_MAX - this.received);
     this.received += bytes.length;
+    this.unread = this.unread.length === 0 ? taken : Buffer.concat([this.unread, taken]);
     if (this.received > BYTES_MAX) this.finish(tooMuch());
-    else this.unread = this.unread.length === 0 ? bytes : Buffer.concat([this.unread, bytes]);
     this.wakeUp();
   }
 

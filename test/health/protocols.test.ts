@@ -108,7 +108,7 @@ describe('every kind that speaks', () => {
   });
 
   it.each(kinds.filter((type) => type !== 'tls'))('%s reads a bounded amount', async (type) => {
-    const { port } = await startPeer(Buffer.alloc(1_000_000, 'R\0\0\x3f'));
+    const { port } = await startPeer(Buffer.alloc(1_000_000, 'R\0\0\x7f'));
     const outcome = await run({ type, expect: expectation }, port);
     expect(outcome.isGood).toBe(false);
   });
@@ -213,6 +213,26 @@ describe('send_expect', () => {
     await expect.poll(() => ending.received.length).toBe(1);
     for (const socket of sockets) socket.end();
     expect((await outcome).isGood).toBe(true);
+  });
+
+  // How much of an answer one read brings is the network's doing.
+  it.each([
+    ['text', { kind: 'bytes', bytes: '200 OK' } as const],
+    ['pattern', pattern('^HTTP/1.1 200 ')],
+  ])('finds a %s at the beginning of a large answer', async (_, wanted) => {
+    const page = `HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(60_000)}`;
+    const peer = await startPeer('', [['GET', page]]);
+    const check = { type: 'send_expect', send: 'GET', expect: wanted } as const;
+    expect((await run(check, peer.port)).isGood).toBe(true);
+  });
+
+  it('says that an answer is too long, and takes no cut for its end', async () => {
+    const peer = await startPeer('', [['x', 'y'.repeat(60_000)]]);
+    const check = { type: 'send_expect', send: 'x', expect: pattern('y$') } as const;
+    expect(await run(check, peer.port)).toEqual({
+      isGood: false,
+      text: 'answered more than 16384 bytes',
+    });
   });
 
   it('says what it got where the peer ends', async () => {
