@@ -58,7 +58,7 @@ const rows: readonly Row[] = [
   [
     'the last id of GOAWAY is ignored',
     'src/http2/session.ts',
-    '        if (stream.id > lastId) table.drop(stream, code, true);\n',
+    '        if (stream.id > lastId && !table.isAnswered(stream)) table.drop(stream, code, true);\n',
     '',
   ],
   [
@@ -112,7 +112,7 @@ const rows: readonly Row[] = [
   [
     'a whole answer is cut by RST_STREAM without an error',
     'src/http2/session.ts',
-    '    if (table.isAnswered(stream) && code === ErrorCode.noError) table.stop(stream);\n    else table.drop',
+    '    if (table.isAnswered(stream)) table.stop(stream);\n    else table.drop',
     '    table.drop',
   ],
   [

@@ -195,7 +195,7 @@ export class Session {
     if (stream === undefined) return table.charge(Cost.unknown);
     if (!table.guard.spendReset())
       return table.fail(ErrorCode.enhanceYourCalm, 'a flood of resets');
-    if (table.isAnswered(stream) && code === ErrorCode.noError) table.stop(stream);
+    if (table.isAnswered(stream)) table.stop(stream);
     else table.drop(stream, code, code === ErrorCode.refusedStream);
   }
 
@@ -249,9 +249,9 @@ export class Session {
     if (table.isOver) return;
     this.hasGoaway = true;
     if (!table.options.isServer) {
-      // Section 6.8: the peer has done nothing for these.
+      // Section 6.8: the peer has done nothing for these, unless it has answered them.
       for (const stream of [...table.streams.values()]) {
-        if (stream.id > lastId) table.drop(stream, code, true);
+        if (stream.id > lastId && !table.isAnswered(stream)) table.drop(stream, code, true);
       }
     }
     table.owner.onGoaway(code);

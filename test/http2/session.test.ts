@@ -432,6 +432,27 @@ describe('a client', () => {
     expect(end.fault).toBe('');
   });
 
+  // Pieces that came together are told together: what follows in the same read must not undo them.
+  it.each([
+    ['RST_STREAM', frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.cancel)), ''],
+    ['a refusal', frame(FrameType.rstStream, 0, 1, uint32(ErrorCode.refusedStream)), ''],
+    ['GOAWAY', frame(FrameType.goaway, 0, 0, uint32(0) + uint32(ErrorCode.noError)), ''],
+    ['trailers once more', headers(1, { 'x-t': '2' }, endHeaders | endStream), ''],
+    ['content', frame(FrameType.data, 0, 1, 'more'), ''],
+    ['the end of the connection', frame(FrameType.data, 0, 0, 'odd'), 'does not belong'],
+  ])('keeps an answer that is whole, whatever follows it: %s', (_, last, fault) => {
+    const end = openClient();
+    const { log } = ask(end);
+    const pieces = ['one', 'two'].map((text) => frame(FrameType.data, 0, 1, text)).join('');
+    const trailers = headers(1, { 'x-t': '1' }, endHeaders | endStream);
+    end.feed(headers(1, { ':status': '200' }, endHeaders) + pieces + trailers + last);
+    expect([log.body, log.trailers, log.ending]).toEqual(['onetwo', 'x-t: 1\r\n', 'end']);
+    expect(end.fault).toContain(fault);
+    expect(end.session.streams.size).toBe(0);
+    // It had ended both ways.
+    expect(end.saidOf(FrameType.rstStream)).toEqual([]);
+  });
+
   it('opens no more streams than the server takes, and none after its GOAWAY', () => {
     const end = new End({ isServer: false });
     end.feed(frame(FrameType.settings, 0, 0, `\0\x03${uint32(1)}`));

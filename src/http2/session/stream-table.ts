@@ -132,8 +132,14 @@ export class StreamTable {
   /** The peer has broken a rule of one stream. */
   failStream(stream: Stream, code: number, why: string): void {
     const { user } = stream;
-    this.reset(stream, code);
-    user?.onFault(stream, why);
+    if (this.isAnswered(stream)) {
+      // One that has ended both ways is closed to the peer: as in `reset`.
+      if (!stream.isLocalDone) this.putReset(stream.id, code);
+      this.stop(stream);
+    } else {
+      this.reset(stream, code);
+      user?.onFault(stream, why);
+    }
     if (!this.guard.spendReset()) this.fail(ErrorCode.enhanceYourCalm, 'a flood of faults');
   }
 
