@@ -18,6 +18,10 @@ const RUNS: Readonly<Record<string, number>> = {
   yaml: 250,
   'state-file': 5000,
   acme: 40,
+  'http2-endpoint': 250,
+  'grpc-answer': 250,
+  'check-datagram': 150,
+  'check-answer': 500,
   admin: 300,
 };
 

@@ -10,6 +10,8 @@ export interface FuzzTarget {
   readonly seeds: readonly string[];
   /** Words of their language. */
   readonly morsels: readonly string[];
+  /** In place of `mutated`, where the language has a structure of its own. */
+  readonly mutate?: typeof mutated;
   /** Throws where a rule is broken. */
   readonly check: (input: string) => Promise<void> | void;
   /** Ends what the target started. */
@@ -20,11 +22,11 @@ export interface FuzzTarget {
 const CPU_MS_MAX = 3000;
 
 /** The input of this seed. */
-export function inputOf({ seeds, morsels }: FuzzTarget, seed: number): string {
+export function inputOf({ seeds, morsels, mutate = mutated }: FuzzTarget, seed: number): string {
   const random = seededRandom(seed);
   // The generator's first draws of neighbouring seeds are alike.
   for (let i = 0; i < 4; i += 1) random();
-  return mutated(random, seeds, morsels);
+  return mutate(random, seeds, morsels);
 }
 
 /** Checks one input; throws with what replays it. */

@@ -3,13 +3,17 @@ import { fuzzOnce } from '../http1/fuzzing.ts';
 import { acmeTarget } from './acme.ts';
 import { adminTarget } from './admin.ts';
 import { answerTargets } from './answers.ts';
+import { checkTargets } from './checks.ts';
 import { configTargets } from './config.ts';
 import { consulTargets } from './consul.ts';
 import { containerTargets } from './containers.ts';
 import { dnsTarget } from './dns.ts';
 import { fileTargets } from './files.ts';
+import { forwardedTarget } from './forwarded.ts';
+import { grpcTargets } from './grpc.ts';
 import { hiddenTarget } from './hidden.ts';
 import { http2Target } from './http2.ts';
+import { http2EndpointTarget } from './http2-endpoint.ts';
 import { openingTargets } from './openings.ts';
 import { registryTargets } from './registries.ts';
 import { type FuzzTarget, fuzzTarget } from './target.ts';
@@ -21,6 +25,9 @@ export const targets: readonly FuzzTarget[] = [
   acmeTarget,
   adminTarget,
   http2Target,
+  http2EndpointTarget,
+  ...grpcTargets,
+  forwardedTarget,
   hiddenTarget,
   dnsTarget,
   ...containerTargets,
@@ -28,6 +35,7 @@ export const targets: readonly FuzzTarget[] = [
   ...zookeeperTargets,
   ...registryTargets,
   ...answerTargets,
+  ...checkTargets,
   ...fileTargets,
 ];
 
