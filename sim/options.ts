@@ -1,6 +1,8 @@
 // The options of `npm run sim`: read, and refused with what was expected in the place of a wrong one.
 import { parseArgs } from 'node:util';
-import { PLANES, type Plane } from './planes.ts';
+
+export const PLANES = ['data', 'udp', 'control', 'registries'] as const;
+export type Plane = (typeof PLANES)[number];
 
 export interface SimOptions {
   /** Null: fresh seeds. */
@@ -87,4 +89,9 @@ function isName(name: string): name is Name {
 
 function allOf(): string {
   return NAMES.map((name) => `--${name}`).join(', ');
+}
+
+/** The command that runs one seed again. */
+export function replayCommand(plane: Plane, seed: number): string {
+  return `npm run sim -- --plane ${plane} --seed ${seed}`;
 }

@@ -6,11 +6,9 @@ import { udpStory } from './data/udp/story.ts';
 import { runUdpWorld } from './data/udp/world.ts';
 import { runWorld } from './data/world.ts';
 import type { Trace } from './kernel/trace.ts';
+import type { Plane } from './options.ts';
 import { shortStory as registriesStory } from './registries/story.ts';
 import { runRegistriesWorld } from './registries/world.ts';
-
-export const PLANES = ['data', 'udp', 'control', 'registries'] as const;
-export type Plane = (typeof PLANES)[number];
 
 export interface PlaneResult {
   /** How much was done, in words. */
@@ -59,9 +57,4 @@ const STORIES = {
 /** The world of a failing seed made as small as it fails in the same way, a sentence a line. */
 export async function tellPlane(plane: Plane, seed: number): Promise<readonly string[]> {
   return (await STORIES[plane](seed)).lines;
-}
-
-/** The command that runs one seed again. */
-export function replayCommand(plane: Plane, seed: number): string {
-  return `npm run sim -- --plane ${plane} --seed ${seed}`;
 }

@@ -1,7 +1,8 @@
 // Fresh seeds of one plane for some seconds. How many there are depends on the machine, up to a bound; which, on the
 // sources (vitest.config.ts). A file for each plane, so that they run side by side.
 import { expect, it } from 'vitest';
-import { type Plane, replayCommand, runPlane, tellPlane } from '../../sim/planes.ts';
+import { type Plane, replayCommand } from '../../sim/options.ts';
+import { runPlane, tellPlane } from '../../sim/planes.ts';
 
 /** A world that has begun is run to its end, and a failing one some two hundred times to make it short. */
 const TIMEOUT_MS = 400_000;
