@@ -7,16 +7,18 @@ import { hidePrivateKeys } from './private-keys.ts';
 /**
  * Control characters (escape sequences and line ends among them), format characters (direction
  * marks, zero width, tags), line and paragraph separators, halves of surrogate pairs, private use,
- * and letters that show nothing (fillers).
+ * and what shows nothing: fillers, variation selectors, the blank pattern of Braille.
  */
-const INVISIBLE =
-  /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]|\u034f|\u17b4|\u17b5/u;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const INVISIBLE_ALL = new RegExp(INVISIBLE.source, 'gu');
 /** The same as far as JSON leaves it as it is. */
 const RAW_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/u;
 const RAW_IN_JSON_ALL = new RegExp(RAW_IN_JSON.source, 'gu');
-/** What makes a spreadsheet read a cell as a formula, and a CSV reader a row as a comment. */
-const FORMULA = /^[=+\-@#]/;
+/**
+ * What makes a spreadsheet read a cell as a formula (also in full width, which some take for the same), and
+ * a CSV reader a row as a comment.
+ */
+const FORMULA = /^[=+\-@#\uff1d\uff0b\uff0d\uff20]/;
 
 /** Longest text shown, in UTF-16 units. */
 const LENGTH_MAX = 1000;

@@ -11,7 +11,7 @@ import {
   safeLines,
 } from '../../src/base/safe-text.ts';
 import { formatLine } from '../../src/cli/log.ts';
-import { HOSTILE_NAMES, looksHarmless } from '../support/hostile-names.ts';
+import { HOSTILE_NAMES, looksHarmless, showsAll } from '../support/hostile-names.ts';
 
 const names = Object.entries(HOSTILE_NAMES);
 /** Eight characters for one, and the ellipsis. */
@@ -21,6 +21,7 @@ describe.each(names)('%s', (_, name) => {
   it('is one harmless line for terminals, logs and labels', () => {
     for (const safe of [safeLine(name), safeLabel(name)]) {
       expect(looksHarmless(safe)).toBe(true);
+      expect(showsAll(safe)).toBe(true);
       expect(safe.length).toBeLessThanOrEqual(SHOWN_MAX);
     }
   });
@@ -47,7 +48,7 @@ describe.each(names)('%s', (_, name) => {
     expect(looksHarmless(html)).toBe(true);
     const cell = safeCell(name);
     expect(looksHarmless(cell)).toBe(true);
-    expect(cell.replace(/^"/, '')).not.toMatch(/^[=+\-@#]/);
+    expect(cell.replace(/^"/, '')).not.toMatch(/^[=+\-@#\uff1d\uff0b\uff0d\uff20]/);
     expect(cell).toMatch(/^(?:[^",]*|"(?:[^"]|"")*")$/);
   });
 

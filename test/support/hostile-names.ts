@@ -27,6 +27,7 @@ export const HOSTILE_NAMES: Readonly<Record<string, string>> = {
   'word joiner and BOM': 'a\u2060b\ufeffc',
   'soft hyphen': 'ad\u00admin',
   'tag characters': 'ok\u{e0041}\u{e0042}',
+  'variation selectors and a blank': 'a\ufe0fb\u{e0100}c\u180bd\u2800',
   fillers: 'a\u115f\u3164\uffa0b',
   'lone surrogate': 'a\ud800b',
   'private use': 'a\ue000b',
@@ -34,6 +35,10 @@ export const HOSTILE_NAMES: Readonly<Record<string, string>> = {
   'formula plus': '+1+cmd|x',
   'formula minus': '-2+3+cmd|x',
   'formula at': '@SUM(1)',
+  'formula, full width': '\uff1dcmd|" /C calc"!A0',
+  'formula plus, full width': '\uff0b1',
+  'formula minus, full width': '\uff0d1',
+  'formula at, full width': '\uff20SUM(1)',
   'formula after a tab': '\t=1+1',
   'comment row': '# pxname,svname',
   'cell breaker': 'a","b',
@@ -58,4 +63,9 @@ const ACTS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 /** Whether one line of output does nothing where it is looked at. */
 export function looksHarmless(line: string): boolean {
   return !ACTS.test(line);
+}
+
+/** Whether a line shows each of its characters, as terminals and pages have to. */
+export function showsAll(line: string): boolean {
+  return !/[\p{Default_Ignorable_Code_Point}\u2800]/u.test(line);
 }
