@@ -85,12 +85,13 @@ const LITERAL = blocksOf([
 /** With which Upriver ends what it has begun and can't complete. */
 const CUTS = [2, 8];
 
-/** Whether this is what was said on the stream, in full. */
+/**
+ * Whether this is what was said on the stream, in full; or all that was announced, before the connection ended. That nothing
+ * is shorter or longer than announced is for the client to see.
+ */
 function isWholeOf({ body, headers }: Answer, { data, hasEnd }: Told): boolean {
   if (hasEnd && body === data) return true;
-  // All that was announced came, and then the end of everything.
-  const isAnnounced = Number(headers['content-length'] ?? -1) === body.length;
-  return isAnnounced && data.startsWith(body) && (!hasEnd || body === '');
+  return Number(headers['content-length'] ?? -1) === body.length && data.startsWith(body);
 }
 
 export function judgeAnswer(answer: Answer, told: Told, goodBody: string): void {
