@@ -69,7 +69,9 @@ export class UdpStage {
   readonly ledger = new Ledger();
   /** How far its timers are ahead of the clock. */
   private aheadMs = 0;
-  readonly wheel = new TimerWheel(() => systemClock.nowMs() + this.aheadMs);
+  /** Where the clock was stopped; null while it runs. */
+  private stoppedMs: number | null = null;
+  readonly wheel = new TimerWheel(() => this.nowMs());
   readonly messages: FromWorker[] = [];
   readonly memory = new Memory(this.wheel);
   readonly access: AccessRecord[] = [];
@@ -94,6 +96,15 @@ export class UdpStage {
       }
     }
     this.wheel.stop();
+  }
+
+  private nowMs(): number {
+    return (this.stoppedMs ?? systemClock.nowMs()) + this.aheadMs;
+  }
+
+  /** From now on its time goes on by `advance` alone: the machine's says nothing. */
+  stopClock(): void {
+    this.stoppedMs = systemClock.nowMs();
   }
 
   /** Its timers go on as if `ms` had passed. */
@@ -142,7 +153,7 @@ export class UdpStage {
     this.context = {
       index: 0,
       ledger: new WorkerLedger(ledger.buffersFor(0)),
-      clock: { ...systemClock, nowMs: () => systemClock.nowMs() + this.aheadMs },
+      clock: { ...systemClock, nowMs: () => this.nowMs() },
       network: makeNodeNetwork(silentLogger),
       datagrams: makeNodeDatagrams(log, { isFast }),
       wheel,

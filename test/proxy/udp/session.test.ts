@@ -531,6 +531,7 @@ describe('limits', () => {
       const got: string[] = [];
       const sink = stage.endpoint('sink', (bytes) => void got.push(bytes.toString()));
       await stage.serve([sink.port], { udp: makeUdp({ responses, ratePerClient: 4 }) });
+      stage.stopClock();
       const [one, same, other] = [stage.client(), stage.client(), stage.client(0, '127.0.0.2')];
       for (let i = 0; i < 10; i += 1) (i % 2 === 0 ? one : same).send('x');
       await expect.poll(() => stage.serviceCount('datagramsDropped')).toBe(6);
