@@ -88,11 +88,6 @@ export class Conversation {
     return this.cut(this.unread.length);
   }
 
-  /** What the endpoint has sent lately, human-readable; '' for nothing. */
-  get shown(): string {
-    return showBytes(this.unread);
-  }
-
   private cut(count: number): Buffer {
     const bytes = this.unread.subarray(0, count);
     this.unread = this.unread.subarray(count);
