@@ -17,6 +17,10 @@ const RELAY_SHARE = 0.2;
 const FLASH_SHARE = 0.3;
 /** So long before the last fault may go on flashes begin: little happens afterwards that would hide what is left. */
 const FLASH_BEFORE_MS = { min: 8000, max: 18_000 };
+/** Runs at whose end the process dies while nobody can be asked: little follows that would hide what it kept. */
+const LAST_AWAY_SHARE = 0.2;
+/** So long before the last fault may go on it does: agents answer again after 15 s. */
+const LAST_AWAY_BEFORE_MS = { min: 15_000, max: 18_000 };
 
 /** One or two scenes, in most of the runs; and one of those that came later, in some. */
 export function scenesOf(kernel: Kernel, endMs: number): Step[] {
@@ -36,12 +40,26 @@ export function scenesOf(kernel: Kernel, endMs: number): Step[] {
   const relays = kernel.chance('relay');
   const swaps = relays.happens(RELAY_SHARE) ? draw(relays, [relay]) : [];
   const flashes = kernel.chance('flash');
-  const { min, max } = FLASH_BEFORE_MS;
-  const last = flashes.happens(FLASH_SHARE) ? flash(flashes, endMs - flashes.int(min, max)) : [];
-  return [...all, ...torrents, ...flaps, ...swaps, ...last];
+  const ends = flashes.happens(FLASH_SHARE)
+    ? flash(flashes, endMs - intOf(flashes, FLASH_BEFORE_MS))
+    : [];
+  const aways = kernel.chance('last away');
+  const lastAway = aways.happens(LAST_AWAY_SHARE)
+    ? away(aways, endMs - intOf(aways, LAST_AWAY_BEFORE_MS))
+    : [];
+  return [...all, ...torrents, ...flaps, ...swaps, ...ends, ...lastAway];
 }
 
 const which = (chance: Chance): number => chance.int(0, PLAIN_COUNT - 1);
+
+interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+function intOf(chance: Chance, { min, max }: Range): number {
+  return chance.int(min, max);
+}
 
 function at(atMs: number, action: Action): Step {
   return { atMs: Math.round(atMs), ...action };
