@@ -5,9 +5,9 @@ import { HeadParser, HeadState } from '../../src/http1/head-parser.ts';
 import { reasons } from '../../src/model/reason.ts';
 import { grpcLines, grpcTimeoutMs, isGrpc } from '../../src/proxy/http/grpc.ts';
 import { type Answer, block, frame, SETTINGS, uint32 } from '../support/http2.ts';
-import { type Call, EndpointStage, inPieces, type Run } from './endpoint-stage.ts';
+import type { Call, Run } from './endpoint-stage.ts';
+import { checkContent, checkEnd, endpointTarget } from './endpoint-target.ts';
 import { blocksOf, type Conversation, isTame, readConversation, Told } from './frame-judge.ts';
-import { mutatedFrames } from './frame-mutation.ts';
 import type { FuzzTarget } from './target.ts';
 
 const TYPE = { 'content-type': 'application/grpc' };
@@ -16,8 +16,6 @@ const LIMITS = { headBytes: 300_000, fieldCount: 10, targetBytes: 100 };
 const DETAIL_CHARS_MAX = 2000;
 /** Those that Upriver gives its own failures. */
 const OURS = new Set(['4', '8', '12', '13', '14']);
-/** With which Upriver ends what it has begun and can't complete. */
-const CUTS = [2, 8];
 
 /** A message with its five bytes (not compressed, length). */
 const message = (text: string) => `\0${uint32(text.length)}${text}`;
@@ -88,8 +86,7 @@ function statusOf({ headers, trailers: last }: Answer): string {
 
 function judgeCall(answer: Answer, told: Told, good: Call['good']): void {
   const { status, headers, body, code } = answer;
-  ok(status >= 200, `no answer, ${code}`);
-  ok(code === 0 || CUTS.includes(code), `an answer that is none: ${code}`);
+  checkEnd(answer);
   if (headers['x-upriver-reason'] !== undefined) {
     ok(status === 200 && code === 0 && body === '', 'a failure that no client of gRPC understands');
     ok(headers['content-type'] === 'application/grpc' && OURS.has(statusOf(answer)));
@@ -100,10 +97,7 @@ function judgeCall(answer: Answer, told: Told, good: Call['good']): void {
     equal(body, good.body);
     return equal(statusOf(answer), '0');
   }
-  if (status === 204 || status === 304) return equal(body, '');
-  const isAnnounced = Number(headers['content-length'] ?? -1) === body.length;
-  const isWhole = told.hasEnd && body === told.data;
-  ok(isWhole || isAnnounced, `${JSON.stringify(body)} for ${JSON.stringify(told)}`);
+  checkContent(answer, told);
 }
 
 function judge({ answers, ids, repeated }: Run, { streams, types }: Conversation): void {
@@ -128,26 +122,17 @@ function judgeTame({ answers, ids }: Run, { streams }: Conversation): void {
   }
 }
 
-let starting: Promise<EndpointStage> | null = null;
-
-const grpcAnswer: FuzzTarget = {
+const grpcAnswer = endpointTarget({
   name: 'grpc-answer',
   seeds: SEEDS,
   morsels: MORSELS,
-  mutate: mutatedFrames,
-  check: async (input) => {
-    starting ??= EndpointStage.start(CALLS);
-    const run = await (await starting).run(inPieces(input));
+  calls: CALLS,
+  judge: (run, input) => {
     const conversation = readConversation(input);
     judge(run, conversation);
     if (isTame(input, [...PLAIN.keys()], LITERAL)) judgeTame(run, conversation);
   },
-  close: async () => {
-    const open = starting;
-    starting = null;
-    await (await open)?.close();
-  },
-};
+});
 
 /** Nanoseconds. */
 const UNITS: Readonly<Record<string, bigint>> = {

@@ -4,10 +4,9 @@
 import { ok } from 'node:assert/strict';
 import type { Answer } from '../support/http2.ts';
 import { block, frame, SETTINGS, uint32 } from '../support/http2.ts';
-import { type Call, EndpointStage, inPieces, type Run } from './endpoint-stage.ts';
+import type { Call, Run } from './endpoint-stage.ts';
+import { checkContent, checkEnd, endpointTarget } from './endpoint-target.ts';
 import { blocksOf, type Conversation, isTame, readConversation, Told } from './frame-judge.ts';
-import { mutatedFrames } from './frame-mutation.ts';
-import type { FuzzTarget } from './target.ts';
 
 const call = (method: string, path: string, body: string | null, answer: string): Call => ({
   headers: { ':method': method, ':path': path },
@@ -82,26 +81,12 @@ const LITERAL = blocksOf([
   ...SEEDS,
   ...MORSELS.filter((text) => text.includes(':status') || text.includes('\0\x03x-t')),
 ]);
-/** With which Upriver ends what it has begun and can't complete. */
-const CUTS = [2, 8];
-
-/**
- * Whether this is what was said on the stream, in full; or all that was announced, before the connection ended. That nothing
- * is shorter or longer than announced is for the client to see.
- */
-function isWholeOf({ body, headers }: Answer, { data, hasEnd }: Told): boolean {
-  if (hasEnd && body === data) return true;
-  return Number(headers['content-length'] ?? -1) === body.length && data.startsWith(body);
-}
-
-export function judgeAnswer(answer: Answer, told: Told, goodBody: string): void {
-  const { status, headers, body, code } = answer;
-  ok(status >= 200, `no answer, ${code}`);
-  ok(code === 0 || CUTS.includes(code), `an answer that is none: ${code}`);
+function judgeAnswer(answer: Answer, told: Told, goodBody: string): void {
+  const { headers, body, code } = answer;
+  checkEnd(answer);
   if (code !== 0 || headers['x-upriver-reason'] !== undefined) return;
   if (headers['x-from'] === 'good') return ok(body === goodBody, `${body} instead of ${goodBody}`);
-  if (status === 204 || status === 304) return ok(body === '', 'content where there is none');
-  ok(isWholeOf(answer, told), `${JSON.stringify(body)} for ${JSON.stringify(told)}`);
+  checkContent(answer, told);
 }
 
 function judge({ answers, ids, repeated }: Run, { streams, types }: Conversation): void {
@@ -136,24 +121,14 @@ function judgeTame({ answers, ids }: Run, { streams }: Conversation): void {
   }
 }
 
-let starting: Promise<EndpointStage> | null = null;
-
-export const http2EndpointTarget: FuzzTarget = {
+export const http2EndpointTarget = endpointTarget({
   name: 'http2-endpoint',
   seeds: SEEDS,
   morsels: MORSELS,
-  mutate: mutatedFrames,
-  check: async (input) => {
-    starting ??= EndpointStage.start(CALLS);
-    const stage = await starting;
-    const run = await stage.run(inPieces(input));
+  calls: CALLS,
+  judge: (run, input) => {
     const conversation = readConversation(input);
     judge(run, conversation);
     if (isTame(input, IDS, LITERAL)) judgeTame(run, conversation);
   },
-  close: async () => {
-    const open = starting;
-    starting = null;
-    await (await open)?.close();
-  },
-};
+});
