@@ -112,6 +112,9 @@ export function canonicalHost(text: string): string | null {
   return text.includes(':') ? null : name.replace(/\.$/, '');
 }
 
+/** The networks of loopback addresses (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3). */
+export const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1'];
+
 /** A set of networks, each an address or in CIDR notation. */
 export class Networks {
   private readonly list: readonly { readonly ip: IpBytes; readonly bits: number }[];

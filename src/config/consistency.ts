@@ -19,7 +19,7 @@ import { routeContradictions } from './route-consistency.ts';
 import { LISTENER_KEYS } from './schema/limits.ts';
 import { ROLE_CHECKS } from './schema/primary.ts';
 import { tlsContradictions } from './tls-consistency.ts';
-import { hasPath, isTree, type Tree, withoutPath } from './tree.ts';
+import { hasPath, isGiven, isTree, type Tree, withoutPath } from './tree.ts';
 import { orList } from './values.ts';
 
 const OWN_FLEET =
@@ -146,11 +146,6 @@ function checkMisfits(health: unknown): [string, string][] {
       key,
       `is about checks by ${orList(types)}, and this is one by ${type}`,
     ]);
-}
-
-/** What differs from the default of such a key. */
-function isGiven(value: unknown): boolean {
-  return value !== undefined && value !== null && value !== '' && value !== false;
 }
 
 /** A registry that is not there. */

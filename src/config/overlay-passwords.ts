@@ -1,7 +1,7 @@
 // The password of a check belongs to the endpoints and the protocol that another layer names beside it. An
 // overlay that changed these could have it sent in clear text, or to endpoints of its own choice.
 import type { Problem, Where } from './problem.ts';
-import { hasPath, isTree, type Tree } from './tree.ts';
+import { hasPath, isGiven, isTree, type Tree } from './tree.ts';
 
 /** Settings of a service that decide to whom, and in which protocol, its check sends a password. */
 const DECIDING = [['health', 'type'], ['health', 'port'], ['from'], ['upstream', 'host']];
@@ -24,8 +24,4 @@ function hasPassword(own: Tree, name: string): boolean {
   if (!hasPath(own, ['services', name, 'health'])) return false;
   const { health } = (own.services as Record<string, Tree>)[name]!;
   return isTree(health) && (isGiven(health.password) || isGiven(health.password_file));
-}
-
-function isGiven(value: unknown): boolean {
-  return value !== undefined && value !== null && value !== '';
 }

@@ -24,6 +24,11 @@ export function overlay(under: Tree, over: Tree): Tree {
   return Object.fromEntries(merged);
 }
 
+/** Whether a key says something: not where nothing stands there, or '' or false, which mean the same. */
+export function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '' && value !== false;
+}
+
 /** A tree with `value` at the dotted `path`. */
 export function treeAt(path: readonly string[], value: unknown): Tree {
   const [first = '', ...rest] = path;

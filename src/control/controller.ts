@@ -26,7 +26,7 @@ import type { Probe } from './port-claims.ts';
 import { ProblemLog } from './problem-log.ts';
 import { firstProblems } from './problems.ts';
 import { Publisher } from './publish.ts';
-import { AWAITS_CHECK } from './reconcile.ts';
+import { awaitsCheck } from './reconcile.ts';
 import { ServedServices } from './served-services.ts';
 import { ServiceProblems } from './service-problems.ts';
 import { ServiceRows } from './service-rows.ts';
@@ -392,7 +392,7 @@ export class Controller implements TableView {
     const keys = new Set<string>();
     for (const { name, endpoints } of this.served.all()) {
       for (const [id, { effective }] of endpoints) {
-        if (effective?.reason === AWAITS_CHECK) keys.add(`${name}\0${id}`);
+        if (awaitsCheck(effective)) keys.add(`${name}\0${id}`);
       }
     }
     return keys;

@@ -2,7 +2,7 @@
 // request would come from this host and go round for ever, and the networks that configuration
 // denies to the registry. Looked at after names are resolved, by the address that is connected to.
 import { changedKeys } from '../base/changed-keys.ts';
-import { type IpBytes, isUnspecified, Networks, parseIp } from '../base/ip-address.ts';
+import { type IpBytes, isUnspecified, LOOPBACK, Networks, parseIp } from '../base/ip-address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { formatListen, type ListenAddress } from '../model/listener.ts';
 import type { RegistrySettings, RegistryTrust } from '../model/registries/table.ts';
@@ -10,7 +10,6 @@ import type { ListenerSnapshot } from '../model/snapshot.ts';
 
 const NO_PORTS: ReadonlySet<number> = new Set();
 const VERDICTS_MAX = 65_536;
-const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 export interface EndpointPolicyOptions {
   /** Every address of this machine. */

@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { ListenerSnapshot } from '../model/snapshot.ts';
-import { AWAITS_CHECK } from './reconcile.ts';
+import { awaitsCheck } from './reconcile.ts';
 import type { ServiceRecord } from './service-record.ts';
 
 export interface OpeningOptions {
@@ -78,7 +78,7 @@ export class Opening {
   private awaitsChecks(record: ServiceRecord): boolean {
     if (canServe(record)) return false;
     for (const [id, { effective }] of record.endpoints) {
-      if (effective?.reason === AWAITS_CHECK && !this.options.wasDown(record, id)) return true;
+      if (awaitsCheck(effective) && !this.options.wasDown(record, id)) return true;
     }
     return false;
   }

@@ -8,7 +8,12 @@ import type { Merged } from './merge.ts';
 import type { OperatorWord } from './operator.ts';
 
 /** Why an endpoint is down of which nothing is known yet. */
-export const AWAITS_CHECK = 'waits for its first check';
+const AWAITS_CHECK = 'waits for its first check';
+
+/** Whether the endpoint is down for want of its first check; null: it has no state yet. */
+export function awaitsCheck(effective: EffectiveEndpoint | null): boolean {
+  return effective?.reason === AWAITS_CHECK;
+}
 
 export interface EndpointFacts {
   /** What its sources say of it. */

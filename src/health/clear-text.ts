@@ -1,11 +1,11 @@
 // Which endpoints get the password of a check in clear text. PostgreSQL and MySQL servers may ask for it in the
 // place of a proof: AuthenticationCleartextPassword, and caching_sha2_password, where the password is encrypted
 // for whatever public key the server sends.
-import { Networks, parseIp } from '../base/ip-address.ts';
+import { LOOPBACK, Networks, parseIp } from '../base/ip-address.ts';
 import type { HealthCheck } from '../model/service.ts';
 import type { CheckTarget } from './outcome.ts';
 
-const LOOPBACK = new Networks(['127.0.0.0/8', '::1']);
+const loopback = new Networks(LOOPBACK);
 
 /** Why a password was kept back, after what the endpoint asked for. */
 export const WITHHELD = 'not sent without TLS that is verified (health.password_cleartext)';
@@ -18,5 +18,5 @@ export const WITHHELD = 'not sent without TLS that is verified (health.password_
 export function mayShowPassword({ tls, login }: HealthCheck, { address }: CheckTarget): boolean {
   if (login.isCleartextAllowed || tls?.verify === true) return true;
   const ip = parseIp(address);
-  return ip !== null && LOOPBACK.has(ip);
+  return ip !== null && loopback.has(ip);
 }
